@@ -1,0 +1,159 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// RouteType is the EVPN route type (RFC 7432 section 7, RFC 9136 section 3).
+type RouteType uint8
+
+// The route types that the speaker takes and gives; others are counted and
+// ignored.
+const (
+	TypeMACIP     RouteType = 2 // MAC/IP advertisement
+	TypeMulticast RouteType = 3 // inclusive multicast Ethernet tag
+	TypePrefix    RouteType = 5 // IP prefix
+)
+
+// Key is what tells one route of a peer from another: the fields that RFC 7432
+// section 7 counts as the prefix of the NLRI, and no others. It is comparable
+// and holds what the type needs, the rest being zero:
+//
+//	type 2: RD, EthernetTag, MAC and, for MAC+IP, IP
+//	type 3: RD, EthernetTag, IP, the originating router's address
+//	type 5: RD, EthernetTag, IP and PrefixLength; see PrefixKey and Prefix
+type Key struct {
+	Type         RouteType
+	PrefixLength uint8 // type 5 only
+	MAC          ether.MAC
+	EthernetTag  uint32
+	RD           RD
+	IP           netip.Addr
+}
+
+// MACKey names a type-2 route; ip is the zero Addr for a MAC alone.
+func MACKey(rd RD, mac ether.MAC, ip netip.Addr) Key {
+	return Key{Type: TypeMACIP, RD: rd, MAC: mac, IP: ip}
+}
+
+// MulticastKey names a type-3 route.
+func MulticastKey(rd RD, originator netip.Addr) Key {
+	return Key{Type: TypeMulticast, RD: rd, IP: originator}
+}
+
+// PrefixKey names a type-5 route. Host bits of the prefix are cleared.
+func PrefixKey(rd RD, prefix netip.Prefix) Key {
+	prefix = prefix.Masked()
+	return Key{Type: TypePrefix, RD: rd, IP: prefix.Addr(), PrefixLength: uint8(prefix.Bits())}
+}
+
+// Prefix is the prefix of a type-5 route; invalid for other types.
+func (k Key) Prefix() netip.Prefix {
+	if k.Type != TypePrefix {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(k.IP, int(k.PrefixLength))
+}
+
+// String is the form for people and logs, close to what FRR prints:
+// "[2]:[0]:[02:00:00:00:00:01]:[10.0.0.5] RD 10.0.0.1:100".
+func (k Key) String() string {
+	switch k.Type {
+	case TypeMACIP:
+		if k.IP.IsValid() {
+			return fmt.Sprintf("[2]:[%d]:[%v]:[%v] RD %v", k.EthernetTag, k.MAC, k.IP, k.RD)
+		}
+		return fmt.Sprintf("[2]:[%d]:[%v] RD %v", k.EthernetTag, k.MAC, k.RD)
+	case TypeMulticast:
+		return fmt.Sprintf("[3]:[%d]:[%v] RD %v", k.EthernetTag, k.IP, k.RD)
+	case TypePrefix:
+		return fmt.Sprintf("[5]:[%d]:[%v] RD %v", k.EthernetTag, k.Prefix(), k.RD)
+	}
+	return fmt.Sprintf("[%d] RD %v", k.Type, k.RD)
+}
+
+// ESI is an Ethernet segment identifier; zero means a single-homed site.
+type ESI [10]byte
+
+// IsZero says whether the site is single-homed.
+func (e ESI) IsZero() bool { return e == ESI{} }
+
+// Route is one EVPN route, as a peer advertised it or as we do. It is a plain
+// comparable value: two routes are the same advertisement exactly if they are
+// equal.
+type Route struct {
+	Key
+	// NextHop is the VTEP. Ours goes out unchanged, towards eBGP peers too.
+	NextHop netip.Addr
+	// Label is the VNI to send with (downstream assigned, raw 24 bits): the
+	// bridge's for types 2 and 3, the VRF's for type 5. A type-3 route takes
+	// it from the PMSI tunnel attribute and has 0 if there is none (RYU): the
+	// VNI is then the Ethernet tag or RD.Number.
+	Label uint32
+	// Label2 is the L3 VNI of a type-2 route with MAC and IP, 0 if it has none.
+	Label2       uint32
+	RouteTargets RouteTargets
+	// Sequence and Sticky are the MAC mobility community (RFC 7432 section
+	// 7.7); a route without one has sequence 0.
+	Sequence       uint32
+	Sticky         bool
+	DefaultGateway bool // Default Gateway community, RFC 7432 section 7.8
+	// RouterMAC is the inner destination of symmetric IRB (RFC 9135 section
+	// 8.1), zero if the route carries none.
+	RouterMAC ether.MAC
+	// Tunnel is the tunnel identifier of a type-3 route's PMSI attribute
+	// (ingress replication), invalid if there is none: flood to it, else to
+	// the next hop.
+	Tunnel netip.Addr
+	// GatewayIP is the overlay index of a type-5 route, invalid if it has none.
+	GatewayIP netip.Addr
+	ESI       ESI
+}
+
+// Kind says what an event is about.
+type Kind uint8
+
+// The kinds of event. See Event for what each promises.
+const (
+	RouteUpdate Kind = iota + 1
+	RouteWithdraw
+	PeerUp
+	PeerDown
+	EndOfRIB
+)
+
+func (k Kind) String() string {
+	switch k {
+	case RouteUpdate:
+		return "update"
+	case RouteWithdraw:
+		return "withdraw"
+	case PeerUp:
+		return "peer up"
+	case PeerDown:
+		return "peer down"
+	case EndOfRIB:
+		return "end of RIB"
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// Event is one change of what one peer has told us.
+//
+// Per peer the order is that of the session: PeerUp, updates and withdrawals,
+// EndOfRIB once, PeerDown. Several changes of one key may arrive as the last
+// of them. A session that goes down has each of its routes withdrawn by an
+// event of its own before its PeerDown, so that a consumer which keeps
+// (Peer, Key) -> Route needs nothing more; with graceful restart PeerDown has
+// Graceful set and the routes stay until they are updated, or withdrawn one by
+// one after the restarted peer's EndOfRIB or the restart time. A withdrawal
+// may name a route that was never delivered.
+type Event struct {
+	Peer     netip.Addr
+	Kind     Kind
+	Graceful bool  // PeerDown: the peer's routes are kept for now
+	Route    Route // RouteUpdate: all of it; RouteWithdraw: the Key alone
+}
