@@ -1,0 +1,183 @@
+package underlay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// hop is a next hop: an address on the link of a device.
+type hop struct {
+	link    int // interface index
+	address netip.Addr
+}
+
+// neighbour is what the kernel knows of a hop. State holds NUD_ bits; a zero
+// neighbour is no entry.
+type neighbour struct {
+	mac   ether.MAC
+	state int
+}
+
+const (
+	nudFixed = unix.NUD_PERMANENT | unix.NUD_NOARP
+	nudValid = nudFixed | unix.NUD_REACHABLE | unix.NUD_PROBE | unix.NUD_STALE | unix.NUD_DELAY
+)
+
+// usable says whether frames can be sent to the neighbour's MAC address.
+func (n neighbour) usable() bool {
+	return n.state&nudValid != 0 && !n.mac.IsZero() && !n.mac.IsMulticast()
+}
+
+// uplink is the host port of an uplink as the kernel has it now.
+type uplink struct {
+	name string
+	mac  ether.MAC
+	up   bool // administratively up and with carrier
+}
+
+// kernel asks the kernel, in one network namespace.
+type kernel struct {
+	handle *netlink.Handle
+	socket *nl.NetlinkSocket // notifications
+}
+
+// receiveBuffer holds a burst of some 10,000 notifications; an overrun is
+// noticed and cured by a resync.
+const receiveBuffer = 4 << 20
+
+func openKernel(ns *netns.NsHandle) (*kernel, error) {
+	at := netns.None()
+	if ns != nil {
+		at = *ns
+	}
+	socket, err := nl.SubscribeAt(at, netns.None(), unix.NETLINK_ROUTE,
+		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEXTHOP)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to links, neighbours and routes: %w", err)
+	}
+	if err := socket.SetReceiveBufferSize(receiveBuffer, true); err != nil {
+		_ = socket.SetReceiveBufferSize(receiveBuffer, false) // best effort without CAP_NET_ADMIN
+	}
+	handle, err := netlink.NewHandleAt(at, unix.NETLINK_ROUTE)
+	if err != nil {
+		socket.Close()
+		return nil, err
+	}
+	return &kernel{handle: handle, socket: socket}, nil
+}
+
+func (k *kernel) close() {
+	k.socket.Close()
+	k.handle.Close()
+}
+
+// uplinks reads the named devices; those that do not exist are left out.
+func (k *kernel) uplinks(names []string) (map[int]uplink, error) {
+	found := map[int]uplink{}
+	for _, name := range names {
+		link, err := k.handle.LinkByName(name)
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read link %s: %w", name, err)
+		}
+		a := link.Attrs()
+		mac, err := ether.FromBytes(a.HardwareAddr)
+		if err != nil {
+			continue // not an Ethernet device: nothing can be sent by it
+		}
+		const up = unix.IFF_UP | unix.IFF_RUNNING
+		found[a.Index] = uplink{name: name, mac: mac, up: a.RawFlags&up == up}
+	}
+	return found, nil
+}
+
+// neighbours reads the neighbour entries of one device, v4 and v6.
+func (k *kernel) neighbours(link int) (map[hop]neighbour, error) {
+	list, err := k.handle.NeighList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("read neighbours of link %d: %w", link, err)
+	}
+	found := map[hop]neighbour{}
+	for i := range list {
+		h, n := fromNeigh(&list[i])
+		found[h] = n
+	}
+	return found, nil
+}
+
+func fromNeigh(n *netlink.Neigh) (hop, neighbour) {
+	address, _ := netip.AddrFromSlice(n.IP)
+	mac, _ := ether.FromBytes(n.HardwareAddr) // zero, thus not usable, when absent
+	return hop{n.LinkIndex, address.Unmap()}, neighbour{mac, n.State}
+}
+
+// route looks a VTEP up as the kernel would for a packet of its own and gives
+// every next hop of the route that is alive, or the reason why there is none.
+func (k *kernel) route(vtep netip.Addr) ([]hop, string) {
+	routes, err := k.handle.RouteGetWithOptions(vtep.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
+	switch {
+	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), err == nil && len(routes) == 0:
+		return nil, fmt.Sprintf("no route to %s", vtep)
+	case err != nil:
+		return nil, fmt.Sprintf("route to %s: %v", vtep, err)
+	}
+	route := routes[0]
+	if route.Type == unix.RTN_LOCAL {
+		return nil, fmt.Sprintf("%s is an address of this machine", vtep)
+	}
+	if route.Type != unix.RTN_UNICAST {
+		return nil, fmt.Sprintf("no unicast route to %s", vtep)
+	}
+	return nextHops(&route, vtep), ""
+}
+
+// nextHops lists the live next hops of a route, a single one or many.
+func nextHops(route *netlink.Route, vtep netip.Addr) []hop {
+	all := route.MultiPath
+	if len(all) == 0 {
+		all = []*netlink.NexthopInfo{{LinkIndex: route.LinkIndex, Gw: route.Gw, Via: route.Via, Flags: route.Flags}}
+	}
+	var hops []hop
+	for _, n := range all {
+		if n.Flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0 {
+			continue
+		}
+		hops = append(hops, hop{n.LinkIndex, gateway(n, vtep)})
+	}
+	return hops
+}
+
+// gateway is the address to resolve: that of the next hop, of the other family
+// where the route says so (RFC 5549), or the VTEP itself when it is on the link.
+func gateway(n *netlink.NexthopInfo, vtep netip.Addr) netip.Addr {
+	ip := n.Gw
+	if via, ok := n.Via.(*netlink.Via); ok && ip == nil {
+		ip = net.IP(via.Addr)
+	}
+	if address, ok := netip.AddrFromSlice(ip); ok && !address.IsUnspecified() {
+		return address.Unmap()
+	}
+	return vtep
+}
+
+// use tells the kernel that the hop is in use: an entry that is missing or
+// failed is resolved, a stale one is confirmed, as if a packet had been sent.
+func (k *kernel) use(h hop) error {
+	return k.handle.NeighSet(&netlink.Neigh{
+		LinkIndex: h.link,
+		IP:        h.address.AsSlice(),
+		State:     unix.NUD_NONE,
+		Flags:     unix.NTF_USE,
+	})
+}

@@ -1,0 +1,91 @@
+package underlay
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Resolver finds and follows the paths to tracked VTEPs. Track, Untrack and
+// Events may be called from any goroutine, before and while Run runs.
+type Resolver struct {
+	cfg    Config
+	log    *slog.Logger
+	events chan Change
+	wake   chan struct{} // one slot: something below changed
+
+	mu       sync.Mutex
+	tracked  map[netip.Addr]bool // what the caller wants now
+	arrivals map[netip.Addr]bool // tracked (false) or untracked (true) at least once since the loop looked
+	seen     seen                // what the netlink reader saw since the loop looked
+}
+
+// New prepares a Resolver; Run does the work.
+func New(cfg Config) *Resolver {
+	cfg.Probe = cmp.Or(cfg.Probe, 30*time.Second)
+	cfg.Retry = cmp.Or(cfg.Retry, time.Second)
+	return &Resolver{
+		cfg:      cfg,
+		log:      cmp.Or(cfg.Logger, slog.Default()),
+		events:   make(chan Change),
+		wake:     make(chan struct{}, 1),
+		tracked:  map[netip.Addr]bool{},
+		arrivals: map[netip.Addr]bool{},
+	}
+}
+
+// Events gives a Change whenever the state of a tracked VTEP differs from the
+// one given before, the first one included, resolved or not. A slow reader
+// delays nothing: of several changes of one VTEP it gets the newest. The
+// channel is closed when Run returns.
+func (r *Resolver) Events() <-chan Change { return r.events }
+
+// Track starts to follow a VTEP. Tracking one twice is the same as once.
+func (r *Resolver) Track(vtep netip.Addr) { r.want(vtep, true) }
+
+// Untrack forgets a VTEP: no Change of it is published any more, but for one
+// that a reader may be receiving just now.
+func (r *Resolver) Untrack(vtep netip.Addr) { r.want(vtep, false) }
+
+func (r *Resolver) want(vtep netip.Addr, wanted bool) {
+	vtep = vtep.Unmap()
+	r.mu.Lock()
+	if wanted {
+		r.tracked[vtep] = true
+	} else {
+		delete(r.tracked, vtep)
+	}
+	r.arrivals[vtep] = r.arrivals[vtep] || !wanted
+	r.mu.Unlock()
+	r.poke()
+}
+
+// poke wakes the loop and never blocks.
+func (r *Resolver) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run follows the kernel until ctx ends. It returns an error only when netlink
+// cannot be used at all; call it once.
+func (r *Resolver) Run(ctx context.Context) error {
+	defer close(r.events)
+	k, err := openKernel(r.cfg.Namespace)
+	if err != nil {
+		return fmt.Errorf("underlay: open netlink: %w", err)
+	}
+	lost := make(chan error, 1)
+	go func() { lost <- r.read(k) }()
+	err = newLoop(r, k).run(ctx, lost)
+	k.close() // ends the reader
+	if err == nil {
+		<-lost
+	}
+	return err
+}

@@ -1,0 +1,413 @@
+package underlay
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// lab is a gateway's namespace and a neighbour's, joined by veth pairs. Both
+// are anonymous: the kernel removes them with everything in them when the
+// test's handles are closed, also when the process dies.
+type lab struct {
+	t            *testing.T
+	gw, peer     *netlink.Handle
+	gwNS, peerNS netns.NsHandle
+	gwMAC, peers map[string]ether.MAC
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the test makes network namespaces")
+	}
+	l := &lab{t: t, gwMAC: map[string]ether.MAC{}, peers: map[string]ether.MAC{}}
+	l.gwNS, l.gw = newNamespace(t)
+	l.peerNS, l.peer = newNamespace(t)
+	return l
+}
+
+func newNamespace(t *testing.T) (netns.NsHandle, *netlink.Handle) {
+	t.Helper()
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	must(t, err)
+	ns, err := netns.New()
+	must(t, err)
+	must(t, netns.Set(home)) // else the thread stays locked and is discarded
+	runtime.UnlockOSThread()
+	must(t, home.Close())
+	h, err := netlink.NewHandleAt(ns)
+	must(t, err)
+	t.Cleanup(func() { h.Close(); _ = ns.Close() })
+	lo, err := h.LinkByName("lo")
+	must(t, err)
+	must(t, h.LinkSetUp(lo))
+	return ns, h
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cable makes a veth pair of one name with an address at the gateway's end.
+func (l *lab) cable(name, gwAddr string) {
+	l.t.Helper()
+	must(l.t, l.gw.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name, PeerNamespace: netlink.NsFd(l.peerNS),
+	}))
+	for _, side := range []struct {
+		h    *netlink.Handle
+		macs map[string]ether.MAC
+	}{{l.gw, l.gwMAC}, {l.peer, l.peers}} {
+		link, err := side.h.LinkByName(name)
+		must(l.t, err)
+		must(l.t, side.h.LinkSetUp(link))
+		side.macs[name], err = ether.FromBytes(link.Attrs().HardwareAddr)
+		must(l.t, err)
+	}
+	l.address(l.gw, name, gwAddr)
+}
+
+func (l *lab) link(h *netlink.Handle, name string) netlink.Link {
+	l.t.Helper()
+	link, err := h.LinkByName(name)
+	must(l.t, err)
+	return link
+}
+
+func (l *lab) address(h *netlink.Handle, name, cidr string) {
+	l.t.Helper()
+	a, err := netlink.ParseAddr(cidr)
+	must(l.t, err)
+	a.Flags = unix.IFA_F_NODAD
+	must(l.t, h.AddrAdd(l.link(h, name), a))
+}
+
+// routeVia gives a route over next hops written "address@device".
+func (l *lab) routeVia(dst string, hops ...string) *netlink.Route {
+	l.t.Helper()
+	_, prefix, err := net.ParseCIDR(dst)
+	must(l.t, err)
+	r := &netlink.Route{Dst: prefix}
+	for _, s := range hops {
+		addr, dev, _ := strings.Cut(s, "@")
+		r.MultiPath = append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: l.link(l.gw, dev).Attrs().Index, Gw: net.ParseIP(addr)})
+	}
+	return r
+}
+
+// start runs a Resolver in the gateway's namespace until the test ends.
+func (l *lab) start(uplinks ...string) *Resolver {
+	l.t.Helper()
+	r := New(Config{Uplinks: uplinks, Namespace: &l.gwNS, Retry: 20 * time.Millisecond})
+	run(l.t, r)
+	return r
+}
+
+func run(t *testing.T, r *Resolver) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// await reads changes until one is as wanted.
+func await(t *testing.T, r *Resolver, what string, ok func(Change) bool) Change {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	var last Change
+	for {
+		select {
+		case c, open := <-r.Events():
+			if !open {
+				t.Fatalf("waiting for %s: Run ended", what)
+			}
+			if last = c; ok(c) {
+				return c
+			}
+		case <-deadline:
+			t.Fatalf("waiting for %s: last change was %+v", what, last)
+		}
+	}
+}
+
+func paths(want ...Path) func(Change) bool {
+	slices.SortFunc(want, Path.Compare)
+	return func(c Change) bool { return slices.Equal(c.Paths, want) && (c.Reason == "") == (len(want) > 0) }
+}
+
+func reason(part string) func(Change) bool {
+	return func(c Change) bool { return len(c.Paths) == 0 && strings.Contains(c.Reason, part) }
+}
+
+func (l *lab) path(name string) Path { return Path{name, l.gwMAC[name], l.peers[name]} }
+
+func TestVTEPOnTheLinkIsResolved(t *testing.T) {
+	for _, family := range []struct{ name, gw, peer string }{
+		{"v4", "10.1.0.1/24", "10.1.0.2/24"}, {"v6", "2001:db8::1/64", "2001:db8::2/64"},
+	} {
+		t.Run(family.name, func(t *testing.T) {
+			l := newLab(t)
+			l.cable("up1", family.gw)
+			l.address(l.peer, "up1", family.peer)
+			r := l.start("up1")
+			vtep := netip.MustParsePrefix(family.peer).Addr()
+			r.Track(vtep)
+			if c := await(t, r, "the path", paths(l.path("up1"))); c.VTEP != vtep {
+				t.Errorf("change of %s, want of %s", c.VTEP, vtep)
+			}
+		})
+	}
+}
+
+func TestMultipathRouteGivesEveryLiveNextHop(t *testing.T) {
+	l := newLab(t)
+	for i, name := range []string{"up1", "up2"} {
+		l.cable(name, fmt.Sprintf("10.%d.0.1/24", i+1))
+		l.address(l.peer, name, fmt.Sprintf("10.%d.0.2/24", i+1))
+	}
+	must(t, l.gw.RouteAdd(l.routeVia("10.0.0.0/24", "10.1.0.2@up1", "10.2.0.2@up2")))
+	r := l.start("up1", "up2")
+	r.Track(netip.MustParseAddr("10.0.0.2"))
+	await(t, r, "both paths", paths(l.path("up1"), l.path("up2")))
+
+	must(t, l.peer.LinkSetDown(l.link(l.peer, "up1"))) // carrier lost at our end
+	await(t, r, "the other path alone", paths(l.path("up2")))
+	must(t, l.peer.LinkSetUp(l.link(l.peer, "up1")))
+	await(t, r, "both paths again", paths(l.path("up1"), l.path("up2")))
+
+	must(t, l.gw.RouteDel(l.routeVia("10.0.0.0/24", "10.1.0.2@up1", "10.2.0.2@up2")))
+	await(t, r, "loss of the route", reason("no route to 10.0.0.2"))
+}
+
+func TestLongestPrefixWins(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	l.cable("up2", "10.2.0.1/24")
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	l.address(l.peer, "up2", "10.2.0.2/24")
+	must(t, l.gw.RouteAdd(l.routeVia("0.0.0.0/0", "10.1.0.2@up1")))
+	r := l.start("up1", "up2")
+	r.Track(netip.MustParseAddr("10.0.0.2"))
+	await(t, r, "the default route's path", paths(l.path("up1")))
+	must(t, l.gw.RouteAdd(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
+	await(t, r, "the host route's path", paths(l.path("up2")))
+	must(t, l.gw.RouteDel(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
+	await(t, r, "the default route's path again", paths(l.path("up1")))
+}
+
+func TestSilentNextHopIsAskedUntilItAnswers(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	r := l.start("up1")
+	r.Track(netip.MustParseAddr("10.1.0.2"))
+	await(t, r, "the reason", reason("next hop 10.1.0.2 on up1 is not resolved"))
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	await(t, r, "the path", paths(l.path("up1")))
+}
+
+func TestChangedMACAddressesAreFollowed(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	r := l.start("up1")
+	r.Track(netip.MustParseAddr("10.1.0.2"))
+	await(t, r, "the path", paths(l.path("up1")))
+
+	other := ether.MAC{2, 0, 0, 0, 0, 9}
+	link := l.link(l.gw, "up1")
+	must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: other[:], State: unix.NUD_STALE}))
+	await(t, r, "the next hop's new MAC", paths(Path{"up1", l.gwMAC["up1"], other}))
+
+	ours := ether.MAC{2, 0, 0, 0, 0, 8}
+	must(t, l.gw.LinkSetHardwareAddr(link, ours[:]))
+	await(t, r, "our new MAC", func(c Change) bool { return len(c.Paths) == 1 && c.Paths[0].Source == ours })
+}
+
+func TestUplinkThatAppearsLaterIsUsed(t *testing.T) {
+	l := newLab(t)
+	r := l.start("up1")
+	r.Track(netip.MustParseAddr("10.1.0.2"))
+	await(t, r, "the reason", reason("no route to 10.1.0.2"))
+	l.cable("up1", "10.1.0.1/24")
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	await(t, r, "the path", paths(l.path("up1")))
+	must(t, l.gw.LinkDel(l.link(l.gw, "up1")))
+	await(t, r, "the loss", reason("no route to 10.1.0.2"))
+}
+
+func TestRoutesThatCannotBeUsedSayWhy(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	l.cable("mgmt", "10.9.0.1/24")
+	_, blackhole, _ := net.ParseCIDR("10.0.0.4/32")
+	must(t, l.gw.RouteAdd(&netlink.Route{Dst: blackhole, Type: unix.RTN_BLACKHOLE}))
+	for vtep, want := range map[string]string{
+		"10.9.0.2": "leaves by a device that is not an uplink",
+		"10.1.0.1": "is an address of this machine",
+		"10.0.0.3": "no route to 10.0.0.3",
+		"10.0.0.4": "route to 10.0.0.4",
+	} {
+		t.Run(want, func(t *testing.T) {
+			r := l.start("up1")
+			r.Track(netip.MustParseAddr(vtep))
+			await(t, r, want, reason(want))
+		})
+	}
+}
+
+func TestSlowReaderGetsTheNewestStateOnly(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	r := l.start("up1")
+	r.Track(netip.MustParseAddr("10.1.0.2"))
+	await(t, r, "the path", paths(l.path("up1")))
+
+	link := l.link(l.gw, "up1")
+	mac := ether.MAC{2}
+	for i := range 200 {
+		mac[5] = byte(i)
+		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:], State: unix.NUD_PERMANENT}))
+	}
+	n := 0
+	await(t, r, "the newest MAC", func(c Change) bool { n++; return len(c.Paths) == 1 && c.Paths[0].Destination == mac })
+	if n > 100 {
+		t.Errorf("%d changes reached a reader that slept through 200, want few", n)
+	}
+}
+
+func TestOnlyDifferencesArePublished(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	r := l.start("up1")
+	vtep, other := netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("10.1.0.1")
+	r.Track(vtep)
+	await(t, r, "the path", paths(l.path("up1")))
+
+	link := l.link(l.gw, "up1")
+	mac := l.peers["up1"]
+	for _, state := range []int{unix.NUD_STALE, unix.NUD_REACHABLE, unix.NUD_STALE, unix.NUD_PERMANENT} {
+		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:], State: state}))
+	}
+	r.Track(vtep)  // nothing new
+	r.Track(other) // a marker: what comes before it would be a repetition
+	c := <-r.Events()
+	if c.VTEP != other {
+		t.Errorf("got %+v, want the first state of %s", c, other)
+	}
+}
+
+func TestUntrackedVTEPIsForgotten(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	r := l.start("up1")
+	vtep, marker := netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("10.1.0.1")
+	r.Track(vtep)
+	await(t, r, "the path", paths(l.path("up1")))
+	r.Untrack(vtep)
+	must(t, l.gw.LinkSetDown(l.link(l.gw, "up1")))
+	r.Track(marker)
+	if c := await(t, r, "the marker", func(c Change) bool { return true }); c.VTEP != marker {
+		t.Errorf("got %+v of an untracked VTEP", c)
+	}
+	must(t, l.gw.LinkSetUp(l.link(l.gw, "up1")))
+	r.Track(vtep)
+	await(t, r, "the path, published anew", func(c Change) bool { return c.VTEP == vtep && len(c.Paths) == 1 })
+}
+
+func TestOverrunIsCuredByAResync(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	r := New(Config{Uplinks: []string{"up1"}, Namespace: &l.gwNS, Retry: time.Hour})
+	k, err := openKernel(&l.gwNS)
+	must(t, err)
+	must(t, k.socket.SetReceiveBufferSize(4096, true))
+	defer k.close()
+
+	// The socket overflows while nobody reads it; the last news is lost.
+	link := l.link(l.gw, "up1").Attrs().Index
+	for i := range 500 {
+		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, byte(i/200), byte(2+i%200)), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(i)}, State: unix.NUD_PERMANENT}))
+	}
+	lost := make(chan error, 1)
+	go func() { lost <- r.read(k) }()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		r.mu.Lock()
+		all := r.seen.all
+		r.mu.Unlock()
+		if all {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the overrun did not ask for a resync")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	lp := newLoop(r, k)
+	lp.resync = false
+	r.Track(netip.MustParseAddr("10.1.0.101"))
+	lp.look()
+	if c := lp.vteps[netip.MustParseAddr("10.1.0.101")].current; len(c.Paths) != 1 {
+		t.Errorf("after the resync: %+v, want one path", c)
+	}
+	k.socket.Close()
+	<-lost
+}
+
+func TestNewsBeyondTheBoundBecomeOneResync(t *testing.T) {
+	r := New(Config{})
+	for i := range maxSeen + 1 {
+		r.note(func(s *seen) {
+			if s.neighbours == nil {
+				s.neighbours = map[hop]neighbour{}
+			}
+			s.neighbours[hop{link: i}] = neighbour{}
+		})
+	}
+	if !r.seen.all || len(r.seen.neighbours) != 0 {
+		t.Errorf("seen holds %d neighbours, all = %v; want none and true", len(r.seen.neighbours), r.seen.all)
+	}
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add(uint16(unix.RTM_NEWNEIGH), []byte{2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 1, 8, 0, 1, 0, 10, 0, 0, 1})
+	f.Add(uint16(unix.RTM_NEWROUTE), []byte{2, 24, 0, 0, 254, 2, 0, 1, 0, 0, 0, 0, 8, 0, 1, 0, 10, 0, 0, 0})
+	f.Add(uint16(unix.RTM_NEWLINK), []byte{})
+	f.Fuzz(func(t *testing.T, kind uint16, data []byte) {
+		var s seen
+		m := netlinkMessage(kind, data)
+		s.message(m)
+	})
+}
+
+func netlinkMessage(kind uint16, data []byte) (m syscall.NetlinkMessage) {
+	m.Header.Type = kind
+	m.Data = data
+	return m
+}

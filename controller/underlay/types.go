@@ -1,0 +1,60 @@
+package underlay
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/vishvananda/netns"
+)
+
+// Path is one way to a VTEP: frames leave by the uplink beside the host port
+// that Linux knows as netdev Uplink.
+type Path struct {
+	Uplink      string    // netdev of the uplink's host port, as in Config.Uplinks
+	Source      ether.MAC // MAC address of that netdev
+	Destination ether.MAC // MAC address of the next hop
+}
+
+// Compare orders paths by uplink, then destination, then source.
+func (p Path) Compare(o Path) int {
+	if c := strings.Compare(p.Uplink, o.Uplink); c != 0 {
+		return c
+	}
+	if c := p.Destination.Compare(o.Destination); c != 0 {
+		return c
+	}
+	return p.Source.Compare(o.Source)
+}
+
+// Change is the newest state of one VTEP. It replaces whatever was published
+// for that VTEP before.
+type Change struct {
+	VTEP   netip.Addr
+	Paths  []Path // usable now, in the order of Path.Compare; empty = unreachable
+	Reason string // why there is no path; empty when there is one
+}
+
+// Equal says whether both are the same state of the same VTEP.
+func (c Change) Equal(o Change) bool {
+	return c.VTEP == o.VTEP && c.Reason == o.Reason && slices.Equal(c.Paths, o.Paths)
+}
+
+// Config of a Resolver.
+type Config struct {
+	// Uplinks are the netdevs of the uplinks' host ports. Routes that leave
+	// by any other device are not used. A netdev need not exist yet.
+	Uplinks []string
+	// Probe is how often an entry in use is confirmed; 0 = 30 s. The pipeline
+	// sends past the kernel, which therefore never sees its use itself.
+	Probe time.Duration
+	// Retry is the first pause before a next hop that did not answer is asked
+	// again; it doubles up to 16 times the value. 0 = 1 s.
+	Retry time.Duration
+	// Namespace is the network namespace to follow; nil = the process's own.
+	Namespace *netns.NsHandle
+	Logger    *slog.Logger // nil = slog.Default
+}
