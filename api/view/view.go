@@ -1,0 +1,136 @@
+// Package view holds the rows that operators see: what `p4evpn show` prints and
+// the p4evpn.v1 View service serves. The controller fills them, the API only
+// passes them on. It knows nothing of gRPC.
+package view
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// View is the controller's state as rows. Each call gives one consistent
+// snapshot, which belongs to the caller, in any order (the API sorts). Calls may
+// come from any goroutine; an error is one of ctx or says why the controller
+// cannot answer. The API has a fake in its tests.
+type View interface {
+	Bridges(context.Context) ([]Bridge, error)
+	// FDB gives the entries of one logical bridge by its id, "" for all. A
+	// bridge that is unknown has none.
+	FDB(ctx context.Context, bridge string) ([]FDBEntry, error)
+	VTEPs(context.Context) ([]VTEP, error)
+	Routes(context.Context) ([]Route, error)
+	Neighbors(context.Context) ([]Neighbor, error)
+	// Entries gives the entries of one P4 table by its name, "" for all.
+	Entries(ctx context.Context, table string) ([]Entry, error)
+}
+
+// State is whether something works.
+type State string
+
+// States.
+const (
+	Up      State = "up"
+	Down    State = "down"    // Reason says why
+	Pending State = "pending" // on its way: not acknowledged or not resolved yet
+)
+
+// Bridge is one logical bridge.
+type Bridge struct {
+	Name        string // id
+	VLAN        uint16
+	VNI         uint32       // 0: none
+	VTEP        netip.Prefix // zero: none
+	State       State
+	Reason      string   // why it is not up
+	Ports       []string // ids of its bridge ports
+	MACs        uint32   // entries of its FDB, local and remote
+	RemoteVTEPs uint32   // replicas of its flood group
+}
+
+// FDBKind is where a forwarding entry comes from.
+type FDBKind string
+
+// Kinds of forwarding entries.
+const (
+	Local  FDBKind = "local"  // learned on a bridge port
+	Remote FDBKind = "remote" // a type-2 route
+	Static FDBKind = "static" // configured
+)
+
+// FDBEntry is one MAC address of a bridge.
+type FDBEntry struct {
+	Bridge   string
+	MAC      ether.MAC
+	Kind     FDBKind
+	Port     string     // local: id of the bridge port
+	VTEP     netip.Addr // remote: where it is
+	VNI      uint32     // remote: the encapsulation's VNI
+	Sequence uint32     // MAC mobility (RFC 7432 section 7.7)
+	Sticky   bool
+	Age      time.Duration // since it was learned here or moved; 0: unknown
+	State    State
+	Reason   string // why it is not up: frozen as a duplicate, VTEP unresolved ...
+}
+
+// Path is one way to a VTEP over the underlay.
+type Path struct {
+	Uplink     string // netdev or port name
+	NextHopMAC ether.MAC
+}
+
+// VTEP is one remote VTEP.
+type VTEP struct {
+	Address netip.Addr
+	State   State
+	Paths   []Path
+	Bridges []string // ids of the bridges that flood or forward to it
+	Reason  string   // why it is not up
+}
+
+// Direction of a route.
+type Direction string
+
+// Directions.
+const (
+	In  Direction = "in"
+	Out Direction = "out"
+)
+
+// Route is one EVPN route of the Adj-RIB-In of a peer, or one of ours.
+type Route struct {
+	Direction    Direction
+	Type         uint8 // 2, 3, 5
+	RD           string
+	RouteTargets []string // "65000:100"
+	Key          string   // as FRR writes it: "[2]:[0]:[48]:[aa:bb:cc:dd:ee:ff]"
+	NextHop      netip.Addr
+	VNI          uint32
+	Sequence     uint32
+	Sticky       bool
+	Peer         netip.Addr // in: whom we have it from
+	Selected     bool       // it is used for forwarding, or (out) advertised
+	Reason       string     // why it is not selected
+}
+
+// Neighbor is one BGP peer.
+type Neighbor struct {
+	Address    netip.Addr
+	AS         uint32
+	State      string        // the FSM's, in lower case: "established", "active" ...
+	Uptime     time.Duration // in this state
+	Received   uint64        // EVPN routes in its Adj-RIB-In
+	Advertised uint64        // EVPN routes that we advertise to it
+	Reason     string        // why it is not established, if known
+}
+
+// Entry is one desired entry of the target.
+type Entry struct {
+	Table string // "bridge.fdb", "multicast_group" ...
+	Text  string // readable: key -> action
+	Level uint8  // of dependency: lower ones are written first
+	Acked bool   // the target holds it
+	Error string // what the target said when it refused it
+}

@@ -1,0 +1,135 @@
+package intent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+)
+
+// Store keeps the objects. All methods may be called concurrently; writers
+// serialise among themselves and readers never wait for them.
+type Store struct {
+	mu   sync.Mutex // held by the one writer
+	db   *bbolt.DB  // nil: in memory only
+	head atomic.Pointer[version]
+}
+
+// version is one committed state and the way to the next. Only the changes are
+// chained, so that a slow watcher keeps those alive, and not every old model.
+type version struct {
+	model model
+	log   *entry
+}
+
+// entry is one transaction in the chain that watchers follow. done is closed
+// after next and changes are set.
+type entry struct {
+	done    chan struct{}
+	changes []Change
+	next    *entry
+}
+
+// NewMemory makes a store that forgets everything when it is closed.
+func NewMemory() *Store { return newStore(nil, model{}) }
+
+func newStore(db *bbolt.DB, m model) *Store {
+	s := &Store{db: db}
+	s.head.Store(&version{m, &entry{done: make(chan struct{})}})
+	return s
+}
+
+// Close releases the file. It waits for a transaction in progress; later ones
+// fail.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
+}
+
+// View runs do on the state as it is now. Changes that do makes are forgotten.
+func (s *Store) View(do func(*Tx) error) error {
+	return do(begin(s.head.Load().model))
+}
+
+// Update runs do in a transaction: all of its changes are durable and visible
+// when Update returns nil, and none of them if do or the disk fails.
+func (s *Store) Update(do func(*Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := s.head.Load()
+	tx := begin(head.model)
+	if err := do(tx); err != nil {
+		return err
+	}
+	if len(tx.changes) == 0 {
+		return nil
+	}
+	if s.db != nil {
+		if err := persist(s.db, tx.changes); err != nil {
+			return fmt.Errorf("store %s: nothing was changed: %w", s.db.Path(), err)
+		}
+	}
+	log := &entry{done: make(chan struct{})}
+	s.head.Store(&version{tx.model(), log})
+	head.log.changes, head.log.next = tx.changes, log
+	close(head.log.done)
+	return nil
+}
+
+// Change is what happened to one object.
+type Change struct {
+	Old Object // nil: it was created
+	New Object // nil: it was deleted
+}
+
+// Batch is the changes of one transaction, in the order in which they were
+// made. Objects in it are shared: they must not be changed.
+type Batch struct {
+	// Snapshot marks the first batch: all objects, each as created, an object
+	// after all that it refers to.
+	Snapshot bool
+	Changes  []Change
+}
+
+// Watch gives a snapshot and then every later transaction, in order and without
+// loss however slow the consumer is; what it has not taken yet stays in memory.
+// The channel is closed when ctx ends, which is the only way to end a watch.
+func (s *Store) Watch(ctx context.Context) <-chan Batch {
+	head := s.head.Load()
+	out := make(chan Batch)
+	go func() {
+		defer close(out)
+		batch := head.model.snapshot()
+		for at := head.log; ; at = at.next {
+			select {
+			case out <- batch:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case <-at.done:
+				batch = Batch{Changes: at.changes}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (m model) snapshot() Batch {
+	b := Batch{Snapshot: true}
+	for _, o := range m.bridges {
+		b.Changes = append(b.Changes, Change{New: o})
+	}
+	for _, o := range m.ports {
+		b.Changes = append(b.Changes, Change{New: o})
+	}
+	return b
+}
