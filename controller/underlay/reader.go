@@ -1,12 +1,13 @@
 package underlay
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"syscall"
 
-	"github.com/vishvananda/netlink"
+	"github.com/p4evpn/p4evpn/ether"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -65,15 +66,10 @@ func (r *Resolver) note(change func(*seen)) {
 func (s *seen) message(m syscall.NetlinkMessage) {
 	switch m.Header.Type {
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-		if len(m.Data) < unix.SizeofNdMsg || m.Data[0] == unix.AF_BRIDGE {
+		h, entry, ok := parseNeighbour(m.Data)
+		if !ok {
 			return
 		}
-		n, err := netlink.NeighDeserialize(m.Data)
-		if err != nil {
-			s.all = true
-			return
-		}
-		h, entry := fromNeigh(n)
 		if m.Header.Type == unix.RTM_DELNEIGH {
 			entry = neighbour{}
 		}
@@ -82,7 +78,7 @@ func (s *seen) message(m syscall.NetlinkMessage) {
 		}
 		s.neighbours[h] = entry
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		p, ok := routePrefix(m.Data)
+		p, ok := parseRoute(m.Data)
 		if !ok {
 			s.all = true
 			return
@@ -98,26 +94,53 @@ func (s *seen) message(m syscall.NetlinkMessage) {
 	}
 }
 
-// routePrefix reads the destination of a route message. Routes of every table
-// count: rules may lead a lookup to any of them.
-func routePrefix(data []byte) (netip.Prefix, bool) {
+// parseNeighbour reads an ARP or ND entry. Entries of other families, such as a
+// bridge's FDB, come in the same notifications and are not ours.
+func parseNeighbour(data []byte) (hop, neighbour, bool) {
+	if len(data) < unix.SizeofNdMsg || (data[0] != unix.AF_INET && data[0] != unix.AF_INET6) {
+		return hop{}, neighbour{}, false
+	}
+	h := hop{link: int(int32(binary.NativeEndian.Uint32(data[4:])))}
+	n := neighbour{state: int(binary.NativeEndian.Uint16(data[8:]))}
+	attributes(data[unix.SizeofNdMsg:], func(kind uint16, value []byte) {
+		switch kind {
+		case unix.NDA_DST:
+			h.address, _ = netip.AddrFromSlice(value)
+		case unix.NDA_LLADDR:
+			n.mac, _ = ether.FromBytes(value)
+		}
+	})
+	return h, n, h.address.IsValid()
+}
+
+// parseRoute reads the destination of a route. Routes of every table count:
+// rules may lead a lookup to any of them.
+func parseRoute(data []byte) (netip.Prefix, bool) {
 	if len(data) < unix.SizeofRtMsg {
 		return netip.Prefix{}, false
 	}
-	msg := nl.DeserializeRtMsg(data)
-	attrs, err := nl.ParseRouteAttr(data[unix.SizeofRtMsg:])
-	if err != nil {
-		return netip.Prefix{}, false
-	}
 	addr := netip.IPv4Unspecified()
-	if msg.Family == unix.AF_INET6 {
+	if data[0] == unix.AF_INET6 {
 		addr = netip.IPv6Unspecified()
 	}
-	for _, a := range attrs {
-		if a.Attr.Type == unix.RTA_DST {
-			addr, _ = netip.AddrFromSlice(a.Value)
+	attributes(data[unix.SizeofRtMsg:], func(kind uint16, value []byte) {
+		if kind == unix.RTA_DST {
+			addr, _ = netip.AddrFromSlice(value)
 		}
-	}
-	p, err := addr.Prefix(int(msg.Dst_len))
+	})
+	p, err := addr.Prefix(int(data[1]))
 	return p, err == nil
+}
+
+// attributes walks netlink attributes (struct rtattr) and stops where one does
+// not fit.
+func attributes(data []byte, each func(kind uint16, value []byte)) {
+	for len(data) >= unix.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(data))
+		if size < unix.SizeofRtAttr || size > len(data) {
+			return
+		}
+		each(binary.NativeEndian.Uint16(data[2:]), data[unix.SizeofRtAttr:size])
+		data = data[min(len(data), (size+3)&^3):]
+	}
 }

@@ -411,3 +411,28 @@ func netlinkMessage(kind uint16, data []byte) (m syscall.NetlinkMessage) {
 	m.Data = data
 	return m
 }
+
+func TestStaleNextHopInUseIsProbed(t *testing.T) {
+	l := newLab(t)
+	l.cable("up1", "10.1.0.1/24")
+	l.address(l.peer, "up1", "10.1.0.2/24")
+	r := New(Config{Uplinks: []string{"up1"}, Namespace: &l.gwNS, Probe: 20 * time.Millisecond})
+	run(t, r)
+	r.Track(netip.MustParseAddr("10.1.0.2"))
+	await(t, r, "the path", paths(l.path("up1")))
+
+	link, mac := l.link(l.gw, "up1").Attrs().Index, l.peers["up1"]
+	must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:], State: unix.NUD_STALE}))
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		list, err := l.gw.NeighList(link, netlink.FAMILY_V4)
+		must(t, err)
+		if len(list) == 1 && list[0].State&(unix.NUD_DELAY|unix.NUD_PROBE) != 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("neighbours %+v, want one being probed", list)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
