@@ -1,0 +1,201 @@
+package netport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// retryInterval is how long a port waits before it looks again for an
+// interface that is absent or could not be opened, when no link change is
+// reported meanwhile.
+const retryInterval = 2 * time.Second
+
+// Config describes a port. Only Interface must be set.
+type Config struct {
+	Interface string       // name of the interface
+	RingBytes int          // size of the receive ring in bytes; 0 = 4 MiB
+	Logger    *slog.Logger // nil = slog.Default()
+}
+
+// Port sends and receives frames on one interface. Create it with [New], call
+// Run on one goroutine, send with a [Sender] on any; Close it after all of
+// them are done.
+type Port struct {
+	cfg Config
+	log *slog.Logger
+
+	tx      int          // AF_PACKET socket, unbound; lives as long as the port
+	ifindex atomic.Int32 // 0 while the interface cannot be used
+
+	mu      sync.Mutex
+	rx      *ring         // open while the interface is up
+	changed chan struct{} // capacity 1: look at the interface again
+
+	counters counters
+}
+
+// New makes a port for an interface that need not exist yet. It fails if the
+// process may not open packet sockets (CAP_NET_RAW).
+func New(cfg Config) (*Port, error) {
+	if cfg.Interface == "" || len(cfg.Interface) >= unix.IFNAMSIZ {
+		return nil, fmt.Errorf("interface name %q: must have 1 to %d characters", cfg.Interface, unix.IFNAMSIZ-1)
+	}
+	if cfg.RingBytes == 0 {
+		cfg.RingBytes = 4 << 20
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	tx, err := openTx()
+	if err != nil {
+		return nil, fmt.Errorf("interface %s: %w", cfg.Interface, err)
+	}
+	return &Port{
+		cfg: cfg, tx: tx,
+		log:     cfg.Logger.With("interface", cfg.Interface),
+		changed: make(chan struct{}, 1),
+	}, nil
+}
+
+// Interface returns the name of the port's interface.
+func (p *Port) Interface() string { return p.cfg.Interface }
+
+// Up says whether the interface is there, up, and open.
+func (p *Port) Up() bool { return p.ifindex.Load() != 0 }
+
+// Close frees the transmit socket. Nothing may send on the port any more.
+func (p *Port) Close() error { return unix.Close(p.tx) }
+
+// Run receives frames until ctx is done and then returns nil. It hands them to
+// handle in batches of at most [MaxBatch]; the frames belong to handle until it
+// returns, and it may change them. Run opens the interface when it appears and
+// comes up, and closes it when it goes.
+func (p *Port) Run(ctx context.Context, handle func(frames [][]byte)) error {
+	stop := context.AfterFunc(ctx, p.Recheck)
+	defer stop()
+	reported := ""
+	for ctx.Err() == nil {
+		err := p.session(ctx, handle)
+		if ctx.Err() != nil {
+			break
+		}
+		if reason := err.Error(); reason != reported {
+			reported = reason
+			p.log.Warn("port is down", "reason", reason)
+		}
+		if errors.Is(err, errLinkChanged) {
+			reported = ""
+			continue
+		}
+		p.waitForChange(ctx)
+	}
+	return nil
+}
+
+// Recheck makes the port look at its interface again. [Watch] calls it for
+// every change of the link.
+func (p *Port) Recheck() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rx != nil {
+		p.rx.interrupt()
+	}
+}
+
+func (p *Port) waitForChange(ctx context.Context) {
+	timer := time.NewTimer(retryInterval)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-p.changed:
+	case <-timer.C:
+	}
+}
+
+// errLinkChanged ends a session whose interface must be opened anew.
+var errLinkChanged = errors.New("the interface changed")
+
+// link is what a session depends on.
+type link struct {
+	index, mtu int
+}
+
+// lookup finds the interface; the error says why it cannot be used.
+func (p *Port) lookup() (link, error) {
+	l, err := netlink.LinkByName(p.cfg.Interface)
+	if err != nil {
+		var missing netlink.LinkNotFoundError
+		if errors.As(err, &missing) {
+			return link{}, errors.New("no such interface")
+		}
+		return link{}, fmt.Errorf("look up the interface: %w", err)
+	}
+	attrs := l.Attrs()
+	if attrs.RawFlags&unix.IFF_UP == 0 {
+		return link{}, errors.New("the interface is set down")
+	}
+	if attrs.EncapType != "ether" && attrs.EncapType != "loopback" {
+		return link{}, fmt.Errorf("not an Ethernet interface (%s)", attrs.EncapType)
+	}
+	return link{index: attrs.Index, mtu: attrs.MTU}, nil
+}
+
+// session opens the interface and receives until it changes or ctx is done.
+func (p *Port) session(ctx context.Context, handle func([][]byte)) error {
+	now, err := p.lookup()
+	if err != nil {
+		return err
+	}
+	for _, feature := range disableReceiveOffloads(p.cfg.Interface) {
+		p.log.Debug("receive offload switched off", "feature", feature)
+	}
+	r, err := openRing(now, p.cfg.RingBytes, &p.counters)
+	if err != nil {
+		return err
+	}
+	p.setRing(r, now.index)
+	defer func() {
+		p.setRing(nil, 0)
+		r.close()
+	}()
+	p.log.Info("port is up", "ifindex", now.index, "mtu", now.mtu)
+	for ctx.Err() == nil {
+		err := r.receive(handle)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		r.resume()
+		if l, err := p.lookup(); err != nil {
+			return err
+		} else if l != now {
+			return fmt.Errorf("%w: index %d, MTU %d", errLinkChanged, l.index, l.mtu)
+		}
+	}
+	return ctx.Err()
+}
+
+// setRing publishes the ring and the index of the interface, or takes both
+// back.
+func (p *Port) setRing(r *ring, ifindex int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.collectKernelDrops()
+	p.rx = r
+	p.ifindex.Store(int32(ifindex))
+}

@@ -1,0 +1,45 @@
+package netport
+
+import "sync/atomic"
+
+// Stats counts frames and bytes since the port was made.
+type Stats struct {
+	RxFrames, RxBytes uint64
+	TxFrames, TxBytes uint64
+
+	RxRingFull  uint64 // lost in the kernel: the ring was full, or a tunnelled segmentation offload
+	RxTooLong   uint64 // longer than the MTU allows: an unsegmented (GSO) frame
+	RxMalformed uint64 // the kernel's description of the frame made no sense
+
+	TxDown  uint64 // not sent: the interface is absent or down
+	TxFull  uint64 // not sent: the queue of the interface is full
+	TxError uint64 // not sent: refused by the kernel, e.g. longer than the MTU
+}
+
+type counters struct {
+	rxFrames, rxBytes, txFrames, txBytes atomic.Uint64
+	rxRingFull, rxTooLong, rxMalformed   atomic.Uint64
+	txDown, txFull, txError              atomic.Uint64
+}
+
+// Stats returns the counters of the port. It may be called at any time.
+func (p *Port) Stats() Stats {
+	p.mu.Lock()
+	p.collectKernelDrops()
+	p.mu.Unlock()
+	c := &p.counters
+	return Stats{
+		RxFrames: c.rxFrames.Load(), RxBytes: c.rxBytes.Load(),
+		TxFrames: c.txFrames.Load(), TxBytes: c.txBytes.Load(),
+		RxRingFull: c.rxRingFull.Load(), RxTooLong: c.rxTooLong.Load(), RxMalformed: c.rxMalformed.Load(),
+		TxDown: c.txDown.Load(), TxFull: c.txFull.Load(), TxError: c.txError.Load(),
+	}
+}
+
+// collectKernelDrops adds what the kernel dropped since the last call, which
+// it forgets when read. The caller holds p.mu.
+func (p *Port) collectKernelDrops() {
+	if p.rx != nil {
+		p.counters.rxRingFull.Add(p.rx.kernelDrops())
+	}
+}
