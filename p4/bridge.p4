@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bridging: membership, source learning, forwarding database (FDB).
+#ifndef P4EVPN_BRIDGE
+#define P4EVPN_BRIDGE
+
+// (port, VLAN) to bridge, for frames of bridge ports.
+control classify_bridge(inout headers_t hdr,
+                        inout metadata_t meta,
+                        inout standard_metadata_t standard_metadata) {
+    @brief("The port belongs to the bridge with this VLAN")
+    @name(".bridge.member") @id(0x01000040)
+    action member(bridge_t bridge) { meta.bridge = bridge; }
+
+    @name(".bridge.not_member") @id(0x01000041)
+    action not_member() { meta.drop_reason = DROP_NOT_MEMBER; }
+
+    @brief("Which bridge a frame of a port and VLAN is for; VLAN 0 is untagged or priority-tagged")
+    @name(".bridge.vlan") @id(0x02000040)
+    table vlan {
+        key = {
+            standard_metadata.ingress_port: exact @name("ingress_port");
+            meta.vlan_id: exact @name("vlan_id");
+        }
+        actions = { member; @defaultonly not_member; }
+        const default_action = not_member;
+        size = 65536;
+    }
+
+    apply {
+        if (hdr.vlan.isValid()) {
+            meta.vlan_id = hdr.vlan.vlan_id;
+        }
+        vlan.apply();
+    }
+}
+
+// Learns and ages source MACs of bridge ports. The entry's key holds the port,
+// so that a MAC that moves is reported again.
+control learn_source(inout headers_t hdr,
+                     inout metadata_t meta,
+                     inout standard_metadata_t standard_metadata) {
+    @brief("The source is known at this port")
+    @name(".bridge.known") @id(0x01000050)
+    action known() { }
+
+    @brief("The source is declined: forward its frames, report it no more")
+    @name(".bridge.ignore") @id(0x01000051)
+    action ignore() { }
+
+    @brief("The source is declined: drop its frames")
+    @name(".bridge.discard") @id(0x01000052)
+    action discard() { meta.drop_reason = DROP_DECLINED_SOURCE; }
+
+    @brief("The source is new here: report it by digest")
+    @name(".bridge.learn") @id(0x01000053)
+    action learn() {
+        digest<learn_t>(1, { meta.bridge, meta.source, (bit<16>)standard_metadata.ingress_port });
+    }
+
+    @brief("Source MACs of bridge ports; entries age")
+    @name(".bridge.source") @id(0x02000050)
+    table source {
+        key = {
+            meta.bridge: exact @name("bridge");
+            meta.source: exact @name("mac");
+            standard_metadata.ingress_port: exact @name("ingress_port");
+        }
+        actions = { known; ignore; discard; @defaultonly learn; }
+        const default_action = learn;
+        size = 262144;
+        support_timeout = true;
+    }
+
+    apply { source.apply(); }
+}
+
+// Decides where a frame of a bridge goes.
+control forward(inout headers_t hdr,
+                inout metadata_t meta,
+                inout standard_metadata_t standard_metadata) {
+    @brief("The MAC is behind a bridge port")
+    @name(".bridge.to_port") @id(0x01000060)
+    action to_port(port_t port) { standard_metadata.egress_spec = port; }
+
+    @brief("The MAC is behind a VTEP, which asked for this VNI")
+    @name(".bridge.to_vtep") @id(0x01000061)
+    action to_vtep(vtep_t vtep, vni_t vni) {
+        meta.vtep = vtep;
+        meta.vni = vni;
+    }
+
+    @brief("Frames to this MAC are dropped")
+    @name(".bridge.drop") @id(0x01000062)
+    action drop() { meta.drop_reason = DROP_FDB; }
+
+    @brief("The MAC is unknown: to the multicast group of the bridge")
+    @name(".bridge.flood") @id(0x01000063)
+    action flood() { standard_metadata.mcast_grp = meta.bridge; }
+
+    @brief("The forwarding database: where each MAC of a bridge is")
+    @name(".bridge.fdb") @id(0x02000060)
+    table fdb {
+        key = {
+            meta.bridge: exact @name("bridge");
+            meta.destination: exact @name("mac");
+        }
+        actions = { to_port; to_vtep; drop; @defaultonly flood; }
+        const default_action = flood;
+        size = 262144;
+    }
+
+    choose_path() path;
+
+    apply {
+        if (meta.destination[40:40] == 1) {
+            flood();
+        } else if (fdb.apply().hit) {
+            if (meta.vtep != 0) {
+                if (meta.origin == ORIGIN_VXLAN) {
+                    meta.drop_reason = DROP_SPLIT_HORIZON;
+                } else {
+                    path.apply(hdr, meta, standard_metadata);
+                }
+            } else if (meta.origin == ORIGIN_BRIDGE &&
+                       standard_metadata.egress_spec == standard_metadata.ingress_port) {
+                meta.drop_reason = DROP_HAIRPIN;
+            }
+        }
+    }
+}
+
+// Gives a frame the form that its bridge port wants: untagged or tagged.
+control tag_frame(inout headers_t hdr,
+                  inout metadata_t meta,
+                  inout standard_metadata_t standard_metadata) {
+    @brief("The port takes the bridge's frames untagged")
+    @name(".bridge.untagged") @id(0x01000070)
+    action untagged() { }
+
+    @brief("The port takes the bridge's frames with this VLAN tag")
+    @name(".bridge.tagged") @id(0x01000071)
+    action tagged(vlan_id_t vlan_id) {
+        hdr.pushed_vlan.setValid();
+        hdr.pushed_vlan.pcp = 0;
+        hdr.pushed_vlan.dei = 0;
+        hdr.pushed_vlan.vlan_id = vlan_id;
+        hdr.pushed_vlan.ether_type = hdr.ethernet.ether_type;
+        hdr.ethernet.ether_type = ETHERTYPE_VLAN;
+    }
+
+    @name(".bridge.no_egress_member") @id(0x01000072)
+    action no_egress_member() { meta.drop_reason = DROP_NOT_MEMBER; }
+
+    @brief("How a bridge's frames leave by a port")
+    @name(".bridge.egress_vlan") @id(0x02000070)
+    table egress_vlan {
+        key = {
+            standard_metadata.egress_port: exact @name("egress_port");
+            meta.bridge: exact @name("bridge");
+        }
+        actions = { untagged; tagged; @defaultonly no_egress_member; }
+        const default_action = no_egress_member;
+        size = 65536;
+    }
+
+    apply { egress_vlan.apply(); }
+}
+
+#endif

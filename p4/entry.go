@@ -1,0 +1,244 @@
+package p4
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+)
+
+// Key says which entity of the target an Entry is: packed, comparable, usable
+// as a map key. Its first four bytes are the table's P4Info id, or one of the
+// kinds below; the rest is the match fields, each in its full width.
+type Key string
+
+// Value is what the entity holds: the action's id and its parameters, then for
+// tables that age the idle timeout, then the metadata of P4Runtime section
+// 9.1; or the members of a multicast group.
+type Value string
+
+// Entry is one entity of the target, desired or read back: a plain comparable
+// value.
+type Entry struct {
+	Key   Key
+	Value Value
+}
+
+// Kinds of keys that are no table's; their top byte is no P4Info prefix that
+// tables have.
+const (
+	kindGroup        = 0xf0000001
+	kindCloneSession = 0xf0000002
+)
+
+// ErrForeign says that an entity is not one that this program can hold.
+var ErrForeign = errors.New("not an entity of this program")
+
+func (k Key) id() uint32 {
+	if len(k) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32([]byte(k[:4]))
+}
+
+// Table is the P4Info name of the key's table, such as "bridge.fdb", or
+// "multicast_group" or "clone_session".
+func (k Key) Table() string {
+	switch id := k.id(); id {
+	case kindGroup:
+		return "multicast_group"
+	case kindCloneSession:
+		return "clone_session"
+	default:
+		if t := program().tables[id]; t != nil {
+			return t.name
+		}
+		return fmt.Sprintf("table_%#x", id)
+	}
+}
+
+// Entity makes the P4Runtime message. It panics on an Entry that was made
+// neither by this package's types nor by FromEntity: that is a programming
+// error.
+func (e Entry) Entity() *p4v1.Entity {
+	switch id := e.Key.id(); id {
+	case kindGroup:
+		return e.groupEntity()
+	case kindCloneSession:
+		return e.cloneEntity()
+	default:
+		return e.tableEntity(program().tables[id])
+	}
+}
+
+func (e Entry) tableEntity(t *tableLayout) *p4v1.Entity {
+	te := &p4v1.TableEntry{TableId: t.id, Match: make([]*p4v1.FieldMatch, 0, len(t.fields))}
+	key := []byte(e.Key[4:])
+	for _, f := range t.fields {
+		if m := f.match1(key); m != nil {
+			te.Match = append(te.Match, m)
+		}
+		key = key[f.size():]
+	}
+	if t.ternary {
+		te.Priority = int32(binary.BigEndian.Uint32(key))
+	}
+	val := []byte(e.Value)
+	a := program().actions[binary.BigEndian.Uint32(val)]
+	val = val[4:]
+	action := &p4v1.Action{ActionId: a.id}
+	for _, p := range a.params {
+		action.Params = append(action.Params, &p4v1.Action_Param{ParamId: p.id, Value: canonical(val[:p.bytes:p.bytes])})
+		val = val[p.bytes:]
+	}
+	te.Action = &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: action}}
+	if t.ageing {
+		te.IdleTimeoutNs = int64(binary.BigEndian.Uint64(val))
+		val = val[8:]
+	}
+	if len(val) > 0 {
+		te.Metadata = val
+	}
+	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: te}}
+}
+
+// match1 makes the match of one packed field; nil where P4Runtime wants a
+// "don't care" left out.
+func (f field) match1(key []byte) *p4v1.FieldMatch {
+	m := &p4v1.FieldMatch{FieldId: f.id}
+	v := key[:f.bytes:f.bytes]
+	switch f.match {
+	case p4configv1.MatchField_LPM:
+		if key[f.bytes] == 0 {
+			return nil
+		}
+		m.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(v), PrefixLen: int32(key[f.bytes])}}
+	case p4configv1.MatchField_TERNARY:
+		mask := key[f.bytes : 2*f.bytes : 2*f.bytes]
+		if isZero(mask) {
+			return nil
+		}
+		m.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(v), Mask: canonical(mask)}}
+	default:
+		m.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: canonical(v)}}
+	}
+	return m
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// FromEntity reads an entity that a target answered. What the program cannot
+// hold is ErrForeign.
+func FromEntity(ent *p4v1.Entity) (Entry, error) {
+	switch v := ent.GetEntity().(type) {
+	case *p4v1.Entity_TableEntry:
+		return fromTableEntry(v.TableEntry)
+	case *p4v1.Entity_PacketReplicationEngineEntry:
+		switch r := v.PacketReplicationEngineEntry.GetType().(type) {
+		case *p4v1.PacketReplicationEngineEntry_MulticastGroupEntry:
+			return fromGroup(r.MulticastGroupEntry)
+		case *p4v1.PacketReplicationEngineEntry_CloneSessionEntry:
+			return fromCloneSession(r.CloneSessionEntry)
+		}
+	}
+	return Entry{}, fmt.Errorf("entity of type %T: %w", ent.GetEntity(), ErrForeign)
+}
+
+func fromTableEntry(te *p4v1.TableEntry) (Entry, error) {
+	t := program().tables[te.GetTableId()]
+	if t == nil {
+		return Entry{}, fmt.Errorf("table id %#x: %w", te.GetTableId(), ErrForeign)
+	}
+	if te.GetIsDefaultAction() {
+		return Entry{}, fmt.Errorf("table %s: default entry: %w", t.name, ErrForeign)
+	}
+	key, err := t.packKey(te)
+	if err != nil {
+		return Entry{}, fmt.Errorf("table %s: %w", t.name, err)
+	}
+	val, err := t.packValue(te)
+	if err != nil {
+		return Entry{}, fmt.Errorf("table %s: %w", t.name, err)
+	}
+	return Entry{Key(key), Value(val)}, nil
+}
+
+func (t *tableLayout) packKey(te *p4v1.TableEntry) ([]byte, error) {
+	key := binary.BigEndian.AppendUint32(make([]byte, 0, t.keySize()), t.id)
+	for _, f := range t.fields {
+		var m *p4v1.FieldMatch
+		for _, c := range te.GetMatch() {
+			if c.GetFieldId() == f.id {
+				m = c
+			}
+		}
+		var err error
+		if key, err = f.pack(key, m); err != nil {
+			return nil, err
+		}
+	}
+	if t.ternary {
+		key = binary.BigEndian.AppendUint32(key, uint32(te.GetPriority()))
+	}
+	return key, nil
+}
+
+// pack appends the match m of field f, nil for "don't care", to key.
+func (f field) pack(key []byte, m *p4v1.FieldMatch) ([]byte, error) {
+	switch f.match {
+	case p4configv1.MatchField_LPM:
+		n := m.GetLpm().GetPrefixLen()
+		if n < 0 || int(n) > f.bits {
+			return nil, fmt.Errorf("field %s: prefix length %d of %d bits", f.name, n, f.bits)
+		}
+		key, err := f.widen(key, m.GetLpm().GetValue())
+		return append(key, byte(n)), err
+	case p4configv1.MatchField_TERNARY:
+		key, err := f.widen(key, m.GetTernary().GetValue())
+		if err != nil {
+			return nil, err
+		}
+		return f.widen(key, m.GetTernary().GetMask())
+	}
+	if m.GetExact() == nil {
+		return nil, fmt.Errorf("field %s: no exact match: %w", f.name, ErrForeign)
+	}
+	return f.widen(key, m.GetExact().GetValue())
+}
+
+func (t *tableLayout) packValue(te *p4v1.TableEntry) ([]byte, error) {
+	action := te.GetAction().GetAction()
+	a := program().actions[action.GetActionId()]
+	if a == nil {
+		return nil, fmt.Errorf("action id %#x: %w", action.GetActionId(), ErrForeign)
+	}
+	val := binary.BigEndian.AppendUint32(make([]byte, 0, 16), a.id)
+	if len(action.GetParams()) != len(a.params) {
+		return nil, fmt.Errorf("action %s with %d parameters: %w", a.name, len(action.GetParams()), ErrForeign)
+	}
+	for _, f := range a.params {
+		var v []byte
+		for _, p := range action.GetParams() {
+			if p.GetParamId() == f.id {
+				v = p.GetValue()
+			}
+		}
+		var err error
+		if val, err = f.widen(val, v); err != nil {
+			return nil, fmt.Errorf("action %s: %w", a.name, err)
+		}
+	}
+	if t.ageing {
+		val = binary.BigEndian.AppendUint64(val, uint64(te.GetIdleTimeoutNs()))
+	}
+	return append(val, te.GetMetadata()...), nil
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Headers and metadata: what the parser finds and what the controls agree on.
+#ifndef P4EVPN_HEADERS
+#define P4EVPN_HEADERS
+
+typedef bit<9>  port_t;
+typedef bit<48> mac_t;
+typedef bit<32> ipv4_addr_t;
+typedef bit<24> vni_t;
+typedef bit<12> vlan_id_t;
+// A bridge is a broadcast domain; its id is also its multicast group. 0: none.
+typedef bit<16> bridge_t;
+// A VTEP id stands for one remote tunnel end. 0: none.
+typedef bit<16> vtep_t;
+// An adjacency is a neighbour of an uplink: the two MACs of the underlay hop.
+typedef bit<16> adjacency_t;
+typedef bit<8>  reason_t;
+
+const port_t CPU_PORT = 510;
+
+const bit<16> ETHERTYPE_VLAN = 0x8100;
+const bit<16> ETHERTYPE_IPV4 = 0x0800;
+const bit<16> ETHERTYPE_IPV6 = 0x86dd;
+const bit<8>  PROTOCOL_TCP   = 6;
+const bit<8>  PROTOCOL_UDP   = 17;
+const bit<16> UDP_PORT_VXLAN = 4789;
+
+// Lengths in bytes.
+const bit<16> VLAN_LEN       = 4;
+const bit<16> PACKET_OUT_LEN = 5;
+const bit<16> UDP_ENCAP_LEN  = 16; // UDP and VXLAN
+const bit<16> IPV4_ENCAP_LEN = 36; // IPv4, UDP and VXLAN
+const bit<16> VXLAN_ENCAP_LEN = 50; // Ethernet, IPv4, UDP and VXLAN
+
+// Where a frame came from. The class of its port decides, and for uplinks
+// whether the frame is VXLAN to one of our VTEP addresses.
+const bit<3> ORIGIN_BRIDGE = 1; // a bridge port: a tenant's frame
+const bit<3> ORIGIN_VXLAN  = 2; // a remote VTEP: a tenant's frame, encapsulated
+const bit<3> ORIGIN_CPU    = 3; // injected into a bridge by the controller
+const bit<3> ORIGIN_PASS   = 4; // uplink to host port and back, injected raw
+
+// Why a frame was dropped: the index of the two drop counters.
+const reason_t DROP_NONE            = 0;
+const reason_t DROP_UNKNOWN_PORT    = 1;
+const reason_t DROP_NOT_MEMBER      = 2;
+const reason_t DROP_UNKNOWN_VTEP    = 3;
+const reason_t DROP_UNKNOWN_VNI     = 4;
+const reason_t DROP_BAD_VXLAN       = 5;
+const reason_t DROP_BAD_CHECKSUM    = 6;
+const reason_t DROP_INNER_VLAN      = 7;
+const reason_t DROP_BAD_SOURCE      = 8;
+const reason_t DROP_RESERVED_GROUP  = 9;
+const reason_t DROP_DECLINED_SOURCE = 10;
+const reason_t DROP_FDB             = 11;
+const reason_t DROP_HAIRPIN         = 12;
+const reason_t DROP_SPLIT_HORIZON   = 13;
+const reason_t DROP_NO_PATH         = 14;
+const reason_t DROP_NO_TUNNEL       = 15;
+const reason_t DROP_NO_ADJACENCY    = 16;
+
+header ethernet_t {
+    mac_t   destination;
+    mac_t   source;
+    bit<16> ether_type;
+}
+
+header vlan_t {
+    bit<3>    pcp;
+    bit<1>    dei;
+    vlan_id_t vlan_id;
+    bit<16>   ether_type;
+}
+
+header ipv4_t {
+    bit<4>      version;
+    bit<4>      ihl;
+    bit<6>      dscp;
+    bit<2>      ecn;
+    bit<16>     total_length;
+    bit<16>     identification;
+    bit<3>      flags;
+    bit<13>     fragment_offset;
+    bit<8>      ttl;
+    bit<8>      protocol;
+    bit<16>     checksum;
+    ipv4_addr_t source;
+    ipv4_addr_t destination;
+}
+
+header ipv6_t {
+    bit<4>   version;
+    bit<6>   dscp;
+    bit<2>   ecn;
+    bit<20>  flow_label;
+    bit<16>  payload_length;
+    bit<8>   next_header;
+    bit<8>   hop_limit;
+    bit<128> source;
+    bit<128> destination;
+}
+
+// The first four bytes of TCP: all that a flow hash needs.
+header tcp_ports_t {
+    bit<16> source;
+    bit<16> destination;
+}
+
+header udp_t {
+    bit<16> source;
+    bit<16> destination;
+    bit<16> length;
+    bit<16> checksum;
+}
+
+// RFC 7348 section 5.
+header vxlan_t {
+    bit<8>  flags; // 0x08: the VNI is valid
+    bit<24> reserved;
+    vni_t   vni;
+    bit<8>  reserved2;
+}
+
+@controller_header("packet_in")
+header packet_in_t {
+    reason_t reason;       // of the trap
+    bit<16>  ingress_port; // 0 when the frame came by VXLAN
+    bridge_t bridge;
+}
+
+@controller_header("packet_out")
+header packet_out_t {
+    bit<8>   mode;        // 0: out of egress_port as it is; 1: forward in bridge
+    bit<16>  egress_port;
+    bridge_t bridge;
+}
+
+struct headers_t {
+    packet_in_t  packet_in;
+    packet_out_t packet_out;
+
+    // Pushed by encapsulation.
+    ethernet_t   encap_ethernet;
+    ipv4_t       encap_ipv4;
+    udp_t        encap_udp;
+    vxlan_t      encap_vxlan;
+
+    // The frame as it arrived. pushed_vlan is ours, on the way out of a trunk.
+    ethernet_t   ethernet;
+    vlan_t       pushed_vlan;
+    vlan_t       vlan;
+    ipv4_t       ipv4;
+    ipv6_t       ipv6;
+    tcp_ports_t  tcp;
+    udp_t        udp;
+    vxlan_t      vxlan;
+
+    // The tenant's frame inside VXLAN: copied to ethernet on termination.
+    ethernet_t   inner_ethernet;
+}
+
+struct metadata_t {
+    // What a copy to the CPU needs beside the frame, which is parsed again.
+    @field_list(1) bridge_t bridge;
+    @field_list(1) port_t   ingress_port;
+    @field_list(1) bit<3>   origin;
+    @field_list(1) reason_t punt_reason;
+
+    reason_t  drop_reason;
+    bit<1>    diverted;    // goes to the CPU instead of being forwarded
+    port_t    host_port;   // beside the uplink that the frame came by
+    vlan_id_t vlan_id;     // of the arriving frame, 0 when untagged
+    mac_t     destination; // of the tenant's frame
+    mac_t     source;
+    bit<16>   ether_type;
+    bit<16>   length;      // of the tenant's frame without a tag, in bytes
+    vtep_t    vtep;        // not 0: encapsulate
+    vni_t     vni;
+    bit<16>   entropy;     // UDP source port of the encapsulation
+    bit<6>    dscp;        // of the tenant's packet
+    adjacency_t adjacency; // of the tunnel
+}
+
+// The digest that reports a source MAC on a bridge port.
+struct learn_t {
+    bridge_t bridge;
+    mac_t    mac;
+    bit<16>  port;
+}
+
+#endif

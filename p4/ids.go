@@ -1,0 +1,52 @@
+package p4
+
+// Ids of the program's objects, as the @id annotations of the P4 source give
+// them; a test holds them equal to P4Info. Read-back and Write speak ids, so
+// that a renamed table does not become another one.
+const (
+	tablePort       = 0x02000001
+	tableLocal      = 0x02000010
+	tablePeer       = 0x02000011
+	tableVNI        = 0x02000012
+	tablePath       = 0x02000020
+	tableTunnel     = 0x02000030
+	tableAdjacency  = 0x02000031
+	tableVLAN       = 0x02000040
+	tableSource     = 0x02000050
+	tableFDB        = 0x02000060
+	tableEgressVLAN = 0x02000070
+	tableReplica    = 0x02000080
+	tableTrap       = 0x02000090
+
+	actionBridgePort = 0x01000001
+	actionUplink     = 0x01000002
+	actionHost       = 0x01000003
+	actionTerminate  = 0x01000010
+	actionAcceptPeer = 0x01000012
+	actionToBridge   = 0x01000014
+	actionPath       = 0x01000020
+	actionEncap      = 0x01000030
+	actionRewrite    = 0x01000032
+	actionMember     = 0x01000040
+	actionKnown      = 0x01000050
+	actionIgnore     = 0x01000051
+	actionDiscard    = 0x01000052
+	actionToPort     = 0x01000060
+	actionToVTEP     = 0x01000061
+	actionDrop       = 0x01000062
+	actionUntagged   = 0x01000070
+	actionTagged     = 0x01000071
+	actionReplica    = 0x01000080
+	actionCopy       = 0x01000090
+	actionDivert     = 0x01000091
+)
+
+// CPUPort is where packet-ins leave and packet-outs enter.
+const CPUPort = 510
+
+// CPUCloneSession is the clone session that punt.copy uses.
+const CPUCloneSession = 1
+
+// LocalInstance is the replica instance that all local ports of a bridge share;
+// those of VTEPs start above it.
+const LocalInstance = 1

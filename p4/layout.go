@@ -1,0 +1,117 @@
+package p4
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+)
+
+// field is one match field or action parameter: how many bytes it takes in a
+// packed Key or Value, and how it is matched.
+type field struct {
+	id    uint32
+	name  string
+	bits  int
+	bytes int
+	match p4configv1.MatchField_MatchType
+}
+
+type tableLayout struct {
+	id      uint32
+	name    string
+	fields  []field
+	ternary bool // entries have a priority
+	ageing  bool // entries may have an idle timeout
+}
+
+type actionLayout struct {
+	id     uint32
+	name   string
+	params []field
+}
+
+type layout struct {
+	tables  map[uint32]*tableLayout
+	actions map[uint32]*actionLayout
+}
+
+// program is the layout of the embedded P4Info. Its fields are packed in id
+// order, which the @id-less fields of one table have in source order.
+var program = sync.OnceValue(func() *layout {
+	l := &layout{tables: map[uint32]*tableLayout{}, actions: map[uint32]*actionLayout{}}
+	info := P4Info()
+	for _, t := range info.GetTables() {
+		tl := &tableLayout{
+			id:     t.GetPreamble().GetId(),
+			name:   t.GetPreamble().GetName(),
+			ageing: t.GetIdleTimeoutBehavior() == p4configv1.Table_NOTIFY_CONTROL,
+		}
+		for _, m := range t.GetMatchFields() {
+			tl.fields = append(tl.fields, newField(m.GetId(), m.GetName(), m.GetBitwidth(), m.GetMatchType()))
+			tl.ternary = tl.ternary || m.GetMatchType() == p4configv1.MatchField_TERNARY
+		}
+		slices.SortFunc(tl.fields, func(a, b field) int { return cmp.Compare(a.id, b.id) })
+		l.tables[tl.id] = tl
+	}
+	for _, a := range info.GetActions() {
+		al := &actionLayout{id: a.GetPreamble().GetId(), name: a.GetPreamble().GetName()}
+		for _, p := range a.GetParams() {
+			al.params = append(al.params, newField(p.GetId(), p.GetName(), p.GetBitwidth(), 0))
+		}
+		slices.SortFunc(al.params, func(a, b field) int { return cmp.Compare(a.id, b.id) })
+		l.actions[al.id] = al
+	}
+	return l
+})
+
+func newField(id uint32, name string, bits int32, match p4configv1.MatchField_MatchType) field {
+	return field{id: id, name: name, bits: int(bits), bytes: (int(bits) + 7) / 8, match: match}
+}
+
+// size is the packed length of a match field: an LPM adds its prefix length, a
+// ternary its mask.
+func (f field) size() int {
+	switch f.match {
+	case p4configv1.MatchField_LPM:
+		return f.bytes + 1
+	case p4configv1.MatchField_TERNARY:
+		return 2 * f.bytes
+	}
+	return f.bytes
+}
+
+func (t *tableLayout) keySize() int {
+	n := 4
+	for _, f := range t.fields {
+		n += f.size()
+	}
+	if t.ternary {
+		n += 4
+	}
+	return n
+}
+
+// canonical strips leading zeros, as P4Runtime section 8.4 writes numbers.
+func canonical(b []byte) []byte {
+	for len(b) > 1 && b[0] == 0 {
+		b = b[1:]
+	}
+	return b
+}
+
+// widen is canonical's way back: v in exactly f.bytes bytes.
+func (f field) widen(dst []byte, v []byte) ([]byte, error) {
+	for len(v) > 0 && v[0] == 0 {
+		v = v[1:]
+	}
+	if len(v) > f.bytes || (len(v) == f.bytes && f.bits%8 != 0 && v[0]>>(f.bits%8) != 0) {
+		return nil, fmt.Errorf("field %s: %#x does not fit %d bits", f.name, v, f.bits)
+	}
+	for range f.bytes - len(v) {
+		dst = append(dst, 0)
+	}
+	return append(dst, v...), nil
+}

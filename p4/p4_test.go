@@ -1,0 +1,242 @@
+package p4
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+var (
+	mac1 = ether.MAC{2, 0, 0, 0, 0, 1}
+	mac2 = ether.MAC{0, 0x11, 0x22, 0x33, 0x44, 0x55}
+)
+
+// everyType holds at least one value of each typed entry and action.
+var everyType = []interface{ Entry() Entry }{
+	BridgePort{Port: 3},
+	Uplink{Port: 1, HostPort: 2},
+	HostPort{Port: 2, Uplink: 1},
+	Member{Port: 3, VLAN: 4094, Bridge: 4095},
+	Member{Port: 3, VLAN: 0, Bridge: 1},
+	EgressVLAN{Port: 3, Bridge: 9, VLAN: 100},
+	EgressVLAN{Port: 3, Bridge: 9},
+	Peer{Prefix: netip.MustParsePrefix("0.0.0.0/0")},
+	Peer{Prefix: netip.MustParsePrefix("10.0.0.3/32")},
+	LocalVTEP{Address: netip.MustParseAddr("10.0.0.1")},
+	VNI{Local: netip.MustParseAddr("10.0.0.1"), VNI: 0xffffff, Bridge: 7},
+	Source{Bridge: 1, MAC: mac2, Port: 3, IdleTimeout: 5 * time.Minute, Metadata: "\x01\x00\x02"},
+	Source{Bridge: 1, MAC: mac1, Port: 3, Verdict: Ignore},
+	Source{Bridge: 1, MAC: mac1, Port: 510, Verdict: Discard, IdleTimeout: time.Second},
+	FDB{Bridge: 1, MAC: mac1, Kind: ToPort, Port: 3},
+	FDB{Bridge: 1, MAC: mac2, Kind: ToVTEP, VTEP: 65535, VNI: 10},
+	FDB{Bridge: 1, MAC: mac2, Kind: Drop},
+	Path{VTEP: 1, Port: 1},
+	Tunnel{VTEP: 1, Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.3"), Adjacency: 2},
+	Adjacency{ID: 2, Source: mac1, Destination: mac2},
+	Replica{Bridge: 1, Instance: 2, VTEP: 1, VNI: 100},
+	Group{ID: 1, Members: []GroupMember{{Port: 3, Instance: 1}, {Port: 4, Instance: 1}, {Port: 1, Instance: 2}}},
+	CloneSession{ID: CPUCloneSession, Port: CPUPort},
+	Trap{Bridge: 1, EtherType: 0x0806, Origin: OriginBridge, Priority: 10, Reason: 4},
+	Trap{MAC: mac1, Priority: 1, Divert: true},
+}
+
+func TestEveryTypeSurvivesP4Runtime(t *testing.T) {
+	for _, want := range everyType {
+		e := want.Entry()
+		back, err := FromEntity(e.Entity())
+		if err != nil {
+			t.Errorf("%#v: %v", want, err)
+			continue
+		}
+		if back != e {
+			t.Errorf("%v came back as %v", e, back)
+		}
+		got, err := Decode(back)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%#v decoded to %#v, %v", want, got, err)
+		}
+		if e.String() == "" || e.Key.Table() == "" {
+			t.Errorf("%#v has no text", want)
+		}
+	}
+}
+
+func TestEntriesReadAsOperatorsKnowThem(t *testing.T) {
+	for want, e := range map[string]interface{ Entry() Entry }{
+		"bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=3":                          FDB{Bridge: 1, MAC: mac1, Port: 3},
+		"vxlan.peer source=10.0.0.0/8 -> vxlan.accept":                                                Peer{netip.MustParsePrefix("10.1.2.3/8")},
+		"bridge.source bridge=1 mac=02:00:00:00:00:01 ingress_port=3 -> bridge.known idle_timeout=5s": Source{Bridge: 1, MAC: mac1, Port: 3, IdleTimeout: 5 * time.Second},
+		"multicast_group 7 -> 3/1 4/1 1/2":                                                            Group{7, []GroupMember{{1, 2}, {4, 1}, {3, 1}}},
+		"punt.trap ether_type=0x0806 priority=9 -> punt.copy reason=1":                                Trap{EtherType: 0x0806, Priority: 9, Reason: 1},
+	} {
+		if got := e.Entry().String(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestIDsAreThoseOfP4Info builds an entity of every table and action that the
+// Go types know: an id that P4Info lacks has no layout.
+func TestIDsAreThoseOfP4Info(t *testing.T) {
+	used := map[uint32]bool{}
+	for _, v := range everyType {
+		te := v.Entry().Entity().GetTableEntry()
+		used[te.GetTableId()] = true
+		used[te.GetAction().GetAction().GetActionId()] = true
+	}
+	for _, table := range P4Info().GetTables() {
+		if !used[table.GetPreamble().GetId()] {
+			t.Errorf("table %s has no Go type", table.GetPreamble().GetName())
+		}
+		allowed := map[uint32]bool{}
+		for _, ref := range table.GetActionRefs() {
+			allowed[ref.GetId()] = true
+			if ref.GetId() != table.GetConstDefaultActionId() && !used[ref.GetId()] {
+				t.Errorf("table %s: action %s has no Go type", table.GetPreamble().GetName(), program().actions[ref.GetId()].name)
+			}
+		}
+		for _, v := range everyType {
+			te := v.Entry().Entity().GetTableEntry()
+			if te.GetTableId() == table.GetPreamble().GetId() && !allowed[te.GetAction().GetAction().GetActionId()] {
+				t.Errorf("table %s does not take the action of %#v", table.GetPreamble().GetName(), v)
+			}
+		}
+	}
+}
+
+func TestDropReasonsAreThoseOfTheSource(t *testing.T) {
+	src, err := os.ReadFile("headers.p4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`const reason_t DROP_(\w+) += (\d+);`).FindAllStringSubmatch(string(src), -1)
+	if len(found) != int(DropReasons) || len(dropNames) != int(DropReasons) {
+		t.Fatalf("%d reasons in headers.p4, %d constants, %d names", len(found), DropReasons, len(dropNames))
+	}
+	for i, f := range found {
+		if f[2] != fmt.Sprint(i) || strings.ToLower(f[1]) != DropReason(i).String() {
+			t.Errorf("DROP_%s = %s is %q here", f[1], f[2], DropReason(i))
+		}
+	}
+}
+
+func TestArtefactsAreOfTheseSources(t *testing.T) {
+	sums, err := os.ReadFile("sources.sha256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := filepath.Glob("*.p4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	for _, name := range sources {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&want, "%x  %s\n", sha256.Sum256(src), name)
+	}
+	if !bytes.Equal(sums, want.Bytes()) {
+		t.Fatal("the P4 sources changed since p4evpn.json was compiled: run make p4")
+	}
+}
+
+func TestRecompilingGivesTheCommittedArtefacts(t *testing.T) {
+	p4c, err := exec.LookPath("p4c-bm2-ss")
+	if err != nil {
+		t.Skip("SKIP: no p4c-bm2-ss on PATH: the artefacts are compared by digest only")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(p4c, "--arch", "v1model", "--p4runtime-files", dir+"/info.txtpb", "-o", dir+"/out.json", "p4evpn.p4")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for file, committed := range map[string][]byte{"out.json": DeviceConfig(), "info.txtpb": p4info} {
+		got, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, committed) {
+			t.Errorf("%s differs from what is committed: run make p4", file)
+		}
+	}
+}
+
+func FuzzFromEntityNeverPanics(f *testing.F) {
+	for _, v := range everyType {
+		b, err := proto.Marshal(v.Entry().Entity())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ent := &p4v1.Entity{}
+		if proto.Unmarshal(b, ent) != nil {
+			return
+		}
+		e, err := FromEntity(ent)
+		if err != nil {
+			return
+		}
+		_ = e.String()
+		if _, err := Decode(e); err != nil {
+			return
+		}
+		again, err := FromEntity(e.Entity())
+		if err != nil || again != e {
+			t.Fatalf("%v came back as %v, %v", e, again, err)
+		}
+	})
+}
+
+func FuzzDecodeLearnNeverPanics(f *testing.F) {
+	data := func(members ...[]byte) []byte {
+		s := &p4v1.P4StructLike{}
+		for _, m := range members {
+			s.Members = append(s.Members, &p4v1.P4Data{Data: &p4v1.P4Data_Bitstring{Bitstring: m}})
+		}
+		b, err := proto.Marshal(&p4v1.P4Data{Data: &p4v1.P4Data_Struct{Struct: s}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		return b
+	}
+	f.Add(data([]byte{1}, mac1[:], []byte{3}))
+	f.Add(data([]byte{1}, mac1[:]))
+	f.Add(data([]byte{1, 2, 3}, nil, []byte{3}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := &p4v1.P4Data{}
+		if proto.Unmarshal(b, d) == nil {
+			_, _ = DecodeLearn(d)
+		}
+		in := &p4v1.PacketIn{}
+		if proto.Unmarshal(b, in) == nil {
+			_, _ = DecodePacketIn(in)
+		}
+	})
+}
+
+func TestLearnKeepsLeadingZerosOfAMAC(t *testing.T) {
+	bits := func(b ...byte) *p4v1.P4Data { return &p4v1.P4Data{Data: &p4v1.P4Data_Bitstring{Bitstring: b}} }
+	got, err := DecodeLearn(&p4v1.P4Data{Data: &p4v1.P4Data_Struct{Struct: &p4v1.P4StructLike{
+		Members: []*p4v1.P4Data{bits(1), bits(mac2[1:]...), bits(1, 0)}}}})
+	if want := (Learn{Bridge: 1, MAC: mac2, Port: 256}); err != nil || got != want {
+		t.Fatalf("got %v, %v; want %v", got, err, want)
+	}
+}

@@ -1,0 +1,247 @@
+package p4
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// BridgePort makes a port a tenant's (port.kind).
+type BridgePort struct{ Port uint16 }
+
+// Entry packs the entry.
+func (b BridgePort) Entry() Entry {
+	return Entry{pack(tablePort).u16(b.Port).key(), pack(actionBridgePort).value()}
+}
+
+// Uplink makes a port an uplink whose Linux side is HostPort (port.kind).
+type Uplink struct{ Port, HostPort uint16 }
+
+// Entry packs the entry.
+func (u Uplink) Entry() Entry {
+	return Entry{pack(tablePort).u16(u.Port).key(), pack(actionUplink).u16(u.HostPort).value()}
+}
+
+// HostPort makes a port the Linux side of Uplink (port.kind).
+type HostPort struct{ Port, Uplink uint16 }
+
+// Entry packs the entry.
+func (h HostPort) Entry() Entry {
+	return Entry{pack(tablePort).u16(h.Port).key(), pack(actionHost).u16(h.Uplink).value()}
+}
+
+// Member says which bridge the frames of a port and VLAN are for
+// (bridge.vlan); VLAN 0 stands for untagged and priority-tagged frames.
+type Member struct{ Port, VLAN, Bridge uint16 }
+
+// Entry packs the entry.
+func (m Member) Entry() Entry {
+	return Entry{pack(tableVLAN).u16(m.Port).u16(m.VLAN).key(), pack(actionMember).u16(m.Bridge).value()}
+}
+
+// EgressVLAN says how a bridge's frames leave by a port (bridge.egress_vlan):
+// tagged with VLAN, or untagged where that is 0.
+type EgressVLAN struct{ Port, Bridge, VLAN uint16 }
+
+// Entry packs the entry.
+func (v EgressVLAN) Entry() Entry {
+	k := pack(tableEgressVLAN).u16(v.Port).u16(v.Bridge).key()
+	if v.VLAN == 0 {
+		return Entry{k, pack(actionUntagged).value()}
+	}
+	return Entry{k, pack(actionTagged).u16(v.VLAN).value()}
+}
+
+// Peer lets VTEPs of an IPv4 prefix send to us (vxlan.peer); length 0 lets in
+// all.
+type Peer struct{ Prefix netip.Prefix }
+
+// Entry packs the entry.
+func (p Peer) Entry() Entry {
+	m := p.Prefix.Masked()
+	return Entry{pack(tablePeer).ipv4(m.Addr()).u8(uint8(m.Bits())).key(), pack(actionAcceptPeer).value()}
+}
+
+// LocalVTEP is one of our own IPv4 VTEP addresses (vxlan.local).
+type LocalVTEP struct{ Address netip.Addr }
+
+// Entry packs the entry.
+func (l LocalVTEP) Entry() Entry {
+	return Entry{pack(tableLocal).ipv4(l.Address).key(), pack(actionTerminate).value()}
+}
+
+// VNI says which bridge a VNI at one of our VTEP addresses is (vxlan.vni).
+type VNI struct {
+	Local  netip.Addr
+	VNI    uint32
+	Bridge uint16
+}
+
+// Entry packs the entry.
+func (v VNI) Entry() Entry {
+	return Entry{pack(tableVNI).ipv4(v.Local).vni(v.VNI).key(), pack(actionToBridge).u16(v.Bridge).value()}
+}
+
+// Verdict is what becomes of the frames of a source MAC.
+type Verdict uint8
+
+// Verdicts of bridge.source. What has no entry is forwarded and reported.
+const (
+	Known   Verdict = iota // forwarded
+	Ignore                 // declined: forwarded, not reported again
+	Discard                // declined: dropped
+)
+
+var verdictActions = [...]uint32{Known: actionKnown, Ignore: actionIgnore, Discard: actionDiscard}
+
+// Source is a source MAC of a bridge port (bridge.source). It ages when
+// IdleTimeout is not 0. Metadata is the controller's, kept by the target and
+// answered on read-back.
+type Source struct {
+	Bridge      uint16
+	MAC         ether.MAC
+	Port        uint16
+	Verdict     Verdict
+	IdleTimeout time.Duration
+	Metadata    string
+}
+
+// Entry packs the entry.
+func (s Source) Entry() Entry {
+	v := pack(verdictActions[s.Verdict]).u64(uint64(s.IdleTimeout))
+	return Entry{s.Key(), Value(append(v, s.Metadata...))}
+}
+
+// Key packs the key alone.
+func (s Source) Key() Key {
+	return pack(tableSource).u16(s.Bridge).mac(s.MAC).u16(s.Port).key()
+}
+
+// FDBKind says what an FDB entry does with frames.
+type FDBKind uint8
+
+// Kinds of FDB entries.
+const (
+	ToPort FDBKind = iota
+	ToVTEP
+	Drop
+)
+
+// FDB says where a MAC of a bridge is (bridge.fdb): behind Port, or behind
+// VTEP with the VNI that it asked for, by Kind.
+type FDB struct {
+	Bridge uint16
+	MAC    ether.MAC
+	Kind   FDBKind
+	Port   uint16
+	VTEP   uint16
+	VNI    uint32
+}
+
+// Entry packs the entry.
+func (f FDB) Entry() Entry {
+	k := f.Key()
+	switch f.Kind {
+	case ToPort:
+		return Entry{k, pack(actionToPort).u16(f.Port).value()}
+	case ToVTEP:
+		return Entry{k, pack(actionToVTEP).u16(f.VTEP).vni(f.VNI).value()}
+	default:
+		return Entry{k, pack(actionDrop).value()}
+	}
+}
+
+// Key packs the key alone.
+func (f FDB) Key() Key { return pack(tableFDB).u16(f.Bridge).mac(f.MAC).key() }
+
+// Path is the uplink by which a VTEP is reached (underlay.path).
+type Path struct{ VTEP, Port uint16 }
+
+// Entry packs the entry.
+func (p Path) Entry() Entry {
+	return Entry{pack(tablePath).u16(p.VTEP).key(), pack(actionPath).u16(p.Port).value()}
+}
+
+// Tunnel is the encapsulation towards a VTEP: outer IPv4 addresses and the
+// adjacency (vxlan.tunnel).
+type Tunnel struct {
+	VTEP                uint16
+	Source, Destination netip.Addr
+	Adjacency           uint16
+}
+
+// Entry packs the entry.
+func (t Tunnel) Entry() Entry {
+	return Entry{pack(tableTunnel).u16(t.VTEP).key(),
+		pack(actionEncap).ipv4(t.Source).ipv4(t.Destination).u16(t.Adjacency).value()}
+}
+
+// Adjacency holds the outer MACs of an underlay hop (underlay.adjacency).
+type Adjacency struct {
+	ID                  uint16
+	Source, Destination ether.MAC
+}
+
+// Entry packs the entry.
+func (a Adjacency) Entry() Entry {
+	return Entry{pack(tableAdjacency).u16(a.ID).key(), pack(actionRewrite).mac(a.Source).mac(a.Destination).value()}
+}
+
+// Replica says which VTEP an instance of a bridge's group is for, and the VNI
+// that it asked for (flood.replica).
+type Replica struct {
+	Bridge, Instance, VTEP uint16
+	VNI                    uint32
+}
+
+// Entry packs the entry.
+func (r Replica) Entry() Entry {
+	return Entry{pack(tableReplica).u16(r.Bridge).u16(r.Instance).key(), pack(actionReplica).u16(r.VTEP).vni(r.VNI).value()}
+}
+
+// Origins that a Trap can tell apart.
+const (
+	OriginBridge = 1 // came by a bridge port
+	OriginVXLAN  = 2 // came from a VTEP
+)
+
+// Trap sends frames of bridges to the controller (punt.trap): a copy, or the
+// frame itself where Divert is set. A field that is zero matches anything.
+type Trap struct {
+	Bridge    uint16
+	EtherType uint16
+	MAC       ether.MAC
+	Origin    uint8
+	Priority  int32 // above 0; the highest wins
+	Divert    bool
+	Reason    uint8 // answered in PacketIn
+}
+
+// Entry packs the entry.
+func (t Trap) Entry() Entry {
+	k := pack(tableTrap).ternary(t.Bridge, maskUnlessZero(t.Bridge)).ternary(t.EtherType, maskUnlessZero(t.EtherType)).mac(t.MAC)
+	if t.MAC.IsZero() {
+		k = k.mac(ether.MAC{})
+	} else {
+		k = k.mac(ether.Broadcast)
+	}
+	k = k.u8(t.Origin)
+	if t.Origin == 0 {
+		k = k.u8(0)
+	} else {
+		k = k.u8(7)
+	}
+	a := uint32(actionCopy)
+	if t.Divert {
+		a = actionDivert
+	}
+	return Entry{k.u32(uint32(t.Priority)).key(), pack(a).u8(t.Reason).value()}
+}
+
+func maskUnlessZero(v uint16) uint16 {
+	if v == 0 {
+		return 0
+	}
+	return 0xffff
+}

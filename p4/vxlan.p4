@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// VXLAN (RFC 7348) over an IPv4 underlay: termination in ingress, encapsulation
+// in egress.
+#ifndef P4EVPN_VXLAN
+#define P4EVPN_VXLAN
+
+// Decides whether a frame of an uplink ends here. Ingress only decides: the
+// outer headers are taken off in egress, so that a punt carries them still.
+control terminate_vxlan(inout headers_t hdr,
+                        inout metadata_t meta,
+                        inout standard_metadata_t standard_metadata) {
+    @brief("Tenant frames that arrived by VXLAN, by bridge id")
+    @name(".bridge_vxlan_in") @id(0x12000002)
+    counter(4096, CounterType.packets_and_bytes) bridge_vxlan_in;
+
+    @brief("Frames that arrived from each known VTEP")
+    @name(".vxlan.peer_in") @id(0x13000001)
+    direct_counter(CounterType.packets_and_bytes) peer_in;
+
+    @brief("One of our VTEP addresses: VXLAN to it ends here")
+    @name(".vxlan.terminate") @id(0x01000010)
+    action terminate() { meta.origin = ORIGIN_VXLAN; }
+
+    @name(".vxlan.pass") @id(0x01000011)
+    action pass() { }
+
+    @brief("Our own VTEP addresses")
+    @name(".vxlan.local") @id(0x02000010)
+    table local {
+        key = { hdr.ipv4.destination: exact @name("destination"); }
+        actions = { terminate; @defaultonly pass; }
+        const default_action = pass;
+        size = 1024;
+    }
+
+    @brief("A VTEP that may send to us")
+    @name(".vxlan.accept") @id(0x01000012)
+    action accept_peer() { peer_in.count(); }
+
+    @name(".vxlan.unknown_vtep") @id(0x01000013)
+    action unknown_vtep() { meta.drop_reason = DROP_UNKNOWN_VTEP; }
+
+    @brief("VTEPs that may send to us; the zero-length prefix lets in all")
+    @name(".vxlan.peer") @id(0x02000011)
+    table peer {
+        key = { hdr.ipv4.source: lpm @name("source"); }
+        actions = { accept_peer; @defaultonly unknown_vtep; }
+        const default_action = unknown_vtep;
+        counters = peer_in;
+        size = 65536;
+    }
+
+    @brief("The VNI is a bridge's")
+    @name(".vxlan.to_bridge") @id(0x01000014)
+    action to_bridge(bridge_t bridge) { meta.bridge = bridge; }
+
+    @name(".vxlan.unknown_vni") @id(0x01000015)
+    action unknown_vni() { meta.drop_reason = DROP_UNKNOWN_VNI; }
+
+    @brief("What a VNI at one of our VTEP addresses stands for")
+    @name(".vxlan.vni") @id(0x02000012)
+    table vni {
+        key = {
+            hdr.ipv4.destination: exact @name("destination");
+            hdr.vxlan.vni: exact @name("vni");
+        }
+        actions = { to_bridge; @defaultonly unknown_vni; }
+        const default_action = unknown_vni;
+        size = 8192;
+    }
+
+    apply {
+        standard_metadata.egress_spec = meta.host_port;
+        if (hdr.udp.isValid() && hdr.udp.destination == UDP_PORT_VXLAN &&
+            hdr.ipv4.isValid() && !hdr.vlan.isValid()) {
+            local.apply();
+        }
+        if (meta.origin == ORIGIN_VXLAN) {
+            if (!hdr.inner_ethernet.isValid() || (hdr.vxlan.flags & 0x08) == 0) {
+                meta.drop_reason = DROP_BAD_VXLAN;
+            } else if (standard_metadata.checksum_error == 1) {
+                meta.drop_reason = DROP_BAD_CHECKSUM;
+            } else if (peer.apply().hit) {
+                if (vni.apply().hit) {
+                    bridge_vxlan_in.count((bit<32>)meta.bridge);
+                    if (hdr.inner_ethernet.ether_type == ETHERTYPE_VLAN) {
+                        // RFC 7348 section 6.1.
+                        meta.drop_reason = DROP_INNER_VLAN;
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Chooses the uplink towards meta.vtep and the flow's UDP source port.
+control choose_path(inout headers_t hdr,
+                    inout metadata_t meta,
+                    inout standard_metadata_t standard_metadata) {
+    @brief("The uplink towards the VTEP")
+    @name(".underlay.uplink") @id(0x01000020)
+    action uplink(port_t port) { standard_metadata.egress_spec = port; }
+
+    @name(".underlay.no_path") @id(0x01000021)
+    action no_path() { meta.drop_reason = DROP_NO_PATH; }
+
+    @brief("By which uplink each VTEP is reached")
+    @name(".underlay.path") @id(0x02000020)
+    table path {
+        key = { meta.vtep: exact @name("vtep"); }
+        actions = { uplink; @defaultonly no_path; }
+        const default_action = no_path;
+        size = 65536;
+    }
+
+    apply { path.apply(); }
+}
+
+// Ports for the outer UDP header: RFC 7348 section 5 asks for the dynamic range
+// and for entropy of the inner flow.
+control hash_flow(in headers_t hdr, inout metadata_t meta) {
+    bit<16> source_port = 0;
+    bit<16> destination_port = 0;
+    apply {
+        if (hdr.tcp.isValid()) {
+            source_port = hdr.tcp.source;
+            destination_port = hdr.tcp.destination;
+        } else if (hdr.udp.isValid()) {
+            source_port = hdr.udp.source;
+            destination_port = hdr.udp.destination;
+        }
+        if (hdr.ipv4.isValid()) {
+            meta.dscp = hdr.ipv4.dscp;
+            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+                 { meta.destination, meta.source, hdr.ipv4.source, hdr.ipv4.destination,
+                   hdr.ipv4.protocol, source_port, destination_port }, 32w16384);
+        } else if (hdr.ipv6.isValid()) {
+            meta.dscp = hdr.ipv6.dscp;
+            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+                 { meta.destination, meta.source, hdr.ipv6.source, hdr.ipv6.destination,
+                   hdr.ipv6.next_header, source_port, destination_port }, 32w16384);
+        } else {
+            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+                 { meta.destination, meta.source, meta.ether_type }, 32w16384);
+        }
+    }
+}
+
+control encapsulate(inout headers_t hdr,
+                    inout metadata_t meta,
+                    inout standard_metadata_t standard_metadata) {
+    @brief("Tenant frames that left by VXLAN, by bridge id")
+    @name(".bridge_vxlan_out") @id(0x12000003)
+    counter(4096, CounterType.packets_and_bytes) bridge_vxlan_out;
+
+    @brief("Frames that left towards each VTEP")
+    @name(".vxlan.tunnel_out") @id(0x13000002)
+    direct_counter(CounterType.packets_and_bytes) tunnel_out;
+
+    @brief("The outer addresses, and the underlay hop to send to")
+    @name(".vxlan.encap") @id(0x01000030)
+    action encap(ipv4_addr_t source, ipv4_addr_t destination, adjacency_t adjacency) {
+        tunnel_out.count();
+        meta.adjacency = adjacency;
+        hdr.encap_ethernet.setValid();
+        hdr.encap_ethernet.ether_type = ETHERTYPE_IPV4;
+        hdr.encap_ipv4.setValid();
+        hdr.encap_ipv4.version = 4;
+        hdr.encap_ipv4.ihl = 5;
+        hdr.encap_ipv4.dscp = meta.dscp;
+        // RFC 6040 section 4.1, compatibility mode: termination does not look
+        // at the outer ECN field.
+        hdr.encap_ipv4.ecn = 0;
+        hdr.encap_ipv4.total_length = meta.length + IPV4_ENCAP_LEN;
+        hdr.encap_ipv4.identification = 0;
+        hdr.encap_ipv4.flags = 2; // do not fragment: RFC 7348 section 4.3
+        hdr.encap_ipv4.fragment_offset = 0;
+        hdr.encap_ipv4.ttl = 64;
+        hdr.encap_ipv4.protocol = PROTOCOL_UDP;
+        hdr.encap_ipv4.checksum = 0;
+        hdr.encap_ipv4.source = source;
+        hdr.encap_ipv4.destination = destination;
+        hdr.encap_udp.setValid();
+        hdr.encap_udp.source = meta.entropy;
+        hdr.encap_udp.destination = UDP_PORT_VXLAN;
+        hdr.encap_udp.length = meta.length + UDP_ENCAP_LEN;
+        hdr.encap_udp.checksum = 0;
+        hdr.encap_vxlan.setValid();
+        hdr.encap_vxlan.flags = 0x08;
+        hdr.encap_vxlan.reserved = 0;
+        hdr.encap_vxlan.vni = meta.vni;
+        hdr.encap_vxlan.reserved2 = 0;
+    }
+
+    @name(".vxlan.no_tunnel") @id(0x01000031)
+    action no_tunnel() { meta.drop_reason = DROP_NO_TUNNEL; }
+
+    @brief("The tunnel to each VTEP")
+    @name(".vxlan.tunnel") @id(0x02000030)
+    table tunnel {
+        key = { meta.vtep: exact @name("vtep"); }
+        actions = { encap; @defaultonly no_tunnel; }
+        const default_action = no_tunnel;
+        counters = tunnel_out;
+        size = 65536;
+    }
+
+    @brief("The outer MAC addresses")
+    @name(".underlay.rewrite") @id(0x01000032)
+    action rewrite(mac_t source, mac_t destination) {
+        hdr.encap_ethernet.source = source;
+        hdr.encap_ethernet.destination = destination;
+    }
+
+    @name(".underlay.no_adjacency") @id(0x01000033)
+    action no_adjacency() { meta.drop_reason = DROP_NO_ADJACENCY; }
+
+    @brief("Neighbours of the uplinks")
+    @name(".underlay.adjacency") @id(0x02000031)
+    table adjacency {
+        key = { meta.adjacency: exact @name("adjacency"); }
+        actions = { rewrite; @defaultonly no_adjacency; }
+        const default_action = no_adjacency;
+        size = 4096;
+    }
+
+    apply {
+        if (tunnel.apply().hit) {
+            adjacency.apply();
+            bridge_vxlan_out.count((bit<32>)meta.bridge);
+        }
+    }
+}
+
+#endif
