@@ -1,0 +1,242 @@
+package p4rt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// The answer to a Write has the errors of all its updates in its trailers.
+	// P4Runtime 18.1 counts 100 bytes for each; base64 and long messages make
+	// it three times that.
+	maxHeaderList = 16 << 20
+	// Servers receive messages of up to 4 MB by default: room for the rest.
+	maxWriteBytes = 3 << 20
+	window        = 1 << 20
+)
+
+// session is one connection, from dialling to its end.
+type session struct {
+	*Client
+	ctx    context.Context // ends with the session
+	cancel context.CancelCauseFunc
+	rpc    p4v1.P4RuntimeClient
+	stream p4v1.P4Runtime_StreamChannelClient
+	out    chan *p4v1.StreamMessageRequest // to the sender, the stream's only writer
+	// arbitration holds the latest answer of the arbitration, until handled.
+	arbitration chan *p4v1.MasterArbitrationUpdate
+}
+
+// connect makes a session and serves it until it ends, and says why it ended.
+func (c *Client) connect(ctx context.Context) error {
+	conn, err := c.dial()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotConnected, err)
+	}
+	defer conn.Close()
+	s := &session{
+		Client:      c,
+		rpc:         p4v1.NewP4RuntimeClient(conn),
+		out:         make(chan *p4v1.StreamMessageRequest, 256),
+		arbitration: make(chan *p4v1.MasterArbitrationUpdate, 1),
+	}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	defer s.cancel(context.Canceled)
+	if s.stream, err = s.rpc.StreamChannel(s.ctx); err != nil {
+		return sessionError(err)
+	}
+	s.out <- &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Arbitration{
+		Arbitration: &p4v1.MasterArbitrationUpdate{DeviceId: c.cfg.DeviceID, ElectionId: c.cfg.ElectionID.proto()},
+	}}
+	var wg sync.WaitGroup
+	wg.Go(s.send)
+	wg.Go(s.receive)
+	err = s.serve()
+	s.cancel(err)
+	wg.Wait()
+	return sessionError(err)
+}
+
+func (c *Client) dial() (*grpc.ClientConn, error) {
+	creds := c.cfg.Credentials
+	if creds == nil {
+		creds = insecure.NewCredentials()
+	}
+	// "passthrough" hands the address to dialTarget as it is. Retries are the
+	// supervisor's, so grpc gets one attempt; proxies from the environment are
+	// not for targets.
+	return grpc.NewClient("passthrough:///"+c.address,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithContextDialer(c.dialTarget),
+		grpc.WithNoProxy(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(0),
+		grpc.WithMaxHeaderListSize(maxHeaderList),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(window),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(math.MaxInt32), // BMv2 answers a Read with one message
+			grpc.MaxCallSendMsgSize(math.MaxInt32),
+		))
+}
+
+// dialTarget leaves it to TCP to find a peer that is gone, and to the probe to
+// find one that hangs. HTTP/2 keepalive pings are no option: servers by default
+// (BMv2's too) close a connection that pings more often than every 5 minutes.
+func (c *Client) dialTarget(ctx context.Context, _ string) (net.Conn, error) {
+	d := net.Dialer{
+		Timeout: c.cfg.ProbeInterval,
+		KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: c.cfg.ProbeInterval, Interval: max(time.Second, c.cfg.ProbeInterval/3), Count: 3,
+		},
+	}
+	conn, err := d.DialContext(ctx, c.network, c.address)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				// An aid only: without it a send to a peer that is gone is
+				// given up when the probe is.
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(2*c.cfg.ProbeInterval/time.Millisecond))
+			})
+		}
+	}
+	return conn, err
+}
+
+// send is the one writer of the stream.
+func (s *session) send() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case msg := <-s.out:
+			if s.stream.Send(msg) != nil {
+				return // receive gets the reason
+			}
+		}
+	}
+}
+
+// receive drains the stream without ever waiting for anybody: BMv2 stalls when
+// a client does not drain it.
+func (s *session) receive() {
+	for {
+		msg, err := s.stream.Recv()
+		if err != nil {
+			s.cancel(err)
+			return
+		}
+		switch u := msg.GetUpdate().(type) {
+		case *p4v1.StreamMessageResponse_Arbitration:
+			select { // only the latest counts
+			case <-s.arbitration:
+			default:
+			}
+			s.arbitration <- u.Arbitration
+		case *p4v1.StreamMessageResponse_Digest:
+			s.queue.offer(Digest{ID: u.Digest.GetDigestId(), ListID: u.Digest.GetListId(), Members: u.Digest.GetData(), from: s})
+		case *p4v1.StreamMessageResponse_Packet:
+			s.queue.offer(PacketIn{Packet: u.Packet})
+		case *p4v1.StreamMessageResponse_IdleTimeoutNotification:
+			s.queue.offer(Idle{Entries: u.IdleTimeoutNotification.GetTableEntry()})
+		case *p4v1.StreamMessageResponse_Error:
+			s.metrics.streamErrors.Inc()
+			s.cfg.Logger.Warn("target refused a stream message",
+				"code", codes.Code(u.Error.GetCanonicalCode()), "message", u.Error.GetMessage())
+		default:
+			s.cfg.Logger.Debug("stream message of an unknown kind ignored")
+		}
+	}
+}
+
+// acknowledge tells the target that a digest list arrived. It never waits: a
+// list that stays unacknowledged is sent again.
+func (s *session) acknowledge(d Digest) {
+	select {
+	case s.out <- &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_DigestAck{
+		DigestAck: &p4v1.DigestListAck{DigestId: d.ID, ListId: d.ListID},
+	}}:
+	default:
+		s.metrics.dropped.WithLabelValues("digest_ack").Inc()
+	}
+}
+
+// serve waits for the arbitration, follows its changes and probes the target.
+func (s *session) serve() error {
+	probe := time.NewTicker(s.cfg.ProbeInterval)
+	defer probe.Stop()
+	arbitrated, primary := false, false
+	for {
+		select {
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		case a := <-s.arbitration:
+			if !arbitrated {
+				arbitrated = true
+				s.connected(s)
+			}
+			var err error
+			if primary, err = s.arbitrated(a, primary); err != nil {
+				return err
+			}
+		case <-probe.C:
+			if !arbitrated {
+				return fmt.Errorf("no answer to the arbitration within %v", s.cfg.ProbeInterval)
+			}
+			if err := s.probe(primary); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// arbitrated acts on an answer of the arbitration and says whether this
+// controller is primary now.
+func (s *session) arbitrated(a *p4v1.MasterArbitrationUpdate, was bool) (bool, error) {
+	highest := ElectionID{High: a.GetElectionId().GetHigh(), Low: a.GetElectionId().GetLow()}
+	if codes.Code(a.GetStatus().GetCode()) != codes.OK {
+		s.cfg.Logger.Info("another controller is primary", "election_id", s.cfg.ElectionID, "primary", highest)
+		s.setPrimary(s, false, NotPrimary{Primary: highest})
+		return false, nil
+	}
+	if was {
+		return true, nil
+	}
+	pushed, err := s.pipeline()
+	if err != nil {
+		return false, err
+	}
+	s.cfg.Logger.Info("primary controller of the target", "election_id", s.cfg.ElectionID, "pushed", pushed)
+	s.setPrimary(s, true, Up{Pushed: pushed})
+	return true, nil
+}
+
+// sessionError makes the reason why a session ended readable, and errors.Is of
+// ErrRefused or ErrNotConnected.
+func sessionError(err error) error {
+	if errors.Is(err, ErrRefused) || errors.Is(err, ErrNotConnected) {
+		return err
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the target closed the stream", ErrNotConnected)
+	}
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.Aborted:
+		return fmt.Errorf("%w: %w", ErrNotConnected, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+}

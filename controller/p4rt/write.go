@@ -1,0 +1,179 @@
+package p4rt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// Write sends updates, in as few RPCs as their number and size allow, and
+// waits for the answers. The updates of one call may take effect in any order.
+//
+// The first result has an error for each update, nil where the target
+// acknowledged it: an UpdateError where the target refused it,
+// ErrUnknownOutcome or ErrNotWritten where an RPC failed as a whole. The second
+// says why that was (ErrNotConnected, ErrNotPrimary, the context's error, a
+// gRPC status) and is nil when every update got its own answer.
+//
+// Calls are served one after the other.
+func (c *Client) Write(ctx context.Context, updates []*p4v1.Update) ([]error, error) {
+	errs := make([]error, len(updates))
+	if len(updates) == 0 {
+		return errs, nil
+	}
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-ctx.Done():
+		return fill(errs, ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), ctx.Err())
+	}
+	s, err := c.writer()
+	if err != nil {
+		return fill(errs, ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), err)
+	}
+	done := 0
+	for _, batch := range s.split(updates) {
+		got, err := s.writeRPC(ctx, batch)
+		for i, e := range got {
+			if u, ok := e.(*UpdateError); ok {
+				u.Index = done + i
+			}
+			errs[done+i] = e
+		}
+		done += len(batch)
+		if err != nil {
+			fill(errs[done:], ErrNotWritten)
+			return errs, fmt.Errorf("write of %d updates: %w", len(updates), err)
+		}
+	}
+	return errs, nil
+}
+
+func fill(errs []error, err error) []error {
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// split cuts updates into batches for one RPC each.
+func (c *Client) split(updates []*p4v1.Update) [][]*p4v1.Update {
+	var batches [][]*p4v1.Update
+	for begin := 0; begin < len(updates); {
+		end, size := begin, 0
+		for end < len(updates) && end-begin < c.cfg.MaxBatch {
+			size += proto.Size(updates[end]) + 6 // tag and length
+			if size > maxWriteBytes && end > begin {
+				break
+			}
+			end++
+		}
+		batches = append(batches, updates[begin:end])
+		begin = end
+	}
+	return batches
+}
+
+// writeRPC is one Write RPC. Its results are as those of Client.Write.
+func (s *session) writeRPC(ctx context.Context, batch []*p4v1.Update) ([]error, error) {
+	began := time.Now()
+	_, err := s.rpc.Write(ctx, &p4v1.WriteRequest{
+		DeviceId:   s.cfg.DeviceID,
+		ElectionId: s.cfg.ElectionID.proto(),
+		Updates:    batch,
+		Atomicity:  p4v1.WriteRequest_CONTINUE_ON_ERROR,
+	})
+	errs, whole := writeErrors(batch, err)
+	if whole != nil {
+		whole = s.rpcError(whole)
+	}
+	s.metrics.wrote(batch, errs, time.Since(began))
+	return errs, whole
+}
+
+// writeErrors gives each update of a batch the error that the answer to the
+// Write RPC has for it (P4Runtime 12.3): with at least one failed update the
+// status is UNKNOWN, and its details are one p4.v1.Error for each update, in
+// order. A status without details is about the request as a whole.
+func writeErrors(batch []*p4v1.Update, err error) (errs []error, whole error) {
+	errs = make([]error, len(batch))
+	if err == nil {
+		return errs, nil
+	}
+	st, ok := status.FromError(err)
+	details := st.Proto().GetDetails()
+	switch {
+	case !ok || len(details) == 0:
+		if ok && rejected(st.Code()) {
+			return fill(errs, fmt.Errorf("%w: %w", ErrNotWritten, err)), err
+		}
+		return fill(errs, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)), err
+	case len(details) != len(batch):
+		err = fmt.Errorf("the target gave %d answers to %d updates: %w", len(details), len(batch), err)
+		return fill(errs, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)), err
+	}
+	failed := false
+	for i, d := range details {
+		var e p4v1.Error
+		switch {
+		case d.UnmarshalTo(&e) != nil:
+			errs[i] = fmt.Errorf("%w: the target's answer is no p4.v1.Error but %q", ErrUnknownOutcome, d.GetTypeUrl())
+		case e.GetCanonicalCode() != int32(codes.OK):
+			errs[i] = &UpdateError{
+				Index: i, Update: batch[i], Code: canonical(e.GetCanonicalCode()),
+				Message: e.GetMessage(), Space: e.GetSpace(), TargetCode: e.GetCode(),
+			}
+		}
+		failed = failed || errs[i] != nil
+	}
+	if !failed {
+		err = fmt.Errorf("the target failed the write, and no update of it: %w", err)
+		return fill(errs, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)), err
+	}
+	return errs, nil
+}
+
+// rejected says whether a server that answers code for a whole Write has not
+// begun it. Others may come from the transport when all or part was done.
+func rejected(code codes.Code) bool {
+	switch code {
+	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied,
+		codes.FailedPrecondition, codes.Unimplemented, codes.Unauthenticated:
+		return true
+	}
+	return false
+}
+
+// canonical maps what is no code of gRPC to Unknown.
+func canonical(code int32) codes.Code {
+	if code < 0 || code > int32(codes.Unauthenticated) {
+		return codes.Unknown
+	}
+	return codes.Code(code)
+}
+
+// rpcError gives the failure of a whole RPC its sentinel, and has the
+// connection made anew where the answer means that it should be.
+func (s *session) rpcError(err error) error {
+	switch status.Code(err) {
+	case codes.PermissionDenied:
+		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
+	case codes.FailedPrecondition:
+		err = fmt.Errorf("%w: the target lost its pipeline: %w", ErrNotConnected, err)
+		s.cancel(err)
+		return err
+	case codes.Unavailable:
+		return fmt.Errorf("%w: %w", ErrNotConnected, err)
+	case codes.Canceled:
+		if s.ctx.Err() != nil || !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("%w: %w", ErrNotConnected, err)
+		}
+	}
+	return err
+}
