@@ -1,0 +1,89 @@
+package config
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+const minimal = `as: 65000
+router_id: 10.0.0.1
+vteps: [10.0.0.1]
+`
+
+func TestTheExampleInTheRepositoryIsValid(t *testing.T) {
+	b, err := os.ReadFile("../p4evpn.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Ports) == 0 || len(f.Uplinks) == 0 || len(f.BGP.Neighbors) == 0 || f.Learning.Ageing == 0 {
+		t.Errorf("the example leaves out what it should show: %+v", f)
+	}
+}
+
+func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
+	f, err := Parse([]byte(minimal + "learning: {ageing: 90s}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.API.Listen != DefaultAPI || f.Target.Address != DefaultTarget || f.Target.DeviceID != DefaultDeviceID ||
+		f.Store != DefaultStore || !f.Target.Embedded || f.Learning.Ageing != 90*time.Second {
+		t.Errorf("defaults: %+v", f)
+	}
+}
+
+func TestErrorsNameTheLineAndTheKey(t *testing.T) {
+	for name, tc := range map[string]struct{ in, want, line string }{
+		"unknown key":          {minimal + "colour: red\n", `"colour"`, "[4:1]"},
+		"unknown nested key":   {minimal + "api:\n  listn: x\n", `"listn"`, "[5:3]"},
+		"repeated key":         {minimal + "as: 2\n", "as", "[4:"},
+		"not YAML":             {"as: [1\n", "", "1"},
+		"wrong type":           {"as: many\n", "", "[1:"},
+		"bad address":          {"as: 1\nrouter_id: 10.0.0\n", "10.0.0", "[2:"},
+		"duplicate VTEP":       {"as: 1\nrouter_id: 10.0.0.1\nvteps:\n- 10.0.0.1\n- 10.0.0.1\n", "vteps[1]", "line 5:"},
+		"no AS":                {"router_id: 10.0.0.1\nvteps: [10.0.0.1]\n", "as: missing", ""},
+		"IPv6 VTEP":            {"as: 1\nrouter_id: 10.0.0.1\nvteps: [\"2001:db8::1\"]\n", "IPv4", "line 3:"},
+		"port number":          {minimal + "ports:\n- name: a\n  number: 510\n  interface: x\n", "ports[0].number", "line 6:"},
+		"port number twice":    {minimal + "ports:\n- {name: a, number: 1, interface: x}\n- {name: b, number: 1, interface: y}\n", "taken by ports[0]", "line 6:"},
+		"port name twice":      {minimal + "ports:\n- {name: a, number: 1, interface: x}\n- {name: a, number: 2, interface: y}\n", `"a" is taken`, "line 6:"},
+		"interface twice":      {minimal + "ports:\n- {name: a, number: 1, interface: x}\n- {name: b, number: 2, interface: x}\n", `"x" is taken`, "line 6:"},
+		"interface missing":    {minimal + "ports:\n- {name: a, number: 1}\n", "ports[0].interface", "line 5:"},
+		"group MAC":            {minimal + "ports:\n- {name: a, number: 1, interface: x, mac: \"01:00:00:00:00:01\"}\n", "group address", "line 5:"},
+		"bad MAC":              {minimal + "ports:\n- {name: a, number: 1, interface: x, mac: \"zz\"}\n", "zz", "[5:"},
+		"neighbour without AS": {minimal + "bgp:\n  neighbors:\n  - address: 10.1.0.1\n", "bgp.neighbors[0].as", "line 6:"},
+		"neighbour twice":      {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1}\n  - {address: 10.1.0.1, as: 2}\n", "bgp.neighbors[1]", "line 7:"},
+		"bad route target":     {minimal + "bridges:\n  blue: {import_route_targets: [\"x\"]}\n", "x", "[5:"},
+		"election id":          {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse([]byte(tc.in))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.line) {
+				t.Errorf("got %q; want it to hold %q and %q", err, tc.want, tc.line)
+			}
+		})
+	}
+}
+
+func TestAllFaultsAreReportedAtOnce(t *testing.T) {
+	_, err := Parse([]byte("ports:\n- {name: a, number: 0}\n"))
+	for _, want := range []string{"as:", "router_id:", "vteps:", "ports[0].number", "ports[0].interface"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v; want it to hold %q", err, want)
+		}
+	}
+}
+
+func FuzzParseNeverPanics(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte("ports: [{static_macs: [{}]}]"))
+	f.Add([]byte("- \xff"))
+	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = Parse(b) })
+}

@@ -1,0 +1,239 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Defaults of keys that are left out.
+const (
+	DefaultAPI      = "127.0.0.1:50151"
+	DefaultTarget   = "127.0.0.1:9559"
+	DefaultStore    = "/var/lib/p4evpn/p4evpn.db"
+	DefaultDeviceID = 1
+)
+
+// Load reads and checks the file at path.
+func Load(path string) (*File, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	f, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Parse reads and checks a configuration. Unknown and repeated keys are errors.
+func Parse(b []byte) (*File, error) {
+	f := &File{
+		Store:  DefaultStore,
+		Target: Target{Address: DefaultTarget, DeviceID: DefaultDeviceID, ElectionID: 1, Embedded: true},
+		API:    API{Listen: DefaultAPI},
+	}
+	if err := decode(b, f); err != nil {
+		return nil, err
+	}
+	c := checker{file: f}
+	c.check()
+	if err := c.explain(b); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// decode reads b into f. The library panics on some input that is no YAML
+// (anchors and sequences half written): that is the writer's mistake too.
+func decode(b []byte, f *File) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("not YAML that can be read: %v", r)
+		}
+	}()
+	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.DisallowUnknownField())
+	if err := dec.Decode(f); err != nil && !errors.Is(err, io.EOF) {
+		// The library's own text holds the line, the column and the lines around.
+		return errors.New(yaml.FormatError(err, false, true))
+	}
+	return nil
+}
+
+// fault is a value that reads but will not do.
+type fault struct{ path, msg string }
+
+// locate finds the line of the fault's key, or of the nearest one above it that
+// is there.
+func (f fault) locate(doc *ast.File) error {
+	for at := f.path; at != ""; at = parent(at) {
+		p, err := yaml.PathString("$." + at)
+		if err != nil {
+			continue
+		}
+		if node, err := p.FilterFile(doc); err == nil && node != nil {
+			return fmt.Errorf("line %d: %s: %s", node.GetToken().Position.Line, f.path, f.msg)
+		}
+	}
+	return fmt.Errorf("%s: %s", f.path, f.msg)
+}
+
+func parent(path string) string {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '.' || path[i] == '[' {
+			return path[:i]
+		}
+	}
+	return ""
+}
+
+type checker struct {
+	file   *File
+	faults []fault
+}
+
+func (c *checker) fail(path, format string, args ...any) {
+	c.faults = append(c.faults, fault{path, fmt.Sprintf(format, args...)})
+}
+
+// explain gives all faults with their lines, nil if there is none.
+func (c *checker) explain(b []byte) error {
+	if len(c.faults) == 0 {
+		return nil
+	}
+	doc, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		doc = &ast.File{}
+	}
+	var all []error
+	for _, fault := range c.faults {
+		all = append(all, fault.locate(doc))
+	}
+	return errors.Join(all...)
+}
+
+func (c *checker) check() {
+	f := c.file
+	if f.AS == 0 {
+		c.fail("as", "missing: give our AS number")
+	}
+	if !f.RouterID.Is4() || f.RouterID.IsUnspecified() {
+		c.fail("router_id", "want an IPv4 address")
+	}
+	if len(f.VTEPs) == 0 {
+		c.fail("vteps", "missing: give at least one VTEP address")
+	}
+	c.unique("vteps", f.VTEPs)
+	for i, a := range f.VTEPs {
+		if !a.Is4() || a.IsUnspecified() || a.IsMulticast() {
+			c.fail(fmt.Sprintf("vteps[%d]", i), "%v: want an IPv4 unicast address", a)
+		}
+	}
+	if f.Target.ElectionID == 0 {
+		c.fail("target.election_id", "0 is no election id: give 1 or more")
+	}
+	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 {
+		c.fail("learning", "negative values have no meaning")
+	}
+	c.checkBGP()
+	c.checkPorts()
+}
+
+func (c *checker) unique(path string, addrs []Addr) {
+	seen := map[Addr]int{}
+	for i, a := range addrs {
+		if j, ok := seen[a]; ok {
+			c.fail(fmt.Sprintf("%s[%d]", path, i), "%v is there already, as %s[%d]", a, path, j)
+		}
+		seen[a] = i
+	}
+}
+
+func (c *checker) checkBGP() {
+	if p := c.file.BGP.Port; p < -1 || p > 65535 {
+		c.fail("bgp.port", "%d is no TCP port; -1 does not listen", p)
+	}
+	var addrs []Addr
+	for i, n := range c.file.BGP.Neighbors {
+		at := fmt.Sprintf("bgp.neighbors[%d]", i)
+		if !n.Address.IsValid() {
+			c.fail(at+".address", "missing")
+		}
+		if n.AS == 0 {
+			c.fail(at+".as", "missing: give the neighbour's AS number")
+		}
+		addrs = append(addrs, n.Address)
+	}
+	c.unique("bgp.neighbors", addrs)
+}
+
+func (c *checker) checkPorts() {
+	names, numbers, interfaces := map[string]string{}, map[uint16]string{}, map[string]string{}
+	name := func(at, name string) {
+		if name == "" {
+			c.fail(at+".name", "missing")
+		} else if other, ok := names[name]; ok {
+			c.fail(at+".name", "%q is taken by %s", name, other)
+		}
+		names[name] = at
+	}
+	port := func(at string, number uint16, iface string) {
+		if number < 1 || number > MaxPort {
+			c.fail(at+".number", "%d: ports are 1 to %d", number, MaxPort)
+		} else if other, ok := numbers[number]; ok {
+			c.fail(at+".number", "%d is taken by %s", number, other)
+		}
+		numbers[number] = at
+		if iface == "" {
+			if c.file.Target.Embedded {
+				c.fail(at+".interface", "missing: the embedded switch needs one (or set target.embedded to false)")
+			}
+		} else if other, ok := interfaces[iface]; ok {
+			c.fail(at+".interface", "%q is taken by %s", iface, other)
+		}
+		interfaces[iface] = at
+	}
+	for i, p := range c.file.Ports {
+		at := fmt.Sprintf("ports[%d]", i)
+		name(at, p.Name)
+		port(at, p.Number, p.Interface)
+		c.checkStatic(at, p)
+	}
+	for i, u := range c.file.Uplinks {
+		at := fmt.Sprintf("uplinks[%d]", i)
+		name(at, u.Name)
+		port(at, u.Number, u.Interface)
+		port(at+".host", u.Host.Number, u.Host.Interface)
+		if u.Host.Device == "" {
+			c.fail(at+".host.device", "missing: name the netdev that has the underlay's address")
+		}
+	}
+}
+
+// MaxPort is the last port that a configuration may name; BMv2's CPU and drop
+// ports are above.
+const MaxPort = 509
+
+func (c *checker) checkStatic(at string, p Port) {
+	if p.MAC.IsMulticast() {
+		c.fail(at+".mac", "%v is a group address", p.MAC)
+	}
+	if p.MaxMACs < 0 {
+		c.fail(at+".max_macs", "%d: want 0 for no limit, or more", p.MaxMACs)
+	}
+	for i, s := range p.Static {
+		if s.MAC.IsZero() || s.MAC.IsMulticast() {
+			c.fail(fmt.Sprintf("%s.static_macs[%d].mac", at, i), "%v is no station's address", s.MAC)
+		}
+		if s.VLAN > 4094 {
+			c.fail(fmt.Sprintf("%s.static_macs[%d].vlan", at, i), "%d: want 1 to 4094, or 0 for an access port", s.VLAN)
+		}
+	}
+}
