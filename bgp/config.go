@@ -1,8 +1,12 @@
 package bgp
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/osrg/gobgp/v4/api"
 )
 
 // Config is what the speaker is told once, at the start.
@@ -60,3 +64,134 @@ const (
 	IPv4Unicast
 	IPv6Unicast
 )
+
+// Defaults of Neighbor.
+const (
+	defaultHoldTime     = 90 * time.Second
+	defaultConnectRetry = 10 * time.Second
+	idleAfterReset      = 5 * time.Second
+)
+
+// check says what is wrong with the configuration, naming the field.
+func (c *Config) check() error {
+	if c.AS == 0 {
+		return errors.New("as: want 1 to 4294967295")
+	}
+	if !c.RouterID.Is4() || c.RouterID.IsUnspecified() {
+		return fmt.Errorf("router id %v: want an IPv4 address", c.RouterID)
+	}
+	if c.ListenPort < -1 || c.ListenPort > 65535 {
+		return fmt.Errorf("listen port %d: want 1 to 65535, 0 for 179 or -1 for none", c.ListenPort)
+	}
+	for _, a := range c.ListenAddresses {
+		if !a.IsValid() {
+			return errors.New("listen addresses: one is not an address")
+		}
+	}
+	seen := make(map[netip.Addr]bool)
+	for i := range c.Neighbors {
+		n := &c.Neighbors[i]
+		if err := n.check(); err != nil {
+			return fmt.Errorf("neighbor %v: %w", n.Address, err)
+		}
+		if seen[n.Address] {
+			return fmt.Errorf("neighbor %v: configured twice", n.Address)
+		}
+		seen[n.Address] = true
+	}
+	return nil
+}
+
+func (n *Neighbor) check() error {
+	if !n.Address.IsValid() || n.Address.IsUnspecified() || n.Address.IsMulticast() || n.Address.Is4In6() {
+		return errors.New("address: want the unicast address of a peer")
+	}
+	if n.AS == 0 {
+		return errors.New("as: want 1 to 4294967295")
+	}
+	if len(n.Password) > 80 {
+		return fmt.Errorf("password of %d bytes: TCP MD5 takes at most 80", len(n.Password))
+	}
+	if n.LocalAddress.IsValid() && n.LocalAddress.Is4() != n.Address.Is4() {
+		return fmt.Errorf("local address %v: want the same IP version as the neighbor's", n.LocalAddress)
+	}
+	for _, t := range []struct {
+		name     string
+		value    time.Duration
+		min, max time.Duration
+	}{
+		{"hold time", n.HoldTime, 3 * time.Second, 65535 * time.Second},
+		{"keepalive", n.Keepalive, time.Second, 21845 * time.Second},
+		{"connect retry", n.ConnectRetry, time.Second, 65535 * time.Second},
+		{"restart time", n.GracefulRestart.RestartTime, time.Second, 4095 * time.Second},
+		{"deferral", n.GracefulRestart.Deferral, time.Second, 65535 * time.Second},
+	} {
+		if t.value != 0 && (t.value < t.min || t.value > t.max || t.value%time.Second != 0) {
+			return fmt.Errorf("%s %v: want whole seconds from %v to %v", t.name, t.value, t.min, t.max)
+		}
+	}
+	for _, f := range n.Families {
+		if f != EVPN {
+			return fmt.Errorf("address family %d: only l2vpn-evpn is supported", f)
+		}
+	}
+	return nil
+}
+
+// peer gives the neighbour as GoBGP wants it.
+func (n *Neighbor) peer() *api.Peer {
+	hold := orDefault(n.HoldTime, defaultHoldTime)
+	p := &api.Peer{
+		Conf: &api.PeerConf{
+			NeighborAddress: n.Address.String(),
+			PeerAsn:         n.AS,
+			AuthPassword:    n.Password,
+			// GoBGP forgets to tell a watcher when a route is replaced by one
+			// with our AS in its path, so decode looks for it instead.
+			AllowOwnAsn: 255,
+		},
+		Timers: &api.Timers{Config: &api.TimersConfig{
+			HoldTime:               seconds(hold),
+			KeepaliveInterval:      seconds(orDefault(n.Keepalive, hold/3)),
+			ConnectRetry:           seconds(orDefault(n.ConnectRetry, defaultConnectRetry)),
+			IdleHoldTimeAfterReset: seconds(idleAfterReset),
+		}},
+		Transport: &api.Transport{PassiveMode: n.Passive, RemotePort: uint32(n.Port)},
+		AfiSafis: []*api.AfiSafi{{
+			Config: &api.AfiSafiConfig{Family: evpnFamily, Enabled: true},
+		}},
+	}
+	if n.LocalAddress.IsValid() {
+		p.Transport.LocalAddress = n.LocalAddress.String()
+	}
+	if n.Multihop > 0 {
+		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)}
+	}
+	if n.MaxPrefixes > 0 {
+		p.AfiSafis[0].PrefixLimits = &api.PrefixLimit{Family: evpnFamily, MaxPrefixes: n.MaxPrefixes}
+	}
+	if gr := n.GracefulRestart; gr.Enabled {
+		restart := orDefault(gr.RestartTime, hold)
+		p.GracefulRestart = &api.GracefulRestart{
+			Enabled:         true,
+			RestartTime:     uint32(seconds(restart)),
+			DeferralTime:    uint32(seconds(orDefault(gr.Deferral, restart*3/4))),
+			LocalRestarting: gr.Restarting,
+		}
+		p.AfiSafis[0].MpGracefulRestart = &api.MpGracefulRestart{
+			Config: &api.MpGracefulRestartConfig{Enabled: true},
+		}
+	}
+	return p
+}
+
+var evpnFamily = &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+func seconds(d time.Duration) uint64 { return uint64(d / time.Second) }

@@ -3,49 +3,257 @@ package bgp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net/netip"
-	"time"
+	"sync"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/server"
 )
 
 // Speaker is one BGP instance with its neighbours.
-type Speaker struct{}
+type Speaker struct {
+	cfg    Config
+	log    *slog.Logger
+	queue  *queue
+	events chan []Event
+	counts counters
 
-// PeerState is what is known of a neighbour now.
-type PeerState struct {
-	Address  netip.Addr
-	AS       uint32
-	RouterID netip.Addr // of the peer, invalid before its first OPEN
-	State    string     // "idle", "active", "opensent", "openconfirm", "established"
-	Up       bool
-	Since    time.Time // of the last change of Up
-	Routes   uint64    // EVPN routes in its Adj-RIB-In
-	EndOfRIB bool      // received in this session
-	Flaps    uint64    // sessions lost since the start
-	LastDown string    // why the last session ended, empty if none did
+	mu    sync.Mutex // guards peers and what they point to
+	peers []*peer
+
+	originate sync.Mutex        // guards what follows; held while routes of ours change
+	gobgp     *server.BgpServer // nil while it does not take routes
+	local     map[Key]Route
 }
 
 // New checks the configuration. Run starts it.
 func New(cfg Config, log *slog.Logger) (*Speaker, error) {
-	return nil, errors.New("bgp: not built yet")
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("bgp configuration: %w", err)
+	}
+	s := &Speaker{
+		cfg:    cfg,
+		log:    log,
+		queue:  newQueue(),
+		events: make(chan []Event, 4),
+		local:  make(map[Key]Route),
+	}
+	for _, n := range cfg.Neighbors {
+		s.peers = append(s.peers, newPeer(n, cfg.AS))
+	}
+	return s, nil
 }
-
-// Run opens the listener, advertises what was originated, starts the sessions
-// and returns when ctx ends and all of it is closed, or with the reason why it
-// could not start. It may be called once.
-func (s *Speaker) Run(ctx context.Context) error { return nil }
 
 // Events gives the changes in batches. Nothing is dropped: while nobody
 // receives, several changes of a key become the last of them, so that what
 // waits is bounded by the number of routes. It is closed when Run returns.
-func (s *Speaker) Events() <-chan []Event { return nil }
+func (s *Speaker) Events() <-chan []Event { return s.events }
+
+// Stats counts what came from all peers since the start.
+func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
+
+// Run opens the listener, advertises what was originated, starts the sessions
+// and returns when ctx ends and all of it is closed, or with the reason why it
+// could not start. It may be called once.
+func (s *Speaker) Run(ctx context.Context) error {
+	defer close(s.events)
+	if err := checkMD5(s.cfg.Neighbors); err != nil {
+		return err
+	}
+	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler()}), nil))
+	var owned sync.WaitGroup
+	owned.Go(gobgp.Serve)
+	defer owned.Wait()
+	defer s.stop(gobgp)
+	if err := s.start(ctx, gobgp); err != nil {
+		return err
+	}
+	s.queue.run(ctx, s.events)
+	return nil
+}
+
+// start sets GoBGP up in the order that keeps anything from being missed or
+// sent too early: policy, watch, our routes, sessions.
+func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
+	s.originate.Lock()
+	defer s.originate.Unlock()
+	global := &api.Global{
+		Asn:        s.cfg.AS,
+		RouterId:   s.cfg.RouterID.String(),
+		ListenPort: int32(s.cfg.ListenPort),
+		Families:   []uint32{familyEVPN},
+	}
+	for _, a := range s.cfg.ListenAddresses {
+		global.ListenAddresses = append(global.ListenAddresses, a.String())
+	}
+	if err := gobgp.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
+		return fmt.Errorf("starting BGP on %v port %d: %w", s.cfg.ListenAddresses, s.cfg.ListenPort, err)
+	}
+	if err := keepRemoteRoutesOut(ctx, gobgp); err != nil {
+		return err
+	}
+	err := gobgp.WatchEvent(ctx, server.WatchEventMessageCallbacks{
+		OnPathUpdate: s.onPaths,
+		OnPathEor:    s.onEndOfRIB,
+		OnPeerUpdate: s.onPeer,
+	}, server.WatchUpdate(false, "", ""), server.WatchAdjInWithdraw(), server.WatchEor(false), server.WatchPeer())
+	if err != nil {
+		return fmt.Errorf("watching the peers' routes: %w", err)
+	}
+	s.gobgp = gobgp
+	add := make([]Route, 0, len(s.local))
+	for _, r := range s.local {
+		add = append(add, r)
+	}
+	clear(s.local)
+	if err := s.advertise(add, nil); err != nil {
+		return err
+	}
+	for _, n := range s.cfg.Neighbors {
+		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer()}); err != nil {
+			return fmt.Errorf("neighbor %v: %w", n.Address, err)
+		}
+	}
+	return nil
+}
+
+// familyEVPN is l2vpn-evpn in GoBGP's numbering of global families.
+const familyEVPN = 9
+
+// keepRemoteRoutesOut rejects by the global import policy every route that is
+// not ours. They stay in the Adj-RIB-In, which is what we watch.
+func keepRemoteRoutesOut(ctx context.Context, gobgp *server.BgpServer) error {
+	err := gobgp.SetPolicies(ctx, &api.SetPoliciesRequest{
+		Policies: []*api.Policy{{
+			Name: "ours",
+			Statements: []*api.Statement{{
+				Name:       "ours",
+				Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
+				Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
+			}},
+		}},
+		Assignments: []*api.PolicyAssignment{{
+			Name:          "global",
+			Direction:     api.PolicyDirection_POLICY_DIRECTION_IMPORT,
+			Policies:      []*api.Policy{{Name: "ours"}},
+			DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+		}},
+	})
+	if err != nil {
+		return fmt.Errorf("setting the import policy: %w", err)
+	}
+	return nil
+}
+
+// stop ends sessions and listener. A neighbour with graceful restart sees the
+// connection close and keeps our routes; others get a Cease.
+func (s *Speaker) stop(gobgp *server.BgpServer) {
+	s.originate.Lock()
+	s.gobgp = nil
+	s.originate.Unlock()
+	// Ending the sessions must not wait on a context that has ended already.
+	err := gobgp.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true})
+	if err != nil {
+		s.log.Warn("stopping BGP", "err", err)
+	}
+	gobgp.Stop() // what StopBgp leaves: the BFD server's goroutine
+}
 
 // Originate advertises and withdraws routes of ours, declaratively by key: an
 // equal route again sends nothing, a different one replaces it, withdrawing
 // what is not advertised is no error. It may be called before Run: peers then
 // get the routes before End-of-RIB. If any route is not valid nothing changes
 // and the error names it. It is safe for concurrent use.
-func (s *Speaker) Originate(add []Route, withdraw []Key) error { return nil }
+func (s *Speaker) Originate(add []Route, withdraw []Key) error {
+	for i := range add {
+		if err := add[i].check(); err != nil {
+			return fmt.Errorf("advertising %v: %w", add[i].Key, err)
+		}
+	}
+	s.originate.Lock()
+	defer s.originate.Unlock()
+	return s.advertise(add, withdraw)
+}
 
-// Peers gives the neighbours in the order of the configuration.
-func (s *Speaker) Peers() []PeerState { return nil }
+// advertiseBatch is how many routes GoBGP takes under one hold of its lock.
+const advertiseBatch = 512
+
+func (s *Speaker) advertise(add []Route, withdraw []Key) error {
+	if s.gobgp == nil {
+		for _, r := range add {
+			s.local[r.Key] = r
+		}
+		for _, k := range withdraw {
+			delete(s.local, k)
+		}
+		return nil
+	}
+	var paths []*apiutil.Path
+	var keys []Key
+	flush := func(send func() error) error {
+		if len(paths) == 0 {
+			return nil
+		}
+		err := send()
+		if err != nil {
+			// Not known to be advertised: asking again sends it again.
+			for _, k := range keys {
+				delete(s.local, k)
+			}
+		}
+		paths, keys = nil, nil
+		return err
+	}
+	announce := func() error {
+		_, err := s.gobgp.AddPath(apiutil.AddPathRequest{Paths: paths})
+		return err
+	}
+	var errs []error
+	for _, r := range add {
+		if old, ok := s.local[r.Key]; ok && old == r {
+			continue
+		}
+		p, err := r.path()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("advertising %v: %w", r.Key, err))
+			continue
+		}
+		s.local[r.Key] = r
+		paths, keys = append(paths, p), append(keys, r.Key)
+		if len(paths) == advertiseBatch {
+			errs = append(errs, flush(announce))
+		}
+	}
+	errs = append(errs, flush(announce))
+	errs = append(errs, s.withdraw(withdraw))
+	return errors.Join(errs...)
+}
+
+func (s *Speaker) withdraw(keys []Key) error {
+	var paths []*apiutil.Path
+	var errs []error
+	flush := func() {
+		if len(paths) > 0 {
+			errs = append(errs, s.gobgp.DeletePath(apiutil.DeletePathRequest{Paths: paths}))
+			paths = nil
+		}
+	}
+	for _, k := range keys {
+		if _, ok := s.local[k]; !ok {
+			continue
+		}
+		p, err := k.withdrawal()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("withdrawing %v: %w", k, err))
+			continue
+		}
+		delete(s.local, k)
+		if paths = append(paths, p); len(paths) == advertiseBatch {
+			flush()
+		}
+	}
+	flush()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,201 @@
+package bgp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// PeerState is what is known of a neighbour now.
+type PeerState struct {
+	Address  netip.Addr
+	AS       uint32
+	RouterID netip.Addr // of the peer, invalid before its first OPEN
+	State    string     // "idle", "active", "opensent", "openconfirm", "established"
+	Up       bool
+	Since    time.Time // of the last change of Up
+	Routes   uint64    // EVPN routes in its Adj-RIB-In
+	EndOfRIB bool      // received in this session
+	Flaps    uint64    // sessions lost since the start
+	LastDown string    // why the last session ended, empty if none did
+}
+
+// peer is one neighbour's session as the watcher sees it.
+type peer struct {
+	state    PeerState
+	graceful bool // down, and its routes are kept
+	decoder  decoder
+	// stale is kept with graceful restart only: each route of the peer, true
+	// since the session went down. GoBGP does not say which of them it drops
+	// at the restarted peer's End-of-RIB.
+	stale map[Key]bool
+}
+
+func newPeer(n Neighbor, as uint32) *peer {
+	p := &peer{
+		state:   PeerState{Address: n.Address, AS: n.AS, State: "idle"},
+		decoder: decoder{as: as, allowOwnAS: n.AllowOwnAS},
+	}
+	if n.GracefulRestart.Enabled {
+		p.stale = make(map[Key]bool)
+	}
+	return p
+}
+
+func (s *Speaker) peer(addr netip.Addr) *peer {
+	for _, p := range s.peers {
+		if p.state.Address == addr {
+			return p
+		}
+	}
+	return nil
+}
+
+// onPaths takes what one UPDATE said, or the routes of a session that ended.
+// The watcher calls it and the two below from one goroutine, in the order of
+// the session.
+func (s *Speaker) onPaths(paths []*apiutil.Path, _ time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(paths) == 0 {
+		return
+	}
+	p := s.peer(paths[0].PeerAddress)
+	if p == nil || !p.state.Up && !p.graceful {
+		return // ours, or of a session that is over
+	}
+	events := make([]Event, 0, len(paths))
+	for _, path := range paths {
+		e, reason, ok := p.decoder.event(path)
+		switch {
+		case reason != accepted:
+			s.counts.dropped[reason].Add(1)
+		case e.Kind == RouteUpdate:
+			s.counts.updates.Add(1)
+		default:
+			s.counts.withdrawals.Add(1)
+		}
+		if !ok {
+			continue
+		}
+		e.Peer = p.state.Address
+		events = append(events, e)
+		p.track(&e)
+	}
+	s.queue.push(events...)
+}
+
+func (p *peer) track(e *Event) {
+	switch {
+	case p.stale == nil:
+	case e.Kind == RouteUpdate:
+		p.stale[e.Route.Key] = false
+	default:
+		delete(p.stale, e.Route.Key)
+	}
+}
+
+func (s *Speaker) onEndOfRIB(path *apiutil.Path, _ time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer(path.PeerAddress)
+	if p == nil || !p.state.Up || p.state.EndOfRIB || path.Family != bgp.RF_EVPN {
+		return
+	}
+	p.state.EndOfRIB = true
+	var events []Event
+	for k, stale := range p.stale {
+		if stale {
+			delete(p.stale, k)
+			events = append(events, Event{Peer: p.state.Address, Kind: RouteWithdraw, Route: Route{Key: k}})
+		}
+	}
+	s.queue.push(append(events, Event{Peer: p.state.Address, Kind: EndOfRIB})...)
+}
+
+func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer(ev.Peer.State.NeighborAddress)
+	if p == nil || ev.Type != apiutil.PEER_EVENT_STATE {
+		return
+	}
+	addr := p.state.Address
+	if ev.Peer.State.SessionState == bgp.BGP_FSM_ESTABLISHED {
+		p.state.Up, p.state.Since, p.state.EndOfRIB, p.graceful = true, time.Now(), false, false
+		p.state.RouterID = ev.Peer.State.RouterID
+		s.log.Info("BGP session up", "peer", addr)
+		s.queue.push(Event{Peer: addr, Kind: PeerUp})
+		return
+	}
+	reason := ev.Peer.State.DisconnectReason
+	switch {
+	case p.state.Up:
+		p.state.Up, p.state.Since = false, time.Now()
+		p.state.Flaps++
+		p.state.LastDown = ev.Peer.State.DisconnectMessage
+		p.graceful = reason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART
+	case p.graceful && reason == api.PeerState_DISCONNECT_REASON_RESTART_TIMER_EXPIRED:
+		p.graceful = false
+	default:
+		return
+	}
+	for k := range p.stale {
+		p.stale[k] = true
+	}
+	s.log.Info("BGP session down", "peer", addr, "reason", ev.Peer.State.DisconnectMessage, "graceful", p.graceful)
+	s.queue.push(Event{Peer: addr, Kind: PeerDown, Graceful: p.graceful})
+}
+
+// Peers gives the neighbours in the order of the configuration.
+func (s *Speaker) Peers() []PeerState {
+	type live struct {
+		state  string
+		routes uint64
+	}
+	now := make(map[string]live)
+	s.originate.Lock()
+	gobgp := s.gobgp
+	s.originate.Unlock()
+	if gobgp != nil {
+		// It can fail only because BGP has stopped, and then says nothing.
+		_ = gobgp.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
+			l := live{state: sessionState(p.GetState().GetSessionState())}
+			for _, f := range p.GetAfiSafis() {
+				l.routes += f.GetState().GetReceived()
+			}
+			now[p.GetState().GetNeighborAddress()] = l
+		})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	states := make([]PeerState, 0, len(s.peers))
+	for _, p := range s.peers {
+		st := p.state
+		if l, ok := now[st.Address.String()]; ok {
+			st.State, st.Routes = l.state, l.routes
+		}
+		states = append(states, st)
+	}
+	return states
+}
+
+func sessionState(s api.PeerState_SessionState) string {
+	switch s {
+	case api.PeerState_SESSION_STATE_CONNECT:
+		return "connect"
+	case api.PeerState_SESSION_STATE_ACTIVE:
+		return "active"
+	case api.PeerState_SESSION_STATE_OPENSENT:
+		return "opensent"
+	case api.PeerState_SESSION_STATE_OPENCONFIRM:
+		return "openconfirm"
+	case api.PeerState_SESSION_STATE_ESTABLISHED:
+		return "established"
+	}
+	return "idle"
+}

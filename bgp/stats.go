@@ -1,0 +1,62 @@
+package bgp
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// Reason is why a route of a peer was not taken. A route that is not taken is
+// withdrawn, should an earlier one of its key have been.
+type Reason uint8
+
+// The reasons.
+const (
+	accepted         Reason = iota
+	BadRouteType            // an EVPN route type other than 2, 3 and 5
+	BadRD                   // a route distinguisher of unknown type
+	BadMAC                  // length other than 48, zero or multicast
+	BadIP                   // host or originator address that no host can have
+	BadPrefix               // type 5 with host bits or a length out of range
+	BadLabel                // VNI 0 where one is needed
+	BadNextHop              // none, unspecified or multicast
+	BadEncapsulation        // encapsulation communities, and none is VXLAN
+	BadTunnel               // a PMSI tunnel other than ingress replication
+	BadRouterMAC            // zero or multicast
+	ASLoop                  // our own AS in the path
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	"accepted", "route_type", "rd", "mac", "ip", "prefix", "label", "next_hop",
+	"encapsulation", "tunnel", "router_mac", "as_loop",
+}
+
+// String is the name of the reason as metrics show it.
+func (r Reason) String() string {
+	if r < reasons {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}
+
+// Stats counts what came from all peers since the start.
+type Stats struct {
+	Updates     uint64            // routes taken
+	Withdrawals uint64            // routes withdrawn by peers or with their session
+	Dropped     map[Reason]uint64 // routes not taken; reasons that never occurred are absent
+}
+
+type counters struct {
+	updates, withdrawals atomic.Uint64
+	dropped              [reasons]atomic.Uint64
+}
+
+func (c *counters) snapshot() Stats {
+	s := Stats{Updates: c.updates.Load(), Withdrawals: c.withdrawals.Load(), Dropped: make(map[Reason]uint64)}
+	for r := range c.dropped {
+		if n := c.dropped[r].Load(); n > 0 {
+			s.Dropped[Reason(r)] = n
+		}
+	}
+	return s
+}
