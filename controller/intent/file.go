@@ -104,8 +104,7 @@ func open(path string) (*Store, error) {
 	} else if fi.Size() == 0 {
 		return nil, fmt.Errorf("%w (it is empty)", ErrDamaged)
 	}
-	m, err := check(path)
-	if err != nil {
+	if err := check(path); err != nil {
 		return nil, err
 	}
 	db, err := openBolt(path, false)
@@ -113,20 +112,21 @@ func open(path string) (*Store, error) {
 		return nil, err
 	}
 	// Another process may have written between the check and the lock.
-	if m, err = read(db); err != nil {
+	m, err := read(db)
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return newStore(db, m), nil
+	return newStore(db, path, m), nil
 }
 
 // check reads everything through a read-only handle.
-func check(path string) (model, error) {
+func check(path string) error {
 	db, err := openBolt(path, true)
 	if err != nil {
-		return model{}, err
+		return err
 	}
-	m, err := read(db)
-	return m, errors.Join(err, db.Close())
+	_, err = read(db)
+	return errors.Join(err, db.Close())
 }
 
 // guard turns panics and memory faults, bbolt's answer to damaged pages, into
@@ -193,7 +193,7 @@ func readSchema(tx *bbolt.Tx) error {
 }
 
 // load reads one kind of objects, each by the same rules as when it was made.
-func load[T object[T]](tx *bbolt.Tx, t *Table[T]) error {
+func load[T Row[T]](tx *bbolt.Tx, t *Table[T]) error {
 	b := tx.Bucket(buckets[t.kind])
 	if b == nil {
 		return fmt.Errorf("there is no list of %ss", t.kind)

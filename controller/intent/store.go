@@ -14,6 +14,7 @@ import (
 type Store struct {
 	mu   sync.Mutex // held by the one writer
 	db   *bbolt.DB  // nil: in memory only
+	path string
 	head atomic.Pointer[version]
 }
 
@@ -33,10 +34,10 @@ type entry struct {
 }
 
 // NewMemory makes a store that forgets everything when it is closed.
-func NewMemory() *Store { return newStore(nil, model{}) }
+func NewMemory() *Store { return newStore(nil, "", model{}) }
 
-func newStore(db *bbolt.DB, m model) *Store {
-	s := &Store{db: db}
+func newStore(db *bbolt.DB, path string, m model) *Store {
+	s := &Store{db: db, path: path}
 	s.head.Store(&version{m, &entry{done: make(chan struct{})}})
 	return s
 }
@@ -72,7 +73,7 @@ func (s *Store) Update(do func(*Tx) error) error {
 	}
 	if s.db != nil {
 		if err := persist(s.db, tx.changes); err != nil {
-			return fmt.Errorf("store %s: nothing was changed: %w", s.db.Path(), err)
+			return fmt.Errorf("store %s: nothing was changed: %w", s.path, err)
 		}
 	}
 	log := &entry{done: make(chan struct{})}

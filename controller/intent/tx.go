@@ -37,22 +37,23 @@ func begin(m model) *Tx {
 
 func (tx *Tx) model() model { return model{tx.bridges.rows, tx.ports.rows} }
 
-// object is what a type must have to live in a Table.
-type object[T any] interface {
+// Row is what a type must have to live in a Table: the objects of this package.
+type Row[T any] interface {
 	Object
+	// Equal says whether both ask for the same.
+	Equal(T) bool
 	// admit checks the object against all others and completes it; old is
 	// what it replaces, nil when it is new.
 	admit(tx *Tx, old *T) (T, error)
 	// release checks that the object may go.
 	release(tx *Tx) error
 	clone() T
-	Equal(T) bool
 }
 
 // Table is all objects of one kind within a transaction. Objects go in and
 // come out as copies. All errors are *Error, and an operation that fails
 // changes nothing.
-type Table[T object[T]] struct {
+type Table[T Row[T]] struct {
 	tx   *Tx
 	kind Kind
 	rows []T // sorted by id

@@ -1,0 +1,223 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.einride.tech/aip/fieldmask"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+// Page sizes (AIP-158): 0 gives the default, more than the most gives the most.
+const (
+	defaultPageSize = 50
+	maxPageSize     = 250
+)
+
+// message is a resource of the OPI API.
+type message interface {
+	proto.Message
+	GetName() string
+}
+
+// collection is the standard methods over one kind of objects: O as intent
+// keeps them, M as the API shows them.
+type collection[O intent.Row[O], M message] struct {
+	naming
+	store  *intent.Store
+	status intent.StatusSource
+	table  func(*intent.Tx) *intent.Table[O]
+	// read turns a message into the object with this id; a field that has no
+	// place in O is an *intent.Error of reason Invalid.
+	read func(id string, m M) (O, error)
+	// write is the way back.
+	write func(O, intent.Status) M
+}
+
+// show gives the message of an object with its status as of now.
+func (c *collection[O, M]) show(o O) M { return c.write(o, c.statusNow(o.Ref())) }
+
+// statusNow makes the status of an object that the controller has not come to
+// yet a truthful one: it is not up, and it is on its way.
+func (c *collection[O, M]) statusNow(r intent.Ref) intent.Status {
+	s := c.status.Status(r)
+	if s.Oper == intent.StatusUnknown && len(s.Components) == 0 {
+		return intent.Status{Oper: intent.StatusDown, Components: []intent.Component{
+			{Name: "intent", Status: intent.ComponentPending, Details: `{"reason":"stored, not programmed yet"}`},
+		}}
+	}
+	return s
+}
+
+// nameID reads a name in a request, where field is its path.
+func (c *collection[O, M]) nameID(field, name string) (string, error) {
+	id, err := c.id(name)
+	if err != nil {
+		return "", badField(field, err.Error())
+	}
+	return id, nil
+}
+
+// required checks the resource of a create or update request.
+func (c *collection[O, M]) required(m M) error {
+	if !m.ProtoReflect().IsValid() {
+		return badField(c.field, "not set")
+	}
+	return nil
+}
+
+// create makes an object. One that is equal to what is there already is given
+// back as success, so that clients may repeat a create (AIP-155 without ids).
+func (c *collection[O, M]) create(id string, m M) (M, error) {
+	var none M
+	if err := c.required(m); err != nil {
+		return none, err
+	}
+	if id == "" {
+		id = c.newID()
+	}
+	o, err := c.read(id, m)
+	if err != nil {
+		return none, statusOf(c.naming, err)
+	}
+	err = c.store.Update(func(tx *intent.Tx) error {
+		old, err := c.table(tx).Get(id)
+		if err == nil && old.Equal(o) {
+			o = old
+			return nil
+		}
+		o, err = c.table(tx).Create(o)
+		return err
+	})
+	if err != nil {
+		return none, statusOf(c.naming, err)
+	}
+	return c.show(o), nil
+}
+
+func (c *collection[O, M]) get(name string) (M, error) {
+	var none M
+	id, err := c.nameID("name", name)
+	if err != nil {
+		return none, err
+	}
+	var o O
+	err = c.store.View(func(tx *intent.Tx) error {
+		o, err = c.table(tx).Get(id)
+		return err
+	})
+	if err != nil {
+		return none, statusOf(c.naming, err)
+	}
+	return c.show(o), nil
+}
+
+// list gives one page and the token of the next, "" after the last.
+func (c *collection[O, M]) list(size int32, token string) ([]M, string, error) {
+	if size < 0 {
+		return nil, "", badField("page_size", fmt.Sprintf("%d is negative: want 1 to %d, or 0 for %d", size, maxPageSize, defaultPageSize))
+	}
+	if size == 0 {
+		size = defaultPageSize
+	}
+	size = min(size, maxPageSize)
+	after, err := c.parsePageToken(token)
+	if err != nil {
+		return nil, "", badField("page_token", err.Error())
+	}
+	var found []O
+	err = c.store.View(func(tx *intent.Tx) error {
+		found = c.table(tx).List(after, int(size)+1)
+		return nil
+	})
+	if err != nil {
+		return nil, "", statusOf(c.naming, err)
+	}
+	next := ""
+	if len(found) > int(size) {
+		found = found[:size]
+		next = c.pageToken(found[size-1].Ref().ID)
+	}
+	page := make([]M, len(found))
+	for i, o := range found {
+		page[i] = c.show(o)
+	}
+	return page, next, nil
+}
+
+// update patches an object by a mask (AIP-134), or creates it if it is missing
+// and that is allowed, in which case the mask does not count.
+func (c *collection[O, M]) update(m M, mask *fieldmaskpb.FieldMask, allowMissing bool) (M, error) {
+	var none M
+	if err := c.required(m); err != nil {
+		return none, err
+	}
+	id, err := c.nameID(c.field+".name", m.GetName())
+	if err != nil {
+		return none, err
+	}
+	var o O
+	err = c.store.Update(func(tx *intent.Tx) error {
+		old, getErr := c.table(tx).Get(id)
+		if getErr != nil && allowMissing {
+			if o, err = c.read(id, m); err != nil {
+				return err
+			}
+			o, err = c.table(tx).Create(o)
+			return err
+		}
+		if err := fieldmask.Validate(mask, m); err != nil {
+			return badField("update_mask", err.Error())
+		}
+		if getErr != nil {
+			return getErr
+		}
+		if o, err = c.read(id, c.patch(old, m, mask)); err != nil {
+			return err
+		}
+		o, err = c.table(tx).Update(o)
+		return err
+	})
+	if err != nil {
+		return none, statusOf(c.naming, err)
+	}
+	return c.show(o), nil
+}
+
+// patch gives the old object with the fields of m that a valid mask names. The
+// name cannot change, and what only we write is ignored (AIP-203), in the mask too.
+func (c *collection[O, M]) patch(old O, m M, mask *fieldmaskpb.FieldMask) M {
+	patched := c.write(old, intent.Status{})
+	m = proto.CloneOf(m) // fieldmask.Update fills in missing messages
+	if len(mask.GetPaths()) == 0 {
+		fieldmask.Update(nil, patched, m)
+		return patched
+	}
+	ours := &fieldmaskpb.FieldMask{}
+	for _, p := range mask.GetPaths() {
+		if first, _, _ := strings.Cut(p, "."); first != "name" && first != "status" {
+			ours.Paths = append(ours.Paths, p)
+		}
+	}
+	if len(ours.Paths) > 0 { // an empty mask would mean every field that is set
+		fieldmask.Update(ours, patched, m)
+	}
+	return patched
+}
+
+// remove deletes an object; a missing one is a success if that is allowed.
+func (c *collection[O, M]) remove(name string, allowMissing bool) error {
+	id, err := c.nameID("name", name)
+	if err != nil {
+		return err
+	}
+	err = c.store.Update(func(tx *intent.Tx) error { return c.table(tx).Delete(id) })
+	if allowMissing && errors.Is(err, intent.NotFound) {
+		return nil
+	}
+	return statusOf(c.naming, err)
+}

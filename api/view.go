@@ -1,0 +1,219 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// A message of a stream holds at most this much, well below the 4 MB that
+// clients take unless told otherwise.
+const (
+	maxRows     = 1000
+	maxRowBytes = 1 << 20
+)
+
+// viewService is p4evpn.v1.View.
+type viewService struct {
+	p4evpnv1.UnimplementedViewServer
+	view  view.View
+	store *intent.Store
+}
+
+// stream sends rows in messages of bounded size, and one empty message if there
+// are none.
+func stream[R any, M proto.Message, Resp any](rows []R, out grpc.ServerStreamingServer[Resp], message func(R) M, response func([]M) *Resp) error {
+	var batch []M
+	size := 0
+	for _, r := range rows {
+		m := message(r)
+		n := proto.Size(m)
+		if len(batch) == maxRows || len(batch) > 0 && size+n > maxRowBytes {
+			if err := out.Send(response(batch)); err != nil {
+				return err
+			}
+			batch, size = nil, 0
+		}
+		batch, size = append(batch, m), size+n
+	}
+	return out.Send(response(batch))
+}
+
+// failed turns what the view says into a status: the call ended, or the
+// controller cannot answer now.
+func failed(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return status.FromContextError(err).Err()
+	}
+	return status.Error(codes.Unavailable, clip(err.Error()))
+}
+
+func (s *viewService) ListBridges(_ *p4evpnv1.ListBridgesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListBridgesResponse]) error {
+	rows, err := s.view.Bridges(out.Context())
+	if err != nil {
+		return failed(err)
+	}
+	slices.SortFunc(rows, func(a, b view.Bridge) int { return cmp.Compare(a.Name, b.Name) })
+	return stream(rows, out, func(b view.Bridge) *p4evpnv1.Bridge {
+		return &p4evpnv1.Bridge{
+			Name: b.Name, Vlan: uint32(b.VLAN), Vni: b.VNI, Vtep: text(b.VTEP), State: string(b.State), Reason: utf8(b.Reason),
+			Ports: b.Ports, Macs: b.MACs, RemoteVteps: b.RemoteVTEPs,
+		}
+	}, func(p []*p4evpnv1.Bridge) *p4evpnv1.ListBridgesResponse {
+		return &p4evpnv1.ListBridgesResponse{Bridges: p}
+	})
+}
+
+func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest, out grpc.ServerStreamingServer[p4evpnv1.ListFDBResponse]) error {
+	bridge, err := s.bridge(r.GetBridge())
+	if err != nil {
+		return err
+	}
+	rows, err := s.view.FDB(out.Context(), bridge)
+	if err != nil {
+		return failed(err)
+	}
+	slices.SortFunc(rows, func(a, b view.FDBEntry) int {
+		return cmp.Or(cmp.Compare(a.Bridge, b.Bridge), a.MAC.Compare(b.MAC), cmp.Compare(a.Kind, b.Kind))
+	})
+	return stream(rows, out, func(e view.FDBEntry) *p4evpnv1.FDBEntry {
+		m := &p4evpnv1.FDBEntry{
+			Bridge: e.Bridge, Mac: e.MAC.String(), Kind: string(e.Kind), Port: e.Port, Vtep: text(e.VTEP), Vni: e.VNI,
+			Sequence: e.Sequence, Sticky: e.Sticky, State: string(e.State), Reason: utf8(e.Reason),
+		}
+		if e.Age != 0 {
+			m.Age = durationpb.New(e.Age)
+		}
+		return m
+	}, func(p []*p4evpnv1.FDBEntry) *p4evpnv1.ListFDBResponse { return &p4evpnv1.ListFDBResponse{Entries: p} })
+}
+
+// bridge reads the name of an existing bridge in any form, or just its id.
+func (s *viewService) bridge(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	id := name
+	if strings.Contains(name, "/") {
+		var err error
+		if id, err = bridgeNaming.id(name); err != nil {
+			return "", badField("bridge", err.Error())
+		}
+	} else if err := intent.CheckID(id); err != nil {
+		return "", badField("bridge", err.Error())
+	}
+	return id, statusOf(bridgeNaming, s.store.View(func(tx *intent.Tx) error {
+		_, err := tx.Bridges().Get(id)
+		return err
+	}))
+}
+
+func (s *viewService) ListVTEPs(_ *p4evpnv1.ListVTEPsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListVTEPsResponse]) error {
+	rows, err := s.view.VTEPs(out.Context())
+	if err != nil {
+		return failed(err)
+	}
+	slices.SortFunc(rows, func(a, b view.VTEP) int { return a.Address.Compare(b.Address) })
+	return stream(rows, out, func(v view.VTEP) *p4evpnv1.VTEP {
+		m := &p4evpnv1.VTEP{Address: text(v.Address), State: string(v.State), Bridges: v.Bridges, Reason: utf8(v.Reason)}
+		for _, p := range v.Paths {
+			path := &p4evpnv1.Path{Uplink: utf8(p.Uplink)}
+			if p.NextHopMAC != (ether.MAC{}) {
+				path.NextHopMac = p.NextHopMAC.String()
+			}
+			m.Paths = append(m.Paths, path)
+		}
+		return m
+	}, func(p []*p4evpnv1.VTEP) *p4evpnv1.ListVTEPsResponse { return &p4evpnv1.ListVTEPsResponse{Vteps: p} })
+}
+
+func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListRoutesResponse]) error {
+	only := view.Direction(r.GetDirection())
+	if only != "" && only != view.In && only != view.Out {
+		return badField("direction", `want "in", "out" or nothing for both`)
+	}
+	rows, err := s.view.Routes(out.Context())
+	if err != nil {
+		return failed(err)
+	}
+	if only != "" {
+		rows = slices.DeleteFunc(rows, func(r view.Route) bool { return r.Direction != only })
+	}
+	slices.SortFunc(rows, func(a, b view.Route) int {
+		return cmp.Or(cmp.Compare(a.Direction, b.Direction), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Key, b.Key),
+			cmp.Compare(a.RD, b.RD), a.Peer.Compare(b.Peer))
+	})
+	return stream(rows, out, func(r view.Route) *p4evpnv1.Route {
+		return &p4evpnv1.Route{
+			Direction: string(r.Direction), Type: uint32(r.Type), Rd: r.RD, RouteTargets: r.RouteTargets, Key: utf8(r.Key),
+			NextHop: text(r.NextHop), Vni: r.VNI, Sequence: r.Sequence, Sticky: r.Sticky, Peer: text(r.Peer),
+			Selected: r.Selected, Reason: utf8(r.Reason),
+		}
+	}, func(p []*p4evpnv1.Route) *p4evpnv1.ListRoutesResponse { return &p4evpnv1.ListRoutesResponse{Routes: p} })
+}
+
+func (s *viewService) ListNeighbors(_ *p4evpnv1.ListNeighborsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListNeighborsResponse]) error {
+	rows, err := s.view.Neighbors(out.Context())
+	if err != nil {
+		return failed(err)
+	}
+	slices.SortFunc(rows, func(a, b view.Neighbor) int { return a.Address.Compare(b.Address) })
+	return stream(rows, out, func(n view.Neighbor) *p4evpnv1.Neighbor {
+		m := &p4evpnv1.Neighbor{
+			Address: text(n.Address), As: n.AS, State: n.State, Received: n.Received, Advertised: n.Advertised, Reason: utf8(n.Reason),
+		}
+		if n.Uptime != 0 {
+			m.Uptime = durationpb.New(n.Uptime)
+		}
+		return m
+	}, func(p []*p4evpnv1.Neighbor) *p4evpnv1.ListNeighborsResponse {
+		return &p4evpnv1.ListNeighborsResponse{Neighbors: p}
+	})
+}
+
+func (s *viewService) ListEntries(r *p4evpnv1.ListEntriesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListEntriesResponse]) error {
+	rows, err := s.view.Entries(out.Context(), r.GetTable())
+	if err != nil {
+		return failed(err)
+	}
+	slices.SortFunc(rows, func(a, b view.Entry) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Text, b.Text))
+	})
+	return stream(rows, out, func(e view.Entry) *p4evpnv1.Entry {
+		return &p4evpnv1.Entry{Table: utf8(e.Table), Text: utf8(e.Text), Level: uint32(e.Level), Acked: e.Acked, Error: utf8(e.Error)}
+	}, func(p []*p4evpnv1.Entry) *p4evpnv1.ListEntriesResponse {
+		return &p4evpnv1.ListEntriesResponse{Entries: p}
+	})
+}
+
+// text gives an address or prefix in its usual form, nothing for none.
+func text[A netip.Addr | netip.Prefix](a A) string {
+	switch a := any(a).(type) {
+	case netip.Addr:
+		if a.IsValid() {
+			return a.String()
+		}
+	case netip.Prefix:
+		if a.IsValid() {
+			return a.String()
+		}
+	}
+	return ""
+}
+
+// utf8 makes text that came from outside fit for protobuf.
+func utf8(s string) string { return strings.ToValidUTF8(s, "?") }
