@@ -44,6 +44,9 @@ const (
 // CPUPort is where packet-ins leave and packet-outs enter.
 const CPUPort = 510
 
+// DropPort is the egress port that drops (mark_to_drop).
+const DropPort = 511
+
 // CPUCloneSession is the clone session that punt.copy uses.
 const CPUCloneSession = 1
 
