@@ -1,0 +1,44 @@
+# The targets that CONTRIBUTING.md explains. Everything is built by Go alone;
+# p4c is needed only to change the P4 program.
+
+GO      ?= go
+BIN     := bin/p4evpn
+# What `make bench` runs: a regular expression over the names of its figures.
+BENCH   ?= .
+
+.PHONY: build p4 proto test demo bench lint packages clean
+
+build:
+	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
+
+# Recompiles the P4 program. The digest lets a machine without p4c see that the
+# artefacts are of these sources.
+p4:
+	cd p4 && p4c-bm2-ss --arch v1model --p4runtime-files p4evpn.p4info.txtpb -o p4evpn.json p4evpn.p4
+	cd p4 && sha256sum *.p4 > sources.sha256
+
+proto:
+	$(GO) generate ./api/...
+
+# The race detector needs a C compiler, the end-to-end tests FRR and iproute2.
+packages:
+	@bmv2-testbed/packages.sh
+
+test: packages
+	$(GO) vet ./...
+	$(GO) test -race -timeout 14m ./...
+
+demo: packages build
+	$(BIN) demo
+
+bench: packages build
+	$(GO) run ./cmd/bench -run '$(BENCH)'
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these files'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+
+clean:
+	rm -rf bin
