@@ -1,0 +1,227 @@
+package p4rtserver
+
+import (
+	"cmp"
+	"sync"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxStreams bounds the clients of one role.
+const maxStreams = 64
+
+// electionID is a 128-bit election id; unset is below every id and never wins.
+type electionID struct {
+	set       bool
+	high, low uint64
+}
+
+func electionOf(id *p4v1.Uint128) electionID {
+	if id == nil {
+		return electionID{}
+	}
+	return electionID{set: true, high: id.High, low: id.Low}
+}
+
+func (e electionID) compare(o electionID) int {
+	switch {
+	case e.set != o.set && e.set:
+		return 1
+	case e.set != o.set:
+		return -1
+	}
+	return cmp.Or(cmp.Compare(e.high, o.high), cmp.Compare(e.low, o.low))
+}
+
+func (e electionID) proto() *p4v1.Uint128 {
+	if !e.set {
+		return nil
+	}
+	return &p4v1.Uint128{High: e.high, Low: e.low}
+}
+
+// role is the arbitration of one role. The default role is "".
+type role struct {
+	message *p4v1.Role // as the clients name it; nil for the default role
+	highest electionID // ever seen from a primary; unset before the first
+	streams []*stream
+	primary *stream // nil while there is none
+}
+
+// arbiter elects the primary client of each role (5).
+type arbiter struct {
+	deviceID uint64
+	// turn is held over a whole change, notifications included; it orders
+	// them. mu guards the fields and is held for moments only.
+	turn  sync.Mutex
+	mu    sync.Mutex
+	roles map[string]*role
+}
+
+// update handles a client's arbitration message. An error ends the stream.
+// drain waits for the Writes that have started.
+func (a *arbiter) update(st *stream, m *p4v1.MasterArbitrationUpdate, drain func()) error {
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, err := a.admit(st, m)
+	if err != nil {
+		return err
+	}
+	id := electionOf(m.ElectionId)
+	st.election = id
+	switch {
+	case id.set && id.compare(r.highest) >= 0:
+		before := r.primary
+		r.highest, r.primary = id, st
+		for _, other := range r.streams {
+			if other != st {
+				a.notify(r, other)
+			}
+		}
+		if before != nil {
+			a.mu.Unlock() // a Write that runs may be about to check
+			drain()
+			a.mu.Lock()
+		}
+		a.notify(r, st)
+	case r.primary == st: // it downgraded itself
+		r.primary = nil
+		for _, other := range r.streams {
+			a.notify(r, other)
+		}
+	default:
+		a.notify(r, st)
+	}
+	return nil
+}
+
+// admit checks an arbitration message and puts a new stream into its role.
+func (a *arbiter) admit(st *stream, m *p4v1.MasterArbitrationUpdate) (*role, error) {
+	name := m.GetRole().GetName()
+	if st.role != nil {
+		if m.DeviceId != a.deviceID {
+			return nil, status.Errorf(codes.FailedPrecondition, "arbitration: the stream belongs to device %d, not %d", a.deviceID, m.DeviceId)
+		}
+		if name != st.role.message.GetName() {
+			return nil, status.Errorf(codes.FailedPrecondition, "arbitration: the stream belongs to role %q, not %q", st.role.message.GetName(), name)
+		}
+	} else if m.DeviceId != a.deviceID {
+		return nil, status.Errorf(codes.NotFound, "arbitration: device id %d: this switch is device %d", m.DeviceId, a.deviceID)
+	}
+	if m.GetRole().GetConfig() != nil {
+		return nil, status.Error(codes.InvalidArgument, "arbitration: role.config is set; this switch knows no role configurations, each role may do everything")
+	}
+	if m.GetRole().GetId() != 0 {
+		return nil, status.Error(codes.InvalidArgument, "arbitration: role.id is deprecated, use role.name")
+	}
+	r := a.roles[name]
+	if r == nil {
+		r = &role{}
+		if name != "" {
+			r.message = &p4v1.Role{Name: name}
+		}
+	}
+	if id := electionOf(m.ElectionId); id.set {
+		for _, other := range r.streams {
+			if other != st && other.election == id {
+				return nil, status.Errorf(codes.InvalidArgument, "arbitration: election id %d:%d is in use by another client", id.high, id.low)
+			}
+		}
+	}
+	if st.role == nil {
+		if len(r.streams) >= maxStreams {
+			return nil, status.Errorf(codes.ResourceExhausted, "arbitration: %d clients of this role are connected already", maxStreams)
+		}
+		st.role = r
+		r.streams = append(r.streams, st)
+		a.roles[name] = r
+	}
+	return r, nil
+}
+
+// leave takes a stream that ended out of its role.
+func (a *arbiter) leave(st *stream) {
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := st.role
+	if r == nil {
+		return
+	}
+	for i, other := range r.streams {
+		if other == st {
+			r.streams = append(r.streams[:i:i], r.streams[i+1:]...)
+			break
+		}
+	}
+	if r.primary == st {
+		r.primary = nil
+		for _, other := range r.streams {
+			a.notify(r, other)
+		}
+	}
+}
+
+// notify sends a client the state of its role (5.4).
+func (a *arbiter) notify(r *role, st *stream) {
+	code, message := codes.OK, "you are the primary"
+	switch {
+	case r.primary == nil:
+		code, message = codes.NotFound, "there is no primary"
+	case r.primary != st:
+		code, message = codes.AlreadyExists, "another client is the primary"
+	}
+	m := &p4v1.MasterArbitrationUpdate{
+		DeviceId: a.deviceID, ElectionId: r.highest.proto(),
+		Status: &rpcstatus.Status{Code: int32(code), Message: message},
+	}
+	if r.message != nil {
+		m.Role = proto.Clone(r.message).(*p4v1.Role)
+	}
+	st.mustSend(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Arbitration{Arbitration: m}})
+}
+
+// checkPrimary says whether a unary request comes from its role's primary.
+func (a *arbiter) checkPrimary(name string, election *p4v1.Uint128) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.roles[name]
+	if r == nil && name != "" {
+		return status.Errorf(codes.NotFound, "role %q: no client ever took it", name)
+	}
+	if r == nil || r.primary == nil {
+		return status.Error(codes.PermissionDenied, "there is no primary: arbitrate on the stream channel first")
+	}
+	if id := electionOf(election); !id.set || id != r.primary.election {
+		return status.Error(codes.PermissionDenied, "the election id is not the primary's")
+	}
+	return nil
+}
+
+// isPrimary says whether the stream belongs to a primary client.
+func (a *arbiter) isPrimary(st *stream) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return st.role != nil && st.role.primary == st
+}
+
+// toPrimaries offers a message to the primary of each role and says whether
+// one took it.
+func (a *arbiter) toPrimaries(m *p4v1.StreamMessageResponse) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	taken := false
+	for _, r := range a.roles {
+		if r.primary != nil && r.primary.offer(m) {
+			taken = true
+		}
+	}
+	return taken
+}

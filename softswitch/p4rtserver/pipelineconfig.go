@@ -1,0 +1,192 @@
+package p4rtserver
+
+import (
+	"context"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// SetForwardingPipelineConfig verifies, saves and commits pipelines (14).
+func (s *Server) SetForwardingPipelineConfig(_ context.Context, req *p4v1.SetForwardingPipelineConfigRequest) (*p4v1.SetForwardingPipelineConfigResponse, error) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	if err := s.checkWriter(req.DeviceId, req.GetRoleId(), req.Role, req.ElectionId); err != nil { //nolint:staticcheck // refused if set
+		return nil, err
+	}
+	var err error
+	switch req.Action {
+	case p4v1.SetForwardingPipelineConfigRequest_VERIFY:
+		_, err = s.load(req.Config)
+	case p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_SAVE:
+		err = s.save(req.Config)
+	case p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT:
+		if err = s.save(req.Config); err == nil {
+			s.commit()
+		}
+	case p4v1.SetForwardingPipelineConfigRequest_COMMIT:
+		switch {
+		case req.Config != nil:
+			err = invalid("COMMIT takes no config")
+		case s.control == s.Forwarding():
+			err = status.Error(codes.NotFound, "there is no saved pipeline to commit: use VERIFY_AND_SAVE first")
+		default:
+			s.commit()
+		}
+	case p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT:
+		err = s.reconcile(req.Config)
+	default:
+		err = invalid("action %v is not one of VERIFY, VERIFY_AND_SAVE, VERIFY_AND_COMMIT, COMMIT, RECONCILE_AND_COMMIT", req.Action)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &p4v1.SetForwardingPipelineConfigResponse{}, nil
+}
+
+// Configure commits a pipeline without a client, as at the start of a switch.
+func (s *Server) Configure(config *p4v1.ForwardingPipelineConfig) error {
+	s.state.Lock()
+	defer s.state.Unlock()
+	if err := s.save(config); err != nil {
+		return err
+	}
+	s.commit()
+	return nil
+}
+
+// save makes the configuration the one that Write and Read refer to. The
+// caller holds the state.
+func (s *Server) save(config *p4v1.ForwardingPipelineConfig) error {
+	f, err := s.load(config)
+	if err == nil {
+		s.control = f
+	}
+	return err
+}
+
+// commit lets packets run through the saved pipeline. What was written to it
+// since it was saved is in it already.
+func (s *Server) commit() {
+	s.committed.Store(s.control)
+	s.counters.commits.Add(1)
+	s.log.Info("forwarding pipeline committed",
+		"name", s.control.config.GetP4Info().GetPkgInfo().GetName(),
+		"cookie", s.control.config.GetCookie().GetCookie(), "tables", len(s.control.tables))
+}
+
+// reconcile commits a configuration with the state of the present one, or
+// changes nothing if some of that does not fit.
+func (s *Server) reconcile(config *p4v1.ForwardingPipelineConfig) error {
+	f, err := s.load(config)
+	if err != nil {
+		return err
+	}
+	if old := s.control; old != nil {
+		if err := f.copyState(old); err != nil {
+			return invalid("the present state does not fit the new pipeline: %v", status.Convert(err).Message())
+		}
+	}
+	s.control = f
+	s.commit()
+	return nil
+}
+
+// copyState writes all that is in old into f.
+func (f *Forwarding) copyState(old *Forwarding) error {
+	var tr translator
+	var out reply
+	all := &p4v1.TableEntry{CounterData: &p4v1.CounterData{}}
+	for _, t := range old.tables {
+		if t.fixed {
+			continue
+		}
+		if err := t.read(&tr, &out, all); err != nil {
+			return err
+		}
+	}
+	for _, query := range []*p4v1.PacketReplicationEngineEntry{
+		{Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{}},
+		{Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{}},
+	} {
+		if err := old.readReplication(&out, query); err != nil {
+			return err
+		}
+	}
+	if err := old.readDigests(&out, nil); err != nil {
+		return err
+	}
+	for _, t := range f.tables { // initial entries are among those of old
+		if !t.fixed {
+			if err := t.entries.Clear(); err != nil {
+				return refuse(err)
+			}
+		}
+	}
+	for _, response := range out.responses {
+		for _, e := range response.Entities {
+			if err := f.apply(&tr, &p4v1.Update{Type: p4v1.Update_INSERT, Entity: e}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.copyDefaults(&tr, old); err != nil {
+		return err
+	}
+	return f.copyCounters(old)
+}
+
+func (f *Forwarding) copyDefaults(tr *translator, old *Forwarding) error {
+	for _, t := range old.tables {
+		if te := t.defaultMessage(); !te.IsConst && te.Action != nil {
+			if err := f.apply(tr, &p4v1.Update{Type: p4v1.Update_MODIFY, Entity: entity(te)}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *Forwarding) copyCounters(old *Forwarding) error {
+	for _, c := range old.counters {
+		to := f.counter(c.id)
+		if to == nil || to.cell.Size() < c.cell.Size() {
+			return invalid("counter %s is gone or smaller", c.cell.Name())
+		}
+		for i := range c.cell.Size() {
+			packets, octets := c.cell.Read(i)
+			if err := to.cell.Write(i, packets, octets); err != nil {
+				return refuse(err)
+			}
+		}
+	}
+	return nil
+}
+
+// GetForwardingPipelineConfig returns the configuration that Write and Read
+// refer to (15).
+func (s *Server) GetForwardingPipelineConfig(_ context.Context, req *p4v1.GetForwardingPipelineConfigRequest) (*p4v1.GetForwardingPipelineConfigResponse, error) {
+	if err := s.checkDevice(req.DeviceId); err != nil {
+		return nil, err
+	}
+	s.state.RLock()
+	defer s.state.RUnlock()
+	if s.control == nil {
+		return &p4v1.GetForwardingPipelineConfigResponse{}, nil
+	}
+	config := s.control.config
+	out := &p4v1.ForwardingPipelineConfig{Cookie: config.Cookie}
+	switch req.ResponseType {
+	case p4v1.GetForwardingPipelineConfigRequest_ALL:
+		out.P4Info, out.P4DeviceConfig = config.P4Info, config.P4DeviceConfig
+	case p4v1.GetForwardingPipelineConfigRequest_COOKIE_ONLY:
+	case p4v1.GetForwardingPipelineConfigRequest_P4INFO_AND_COOKIE:
+		out.P4Info = config.P4Info
+	case p4v1.GetForwardingPipelineConfigRequest_DEVICE_CONFIG_AND_COOKIE:
+		out.P4DeviceConfig = config.P4DeviceConfig
+	default:
+		return nil, invalid("response type %v is not known", req.ResponseType)
+	}
+	return &p4v1.GetForwardingPipelineConfigResponse{Config: out}, nil
+}

@@ -1,0 +1,267 @@
+package p4rtserver
+
+import (
+	"bytes"
+	"errors"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/p4evpn/p4evpn/softswitch/pipeline"
+)
+
+// responseSize is where a ReadResponse is closed and the next begun, in bytes:
+// well below the 4 MB that gRPC clients accept by default.
+const responseSize = 1 << 20
+
+// reply gathers what a Read found.
+type reply struct {
+	responses []*p4v1.ReadResponse
+	size      int // of the last response
+}
+
+func (r *reply) add(e *p4v1.Entity) {
+	size := proto.Size(e) + 8
+	if len(r.responses) == 0 || r.size+size > responseSize {
+		r.responses = append(r.responses, &p4v1.ReadResponse{})
+		r.size = 0
+	}
+	last := r.responses[len(r.responses)-1]
+	last.Entities = append(last.Entities, e)
+	r.size += size
+}
+
+// Read answers each query of the batch (13). What it returns was all true at
+// one moment; forwarding goes on meanwhile, and a client that reads slowly
+// holds up nobody.
+func (s *Server) Read(req *p4v1.ReadRequest, stream p4v1.P4Runtime_ReadServer) error {
+	if err := s.checkDevice(req.DeviceId); err != nil {
+		return err
+	}
+	s.counters.reads.Add(1)
+	var out reply
+	err := s.collect(req, &out)
+	for i, response := range out.responses {
+		if err := stream.Send(response); err != nil {
+			return err
+		}
+		out.responses[i] = nil
+	}
+	return err
+}
+
+func (s *Server) collect(req *p4v1.ReadRequest, out *reply) error {
+	s.state.RLock()
+	defer s.state.RUnlock()
+	f := s.control
+	if f == nil {
+		return errNoPipeline
+	}
+	var errs []error // made at the first failure
+	var tr translator
+	for i, query := range req.Entities {
+		if err := f.read(&tr, out, query); err != nil {
+			if errs == nil {
+				errs = make([]error, len(req.Entities))
+			}
+			errs[i] = err
+		}
+	}
+	if errs != nil {
+		return batchError("queries", errs)
+	}
+	return nil
+}
+
+func (f *Forwarding) read(tr *translator, out *reply, query *p4v1.Entity) error {
+	switch q := query.GetEntity().(type) {
+	case *p4v1.Entity_TableEntry:
+		return f.readTableEntries(tr, out, q.TableEntry)
+	case *p4v1.Entity_PacketReplicationEngineEntry:
+		return f.readReplication(out, q.PacketReplicationEngineEntry)
+	case *p4v1.Entity_CounterEntry:
+		return f.readCounters(out, q.CounterEntry)
+	case *p4v1.Entity_DirectCounterEntry:
+		return f.readDirectCounters(tr, out, q.DirectCounterEntry)
+	case *p4v1.Entity_DigestEntry:
+		return f.readDigests(out, q.DigestEntry)
+	case nil:
+		return invalid("the query has no entity")
+	default:
+		return unsupportedEntity(q)
+	}
+}
+
+// readTableEntries finds table entries (9.1.6).
+func (f *Forwarding) readTableEntries(tr *translator, out *reply, q *p4v1.TableEntry) error {
+	if q.GetTableId() == 0 {
+		if len(q.GetMatch()) != 0 || q.GetAction() != nil || q.GetPriority() != 0 {
+			return invalid("a query for all tables cannot filter by match, action or priority")
+		}
+		for _, t := range f.tables {
+			if err := t.read(tr, out, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := f.byTable[q.TableId]
+	if t == nil {
+		return invalid("no table has id %d", q.TableId)
+	}
+	if q.TimeSinceLastHit != nil && !t.timeout {
+		return invalid("table %s: it does not support idle timeouts, so there is no time_since_last_hit", t.name)
+	}
+	if err := t.read(tr, out, q); err != nil {
+		return within("table "+t.name, err)
+	}
+	return nil
+}
+
+func (t *table) read(tr *translator, out *reply, q *p4v1.TableEntry) error {
+	if q.IsDefaultAction {
+		if len(q.Match) != 0 || q.Priority != 0 {
+			return invalid("the default entry has neither match nor priority")
+		}
+		if q.TimeSinceLastHit != nil {
+			return invalid("the default entry has no time_since_last_hit")
+		}
+		out.add(entity(t.defaultMessage()))
+		return nil
+	}
+	keep, err := t.filter(q)
+	if err != nil {
+		return err
+	}
+	add := func(e pipeline.Entry) bool {
+		if te := t.message(&e, q); keep(&e, te) {
+			out.add(entity(te))
+		}
+		return true
+	}
+	if len(q.Match) == 0 {
+		t.entries.Each(add)
+		return nil
+	}
+	if t.priority && q.Priority == 0 { // one match, any priority
+		anyPriority := proto.Clone(q).(*p4v1.TableEntry)
+		anyPriority.Priority = 1
+		key, err := tr.key(t, anyPriority)
+		if err != nil {
+			return err
+		}
+		t.entries.Each(func(e pipeline.Entry) bool { return !sameMatch(e.Match, key.Match) || add(e) })
+		return nil
+	}
+	key, err := tr.key(t, q)
+	if err != nil {
+		return err
+	}
+	e, err := t.entries.Get(key)
+	if errors.Is(err, pipeline.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return refuse(err)
+	}
+	add(e)
+	return nil
+}
+
+// filter returns the conditions of a query besides match.
+func (t *table) filter(q *p4v1.TableEntry) (func(*pipeline.Entry, *p4v1.TableEntry) bool, error) {
+	name := ""
+	if set, ok := q.GetAction().GetType().(*p4v1.TableAction_Action); ok {
+		a := t.action(set.Action.GetActionId())
+		if a == nil {
+			return nil, invalid("action id %d is not one of the table's", set.Action.GetActionId())
+		}
+		name = a.name
+	} else if q.Action != nil {
+		return nil, invalid("a query can only filter by an action's id")
+	}
+	cookie := q.GetControllerMetadata() //nolint:staticcheck // clients do use it
+	return func(e *pipeline.Entry, te *p4v1.TableEntry) bool {
+		return (name == "" || e.Action == name) &&
+			(q.Priority == 0 || e.Priority == q.Priority) &&
+			(cookie == 0 || te.GetControllerMetadata() == cookie) && //nolint:staticcheck // as above
+			(len(q.Metadata) == 0 || bytes.Equal(te.Metadata, q.Metadata))
+	}, nil
+}
+
+// sameMatch compares keys by value.
+func sameMatch(a, b []pipeline.Match) bool {
+	for i := range a {
+		if a[i].Any != b[i].Any || a[i].PrefixLen != b[i].PrefixLen || !sameValue(a[i].Value, b[i].Value) ||
+			!sameValue(a[i].Mask, b[i].Mask) || !sameValue(a[i].High, b[i].High) {
+			return false
+		}
+	}
+	return true
+}
+
+func entity(te *p4v1.TableEntry) *p4v1.Entity {
+	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: te}}
+}
+
+// message renders an entry; the query says whether with counter and idle time.
+func (t *table) message(e *pipeline.Entry, q *p4v1.TableEntry) *p4v1.TableEntry {
+	te := t.keyMessage(e)
+	te.Action = t.actionMessage(e)
+	te.IdleTimeoutNs = e.TimeoutNs
+	te.IsConst = t.fixed
+	unpackMetadata(te, e.Metadata)
+	if q.CounterData != nil && t.counter {
+		te.CounterData = counterData(e.Packets, e.Bytes)
+	}
+	if q.TimeSinceLastHit != nil && t.timeout {
+		te.TimeSinceLastHit = &p4v1.TableEntry_IdleTimeout{ElapsedNs: e.SinceHitNs}
+	}
+	return te
+}
+
+// keyMessage renders what identifies an entry.
+func (t *table) keyMessage(e *pipeline.Entry) *p4v1.TableEntry {
+	te := &p4v1.TableEntry{TableId: t.id, Priority: e.Priority, Match: make([]*p4v1.FieldMatch, 0, len(t.fields))}
+	for i, m := range e.Match {
+		if m.Any {
+			continue
+		}
+		fm := &p4v1.FieldMatch{FieldId: t.fields[i].id}
+		switch t.fields[i].kind {
+		case pipeline.Exact:
+			fm.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: canonical(m.Value)}}
+		case pipeline.LPM:
+			fm.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(m.Value), PrefixLen: int32(m.PrefixLen)}}
+		case pipeline.Ternary:
+			fm.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(m.Value), Mask: canonical(m.Mask)}}
+		case pipeline.Range:
+			fm.FieldMatchType = &p4v1.FieldMatch_Range_{Range: &p4v1.FieldMatch_Range{Low: canonical(m.Value), High: canonical(m.High)}}
+		case pipeline.Optional:
+			fm.FieldMatchType = &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: canonical(m.Value)}}
+		}
+		te.Match = append(te.Match, fm)
+	}
+	return te
+}
+
+// actionMessage renders the action of an entry; nil for one that the P4Info
+// does not have, such as a table without a default action.
+func (t *table) actionMessage(e *pipeline.Entry) *p4v1.TableAction {
+	a := t.actionNamed(e.Action)
+	if a == nil {
+		return nil
+	}
+	m := &p4v1.Action{ActionId: a.id}
+	for i, value := range e.Params {
+		m.Params = append(m.Params, &p4v1.Action_Param{ParamId: a.params[i].id, Value: canonical(value)})
+	}
+	return &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: m}}
+}
+
+func (t *table) defaultMessage() *p4v1.TableEntry {
+	e := t.entries.Default()
+	te := &p4v1.TableEntry{TableId: t.id, IsDefaultAction: true, IsConst: t.constDefault, Action: t.actionMessage(&e)}
+	unpackMetadata(te, t.defaultMetadata)
+	return te
+}

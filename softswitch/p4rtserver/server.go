@@ -1,0 +1,145 @@
+package p4rtserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/p4evpn/p4evpn/softswitch/pipeline"
+)
+
+// apiVersion is the version of the P4Runtime API that the server speaks.
+const apiVersion = "1.5.0"
+
+const (
+	// tickInterval is the step of the pipeline's idle clock.
+	tickInterval = 50 * time.Millisecond
+	// idleScanInterval is how often idle entries are looked for.
+	idleScanInterval = 500 * time.Millisecond
+	// idleRepeat is how often an entry that stays idle is notified again, as
+	// on BMv2.
+	idleRepeat = 2 * time.Second
+)
+
+// Config is what a server needs. DeviceID must not be 0.
+type Config struct {
+	DeviceID uint64
+	Limits   pipeline.Limits
+	// Inject sends a packet-out, header first, into the pipeline at the CPU
+	// port. It must not keep the frame. Nil refuses packet-outs.
+	Inject func(frame []byte) error
+	Logger *slog.Logger // nil = slog.Default()
+}
+
+// Server implements the P4Runtime service for one device.
+type Server struct {
+	p4v1.UnimplementedP4RuntimeServer
+	cfg Config
+	log *slog.Logger
+
+	// state is held for writing while entities change, for reading while they
+	// are read, so that a Read sees all of a Write or nothing (12.3).
+	state   sync.RWMutex
+	control *Forwarding // what Write and Read refer to; nil before the first
+	// committed is what packets run through; it differs from control between
+	// VERIFY_AND_SAVE and COMMIT.
+	committed atomic.Pointer[Forwarding]
+
+	arbiter arbiter
+	streams sync.WaitGroup
+	closed  chan struct{}
+	wake    chan struct{} // a digest list waits for its timeout
+
+	counters counters
+}
+
+// New makes a server without a pipeline.
+func New(cfg Config) (*Server, error) {
+	if cfg.DeviceID == 0 {
+		return nil, errors.New("device id 0 is not valid in P4Runtime: use 1 or more")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Server{
+		cfg: cfg, log: cfg.Logger,
+		arbiter: arbiter{deviceID: cfg.DeviceID, roles: map[string]*role{}},
+		closed:  make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+	}, nil
+}
+
+// Forwarding returns the committed pipeline, or nil while there is none. It
+// costs one atomic load.
+func (s *Server) Forwarding() *Forwarding { return s.committed.Load() }
+
+// Run does what happens by the clock (idle timeouts, digest lists) until ctx
+// is done, then ends all streams and returns nil.
+func (s *Server) Run(ctx context.Context) error {
+	defer func() {
+		close(s.closed)
+		s.streams.Wait()
+	}()
+	tick := time.NewTicker(tickInterval)
+	defer tick.Stop()
+	digestDue := time.NewTimer(time.Hour)
+	defer digestDue.Stop()
+	var idle idleScan
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if f := s.Forwarding(); f != nil {
+				f.Pipeline.Tick(monotonic())
+				s.scanIdle(&idle, f, now)
+				f.forgetOldDigests(now)
+			}
+		case <-s.wake:
+			digestDue.Reset(s.flushDigests())
+		case <-digestDue.C:
+			digestDue.Reset(s.flushDigests())
+		}
+	}
+}
+
+var processStart = time.Now()
+
+// monotonic is the time base of the pipeline's idle clock, in ns.
+func monotonic() int64 { return int64(time.Since(processStart)) }
+
+// Capabilities tells the API version (18).
+func (s *Server) Capabilities(_ context.Context, req *p4v1.CapabilitiesRequest) (*p4v1.CapabilitiesResponse, error) {
+	if id := req.GetDeviceId(); id != 0 {
+		if err := s.checkDevice(id); err != nil {
+			return nil, err
+		}
+	}
+	return &p4v1.CapabilitiesResponse{P4RuntimeApiVersion: apiVersion}, nil
+}
+
+func (s *Server) checkDevice(id uint64) error {
+	if id != s.cfg.DeviceID {
+		return status.Errorf(codes.NotFound, "device id %d: this switch is device %d", id, s.cfg.DeviceID)
+	}
+	return nil
+}
+
+// checkWriter does the checks of 12 that come before an update: device, role,
+// primary.
+func (s *Server) checkWriter(deviceID, roleID uint64, role string, election *p4v1.Uint128) error {
+	if err := s.checkDevice(deviceID); err != nil {
+		return err
+	}
+	if roleID != 0 {
+		return status.Errorf(codes.Unimplemented, "role_id %d: numeric roles are deprecated, use the role's name", roleID)
+	}
+	return s.arbiter.checkPrimary(role, election)
+}

@@ -1,0 +1,159 @@
+package p4rtserver
+
+import (
+	"errors"
+	"io"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// queueLength bounds what waits for a client that reads slowly.
+	queueLength = 2048
+	// queueReserve is the part of it for what must not be dropped.
+	queueReserve = 256
+)
+
+// stream is one client's StreamChannel.
+type stream struct {
+	out chan *p4v1.StreamMessageResponse
+	end chan error // capacity 1: ends the stream
+
+	// Guarded by arbiter.mu.
+	role     *role // nil before the first arbitration message
+	election electionID
+}
+
+// offer queues a message that may be lost, and says whether it did.
+func (st *stream) offer(m *p4v1.StreamMessageResponse) bool {
+	if len(st.out) >= queueLength-queueReserve {
+		return false
+	}
+	select {
+	case st.out <- m:
+		return true
+	default:
+		return false
+	}
+}
+
+// mustSend queues a message that must not be lost; if there is no room, the
+// stream ends.
+func (st *stream) mustSend(m *p4v1.StreamMessageResponse) {
+	select {
+	case st.out <- m:
+	default:
+		st.stop(status.Error(codes.ResourceExhausted, "the client does not read its stream"))
+	}
+}
+
+func (st *stream) stop(err error) {
+	select {
+	case st.end <- err:
+	default:
+	}
+}
+
+// StreamChannel serves one client's stream (16).
+func (s *Server) StreamChannel(ss p4v1.P4Runtime_StreamChannelServer) error {
+	st := &stream{
+		out: make(chan *p4v1.StreamMessageResponse, queueLength),
+		end: make(chan error, 1),
+	}
+	s.counters.streams.Add(1)
+	defer s.counters.streams.Add(-1)
+	s.streams.Add(2)
+	defer s.streams.Done()
+	// Receiving ends at the latest when this function returns, since that ends
+	// the stream's context.
+	go func() {
+		defer s.streams.Done()
+		st.stop(s.receive(st, ss))
+	}()
+	defer s.arbiter.leave(st)
+	for {
+		select {
+		case m := <-st.out:
+			if err := ss.Send(m); err != nil {
+				return err
+			}
+		case err := <-st.end:
+			return err
+		case <-s.closed:
+			return status.Error(codes.Unavailable, "the switch is stopping")
+		}
+	}
+}
+
+// receive handles the client's messages until the stream ends.
+func (s *Server) receive(st *stream, ss p4v1.P4Runtime_StreamChannelServer) error {
+	for {
+		req, err := ss.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch m := req.Update.(type) {
+		case *p4v1.StreamMessageRequest_Arbitration:
+			if err := s.arbitrate(st, m.Arbitration); err != nil {
+				return err
+			}
+		case *p4v1.StreamMessageRequest_Packet:
+			if err := s.packetOut(st, m.Packet); err != nil {
+				s.counters.packetOutsRefused.Add(1)
+				st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_PacketOut{
+					PacketOut: &p4v1.PacketOutError{PacketOut: m.Packet}}}))
+			}
+		case *p4v1.StreamMessageRequest_DigestAck:
+			if err := s.digestAck(st, m.DigestAck); err != nil {
+				st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_DigestListAck{
+					DigestListAck: &p4v1.DigestListAckError{DigestListAck: m.DigestAck}}}))
+			}
+		case *p4v1.StreamMessageRequest_Other:
+			err := status.Error(codes.Unimplemented, "the switch knows no architecture-specific stream messages")
+			st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_Other{
+				Other: &p4v1.StreamOtherError{Other: m.Other}}}))
+		default:
+			err := status.Error(codes.InvalidArgument, "the stream message has no content")
+			st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_Other{
+				Other: &p4v1.StreamOtherError{}}}))
+		}
+	}
+}
+
+func (s *Server) arbitrate(st *stream, m *p4v1.MasterArbitrationUpdate) error {
+	if err := s.arbiter.update(st, m, s.drainWrites); err != nil {
+		return err
+	}
+	if f := s.Forwarding(); f != nil && s.arbiter.isPrimary(st) {
+		f.forgetSentDigests() // a new primary has not seen them
+	}
+	return nil
+}
+
+// drainWrites waits until the Writes that have started are done: a Write holds
+// the state from its check of the primary on.
+func (s *Server) drainWrites() {
+	s.state.Lock()
+	defer s.state.Unlock()
+}
+
+// streamError makes the report of what a stream message was refused for
+// (16.6); report holds the details.
+func streamError(err error, report *p4v1.StreamError) *p4v1.StreamMessageResponse {
+	st := status.Convert(err)
+	report.CanonicalCode, report.Message = int32(st.Code()), st.Message()
+	return &p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Error{Error: report}}
+}
+
+// requirePrimary refuses a stream message of a client that is not primary.
+func (s *Server) requirePrimary(st *stream, what string) error {
+	if !s.arbiter.isPrimary(st) {
+		return status.Errorf(codes.PermissionDenied, "%s: only the primary client may send it", what)
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package p4rtserver
+
+import (
+	"encoding/binary"
+	"slices"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/p4evpn/p4evpn/softswitch/pipeline"
+)
+
+// translator turns TableEntry messages into pipeline entries; its buffers are
+// used again for each, since the pipeline keeps nothing of an Entry but the
+// metadata.
+type translator struct {
+	entry  pipeline.Entry
+	match  []pipeline.Match
+	params [][]byte
+}
+
+// key fills the match and priority (9.1.1); the returned entry is valid until
+// the next call.
+func (tr *translator) key(t *table, te *p4v1.TableEntry) (*pipeline.Entry, error) {
+	tr.match = slices.Grow(tr.match[:0], len(t.fields))[:len(t.fields)]
+	for i := range tr.match {
+		tr.match[i] = pipeline.Match{Any: true}
+	}
+	for _, m := range te.Match {
+		i := t.fieldIndex(m.FieldId)
+		if i < 0 {
+			return nil, invalid("no match field has id %d", m.FieldId)
+		}
+		if !tr.match[i].Any {
+			return nil, invalid("match field %s is there twice", t.fields[i].name)
+		}
+		if err := fillMatch(&tr.match[i], &t.fields[i], m); err != nil {
+			return nil, within("match field "+t.fields[i].name, err)
+		}
+	}
+	for i := range t.fields {
+		if tr.match[i].Any && t.fields[i].kind == pipeline.Exact {
+			return nil, invalid("exact match field %s is missing", t.fields[i].name)
+		}
+	}
+	if t.priority && te.Priority <= 0 {
+		return nil, invalid("priority %d: the table has ternary, range or optional fields and needs one above 0", te.Priority)
+	}
+	if !t.priority && te.Priority != 0 {
+		return nil, invalid("priority %d: the table has no ternary, range or optional field, so it must be 0", te.Priority)
+	}
+	tr.entry = pipeline.Entry{Match: tr.match, Priority: te.Priority}
+	return &tr.entry, nil
+}
+
+// fillMatch translates one match field (9.1.1).
+func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
+	switch v := fm.FieldMatchType.(type) {
+	case *p4v1.FieldMatch_Exact_:
+		if f.kind == pipeline.Exact {
+			*m = pipeline.Match{Value: v.Exact.GetValue()}
+			return checkValue(m.Value, f.width)
+		}
+	case *p4v1.FieldMatch_Optional_:
+		if f.kind == pipeline.Optional {
+			*m = pipeline.Match{Value: v.Optional.GetValue()}
+			return checkValue(m.Value, f.width)
+		}
+	case *p4v1.FieldMatch_Lpm:
+		if f.kind == pipeline.LPM {
+			length := int(v.Lpm.GetPrefixLen())
+			if length < 1 || length > f.width {
+				return invalid("prefix length %d: must be 1 to %d; to match everything leave the field out", length, f.width)
+			}
+			*m = pipeline.Match{Value: v.Lpm.GetValue(), PrefixLen: length}
+			return checkValue(m.Value, f.width)
+		}
+	case *p4v1.FieldMatch_Ternary_:
+		if f.kind == pipeline.Ternary {
+			*m = pipeline.Match{Value: v.Ternary.GetValue(), Mask: v.Ternary.GetMask()}
+			if err := checkValue(m.Value, f.width); err != nil {
+				return err
+			}
+			if isZero(m.Mask) {
+				return invalid("the mask is zero: to match everything leave the field out")
+			}
+			return checkValue(m.Mask, f.width)
+		}
+	case *p4v1.FieldMatch_Range_:
+		if f.kind == pipeline.Range {
+			*m = pipeline.Match{Value: v.Range.GetLow(), High: v.Range.GetHigh()}
+			if err := checkValue(m.Value, f.width); err != nil {
+				return err
+			}
+			if isZero(m.Value) && isMax(m.High, f.width) {
+				return invalid("the range holds every value: to match everything leave the field out")
+			}
+			return checkValue(m.High, f.width)
+		}
+	}
+	return invalid("the field is matched as %v", f.kind)
+}
+
+// action fills the action of an entry or a default entry (9.1.2).
+func (tr *translator) action(t *table, ta *p4v1.TableAction, isDefault bool) (string, [][]byte, error) {
+	if t.profile {
+		return "", nil, status.Error(codes.Unimplemented, "action profiles are not supported")
+	}
+	set, ok := ta.GetType().(*p4v1.TableAction_Action)
+	if !ok || set.Action == nil {
+		return "", nil, invalid("the table has no action profile: the action must be an action with parameters")
+	}
+	a := t.action(set.Action.ActionId)
+	if a == nil {
+		return "", nil, invalid("action id %d is not one of the table's", set.Action.ActionId)
+	}
+	if a.tableOnly && isDefault || a.defaultOnly && !isDefault {
+		return "", nil, status.Errorf(codes.PermissionDenied, "action %s: its scope in the P4Info does not allow it here", a.name)
+	}
+	tr.params = slices.Grow(tr.params[:0], len(a.params))[:len(a.params)]
+	clear(tr.params)
+	for _, p := range set.Action.Params {
+		if err := a.fillParam(tr.params, p); err != nil {
+			return "", nil, within("action "+a.name, err)
+		}
+	}
+	if len(set.Action.Params) < len(a.params) {
+		return "", nil, invalid("action %s: %d of %d parameters are missing", a.name, len(a.params)-len(set.Action.Params), len(a.params))
+	}
+	return a.name, tr.params, nil
+}
+
+func (a *action) fillParam(values [][]byte, p *p4v1.Action_Param) error {
+	for i := range a.params {
+		if a.params[i].id != p.ParamId {
+			continue
+		}
+		if values[i] != nil {
+			return invalid("parameter %s is there twice", a.params[i].name)
+		}
+		if err := checkValue(p.Value, a.params[i].width); err != nil {
+			return within("parameter "+a.params[i].name, err)
+		}
+		values[i] = p.Value
+		return nil
+	}
+	return invalid("no parameter has id %d", p.ParamId)
+}
+
+// metadataEscape starts packed metadata that holds more than the bytes of
+// TableEntry.metadata.
+const metadataEscape = 0xff
+
+// packMetadata joins an entry's metadata and its (deprecated) controller
+// metadata into what the pipeline keeps: nearly always the former as it is.
+func packMetadata(te *p4v1.TableEntry) []byte {
+	cookie := te.GetControllerMetadata() //nolint:staticcheck // clients do use it
+	if cookie == 0 && (len(te.Metadata) == 0 || te.Metadata[0] != metadataEscape) {
+		return te.Metadata
+	}
+	packed := append(make([]byte, 0, 9+len(te.Metadata)), metadataEscape)
+	return append(binary.BigEndian.AppendUint64(packed, cookie), te.Metadata...)
+}
+
+func unpackMetadata(te *p4v1.TableEntry, packed []byte) {
+	if len(packed) >= 9 && packed[0] == metadataEscape {
+		te.ControllerMetadata = binary.BigEndian.Uint64(packed[1:]) //nolint:staticcheck // clients do use it
+		packed = packed[9:]
+	}
+	if len(packed) > 0 {
+		te.Metadata = packed
+	}
+}

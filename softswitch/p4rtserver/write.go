@@ -1,0 +1,209 @@
+package p4rtserver
+
+import (
+	"context"
+	"fmt"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/p4evpn/p4evpn/softswitch/pipeline"
+)
+
+// Write applies the updates of a batch in their order, each whether or not
+// others fail (12).
+func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteResponse, error) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.counters.writes.Add(1)
+	if err := s.checkWriter(req.DeviceId, req.GetRoleId(), req.Role, req.ElectionId); err != nil { //nolint:staticcheck // refused if set
+		return nil, err
+	}
+	f := s.control
+	if f == nil {
+		return nil, errNoPipeline
+	}
+	if req.Atomicity != p4v1.WriteRequest_CONTINUE_ON_ERROR {
+		return nil, status.Errorf(codes.Unimplemented, "atomicity %v: only CONTINUE_ON_ERROR is supported", req.Atomicity)
+	}
+	s.counters.updates.Add(uint64(len(req.Updates)))
+	var errs []error // made at the first failure
+	var tr translator
+	for i, u := range req.Updates {
+		if err := f.apply(&tr, u); err != nil {
+			if errs == nil {
+				errs = make([]error, len(req.Updates))
+			}
+			errs[i] = err
+			s.counters.failedUpdates.Add(1)
+		}
+	}
+	if errs != nil {
+		return nil, batchError("updates", errs)
+	}
+	return &p4v1.WriteResponse{}, nil
+}
+
+var errNoPipeline = status.Error(codes.FailedPrecondition, "no forwarding pipeline is set: use SetForwardingPipelineConfig first")
+
+// apply makes one update.
+func (f *Forwarding) apply(tr *translator, u *p4v1.Update) error {
+	switch u.Type {
+	case p4v1.Update_INSERT, p4v1.Update_MODIFY, p4v1.Update_DELETE:
+	default:
+		return invalid("update type %v: must be INSERT, MODIFY or DELETE", u.Type)
+	}
+	switch e := u.GetEntity().GetEntity().(type) {
+	case *p4v1.Entity_TableEntry:
+		return f.writeTableEntry(tr, u.Type, e.TableEntry)
+	case *p4v1.Entity_PacketReplicationEngineEntry:
+		return f.writeReplication(u.Type, e.PacketReplicationEngineEntry)
+	case *p4v1.Entity_CounterEntry:
+		return f.writeCounter(u.Type, e.CounterEntry)
+	case *p4v1.Entity_DirectCounterEntry:
+		return f.writeDirectCounter(tr, u.Type, e.DirectCounterEntry)
+	case *p4v1.Entity_DigestEntry:
+		return f.writeDigest(u.Type, e.DigestEntry)
+	case nil:
+		return invalid("the update has no entity")
+	default:
+		return unsupportedEntity(e)
+	}
+}
+
+func unsupportedEntity(e any) error {
+	return status.Errorf(codes.Unimplemented, "entities of type %s are not supported", fmt.Sprintf("%T", e)[len("*v1.Entity_"):])
+}
+
+func (f *Forwarding) writeTableEntry(tr *translator, op p4v1.Update_Type, te *p4v1.TableEntry) error {
+	t := f.byTable[te.GetTableId()]
+	if t == nil {
+		return invalid("no table has id %d", te.GetTableId())
+	}
+	err := error(nil)
+	switch {
+	case te.IsConst:
+		err = invalid("is_const is set: constant entries cannot be written")
+	case te.IsDefaultAction:
+		err = t.writeDefault(tr, op, te)
+	case op == p4v1.Update_DELETE:
+		err = t.deleteEntry(tr, te)
+	default:
+		err = t.writeEntry(tr, op, te)
+	}
+	if err != nil {
+		return within("table "+t.name, err)
+	}
+	return nil
+}
+
+func (t *table) deleteEntry(tr *translator, te *p4v1.TableEntry) error {
+	if t.fixed {
+		return errConstTable
+	}
+	e, err := tr.key(t, te)
+	if err != nil {
+		return err
+	}
+	return refuse(t.entries.Delete(e))
+}
+
+var errConstTable = status.Error(codes.PermissionDenied, "its entries are constant in the P4 program")
+
+// writeEntry inserts or modifies an entry (9.1).
+func (t *table) writeEntry(tr *translator, op p4v1.Update_Type, te *p4v1.TableEntry) error {
+	if err := t.checkWritable(op, te); err != nil {
+		return err
+	}
+	e, err := tr.key(t, te)
+	if err != nil {
+		return err
+	}
+	if te.Action == nil {
+		if op == p4v1.Update_INSERT {
+			return invalid("the entry has no action")
+		}
+		old, err := t.entries.Get(e)
+		if err != nil {
+			return refuse(err)
+		}
+		if t.fixed { // only the direct counter may change
+			return t.setCounter(e, te.CounterData)
+		}
+		e.Action, e.Params = old.Action, old.Params
+	} else if e.Action, e.Params, err = tr.action(t, te.Action, false); err != nil {
+		return err
+	}
+	e.TimeoutNs, e.Metadata = te.IdleTimeoutNs, packMetadata(te)
+	if op == p4v1.Update_INSERT {
+		err = t.entries.Insert(e)
+	} else {
+		err = t.entries.Modify(e)
+	}
+	if err != nil {
+		return refuse(err)
+	}
+	return t.setCounter(e, te.CounterData)
+}
+
+// checkWritable checks what does not depend on key and action.
+func (t *table) checkWritable(op p4v1.Update_Type, te *p4v1.TableEntry) error {
+	switch {
+	case t.fixed && (op == p4v1.Update_INSERT || te.Action != nil):
+		return errConstTable
+	case len(t.fields) == 0:
+		return invalid("it has no key: only its default entry can be written")
+	case te.MeterConfig != nil || te.MeterCounterData != nil:
+		return invalid("it has no direct meter")
+	case te.CounterData != nil && !t.counter:
+		return invalid("it has no direct counter")
+	case te.TimeSinceLastHit != nil:
+		return invalid("time_since_last_hit cannot be written")
+	case te.IdleTimeoutNs != 0 && !t.timeout:
+		return invalid("it does not support idle timeouts")
+	case te.IdleTimeoutNs < 0:
+		return invalid("idle_timeout_ns %d is negative", te.IdleTimeoutNs)
+	}
+	return checkCounterData(te.CounterData)
+}
+
+// setCounter sets an entry's direct counter, if there is data to set.
+func (t *table) setCounter(e *pipeline.Entry, data *p4v1.CounterData) error {
+	if data == nil {
+		return nil
+	}
+	return refuse(t.entries.SetCounter(e, uint64(data.PacketCount), uint64(data.ByteCount)))
+}
+
+// writeDefault changes or resets the default entry (9.1.3).
+func (t *table) writeDefault(tr *translator, op p4v1.Update_Type, te *p4v1.TableEntry) error {
+	switch {
+	case op != p4v1.Update_MODIFY:
+		return invalid("the default entry can only be modified")
+	case len(te.Match) != 0 || te.Priority != 0:
+		return invalid("the default entry has neither match nor priority")
+	case te.IdleTimeoutNs != 0 || te.TimeSinceLastHit != nil:
+		return invalid("the default entry has no idle timeout")
+	case te.CounterData != nil || te.MeterConfig != nil || te.MeterCounterData != nil:
+		return status.Error(codes.Unimplemented, "direct resources of the default entry are not supported")
+	case t.constDefault:
+		return status.Error(codes.PermissionDenied, "its default action is constant in the P4 program")
+	}
+	if te.Action == nil {
+		if err := t.entries.ResetDefault(); err != nil {
+			return refuse(err)
+		}
+		t.defaultMetadata = nil
+		return nil
+	}
+	name, params, err := tr.action(t, te.Action, true)
+	if err != nil {
+		return err
+	}
+	if err := t.entries.SetDefault(name, params); err != nil {
+		return refuse(err)
+	}
+	t.defaultMetadata = packMetadata(te)
+	return nil
+}

@@ -1,0 +1,181 @@
+package softswitch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/p4evpn/p4evpn/softswitch/netport"
+	"github.com/p4evpn/p4evpn/softswitch/p4rtserver"
+)
+
+// maxRequest bounds a P4Runtime request, in bytes: a large pipeline or batch.
+const maxRequest = 256 << 20
+
+// Switch is a running, or not yet running, switch.
+type Switch struct {
+	cfg      Config
+	log      *slog.Logger
+	server   *p4rtserver.Server
+	grpc     *grpc.Server
+	listener net.Listener
+	ready    chan struct{}
+
+	ports   []*netport.Port // as in cfg.Ports
+	indexOf []int32         // port number to index into ports, or -1
+
+	cpu struct {
+		sync.Mutex // packet-outs of several clients
+		lane       *lane
+		batch      [1][]byte
+	}
+
+	noPipeline, noPort atomic.Uint64
+}
+
+// New makes a switch and listens at its P4Runtime address; [Switch.Run] serves
+// and forwards. Interfaces need not exist.
+func New(cfg Config, log *slog.Logger) (*Switch, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := &Switch{cfg: cfg, log: log, ready: make(chan struct{})}
+	var err error
+	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Logger: log}
+	if cfg.CPUPort != 0 {
+		serverConfig.Inject = s.inject
+	}
+	if s.server, err = p4rtserver.New(serverConfig); err != nil {
+		return nil, err
+	}
+	if cfg.Pipeline != nil {
+		if err := s.server.Configure(cfg.Pipeline); err != nil {
+			return nil, fmt.Errorf("load the pipeline to start with: %w", err)
+		}
+	}
+	if err := s.openPorts(); err != nil {
+		s.closePorts()
+		return nil, err
+	}
+	s.cpu.lane = newLane(s, cfg.CPUPort)
+	if s.listener, err = listen(cfg.GRPCAddress); err != nil {
+		s.closePorts()
+		return nil, fmt.Errorf("serve P4Runtime: %w", err)
+	}
+	s.grpc = grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxRequest),
+		// A client whose machine is gone must not stay primary.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	)
+	p4v1.RegisterP4RuntimeServer(s.grpc, s.server)
+	return s, nil
+}
+
+func (s *Switch) openPorts() error {
+	highest := uint32(0)
+	for _, p := range s.cfg.Ports {
+		highest = max(highest, p.Number)
+	}
+	s.indexOf = make([]int32, highest+1)
+	for i := range s.indexOf {
+		s.indexOf[i] = -1
+	}
+	for _, p := range s.cfg.Ports {
+		port, err := netport.New(netport.Config{
+			Interface: p.Interface, RingBytes: s.cfg.RingBytes, Logger: s.log.With("port", p.Number),
+		})
+		if err != nil {
+			return fmt.Errorf("port %v: %w", p, err)
+		}
+		s.indexOf[p.Number] = int32(len(s.ports))
+		s.ports = append(s.ports, port)
+	}
+	return nil
+}
+
+func (s *Switch) closePorts() {
+	for _, p := range s.ports {
+		p.Close()
+	}
+}
+
+// portIndex returns the index of the port with a number, or -1.
+func (s *Switch) portIndex(number uint32) int {
+	if number >= uint32(len(s.indexOf)) {
+		return -1
+	}
+	return int(s.indexOf[number])
+}
+
+// Address is where P4Runtime is served; the port is known though the
+// configuration said 0.
+func (s *Switch) Address() net.Addr { return s.listener.Addr() }
+
+// Ready is closed when P4Runtime is served.
+func (s *Switch) Ready() <-chan struct{} { return s.ready }
+
+// Run serves P4Runtime and forwards frames until ctx is done, and then returns
+// nil; an error if it cannot go on. It may be called once.
+func (s *Switch) Run(ctx context.Context) error {
+	defer s.closePorts()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.server.Run(ctx) })
+	group.Go(func() error { return netport.Watch(ctx, s.log, s.ports) })
+	for i, p := range s.ports {
+		l := newLane(s, s.cfg.Ports[i].Number)
+		group.Go(func() error {
+			// A frame without a pipeline is dropped and counted.
+			return p.Run(ctx, func(frames [][]byte) { _ = l.carry(frames) })
+		})
+	}
+	group.Go(func() error {
+		defer context.AfterFunc(ctx, s.grpc.Stop)()
+		s.log.Info("serving P4Runtime", "address", s.Address().String(), "device", s.cfg.DeviceID, "ports", len(s.ports))
+		close(s.ready)
+		if err := s.grpc.Serve(s.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			return fmt.Errorf("serve P4Runtime: %w", err)
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// inject sends a packet-out into the pipeline at the CPU port.
+func (s *Switch) inject(frame []byte) error {
+	s.cpu.Lock()
+	defer s.cpu.Unlock()
+	s.cpu.batch[0] = frame
+	return s.cpu.lane.carry(s.cpu.batch[:])
+}
+
+// listen opens HOST:PORT or unix:PATH. A socket file that nobody serves any
+// more is replaced.
+func listen(address string) (net.Listener, error) {
+	path, isUnix := strings.CutPrefix(address, "unix:")
+	if !isUnix {
+		return net.Listen("tcp", address)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("%s: another process serves it", address)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("replace a socket left behind: %w", err)
+		}
+	}
+	return net.Listen("unix", path)
+}
