@@ -1,0 +1,203 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	pb "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+	netpb "github.com/opiproject/opi-api/network/opinetcommon/v1alpha1/gen/go"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+// fakeStatus says of every object what it holds for it.
+type fakeStatus map[intent.Ref]intent.Status
+
+func (f fakeStatus) Status(r intent.Ref) intent.Status { return f[r] }
+
+// gateway is a server with its clients over an in-process connection.
+type gateway struct {
+	store   *intent.Store
+	conn    *grpc.ClientConn
+	bridges pb.LogicalBridgeServiceClient
+	ports   pb.BridgePortServiceClient
+	view    p4evpnv1.ViewClient
+}
+
+func serve(t testing.TB, store *intent.Store, st intent.StatusSource, v view.View) *gateway {
+	t.Helper()
+	srv, err := NewServer(Config{Listen: "127.0.0.1:0", Store: store, Status: st, View: v, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lis := bufconn.Listen(1 << 20)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ctx, lis) }()
+	conn, err := grpc.NewClient("passthrough:///bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("server: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the server does not stop")
+		}
+	})
+	return &gateway{store, conn, pb.NewLogicalBridgeServiceClient(conn), pb.NewBridgePortServiceClient(conn), p4evpnv1.NewViewClient(conn)}
+}
+
+func newGateway(t testing.TB) *gateway {
+	return serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{})
+}
+
+func v4(a, b, c, d byte, length int32) *netpb.IPPrefix {
+	return &netpb.IPPrefix{Len: length, Addr: &netpb.IPAddress{Af: netpb.IpAf_IP_AF_INET,
+		V4OrV6: &netpb.IPAddress_V4Addr{V4Addr: uint32(a)<<24 | uint32(b)<<16 | uint32(c)<<8 | uint32(d)}}}
+}
+
+func v6(addr []byte, length int32) *netpb.IPPrefix {
+	return &netpb.IPPrefix{Len: length, Addr: &netpb.IPAddress{Af: netpb.IpAf_IP_AF_INET6, V4OrV6: &netpb.IPAddress_V6Addr{V6Addr: addr}}}
+}
+
+func bridgeMsg(vlan, vni uint32) *pb.LogicalBridge {
+	m := &pb.LogicalBridge{Spec: &pb.LogicalBridgeSpec{VlanId: vlan, VtepIpPrefix: v4(10, 0, 0, 2, 32)}}
+	if vni != 0 {
+		m.Spec.Vni = proto.Uint32(vni)
+	}
+	return m
+}
+
+var stationMAC = []byte{2, 0, 0, 0, 0, 1}
+
+func accessMsg(bridge string) *pb.BridgePort {
+	return &pb.BridgePort{Spec: &pb.BridgePortSpec{MacAddress: stationMAC, Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, LogicalBridges: []string{bridge}}}
+}
+
+func trunkMsg(bridges ...string) *pb.BridgePort {
+	return &pb.BridgePort{Spec: &pb.BridgePortSpec{MacAddress: stationMAC, Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_TRUNK, LogicalBridges: bridges}}
+}
+
+func (g *gateway) createBridge(t testing.TB, id string, vlan, vni uint32) *pb.LogicalBridge {
+	t.Helper()
+	m, err := g.bridges.CreateLogicalBridge(t.Context(), &pb.CreateLogicalBridgeRequest{LogicalBridgeId: id, LogicalBridge: bridgeMsg(vlan, vni)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (g *gateway) createPort(t testing.TB, id string, m *pb.BridgePort) *pb.BridgePort {
+	t.Helper()
+	p, err := g.ports.CreateBridgePort(t.Context(), &pb.CreateBridgePortRequest{BridgePortId: id, BridgePort: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// wantCode checks a status: its code, and the fields that its details name.
+func wantCode(t testing.TB, err error, code codes.Code, fields ...string) {
+	t.Helper()
+	st := status.Convert(err)
+	if st.Code() != code {
+		t.Errorf("%v: %s, want %v", st.Code(), st.Message(), code)
+		return
+	}
+	var named []string
+	for _, d := range st.Details() {
+		if d, ok := d.(*errdetails.BadRequest); ok {
+			for _, v := range d.FieldViolations {
+				named = append(named, v.Field)
+			}
+		}
+	}
+	if !slices.Equal(named, fields) {
+		t.Errorf("details name %q, want %q: %s", named, fields, st.Message())
+	}
+	for _, f := range fields {
+		if !strings.Contains(st.Message(), f) {
+			t.Errorf("message %q does not name %s", st.Message(), f)
+		}
+	}
+}
+
+// frozen gives the whole state, to see that a failed call changed nothing.
+func frozen(t testing.TB, s *intent.Store) any {
+	t.Helper()
+	type state struct {
+		Bridges []intent.LogicalBridge
+		Ports   []intent.BridgePort
+	}
+	var st state
+	err := s.View(func(tx *intent.Tx) error {
+		st = state{tx.Bridges().List("", 0), tx.Ports().List("", 0)}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// fakeView answers with what it holds.
+type fakeView struct {
+	bridges   []view.Bridge
+	fdb       []view.FDBEntry
+	vteps     []view.VTEP
+	routes    []view.Route
+	neighbors []view.Neighbor
+	entries   []view.Entry
+	err       error
+}
+
+var errNotReady = errors.New("the controller has not read the target back yet")
+
+func (f *fakeView) Bridges(context.Context) ([]view.Bridge, error) {
+	return slices.Clone(f.bridges), f.err
+}
+
+func (f *fakeView) FDB(_ context.Context, bridge string) ([]view.FDBEntry, error) {
+	all := slices.Clone(f.fdb)
+	return slices.DeleteFunc(all, func(e view.FDBEntry) bool { return bridge != "" && e.Bridge != bridge }), f.err
+}
+
+func (f *fakeView) VTEPs(context.Context) ([]view.VTEP, error) { return slices.Clone(f.vteps), f.err }
+
+func (f *fakeView) Routes(context.Context) ([]view.Route, error) {
+	return slices.Clone(f.routes), f.err
+}
+
+func (f *fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
+	return slices.Clone(f.neighbors), f.err
+}
+
+func (f *fakeView) Entries(_ context.Context, table string) ([]view.Entry, error) {
+	all := slices.Clone(f.entries)
+	return slices.DeleteFunc(all, func(e view.Entry) bool { return table != "" && e.Table != table }), f.err
+}
+
+func mask(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }
