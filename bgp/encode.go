@@ -3,6 +3,7 @@ package bgp
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -95,9 +96,17 @@ func (r *Route) nlri() (*bgp.EVPNNLRI, error) {
 			RD: rd, ETag: r.EthernetTag, IPAddressLength: bits, IPAddress: r.IP,
 		}), nil
 	case TypePrefix:
+		gateway := r.GatewayIP
+		if !gateway.IsValid() {
+			// GoBGP would fill it in when it encodes, at several places at once.
+			gateway = netip.IPv4Unspecified()
+			if r.IP.Is6() {
+				gateway = netip.IPv6Unspecified()
+			}
+		}
 		return bgp.NewEVPNNLRI(uint8(r.Type), &bgp.EVPNIPPrefixRoute{
 			RD: rd, ESI: esi, ETag: r.EthernetTag, IPPrefixLength: r.PrefixLength, IPPrefix: r.IP,
-			GWIPAddress: r.GatewayIP, Label: r.Label,
+			GWIPAddress: gateway, Label: r.Label,
 		}), nil
 	}
 	return nil, fmt.Errorf("route type %d: want 2, 3 or 5", r.Type)

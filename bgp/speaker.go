@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -62,11 +63,12 @@ func (s *Speaker) Run(ctx context.Context) error {
 	if err := checkMD5(s.cfg.Neighbors); err != nil {
 		return err
 	}
-	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler()}), nil))
+	var muted atomic.Bool
+	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &muted}), nil))
 	var owned sync.WaitGroup
 	owned.Go(gobgp.Serve)
 	defer owned.Wait()
-	defer s.stop(gobgp)
+	defer s.stop(gobgp, &muted)
 	if err := s.start(ctx, gobgp); err != nil {
 		return err
 	}
@@ -125,22 +127,23 @@ const familyEVPN = 9
 // keepRemoteRoutesOut rejects by the global import policy every route that is
 // not ours. They stay in the Adj-RIB-In, which is what we watch.
 func keepRemoteRoutesOut(ctx context.Context, gobgp *server.BgpServer) error {
-	err := gobgp.SetPolicies(ctx, &api.SetPoliciesRequest{
-		Policies: []*api.Policy{{
-			Name: "ours",
-			Statements: []*api.Statement{{
-				Name:       "ours",
-				Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
-				Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
-			}},
+	ours := &api.Policy{
+		Name: "ours",
+		Statements: []*api.Statement{{
+			Name:       "ours",
+			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
+			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
 		}},
-		Assignments: []*api.PolicyAssignment{{
-			Name:          "global",
-			Direction:     api.PolicyDirection_POLICY_DIRECTION_IMPORT,
-			Policies:      []*api.Policy{{Name: "ours"}},
-			DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
-		}},
-	})
+	}
+	if err := gobgp.AddPolicy(ctx, &api.AddPolicyRequest{Policy: ours}); err != nil {
+		return fmt.Errorf("adding the import policy: %w", err)
+	}
+	err := gobgp.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name:          "global",
+		Direction:     api.PolicyDirection_POLICY_DIRECTION_IMPORT,
+		Policies:      []*api.Policy{{Name: ours.Name}},
+		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+	}})
 	if err != nil {
 		return fmt.Errorf("setting the import policy: %w", err)
 	}
@@ -149,7 +152,7 @@ func keepRemoteRoutesOut(ctx context.Context, gobgp *server.BgpServer) error {
 
 // stop ends sessions and listener. A neighbour with graceful restart sees the
 // connection close and keeps our routes; others get a Cease.
-func (s *Speaker) stop(gobgp *server.BgpServer) {
+func (s *Speaker) stop(gobgp *server.BgpServer, muted *atomic.Bool) {
 	s.originate.Lock()
 	s.gobgp = nil
 	s.originate.Unlock()
@@ -158,7 +161,10 @@ func (s *Speaker) stop(gobgp *server.BgpServer) {
 	if err != nil {
 		s.log.Warn("stopping BGP", "err", err)
 	}
-	gobgp.Stop() // what StopBgp leaves: the BFD server's goroutine
+	// StopBgp leaves the goroutine of the BFD server; only Stop ends it, and
+	// complains that BGP has stopped already.
+	muted.Store(true)
+	gobgp.Stop()
 }
 
 // Originate advertises and withdraws routes of ours, declaratively by key: an

@@ -174,3 +174,29 @@ func MACUpdates(as uint32, nextHop netip.Addr, vni uint32, first, n, per int, mo
 	}
 	return updates
 }
+
+// ParseAttributes splits the body of an UPDATE into the values of its path
+// attributes by type.
+func ParseAttributes(body []byte) map[byte][]byte {
+	m := make(map[byte][]byte)
+	if len(body) < 4 {
+		return m
+	}
+	withdrawn := int(binary.BigEndian.Uint16(body))
+	if len(body) < 4+withdrawn {
+		return m
+	}
+	b := body[4+withdrawn:]
+	for len(b) >= 3 {
+		typ, n, head := b[1], int(b[2]), 3
+		if b[0]&0x10 != 0 && len(b) >= 4 {
+			n, head = int(binary.BigEndian.Uint16(b[2:])), 4
+		}
+		if len(b) < head+n {
+			break
+		}
+		m[typ] = b[head : head+n]
+		b = b[head+n:]
+	}
+	return m
+}
