@@ -123,7 +123,7 @@ header vxlan_t {
 @controller_header("packet_in")
 header packet_in_t {
     reason_t reason;       // of the trap
-    bit<16>  ingress_port; // 0 when the frame came by VXLAN
+    bit<16>  ingress_port; // the uplink when the frame came by VXLAN
     bridge_t bridge;
 }
 

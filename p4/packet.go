@@ -62,7 +62,7 @@ func number(b []byte, size int) (uint64, error) {
 // outer headers.
 type PacketIn struct {
 	Reason uint8  // of the Trap
-	Port   uint16 // it came by; 0 for one that came by VXLAN
+	Port   uint16 // it came by: the uplink for one that came by VXLAN
 	Bridge uint16
 	Frame  []byte
 }
