@@ -1,0 +1,69 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// Host is a station: a namespace with one device that is in use.
+type Host struct {
+	Name    string
+	NS      *Namespace
+	Dev     string
+	MAC     ether.MAC
+	Address netip.Prefix
+}
+
+// Configure gives the host's device its MAC address and its IP address.
+func (h *Host) Configure() error {
+	if err := h.NS.SetMAC(h.Dev, h.MAC); err != nil {
+		return err
+	}
+	return h.NS.AddAddress(h.Dev, h.Address)
+}
+
+// Ping sends one echo request and waits for its answer.
+func (h *Host) Ping(ctx context.Context, to netip.Addr, wait time.Duration) error {
+	_, err := h.NS.Output(ctx, "ping", "-n", "-q", "-c", "1", "-W", fmt.Sprintf("%.2f", wait.Seconds()), to.String())
+	if err != nil {
+		return fmt.Errorf("%s does not reach %s", h.Name, to)
+	}
+	return nil
+}
+
+// Reach pings until an answer comes and gives the time that took.
+func (h *Host) Reach(ctx context.Context, to netip.Addr, within time.Duration) (time.Duration, error) {
+	start := time.Now()
+	err := Eventually(ctx, within, fmt.Sprintf("%s reaches %s", h.Name, to), func(ctx context.Context) error {
+		return h.Ping(ctx, to, 200*time.Millisecond)
+	})
+	return time.Since(start), err
+}
+
+// Announce broadcasts a gratuitous ARP, as a hypervisor does for a machine that
+// it moved here.
+func (h *Host) Announce() error {
+	s, err := h.NS.OpenRaw(h.Dev)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Send(gratuitousARP(h.MAC, h.Address.Addr()))
+}
+
+// gratuitousARP is an ARP announcement (RFC 5227, 2.3).
+func gratuitousARP(mac ether.MAC, ip netip.Addr) []byte {
+	f := make([]byte, 0, 60)
+	f = append(f, ether.Broadcast[:]...)
+	f = append(f, mac[:]...)
+	f = append(f, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1)
+	f = append(f, mac[:]...)
+	f = append(f, ip.AsSlice()...)
+	f = append(f, 0, 0, 0, 0, 0, 0)
+	f = append(f, ip.AsSlice()...)
+	return f[:60]
+}

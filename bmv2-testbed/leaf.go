@@ -1,0 +1,119 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Leaf is an EVPN leaf as operators build it today: FRR, and per VNI a bridge
+// with a kernel VXLAN device that learns nothing by itself.
+type Leaf struct {
+	*FRR
+	Name string
+	AS   uint32
+	VTEP netip.Addr
+}
+
+// Peer is a BGP neighbour of a leaf.
+type Peer struct {
+	Address netip.Addr
+	AS      uint32
+}
+
+// leafAgeing is how long a leaf's bridge keeps a MAC that is silent.
+const leafAgeing = 5 * time.Second
+
+// Leaf starts FRR in a namespace and puts the VTEP address on its loopback.
+// Cables, addresses and routes of the underlay are the caller's.
+func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer) (*Leaf, error) {
+	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
+		return nil, err
+	}
+	if err := n.Sysctl("net.ipv4.ip_forward", "1"); err != nil {
+		return nil, err
+	}
+	f, err := l.StartFRR(ctx, n, name, leafConfig(as, vtep, peers))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return &Leaf{FRR: f, Name: name, AS: as, VTEP: vtep}, nil
+}
+
+func leafConfig(as uint32, id netip.Addr, peers []Peer) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 3 9\n", as, id)
+	for _, p := range peers {
+		fmt.Fprintf(&b, " neighbor %[1]s remote-as %[2]d\n neighbor %[1]s timers connect 1\n", p.Address, p.AS)
+	}
+	b.WriteString(" address-family l2vpn evpn\n")
+	for _, p := range peers {
+		fmt.Fprintf(&b, "  neighbor %s activate\n", p.Address)
+	}
+	b.WriteString("  advertise-all-vni\n exit-address-family\n")
+	return b.String()
+}
+
+// bridgeOf and vxlanOf name a VNI's devices.
+func bridgeOf(vni uint32) string { return fmt.Sprintf("br%d", vni) }
+func vxlanOf(vni uint32) string  { return fmt.Sprintf("vx%d", vni) }
+
+// AddVNI makes the bridge and the VXLAN device of a VNI.
+func (l *Leaf) AddVNI(vni uint32) error {
+	ageing := uint32(leafAgeing / (10 * time.Millisecond)) // USER_HZ
+	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeOf(vni)}, AgeingTime: &ageing}
+	vx := &netlink.Vxlan{
+		LinkAttrs: netlink.LinkAttrs{Name: vxlanOf(vni)},
+		VxlanId:   int(vni), SrcAddr: net.IP(l.VTEP.AsSlice()), Port: 4789, Learning: false,
+	}
+	for _, link := range []netlink.Link{br, vx} {
+		if err := l.NS.link.LinkAdd(link); err != nil {
+			return fmt.Errorf("%s: make %s: %w", l.Name, link.Attrs().Name, err)
+		}
+	}
+	if err := l.NS.link.LinkSetMaster(vx, br); err != nil {
+		return fmt.Errorf("%s: join %s to %s: %w", l.Name, vx.Name, br.Name, err)
+	}
+	if err := l.NS.link.LinkSetLearning(vx, false); err != nil {
+		return fmt.Errorf("%s: switch learning off on %s: %w", l.Name, vx.Name, err)
+	}
+	if err := l.NS.Up(br.Name); err != nil {
+		return err
+	}
+	return l.NS.Up(vx.Name)
+}
+
+// Join puts a device of the leaf's namespace into a VNI's bridge.
+func (l *Leaf) Join(dev string, vni uint32) error {
+	return l.NS.change("join to "+bridgeOf(vni), dev, func(link netlink.Link) error {
+		br, err := l.NS.link.LinkByName(bridgeOf(vni))
+		if err != nil {
+			return err
+		}
+		return l.NS.link.LinkSetMaster(link, br)
+	})
+}
+
+// MACEntry is a MAC address as FRR knows it in a VNI.
+type MACEntry struct {
+	Type      string `json:"type"`       // "local" or "remote"
+	VTEP      string `json:"remoteVtep"` // of a remote one
+	Interface string `json:"intf"`       // of a local one
+	Sequence  string `json:"-"`
+	LocalSeq  uint32 `json:"localSequence"`
+	RemoteSeq uint32 `json:"remoteSequence"`
+}
+
+// MACs reads what zebra knows of a VNI's MAC addresses.
+func (l *Leaf) MACs(ctx context.Context, vni uint32) (map[string]MACEntry, error) {
+	var answer struct {
+		MACs map[string]MACEntry `json:"macs"`
+	}
+	err := l.JSON(ctx, fmt.Sprintf("show evpn mac vni %d", vni), &answer)
+	return answer.MACs, err
+}

@@ -1,0 +1,118 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+	"golang.org/x/sys/unix"
+)
+
+// Probe counts how often frames of its own arrive at each of some hosts. Its
+// frames carry the EtherType for local experiments (IEEE 802) and a random
+// mark, so that nothing else is counted.
+type Probe struct {
+	mark    []byte
+	sockets map[string]*RawSocket
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+// settle is how long a copy too many may take to arrive after the last one due.
+const settle = 250 * time.Millisecond
+
+// NewProbe starts to listen at the hosts.
+func NewProbe(hosts ...*Host) (*Probe, error) {
+	p := &Probe{mark: make([]byte, 16), sockets: map[string]*RawSocket{}, counts: map[string]int{}}
+	_, _ = rand.Read(p.mark) // never fails
+	for _, h := range hosts {
+		s, err := h.NS.OpenRaw(h.Dev)
+		if err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+		p.sockets[h.Name] = s
+		p.running.Go(func() { p.listen(h.Name, s) })
+	}
+	return p, nil
+}
+
+func (p *Probe) listen(host string, s *RawSocket) {
+	buffer := make([]byte, maxFrame)
+	for {
+		frame, err := s.Receive(buffer, time.Time{})
+		if errors.Is(err, unix.ENETDOWN) {
+			continue // said once, when the device goes down
+		}
+		if err != nil {
+			return // closed
+		}
+		if bytes.Contains(frame, p.mark) {
+			p.mu.Lock()
+			p.counts[host]++
+			p.mu.Unlock()
+		}
+	}
+}
+
+// Send sends one frame of the probe from a host.
+func (p *Probe) Send(from *Host, source, destination ether.MAC) error {
+	s, err := from.NS.OpenRaw(from.Dev)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	frame := append(destination[:len(destination):len(destination)], source[:]...)
+	frame = append(frame, 0x88, 0xb5)
+	frame = append(frame, p.mark...)
+	return s.Send(append(frame, make([]byte, 60-len(frame))...))
+}
+
+// Counts gives what arrived until now, by host.
+func (p *Probe) Counts() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counts := map[string]int{}
+	for host := range p.sockets {
+		counts[host] = p.counts[host]
+	}
+	return counts
+}
+
+// Expect waits until the counts are as wanted (hosts not named: none) and stay
+// so for a while.
+func (p *Probe) Expect(ctx context.Context, want map[string]int) error {
+	check := func(context.Context) error {
+		for host, n := range p.Counts() {
+			if n != want[host] {
+				return fmt.Errorf("%s received it %d times, want %d", host, n, want[host])
+			}
+		}
+		return nil
+	}
+	if err := Eventually(ctx, 2*time.Second, "each copy arrives", check); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(settle):
+		return check(ctx)
+	}
+}
+
+// Close stops listening.
+func (p *Probe) Close() error {
+	var errs []error
+	for _, s := range p.sockets {
+		errs = append(errs, s.Close())
+	}
+	p.running.Wait()
+	return errors.Join(errs...)
+}

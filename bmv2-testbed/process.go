@@ -1,0 +1,126 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Process is a long-running program of a lab, with its output in a file.
+type Process struct {
+	Name string
+	Log  string // path of its output
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error         // how it ended, once done is closed
+}
+
+// grace is what a process gets to end by itself.
+const grace = 3 * time.Second
+
+// Start starts a program in a namespace. It has a process group of its own, so
+// that Ctrl-C reaches the lab, which ends it in order, and not the program.
+func (l *Lab) Start(n *Namespace, name string, args ...string) (*Process, error) {
+	p := &Process{Name: name, Log: filepath.Join(l.Dir, name+".log"), done: make(chan struct{})}
+	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	defer log.Close()
+	p.cmd = n.Command(context.Background(), args...)
+	p.cmd.Dir = l.Dir
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	l.onClose(p.Stop)
+	return p, nil
+}
+
+// PID is the process's id: `ip netns exec` becomes the program it starts.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Running says whether the process has not ended, and how it did otherwise.
+func (p *Process) Running() error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("%s has ended (%v); its last words: %s", p.Name, p.err, p.Tail(800))
+	default:
+		return nil
+	}
+}
+
+// Stop asks the process to end, insists after a while, and waits for its end.
+func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
+
+// Kill ends the process without a chance to say goodbye.
+func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
+
+func (p *Process) end(sig syscall.Signal) error {
+	_ = p.Signal(syscall.SIGCONT)
+	for _, s := range []syscall.Signal{sig, syscall.SIGKILL} {
+		if err := p.Signal(s); err != nil {
+			return err
+		}
+		select {
+		case <-p.done:
+			return nil
+		case <-time.After(grace):
+		}
+	}
+	return fmt.Errorf("%s (pid %d) does not end", p.Name, p.PID())
+}
+
+// Signal sends a signal to the process, if it has not ended.
+func (p *Process) Signal(s syscall.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %v to %s: %w", s, p.Name, err)
+	}
+	return nil
+}
+
+// Tail gives the last bytes of the process's output.
+func (p *Process) Tail(size int) string {
+	out, err := os.ReadFile(p.Log)
+	if err != nil {
+		return err.Error()
+	}
+	if len(out) > size {
+		out = out[len(out)-size:]
+	}
+	return string(bytes.TrimSpace(out))
+}
+
+// Eventually calls f until it gives no error. When the time is over the error
+// says what was awaited and f's last answer.
+func Eventually(ctx context.Context, within time.Duration, what string, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var last error
+	for {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil { // not one that only says the time is over
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not within %v: %w", what, within, last)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
