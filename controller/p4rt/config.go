@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strings"
 	"time"
@@ -22,7 +23,8 @@ type Config struct {
 	Target   string
 	DeviceID uint64
 	// ElectionID ranks this controller among those of the target; the highest
-	// one is primary (P4Runtime 5). It must not be zero.
+	// one is primary (P4Runtime 5). It must not be zero. Where a target has no
+	// primary and remembers a higher id, the Client goes above that.
 	ElectionID ElectionID
 
 	// The pipeline. Cookie names it: a target that reports this cookie runs
@@ -93,6 +95,17 @@ func (e ElectionID) String() string {
 		return fmt.Sprintf("%#x", e.Low)
 	}
 	return fmt.Sprintf("%#x%016x", e.High, e.Low)
+}
+
+// next is the id after e; the highest one has none above it.
+func (e ElectionID) next() ElectionID {
+	switch {
+	case e.Low != math.MaxUint64:
+		return ElectionID{e.High, e.Low + 1}
+	case e.High != math.MaxUint64:
+		return ElectionID{e.High + 1, 0}
+	}
+	return e
 }
 
 func (e ElectionID) proto() *p4v1.Uint128 { return &p4v1.Uint128{High: e.High, Low: e.Low} }

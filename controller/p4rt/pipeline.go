@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
@@ -13,14 +14,9 @@ import (
 // pipeline sees to it that the target runs our pipeline and sends our digests,
 // and says whether it had to be pushed.
 func (s *session) pipeline() (pushed bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(s.ctx, s.cfg.PushTimeout,
-		fmt.Errorf("no answer about the pipeline within %v", s.cfg.PushTimeout))
+	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.PushTimeout)
 	defer cancel()
-	defer func() {
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			err = cause // the connection's end explains the failure
-		}
-	}()
+	defer func() { err = s.explain(err, s.cfg.PushTimeout) }()
 	cookie, running, err := s.cookie(ctx)
 	if err != nil {
 		return false, fmt.Errorf("asking for the pipeline's cookie: %w", err)
@@ -46,14 +42,9 @@ func (s *session) pipeline() (pushed bool, err error) {
 // cookie asks which pipeline runs. A target without one answers with an empty
 // message or FAILED_PRECONDITION.
 func (s *session) cookie(ctx context.Context) (cookie uint64, running bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.ProbeInterval,
-		fmt.Errorf("%w: no answer within %v", ErrNotConnected, s.cfg.ProbeInterval))
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ProbeInterval)
 	defer cancel()
-	defer func() {
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			err = cause // explains the failure better
-		}
-	}()
+	defer func() { err = s.explain(err, s.cfg.ProbeInterval) }()
 	rsp, err := s.rpc.GetForwardingPipelineConfig(ctx, &p4v1.GetForwardingPipelineConfigRequest{
 		DeviceId: s.cfg.DeviceID, ResponseType: p4v1.GetForwardingPipelineConfigRequest_COOKIE_ONLY,
 	})
@@ -73,10 +64,24 @@ func (s *session) cookie(ctx context.Context) (cookie uint64, running bool, err 
 	return 0, err == nil && len(rsp.GetConfig().GetP4Info().GetTables()) > 0, nil
 }
 
+// explain says why an RPC failed whose error is but a consequence: the session
+// ended, or the target did not answer in time.
+func (s *session) explain(err error, timeout time.Duration) error {
+	switch {
+	case err == nil || errors.Is(err, ErrNotConnected):
+		return err
+	case s.ctx.Err() != nil:
+		return context.Cause(s.ctx)
+	case status.Code(err) == codes.DeadlineExceeded:
+		return fmt.Errorf("%w: no answer within %v", ErrNotConnected, timeout)
+	}
+	return err
+}
+
 func (s *session) push(ctx context.Context) error {
 	_, err := s.rpc.SetForwardingPipelineConfig(ctx, &p4v1.SetForwardingPipelineConfigRequest{
 		DeviceId:   s.cfg.DeviceID,
-		ElectionId: s.cfg.ElectionID.proto(),
+		ElectionId: s.id.Load().proto(),
 		Action:     p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT,
 		Config: &p4v1.ForwardingPipelineConfig{
 			P4Info:         s.cfg.P4Info,

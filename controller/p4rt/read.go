@@ -29,7 +29,7 @@ func (c *Client) Read(ctx context.Context, entities []*p4v1.Entity, f func(*p4v1
 	case own != nil:
 		return own
 	case err != nil:
-		return fmt.Errorf("read: %w", s.rpcError(err))
+		return fmt.Errorf("read: %w", s.rpcError(ctx, err))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -38,6 +39,7 @@ type session struct {
 	out    chan *p4v1.StreamMessageRequest // to the sender, the stream's only writer
 	// arbitration holds the latest answer of the arbitration, until handled.
 	arbitration chan *p4v1.MasterArbitrationUpdate
+	id          atomic.Pointer[ElectionID] // that we arbitrated with last
 }
 
 // connect makes a session and serves it until it ends, and says why it ended.
@@ -58,9 +60,7 @@ func (c *Client) connect(ctx context.Context) error {
 	if s.stream, err = s.rpc.StreamChannel(s.ctx); err != nil {
 		return sessionError(err)
 	}
-	s.out <- &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Arbitration{
-		Arbitration: &p4v1.MasterArbitrationUpdate{DeviceId: c.cfg.DeviceID, ElectionId: c.cfg.ElectionID.proto()},
-	}}
+	s.arbitrate(c.cfg.ElectionID)
 	var wg sync.WaitGroup
 	wg.Go(s.send)
 	wg.Go(s.receive)
@@ -203,12 +203,34 @@ func (s *session) serve() error {
 	}
 }
 
+// arbitrate asks for mastership with an election id.
+func (s *session) arbitrate(id ElectionID) {
+	s.id.Store(&id)
+	select {
+	case s.out <- &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Arbitration{
+		Arbitration: &p4v1.MasterArbitrationUpdate{DeviceId: s.cfg.DeviceID, ElectionId: id.proto()},
+	}}:
+	case <-s.ctx.Done():
+	}
+}
+
 // arbitrated acts on an answer of the arbitration and says whether this
 // controller is primary now.
 func (s *session) arbitrated(a *p4v1.MasterArbitrationUpdate, was bool) (bool, error) {
 	highest := ElectionID{High: a.GetElectionId().GetHigh(), Low: a.GetElectionId().GetLow()}
-	if codes.Code(a.GetStatus().GetCode()) != codes.OK {
-		s.cfg.Logger.Info("another controller is primary", "election_id", s.cfg.ElectionID, "primary", highest)
+	switch code := codes.Code(a.GetStatus().GetCode()); {
+	case code == codes.NotFound && highest.Compare(*s.id.Load()) >= 0:
+		// Nobody is primary, and by P4Runtime 5.3 nobody can be with an id
+		// below the highest ever seen. This session takes the next one; with
+		// the configured id it would wait for ever.
+		s.cfg.Logger.Info("target has no primary, claiming", "highest", highest)
+		if was {
+			s.setPrimary(s, false, NotPrimary{Primary: highest})
+		}
+		s.arbitrate(highest.next())
+		return false, nil
+	case code != codes.OK:
+		s.cfg.Logger.Info("another controller is primary", "election_id", *s.id.Load(), "primary", highest)
 		s.setPrimary(s, false, NotPrimary{Primary: highest})
 		return false, nil
 	}
@@ -219,7 +241,7 @@ func (s *session) arbitrated(a *p4v1.MasterArbitrationUpdate, was bool) (bool, e
 	if err != nil {
 		return false, err
 	}
-	s.cfg.Logger.Info("primary controller of the target", "election_id", s.cfg.ElectionID, "pushed", pushed)
+	s.cfg.Logger.Info("primary controller of the target", "election_id", *s.id.Load(), "pushed", pushed)
 	s.setPrimary(s, true, Up{Pushed: pushed})
 	return true, nil
 }
@@ -231,7 +253,7 @@ func sessionError(err error) error {
 		return err
 	}
 	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the target closed the stream", ErrNotConnected)
+		return fmt.Errorf("%w: the target closed the stream (%w)", ErrNotConnected, err)
 	}
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.Aborted:

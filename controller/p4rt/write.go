@@ -2,7 +2,6 @@ package p4rt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -85,13 +84,13 @@ func (s *session) writeRPC(ctx context.Context, batch []*p4v1.Update) ([]error, 
 	began := time.Now()
 	_, err := s.rpc.Write(ctx, &p4v1.WriteRequest{
 		DeviceId:   s.cfg.DeviceID,
-		ElectionId: s.cfg.ElectionID.proto(),
+		ElectionId: s.id.Load().proto(),
 		Updates:    batch,
 		Atomicity:  p4v1.WriteRequest_CONTINUE_ON_ERROR,
 	})
 	errs, whole := writeErrors(batch, err)
 	if whole != nil {
-		whole = s.rpcError(whole)
+		whole = s.rpcError(ctx, whole)
 	}
 	s.metrics.wrote(batch, errs, time.Since(began))
 	return errs, whole
@@ -160,7 +159,10 @@ func canonical(code int32) codes.Code {
 
 // rpcError gives the failure of a whole RPC its sentinel, and has the
 // connection made anew where the answer means that it should be.
-func (s *session) rpcError(err error) error {
+func (s *session) rpcError(ctx context.Context, err error) error {
+	if ctx.Err() != nil { // the caller's doing, which gRPC does not wrap
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
 	switch status.Code(err) {
 	case codes.PermissionDenied:
 		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
@@ -168,12 +170,8 @@ func (s *session) rpcError(err error) error {
 		err = fmt.Errorf("%w: the target lost its pipeline: %w", ErrNotConnected, err)
 		s.cancel(err)
 		return err
-	case codes.Unavailable:
+	case codes.Unavailable, codes.Canceled: // Canceled: the session closed the connection
 		return fmt.Errorf("%w: %w", ErrNotConnected, err)
-	case codes.Canceled:
-		if s.ctx.Err() != nil || !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("%w: %w", ErrNotConnected, err)
-		}
 	}
 	return err
 }
