@@ -1,0 +1,132 @@
+package controller
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// advertKey names one route of ours: the type-3 route of a bridge if mac is
+// zero, else a type-2 route.
+type advertKey struct {
+	bridge uint16
+	mac    ether.MAC
+}
+
+func (l *loop) markAdvert(b *bridge, mac ether.MAC) {
+	if s := b.macs[mac]; s.local != nil || s.static != 0 {
+		l.dirtyAdverts[advertKey{b.Index, mac}] = struct{}{}
+	}
+}
+
+// markAdverts marks all of a bridge's routes.
+func (l *loop) markAdverts(b *bridge) {
+	l.dirtyAdverts[advertKey{bridge: b.Index}] = struct{}{}
+	for mac := range b.macs {
+		l.markAdvert(b, mac)
+	}
+}
+
+// desiredAdvert is the route that k names, if we have it.
+func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
+	b := l.bridges[k.bridge]
+	if b == nil || !b.local.IsValid() {
+		return bgp.Route{}, false
+	}
+	r := bgp.Route{NextHop: b.local, Label: b.VNI, RouteTargets: l.exportTargets(b)}
+	rd := bgp.RouterRD(l.cfg.RouterID, l.rdNumber(b))
+	if k.mac.IsZero() {
+		r.Key = bgp.MulticastKey(rd, b.local)
+		r.Tunnel = b.local
+		return r, true
+	}
+	s := b.macs[k.mac]
+	if s == nil {
+		return bgp.Route{}, false
+	}
+	if _, here := b.selected(k.mac, s); !here {
+		return bgp.Route{}, false
+	}
+	r.Key = bgp.MACKey(rd, k.mac, netip.Addr{})
+	if s.static != 0 {
+		r.Sticky = true
+	} else {
+		r.Sequence = s.local.sequence
+	}
+	return r, true
+}
+
+// rdNumber is the second half of the bridge's route distinguisher: its VNI if
+// that fits 16 bits, else its index, or the next number that is no VNI here.
+// Like that it depends on nothing but the bridges there are.
+func (l *loop) rdNumber(b *bridge) uint16 {
+	if b.VNI <= math.MaxUint16 {
+		return uint16(b.VNI)
+	}
+	n := uint32(b.Index)
+	for l.byVNI[n] != nil {
+		n += 4096 // no two bridges share an index
+	}
+	return uint16(n)
+}
+
+// markDisplacedRDs marks the routes of bridges whose RD gives way to a VNI that
+// came, or may return since one went.
+func (l *loop) markDisplacedRDs(vnis ...uint32) {
+	for _, vni := range vnis {
+		if b := l.bridges[uint16(vni%4096)]; vni != 0 && vni <= math.MaxUint16 && b != nil && b.VNI > math.MaxUint16 {
+			l.markAdverts(b)
+		}
+	}
+}
+
+// flushAdverts gives BGP what changed of our own routes.
+func (l *loop) flushAdverts() {
+	if len(l.dirtyAdverts) == 0 {
+		return
+	}
+	var add []bgp.Route
+	var withdraw []bgp.Key
+	for k := range l.dirtyAdverts {
+		r, ok := l.desiredAdvert(k)
+		old, had := l.adverts[k]
+		if had && (!ok || old != r.Key) {
+			withdraw = append(withdraw, old)
+			delete(l.adverts, k)
+		}
+		if ok {
+			add = append(add, r)
+			l.adverts[k] = r.Key
+		}
+	}
+	clear(l.dirtyAdverts)
+	l.stats.originated.Store(int64(len(l.adverts)))
+	if len(withdraw) > 0 && len(add) > 0 { // a key may have gone from one bridge to another
+		given := map[bgp.Key]bool{}
+		for _, r := range add {
+			given[r.Key] = true
+		}
+		withdraw = slices.DeleteFunc(withdraw, func(k bgp.Key) bool { return given[k] })
+	}
+	l.originate(add, withdraw)
+}
+
+// originate hands routes to the speaker. If it refuses them together they are
+// given one by one, so that a bad one is alone.
+func (l *loop) originate(add []bgp.Route, withdraw []bgp.Key) {
+	if l.speaker.Originate(add, withdraw) == nil {
+		return
+	}
+	if err := l.speaker.Originate(nil, withdraw); err != nil {
+		l.log.Error("BGP did not take withdrawals", "err", err)
+	}
+	for _, r := range add {
+		if err := l.speaker.Originate([]bgp.Route{r}, nil); err != nil {
+			l.stats.refusedRoutes.Add(1)
+			l.log.Error("BGP did not take a route of ours", "route", r.Key, "err", err)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package controller
+
+import (
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// bridge is one logical bridge and all that is known in it.
+type bridge struct {
+	intent.LogicalBridge
+	// local is our VTEP address for it; invalid unless EVPN stretches it.
+	local    netip.Addr
+	macs     map[ether.MAC]*station
+	ports    map[uint16]uint16      // attached ports → VLAN tag on egress, 0 untagged
+	declined map[ether.MAC]declined // sources that make no digests for a while
+	moves    map[ether.MAC]*history // of MACs that moved lately
+	learned  int                    // MACs learned here
+
+	flood     map[netip.Addr]*replica // remote VTEPs that want our floods
+	instances map[uint16]*replica
+	ids       ids // of replica instances
+}
+
+// intentChanged takes one transaction of the store.
+func (l *loop) intentChanged(batch intent.Batch) {
+	for _, c := range batch.Changes {
+		object := c.New
+		if object == nil {
+			object = c.Old
+		}
+		switch o := object.(type) {
+		case intent.LogicalBridge:
+			l.bridgeChanged(o, c.New == nil)
+		case intent.BridgePort:
+			l.objectChanged(o, c.New == nil)
+		}
+	}
+}
+
+func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
+	b := l.byID[o.ID]
+	if b != nil && (deleted || b.Index != o.Index) {
+		l.deleteBridge(b)
+		b = nil
+	}
+	if deleted {
+		return
+	}
+	if b == nil {
+		b = &bridge{
+			macs: map[ether.MAC]*station{}, ports: map[uint16]uint16{},
+			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
+			flood: map[netip.Addr]*replica{}, instances: map[uint16]*replica{},
+			ids: ids{first: p4.LocalInstance + 1, last: 65535},
+		}
+		l.bridges[o.Index], l.byID[o.ID] = b, b
+	}
+	old := b.LogicalBridge
+	b.LogicalBridge = o
+	if old.VNI != o.VNI || old.VTEP != o.VTEP {
+		l.stretch(b, old.VNI)
+	}
+	if old.VLAN != o.VLAN {
+		l.markAttachments(b)
+	}
+	l.markBridge(b)
+}
+
+func (l *loop) deleteBridge(b *bridge) {
+	old := b.VNI
+	b.VNI = 0
+	l.stretch(b, old)
+	delete(l.bridges, b.Index)
+	delete(l.byID, b.ID)
+	for mac, s := range b.macs {
+		l.forgetLocal(b, mac, s)
+	}
+	l.markAttachments(b)
+	l.markBridge(b)
+	for mac, ports := range b.declined {
+		for port := range ports {
+			l.undecline(b, mac, port)
+		}
+	}
+}
+
+// stretch makes EVPN follow a change of the bridge's VNI or VTEP: imported
+// routes leave the bridge and those that match now come in.
+func (l *loop) stretch(b *bridge, oldVNI uint32) {
+	if b.local.IsValid() {
+		l.leave(b)
+		l.mark(p4.VNI{Local: b.local, VNI: oldVNI})
+		l.dropLocal(b.local)
+		if l.byVNI[oldVNI] == b {
+			delete(l.byVNI, oldVNI)
+		}
+		b.local = netip.Addr{}
+	}
+	if local := l.localVTEP(b); local.IsValid() {
+		b.local = local
+		l.byVNI[b.VNI] = b
+		l.useLocal(local)
+		l.mark(p4.VNI{Local: local, VNI: b.VNI})
+		l.join(b)
+	}
+	l.markAdverts(b)
+	l.markDisplacedRDs(oldVNI, b.VNI)
+}
+
+// localVTEP is the bridge's own VTEP address, else the first configured one;
+// invalid if the bridge has no VNI or the address cannot be used.
+func (l *loop) localVTEP(b *bridge) netip.Addr {
+	switch {
+	case b.VNI == 0:
+		return netip.Addr{}
+	case b.VTEP.IsValid():
+		if a := b.VTEP.Addr().Unmap(); a.Is4() {
+			return a
+		}
+	case len(l.cfg.VTEPs) > 0:
+		return l.cfg.VTEPs[0]
+	}
+	return netip.Addr{}
+}
+
+// unstretched says why EVPN does not stretch a bridge that has a VNI, "" if it
+// does or has none.
+func (l *loop) unstretched(b *bridge) string {
+	switch {
+	case b.VNI == 0 || b.local.IsValid():
+		return ""
+	case b.VTEP.IsValid():
+		return "VTEP " + b.VTEP.String() + " is IPv6, which the pipeline does not have yet: give an IPv4 one"
+	}
+	return "it has a VNI and no VTEP address: set vtep_ip_prefix or configure one"
+}
+
+// useLocal counts a user of one of our VTEP addresses.
+func (l *loop) useLocal(a netip.Addr) {
+	l.locals[a]++
+	if l.locals[a] == 1 {
+		l.mark(p4.LocalVTEP{Address: a})
+		l.ownNextHop(a, true)
+	}
+}
+
+func (l *loop) dropLocal(a netip.Addr) {
+	if l.locals[a]--; l.locals[a] == 0 {
+		delete(l.locals, a)
+		l.mark(p4.LocalVTEP{Address: a})
+		l.ownNextHop(a, false)
+	}
+}
+
+func (l *loop) desiredLocal(a netip.Addr) entry {
+	if l.locals[a] == 0 {
+		return nil
+	}
+	return p4.LocalVTEP{Address: a}
+}
+
+func (l *loop) desiredVNI(local netip.Addr, vni uint32) entry {
+	b := l.byVNI[vni]
+	if b == nil || b.local != local {
+		return nil
+	}
+	return p4.VNI{Local: local, VNI: vni, Bridge: b.Index}
+}
+
+// markBridge marks all entries that have the bridge in their key.
+func (l *loop) markBridge(b *bridge) {
+	if b.local.IsValid() {
+		l.mark(p4.VNI{Local: b.local, VNI: b.VNI})
+	}
+	for port := range b.ports {
+		l.mark(p4.EgressVLAN{Port: port, Bridge: b.Index})
+	}
+	for instance := range b.instances {
+		l.mark(p4.Replica{Bridge: b.Index, Instance: instance})
+	}
+	l.mark(p4.Group{ID: b.Index})
+	for mac := range b.macs {
+		l.markStation(b, mac)
+	}
+	for mac, ports := range b.declined {
+		for port := range ports {
+			l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: port})
+		}
+	}
+}
+
+// importTargets are what the bridge imports by; empty means *:VNI.
+func (l *loop) importTargets(b *bridge) bgp.RouteTargets { return l.cfg.Targets[b.ID].Import }
+
+// exportTargets are what our routes of the bridge carry.
+func (l *loop) exportTargets(b *bridge) bgp.RouteTargets {
+	if t := l.cfg.Targets[b.ID].Export; t.Len() > 0 {
+		return t
+	}
+	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, b.VNI))
+}

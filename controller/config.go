@@ -1,0 +1,150 @@
+package controller
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// Config is what the controller is told once, at the start.
+type Config struct {
+	AS       uint32     // ours, for the default export route target
+	RouterID netip.Addr // IPv4, the first half of our route distinguishers
+	// VTEPs are our VTEP addresses, IPv4. A bridge that names none of its own
+	// uses the first.
+	VTEPs []netip.Addr
+	Ports []Port
+	// Targets are route targets set by hand, by the id of a logical bridge.
+	Targets map[string]RouteTargets
+	// Ageing is how long a MAC may be silent; 0 = 5 minutes.
+	Ageing time.Duration
+	// MaxMACs limits the MACs learned in one bridge; 0 = no limit.
+	MaxMACs    int
+	Duplicates Duplicates
+	// AcceptUnknownVTEPs terminates VXLAN from any source, not only from VTEPs
+	// that advertised a route.
+	AcceptUnknownVTEPs bool
+	// Retry is the first pause before a refused entry is tried again; it
+	// doubles up to 64 times the value. 0 = 500 ms.
+	Retry  time.Duration
+	Logger *slog.Logger     // nil = slog.Default
+	Now    func() time.Time // nil = time.Now; tests have their own
+}
+
+// RouteTargets replace the default ones of a bridge where they are not empty.
+type RouteTargets struct{ Import, Export bgp.RouteTargets }
+
+// Duplicates is duplicate MAC detection, RFC 7432 section 15.1.
+type Duplicates struct {
+	Moves  int           // that many moves, 0 = 5, -1 = never detect
+	Window time.Duration // within that time freeze the MAC; 0 = 180 s
+	Freeze time.Duration // for that long; 0 = until it is cleared
+}
+
+// PortKind says what a port of the target is for.
+type PortKind uint8
+
+// The kinds of port. An uplink's host port is named by the uplink.
+const (
+	KindBridge PortKind = iota + 1
+	KindUplink
+)
+
+// Port is one port of the target.
+type Port struct {
+	Name   string
+	Number uint16 // P4 port, 1 to 509
+	Kind   PortKind
+	// HostPort and HostDevice are an uplink's host port: its P4 port and the
+	// Linux netdev at it, which is the name that underlay paths have.
+	HostPort   uint16
+	HostDevice string
+	MAC        ether.MAC   // of a bridge port, to bind API objects by; may be zero
+	MaxMACs    int         // limit of MACs learned on a bridge port; 0 = none
+	Static     []StaticMAC // sticky MACs that live on this port
+}
+
+// StaticMAC is a MAC that is on its port for ever: it is never learned
+// elsewhere and is advertised as sticky.
+type StaticMAC struct {
+	MAC  ether.MAC
+	VLAN uint16 // the port's VLAN, which says the bridge; 0 on an access port
+}
+
+// maxPort is the last port that a configuration may name; above are the CPU's
+// and the drop port.
+const maxPort = p4.CPUPort - 1
+
+// complete fills in defaults and checks what would otherwise go wrong later.
+func (c Config) complete() (Config, error) {
+	c.Ageing = cmp.Or(c.Ageing, 5*time.Minute)
+	c.Duplicates.Moves = cmp.Or(c.Duplicates.Moves, 5)
+	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)
+	c.Retry = cmp.Or(c.Retry, 500*time.Millisecond)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if !c.RouterID.Is4() {
+		return c, errors.New("router id: want an IPv4 address")
+	}
+	seen := map[netip.Addr]bool{}
+	for _, a := range c.VTEPs {
+		if !a.Is4() {
+			return c, fmt.Errorf("VTEP %v: want an IPv4 address", a)
+		}
+		if seen[a] {
+			return c, fmt.Errorf("VTEP %v is there twice", a)
+		}
+		seen[a] = true
+	}
+	return c, checkPorts(c.Ports)
+}
+
+func checkPorts(ports []Port) error {
+	names, numbers := map[string]bool{}, map[uint16]string{}
+	take := func(p Port, n uint16, what string) error {
+		if n < 1 || n > maxPort {
+			return fmt.Errorf("port %s: %s %d: want 1 to %d", p.Name, what, n, maxPort)
+		}
+		if other, ok := numbers[n]; ok {
+			return fmt.Errorf("port %s: %s %d belongs to port %s", p.Name, what, n, other)
+		}
+		numbers[n] = p.Name
+		return nil
+	}
+	for _, p := range ports {
+		if p.Name == "" {
+			return fmt.Errorf("port %d has no name", p.Number)
+		}
+		if names[p.Name] {
+			return fmt.Errorf("port %s is there twice", p.Name)
+		}
+		names[p.Name] = true
+		if err := take(p, p.Number, "number"); err != nil {
+			return err
+		}
+		switch p.Kind {
+		case KindUplink:
+			if err := take(p, p.HostPort, "host port"); err != nil {
+				return err
+			}
+		case KindBridge:
+			for _, s := range p.Static {
+				if s.MAC.IsZero() || s.MAC.IsMulticast() {
+					return fmt.Errorf("port %s: static MAC %v is no station's address", p.Name, s.MAC)
+				}
+			}
+		default:
+			return fmt.Errorf("port %s: kind is neither bridge nor uplink", p.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+// Package controller turns what operators asked for, what EVPN peers advertise,
+// what hosts show of themselves and what the underlay can reach into the
+// entries of the P4 target, and into our own EVPN routes.
+//
+// One goroutine, the loop, owns all state. Desired entries are a pure function
+// of that state, computed key by key: an input marks the keys it may change as
+// dirty; flush computes them, compares with what the target acknowledged, and
+// hands the difference to the writer. While a write is in flight marks gather,
+// so that an idle controller writes at once and a loaded one in large batches.
+//
+//	intent, BGP, digests, underlay ──► loop state ──► dirty keys
+//	                                                     │ desired() against acked
+//	      acknowledgements, errors ◄── writer ◄──────────┘
+//
+// One file a concern: bridge.go and port.go realise the API's objects, rib.go
+// and imports.go keep the peers' routes, mobility.go selects, fdb.go, flood.go,
+// vtep.go and adjacency.go say which entries follow, learn.go takes what the
+// target learned, advertise.go gives our routes; entries.go, flush.go,
+// writer.go, failures.go and resync.go bring entries to the target; status.go
+// and view.go say what came of it.
+//
+// The package knows EVPN, package p4 and its four neighbours' small interfaces.
+// It knows nothing of gRPC services, netlink or GoBGP.
+package controller

@@ -1,0 +1,218 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// failure is an entry that the target refused, or that waits for one.
+type failure struct {
+	what     entry
+	err      error
+	waitsFor p4.Key // "" if the target refused it itself
+	attempts int
+	next     time.Time
+}
+
+// finished takes what came of a job.
+func (l *loop) finished(r result) {
+	t := &l.target
+	t.busy = false
+	if r.session != t.session {
+		return // the target is another one by now, or was read again
+	}
+	if r.changes == nil {
+		l.readBack(r)
+		return
+	}
+	l.stats.written(len(r.changes), r.took)
+	refused, first := 0, error(nil)
+	for i := range r.changes {
+		c := &r.changes[i]
+		err := r.errs[i]
+		if err == nil || c.op == p4v1.Update_DELETE && errors.Is(err, p4rt.ErrNotFound) {
+			l.acknowledge(c)
+			continue
+		}
+		if l.refused(c, err) {
+			refused++
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	if refused > 0 {
+		l.log.Warn("the target refused entries, they will be tried again", "entries", refused, "first", first)
+	}
+	if r.err != nil {
+		l.writeFailed(r.err)
+	}
+	t.holdUntil = time.Now().Add(holdOff(len(r.changes)))
+}
+
+// holdOff is how long marks gather after a batch of that size: not at all when
+// idle, so that one change costs one quick Write, and longer the more there is
+// to do, so that a Write's fixed cost is shared.
+func holdOff(n int) time.Duration {
+	if n < 8 {
+		return 0
+	}
+	return min(time.Duration(n)*50*time.Microsecond, 20*time.Millisecond)
+}
+
+// acknowledge records what the target holds now.
+func (l *loop) acknowledge(c *change) {
+	key := c.entry.Key
+	if c.op == p4v1.Update_DELETE {
+		l.setAcked(key, "", false)
+		l.recovered(key, c.what)
+		if l.desired(c.what) == nil {
+			l.gone(c.what)
+		}
+		return
+	}
+	l.setAcked(key, c.entry.Value, true)
+	l.recovered(key, c.what)
+}
+
+func (l *loop) setAcked(key p4.Key, v p4.Value, held bool) {
+	t := &l.target
+	_, was := t.acked[key]
+	switch {
+	case held:
+		t.acked[key] = v
+		if !was {
+			t.counts[key.Table()]++
+		}
+	case was:
+		delete(t.acked, key)
+		t.counts[key.Table()]--
+	}
+}
+
+// refused records that an update was not done; true if the target itself
+// refused it, for the first time.
+func (l *loop) refused(c *change, err error) bool {
+	key := c.entry.Key
+	switch {
+	case errors.Is(err, p4rt.ErrSkipped):
+		var skip *p4rt.SkipError
+		if errors.As(err, &skip) {
+			l.block(key, c.what, p4.Key(skip.Key))
+		}
+		return false
+	case errors.Is(err, p4rt.ErrUnknownOutcome), errors.Is(err, p4rt.ErrNotWritten):
+		l.mark(c.what) // the whole job failed
+		return false
+	case errors.Is(err, p4rt.ErrAlreadyExists) && c.op == p4v1.Update_INSERT:
+		// It is there with a value that we do not know. A byte more than any
+		// value has makes it differ from all, so that it becomes a MODIFY.
+		l.setAcked(key, c.entry.Value+"?", true)
+	case errors.Is(err, p4rt.ErrNotFound) && c.op == p4v1.Update_MODIFY:
+		l.setAcked(key, "", false)
+	}
+	l.stats.errors.Add(1)
+	f := l.fail(key, c.what, err)
+	f.waitsFor = ""
+	f.attempts++
+	l.tryAgain(f, l.cfg.Retry<<min(f.attempts-1, 6))
+	return f.attempts == 1
+}
+
+// fail gives the record of a failure, made if there is none.
+func (l *loop) fail(key p4.Key, k entry, err error) *failure {
+	f := l.target.failed[key]
+	if f == nil {
+		f = &failure{}
+		l.target.failed[key] = f
+		if rep, ok := k.(p4.Replica); ok {
+			l.mark(p4.Group{ID: rep.Bridge}) // goes on without it
+		}
+	}
+	f.what, f.err = k, err
+	return f
+}
+
+// block records that an entry waits for another one that failed.
+func (l *loop) block(key p4.Key, k entry, on p4.Key) {
+	f := l.fail(key, k, fmt.Errorf("waits for %v", on))
+	f.waitsFor = on
+	l.tryAgain(f, 64*l.cfg.Retry) // in case nothing wakes it before
+}
+
+func (l *loop) tryAgain(f *failure, after time.Duration) {
+	f.next = time.Now().Add(after)
+	if t := &l.target; t.retryAt.IsZero() || f.next.Before(t.retryAt) {
+		t.retryAt = f.next
+	}
+}
+
+// recovered forgets a failure and wakes what waited for the entry.
+func (l *loop) recovered(key p4.Key, k entry) {
+	failed := l.target.failed
+	if failed[key] == nil {
+		return
+	}
+	delete(failed, key)
+	if rep, ok := k.(p4.Replica); ok {
+		l.mark(p4.Group{ID: rep.Bridge})
+	}
+	for _, f := range failed {
+		if f.waitsFor == key {
+			l.mark(f.what)
+		}
+	}
+}
+
+// failing says whether the target refused the entry that k names.
+func (l *loop) failing(k entry) bool {
+	return len(l.target.failed) > 0 && l.target.failed[keyOf(k)] != nil
+}
+
+// blockedOn says which failed entry the wanted one refers to, if it does.
+func (l *loop) blockedOn(want entry) (on p4.Key, blocked bool) {
+	if len(l.target.failed) == 0 {
+		return "", false
+	}
+	refs(want, func(k p4.Key) bool {
+		if l.target.failed[k] != nil {
+			on, blocked = k, true
+		}
+		return !blocked
+	})
+	return on, blocked
+}
+
+// stillUsed gives what entries that could not be changed refer to as they are
+// on the target, and which entry it is.
+func (l *loop) stillUsed() map[p4.Key]p4.Key {
+	used := map[p4.Key]p4.Key{}
+	for key := range l.target.failed {
+		l.ackedRefs(key, func(k p4.Key) bool { used[k] = key; return true })
+	}
+	return used
+}
+
+// retry marks what is due to be tried again.
+func (l *loop) retry() {
+	t := &l.target
+	now := time.Now()
+	if t.retryAt.IsZero() || now.Before(t.retryAt) {
+		return
+	}
+	t.retryAt = time.Time{}
+	for _, f := range t.failed {
+		if f.next.After(now) {
+			l.tryAgain(f, f.next.Sub(now))
+			continue
+		}
+		l.mark(f.what)
+		l.tryAgain(f, l.cfg.Retry) // in case nothing comes of it
+	}
+}

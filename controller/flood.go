@@ -1,0 +1,131 @@
+package controller
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// replica is one remote VTEP in a bridge's flood list: an instance of the
+// bridge's group. One without routes stays until its entry is off the target.
+type replica struct {
+	instance uint16
+	via      *tunnel
+	routes   []*route // type 3
+}
+
+// replica finds or makes a VTEP's place in the flood list, without an instance.
+func (b *bridge) replica(vtep netip.Addr) *replica {
+	rep := b.flood[vtep]
+	if rep == nil {
+		rep = &replica{}
+		b.flood[vtep] = rep
+	}
+	return rep
+}
+
+// addReplica takes a type-3 route into a bridge's flood list.
+func (l *loop) addReplica(b *bridge, r *route) {
+	rep := b.replica(r.vtep)
+	if rep.instance == 0 {
+		rep.instance, _ = b.ids.take() // as many as VTEP ids
+		b.instances[rep.instance] = rep
+	}
+	if rep.routes = append(rep.routes, r); len(rep.routes) == 1 {
+		rep.via = l.useTunnel(b.local, r.vtep)
+		rep.via.floods[b] = struct{}{}
+	}
+	l.markReplica(b, rep)
+}
+
+// removeReplica takes a type-3 route out of a bridge's flood list.
+func (l *loop) removeReplica(b *bridge, r *route) {
+	rep := b.flood[r.vtep]
+	if rep == nil {
+		return
+	}
+	i := slices.Index(rep.routes, r)
+	if i < 0 {
+		return
+	}
+	if rep.routes = slices.Delete(rep.routes, i, i+1); len(rep.routes) == 0 {
+		delete(rep.via.floods, b)
+		l.dropTunnel(rep.via)
+	}
+	l.markReplica(b, rep)
+}
+
+func (l *loop) markReplica(b *bridge, rep *replica) {
+	l.mark(p4.Replica{Bridge: b.Index, Instance: rep.instance})
+	l.mark(p4.Group{ID: b.Index})
+}
+
+// forgetReplica drops a replica without routes whose entry is gone.
+func (l *loop) forgetReplica(index, instance uint16) {
+	b := l.bridges[index]
+	if b == nil {
+		return
+	}
+	rep := b.instances[instance]
+	if rep == nil || len(rep.routes) > 0 {
+		return
+	}
+	delete(b.instances, instance)
+	b.ids.release(instance)
+	for vtep, o := range b.flood {
+		if o == rep {
+			delete(b.flood, vtep)
+		}
+	}
+}
+
+// vni is what the replica is sent with: the lowest that the VTEP asks for, if
+// it gives several; the bridge's if it names none.
+func (rep *replica) vni(b *bridge) uint32 {
+	var vni uint32
+	for i, r := range rep.routes {
+		v := r.vni
+		if v == 0 {
+			v = b.VNI
+		}
+		if i == 0 || v < vni {
+			vni = v
+		}
+	}
+	return vni
+}
+
+func (l *loop) desiredReplica(index, instance uint16) entry {
+	b := l.bridges[index]
+	if b == nil {
+		return nil
+	}
+	rep := b.instances[instance]
+	if rep == nil || len(rep.routes) == 0 || rep.via.id == 0 {
+		return nil
+	}
+	return p4.Replica{Bridge: index, Instance: instance, VTEP: rep.via.id, VNI: rep.vni(b)}
+}
+
+// desiredGroup floods to the bridge's ports and, by ingress replication, to
+// every VTEP that can be reached and whose replica the target took.
+func (l *loop) desiredGroup(index uint16) entry {
+	b := l.bridges[index]
+	if b == nil {
+		return nil
+	}
+	g := p4.Group{ID: index}
+	for port := range b.ports {
+		g.Members = append(g.Members, p4.GroupMember{Port: port, Instance: p4.LocalInstance})
+	}
+	for instance, rep := range b.instances {
+		if len(rep.routes) > 0 && rep.via.adj != nil && !l.failing(p4.Replica{Bridge: index, Instance: instance}) {
+			g.Members = append(g.Members, p4.GroupMember{Port: rep.via.port, Instance: instance})
+		}
+	}
+	if len(g.Members) == 0 {
+		return nil
+	}
+	return g
+}

@@ -1,0 +1,253 @@
+package controller
+
+import (
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// targetState is what the loop knows of the target.
+type targetState struct {
+	phase   phase
+	reason  string // why it is not up
+	session uint64 // counts connections: results of an older one mean nothing
+	busy    bool   // the writer has a job
+	reads   int    // read-backs that succeeded
+	readAt  time.Time
+	// acked is what the target acknowledged or answered on read-back.
+	acked  map[p4.Key]p4.Value
+	counts map[string]int // of acked, by table
+	failed map[p4.Key]*failure
+	// retryAt is when the first failure is due, zero if none is.
+	retryAt time.Time
+	// holdUntil lets marks gather after a large batch.
+	holdUntil time.Time
+}
+
+type phase uint8
+
+// The phases of a target: only one that is up is written to.
+const (
+	phaseDown phase = iota
+	phaseReading
+	phaseUp
+)
+
+func newTargetState() targetState {
+	return targetState{
+		reason: "the target was not reached yet",
+		acked:  map[p4.Key]p4.Value{}, counts: map[string]int{}, failed: map[p4.Key]*failure{},
+	}
+}
+
+// maxBatch bounds the entries of the last level in one job, and so the memory
+// that messages take for a moment.
+const maxBatch = 8000
+
+// idleTick is how often the loop looks at what only time changes.
+const idleTick = 10 * time.Second
+
+// flush brings what is dirty on its way, if it can go now, and says when it
+// wants to be called again at the latest.
+func (l *loop) flush(w *writer) time.Duration {
+	l.settle()
+	l.flushAdverts()
+	t := &l.target
+	l.stats.depth.Store(int64(l.depth()))
+	now := time.Now()
+	switch {
+	case t.phase == phaseReading && !t.busy && !now.Before(t.readAt):
+		t.busy = true
+		w.jobs <- job{session: t.session}
+	case t.phase != phaseUp:
+		l.release()
+	case t.busy:
+	case now.Before(t.holdUntil):
+		return t.holdUntil.Sub(now)
+	default:
+		if changes := l.changes(); len(changes) > 0 {
+			t.busy = true
+			w.jobs <- job{session: t.session, changes: changes}
+		}
+	}
+	return l.wakeAfter(now)
+}
+
+func (l *loop) wakeAfter(now time.Time) time.Duration {
+	next := idleTick
+	if l.target.phase == phaseReading && !l.target.busy {
+		next = min(next, l.target.readAt.Sub(now))
+	}
+	if !l.target.retryAt.IsZero() {
+		next = min(next, l.target.retryAt.Sub(now))
+	}
+	return max(next, time.Millisecond)
+}
+
+func (l *loop) depth() int {
+	n := 0
+	for _, d := range l.dirty {
+		n += len(d)
+	}
+	return n
+}
+
+// settle computes what lies between inputs and entries: attachments, static
+// MACs, the VTEPs to follow.
+func (l *loop) settle() {
+	for n := range l.dirtyPorts {
+		l.attach(l.ports[n])
+	}
+	clear(l.dirtyPorts)
+	for index := range l.dirtyStatics {
+		if b := l.bridges[index]; b != nil {
+			l.setStatics(b)
+		}
+	}
+	clear(l.dirtyStatics)
+	l.settleRemotes()
+}
+
+// release is a flush without a target: it only lets go of what is not wanted
+// and not there. What else is dirty is computed when the target is up again.
+func (l *loop) release() {
+	for _, d := range l.dirty {
+		for key, k := range d {
+			if _, held := l.target.acked[key]; !held && l.desired(k) == nil {
+				l.gone(k)
+			}
+		}
+		clear(d)
+	}
+}
+
+// changes takes from the dirty keys what differs from the target.
+func (l *loop) changes() []change {
+	var out []change
+	var removals []entry // of levels that others refer to: they come last
+	for lv, dirty := range l.dirty {
+		for key, k := range dirty {
+			if lv == levelLeaf && len(out) >= maxBatch {
+				break
+			}
+			delete(dirty, key)
+			c, ok := l.diff(key, k)
+			switch {
+			case !ok:
+			case c.op == p4v1.Update_DELETE && lv != levelLeaf:
+				removals = append(removals, k)
+			default:
+				out = append(out, c)
+			}
+		}
+	}
+	if len(l.dirty[levelLeaf]) > 0 {
+		for _, k := range removals {
+			l.mark(k) // what is left may still refer to it
+		}
+	} else {
+		out = l.removals(out, removals)
+	}
+	l.relate(out)
+	return out
+}
+
+// diff compares one entry with what the target holds.
+func (l *loop) diff(key p4.Key, k entry) (change, bool) {
+	have, held := l.target.acked[key]
+	want := l.desired(k)
+	if want == nil {
+		if held {
+			return change{what: k, entry: p4.Entry{Key: key, Value: have}, op: p4v1.Update_DELETE}, true
+		}
+		l.recovered(key, k)
+		l.gone(k)
+		return change{}, false
+	}
+	e := want.Entry()
+	if held && e.Value == have {
+		l.recovered(key, k)
+		return change{}, false
+	}
+	if on, blocked := l.blockedOn(want); blocked {
+		l.block(key, k, on)
+		return change{}, false
+	}
+	c := change{what: want, entry: e, op: p4v1.Update_INSERT}
+	if held {
+		c.op = p4v1.Update_MODIFY
+	}
+	return c, true
+}
+
+// removals adds the removal of what others referred to, unless an entry that
+// could not be changed still does.
+func (l *loop) removals(out []change, ks []entry) []change {
+	if len(ks) == 0 {
+		return out
+	}
+	used := l.stillUsed()
+	for _, k := range ks {
+		key := keyOf(k)
+		if by, ok := used[key]; ok {
+			l.block(key, k, by)
+			continue
+		}
+		out = append(out, change{what: k, entry: p4.Entry{Key: key, Value: l.target.acked[key]}, op: p4v1.Update_DELETE})
+	}
+	return out
+}
+
+// relate says what each change needs and releases, so that nothing is written
+// that refers to an update which failed in the same job. A job of leaves alone,
+// which is nearly every one, has nothing to say.
+func (l *loop) relate(changes []change) {
+	upserts, deletes := false, false
+	for i := range changes {
+		if level(changes[i].what) != levelLeaf {
+			upserts = upserts || changes[i].op != p4v1.Update_DELETE
+			deletes = deletes || changes[i].op == p4v1.Update_DELETE
+		}
+	}
+	for i := range changes {
+		c := &changes[i]
+		if upserts && c.op != p4v1.Update_DELETE {
+			refs(c.what, func(k p4.Key) bool { c.needs = append(c.needs, string(k)); return true })
+		}
+		if deletes && c.op != p4v1.Update_INSERT {
+			l.ackedRefs(c.entry.Key, func(k p4.Key) bool { c.releases = append(c.releases, string(k)); return true })
+		}
+	}
+}
+
+// ackedRefs yields what the entry on the target refers to.
+func (l *loop) ackedRefs(key p4.Key, yield func(p4.Key) bool) {
+	if v, ok := l.target.acked[key]; ok {
+		if d, err := p4.Decode(p4.Entry{Key: key, Value: v}); err == nil {
+			refs(d.(entry), yield)
+		}
+	}
+}
+
+// gone is called when an entry is neither wanted nor on the target: ids that
+// only it kept are free.
+func (l *loop) gone(k entry) {
+	switch k := k.(type) {
+	case p4.Tunnel:
+		l.forgetTunnel(k.VTEP)
+	case p4.Path:
+		l.forgetTunnel(k.VTEP)
+	case p4.Adjacency:
+		l.forgetAdjacency(k.ID)
+	case p4.Replica:
+		l.forgetReplica(k.Bridge, k.Instance)
+	}
+}
+
+// held says whether the target holds the entry that k names.
+func (l *loop) held(k entry) bool {
+	_, ok := l.target.acked[keyOf(k)]
+	return ok
+}

@@ -1,0 +1,262 @@
+package controller
+
+import (
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// declined are a MAC's ports on which it is not learned for now. The entries
+// on the target keep it from making digests, and age like any other.
+type declined map[uint16]declineReason
+
+type declineReason uint8
+
+// Why a source is declined.
+const (
+	declineSticky      declineReason = iota // the MAC is configured or advertised as immovable elsewhere
+	declineGateway                          // it is a gateway's
+	declineFrozen                           // it moves too often
+	declinePortLimit                        // the port has its MACs
+	declineBridgeLimit                      // the bridge has its MACs
+	declineReasons
+)
+
+var declineNames = [declineReasons]string{"sticky", "gateway", "frozen", "port_limit", "bridge_limit"}
+
+func (r declineReason) String() string { return declineNames[r] }
+
+// verdict: a frozen duplicate may be honest and goes on sending; everything
+// else would only be answered by floods, or is forged.
+func (r declineReason) verdict() p4.Verdict {
+	if r == declineFrozen {
+		return p4.Ignore
+	}
+	return p4.Discard
+}
+
+// maxDeclined bounds the declined sources of a port, whatever a tenant sends.
+const maxDeclined = 1024
+
+// digestArrived takes what the pipeline reports as unknown sources.
+func (l *loop) digestArrived(d p4rt.Digest) {
+	if d.ID != p4.DigestID() {
+		return
+	}
+	for _, m := range d.Members {
+		learn, err := p4.DecodeLearn(m)
+		if err != nil {
+			l.stats.badInput.Add(1)
+			l.log.Debug("digest that makes no sense", "err", err)
+			continue
+		}
+		l.learn(learn)
+	}
+}
+
+// learn takes one source MAC that has no entry for its port.
+func (l *loop) learn(r p4.Learn) {
+	b, p := l.bridges[r.Bridge], l.ports[r.Port]
+	if b == nil || p == nil || r.MAC.IsZero() || r.MAC.IsMulticast() {
+		return
+	}
+	if _, attached := b.ports[r.Port]; !attached {
+		return // it was reported before the port left the bridge
+	}
+	s := b.macs[r.MAC]
+	if s != nil && (s.static == r.Port || s.local != nil && s.local.port == r.Port) {
+		return // reported again before its entry was there
+	}
+	if reason, no := l.declines(b, p, r.MAC, s); no {
+		l.decline(b, p, r.MAC, reason)
+		return
+	}
+	var sequence uint32
+	switch {
+	case s == nil:
+	case s.local != nil: // to EVPN it is where it was
+		sequence = s.local.sequence
+		l.stats.moves[localToLocal].Add(1)
+		l.forgetLocal(b, r.MAC, s)
+	default:
+		if c := s.remote(); c != nil {
+			sequence = nextSequence(c.route.sequence)
+			l.stats.moves[remoteToLocal].Add(1)
+		}
+	}
+	l.setLocal(b, p, r.MAC, &local{port: r.Port, sequence: sequence, since: l.cfg.Now()})
+}
+
+// nextSequence is the sequence of a MAC that moved, RFC 7432 section 15. It
+// does not wrap: a MAC that moved so often is not worth a rule of its own.
+func nextSequence(n uint32) uint32 {
+	if n == ^uint32(0) {
+		return n
+	}
+	return n + 1
+}
+
+func (l *loop) setLocal(b *bridge, p *port, mac ether.MAC, at *local) {
+	l.undecline(b, mac, p.Number)
+	b.station(mac).local = at
+	p.learned++
+	b.learned++
+	l.stats.learned.Add(1)
+	l.changed(b, mac)
+}
+
+// declines says whether a source is not to be learned on a port, and why.
+func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineReason, bool) {
+	moves := false // from a place where it is now
+	if s != nil {
+		if reason, no := s.immovable(); no {
+			return reason, true
+		}
+		moves = s.local != nil || len(s.routes) > 0
+	}
+	if moves && b.frozen(mac) {
+		return declineFrozen, true
+	}
+	if p.MaxMACs > 0 && p.learned >= p.MaxMACs {
+		return declinePortLimit, true
+	}
+	if l.cfg.MaxMACs > 0 && b.learned >= l.cfg.MaxMACs && (s == nil || s.local == nil) {
+		return declineBridgeLimit, true
+	}
+	if moves && l.moved(b, mac) {
+		return declineFrozen, true
+	}
+	return 0, false
+}
+
+// immovable says whether a MAC may not be learned on another port.
+func (s *station) immovable() (declineReason, bool) {
+	if s.static != 0 {
+		return declineSticky, true
+	}
+	if c := s.remote(); c != nil {
+		return c.route.immovable()
+	}
+	return 0, false
+}
+
+func (r *route) immovable() (declineReason, bool) {
+	if r.gateway {
+		return declineGateway, true
+	}
+	return declineSticky, r.sticky
+}
+
+func (l *loop) decline(b *bridge, p *port, mac ether.MAC, reason declineReason) {
+	d := b.declined[mac]
+	if _, known := d[p.Number]; !known {
+		if p.declined >= maxDeclined {
+			l.stats.undeclinable.Add(1)
+			return
+		}
+		p.declined++
+		l.stats.declined[reason].Add(1)
+	}
+	if d == nil {
+		d = declined{}
+		b.declined[mac] = d
+	}
+	d[p.Number] = reason
+	l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: p.Number})
+}
+
+// undecline lets a source be reported again.
+func (l *loop) undecline(b *bridge, mac ether.MAC, port uint16) {
+	d := b.declined[mac]
+	if _, ok := d[port]; !ok {
+		return
+	}
+	if delete(d, port); len(d) == 0 {
+		delete(b.declined, mac)
+	}
+	if p := l.ports[port]; p != nil {
+		p.declined--
+	}
+	l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: port})
+}
+
+// reconsider lets a MAC be reported where it was declined for a reason that is
+// no more. A host that goes on sending would never age by itself.
+func (l *loop) reconsider(b *bridge, mac ether.MAC, s *station) {
+	d := b.declined[mac]
+	if len(d) == 0 {
+		return
+	}
+	_, immovable := s.immovable()
+	for port, reason := range d {
+		if (reason == declineSticky || reason == declineGateway) && !immovable {
+			l.undecline(b, mac, port)
+		}
+	}
+}
+
+// vacancy lets one source be reported that was over a limit, now that a MAC of
+// the port and bridge is gone.
+func (l *loop) vacancy(b *bridge, p *port) {
+	if p.declined == 0 && l.cfg.MaxMACs == 0 {
+		return
+	}
+	for mac, d := range b.declined {
+		for n, reason := range d {
+			if reason == declineBridgeLimit || reason == declinePortLimit && n == p.Number {
+				l.undecline(b, mac, n)
+				return
+			}
+		}
+	}
+	for index := range l.bridgesOf(p) {
+		for mac, d := range l.bridges[index].declined {
+			if reason, ok := d[p.Number]; ok && reason == declinePortLimit {
+				l.undecline(l.bridges[index], mac, p.Number)
+				return
+			}
+		}
+	}
+}
+
+// idleArrived takes entries that no frame hit for their idle timeout.
+func (l *loop) idleArrived(idle p4rt.Idle) {
+	for _, te := range idle.Entries {
+		key, err := p4.TableKey(te)
+		if err == nil {
+			err = l.idle(key)
+		}
+		if err != nil {
+			l.stats.badInput.Add(1)
+			l.log.Debug("idle timeout of an entry that makes no sense", "err", err)
+		}
+	}
+}
+
+// idle forgets the source whose entry has the key.
+func (l *loop) idle(key p4.Key) error {
+	value, ok := l.target.acked[key]
+	if !ok {
+		return nil // gone already
+	}
+	d, err := p4.Decode(p4.Entry{Key: key, Value: value})
+	if err != nil {
+		return err
+	}
+	s, ok := d.(p4.Source)
+	if !ok {
+		return nil
+	}
+	l.mark(s)
+	b := l.bridges[s.Bridge]
+	if b == nil {
+		return nil
+	}
+	l.undecline(b, s.MAC, s.Port)
+	if st := b.macs[s.MAC]; st != nil && st.local != nil && st.local.port == s.Port {
+		l.stats.aged.Add(1)
+		l.forgetLocal(b, s.MAC, st)
+		l.changed(b, s.MAC)
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// Intent is where objects come from; *intent.Store is one.
+type Intent interface {
+	Watch(context.Context) <-chan intent.Batch
+}
+
+// Speaker is the BGP side; *bgp.Speaker is one.
+type Speaker interface {
+	Events() <-chan []bgp.Event
+	Originate(add []bgp.Route, withdraw []bgp.Key) error
+	Peers() []bgp.PeerState
+}
+
+// Target is the P4Runtime side; *p4rt.Client is one.
+type Target interface {
+	p4rt.Writer
+	Events() <-chan p4rt.Event
+	Read(context.Context, []*p4v1.Entity, func(*p4v1.Entity) error) error
+}
+
+// Underlay says how to reach VTEPs; *underlay.Resolver is one.
+type Underlay interface {
+	Track(netip.Addr)
+	Untrack(netip.Addr)
+	Events() <-chan underlay.Change
+}
+
+// Inputs are the controller's neighbours. The controller neither starts nor
+// stops them.
+type Inputs struct {
+	Intent   Intent
+	Speaker  Speaker
+	Target   Target
+	Underlay Underlay
+}
+
+// Controller is the gateway's control loop. Its methods may be called from any
+// goroutine; what they ask is answered by the loop between two events.
+type Controller struct {
+	in       Inputs
+	loop     *loop
+	requests chan func(*loop)
+	running  chan struct{} // closed when the loop takes requests
+	stopped  chan struct{} // closed when Run returned
+	synced   chan struct{} // closed after the first read-back
+}
+
+// New checks the configuration and makes a Controller. It does nothing until
+// Run.
+func New(cfg Config, in Inputs) (*Controller, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, fmt.Errorf("controller: %w", err)
+	}
+	c := &Controller{
+		in:       in,
+		requests: make(chan func(*loop)),
+		running:  make(chan struct{}),
+		stopped:  make(chan struct{}),
+		synced:   make(chan struct{}),
+	}
+	c.loop = newLoop(cfg, in)
+	return c, nil
+}
+
+// Synced is closed once the target's state was taken over for the first time:
+// from then on what is local has been given to BGP.
+func (c *Controller) Synced() <-chan struct{} { return c.synced }
+
+// loop is all state, owned by the goroutine that runs it.
+type loop struct {
+	cfg      Config
+	log      *slog.Logger
+	speaker  Speaker
+	underlay Underlay
+
+	bridges map[uint16]*bridge // by index
+	byID    map[string]*bridge
+	byVNI   map[uint32]*bridge // those that EVPN stretches
+	ports   map[uint16]*port   // configured bridge ports
+	uplinks map[string]uint16  // host device or name of an uplink → its port
+	kinds   map[p4.Key]entry   // port.kind, from the configuration
+	locals  map[netip.Addr]int // our VTEP addresses → how many use it
+	objects map[string]*bridgePort
+	order   uint64 // of the last bridge port that appeared
+	thawed  time.Time
+
+	peers   map[netip.Addr]*peer
+	targets map[bgp.RouteTargets]*targetSet
+
+	remotes       map[netip.Addr]*remote
+	tunnels       map[tunnelKey]*tunnel
+	tunnelByID    map[uint16]*tunnel
+	tunnelIDs     ids
+	adjacencies   map[adjacencyKey]*adjacency
+	adjacencyByID map[uint16]*adjacency
+	adjacencyIDs  ids
+
+	dirtyPorts   map[uint16]struct{}
+	dirtyStatics map[uint16]struct{} // bridges
+	dirtyRemotes map[netip.Addr]struct{}
+	dirtyAdverts map[advertKey]struct{}
+	adverts      map[advertKey]bgp.Key // what was originated
+
+	dirty  [levels]map[p4.Key]entry
+	target targetState
+	stats  *stats
+}
+
+func newLoop(cfg Config, in Inputs) *loop {
+	l := &loop{
+		cfg: cfg, log: cfg.Logger, speaker: in.Speaker, underlay: in.Underlay,
+		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
+		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, kinds: map[p4.Key]entry{},
+		locals: map[netip.Addr]int{}, objects: map[string]*bridgePort{},
+		peers: map[netip.Addr]*peer{}, targets: map[bgp.RouteTargets]*targetSet{},
+		remotes: map[netip.Addr]*remote{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
+		tunnelIDs:   ids{first: 1, last: 65535},
+		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
+		adjacencyIDs: ids{first: 1, last: 65535},
+		dirtyPorts:   map[uint16]struct{}{}, dirtyStatics: map[uint16]struct{}{},
+		dirtyRemotes: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
+		adverts: map[advertKey]bgp.Key{},
+		target:  newTargetState(),
+		stats:   newStats(),
+	}
+	for i := range l.dirty {
+		l.dirty[i] = map[p4.Key]entry{}
+	}
+	for _, p := range cfg.Ports {
+		l.configurePort(p)
+	}
+	for _, a := range cfg.VTEPs {
+		l.useLocal(a)
+	}
+	return l
+}
+
+// Run takes events until ctx ends or an input fails. It must be called once.
+func (c *Controller) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	w := newWriter(c.in.Target)
+	done := make(chan struct{})
+	go func() { defer close(done); w.run(ctx) }()
+	defer func() { cancel(); <-done; close(c.stopped) }()
+
+	watch := c.in.Intent.Watch(ctx)
+	// What the target holds can only be judged by the intent: that comes first.
+	select {
+	case b, ok := <-watch:
+		if !ok {
+			return stopReason(ctx, "intent store")
+		}
+		c.loop.intentChanged(b)
+	case <-ctx.Done():
+		return nil
+	}
+	close(c.running)
+	return c.run(ctx, w, watch)
+}
+
+func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Batch) error {
+	l := c.loop
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		ok := true
+		input := ""
+		select {
+		case b, open := <-watch:
+			if input, ok = "intent store", open; ok {
+				l.intentChanged(b)
+			}
+		case events, open := <-c.in.Speaker.Events():
+			if input, ok = "BGP speaker", open; ok {
+				l.bgpChanged(events)
+			}
+		case e, open := <-c.in.Target.Events():
+			if input, ok = "P4Runtime client", open; ok {
+				l.targetChanged(e)
+			}
+		case u, open := <-c.in.Underlay.Events():
+			if input, ok = "underlay", open; ok {
+				l.underlayChanged(u)
+			}
+		case r := <-w.results:
+			l.finished(r)
+			c.announce()
+		case do := <-c.requests:
+			do(l)
+		case <-timer.C:
+			l.retry()
+			l.thaw()
+		case <-ctx.Done():
+			return nil
+		}
+		if !ok {
+			return stopReason(ctx, input)
+		}
+		timer.Reset(l.flush(w))
+	}
+}
+
+func stopReason(ctx context.Context, input string) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("controller: the %s stopped", input)
+}
+
+// announce closes synced after the first read-back.
+func (c *Controller) announce() {
+	if c.loop.target.reads > 0 {
+		select {
+		case <-c.synced:
+		default:
+			close(c.synced)
+		}
+	}
+}
+
+var errStopped = errors.New("the controller is not running")
+
+// ask runs do in the loop and waits for it.
+func (c *Controller) ask(ctx context.Context, do func(*loop)) error {
+	select {
+	case <-c.running:
+	case <-c.stopped:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	done := make(chan struct{})
+	select {
+	case c.requests <- func(l *loop) { defer close(done); do(l) }:
+		<-done
+		return nil
+	case <-c.stopped:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,153 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// move is a kind of MAC move.
+type move uint8
+
+// The kinds of MAC move.
+const (
+	localToLocal move = iota
+	localToRemote
+	remoteToLocal
+	remoteToRemote
+	moveKinds
+)
+
+var moveNames = [moveKinds]string{"local_to_local", "local_to_remote", "remote_to_local", "remote_to_remote"}
+
+// stats are what the loop counts; others read them at any time.
+type stats struct {
+	routes        [bgp.TypePrefix + 1]atomic.Int64 // in use or not, by type
+	unusable      [unusableReasons]atomic.Int64
+	moves         [moveKinds]atomic.Int64
+	declined      [declineReasons]atomic.Int64
+	undeclinable  atomic.Int64
+	learned       atomic.Int64 // now
+	frozen        atomic.Int64 // now
+	aged          atomic.Int64
+	badInput      atomic.Int64
+	errors        atomic.Int64
+	refusedRoutes atomic.Int64
+	depth         atomic.Int64 // dirty keys
+	originated    atomic.Int64 // routes of ours now
+	batch         prometheus.Histogram
+	latency       prometheus.Histogram
+}
+
+func newStats() *stats {
+	return &stats{
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "p4evpn_controller_batch_entries", Help: "Entries that one flush of the controller changed.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "p4evpn_controller_batch_seconds", Help: "Time from the start of a flush to its last acknowledgement.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+		}),
+	}
+}
+
+func (s *stats) written(entries int, took time.Duration) {
+	s.batch.Observe(float64(entries))
+	s.latency.Observe(took.Seconds())
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("p4evpn_controller_"+name, help, labels, nil)
+}
+
+var (
+	descRoutes   = desc("routes", "EVPN routes received, by type.", "type")
+	descUnusable = desc("routes_unusable_total", "EVPN routes that could not be used, by reason.", "reason")
+	descEntries  = desc("entries", "Entries that the target acknowledged, by table.", "table")
+	descFailing  = desc("entries_failing", "Entries that the target refused or that wait for one that it refused.")
+	descErrors   = desc("write_errors_total", "Updates and Writes that the target refused.")
+	descDepth    = desc("queue_depth", "Keys of entries that wait to be computed.")
+	descLearned  = desc("learned_macs", "MACs learned on bridge ports.")
+	descAged     = desc("aged_macs_total", "Learned MACs that went silent.")
+	descMoves    = desc("mac_moves_total", "MAC moves, by kind.", "kind")
+	descFrozen   = desc("frozen_macs", "MACs frozen as duplicates.")
+	descDeclined = desc("declined_macs_total", "Source MACs that were not learned, by reason.", "reason")
+	descIgnored  = desc("declined_macs_overflow_total", "Source MACs declined without an entry, since their port has too many.")
+	descOwn      = desc("own_routes", "Routes that we advertise.")
+	descBad      = desc("bad_input_total", "Digests and idle timeouts that made no sense.")
+	descRefused  = desc("own_routes_refused_total", "Routes of ours that the speaker did not take.")
+	descUp       = desc("target_up", "1 while the target is written to.")
+)
+
+// Describe is of prometheus.Collector.
+func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned,
+		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp} {
+		ch <- d
+	}
+	c.loop.stats.batch.Describe(ch)
+	c.loop.stats.latency.Describe(ch)
+}
+
+// Collect is of prometheus.Collector.
+func (c *Controller) Collect(ch chan<- prometheus.Metric) {
+	s := c.loop.stats
+	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	counter := func(d *prometheus.Desc, v *atomic.Int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v.Load()), labels...)
+	}
+	gauge(descRoutes, s.routes[bgp.TypeMACIP].Load(), "2")
+	gauge(descRoutes, s.routes[bgp.TypeMulticast].Load(), "3")
+	for i := range s.unusable {
+		counter(descUnusable, &s.unusable[i], unusableReason(i).String())
+	}
+	for i := range s.moves {
+		counter(descMoves, &s.moves[i], moveNames[i])
+	}
+	for i := range s.declined {
+		counter(descDeclined, &s.declined[i], declineReason(i).String())
+	}
+	counter(descIgnored, &s.undeclinable)
+	counter(descAged, &s.aged)
+	gauge(descOwn, s.originated.Load())
+	counter(descBad, &s.badInput)
+	counter(descErrors, &s.errors)
+	counter(descRefused, &s.refusedRoutes)
+	gauge(descLearned, s.learned.Load())
+	gauge(descFrozen, s.frozen.Load())
+	gauge(descDepth, s.depth.Load())
+	c.collectTarget(gauge)
+	s.batch.Collect(ch)
+	s.latency.Collect(ch)
+}
+
+// collectTarget asks the loop for what only it knows; a scrape goes without it
+// when the loop does not answer soon.
+func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var counts map[string]int
+	var failing, up int64
+	if c.ask(ctx, func(l *loop) {
+		counts = maps.Clone(l.target.counts)
+		failing = int64(len(l.target.failed))
+		if l.target.phase == phaseUp {
+			up = 1
+		}
+	}) != nil {
+		return
+	}
+	for table, n := range counts {
+		gauge(descEntries, int64(n), table)
+	}
+	gauge(descFailing, failing)
+	gauge(descUp, up)
+}

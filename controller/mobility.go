@@ -1,0 +1,211 @@
+package controller
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// station is one MAC of a bridge: where it was seen here and who advertises it.
+// A station that nobody knows any more is dropped.
+type station struct {
+	static uint16      // configured port, 0 = none
+	local  *local      // learned here, nil = not
+	routes []candidate // imported type-2 routes
+}
+
+// local is a MAC learned on a port. Its sequence is fixed when it is learned.
+type local struct {
+	port     uint16
+	sequence uint32
+	since    time.Time // zero if it was taken over from the target
+}
+
+// candidate is an imported route and the tunnel to its VTEP.
+type candidate struct {
+	route *route
+	via   *tunnel
+}
+
+// history is the recent moves of a MAC, for duplicate detection.
+type history struct {
+	moves  []time.Time
+	frozen time.Time // since when; zero = not
+}
+
+// station gives the bridge's record of a MAC, made if there is none.
+func (b *bridge) station(mac ether.MAC) *station {
+	s := b.macs[mac]
+	if s == nil {
+		s = &station{}
+		b.macs[mac] = s
+	}
+	return s
+}
+
+// rank is what selection compares, RFC 7432 section 15: sticky first, then the
+// higher sequence, then the lower VTEP address. A gateway's MAC (section 10.1)
+// does not move and ranks as sticky.
+type rank struct {
+	sticky   bool
+	sequence uint32
+	vtep     netip.Addr
+}
+
+func (r rank) beats(o rank) bool {
+	if r.sticky != o.sticky {
+		return r.sticky
+	}
+	if r.sequence != o.sequence {
+		return r.sequence > o.sequence
+	}
+	return r.vtep.Less(o.vtep)
+}
+
+func (r *route) rank() rank { return rank{r.sticky || r.gateway, r.sequence, r.vtep} }
+
+// remote is the best imported candidate, nil if there is none. Of routes that
+// rank the same, as a MAC's several IPs do, the lowest VNI is taken, so that
+// the order of arrival means nothing.
+func (s *station) remote() *candidate {
+	var best *candidate
+	for i := range s.routes {
+		c := &s.routes[i]
+		switch {
+		case best == nil, c.route.rank().beats(best.route.rank()):
+			best = c
+		case best.route.rank().beats(c.route.rank()):
+		case c.route.vni < best.route.vni:
+			best = c
+		}
+	}
+	return best
+}
+
+// selected says where the MAC is: on a local port if the second result is true,
+// else behind the candidate, which is nil if it is nowhere.
+func (b *bridge) selected(mac ether.MAC, s *station) (*candidate, bool) {
+	c := s.remote()
+	mine := rank{vtep: b.local}
+	switch {
+	case s.static != 0:
+		mine.sticky = true
+	case s.local == nil:
+		return c, false
+	case b.frozen(mac):
+		return nil, true
+	default:
+		mine.sequence = s.local.sequence
+	}
+	if c == nil || mine.beats(c.route.rank()) {
+		return nil, true
+	}
+	return c, false
+}
+
+// changed is called after the candidates of a MAC changed: it marks what
+// follows from that, forgets a local MAC that is elsewhere now, and drops a
+// station that nobody knows.
+func (l *loop) changed(b *bridge, mac ether.MAC) {
+	s := b.macs[mac]
+	if s.local != nil {
+		if c, here := b.selected(mac, s); !here || s.static != 0 {
+			if c != nil {
+				l.stats.moves[localToRemote].Add(1)
+			}
+			l.forgetLocal(b, mac, s)
+		}
+	}
+	l.reconsider(b, mac, s)
+	l.markStation(b, mac)
+	if s.static == 0 && s.local == nil && len(s.routes) == 0 {
+		delete(b.macs, mac)
+	}
+}
+
+// forgetLocal takes back that a MAC was learned; the caller drops the station.
+func (l *loop) forgetLocal(b *bridge, mac ether.MAC, s *station) {
+	if s.local == nil {
+		return
+	}
+	p := l.ports[s.local.port]
+	p.learned--
+	b.learned--
+	l.stats.learned.Add(-1)
+	l.markStation(b, mac)
+	s.local = nil
+	l.vacancy(b, p)
+}
+
+// moved records a move that we saw and says whether the MAC is a duplicate
+// from now on (RFC 7432 section 15.1).
+func (l *loop) moved(b *bridge, mac ether.MAC) bool {
+	d := l.cfg.Duplicates
+	if d.Moves < 0 {
+		return false
+	}
+	h := b.moves[mac]
+	if h == nil {
+		h = &history{}
+		b.moves[mac] = h
+	}
+	now := l.cfg.Now()
+	for len(h.moves) > 0 && now.Sub(h.moves[0]) >= d.Window {
+		h.moves = h.moves[1:]
+	}
+	h.moves = append(h.moves, now)
+	if len(h.moves) < d.Moves {
+		return false
+	}
+	h.moves, h.frozen = nil, now
+	l.stats.frozen.Add(1)
+	l.log.Warn("MAC moves too often and stays where it is now until that is cleared: look for a loop or a duplicate address",
+		"bridge", b.ID, "mac", mac, "moves", d.Moves, "window", d.Window)
+	return true
+}
+
+// frozen says whether a MAC is held where it is as a duplicate.
+func (b *bridge) frozen(mac ether.MAC) bool {
+	h := b.moves[mac]
+	return h != nil && !h.frozen.IsZero()
+}
+
+// thaw forgets moves that are past and ends freezes that have lasted.
+func (l *loop) thaw() {
+	now, d := l.cfg.Now(), l.cfg.Duplicates
+	if now.Sub(l.thawed) < idleTick/2 {
+		return
+	}
+	l.thawed = now
+	for _, b := range l.bridges {
+		for mac, h := range b.moves {
+			switch {
+			case h.frozen.IsZero():
+				if now.Sub(h.moves[len(h.moves)-1]) >= d.Window {
+					delete(b.moves, mac)
+				}
+			case d.Freeze > 0 && now.Sub(h.frozen) >= d.Freeze:
+				l.clearDuplicate(b, mac)
+			}
+		}
+	}
+}
+
+// clearDuplicate lets a frozen MAC move again; false if it is not frozen.
+func (l *loop) clearDuplicate(b *bridge, mac ether.MAC) bool {
+	if !b.frozen(mac) {
+		return false
+	}
+	delete(b.moves, mac)
+	l.stats.frozen.Add(-1)
+	for port, reason := range b.declined[mac] {
+		if reason == declineFrozen {
+			l.undecline(b, mac, port)
+		}
+	}
+	if b.macs[mac] != nil {
+		l.changed(b, mac)
+	}
+	return true
+}

@@ -1,0 +1,294 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// port is a configured bridge port and what is attached to it.
+type port struct {
+	Port
+	bound    []*bridgePort          // the API's objects for it, oldest first
+	attached map[uint16]*attachment // by VLAN; 0 = untagged
+	learned  int                    // MACs learned on it
+	declined int                    // sources declined on it
+}
+
+// attachment is a VLAN of a port in a bridge.
+type attachment struct {
+	bridge uint16
+	by     *bridgePort
+}
+
+// bridgePort is the API's object and what became of it.
+type bridgePort struct {
+	intent.BridgePort
+	order   uint64 // of creation, as far as the loop saw it
+	port    *port  // nil if it is bound to none
+	reason  string // why it is down, "" if it is attached
+	claimed []claim
+}
+
+// claim is a VLAN that a bridge port wants for a bridge.
+type claim struct{ vlan, bridge uint16 }
+
+func (l *loop) configurePort(p Port) {
+	kind := func(e entry) { l.kinds[keyOf(e)] = e }
+	switch p.Kind {
+	case KindBridge:
+		l.ports[p.Number] = &port{Port: p, attached: map[uint16]*attachment{}}
+		kind(p4.BridgePort{Port: p.Number})
+	case KindUplink:
+		l.uplinks[cmp.Or(p.HostDevice, p.Name)] = p.Number
+		kind(p4.Uplink{Port: p.Number, HostPort: p.HostPort})
+		kind(p4.HostPort{Port: p.HostPort, Uplink: p.Number})
+	}
+}
+
+// objectChanged takes a bridge port of the API as it is now.
+func (l *loop) objectChanged(o intent.BridgePort, deleted bool) {
+	bp := l.objects[o.ID]
+	if bp == nil && deleted {
+		return
+	}
+	if bp == nil {
+		l.order++
+		bp = &bridgePort{order: l.order}
+		l.objects[o.ID] = bp
+	}
+	l.unbind(bp)
+	if deleted {
+		delete(l.objects, o.ID)
+		return
+	}
+	bp.BridgePort = o
+	l.bind(bp)
+}
+
+// bind finds the configured port: the one with the object's id as its name,
+// else the only one with its MAC. Clients do give two ports one MAC.
+func (l *loop) bind(bp *bridgePort) {
+	var byMAC []*port
+	for _, p := range l.ports {
+		if p.Name == bp.ID {
+			bp.port = p
+		}
+		if p.MAC == bp.MAC && !bp.MAC.IsZero() {
+			byMAC = append(byMAC, p)
+		}
+	}
+	switch {
+	case bp.port != nil:
+	case len(byMAC) == 1:
+		bp.port = byMAC[0]
+	case len(byMAC) == 0:
+		bp.reason = fmt.Sprintf("no bridge port named %q and none with MAC %v is configured", bp.ID, bp.MAC)
+		return
+	default:
+		names := make([]string, len(byMAC))
+		for i, p := range byMAC {
+			names[i] = p.Name
+		}
+		slices.Sort(names)
+		bp.reason = fmt.Sprintf("no bridge port named %q is configured and several have MAC %v: %v", bp.ID, bp.MAC, names)
+		return
+	}
+	p := bp.port
+	p.bound = append(p.bound, bp)
+	slices.SortFunc(p.bound, func(a, b *bridgePort) int { return cmp.Compare(a.order, b.order) })
+	l.dirtyPorts[p.Number] = struct{}{}
+}
+
+func (l *loop) unbind(bp *bridgePort) {
+	bp.reason = ""
+	if p := bp.port; p != nil {
+		p.bound = slices.DeleteFunc(p.bound, func(o *bridgePort) bool { return o == bp })
+		l.dirtyPorts[p.Number] = struct{}{}
+		bp.port = nil
+	}
+}
+
+// markAttachments has the ports that name the bridge, or carry all, attached
+// anew.
+func (l *loop) markAttachments(b *bridge) {
+	for _, p := range l.ports {
+		for _, bp := range p.bound {
+			if bp.Transparent() || slices.Contains(bp.Bridges, b.ID) {
+				l.dirtyPorts[p.Number] = struct{}{}
+			}
+		}
+	}
+}
+
+// claims are the VLANs that a bridge port wants, or why it can have none.
+func (l *loop) claims(bp *bridgePort) ([]claim, string) {
+	if bp.Transparent() {
+		out := make([]claim, 0, len(l.bridges))
+		for _, b := range l.bridges {
+			out = append(out, claim{b.VLAN, b.Index})
+		}
+		return out, ""
+	}
+	var out []claim
+	for _, id := range bp.Bridges {
+		b := l.byID[id]
+		if b == nil {
+			return nil, fmt.Sprintf("there is no logical bridge %s", id)
+		}
+		vlan := b.VLAN
+		if bp.Type == intent.Access {
+			vlan = 0
+		}
+		out = append(out, claim{vlan, b.Index})
+	}
+	return out, ""
+}
+
+// attach gives the port's VLANs to its objects, the oldest first: one that
+// wants what an older one has gets nothing.
+func (l *loop) attach(p *port) {
+	want := map[uint16]*attachment{}
+	owner := map[uint16]*bridgePort{} // of each bridge
+	for _, bp := range p.bound {
+		bp.claimed, bp.reason = l.claims(bp)
+		for _, c := range bp.claimed {
+			if a := want[c.vlan]; a != nil {
+				bp.reason = fmt.Sprintf("VLAN %d of port %s belongs to bridge port %s", c.vlan, p.Name, a.by.ID)
+			} else if o := owner[c.bridge]; o != nil {
+				bp.reason = fmt.Sprintf("bridge port %s attaches port %s to the same bridge", o.ID, p.Name)
+			}
+		}
+		if bp.reason != "" {
+			bp.claimed = nil
+		}
+		for _, c := range bp.claimed {
+			want[c.vlan] = &attachment{c.bridge, bp}
+			owner[c.bridge] = bp
+		}
+	}
+	old := p.attached
+	p.attached = want
+	for vlan, a := range old {
+		if w := want[vlan]; w == nil || w.bridge != a.bridge {
+			l.mark(p4.Member{Port: p.Number, VLAN: vlan})
+			l.detachBridge(p, a.bridge, want)
+		}
+	}
+	for vlan, a := range want {
+		if o := old[vlan]; o == nil || o.bridge != a.bridge {
+			l.mark(p4.Member{Port: p.Number, VLAN: vlan})
+		}
+		l.attachBridge(p, a.bridge, vlan)
+	}
+}
+
+// attachBridge makes a port a member of a bridge; its frames leave with the tag.
+func (l *loop) attachBridge(p *port, index, vlan uint16) {
+	b := l.bridges[index]
+	if old, ok := b.ports[p.Number]; ok && old == vlan {
+		return
+	}
+	b.ports[p.Number] = vlan
+	l.mark(p4.EgressVLAN{Port: p.Number, Bridge: index})
+	l.mark(p4.Group{ID: index})
+	l.dirtyStatics[index] = struct{}{}
+}
+
+// detachBridge takes a port out of a bridge unless want still has it, and
+// forgets what was learned there.
+func (l *loop) detachBridge(p *port, index uint16, want map[uint16]*attachment) {
+	for _, a := range want {
+		if a.bridge == index {
+			return
+		}
+	}
+	l.mark(p4.EgressVLAN{Port: p.Number, Bridge: index})
+	l.mark(p4.Group{ID: index})
+	b := l.bridges[index]
+	if b == nil {
+		return
+	}
+	delete(b.ports, p.Number)
+	for mac, s := range b.macs {
+		if s.local != nil && s.local.port == p.Number {
+			l.forgetLocal(b, mac, s)
+			l.changed(b, mac)
+		}
+	}
+	for mac := range b.declined {
+		l.undecline(b, mac, p.Number)
+	}
+	l.dirtyStatics[index] = struct{}{}
+}
+
+// setStatics puts the configured MACs of the bridge's ports in place, those of
+// the lowest port number where two ports claim one MAC.
+func (l *loop) setStatics(b *bridge) {
+	want := map[ether.MAC]uint16{}
+	for _, n := range slices.Sorted(maps.Keys(b.ports)) {
+		for _, st := range l.ports[n].Static {
+			a := l.ports[n].attached[st.VLAN]
+			if a == nil || a.bridge != b.Index {
+				continue
+			}
+			if other, ok := want[st.MAC]; ok {
+				l.log.Warn("static MAC is configured on two ports of a bridge, the first one has it",
+					"bridge", b.ID, "mac", st.MAC, "port", l.ports[other].Name, "other", l.ports[n].Name)
+				continue
+			}
+			want[st.MAC] = n
+		}
+	}
+	for mac, s := range b.macs {
+		if n, ok := want[mac]; s.static != 0 && (!ok || n != s.static) {
+			l.markStation(b, mac)
+			s.static = 0
+			l.changed(b, mac)
+		}
+	}
+	for mac, n := range want {
+		if s := b.station(mac); s.static != n {
+			s.static = n
+			l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: n})
+			l.changed(b, mac)
+		}
+	}
+}
+
+// bridgesOf yields the bridges that a port is in.
+func (l *loop) bridgesOf(p *port) iter.Seq[uint16] {
+	return func(yield func(uint16) bool) {
+		for _, a := range p.attached {
+			if l.bridges[a.bridge] != nil && !yield(a.bridge) {
+				return
+			}
+		}
+	}
+}
+
+func (l *loop) desiredMember(number, vlan uint16) entry {
+	p := l.ports[number]
+	if p == nil || p.attached[vlan] == nil {
+		return nil
+	}
+	return p4.Member{Port: number, VLAN: vlan, Bridge: p.attached[vlan].bridge}
+}
+
+func (l *loop) desiredEgressVLAN(number, index uint16) entry {
+	b := l.bridges[index]
+	if b == nil {
+		return nil
+	}
+	vlan, ok := b.ports[number]
+	if !ok {
+		return nil
+	}
+	return p4.EgressVLAN{Port: number, Bridge: index, VLAN: vlan}
+}

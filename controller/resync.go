@@ -1,0 +1,217 @@
+package controller
+
+import (
+	"errors"
+	"time"
+
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// targetChanged takes an event of the P4Runtime client.
+func (l *loop) targetChanged(e p4rt.Event) {
+	switch e := e.(type) {
+	case p4rt.Up:
+		l.targetUp(e.Pushed)
+	case p4rt.Down:
+		l.targetLost("the target is not connected: " + e.Err.Error())
+	case p4rt.NotPrimary:
+		l.targetLost("another controller is primary: " + e.Primary.String())
+	case p4rt.Digest:
+		l.digestArrived(e)
+	case p4rt.Idle:
+		l.idleArrived(e)
+	}
+}
+
+// targetLost stops writing. What the target holds is read when it is back.
+func (l *loop) targetLost(reason string) {
+	t := &l.target
+	t.session++
+	t.phase, t.reason = phaseDown, reason
+}
+
+// targetUp starts over: an empty target gets everything, any other is read
+// first and gets the difference.
+func (l *loop) targetUp(empty bool) {
+	t := &l.target
+	t.session++
+	t.phase, t.reason, t.readAt = phaseReading, "its entries are being read", time.Time{}
+	if empty {
+		l.adopt(nil)
+	}
+}
+
+// writeFailed is called when a Write failed as a whole: what it did is only
+// known by reading.
+func (l *loop) writeFailed(err error) {
+	l.stats.errors.Add(1)
+	if errors.Is(err, p4rt.ErrNotConnected) || errors.Is(err, p4rt.ErrNotPrimary) {
+		l.targetLost(err.Error()) // an Up follows
+		return
+	}
+	l.log.Warn("a write to the target failed, its entries are read again", "err", err)
+	l.readAgain(err)
+}
+
+func (l *loop) readAgain(err error) {
+	t := &l.target
+	t.session++
+	t.phase, t.reason = phaseReading, "its entries are read again: "+err.Error()
+	t.readAt = time.Now().Add(l.cfg.Retry)
+}
+
+// readBack takes what the target holds.
+func (l *loop) readBack(r result) {
+	if r.err != nil {
+		l.stats.errors.Add(1)
+		l.log.Warn("the target's entries could not be read, trying again", "err", r.err)
+		l.readAgain(r.err)
+		return
+	}
+	if r.foreign > 0 {
+		l.log.Warn("the target holds entities that are not of this program, they are left alone", "entities", r.foreign)
+	}
+	l.log.Info("read the target's entries", "entries", len(r.entries), "took", r.took)
+	l.adopt(r.entries)
+}
+
+// foreign is an entry that the types of package p4 do not cover. It is desired
+// by none and goes.
+type foreign struct{ entry p4.Entry }
+
+func (f foreign) Entry() p4.Entry { return f.entry }
+
+// adopt starts from what the target holds: ids and learned MACs are taken from
+// it, and everything is compared with what is desired.
+func (l *loop) adopt(entries []p4.Entry) {
+	t := &l.target
+	t.phase, t.reason = phaseUp, ""
+	t.reads++
+	t.holdUntil = time.Time{}
+	t.acked = make(map[p4.Key]p4.Value, len(entries))
+	clear(t.counts)
+	clear(t.failed)
+	l.settle()
+	held := make([]entry, len(entries))
+	for i, e := range entries {
+		l.setAcked(e.Key, e.Value, true)
+		if d, err := p4.Decode(e); err == nil {
+			held[i] = d.(entry)
+		} else {
+			held[i] = foreign{e}
+		}
+	}
+	l.adoptTunnels(held)
+	l.adoptAdjacencies(held)
+	l.adoptReplicas(held)
+	for _, k := range held {
+		if s, ok := k.(p4.Source); ok {
+			l.adoptSource(s)
+		}
+		l.mark(k)
+	}
+	l.markAll()
+}
+
+// adoptTunnels gives tunnels the ids that they have on the target. Those that
+// it does not hold keep theirs where that is still free.
+func (l *loop) adoptTunnels(held []entry) {
+	l.tunnelIDs = ids{first: l.tunnelIDs.first, last: l.tunnelIDs.last}
+	clear(l.tunnelByID)
+	for _, k := range held {
+		e, ok := k.(p4.Tunnel)
+		if !ok {
+			continue
+		}
+		t := l.tunnel(tunnelKey{e.Source, e.Destination})
+		if l.tunnelByID[t.id] != t && l.tunnelIDs.reserve(e.VTEP) {
+			t.id = e.VTEP
+			l.tunnelByID[t.id] = t
+		}
+	}
+	for _, t := range l.tunnels {
+		if l.tunnelByID[t.id] == t {
+			continue
+		}
+		if l.tunnelIDs.reserve(t.id) {
+			l.tunnelByID[t.id] = t
+		} else {
+			l.numberTunnel(t)
+		}
+	}
+}
+
+func (l *loop) adoptAdjacencies(held []entry) {
+	l.adjacencyIDs = ids{first: l.adjacencyIDs.first, last: l.adjacencyIDs.last}
+	clear(l.adjacencyByID)
+	for _, k := range held {
+		e, ok := k.(p4.Adjacency)
+		if !ok {
+			continue
+		}
+		a := l.adjacency(adjacencyKey{e.Source, e.Destination})
+		if l.adjacencyByID[a.id] != a && l.adjacencyIDs.reserve(e.ID) {
+			a.id = e.ID
+			l.adjacencyByID[a.id] = a
+		}
+	}
+	for _, a := range l.adjacencies {
+		if l.adjacencyByID[a.id] == a {
+			continue
+		}
+		if !l.adjacencyIDs.reserve(a.id) {
+			a.id, _ = l.adjacencyIDs.take()
+		}
+		l.adjacencyByID[a.id] = a
+	}
+}
+
+func (l *loop) adoptReplicas(held []entry) {
+	for _, b := range l.bridges {
+		b.ids = ids{first: b.ids.first, last: b.ids.last}
+		clear(b.instances)
+	}
+	for _, k := range held {
+		e, ok := k.(p4.Replica)
+		if !ok {
+			continue
+		}
+		b, t := l.bridges[e.Bridge], l.tunnelByID[e.VTEP]
+		if b == nil || t == nil {
+			continue
+		}
+		rep := b.replica(t.remote)
+		if b.instances[rep.instance] != rep && b.ids.reserve(e.Instance) {
+			rep.instance = e.Instance
+			b.instances[rep.instance] = rep
+		}
+	}
+	for _, b := range l.bridges {
+		for _, rep := range b.flood {
+			if b.instances[rep.instance] == rep {
+				continue
+			}
+			if !b.ids.reserve(rep.instance) {
+				rep.instance, _ = b.ids.take()
+			}
+			b.instances[rep.instance] = rep
+		}
+	}
+}
+
+// adoptSource takes over a MAC that was learned before we started, unless it
+// is known better by now.
+func (l *loop) adoptSource(e p4.Source) {
+	b, p := l.bridges[e.Bridge], l.ports[e.Port]
+	sequence, ok := metadataSequence(e.Metadata)
+	if b == nil || p == nil || !ok || e.Verdict != p4.Known || e.IdleTimeout == 0 {
+		return
+	}
+	if _, attached := b.ports[e.Port]; !attached {
+		return
+	}
+	if s := b.macs[e.MAC]; s == nil || s.local == nil && s.static == 0 {
+		l.setLocal(b, p, e.MAC, &local{port: e.Port, sequence: sequence})
+	}
+}

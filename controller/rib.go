@@ -1,0 +1,203 @@
+package controller
+
+import (
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// peer is what one BGP neighbour told us: its Adj-RIB-In.
+type peer struct {
+	routes map[bgp.Key]*route
+}
+
+// route is one EVPN route as the loop needs it. There are many: it is small.
+type route struct {
+	vtep     netip.Addr // where to send: next hop, or a type-3 route's tunnel
+	targets  *targetSet
+	vni      uint32 // the encapsulation's; of a type-3 route 0 = the bridge's
+	sequence uint32
+	mac      ether.MAC // type 2
+	kind     bgp.RouteType
+	sticky   bool
+	gateway  bool
+}
+
+// bgpChanged takes a batch of events of the speaker.
+func (l *loop) bgpChanged(events []bgp.Event) {
+	for i := range events {
+		e := &events[i]
+		switch e.Kind {
+		case bgp.RouteUpdate:
+			l.routeUpdated(e.Peer, &e.Route)
+		case bgp.RouteWithdraw:
+			l.setRoute(e.Peer, e.Route.Key, nil)
+		case bgp.PeerDown:
+			if !e.Graceful {
+				l.peerDown(e.Peer)
+			}
+		}
+	}
+}
+
+// peerDown forgets what a peer told us.
+func (l *loop) peerDown(addr netip.Addr) {
+	if p := l.peers[addr]; p != nil {
+		for key := range p.routes {
+			l.setRoute(addr, key, nil)
+		}
+	}
+	delete(l.peers, addr)
+}
+
+// routeUpdated takes a route that is new or changed. One that cannot be used
+// takes back what its key was before.
+func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
+	n := &route{kind: r.Type, mac: r.MAC, vtep: r.NextHop.Unmap(), vni: r.Label,
+		sequence: r.Sequence, sticky: r.Sticky, gateway: r.DefaultGateway}
+	if r.Type == bgp.TypeMulticast {
+		if r.Tunnel.IsValid() {
+			n.vtep = r.Tunnel.Unmap()
+		}
+		if n.vni == 0 {
+			n.vni = r.EthernetTag // RYU gives no PMSI and its VNI as the tag
+		}
+	}
+	if reason, bad := n.unusable(); bad {
+		l.stats.unusable[reason].Add(1)
+		l.log.Debug("route cannot be used", "peer", from, "route", r.Key, "why", reason)
+		n = nil
+	} else {
+		n.targets = l.targetSet(r.RouteTargets)
+	}
+	l.setRoute(from, r.Key, n)
+}
+
+type unusableReason uint8
+
+// Why a route is left alone.
+const (
+	unusableType unusableReason = iota
+	unusableNextHop
+	unusableVNI
+	unusableMAC
+	unusableReasons
+)
+
+var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", "bad_vni", "bad_mac"}
+
+func (r unusableReason) String() string { return unusableNames[r] }
+
+// unusable says what is wrong with a route, if anything is.
+func (r *route) unusable() (unusableReason, bool) {
+	switch {
+	case r.kind != bgp.TypeMACIP && r.kind != bgp.TypeMulticast:
+		return unusableType, true
+	case !r.vtep.Is4() || r.vtep.IsUnspecified() || r.vtep.IsMulticast() || r.vtep.IsLoopback():
+		return unusableNextHop, true
+	case r.vni >= 1<<24 || r.vni == 0 && r.kind == bgp.TypeMACIP:
+		return unusableVNI, true
+	case r.kind == bgp.TypeMACIP && (r.mac.IsZero() || r.mac.IsMulticast()):
+		return unusableMAC, true
+	}
+	return 0, false
+}
+
+// setRoute replaces the route of a key; nil is none. The new one comes before
+// the old one goes, so that a VTEP in use is never without a user in between.
+func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
+	p := l.peers[from]
+	if p == nil {
+		if n == nil {
+			return
+		}
+		p = &peer{routes: map[bgp.Key]*route{}}
+		l.peers[from] = p
+	}
+	old := p.routes[key]
+	if old != nil && n != nil && *old == *n {
+		return
+	}
+	if n != nil {
+		p.routes[key] = n
+		n.targets.routes[n] = struct{}{}
+		l.stats.routes[n.kind].Add(1)
+		for _, b := range n.targets.bridges {
+			l.importRoute(b, n)
+		}
+	}
+	if old == nil {
+		return
+	}
+	if n == nil {
+		delete(p.routes, key)
+	}
+	for _, b := range old.targets.bridges {
+		l.unimportRoute(b, old)
+	}
+	l.stats.routes[old.kind].Add(-1)
+	l.forgetTargets(old)
+}
+
+// importRoute makes a route a candidate in a bridge, unless it is our own.
+func (l *loop) importRoute(b *bridge, r *route) {
+	if l.locals[r.vtep] > 0 {
+		return
+	}
+	if r.kind == bgp.TypeMulticast {
+		l.addReplica(b, r)
+		return
+	}
+	s := b.station(r.mac)
+	was := s.remote()
+	if was != nil && was.route.vtep != r.vtep && r.rank().beats(was.route.rank()) {
+		l.stats.moves[remoteToRemote].Add(1)
+	}
+	s.routes = append(s.routes, candidate{r, l.useTunnel(b.local, r.vtep)})
+	l.changed(b, r.mac)
+}
+
+// unimportRoute takes a candidate out of a bridge.
+func (l *loop) unimportRoute(b *bridge, r *route) {
+	if r.kind == bgp.TypeMulticast {
+		l.removeReplica(b, r)
+		return
+	}
+	s := b.macs[r.mac]
+	if s == nil {
+		return
+	}
+	for i, c := range s.routes {
+		if c.route != r {
+			continue
+		}
+		s.routes[i] = s.routes[len(s.routes)-1]
+		s.routes[len(s.routes)-1] = candidate{}
+		if s.routes = s.routes[:len(s.routes)-1]; len(s.routes) == 0 {
+			s.routes = nil
+		}
+		l.dropTunnel(c.via)
+		l.changed(b, r.mac)
+		return
+	}
+}
+
+// ownNextHop makes routes by an address that is ours from now on, or no longer,
+// leave or come in.
+func (l *loop) ownNextHop(a netip.Addr, ours bool) {
+	for _, t := range l.targets {
+		for r := range t.routes {
+			if r.vtep != a {
+				continue
+			}
+			for _, b := range t.bridges {
+				if ours {
+					l.unimportRoute(b, r)
+				} else {
+					l.importRoute(b, r)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+var _ intent.StatusSource = (*Controller)(nil)
+
+// statusWait bounds how long a call of Status waits for the loop.
+const statusWait = 2 * time.Second
+
+// Status tells what became of an object: up only when the target acknowledged
+// every entry that the object itself asks for. Entries that follow from routes
+// and learned MACs of a bridge show in its component "pipeline" when the target
+// refuses them, and leave the bridge up.
+func (c *Controller) Status(ref intent.Ref) intent.Status {
+	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
+	defer cancel()
+	var s intent.Status
+	if err := c.ask(ctx, func(l *loop) { s = l.status(ref) }); err != nil {
+		return intent.Status{Oper: intent.StatusUnknown}
+	}
+	return s
+}
+
+func (l *loop) status(ref intent.Ref) intent.Status {
+	var sum summary
+	switch ref.Kind {
+	case intent.KindLogicalBridge:
+		b := l.byID[ref.ID]
+		if b == nil {
+			return intent.Status{}
+		}
+		sum = l.bridgeSummary(b)
+	case intent.KindBridgePort:
+		bp := l.objects[ref.ID]
+		if bp == nil {
+			return intent.Status{}
+		}
+		sum = l.portSummary(bp)
+	default:
+		return intent.Status{}
+	}
+	return sum.status()
+}
+
+// summary is how far an object came.
+type summary struct {
+	unmet   string // why it cannot be realised now: the intent's own part
+	pending string // what the target has not acknowledged yet
+	refused string // what the target said of the object's own entries
+	partly  string // what it said of entries that follow from routes and hosts
+}
+
+func (s summary) up() bool { return s.unmet == "" && s.pending == "" && s.refused == "" }
+
+// reason is the one to tell an operator first.
+func (s summary) reason() string {
+	for _, r := range []string{s.unmet, s.refused, s.pending, s.partly} {
+		if r != "" {
+			return r
+		}
+	}
+	return ""
+}
+
+func (s summary) status() intent.Status {
+	out := intent.Status{Oper: intent.StatusDown}
+	if s.up() {
+		out.Oper = intent.StatusUp
+	}
+	in := intent.Component{Name: "intent", Status: intent.ComponentSuccess}
+	if s.unmet != "" {
+		in.Status, in.Details = intent.ComponentError, details(s.unmet)
+	}
+	pipeline := intent.Component{Name: "pipeline", Status: intent.ComponentSuccess}
+	switch {
+	case s.refused != "":
+		pipeline.Status, pipeline.Details = intent.ComponentError, details(s.refused)
+	case s.pending != "":
+		pipeline.Status, pipeline.Details = intent.ComponentPending, details(s.pending)
+	case s.partly != "":
+		pipeline.Status, pipeline.Details = intent.ComponentError, details(s.partly)
+	case s.unmet != "":
+		pipeline.Status = intent.ComponentPending
+	}
+	out.Components = []intent.Component{in, pipeline}
+	return out
+}
+
+func details(reason string) string {
+	b, err := json.Marshal(map[string]string{"reason": reason})
+	if err != nil {
+		return `{"reason":"not printable"}`
+	}
+	return string(b)
+}
+
+// check adds what the target says of an entry that the object asks for.
+func (s *summary) check(l *loop, k entry) {
+	want := l.desired(k)
+	if want == nil {
+		return
+	}
+	e := want.Entry()
+	if have, ok := l.target.acked[e.Key]; ok && have == e.Value {
+		return
+	}
+	if f := l.target.failed[e.Key]; f != nil && s.refused == "" {
+		s.refused = fmt.Sprintf("%v: %v", e.Key, f.err)
+	} else if s.pending == "" {
+		s.pending = fmt.Sprintf("%v is not acknowledged yet", e.Key)
+	}
+}
+
+// checkTarget adds why nothing is written at all, if that is so.
+func (s *summary) checkTarget(l *loop) {
+	if l.target.phase != phaseUp && s.refused == "" {
+		s.pending = l.target.reason
+	}
+}
+
+func (l *loop) bridgeSummary(b *bridge) summary {
+	s := summary{unmet: l.unstretched(b)}
+	if b.local.IsValid() {
+		s.check(l, p4.VNI{Local: b.local, VNI: b.VNI})
+		s.check(l, p4.LocalVTEP{Address: b.local})
+	}
+	s.check(l, p4.Group{ID: b.Index})
+	s.checkTarget(l)
+	n := 0
+	for _, f := range l.target.failed {
+		if f.bridge() == b.Index {
+			if n++; n == 1 {
+				s.partly = f.err.Error()
+			}
+		}
+	}
+	if n > 0 {
+		s.partly = fmt.Sprintf("%d entries are not on the target: %s", n, s.partly)
+	}
+	return s
+}
+
+// bridge is the index of the bridge whose routes and hosts the entry follows
+// from, 0 if it is none's.
+func (f *failure) bridge() uint16 {
+	switch k := f.what.(type) {
+	case p4.FDB:
+		return k.Bridge
+	case p4.Source:
+		return k.Bridge
+	case p4.Replica:
+		return k.Bridge
+	}
+	return 0
+}
+
+func (l *loop) portSummary(bp *bridgePort) summary {
+	s := summary{unmet: bp.reason}
+	if bp.port == nil {
+		return s
+	}
+	s.check(l, p4.BridgePort{Port: bp.port.Number})
+	for _, c := range bp.claimed {
+		s.check(l, p4.Member{Port: bp.port.Number, VLAN: c.vlan})
+		s.check(l, p4.EgressVLAN{Port: bp.port.Number, Bridge: c.bridge})
+	}
+	s.checkTarget(l)
+	return s
+}

@@ -1,0 +1,279 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+var _ view.View = (*Controller)(nil)
+
+// viewState is how a summary shows in a row.
+func (s summary) viewState() (view.State, string) {
+	switch {
+	case s.unmet != "" || s.refused != "":
+		return view.Down, s.reason()
+	case s.pending != "":
+		return view.Pending, s.reason()
+	}
+	return view.Up, s.reason()
+}
+
+// Bridges gives a row for each logical bridge.
+func (c *Controller) Bridges(ctx context.Context) (rows []view.Bridge, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, b := range l.bridges {
+			row := view.Bridge{Name: b.ID, VLAN: b.VLAN, VNI: b.VNI, VTEP: b.VTEP, MACs: uint32(len(b.macs))}
+			row.State, row.Reason = l.bridgeSummary(b).viewState()
+			ports := map[string]bool{}
+			for n := range b.ports {
+				for _, a := range l.ports[n].attached {
+					if a.bridge == b.Index {
+						ports[a.by.ID] = true
+					}
+				}
+			}
+			row.Ports = slices.Sorted(maps.Keys(ports))
+			for instance, rep := range b.instances {
+				if len(rep.routes) > 0 && l.held(p4.Replica{Bridge: b.Index, Instance: instance}) {
+					row.RemoteVTEPs++
+				}
+			}
+			rows = append(rows, row)
+		}
+	})
+	return rows, err
+}
+
+// FDB gives a row for each MAC of a bridge, of all bridges if none is named.
+func (c *Controller) FDB(ctx context.Context, name string) (rows []view.FDBEntry, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, b := range l.bridges {
+			if name != "" && name != b.ID {
+				continue
+			}
+			for mac, s := range b.macs {
+				rows = append(rows, l.fdbRow(b, mac, s))
+			}
+		}
+	})
+	return rows, err
+}
+
+func (l *loop) fdbRow(b *bridge, mac ether.MAC, s *station) view.FDBEntry {
+	row := view.FDBEntry{Bridge: b.ID, MAC: mac, State: view.Up}
+	var sum summary
+	c, here := b.selected(mac, s)
+	switch {
+	case here && s.static != 0:
+		row.Kind, row.Port, row.Sticky = view.Static, l.portName(b, s.static), true
+	case here:
+		row.Kind, row.Port, row.Sequence = view.Local, l.portName(b, s.local.port), s.local.sequence
+		if !s.local.since.IsZero() {
+			row.Age = l.cfg.Now().Sub(s.local.since)
+		}
+	default:
+		row.Kind, row.VTEP, row.VNI = view.Remote, c.route.vtep, c.route.vni
+		row.Sequence, row.Sticky = c.route.sequence, c.route.sticky
+		if why := c.via.unresolved(); why != "" {
+			sum.pending = fmt.Sprintf("VTEP %v: %s", c.route.vtep, why)
+		}
+	}
+	sum.check(l, p4.FDB{Bridge: b.Index, MAC: mac})
+	sum.checkTarget(l)
+	row.State, row.Reason = sum.viewState()
+	if row.Reason == "" && b.frozen(mac) {
+		row.Reason = "frozen: it moved too often"
+	}
+	return row
+}
+
+// portName is the id of the bridge port that attaches a port to a bridge.
+func (l *loop) portName(b *bridge, number uint16) string {
+	for _, a := range l.ports[number].attached {
+		if a.bridge == b.Index {
+			return a.by.ID
+		}
+	}
+	return l.ports[number].Name
+}
+
+// VTEPs gives a row for each remote VTEP in use.
+func (c *Controller) VTEPs(ctx context.Context) (rows []view.VTEP, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, r := range l.remotes {
+			if r.users > 0 {
+				rows = append(rows, l.vtepRow(r))
+			}
+		}
+	})
+	return rows, err
+}
+
+func (l *loop) vtepRow(r *remote) view.VTEP {
+	row := view.VTEP{Address: r.addr}
+	for _, p := range r.paths {
+		row.Paths = append(row.Paths, view.Path{Uplink: p.Uplink, NextHopMAC: p.Destination})
+	}
+	var sum summary
+	for _, t := range r.tunnels {
+		if t.users == 0 {
+			continue
+		}
+		if why := t.unresolved(); why != "" {
+			sum.unmet = why
+		}
+		sum.check(l, p4.Tunnel{VTEP: t.id})
+		sum.check(l, p4.Path{VTEP: t.id})
+	}
+	sum.checkTarget(l)
+	row.State, row.Reason = sum.viewState()
+	for _, b := range l.bridges {
+		if rep := b.flood[r.addr]; rep != nil && len(rep.routes) > 0 || b.forwardsTo(r) {
+			row.Bridges = append(row.Bridges, b.ID)
+		}
+	}
+	slices.Sort(row.Bridges)
+	return row
+}
+
+func (b *bridge) forwardsTo(r *remote) bool {
+	for _, s := range b.macs {
+		for _, c := range s.routes {
+			if c.route.vtep == r.addr {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Routes gives a row for each EVPN route, received and ours.
+func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for addr, p := range l.peers {
+			for key, r := range p.routes {
+				row := routeRow(key, r.targets.targets)
+				row.Direction, row.Peer, row.NextHop, row.VNI = view.In, addr, r.vtep, r.vni
+				row.Sequence, row.Sticky = r.sequence, r.sticky
+				row.Reason = l.unselected(r)
+				row.Selected = row.Reason == ""
+				rows = append(rows, row)
+			}
+		}
+		for k := range l.adverts {
+			if r, ok := l.desiredAdvert(k); ok {
+				row := routeRow(r.Key, r.RouteTargets)
+				row.Direction, row.Selected, row.NextHop, row.VNI = view.Out, true, r.NextHop, r.Label
+				row.Sequence, row.Sticky = r.Sequence, r.Sticky
+				rows = append(rows, row)
+			}
+		}
+	})
+	return rows, err
+}
+
+func routeRow(key bgp.Key, targets bgp.RouteTargets) view.Route {
+	row := view.Route{Type: uint8(key.Type), RD: key.RD.String()}
+	for rt := range targets.All() {
+		row.RouteTargets = append(row.RouteTargets, rt.String())
+	}
+	switch {
+	case key.Type == bgp.TypeMulticast:
+		row.Key = fmt.Sprintf("[3]:[%d]:[%d]:[%v]", key.EthernetTag, key.IP.BitLen(), key.IP)
+	case key.IP.IsValid():
+		row.Key = fmt.Sprintf("[2]:[%d]:[48]:[%v]:[%d]:[%v]", key.EthernetTag, key.MAC, key.IP.BitLen(), key.IP)
+	default:
+		row.Key = fmt.Sprintf("[2]:[%d]:[48]:[%v]", key.EthernetTag, key.MAC)
+	}
+	return row
+}
+
+// unselected says why no bridge uses a route, "" if one does.
+func (l *loop) unselected(r *route) string {
+	if l.locals[r.vtep] > 0 {
+		return "its next hop is ours"
+	}
+	if len(r.targets.bridges) == 0 {
+		return "no bridge imports its route targets"
+	}
+	if r.kind == bgp.TypeMulticast {
+		return ""
+	}
+	for _, b := range r.targets.bridges {
+		if s := b.macs[r.mac]; s != nil {
+			if c, _ := b.selected(r.mac, s); c != nil && c.route == r {
+				return ""
+			}
+		}
+	}
+	return "another location of the MAC is better"
+}
+
+// Neighbors gives a row for each BGP neighbour.
+func (c *Controller) Neighbors(context.Context) ([]view.Neighbor, error) {
+	now := time.Now()
+	var rows []view.Neighbor
+	for _, p := range c.in.Speaker.Peers() {
+		row := view.Neighbor{Address: p.Address, AS: p.AS, State: p.State, Received: p.Routes}
+		if !p.Since.IsZero() {
+			row.Uptime = now.Sub(p.Since)
+		}
+		if !p.Up {
+			row.Reason = p.LastDown
+		} else {
+			row.Advertised = uint64(c.loop.stats.originated.Load())
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// Entries gives a row for each entry that the target holds or refused, of all
+// tables if none is named.
+func (c *Controller) Entries(ctx context.Context, table string) (rows []view.Entry, err error) {
+	var entries []p4.Entry
+	errs := map[p4.Key]string{}
+	err = c.ask(ctx, func(l *loop) {
+		for k, v := range l.target.acked {
+			if table == "" || table == k.Table() {
+				entries = append(entries, p4.Entry{Key: k, Value: v})
+			}
+		}
+		for k, f := range l.target.failed {
+			if table != "" && table != k.Table() {
+				continue
+			}
+			errs[k] = f.err.Error()
+			if _, held := l.target.acked[k]; !held {
+				rows = append(rows, view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(level(f.what)), Error: errs[k]})
+			}
+		}
+	})
+	for _, e := range entries { // outside the loop: rendering takes time
+		row := view.Entry{Table: e.Key.Table(), Text: e.String(), Acked: true, Error: errs[e.Key]}
+		if d, derr := p4.Decode(e); derr == nil {
+			row.Level = uint8(level(d.(entry)))
+		}
+		rows = append(rows, row)
+	}
+	return rows, err
+}
+
+// ClearDuplicate lets a frozen MAC of a bridge move again; false if it is not
+// frozen.
+func (c *Controller) ClearDuplicate(ctx context.Context, bridge string, mac ether.MAC) (cleared bool, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		if b := l.byID[bridge]; b != nil {
+			cleared = l.clearDuplicate(b, mac)
+		}
+	})
+	return cleared, err
+}

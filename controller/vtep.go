@@ -1,0 +1,253 @@
+package controller
+
+import (
+	"cmp"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// remote is a VTEP that routes point to.
+type remote struct {
+	addr    netip.Addr
+	users   int // of all its tunnels
+	tracked bool
+	paths   []underlay.Path
+	reason  string // why there is no path
+	tunnels []*tunnel
+}
+
+// tunnelKey names a tunnel: our VTEP address and theirs.
+type tunnelKey struct{ local, remote netip.Addr }
+
+// tunnel is what the P4 program calls a VTEP: one encapsulation, with an id. A
+// tunnel without users stays until its entries are off the target, so that its
+// id never means two things.
+type tunnel struct {
+	tunnelKey
+	id     uint16 // 0: none was free
+	to     *remote
+	users  int
+	path   underlay.Path
+	port   uint16     // uplink of the path
+	adj    *adjacency // nil: there is no path
+	floods map[*bridge]struct{}
+}
+
+// useTunnel gives the tunnel and counts one more user.
+func (l *loop) useTunnel(local, remote netip.Addr) *tunnel {
+	t := l.tunnel(tunnelKey{local, remote})
+	if t.id == 0 {
+		l.numberTunnel(t)
+	}
+	t.users++
+	t.to.users++
+	if t.users == 1 {
+		l.pathChanged(t)
+		l.markTunnel(t.id)
+	}
+	if t.to.users == 1 {
+		l.dirtyRemotes[remote] = struct{}{}
+	}
+	return t
+}
+
+// dropTunnel counts one user less.
+func (l *loop) dropTunnel(t *tunnel) {
+	t.users--
+	t.to.users--
+	if t.users == 0 {
+		l.pathChanged(t)
+		l.markTunnel(t.id)
+	}
+	if t.to.users == 0 {
+		l.dirtyRemotes[t.remote] = struct{}{}
+	}
+}
+
+// tunnel finds or makes a tunnel, without a user and without an id.
+func (l *loop) tunnel(key tunnelKey) *tunnel {
+	if t := l.tunnels[key]; t != nil {
+		return t
+	}
+	r := l.remotes[key.remote]
+	if r == nil {
+		r = &remote{addr: key.remote, reason: "not looked up yet"}
+		l.remotes[key.remote] = r
+	}
+	t := &tunnel{tunnelKey: key, to: r, floods: map[*bridge]struct{}{}}
+	r.tunnels = append(r.tunnels, t)
+	l.tunnels[key] = t
+	return t
+}
+
+// numberTunnel gives a tunnel the lowest free id.
+func (l *loop) numberTunnel(t *tunnel) {
+	id, ok := l.tunnelIDs.take()
+	if !ok {
+		l.log.Error("no VTEP id is free: a VTEP is not used", "vtep", t.remote)
+		return
+	}
+	t.id = id
+	l.tunnelByID[id] = t
+}
+
+// markTunnel marks the entries that have a VTEP id in their key.
+func (l *loop) markTunnel(id uint16) {
+	l.mark(p4.Tunnel{VTEP: id})
+	l.mark(p4.Path{VTEP: id})
+}
+
+// forgetTunnel drops a tunnel without users once no entry of it is left.
+func (l *loop) forgetTunnel(id uint16) {
+	t := l.tunnelByID[id]
+	if t == nil || t.users > 0 || l.held(p4.Tunnel{VTEP: id}) || l.held(p4.Path{VTEP: id}) {
+		return
+	}
+	delete(l.tunnelByID, id)
+	l.tunnelIDs.release(id)
+	delete(l.tunnels, t.tunnelKey)
+	t.to.tunnels = slices.DeleteFunc(t.to.tunnels, func(o *tunnel) bool { return o == t })
+	l.dirtyRemotes[t.remote] = struct{}{}
+}
+
+// settleRemotes has the underlay follow the VTEPs in use, and forgets those
+// without tunnels.
+func (l *loop) settleRemotes() {
+	for addr := range l.dirtyRemotes {
+		r := l.remotes[addr]
+		if r == nil {
+			continue
+		}
+		l.mark(peerKey(addr))
+		switch used := r.users > 0; {
+		case used && !r.tracked:
+			l.underlay.Track(addr)
+		case !used && r.tracked:
+			l.underlay.Untrack(addr)
+			r.paths, r.reason = nil, "not looked up yet"
+		}
+		r.tracked = r.users > 0
+		if len(r.tunnels) == 0 {
+			delete(l.remotes, addr)
+		}
+	}
+	clear(l.dirtyRemotes)
+}
+
+// underlayChanged takes the newest state of a VTEP's paths.
+func (l *loop) underlayChanged(c underlay.Change) {
+	r := l.remotes[c.VTEP]
+	if r == nil || !r.tracked {
+		return
+	}
+	r.paths, r.reason = c.Paths, c.Reason
+	for _, t := range r.tunnels {
+		l.pathChanged(t)
+	}
+}
+
+// pathChanged chooses the tunnel's path anew and marks what follows from it.
+func (l *loop) pathChanged(t *tunnel) {
+	path, port, ok := l.choosePath(t)
+	if ok == (t.adj != nil) && path == t.path && port == t.port {
+		return
+	}
+	old := t.adj
+	t.path, t.port, t.adj = path, port, nil
+	if ok {
+		t.adj = l.useAdjacency(path)
+	}
+	if old != nil {
+		l.dropAdjacency(old)
+	}
+	l.markTunnel(t.id)
+	for b := range t.floods {
+		l.mark(p4.Group{ID: b.Index})
+	}
+}
+
+// choosePath takes the path with the highest hash over tunnel and path, so that
+// tunnels spread over the uplinks, and when one is lost only its own move.
+func (l *loop) choosePath(t *tunnel) (best underlay.Path, port uint16, ok bool) {
+	if t.users == 0 || t.id == 0 {
+		return best, 0, false
+	}
+	var top uint64
+	for _, p := range t.to.paths {
+		n, known := l.uplinks[p.Uplink]
+		if !known {
+			continue
+		}
+		w := t.weight(p)
+		if !ok || cmp.Or(cmp.Compare(w, top), best.Compare(p)) > 0 {
+			best, port, top, ok = p, n, w, true
+		}
+	}
+	return best, port, ok
+}
+
+func (t *tunnel) weight(p underlay.Path) uint64 {
+	h := fnv.New64a()
+	b, _ := t.remote.MarshalBinary()
+	h.Write(b)
+	b, _ = t.local.MarshalBinary()
+	h.Write(b)
+	h.Write(p.Destination[:])
+	h.Write([]byte(p.Uplink))
+	// FNV leaves the high bits of short inputs alike: mix them (splitmix64).
+	x := h.Sum64()
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// unresolved says why a tunnel has no path, "" if it has one.
+func (t *tunnel) unresolved() string {
+	switch {
+	case t.adj != nil:
+		return ""
+	case t.id == 0:
+		return "no VTEP id is free"
+	case len(t.to.paths) > 0:
+		return "its paths leave by devices that are no uplinks of the configuration"
+	}
+	return t.to.reason
+}
+
+func (l *loop) desiredTunnel(id uint16) entry {
+	t := l.tunnelByID[id]
+	if t == nil || t.adj == nil {
+		return nil
+	}
+	return p4.Tunnel{VTEP: id, Source: t.local, Destination: t.remote, Adjacency: t.adj.id}
+}
+
+func (l *loop) desiredPath(id uint16) entry {
+	t := l.tunnelByID[id]
+	if t == nil || t.adj == nil {
+		return nil
+	}
+	return p4.Path{VTEP: id, Port: t.port}
+}
+
+// anyPeer lets in VXLAN from every source.
+var anyPeer = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+
+func peerKey(a netip.Addr) p4.Peer { return p4.Peer{Prefix: netip.PrefixFrom(a, 32)} }
+
+func (l *loop) desiredPeer(prefix netip.Prefix) entry {
+	if l.cfg.AcceptUnknownVTEPs {
+		if prefix == anyPeer {
+			return p4.Peer{Prefix: anyPeer}
+		}
+		return nil
+	}
+	if r := l.remotes[prefix.Addr()]; prefix.Bits() != 32 || r == nil || r.users == 0 {
+		return nil
+	}
+	return p4.Peer{Prefix: prefix}
+}

@@ -1,0 +1,127 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// writer does what takes time with the target, one job after the other, while
+// the loop goes on gathering.
+type writer struct {
+	target  Target
+	jobs    chan job    // one slot: the loop gives one at a time
+	results chan result // one slot, so that the writer never waits for the loop
+}
+
+// job is a set of changes to write or, if there are none, a read of all that
+// the target holds.
+type job struct {
+	session uint64 // of targetState
+	changes []change
+}
+
+// change is one update. Messages are made from it as late as possible.
+type change struct {
+	what     entry // names the entry
+	entry    p4.Entry
+	op       p4v1.Update_Type
+	needs    []string
+	releases []string
+}
+
+// result is what came of a job.
+type result struct {
+	job
+	errs    []error    // one a change
+	entries []p4.Entry // of a read
+	foreign int        // entities read that the program cannot hold
+	err     error      // the whole job failed
+	took    time.Duration
+}
+
+func newWriter(t Target) *writer {
+	return &writer{target: t, jobs: make(chan job, 1), results: make(chan result, 1)}
+}
+
+func (w *writer) run(ctx context.Context) {
+	for {
+		select {
+		case j := <-w.jobs:
+			w.results <- w.do(ctx, j)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *writer) do(ctx context.Context, j job) result {
+	r := result{job: j}
+	start := time.Now()
+	if j.changes == nil {
+		r.entries, r.foreign, r.err = readAll(ctx, w.target)
+	} else {
+		r.errs, r.err = plan(j.changes).Write(ctx, w.target)
+	}
+	r.took = time.Since(start)
+	return r
+}
+
+func plan(changes []change) p4rt.Plan {
+	p := make(p4rt.Plan, len(changes))
+	for i, c := range changes {
+		p[i] = p4rt.Change{
+			Key:      string(c.entry.Key),
+			Update:   &p4v1.Update{Type: c.op, Entity: c.entry.Entity()},
+			Level:    level(c.what),
+			Needs:    c.needs,
+			Releases: c.releases,
+		}
+	}
+	return p
+}
+
+// readAll reads every table, group and clone session, one after the other: a
+// big table stalls some targets.
+func readAll(ctx context.Context, t Target) (entries []p4.Entry, foreign int, err error) {
+	take := func(e *p4v1.Entity) error {
+		if e.GetTableEntry().GetIsDefaultAction() {
+			return nil
+		}
+		if got, err := p4.FromEntity(e); err == nil {
+			entries = append(entries, got)
+		} else {
+			foreign++
+		}
+		return nil
+	}
+	for _, e := range wildcards() {
+		if err := t.Read(ctx, []*p4v1.Entity{e}, take); err != nil {
+			return nil, 0, err
+		}
+	}
+	return entries, foreign, nil
+}
+
+// wildcards name everything that the program may hold.
+func wildcards() []*p4v1.Entity {
+	var all []*p4v1.Entity
+	for _, t := range p4.P4Info().GetTables() {
+		if t.GetIsConstTable() {
+			continue
+		}
+		all = append(all, &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: t.GetPreamble().GetId()}}})
+	}
+	pre := func(e *p4v1.PacketReplicationEngineEntry) {
+		all = append(all, &p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: e}})
+	}
+	pre(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{
+		MulticastGroupEntry: &p4v1.MulticastGroupEntry{}}})
+	pre(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{
+		CloneSessionEntry: &p4v1.CloneSessionEntry{}}})
+	return all
+}
