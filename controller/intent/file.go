@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // SchemaVersion is the version of the file's layout that this program writes.
@@ -148,7 +149,7 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 	switch {
 	case err == nil, errors.As(err, &pathErr):
 		return db, err
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, ErrLocked
 	}
 	return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
@@ -243,7 +244,8 @@ func decode[T Object](id string, v []byte) (o T, err error) {
 
 // persist writes the changes of one transaction; they are on the disk when it
 // returns nil, and not there when it does not.
-func persist(db *bbolt.DB, changes []Change) error {
+func persist(db *bbolt.DB, changes []Change) (err error) {
+	defer guard(&err)() // the check at Open does not see bbolt's list of free pages
 	return db.Update(func(tx *bbolt.Tx) error {
 		for _, c := range changes {
 			if c.New == nil {

@@ -128,6 +128,22 @@ func TestWhatTheDiskRefusesIsNotShown(t *testing.T) {
 	}
 }
 
+func TestDamageFoundWhileWritingIsAnErrorAndNoCrash(t *testing.T) {
+	s := mustOpen(t, filepath.Join(t.TempDir(), "store.db"))
+	if err := s.db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(buckets[KindLogicalBridge]) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := createBridge(s, bridge("vlan10", 10, 10)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v, want ErrDamaged", err)
+	}
+	if bridges, _ := all(t, s); len(bridges) != 0 {
+		t.Errorf("%v is shown though it was not stored", bridges)
+	}
+	if err := createPort(s, trunk("port1")); err != nil {
+		t.Errorf("the store is stuck: %v", err)
+	}
+}
+
 func TestPagesNeverRepeatOrSkipWhileOthersChange(t *testing.T) {
 	s := NewMemory()
 	var want []string
