@@ -59,6 +59,7 @@ func (s *bridgeService) DeleteLogicalBridge(_ context.Context, r *pb.DeleteLogic
 func readBridge(id string, m *pb.LogicalBridge) (intent.LogicalBridge, error) {
 	b := intent.LogicalBridge{ID: id}
 	f := newFields(b.Ref())
+	f.check("id", intent.CheckID(id))
 	spec := m.GetSpec()
 	if spec == nil {
 		f.bad("spec", "not set")

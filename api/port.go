@@ -56,6 +56,7 @@ func (s *portService) DeleteBridgePort(_ context.Context, r *pb.DeleteBridgePort
 func readPort(id string, m *pb.BridgePort) (intent.BridgePort, error) {
 	p := intent.BridgePort{ID: id}
 	f := newFields(p.Ref())
+	f.check("id", intent.CheckID(id))
 	spec := m.GetSpec()
 	if spec == nil {
 		f.bad("spec", "not set")

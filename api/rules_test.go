@@ -52,6 +52,7 @@ func TestABadBridgeIsRefusedByFieldAndChangesNothing(t *testing.T) {
 		}, codes.InvalidArgument, []string{"logical_bridge.spec.vtep_ip_prefix.addr.af"}},
 		{"two at once", "vlan20", func(m *pb.LogicalBridge) { m.Spec.VlanId, m.Spec.Vni = 5000, proto.Uint32(1<<31) }, codes.InvalidArgument,
 			[]string{"logical_bridge.spec.vlan_id", "logical_bridge.spec.vni"}},
+		{"an id and a field", "v", func(m *pb.LogicalBridge) { m.Spec.VlanId = 5000 }, codes.InvalidArgument, []string{"logical_bridge_id", "logical_bridge.spec.vlan_id"}},
 		{"VLAN of another", "vlan20", func(m *pb.LogicalBridge) { m.Spec.VlanId = 10 }, codes.FailedPrecondition, []string{"logical_bridge.spec.vlan_id"}},
 		{"VNI of another", "vlan20", func(m *pb.LogicalBridge) { m.Spec.Vni = proto.Uint32(10) }, codes.FailedPrecondition, []string{"logical_bridge.spec.vni"}},
 		{"id of another", "vlan10", nil, codes.AlreadyExists, nil},
