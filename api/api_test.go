@@ -29,7 +29,13 @@ import (
 // fakeStatus says of every object what it holds for it.
 type fakeStatus map[intent.Ref]intent.Status
 
-func (f fakeStatus) Status(r intent.Ref) intent.Status { return f[r] }
+func (f fakeStatus) Status(_ context.Context, refs ...intent.Ref) []intent.Status {
+	out := make([]intent.Status, len(refs))
+	for i, r := range refs {
+		out[i] = f[r]
+	}
+	return out
+}
 
 // gateway is a server with its clients over an in-process connection.
 type gateway struct {

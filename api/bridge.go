@@ -29,24 +29,24 @@ func newBridgeService(store *intent.Store, st intent.StatusSource) *bridgeServic
 	}}
 }
 
-func (s *bridgeService) CreateLogicalBridge(_ context.Context, r *pb.CreateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
-	return s.c.create(r.GetLogicalBridgeId(), r.GetLogicalBridge())
+func (s *bridgeService) CreateLogicalBridge(ctx context.Context, r *pb.CreateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
+	return s.c.create(ctx, r.GetLogicalBridgeId(), r.GetLogicalBridge())
 }
 
-func (s *bridgeService) GetLogicalBridge(_ context.Context, r *pb.GetLogicalBridgeRequest) (*pb.LogicalBridge, error) {
-	return s.c.get(r.GetName())
+func (s *bridgeService) GetLogicalBridge(ctx context.Context, r *pb.GetLogicalBridgeRequest) (*pb.LogicalBridge, error) {
+	return s.c.get(ctx, r.GetName())
 }
 
-func (s *bridgeService) ListLogicalBridges(_ context.Context, r *pb.ListLogicalBridgesRequest) (*pb.ListLogicalBridgesResponse, error) {
-	page, next, err := s.c.list(r.GetPageSize(), r.GetPageToken())
+func (s *bridgeService) ListLogicalBridges(ctx context.Context, r *pb.ListLogicalBridgesRequest) (*pb.ListLogicalBridgesResponse, error) {
+	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
 	return &pb.ListLogicalBridgesResponse{LogicalBridges: page, NextPageToken: next}, nil
 }
 
-func (s *bridgeService) UpdateLogicalBridge(_ context.Context, r *pb.UpdateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
-	return s.c.update(r.GetLogicalBridge(), r.GetUpdateMask(), r.GetAllowMissing())
+func (s *bridgeService) UpdateLogicalBridge(ctx context.Context, r *pb.UpdateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
+	return s.c.update(ctx, r.GetLogicalBridge(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
 func (s *bridgeService) DeleteLogicalBridge(_ context.Context, r *pb.DeleteLogicalBridgeRequest) (*emptypb.Empty, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,20 +39,30 @@ type collection[O intent.Row[O], M message] struct {
 	write func(O, intent.Status) M
 }
 
-// show gives the message of an object with its status as of now.
-func (c *collection[O, M]) show(o O) M { return c.write(o, c.statusNow(o.Ref())) }
-
-// statusNow makes the status of an object that the controller has not come to
-// yet a truthful one: it is not up, and it is on its way.
-func (c *collection[O, M]) statusNow(r intent.Ref) intent.Status {
-	s := c.status.Status(r)
-	if s.Oper == intent.StatusUnknown && len(s.Components) == 0 {
-		return intent.Status{Oper: intent.StatusDown, Components: []intent.Component{
-			{Name: "intent", Status: intent.ComponentPending, Details: `{"reason":"stored, not programmed yet"}`},
-		}}
+// show gives the messages of objects with their status as of now.
+func (c *collection[O, M]) show(ctx context.Context, objects ...O) []M {
+	if len(objects) == 0 {
+		return nil
 	}
-	return s
+	refs := make([]intent.Ref, len(objects))
+	for i, o := range objects {
+		refs[i] = o.Ref()
+	}
+	out := make([]M, len(objects))
+	for i, st := range c.status.Status(ctx, refs...) {
+		// One that the controller has not come to yet is not up, but on its way.
+		if st.Oper == intent.StatusUnknown && len(st.Components) == 0 {
+			st = stored
+		}
+		out[i] = c.write(objects[i], st)
+	}
+	return out
 }
+
+// stored is the status of what the controller has not come to yet.
+var stored = intent.Status{Oper: intent.StatusDown, Components: []intent.Component{
+	{Name: "intent", Status: intent.ComponentPending, Details: `{"reason":"stored, not programmed yet"}`},
+}}
 
 // nameID reads a name in a request, where field is its path.
 func (c *collection[O, M]) nameID(field, name string) (string, error) {
@@ -72,7 +83,7 @@ func (c *collection[O, M]) required(m M) error {
 
 // create makes an object. One that is equal to what is there already is given
 // back as success, so that clients may repeat a create (AIP-155 without ids).
-func (c *collection[O, M]) create(id string, m M) (M, error) {
+func (c *collection[O, M]) create(ctx context.Context, id string, m M) (M, error) {
 	var none M
 	if err := c.required(m); err != nil {
 		return none, err
@@ -96,10 +107,10 @@ func (c *collection[O, M]) create(id string, m M) (M, error) {
 	if err != nil {
 		return none, statusOf(c.naming, err)
 	}
-	return c.show(o), nil
+	return c.show(ctx, o)[0], nil
 }
 
-func (c *collection[O, M]) get(name string) (M, error) {
+func (c *collection[O, M]) get(ctx context.Context, name string) (M, error) {
 	var none M
 	id, err := c.nameID("name", name)
 	if err != nil {
@@ -113,11 +124,11 @@ func (c *collection[O, M]) get(name string) (M, error) {
 	if err != nil {
 		return none, statusOf(c.naming, err)
 	}
-	return c.show(o), nil
+	return c.show(ctx, o)[0], nil
 }
 
 // list gives one page and the token of the next, "" after the last.
-func (c *collection[O, M]) list(size int32, token string) ([]M, string, error) {
+func (c *collection[O, M]) list(ctx context.Context, size int32, token string) ([]M, string, error) {
 	if size < 0 {
 		return nil, "", badField("page_size", fmt.Sprintf("%d is negative: want 1 to %d, or 0 for %d", size, maxPageSize, defaultPageSize))
 	}
@@ -142,16 +153,12 @@ func (c *collection[O, M]) list(size int32, token string) ([]M, string, error) {
 		found = found[:size]
 		next = c.pageToken(found[size-1].Ref().ID)
 	}
-	page := make([]M, len(found))
-	for i, o := range found {
-		page[i] = c.show(o)
-	}
-	return page, next, nil
+	return c.show(ctx, found...), next, nil
 }
 
 // update patches an object by a mask (AIP-134), or creates it if it is missing
 // and that is allowed, in which case the mask does not count.
-func (c *collection[O, M]) update(m M, mask *fieldmaskpb.FieldMask, allowMissing bool) (M, error) {
+func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.FieldMask, allowMissing bool) (M, error) {
 	var none M
 	if err := c.required(m); err != nil {
 		return none, err
@@ -160,10 +167,10 @@ func (c *collection[O, M]) update(m M, mask *fieldmaskpb.FieldMask, allowMissing
 	if err != nil {
 		return none, err
 	}
-	var o O
+	var o, old O
 	err = c.store.Update(func(tx *intent.Tx) error {
-		old, getErr := c.table(tx).Get(id)
-		if getErr != nil && allowMissing {
+		var getErr error
+		if old, getErr = c.table(tx).Get(id); getErr != nil && allowMissing {
 			if o, err = c.read(id, m); err != nil {
 				return err
 			}
@@ -185,7 +192,10 @@ func (c *collection[O, M]) update(m M, mask *fieldmaskpb.FieldMask, allowMissing
 	if err != nil {
 		return none, statusOf(c.naming, err)
 	}
-	return c.show(o), nil
+	if !o.Equal(old) {
+		return c.write(o, stored), nil // what the controller says may still be of the old one
+	}
+	return c.show(ctx, o)[0], nil
 }
 
 // patch gives the old object with the fields of m that a valid mask names. The

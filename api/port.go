@@ -26,24 +26,24 @@ func newPortService(store *intent.Store, st intent.StatusSource) *portService {
 	}}
 }
 
-func (s *portService) CreateBridgePort(_ context.Context, r *pb.CreateBridgePortRequest) (*pb.BridgePort, error) {
-	return s.c.create(r.GetBridgePortId(), r.GetBridgePort())
+func (s *portService) CreateBridgePort(ctx context.Context, r *pb.CreateBridgePortRequest) (*pb.BridgePort, error) {
+	return s.c.create(ctx, r.GetBridgePortId(), r.GetBridgePort())
 }
 
-func (s *portService) GetBridgePort(_ context.Context, r *pb.GetBridgePortRequest) (*pb.BridgePort, error) {
-	return s.c.get(r.GetName())
+func (s *portService) GetBridgePort(ctx context.Context, r *pb.GetBridgePortRequest) (*pb.BridgePort, error) {
+	return s.c.get(ctx, r.GetName())
 }
 
-func (s *portService) ListBridgePorts(_ context.Context, r *pb.ListBridgePortsRequest) (*pb.ListBridgePortsResponse, error) {
-	page, next, err := s.c.list(r.GetPageSize(), r.GetPageToken())
+func (s *portService) ListBridgePorts(ctx context.Context, r *pb.ListBridgePortsRequest) (*pb.ListBridgePortsResponse, error) {
+	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
 	return &pb.ListBridgePortsResponse{BridgePorts: page, NextPageToken: next}, nil
 }
 
-func (s *portService) UpdateBridgePort(_ context.Context, r *pb.UpdateBridgePortRequest) (*pb.BridgePort, error) {
-	return s.c.update(r.GetBridgePort(), r.GetUpdateMask(), r.GetAllowMissing())
+func (s *portService) UpdateBridgePort(ctx context.Context, r *pb.UpdateBridgePortRequest) (*pb.BridgePort, error) {
+	return s.c.update(ctx, r.GetBridgePort(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
 func (s *portService) DeleteBridgePort(_ context.Context, r *pb.DeleteBridgePortRequest) (*emptypb.Empty, error) {

@@ -15,18 +15,23 @@ var _ intent.StatusSource = (*Controller)(nil)
 // statusWait bounds how long a call of Status waits for the loop.
 const statusWait = 2 * time.Second
 
-// Status tells what became of an object: up only when the target acknowledged
+// Status tells what became of objects: up only when the target acknowledged
 // every entry that the object itself asks for. Entries that follow from routes
 // and learned MACs of a bridge show in its component "pipeline" when the target
 // refuses them, and leave the bridge up.
-func (c *Controller) Status(ref intent.Ref) intent.Status {
-	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
+func (c *Controller) Status(ctx context.Context, refs ...intent.Ref) []intent.Status {
+	ctx, cancel := context.WithTimeout(ctx, statusWait)
 	defer cancel()
-	var s intent.Status
-	if err := c.ask(ctx, func(l *loop) { s = l.status(ref) }); err != nil {
-		return intent.Status{Oper: intent.StatusUnknown}
+	out := make([]intent.Status, len(refs))
+	err := c.ask(ctx, func(l *loop) {
+		for i, ref := range refs {
+			out[i] = l.status(ref)
+		}
+	})
+	if err != nil {
+		return make([]intent.Status, len(refs))
 	}
-	return s
+	return out
 }
 
 func (l *loop) status(ref intent.Ref) intent.Status {

@@ -1,5 +1,7 @@
 package intent
 
+import "context"
+
 // OperStatus is the operational state of an object.
 type OperStatus uint8
 
@@ -51,8 +53,9 @@ type Status struct {
 }
 
 // StatusSource tells the status of objects. The controller is one; tests have
-// a fake. Status may be called from any goroutine, does not block for long,
-// and answers StatusUnknown for what it has not seen yet.
+// a fake. Status may be called from any goroutine and gives one status for each
+// reference, in their order; StatusUnknown for what it has not seen yet, and for
+// all when it cannot answer soon or before ctx ends.
 type StatusSource interface {
-	Status(Ref) Status
+	Status(ctx context.Context, refs ...Ref) []Status
 }
