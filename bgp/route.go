@@ -144,13 +144,14 @@ func (k Kind) String() string {
 // Event is one change of what one peer has told us.
 //
 // Per peer the order is that of the session: PeerUp, updates and withdrawals,
-// EndOfRIB once, PeerDown. Several changes of one key may arrive as the last
-// of them. A session that goes down has each of its routes withdrawn by an
-// event of its own before its PeerDown, so that a consumer which keeps
-// (Peer, Key) -> Route needs nothing more; with graceful restart PeerDown has
-// Graceful set and the routes stay until they are updated, or withdrawn one by
-// one after the restarted peer's EndOfRIB or the restart time. A withdrawal
-// may name a route that was never delivered.
+// EndOfRIB at most once, PeerDown. Several changes of one key may arrive as
+// the last of them. A session that goes down has each of its routes withdrawn
+// by an event of its own before its PeerDown, so that a consumer which keeps
+// (Peer, Key) -> Route needs nothing more. With graceful restart PeerDown has
+// Graceful set and the routes stay: what the peer does not send again is
+// withdrawn right before the EndOfRIB of its next session, or all of it, with
+// another PeerDown, when the restart time is over. A withdrawal may name a
+// route that was never delivered.
 type Event struct {
 	Peer     netip.Addr
 	Kind     Kind

@@ -10,7 +10,10 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Message types (RFC 4271 section 4.1).
@@ -32,6 +35,7 @@ type Config struct {
 	// forwarding preserved; Restarted sets the R bit.
 	RestartTime time.Duration
 	Restarted   bool
+	Password    string // TCP MD5 (RFC 2385), empty for none
 }
 
 // Session is an established session.
@@ -65,6 +69,9 @@ func dialOnce(ctx context.Context, cfg Config) (*Session, error) {
 		cfg.HoldTime = 90 * time.Second
 	}
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(cfg.Local, 0))}
+	if cfg.Password != "" {
+		d.Control = func(_, _ string, c syscall.RawConn) error { return signMD5(c, cfg.Remote.Addr(), cfg.Password) }
+	}
 	conn, err := d.DialContext(ctx, "tcp", cfg.Remote.String())
 	if err != nil {
 		return nil, err
@@ -80,6 +87,22 @@ func dialOnce(ctx context.Context, cfg Config) (*Session, error) {
 	s.owned.Go(func() { s.receive(r) })
 	s.owned.Go(func() { s.keepalive(cfg.HoldTime / 3) })
 	return s, nil
+}
+
+// signMD5 makes the kernel sign the segments of an IPv4 connection.
+func signMD5(c syscall.RawConn, remote netip.Addr, password string) error {
+	sig := &unix.TCPMD5Sig{Keylen: uint16(len(password))}
+	sig.Addr.Family = unix.AF_INET
+	a := remote.As4()
+	copy(sig.Addr.Data[2:], a[:])
+	copy(sig.Key[:], password)
+	var err error
+	if e := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptTCPMD5Sig(int(fd), unix.IPPROTO_TCP, unix.TCP_MD5SIG, sig)
+	}); e != nil {
+		return e
+	}
+	return err
 }
 
 func handshake(conn net.Conn, r *bufio.Reader, cfg Config) error {
