@@ -1,0 +1,233 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
+)
+
+// control is the graph of ingress or egress, without cycles.
+type control struct {
+	start int // -1 if empty
+	nodes []flowNode
+}
+
+// flowNode is a table, an action without a table, or a condition.
+type flowNode struct {
+	name  string
+	table int // index, or -1
+	cond  boolFunc
+	ops   []op // where there is neither table nor condition
+	next  int  // after ops, or if cond holds
+	other int  // if it does not
+}
+
+// runControl walks the graph until its end or an exit.
+func (w *Worker) runControl(c *control) {
+	w.exit = false
+	for n := c.start; n >= 0 && !w.exit; {
+		nd := &c.nodes[n]
+		switch {
+		case nd.table >= 0:
+			n = w.p.tables[nd.table].apply(w)
+		case nd.cond != nil:
+			if nd.cond(w) {
+				n = nd.next
+			} else {
+				n = nd.other
+			}
+		default:
+			w.run(nd.ops)
+			n = nd.next
+		}
+	}
+}
+
+func (c *compiler) compileControls() error {
+	c.prog.ingress.start, c.prog.egress.start = -1, -1
+	tables := map[string]bool{}
+	for i := range c.spec.Pipelines {
+		s := &c.spec.Pipelines[i]
+		var ctl *control
+		switch s.Name {
+		case "ingress":
+			ctl = &c.prog.ingress
+		case "egress":
+			ctl = &c.prog.egress
+		default:
+			return fmt.Errorf("pipelines: %q is neither ingress nor egress: %w", s.Name, ErrUnsupported)
+		}
+		if ctl.nodes != nil {
+			return fmt.Errorf("pipelines: %q is there twice", s.Name)
+		}
+		for _, t := range s.Tables {
+			if tables[t.Name] {
+				return fmt.Errorf("pipelines: %q: table %q is there twice", s.Name, t.Name)
+			}
+			tables[t.Name] = true
+		}
+		if err := c.compileControl(ctl, s); err != nil {
+			return fmt.Errorf("pipelines: %q: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// flow resolves the names of one pipeline's nodes.
+type flow map[string]int
+
+func (f flow) node(name *string) (int, error) {
+	if name == nil {
+		return -1, nil
+	}
+	if n, ok := f[*name]; ok {
+		return n, nil
+	}
+	return -1, fmt.Errorf("no node %q", *name)
+}
+
+func (c *compiler) compileControl(ctl *control, s *bmv2json.Pipeline) error {
+	f := flow{}
+	add := func(name string) error {
+		if _, ok := f[name]; ok {
+			return fmt.Errorf("node %q is there twice", name)
+		}
+		f[name] = len(f)
+		return nil
+	}
+	for i := range s.Tables {
+		if err := add(s.Tables[i].Name); err != nil {
+			return err
+		}
+	}
+	for i := range s.Conditionals {
+		if err := add(s.Conditionals[i].Name); err != nil {
+			return err
+		}
+	}
+	for i := range s.ActionCalls {
+		if err := add(s.ActionCalls[i].Name); err != nil {
+			return err
+		}
+	}
+	edges := make([][]int, len(f))
+	for i := range s.Tables {
+		n, err := c.tableNode(f, &s.Tables[i], &edges[len(ctl.nodes)])
+		if err != nil {
+			return fmt.Errorf("table %q: %w", s.Tables[i].Name, err)
+		}
+		ctl.nodes = append(ctl.nodes, *n)
+	}
+	for i := range s.Conditionals {
+		n, err := c.conditionNode(f, &s.Conditionals[i])
+		if err != nil {
+			return fmt.Errorf("conditional %q: %w", s.Conditionals[i].Name, err)
+		}
+		edges[len(ctl.nodes)] = []int{n.next, n.other}
+		ctl.nodes = append(ctl.nodes, *n)
+	}
+	for i := range s.ActionCalls {
+		call := &s.ActionCalls[i]
+		next, err := f.node(call.Next)
+		act := c.actionByID[call.ActionID]
+		if err != nil || act == nil || len(act.params) > 0 {
+			return fmt.Errorf("action call %q: no action without parameters with id %d, or: %w", call.Name, call.ActionID, orUnsupported(err))
+		}
+		edges[len(ctl.nodes)] = []int{next}
+		ctl.nodes = append(ctl.nodes, flowNode{name: call.Name, table: -1, ops: act.ops, next: next})
+	}
+	start, err := f.node(s.InitTable)
+	if err != nil {
+		return err
+	}
+	ctl.start = start
+	return acyclic(ctl, edges)
+}
+
+// acyclic checks that no path through the graph comes back.
+func acyclic(ctl *control, edges [][]int) error {
+	const fresh, open, done = 0, 1, 2
+	state := make([]uint8, len(edges))
+	var visit func(n int) error
+	visit = func(n int) error {
+		if n < 0 || state[n] == done {
+			return nil
+		}
+		if state[n] == open {
+			return fmt.Errorf("node %q is reached again from itself", ctl.nodes[n].name)
+		}
+		state[n] = open
+		for _, next := range edges[n] {
+			if err := visit(next); err != nil {
+				return err
+			}
+		}
+		state[n] = done
+		return nil
+	}
+	for n := range edges {
+		if err := visit(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *compiler) conditionNode(f flow, s *bmv2json.Conditional) (*flowNode, error) {
+	ctx := &exprContext{l: c.l}
+	b, err := ctx.boolean(&s.Expression)
+	if err != nil {
+		return nil, err
+	}
+	n := &flowNode{name: s.Name, table: -1}
+	if n.cond, err = ctx.compileBool(b); err != nil {
+		return nil, err
+	}
+	if n.next, err = f.node(s.TrueNext); err != nil {
+		return nil, err
+	}
+	n.other, err = f.node(s.FalseNext)
+	return n, err
+}
+
+// tableNode compiles a table and its edges. A table that the compiler made
+// for a bare action call becomes that action.
+func (c *compiler) tableNode(f flow, s *bmv2json.Table, edges *[]int) (*flowNode, error) {
+	spec, err := c.tableSpec(s)
+	if err != nil {
+		return nil, err
+	}
+	if spec.missNext, err = f.node(s.BaseDefaultNext); err != nil {
+		return nil, err
+	}
+	for _, b := range spec.actions {
+		next := -1
+		if n, ok := s.NextTables[b.name]; ok {
+			if next, err = f.node(n); err != nil {
+				return nil, err
+			}
+		} else if s.NextTables["__HIT__"] == nil && s.NextTables["__MISS__"] == nil {
+			next = spec.missNext
+		}
+		b.hitNext, b.missNext = next, next
+		if n, ok := s.NextTables["__HIT__"]; ok {
+			if b.hitNext, err = f.node(n); err != nil {
+				return nil, err
+			}
+		}
+		if n, ok := s.NextTables["__MISS__"]; ok {
+			if b.missNext, err = f.node(n); err != nil {
+				return nil, err
+			}
+			spec.missNext = b.missNext
+		}
+		*edges = append(*edges, b.hitNext, b.missNext)
+	}
+	*edges = append(*edges, spec.missNext)
+	if spec.hidden {
+		d := spec.defaultAct
+		return &flowNode{name: s.Name, table: -1, ops: d.ops, next: d.missNext}, nil
+	}
+	c.prog.tables = append(c.prog.tables, spec)
+	return &flowNode{name: s.Name, table: spec.index}, nil
+}

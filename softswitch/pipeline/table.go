@@ -1,0 +1,344 @@
+package pipeline
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// Table is a match-action table with its entries.
+type Table struct {
+	spec *tableSpec
+	p    *Pipeline
+	size int
+	mu   sync.Mutex // serialises writers
+	m    matcher    // nil for a table without key
+	def  atomic.Pointer[entry]
+	len  atomic.Int64
+	enc  encoder
+}
+
+func newTable(p *Pipeline, s *tableSpec) *Table {
+	t := &Table{spec: s, p: p, m: s.newMatcher(), enc: newEncoder(s)}
+	t.size = max(s.size, p.lim.MinTableSize)
+	if n, ok := p.lim.TableSize[s.name]; ok {
+		t.size = max(n, len(s.entries))
+	}
+	t.def.Store(s.defaultEntry())
+	return t
+}
+
+// defaultEntry is the default that the program gives, or nil.
+func (s *tableSpec) defaultEntry() *entry {
+	if s.defaultAct == nil {
+		return nil
+	}
+	e := newEntry(len(s.defaultArg))
+	copy(e.words, s.defaultArg)
+	e.act, e.data = s.defaultAct, e.words
+	return e
+}
+
+// Name is the JSON's full name, as in P4Info.
+func (t *Table) Name() string { return t.spec.name }
+
+// Size is the number of entries the table holds at most.
+func (t *Table) Size() int { return t.size }
+
+// Len is the number of entries it holds.
+func (t *Table) Len() int { return int(t.len.Load()) }
+
+// Keys describes the key fields in order.
+func (t *Table) Keys() []KeyField {
+	var out []KeyField
+	for _, k := range t.spec.keys {
+		out = append(out, k.KeyField)
+	}
+	return out
+}
+
+// Actions lists the table's actions.
+func (t *Table) Actions() []ActionInfo {
+	var out []ActionInfo
+	for _, a := range t.spec.actions {
+		out = append(out, ActionInfo{Name: a.name, Params: a.params})
+	}
+	return out
+}
+
+// SupportsTimeout says whether entries may carry an idle timeout.
+func (t *Table) SupportsTimeout() bool { return t.spec.timeout }
+
+// HasPriority says whether entries need a priority.
+func (t *Table) HasPriority() bool { return t.spec.prio }
+
+// HasCounter says whether the table has a direct counter.
+func (t *Table) HasCounter() bool { return t.spec.count }
+
+// IsConst says whether the program fixes the entries.
+func (t *Table) IsConst() bool { return t.spec.fixed }
+
+func (t *Table) errorf(base error, format string, args ...any) error {
+	return fmt.Errorf("table %s: %s: %w", t.spec.name, fmt.Sprintf(format, args...), base)
+}
+
+// begin checks that the table's entries may change.
+func (t *Table) begin() error {
+	if t.spec.fixed {
+		return t.errorf(ErrConst, "its entries are const")
+	}
+	if t.m == nil {
+		return t.errorf(ErrInvalid, "it has no key")
+	}
+	return nil
+}
+
+// Insert adds an entry. Errors: ErrInvalid, ErrExists, ErrFull, ErrConst.
+func (t *Table) Insert(e *Entry) error {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.insert(e)
+}
+
+func (t *Table) insert(e *Entry) error {
+	n, err := t.enc.entry(t, e)
+	if err != nil {
+		return err
+	}
+	if t.m.find(n) != nil {
+		return t.errorf(ErrExists, "entry")
+	}
+	if t.Len() >= t.size {
+		return t.errorf(ErrFull, "it holds %d entries", t.size)
+	}
+	if t.spec.hasState() {
+		n.st = &entryState{timeout: e.TimeoutNs}
+		n.st.hit.Store(t.p.clock.Load())
+		if t.spec.meter >= 0 {
+			n.st.meter = t.p.meters[t.spec.meter].direct()
+		}
+	}
+	t.m.insert(n)
+	t.len.Add(1)
+	return nil
+}
+
+func (s *tableSpec) hasState() bool { return s.count || s.timeout || s.meter >= 0 }
+
+// Modify replaces action, parameters, timeout and metadata of the entry with
+// this key (and priority). Its direct counter stays, its idle time starts
+// again. Errors: ErrInvalid, ErrNotFound, ErrConst.
+func (t *Table) Modify(e *Entry) error {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, err := t.enc.entry(t, e)
+	if err != nil {
+		return err
+	}
+	old := t.m.find(n)
+	if old == nil {
+		return t.errorf(ErrNotFound, "entry")
+	}
+	if n.st = old.st; n.st != nil {
+		if n.st.timeout != e.TimeoutNs {
+			// A new state: readers may still count on the old one; what they
+			// add there in this moment is lost.
+			st := &entryState{timeout: e.TimeoutNs, meter: old.st.meter}
+			st.packets.Store(old.st.packets.Load())
+			st.bytes.Store(old.st.bytes.Load())
+			n.st = st
+		}
+		n.st.hit.Store(t.p.clock.Load())
+	}
+	t.m.swap(old, n)
+	return nil
+}
+
+// Delete removes the entry with this key (and priority); the rest of e is not
+// looked at. Errors: ErrInvalid, ErrNotFound, ErrConst.
+func (t *Table) Delete(e *Entry) error {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old, err := t.find(e)
+	if err != nil {
+		return err
+	}
+	t.m.swap(old, nil)
+	t.len.Add(-1)
+	return nil
+}
+
+// find locates the entry with e's key.
+func (t *Table) find(e *Entry) (*entry, error) {
+	if t.m == nil {
+		return nil, t.errorf(ErrInvalid, "it has no key")
+	}
+	like, err := t.enc.key(t, e)
+	if err != nil {
+		return nil, err
+	}
+	found := t.m.find(like)
+	if found == nil {
+		return nil, t.errorf(ErrNotFound, "entry")
+	}
+	return found, nil
+}
+
+// Get finds the entry with this key (and priority).
+func (t *Table) Get(e *Entry) (Entry, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found, err := t.find(e)
+	if err != nil {
+		return Entry{}, err
+	}
+	return t.decode(found), nil
+}
+
+// Each calls f for every entry, in no particular order, until f returns
+// false. It does not stop writers; entries that come or go meanwhile may be
+// seen or not.
+func (t *Table) Each(f func(Entry) bool) {
+	if t.m != nil {
+		t.m.each(func(e *entry) bool { return f(t.decode(e)) })
+	}
+}
+
+// Expired calls f, as Each, for the entries whose idle timeout is over.
+func (t *Table) Expired(f func(Entry) bool) {
+	if t.m == nil || !t.spec.timeout {
+		return
+	}
+	now := t.p.clock.Load()
+	t.m.each(func(e *entry) bool {
+		if e.st == nil || e.st.timeout == 0 || now-e.st.hit.Load() < e.st.timeout {
+			return true
+		}
+		return f(t.decode(e))
+	})
+}
+
+// Clear removes all entries that are not const.
+func (t *Table) Clear() error {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []*entry
+	t.m.each(func(e *entry) bool {
+		all = append(all, e)
+		return true
+	})
+	for _, e := range all {
+		t.m.swap(e, nil)
+	}
+	t.len.Store(0)
+	return nil
+}
+
+// Default returns the default action; Action is empty if there is none.
+func (t *Table) Default() Entry {
+	e := t.def.Load()
+	if e == nil {
+		return Entry{}
+	}
+	return Entry{Action: e.act.name, Params: decodeParams(e)}
+}
+
+// SetDefault sets the default action. Errors: ErrInvalid, ErrConst.
+func (t *Table) SetDefault(action string, params [][]byte) error {
+	if t.spec.defaultFix {
+		return t.errorf(ErrConst, "its default action is const")
+	}
+	act, err := t.action(action, params)
+	if err != nil {
+		return err
+	}
+	n := newEntry(act.words)
+	n.act, n.data = act, n.words
+	if err := putParams(t, n.data, act, params); err != nil {
+		return err
+	}
+	t.def.Store(n)
+	return nil
+}
+
+// ResetDefault restores the program's default action. Errors: ErrConst.
+func (t *Table) ResetDefault() error {
+	if t.spec.defaultFix {
+		return t.errorf(ErrConst, "its default action is const")
+	}
+	t.def.Store(t.spec.defaultEntry())
+	return nil
+}
+
+// SetCounter sets the direct counter of the entry with e's key (and priority).
+func (t *Table) SetCounter(e *Entry, packets, bytes uint64) error {
+	if !t.spec.count {
+		return t.errorf(ErrInvalid, "it has no direct counter")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found, err := t.find(e)
+	if err != nil {
+		return err
+	}
+	found.st.packets.Store(packets)
+	found.st.bytes.Store(bytes)
+	return nil
+}
+
+// apply looks the packet up and runs the action; it returns the next node.
+func (t *Table) apply(w *Worker) int {
+	s := t.spec
+	var e *entry
+	if s.match != matchNone {
+		key := w.key[:s.words]
+		s.packKey(w.r, key)
+		switch m := t.m.(type) {
+		case exactMatcher:
+			e = m.hashTable.find(key)
+		default:
+			e = m.lookup(key)
+		}
+	}
+	if e == nil {
+		d := t.def.Load()
+		if d == nil {
+			return s.missNext
+		}
+		w.runEntry(d)
+		return d.act.missNext
+	}
+	if st := e.st; st != nil {
+		if s.count {
+			st.packets.Add(1)
+			st.bytes.Add(w.ingressLength)
+		}
+		if now := w.now; st.hit.Load() != now {
+			st.hit.Store(now)
+		}
+		if st.meter != nil {
+			w.r[s.meterTo.slot] = t.p.meters[s.meter].color(w, st.meter) & s.meterTo.mask()
+		}
+	}
+	w.runEntry(e)
+	return e.act.hitNext
+}
+
+func (w *Worker) runEntry(e *entry) {
+	if e.data != nil {
+		copy(w.r[w.p.prog.params:], e.data)
+	}
+	w.run(e.act.ops)
+}

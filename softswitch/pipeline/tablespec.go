@@ -1,0 +1,405 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
+)
+
+// tableSpec is the immutable part of a table.
+type tableSpec struct {
+	name    string
+	index   int
+	keys    []keySpec
+	words   int // of the packed key
+	pieces  []keyPiece
+	match   matchKind
+	lpm     int // index of the prefix field, or -1
+	ranges  []int
+	prio    bool
+	size    int
+	hidden  bool // made by the compiler for a bare action call
+	count   bool
+	timeout bool
+	meter   int // direct meter, or -1
+	meterTo *field
+	fixed   bool // const entries
+	actions []*boundAction
+	byName  map[string]*boundAction
+	profile string
+	// missNext is the node after a miss without default action.
+	missNext   int
+	defaultAct *boundAction
+	defaultArg []uint64
+	defaultFix bool
+	entries    []Entry // that the program gives
+}
+
+type matchKind uint8
+
+const (
+	matchNone matchKind = iota // no key
+	matchExact
+	matchLPM
+	matchTernary
+)
+
+// keySpec is one key field: where it comes from and where its words go.
+type keySpec struct {
+	KeyField
+	slot   int
+	pieces []keyPiece
+	mask   []uint64 // static mask, or all ones
+}
+
+// keyPiece is one word of a field in the packed key.
+type keyPiece struct {
+	slot  int    // in the register file
+	part  int    // word of the field
+	word  int    // word of the packed key
+	shift uint8  // in that word
+	mask  uint64 // static mask of the field, at the low end
+	bits  int
+}
+
+func (k *keySpec) words() int { return (k.Bits + 63) / 64 }
+
+var keyKinds = map[string]MatchKind{
+	"exact": Exact, "valid": Exact, "lpm": LPM, "ternary": Ternary, "range": Range, "optional": Optional,
+}
+
+func (c *compiler) tableSpec(t *bmv2json.Table) (*tableSpec, error) {
+	s := &tableSpec{name: t.Name, index: len(c.prog.tables), lpm: -1, meter: -1, size: t.MaxSize,
+		count: t.WithCounters, timeout: t.SupportTimeout, byName: map[string]*boundAction{}, missNext: -1}
+	switch t.Type {
+	case "simple":
+	case "indirect", "indirect_ws":
+		return nil, fmt.Errorf("type %q (action profile %q): %w", t.Type, t.Profile, ErrUnsupported)
+	default:
+		return nil, fmt.Errorf("type %q: %w", t.Type, ErrUnsupported)
+	}
+	if err := c.tableKeys(s, t); err != nil {
+		return nil, err
+	}
+	if err := c.tableActions(s, t); err != nil {
+		return nil, err
+	}
+	if t.DirectMeters != nil {
+		i := slices.IndexFunc(c.spec.Meters, func(m bmv2json.Meter) bool { return m.Name == *t.DirectMeters })
+		if i < 0 || c.spec.Meters[i].ResultTarget == nil {
+			return nil, fmt.Errorf("no direct meter %q with a result target", *t.DirectMeters)
+		}
+		f, err := c.l.field(*c.spec.Meters[i].ResultTarget)
+		if err != nil || f.words > 1 {
+			return nil, fmt.Errorf("direct meter %q: result target: %w", *t.DirectMeters, orUnsupported(err))
+		}
+		s.meter, s.meterTo = i, f
+	}
+	s.hidden = len(s.keys) == 0 && t.DefaultEntry != nil && t.DefaultEntry.ActionConst && len(t.ActionIDs) == 1 && t.Name != "" && t.Name[:min(4, len(t.Name))] == "tbl_"
+	return s, c.constEntries(s, t.Entries)
+}
+
+// constEntries turns the entries that the program gives into the control
+// plane's form and checks them by putting them into a table.
+func (c *compiler) constEntries(s *tableSpec, entries []bmv2json.TableEntry) error {
+	s.fixed = len(entries) > 0
+	s.size = max(s.size, len(entries))
+	for i := range entries {
+		e, err := s.constEntry(&entries[i])
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+		s.entries = append(s.entries, e)
+	}
+	if !s.fixed {
+		return nil
+	}
+	trial := &Pipeline{}
+	for i := range c.prog.meters {
+		trial.meters = append(trial.meters, &Meter{name: c.prog.meters[i].Name})
+	}
+	t := newTable(trial, s)
+	for i := range s.entries {
+		if t.m == nil {
+			return fmt.Errorf("entry %d: the table has no key", i)
+		}
+		if err := t.insert(&s.entries[i]); err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// basePriority turns BMv2's priorities, where the lowest wins, into
+// P4Runtime's.
+const basePriority = 1 << 30
+
+// constMatch reads a key field of such an entry; bits outside a mask or
+// prefix do not count.
+func constMatch(k *keySpec, e *bmv2json.EntryKey) (Match, error) {
+	read := func(text string) (*big.Int, error) {
+		v, err := parseHex(text)
+		if err == nil && v.Sign() < 0 {
+			err = fmt.Errorf("%q is negative", text)
+		}
+		return v, err
+	}
+	pack := func(v *big.Int) []byte { return v.FillBytes(make([]byte, max(1, (v.BitLen()+7)/8))) }
+	value, err := read(e.Key + e.Start)
+	if err != nil {
+		return Match{}, err
+	}
+	m := Match{PrefixLen: e.PrefixLen}
+	switch k.Kind {
+	case LPM:
+		if m.PrefixLen >= 0 && m.PrefixLen <= k.Bits {
+			value.And(value, bigOf(prefixMask(k.Bits, m.PrefixLen)))
+		}
+	case Ternary, Optional:
+		mask, err := read(e.Mask)
+		if err != nil {
+			return m, err
+		}
+		m.Mask, m.Any = pack(mask), mask.Sign() == 0
+		value.And(value, mask)
+	case Range:
+		high, err := read(e.End)
+		if err != nil {
+			return m, err
+		}
+		m.High = pack(high)
+	}
+	m.Value = pack(value)
+	return m, nil
+}
+
+func (s *tableSpec) constEntry(e *bmv2json.TableEntry) (Entry, error) {
+	var out Entry
+	act, args, err := s.entryAction(&e.Action)
+	if err != nil {
+		return out, err
+	}
+	out.Action = act.name
+	for i := range act.params {
+		n := act.fields[i].words
+		out.Params = append(out.Params, appendBytes(nil, args[:n]))
+		args = args[n:]
+	}
+	if s.prio {
+		if e.Priority < 0 || e.Priority >= basePriority {
+			return out, fmt.Errorf("priority %d is not in 0..%d", e.Priority, basePriority-1)
+		}
+		out.Priority = int32(basePriority - e.Priority)
+	}
+	if len(e.Key) != len(s.keys) {
+		return out, fmt.Errorf("%d key fields where the table has %d", len(e.Key), len(s.keys))
+	}
+	for i := range e.Key {
+		m, err := constMatch(&s.keys[i], &e.Key[i])
+		if err != nil {
+			return out, fmt.Errorf("key %s: %w", s.keys[i].Name, err)
+		}
+		out.Match = append(out.Match, m)
+	}
+	return out, nil
+}
+
+func orUnsupported(err error) error {
+	if err == nil {
+		return ErrUnsupported
+	}
+	return err
+}
+
+// tableKeys resolves the key and packs it: fields of up to 64 bits go where
+// they fit first, words of wider fields likewise, so that no piece crosses a
+// word. The prefix field of an LPM table comes last, in words of its own.
+func (c *compiler) tableKeys(s *tableSpec, t *bmv2json.Table) error {
+	for i := range t.Key {
+		k := &t.Key[i]
+		kind, ok := keyKinds[k.MatchType]
+		if !ok {
+			return fmt.Errorf("key %q: match type %q: %w", k.Name, k.MatchType, ErrUnsupported)
+		}
+		ref := k.Field
+		if k.MatchType == "valid" {
+			ref = [2]string{k.Header, "$valid$"}
+		}
+		f, err := c.l.field(ref)
+		if err != nil {
+			return fmt.Errorf("key %q: %w", k.Name, err)
+		}
+		if f.varbit {
+			return fmt.Errorf("key %q: a varbit field cannot be a key", k.Name)
+		}
+		name := k.Name
+		if name == "" {
+			name = ref[0] + "." + ref[1]
+		}
+		ks := keySpec{KeyField: KeyField{Name: name, Kind: kind, Bits: f.bits}, slot: f.slot}
+		ks.mask = words(sub1(pow2(f.bits)), f.words)
+		if k.Mask != nil {
+			m, err := parseHex(*k.Mask)
+			if err != nil {
+				return fmt.Errorf("key %q: mask: %w", name, err)
+			}
+			for j, w := range words(m, f.words) {
+				ks.mask[j] &= w
+			}
+		}
+		s.keys = append(s.keys, ks)
+	}
+	if err := s.classify(); err != nil {
+		return err
+	}
+	s.pack()
+	if s.match == matchTernary && s.words > maxTernaryWords {
+		return fmt.Errorf("ternary key of %d words; at most %d: %w", s.words, maxTernaryWords, ErrUnsupported)
+	}
+	c.prog.keyWords = max(c.prog.keyWords, s.words)
+	return nil
+}
+
+func (s *tableSpec) classify() error {
+	if len(s.keys) > 0 {
+		s.match = matchExact
+	}
+	for i, k := range s.keys {
+		switch k.Kind {
+		case LPM:
+			if s.lpm >= 0 {
+				return fmt.Errorf("key %q: a second lpm field", k.Name)
+			}
+			s.lpm = i
+			if s.match == matchExact {
+				s.match = matchLPM
+			}
+		case Ternary, Optional:
+			s.match, s.prio = matchTernary, true
+		case Range:
+			if k.Bits > 64 {
+				return fmt.Errorf("key %q: range of %d bits: %w", k.Name, k.Bits, ErrUnsupported)
+			}
+			s.match, s.prio = matchTernary, true
+		}
+	}
+	if s.match == matchLPM && s.keys[s.lpm].Bits > 128 {
+		s.match = matchTernary // the prefix length serves as the priority
+	}
+	return nil
+}
+
+func (s *tableSpec) pack() {
+	var free []int // free bits of each word so far
+	place := func(k *keySpec, own bool) {
+		for part := range k.words() {
+			bits := 64
+			if part == k.words()-1 && k.Bits%64 != 0 {
+				bits = k.Bits % 64
+			}
+			word := -1
+			if !own {
+				word = slices.IndexFunc(free, func(f int) bool { return f >= bits })
+			}
+			if word < 0 {
+				word = len(free)
+				free = append(free, 64)
+			}
+			shift := 64 - free[word]
+			free[word] -= bits
+			if own {
+				free[word] = 0
+			}
+			k.pieces = append(k.pieces, keyPiece{slot: k.slot + part, part: part, word: word,
+				shift: uint8(shift), mask: k.mask[part], bits: bits})
+		}
+	}
+	own := func(i int) bool { return s.keys[i].Kind == Range || s.match == matchLPM && i == s.lpm }
+	for _, late := range []bool{false, true} {
+		for i := range s.keys {
+			if k := &s.keys[i]; own(i) == late {
+				place(k, late)
+				if k.Kind == Range {
+					s.ranges = append(s.ranges, k.pieces[0].word)
+				}
+			}
+		}
+	}
+	s.words = len(free)
+	for i := range s.keys {
+		s.pieces = append(s.pieces, s.keys[i].pieces...)
+	}
+}
+
+func (s *tableSpec) newMatcher() matcher {
+	switch s.match {
+	case matchNone:
+		return nil
+	case matchLPM:
+		k := &s.keys[s.lpm]
+		return newLPMMatcher(s.words-k.words(), k.Bits)
+	case matchTernary:
+		return newTernaryMatcher(s.words, s.ranges)
+	}
+	return exactMatcher{newHashTable(s.words)}
+}
+
+// packKey builds the packed key of the packet.
+func (s *tableSpec) packKey(r, key []uint64) {
+	clear(key)
+	for i := range s.pieces {
+		p := &s.pieces[i]
+		key[p.word] |= r[p.slot] & p.mask << p.shift
+	}
+}
+
+func (c *compiler) tableActions(s *tableSpec, t *bmv2json.Table) error {
+	if len(t.Actions) != len(t.ActionIDs) {
+		return fmt.Errorf("%d actions and %d action ids", len(t.Actions), len(t.ActionIDs))
+	}
+	for i, id := range t.ActionIDs {
+		act := c.actionByID[id]
+		if act == nil || act.name != t.Actions[i] {
+			return fmt.Errorf("no action %q with id %d", t.Actions[i], id)
+		}
+		if s.byName[act.name] != nil {
+			return fmt.Errorf("action %q is there twice", act.name)
+		}
+		b := &boundAction{action: act, hitNext: -1, missNext: -1}
+		s.actions = append(s.actions, b)
+		s.byName[act.name] = b
+	}
+	if t.DefaultEntry == nil {
+		return nil
+	}
+	d, args, err := s.entryAction(t.DefaultEntry)
+	if err != nil {
+		return fmt.Errorf("default entry: %w", err)
+	}
+	s.defaultAct, s.defaultArg = d, args
+	s.defaultFix = t.DefaultEntry.ActionConst || t.DefaultEntry.EntryConst
+	return nil
+}
+
+// entryAction resolves an action of an entry that the program gives.
+func (s *tableSpec) entryAction(d *bmv2json.DefaultEntry) (*boundAction, []uint64, error) {
+	i := slices.IndexFunc(s.actions, func(b *boundAction) bool { return b.id == d.ActionID })
+	if i < 0 {
+		return nil, nil, fmt.Errorf("action id %d is none of the table's", d.ActionID)
+	}
+	b := s.actions[i]
+	if len(d.Data) != len(b.params) {
+		return nil, nil, fmt.Errorf("action %q: %d parameters where it takes %d", b.name, len(d.Data), len(b.params))
+	}
+	var args []uint64
+	for j, text := range d.Data {
+		v, err := parseHex(text)
+		if err != nil || v.Sign() < 0 || v.BitLen() > b.params[j].Bits {
+			return nil, nil, fmt.Errorf("action %q: parameter %q: %q does not fit %d bits", b.name, b.params[j].Name, text, b.params[j].Bits)
+		}
+		args = append(args, words(v, b.fields[j].words)...)
+	}
+	return b, args, nil
+}
