@@ -6,15 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// quiet passes GoBGP's log to ours one level lower: what it tells of every
-// session and of each unexpected connection is of interest only to someone who
-// debugs a session, and its Debug level prints every UPDATE.
+// quiet passes GoBGP's log to ours as Debug, and its errors as warnings: why a
+// session ended we say ourselves, once, and a host that knocks at the port
+// makes a line each time. Its own Debug level prints every UPDATE and is left
+// out.
 type quiet struct {
 	slog.Handler
 	muted *atomic.Bool
 }
 
-func lower(l slog.Level) slog.Level { return l - 4 }
+func lower(l slog.Level) slog.Level {
+	if l >= slog.LevelError {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
 
 func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelInfo && !q.muted.Load() && q.Handler.Enabled(ctx, lower(l))

@@ -8,7 +8,7 @@ import (
 
 // checkMD5 says why the kernel would not sign sessions. GoBGP only logs that,
 // and then accepts unsigned sessions of a neighbour that has a password.
-func checkMD5(neighbors []Neighbor) error {
+func checkMD5(neighbors ...Neighbor) error {
 	for _, n := range neighbors {
 		if n.Password == "" {
 			continue

@@ -2,7 +2,10 @@ package bgp
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -26,6 +29,7 @@ type PeerState struct {
 
 // peer is one neighbour's session as the watcher sees it.
 type peer struct {
+	neighbor Neighbor
 	state    PeerState
 	graceful bool // down, and its routes are kept
 	decoder  decoder
@@ -33,12 +37,16 @@ type peer struct {
 	// since the session went down. GoBGP does not say which of them it drops
 	// at the restarted peer's End-of-RIB.
 	stale map[Key]bool
+	// removed is closed when GoBGP has said the last of a neighbour that is
+	// being removed; nil otherwise.
+	removed chan struct{}
 }
 
 func newPeer(n Neighbor, as uint32) *peer {
 	p := &peer{
-		state:   PeerState{Address: n.Address, AS: n.AS, State: "idle"},
-		decoder: decoder{as: as, allowOwnAS: n.AllowOwnAS},
+		neighbor: n,
+		state:    PeerState{Address: n.Address, AS: n.AS, State: "idle"},
+		decoder:  decoder{as: as, allowOwnAS: n.AllowOwnAS},
 	}
 	if n.GracefulRestart.Enabled {
 		p.stale = make(map[Key]bool)
@@ -124,6 +132,14 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 	if p == nil || ev.Type != apiutil.PEER_EVENT_STATE {
 		return
 	}
+	s.sessionChanged(p, ev)
+	if p.removed != nil && ev.Peer.State.SessionState == bgp.BGP_FSM_IDLE {
+		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
+		close(p.removed)
+	}
+}
+
+func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEvent) {
 	addr := p.state.Address
 	if ev.Peer.State.SessionState == bgp.BGP_FSM_ESTABLISHED {
 		p.state.Up, p.state.Since, p.state.EndOfRIB, p.graceful = true, time.Now(), false, false
@@ -151,7 +167,79 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 	s.queue.push(Event{Peer: addr, Kind: PeerDown, Graceful: p.graceful})
 }
 
-// Peers gives the neighbours in the order of the configuration.
+// AddNeighbor starts a session with one more neighbour.
+func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
+	if err := n.check(); err != nil {
+		return fmt.Errorf("neighbor %v: %w", n.Address, err)
+	}
+	if err := checkMD5(n); err != nil {
+		return err
+	}
+	s.originate.Lock()
+	defer s.originate.Unlock()
+	p := newPeer(n, s.cfg.AS)
+	s.mu.Lock()
+	if s.peer(n.Address) != nil {
+		s.mu.Unlock()
+		return fmt.Errorf("neighbor %v: there is one with this address", n.Address)
+	}
+	s.peers = append(s.peers, p)
+	s.mu.Unlock()
+	if s.gobgp == nil {
+		return nil // Run adds it
+	}
+	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer()}); err != nil {
+		s.mu.Lock()
+		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
+		s.mu.Unlock()
+		return fmt.Errorf("neighbor %v: %w", n.Address, err)
+	}
+	return nil
+}
+
+// RemoveNeighbor ends the session with a Cease and returns when the last event
+// of the neighbour, its PeerDown, is in the queue. GoBGP leaves the password
+// with the listener: a neighbour that shall have none from now on needs a
+// restart.
+func (s *Speaker) RemoveNeighbor(ctx context.Context, addr netip.Addr) error {
+	removed, err := s.remove(ctx, addr)
+	if err != nil {
+		return fmt.Errorf("removing neighbor %v: %w", addr, err)
+	}
+	select {
+	case <-removed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("removing neighbor %v: %w", addr, ctx.Err())
+	}
+}
+
+func (s *Speaker) remove(ctx context.Context, addr netip.Addr) (<-chan struct{}, error) {
+	s.originate.Lock()
+	defer s.originate.Unlock()
+	s.mu.Lock()
+	p := s.peer(addr)
+	if p == nil {
+		s.mu.Unlock()
+		return nil, errors.New("there is none")
+	}
+	if p.removed != nil {
+		s.mu.Unlock()
+		return p.removed, nil
+	}
+	p.removed = make(chan struct{})
+	if s.gobgp == nil {
+		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
+		close(p.removed)
+	}
+	s.mu.Unlock()
+	if s.gobgp == nil {
+		return p.removed, nil
+	}
+	return p.removed, s.gobgp.DeletePeer(ctx, &api.DeletePeerRequest{Address: addr.String()})
+}
+
+// Peers gives the neighbours in the order in which they were added.
 func (s *Speaker) Peers() []PeerState {
 	type live struct {
 		state  string

@@ -3,6 +3,7 @@ package bgp
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
@@ -111,6 +112,40 @@ type Route struct {
 	// GatewayIP is the overlay index of a type-5 route, invalid if it has none.
 	GatewayIP netip.Addr
 	ESI       ESI
+}
+
+// String is the form for people and logs: the key, then what is said of it.
+func (r Route) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v via %v VNI %d", r.Key, r.NextHop, r.Label)
+	if r.Label2 != 0 {
+		fmt.Fprintf(&b, " L3 VNI %d", r.Label2)
+	}
+	if r.Tunnel.IsValid() {
+		fmt.Fprintf(&b, " tunnel %v", r.Tunnel)
+	}
+	if !r.RouterMAC.IsZero() {
+		fmt.Fprintf(&b, " router MAC %v", r.RouterMAC)
+	}
+	if r.GatewayIP.IsValid() {
+		fmt.Fprintf(&b, " gateway %v", r.GatewayIP)
+	}
+	if r.Sequence != 0 {
+		fmt.Fprintf(&b, " sequence %d", r.Sequence)
+	}
+	if r.Sticky {
+		b.WriteString(" sticky")
+	}
+	if r.DefaultGateway {
+		b.WriteString(" default gateway")
+	}
+	if !r.ESI.IsZero() {
+		fmt.Fprintf(&b, " ESI %x", r.ESI[:])
+	}
+	if r.RouteTargets.Len() > 0 {
+		fmt.Fprintf(&b, " RT %v", r.RouteTargets)
+	}
+	return b.String()
 }
 
 // Kind says what an event is about.

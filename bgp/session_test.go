@@ -229,3 +229,37 @@ func TestPortInUseIsAnErrorOfRun(t *testing.T) {
 		t.Error("second speaker on the same port runs")
 	}
 }
+
+func TestNeighboursComeAndGoAtRunTime(t *testing.T) {
+	l := newLab(t)
+	v := run(t, l.config(l.raw(2, 65002)))
+	l.dial(2, 65002)
+	v.awaitLast(l.addr(2), "peer up")
+	if err := v.AddNeighbor(t.Context(), l.raw(2, 65002)); err == nil {
+		t.Error("one neighbour added twice")
+	}
+	if err := v.AddNeighbor(t.Context(), l.raw(3, 65003)); err != nil {
+		t.Fatal(err)
+	}
+	s := l.dial(3, 65003)
+	must(t, s, bgptest.Update(leafAttributes(), leafMAC(1)))
+	v.awaitRoutes(l.addr(3), leafRoute(1))
+	if err := v.RemoveNeighbor(t.Context(), l.addr(3)); err != nil {
+		t.Fatal(err)
+	}
+	v.awaitLast(l.addr(3), "peer down")
+	v.awaitRoutes(l.addr(3))
+	if err := v.RemoveNeighbor(t.Context(), l.addr(3)); err == nil {
+		t.Error("one neighbour removed twice")
+	}
+	if p := v.Peers(); len(p) != 1 || p[0].Address != l.addr(2) || !p[0].Up {
+		t.Errorf("peers %+v", p)
+	}
+	if err := v.AddNeighbor(t.Context(), l.raw(3, 65003)); err != nil {
+		t.Fatal(err)
+	}
+	s = l.dial(3, 65003)
+	must(t, s, bgptest.Update(leafAttributes(), leafMAC(2)))
+	v.awaitRoutes(l.addr(3), leafRoute(2))
+	v.await(l.addr(2), "untouched", func(_ map[Key]Route, h []string) bool { return len(h) == 1 && h[0] == "peer up" })
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -60,7 +61,7 @@ func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
 // could not start. It may be called once.
 func (s *Speaker) Run(ctx context.Context) error {
 	defer close(s.events)
-	if err := checkMD5(s.cfg.Neighbors); err != nil {
+	if err := checkMD5(s.cfg.Neighbors...); err != nil {
 		return err
 	}
 	var muted atomic.Bool
@@ -113,9 +114,12 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 	if err := s.advertise(add, nil); err != nil {
 		return err
 	}
-	for _, n := range s.cfg.Neighbors {
-		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer()}); err != nil {
-			return fmt.Errorf("neighbor %v: %w", n.Address, err)
+	s.mu.Lock()
+	peers := slices.Clone(s.peers)
+	s.mu.Unlock()
+	for _, p := range peers {
+		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: p.neighbor.peer()}); err != nil {
+			return fmt.Errorf("neighbor %v: %w", p.neighbor.Address, err)
 		}
 	}
 	return nil
