@@ -47,12 +47,7 @@ func (h *Host) Reach(ctx context.Context, to netip.Addr, within time.Duration) (
 // Announce broadcasts a gratuitous ARP, as a hypervisor does for a machine that
 // it moved here.
 func (h *Host) Announce() error {
-	s, err := h.NS.OpenRaw(h.Dev)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	return s.Send(gratuitousARP(h.MAC, h.Address.Addr()))
+	return sendFrom(h, gratuitousARP(h.MAC, h.Address.Addr()))
 }
 
 // gratuitousARP is an ARP announcement (RFC 5227, 2.3).

@@ -1,14 +1,18 @@
 package testbed
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Leaf is an EVPN leaf as operators build it today: FRR, and per VNI a bridge
@@ -104,7 +108,6 @@ type MACEntry struct {
 	Type      string `json:"type"`       // "local" or "remote"
 	VTEP      string `json:"remoteVtep"` // of a remote one
 	Interface string `json:"intf"`       // of a local one
-	Sequence  string `json:"-"`
 	LocalSeq  uint32 `json:"localSequence"`
 	RemoteSeq uint32 `json:"remoteSequence"`
 }
@@ -114,6 +117,39 @@ func (l *Leaf) MACs(ctx context.Context, vni uint32) (map[string]MACEntry, error
 	var answer struct {
 		MACs map[string]MACEntry `json:"macs"`
 	}
-	err := l.JSON(ctx, fmt.Sprintf("show evpn mac vni %d", vni), &answer)
-	return answer.MACs, err
+	command := fmt.Sprintf("show evpn mac vni %d", vni)
+	out, err := l.Show(ctx, command+" json")
+	if err != nil || strings.TrimSpace(out) == "" { // what FRR says of none
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		return nil, fmt.Errorf("%s json: %w in %.200q", command, err, out)
+	}
+	return answer.MACs, nil
+}
+
+// FloodsTo gives the VTEPs to which the kernel floods a VNI: what zebra made of
+// type-3 routes.
+func (l *Leaf) FloodsTo(vni uint32) (vteps []string, err error) {
+	err = l.NS.change("read the FDB of", vxlanOf(vni), func(link netlink.Link) error {
+		list, err := l.NS.link.NeighList(link.Attrs().Index, unix.AF_BRIDGE)
+		for _, n := range list {
+			if n.IP != nil && bytes.Equal(n.HardwareAddr, make([]byte, 6)) {
+				vteps = append(vteps, n.IP.String())
+			}
+		}
+		return err
+	})
+	slices.Sort(vteps)
+	return vteps, err
+}
+
+// Withdraw takes back all EVPN routes of the leaf, Advertise gives them again.
+func (l *Leaf) Withdraw(ctx context.Context) error { return l.advertise(ctx, "no advertise-all-vni") }
+
+// Advertise undoes Withdraw.
+func (l *Leaf) Advertise(ctx context.Context) error { return l.advertise(ctx, "advertise-all-vni") }
+
+func (l *Leaf) advertise(ctx context.Context, line string) error {
+	return l.Configure(ctx, fmt.Sprintf("router bgp %d", l.AS), "address-family l2vpn evpn", line)
 }

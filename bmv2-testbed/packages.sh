@@ -1,23 +1,26 @@
 #!/bin/sh
-# Installs the Debian packages that tests and the demo need, or says which are
-# missing when not root. Quiet and quick when all are there.
+# Installs what the demo, the end-to-end tests and the race detector need beside
+# Go, on Debian and its relatives. Without root it says what to install.
 set -eu
+
 missing=
-need() { # need COMMAND PACKAGE
-	command -v "$1" >/dev/null 2>&1 || [ -x "$1" ] || missing="$missing $2"
+need() { # need PROGRAM PACKAGE
+	PATH=$PATH:/usr/lib/frr:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
-need gcc gcc
 need ip iproute2
 need ping iputils-ping
-need ethtool ethtool
-need /usr/lib/frr/bgpd frr
-[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
-[ -n "$missing" ] || exit 0
-if [ "$(id -u)" -ne 0 ]; then
-	echo "missing packages:$missing; install them with: sudo apt-get install --no-install-recommends$missing" >&2
-	exit 0
+need zebra frr
+need gcc gcc
+[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+	echo "missing:$missing. Install with: apt-get install --no-install-recommends$missing" >&2
+	exit 0 # what cannot do without says so itself
 fi
+echo "installing$missing"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -q
-# shellcheck disable=SC2086 # a list of packages
-apt-get install -y -q --no-install-recommends $missing
+apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1 || {
+	apt-get update -qq
+	apt-get install -qq -y --no-install-recommends $missing >/dev/null
+}

@@ -63,15 +63,22 @@ func (p *Probe) listen(host string, s *RawSocket) {
 
 // Send sends one frame of the probe from a host.
 func (p *Probe) Send(from *Host, source, destination ether.MAC) error {
+	return sendFrom(from, p.frame(source, destination))
+}
+
+func (p *Probe) frame(source, destination ether.MAC) []byte {
+	frame := append(destination[:], source[:]...)
+	frame = append(frame, 0x88, 0xb5)
+	frame = append(frame, p.mark...)
+	return append(frame, make([]byte, 60-len(frame))...)
+}
+
+func sendFrom(from *Host, frame []byte) error {
 	s, err := from.NS.OpenRaw(from.Dev)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	frame := append(destination[:len(destination):len(destination)], source[:]...)
-	frame = append(frame, 0x88, 0xb5)
-	frame = append(frame, p.mark...)
-	return s.Send(append(frame, make([]byte, 60-len(frame))...))
+	return errors.Join(s.Send(frame), s.Close())
 }
 
 // Counts gives what arrived until now, by host.

@@ -52,11 +52,14 @@ func (l *Lab) Start(n *Namespace, name string, args ...string) (*Process, error)
 // PID is the process's id: `ip netns exec` becomes the program it starts.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// errEnded is of a process that should run: waiting for it is in vain.
+var errEnded = errors.New("has ended")
+
 // Running says whether the process has not ended, and how it did otherwise.
 func (p *Process) Running() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s has ended (%v); its last words: %s", p.Name, p.err, p.Tail(800))
+		return fmt.Errorf("%s %w (%v); its last words: %s", p.Name, errEnded, p.err, p.Tail(800))
 	default:
 		return nil
 	}
@@ -113,6 +116,9 @@ func Eventually(ctx context.Context, within time.Duration, what string, f func(c
 		err := f(ctx)
 		if err == nil {
 			return nil
+		}
+		if errors.Is(err, errEnded) {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 		if last == nil || ctx.Err() == nil { // not one that only says the time is over
 			last = err

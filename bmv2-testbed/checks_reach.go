@@ -1,0 +1,99 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// underlayThroughPipeline stops the switch for a moment: what went through it
+// stops with it, ARP and BGP alike, and goes on with it.
+func underlayThroughPipeline(ctx context.Context, d *demo) (string, error) {
+	gw := Host{Name: "the gateway", NS: d.gateway.NS}
+	leaf := netip.MustParseAddr(leaf1Up)
+	if _, err := gw.Reach(ctx, leaf, 5*time.Second); err != nil {
+		return "", err
+	}
+	if err := d.gateway.dataplane.Signal(syscall.SIGSTOP); err != nil {
+		return "", err
+	}
+	err := gw.Ping(ctx, leaf, 300*time.Millisecond)
+	if cont := d.gateway.dataplane.Signal(syscall.SIGCONT); cont != nil {
+		return "", cont
+	}
+	if err == nil {
+		return "", fmt.Errorf("leaf1 answers while the switch is stopped: there is a way past the pipeline")
+	}
+	if _, err := gw.NS.Output(ctx, "ip", "neigh", "flush", "dev", demoUplinks[0].host); err != nil {
+		return "", err
+	}
+	if _, err := gw.Reach(ctx, leaf, 5*time.Second); err != nil {
+		return "", fmt.Errorf("after its neighbour entry was flushed: %w", err)
+	}
+	entry, err := gw.NS.Output(ctx, "ip", "neigh", "show", leaf1Up, "dev", demoUplinks[0].host)
+	if err != nil || !strings.Contains(entry, "lladdr") {
+		return "", fmt.Errorf("no ARP entry of leaf1 on %s: %q %w", demoUplinks[0].host, entry, err)
+	}
+	return "ARP of leaf1 on the host port: " + entry, d.sessions(ctx)
+}
+
+// sessions checks that the gateway's BGP sessions are up as the leaves see it.
+func (d *demo) sessions(ctx context.Context) error {
+	for leaf, peer := range map[*Leaf]string{d.leaf1: gatewayUp1, d.leaf2: gatewayUp2} {
+		var answer map[string]struct {
+			State string `json:"bgpState"`
+		}
+		if err := leaf.JSON(ctx, "show bgp neighbors "+peer, &answer); err != nil {
+			return err
+		}
+		if s := answer[peer].State; s != "Established" {
+			return fmt.Errorf("%s: BGP with the gateway is %q", leaf.Name, s)
+		}
+	}
+	return nil
+}
+
+func localPings(ctx context.Context, d *demo) (string, error) {
+	return d.reachEachOther(ctx, []*Host{d.h1}, []*Host{d.h2})
+}
+
+func remotePings(ctx context.Context, d *demo) (string, error) {
+	return d.reachEachOther(ctx, []*Host{d.h1, d.h2}, []*Host{d.l1a, d.l2a})
+}
+
+// reachEachOther pings from each of some hosts to each of others, and back.
+func (d *demo) reachEachOther(ctx context.Context, some, others []*Host) (string, error) {
+	var longest time.Duration
+	for _, a := range some {
+		for _, b := range others {
+			for _, way := range [][2]*Host{{a, b}, {b, a}} {
+				took, err := way[0].Reach(ctx, way[1].Address.Addr(), 3*time.Second)
+				if err != nil {
+					return "", err
+				}
+				longest = max(longest, took)
+			}
+		}
+	}
+	return fmt.Sprintf("%d pings, the slowest start to answer %d ms", 2*len(some)*len(others), longest.Milliseconds()), nil
+}
+
+func trunkPings(ctx context.Context, d *demo) (string, error) {
+	blue, err := d.reachEachOther(ctx, []*Host{d.t10}, []*Host{d.h1, d.h2, d.l1a, d.l2a})
+	if err != nil {
+		return "", err
+	}
+	green, err := d.reachEachOther(ctx, []*Host{d.t20}, []*Host{d.l1b, d.l2b})
+	if err != nil {
+		return "", err
+	}
+	for _, way := range [][2]*Host{{d.t10, d.t20}, {d.t20, d.h1}, {d.t10, d.l1b}, {d.l2b, d.t10}} {
+		if way[0].Ping(ctx, way[1].Address.Addr(), 200*time.Millisecond) == nil {
+			return "", fmt.Errorf("%s reaches %s, which is in the other bridge", way[0].Name, way[1].Name)
+		}
+	}
+	return "VLAN 10: " + blue + "; VLAN 20: " + green, nil
+}

@@ -1,0 +1,244 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+	net "github.com/opiproject/opi-api/network/opinetcommon/v1alpha1/gen/go"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// Targets: which switch runs the P4 program.
+const (
+	Embedded = "embedded" // p4evpn switch
+	BMv2     = "bmv2"     // simple_switch_grpc
+)
+
+// SwitchPort gives a P4 port number to a device of the gateway's namespace.
+type SwitchPort struct {
+	Number int
+	Dev    string
+}
+
+// Gateway is a switch and a p4evpn controller, two processes in one namespace.
+type Gateway struct {
+	NS   *Namespace
+	VTEP netip.Addr
+
+	lab                *Lab
+	binary             string
+	target             string
+	ports              []SwitchPort
+	socket             string // of the API
+	dataplane, control *Process
+	conn               *grpc.ClientConn
+	view               p4evpnv1.ViewClient
+}
+
+const (
+	cpuPort       = 510
+	targetAddress = "127.0.0.1:9559"
+	thriftPort    = "9090"
+)
+
+// Gateway prepares a gateway in a namespace with a p4evpn binary. The devices
+// of its ports must be there; the kernel is kept out of them.
+func (l *Lab) Gateway(n *Namespace, binary, target string, vtep netip.Addr, ports []SwitchPort) (*Gateway, error) {
+	g := &Gateway{
+		NS: n, VTEP: vtep, lab: l, binary: binary, target: target, ports: ports,
+		socket: "unix:" + filepath.Join(l.Dir, "api.sock"),
+	}
+	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
+		return nil, err
+	}
+	for _, p := range ports {
+		if err := n.NoARP(p.Dev); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if g.conn, err = grpc.NewClient(g.socket, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+		return nil, fmt.Errorf("connect to the gateway's API: %w", err)
+	}
+	l.onClose(g.conn.Close)
+	g.view = p4evpnv1.NewViewClient(g.conn)
+	return g, nil
+}
+
+// StartSwitch starts the target without a program.
+func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
+	args := []string{g.binary, "switch"}
+	common := []string{"--no-p4", "--device-id", "1"}
+	own := []string{"--grpc-server-addr", targetAddress, "--cpu-port", fmt.Sprint(cpuPort)}
+	if g.target == BMv2 {
+		args = []string{"simple_switch_grpc"}
+		common = append(common, "--thrift-port", thriftPort, "--log-console", "--log-level", "warn")
+		own = append([]string{"--"}, append(own, "--max-mc-groups", "8192", "--max-l1-entries", "8192", "--max-l2-entries", "16384")...)
+	}
+	for _, p := range g.ports {
+		common = append(common, "-i", fmt.Sprintf("%d@%s", p.Number, p.Dev))
+	}
+	args = append(append(args, common...), own...)
+	if g.dataplane, err = g.lab.Start(g.NS, "switch", args...); err != nil || g.target != BMv2 {
+		return err
+	}
+	return g.deepenQueues(ctx)
+}
+
+// deepenQueues makes BMv2's queues hold a flood's copies; its own 64 packets a
+// port lose them.
+func (g *Gateway) deepenQueues(ctx context.Context) error {
+	return Eventually(ctx, 10*time.Second, "BMv2 sets its queue depth", func(ctx context.Context) error {
+		if err := g.dataplane.Running(); err != nil {
+			return err
+		}
+		cmd := g.NS.Command(ctx, "simple_switch_CLI", "--thrift-port", thriftPort)
+		cmd.Stdin = strings.NewReader("set_queue_depth 4096\n")
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "Could not connect") {
+			return errors.Join(err, errors.New(string(out)))
+		}
+		return nil
+	})
+}
+
+// StartController starts `p4evpn run` with a configuration file's text and
+// waits until its API answers.
+func (g *Gateway) StartController(ctx context.Context, config string) error {
+	file := filepath.Join(g.lab.Dir, "p4evpn.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+		return fmt.Errorf("write the gateway's configuration: %w", err)
+	}
+	var err error
+	if g.control, err = g.lab.Start(g.NS, "controller", g.binary, "run", "-c", file); err != nil {
+		return err
+	}
+	return Eventually(ctx, 15*time.Second, "the gateway's API answers", func(ctx context.Context) error {
+		if err := g.control.Running(); err != nil {
+			return err
+		}
+		_, err := opi.NewLogicalBridgeServiceClient(g.conn).ListLogicalBridges(ctx, &opi.ListLogicalBridgesRequest{})
+		return err
+	})
+}
+
+// CreateBridge makes a logical bridge by the API.
+func (g *Gateway) CreateBridge(ctx context.Context, id string, vlan uint16, vni uint32) error {
+	v4 := g.VTEP.As4()
+	vtep := &net.IPPrefix{Len: 32, Addr: &net.IPAddress{
+		Af:     net.IpAf_IP_AF_INET,
+		V4OrV6: &net.IPAddress_V4Addr{V4Addr: uint32(v4[0])<<24 | uint32(v4[1])<<16 | uint32(v4[2])<<8 | uint32(v4[3])},
+	}}
+	_, err := opi.NewLogicalBridgeServiceClient(g.conn).CreateLogicalBridge(ctx, &opi.CreateLogicalBridgeRequest{
+		LogicalBridgeId: id,
+		LogicalBridge:   &opi.LogicalBridge{Spec: &opi.LogicalBridgeSpec{VlanId: uint32(vlan), Vni: proto.Uint32(vni), VtepIpPrefix: vtep}},
+	})
+	if err != nil {
+		return fmt.Errorf("create logical bridge %s: %w", id, err)
+	}
+	return nil
+}
+
+// CreatePort makes a bridge port by the API: an access port of one bridge or a
+// trunk of several.
+func (g *Gateway) CreatePort(ctx context.Context, id string, mac ether.MAC, kind opi.BridgePortType, bridges ...string) error {
+	spec := &opi.BridgePortSpec{MacAddress: mac[:], Ptype: kind}
+	for _, b := range bridges {
+		spec.LogicalBridges = append(spec.LogicalBridges, "logicalBridges/"+b)
+	}
+	_, err := opi.NewBridgePortServiceClient(g.conn).CreateBridgePort(ctx, &opi.CreateBridgePortRequest{
+		BridgePortId: id, BridgePort: &opi.BridgePort{Spec: spec},
+	})
+	if err != nil {
+		return fmt.Errorf("create bridge port %s: %w", id, err)
+	}
+	return nil
+}
+
+// AwaitPortsUp waits until the API says that every bridge and port is up.
+func (g *Gateway) AwaitPortsUp(ctx context.Context) error {
+	return Eventually(ctx, 10*time.Second, "bridges and bridge ports are up", func(ctx context.Context) error {
+		bridges, err := opi.NewLogicalBridgeServiceClient(g.conn).ListLogicalBridges(ctx, &opi.ListLogicalBridgesRequest{})
+		if err != nil {
+			return err
+		}
+		for _, b := range bridges.GetLogicalBridges() {
+			if b.GetStatus().GetOperStatus() != opi.LBOperStatus_LB_OPER_STATUS_UP {
+				return fmt.Errorf("%s is %v: %v", b.GetName(), b.GetStatus().GetOperStatus(), b.GetStatus().GetComponents())
+			}
+		}
+		ports, err := opi.NewBridgePortServiceClient(g.conn).ListBridgePorts(ctx, &opi.ListBridgePortsRequest{})
+		if err != nil {
+			return err
+		}
+		for _, p := range ports.GetBridgePorts() {
+			if p.GetStatus().GetOperStatus() != opi.BPOperStatus_BP_OPER_STATUS_UP {
+				return fmt.Errorf("%s is %v: %v", p.GetName(), p.GetStatus().GetOperStatus(), p.GetStatus().GetComponents())
+			}
+		}
+		return nil
+	})
+}
+
+// FDB reads the gateway's forwarding entries of a bridge, by MAC address.
+func (g *Gateway) FDB(ctx context.Context, bridge string) (map[string]*p4evpnv1.FDBEntry, error) {
+	stream, err := g.view.ListFDB(ctx, &p4evpnv1.ListFDBRequest{Bridge: bridge})
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*p4evpnv1.FDBEntry{}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the gateway's FDB: %w", err)
+		}
+		for _, e := range part.GetEntries() {
+			found[e.GetMac()] = e
+		}
+	}
+}
+
+// Bridge reads the gateway's view of one bridge.
+func (g *Gateway) Bridge(ctx context.Context, name string) (*p4evpnv1.Bridge, error) {
+	stream, err := g.view.ListBridges(ctx, &p4evpnv1.ListBridgesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		part, err := stream.Recv()
+		if err != nil {
+			return nil, fmt.Errorf("find bridge %s in the gateway's view: %w", name, err)
+		}
+		for _, b := range part.GetBridges() {
+			if b.GetName() == name {
+				return b, nil
+			}
+		}
+	}
+}
+
+// Show runs `p4evpn show` as a user does.
+func (g *Gateway) Show(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, g.binary, append([]string{"show", "--api", g.socket}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("p4evpn show %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimRight(string(out), "\n"), nil
+}

@@ -1,0 +1,293 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+/*
+The demo's network. Both bridges use one subnet, so that only bridging keeps
+their hosts apart.
+
+	h1, h2 ─ access ─┐                       ┌─ leaf1 (FRR) ─ l1a (blue), l1b (green)
+	                 ├─ gateway = P4 switch ─┤    │
+	t10, t20 ─ trunk ┘                       └─ leaf2 (FRR) ─ l2a (blue), l2b (green)
+
+Each uplink of the switch has a host port beside it, where Linux has the
+underlay's address: up1 and up2. The gateway has no other way to the leaves.
+*/
+
+const (
+	blue, green       = "blue", "green"
+	blueVNI, greenVNI = 1010, 1020
+
+	gatewayAS                = 65000
+	leaf1AS                  = 65101
+	leaf2AS                  = 65102
+	demoAgeing               = "6s" // of the gateway
+	gatewayUp1               = "10.1.1.1"
+	gatewayUp2               = "10.1.2.1"
+	leaf1Up, leaf2Up         = "10.1.1.2", "10.1.2.2"
+	leaf1Side                = "10.1.3.1"
+	leaf2Side                = "10.1.3.2"
+	trunkName                = "trunk1"
+	tagBlue, tagGreen        = 10, 20
+	foreignTag        uint16 = 30 // a VLAN of no bridge
+)
+
+var (
+	gatewayVTEP = netip.MustParseAddr("10.0.0.1")
+	leaf1VTEP   = netip.MustParseAddr("10.0.0.11")
+	leaf2VTEP   = netip.MustParseAddr("10.0.0.12")
+)
+
+// demo is the demo's network when it is up.
+type demo struct {
+	out             io.Writer
+	lab             *Lab
+	gateway         *Gateway
+	leaf1, leaf2    *Leaf
+	trunk           *Namespace // the far end of the trunk cable, device eth0
+	h1, h2          *Host      // h2 can move: see attachments
+	t10, t20        *Host
+	l1a, l1b        *Host
+	l2a, l2b        *Host
+	inBlue, inGreen []*Host
+}
+
+// bridgePort is a bridge port of the demo: its device in the gateway's
+// namespace has the port's name.
+type bridgePort struct {
+	name    string
+	number  int
+	kind    opi.BridgePortType
+	bridges []string
+}
+
+var demoPorts = []bridgePort{
+	{"port1", 1, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, []string{blue}},
+	{"port2", 2, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, []string{blue}},
+	{"port3", 3, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, []string{blue}},
+	{trunkName, 4, opi.BridgePortType_BRIDGE_PORT_TYPE_TRUNK, []string{blue, green}},
+}
+
+// demoUplink is an uplink of the gateway and the leaf at its end.
+type demoUplink struct {
+	name           string // device of the switch
+	number         int
+	host           string // device of the host port's Linux end
+	address        string // of the host port
+	peer           string // address of the leaf
+	as             uint32
+	vtep           netip.Addr
+	hostPort       int
+	hostPortDevice string // device of the host port's switch end
+}
+
+var demoUplinks = []demoUplink{
+	{"uplink1", 10, "up1", gatewayUp1, leaf1Up, leaf1AS, leaf1VTEP, 11, "up1-sw"},
+	{"uplink2", 12, "up2", gatewayUp2, leaf2Up, leaf2AS, leaf2VTEP, 13, "up2-sw"},
+}
+
+// buildDemo makes the network and waits until the leaves have the gateway's
+// flood routes and the gateway theirs.
+func buildDemo(ctx context.Context, l *Lab, o DemoOptions) (*demo, error) {
+	d := &demo{out: o.Out, lab: l}
+	d.say("Building a gateway (%s switch), two FRR leaves and eight hosts in network namespaces.", o.Target)
+	spaces := map[string]*Namespace{}
+	for _, name := range []string{"gw", "leaf1", "leaf2", "h1", "h2", "trunk", "t10", "t20", "l1a", "l1b", "l2a", "l2b"} {
+		n, err := l.Namespace(name)
+		if err != nil {
+			return nil, err
+		}
+		spaces[name] = n
+	}
+	d.trunk = spaces["trunk"]
+	d.makeHosts(spaces)
+	for _, step := range []func(context.Context, map[string]*Namespace, DemoOptions) error{
+		d.cable, d.startLeaves, d.joinHosts, d.startGateway, d.createObjects, d.converge,
+	} {
+		if err := step(ctx, spaces, o); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *demo) makeHosts(spaces map[string]*Namespace) {
+	host := func(name string, number byte) *Host {
+		return &Host{
+			Name: name, NS: spaces[name], Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, 0, number},
+			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 10, number}), 24),
+		}
+	}
+	d.h1, d.h2 = host("h1", 0x01), host("h2", 0x02)
+	d.t10, d.t20 = host("t10", 0x10), host("t20", 0x20)
+	d.l1a, d.l1b = host("l1a", 0x31), host("l1b", 0x32)
+	d.l2a, d.l2b = host("l2a", 0x41), host("l2b", 0x42)
+	d.inBlue = []*Host{d.h1, d.h2, d.t10, d.l1a, d.l2a}
+	d.inGreen = []*Host{d.t20, d.l1b, d.l2b}
+}
+
+// cable lays the cables and gives the underlay its addresses and routes.
+func (d *demo) cable(_ context.Context, ns map[string]*Namespace, _ DemoOptions) error {
+	cables := [][2]End{
+		{{ns["h1"], "eth0"}, {ns["gw"], "port1"}},
+		{{ns["h2"], "eth0"}, {ns["gw"], "port2"}},
+		{{ns["h2"], "eth1"}, {ns["gw"], "port3"}},
+		{{ns["h2"], "eth2"}, {ns["leaf1"], "h2"}},
+		{{ns["h2"], "eth3"}, {ns["leaf2"], "h2"}},
+		{{ns["trunk"], "eth0"}, {ns["gw"], trunkName}},
+		{{ns["l1a"], "eth0"}, {ns["leaf1"], "l1a"}},
+		{{ns["l1b"], "eth0"}, {ns["leaf1"], "l1b"}},
+		{{ns["l2a"], "eth0"}, {ns["leaf2"], "l2a"}},
+		{{ns["l2b"], "eth0"}, {ns["leaf2"], "l2b"}},
+		{{ns["leaf1"], "leaf2"}, {ns["leaf2"], "leaf1"}},
+	}
+	for i, u := range demoUplinks {
+		cables = append(cables,
+			[2]End{{ns[fmt.Sprintf("leaf%d", i+1)], "gw"}, {ns["gw"], u.name}},
+			[2]End{{ns["gw"], u.host}, {ns["gw"], u.hostPortDevice}})
+	}
+	for _, c := range cables {
+		if err := d.lab.Cable(c[0], c[1]); err != nil {
+			return err
+		}
+	}
+	for _, a := range []struct{ ns, dev, address string }{
+		{"gw", "up1", gatewayUp1}, {"leaf1", "gw", leaf1Up}, {"gw", "up2", gatewayUp2}, {"leaf2", "gw", leaf2Up},
+		{"leaf1", "leaf2", leaf1Side}, {"leaf2", "leaf1", leaf2Side},
+	} {
+		if err := ns[a.ns].AddAddress(a.dev, netip.PrefixFrom(netip.MustParseAddr(a.address), 24)); err != nil {
+			return err
+		}
+	}
+	for _, r := range []struct {
+		ns  string
+		to  netip.Addr
+		via string
+	}{
+		{"gw", leaf1VTEP, leaf1Up}, {"gw", leaf2VTEP, leaf2Up},
+		{"leaf1", gatewayVTEP, gatewayUp1}, {"leaf1", leaf2VTEP, leaf2Side},
+		{"leaf2", gatewayVTEP, gatewayUp2}, {"leaf2", leaf1VTEP, leaf1Side},
+	} {
+		if err := ns[r.ns].AddRoute(netip.PrefixFrom(r.to, 32), netip.MustParseAddr(r.via)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) startLeaves(ctx context.Context, ns map[string]*Namespace, _ DemoOptions) (err error) {
+	addr := netip.MustParseAddr
+	d.leaf1, err = d.lab.Leaf(ctx, ns["leaf1"], "leaf1", leaf1AS, leaf1VTEP, []Peer{{addr(gatewayUp1), gatewayAS}, {addr(leaf2Side), leaf2AS}})
+	if err != nil {
+		return err
+	}
+	d.leaf2, err = d.lab.Leaf(ctx, ns["leaf2"], "leaf2", leaf2AS, leaf2VTEP, []Peer{{addr(gatewayUp2), gatewayAS}, {addr(leaf1Side), leaf1AS}})
+	if err != nil {
+		return err
+	}
+	for _, leaf := range []*Leaf{d.leaf1, d.leaf2} {
+		for _, vni := range []uint32{blueVNI, greenVNI} {
+			if err := leaf.AddVNI(vni); err != nil {
+				return err
+			}
+		}
+	}
+	for _, j := range []struct {
+		leaf *Leaf
+		dev  string
+		vni  uint32
+	}{
+		{d.leaf1, "l1a", blueVNI}, {d.leaf1, "l1b", greenVNI}, {d.leaf1, "h2", blueVNI},
+		{d.leaf2, "l2a", blueVNI}, {d.leaf2, "l2b", greenVNI}, {d.leaf2, "h2", blueVNI},
+	} {
+		if err := j.leaf.Join(j.dev, j.vni); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinHosts gives the hosts their addresses, those behind the trunk a stack.
+func (d *demo) joinHosts(_ context.Context, ns map[string]*Namespace, _ DemoOptions) error {
+	err := d.lab.JoinTrunk(End{d.trunk, "eth0"}, "eth0", map[uint16]*Namespace{tagBlue: ns["t10"], tagGreen: ns["t20"]})
+	if err != nil {
+		return err
+	}
+	// h2's spare devices are up and silent: each answers ARP for its own
+	// address only, of which it has none.
+	if err := d.h2.NS.Sysctl("net.ipv4.conf.all.arp_ignore", "1"); err != nil {
+		return err
+	}
+	for _, h := range d.hosts() {
+		if err := h.Configure(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) startGateway(ctx context.Context, ns map[string]*Namespace, o DemoOptions) (err error) {
+	var ports []SwitchPort
+	for _, p := range demoPorts {
+		ports = append(ports, SwitchPort{p.number, p.name})
+	}
+	for _, u := range demoUplinks {
+		ports = append(ports, SwitchPort{u.number, u.name}, SwitchPort{u.hostPort, u.hostPortDevice})
+	}
+	if d.gateway, err = d.lab.Gateway(ns["gw"], o.Binary, o.Target, gatewayVTEP, ports); err != nil {
+		return err
+	}
+	if err := d.gateway.StartSwitch(ctx); err != nil {
+		return err
+	}
+	return d.gateway.StartController(ctx, d.gatewayConfig())
+}
+
+// gatewayConfig writes the configuration file as an operator would.
+func (d *demo) gatewayConfig() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s/p4evpn.db\n", gatewayAS, gatewayVTEP, d.lab.Dir)
+	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: false}\n", targetAddress)
+	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: \"127.0.0.1:9464\"}\nlearning: {ageing: %s}\n", d.gateway.socket, demoAgeing)
+	b.WriteString("ports:\n")
+	for _, p := range demoPorts {
+		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s}\n", p.name, p.number)
+	}
+	b.WriteString("uplinks:\n")
+	for _, u := range demoUplinks {
+		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, device: %[5]s}}\n",
+			u.name, u.number, u.hostPort, u.hostPortDevice, u.host)
+	}
+	b.WriteString("bgp:\n  neighbors:\n")
+	for _, u := range demoUplinks {
+		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 9s, keepalive: 3s, connect_retry: 1s}\n", u.peer, u.as)
+	}
+	return b.String()
+}
+
+func (d *demo) createObjects(ctx context.Context, _ map[string]*Namespace, _ DemoOptions) error {
+	if err := d.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI); err != nil {
+		return err
+	}
+	if err := d.gateway.CreateBridge(ctx, green, tagGreen, greenVNI); err != nil {
+		return err
+	}
+	for _, p := range demoPorts {
+		if err := d.gateway.CreatePort(ctx, p.name, ether.MAC{2, 0, 0, 0, 1, byte(p.number)}, p.kind, p.bridges...); err != nil {
+			return err
+		}
+	}
+	return d.gateway.AwaitPortsUp(ctx)
+}
+
+func (d *demo) hosts() []*Host { return append(append([]*Host{}, d.inBlue...), d.inGreen...) }
