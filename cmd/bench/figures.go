@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"regexp"
+)
+
+// figure measures one or several values that come out of one experiment.
+type figure struct {
+	names   []string // under which it is asked for; what it gives may be more
+	measure func(context.Context, *bench) ([]value, error)
+}
+
+// figures are measured in this order. To add one, add a line.
+var figures = []figure{
+	{[]string{"write_batch1000", "write_single"}, measureWrites},
+}
+
+// value is one measured number.
+type value struct {
+	name    string
+	number  float64
+	unit    string
+	goal    goal
+	against string // what it is measured against, and how
+	missing string // why there is no number here: SKIP
+}
+
+// goal is a bound; the zero value is none.
+type goal struct {
+	bound   float64
+	atLeast bool
+}
+
+func atMost(x float64) goal  { return goal{bound: x} }
+func atLeast(x float64) goal { return goal{bound: x, atLeast: true} }
+
+func (g goal) met(x float64) bool {
+	if g.atLeast {
+		return x >= g.bound
+	}
+	return x <= g.bound
+}
+
+// skip is the error of a figure that needs what this machine does not have.
+type skip string
+
+func (s skip) Error() string { return string(s) }
+
+func choose(all []figure, names *regexp.Regexp) []figure {
+	var chosen []figure
+	for _, f := range all {
+		for _, n := range f.names {
+			if names.MatchString(n) {
+				chosen = append(chosen, f)
+				break
+			}
+		}
+	}
+	return chosen
+}
+
+func allNames(all []figure) []string {
+	var names []string
+	for _, f := range all {
+		names = append(names, f.names...)
+	}
+	return names
+}
+
+// skipped gives the reason if err is a skip.
+func skipped(err error) (string, bool) {
+	var s skip
+	ok := errors.As(err, &s)
+	return string(s), ok
+}
