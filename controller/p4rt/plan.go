@@ -116,6 +116,12 @@ func (p Plan) stages() [][]int {
 	}
 	down := slices.Sorted(maps.Keys(deletes))
 	slices.Reverse(down)
+	if n := len(stages); n > 0 && len(down) > 0 && down[0] >= slices.Max(slices.Collect(maps.Keys(upserts))) {
+		// What refers to the entries that are deleted first would be of a
+		// higher level than anything else here: they need not wait.
+		stages[n-1] = append(stages[n-1], deletes[down[0]]...)
+		down = down[1:]
+	}
 	for _, level := range down {
 		stages = append(stages, deletes[level])
 	}
