@@ -1,0 +1,616 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// gateway is a controller with all its neighbours: a real P4Runtime client and
+// store, a target, and a speaker and underlay that tests hold.
+type gateway struct {
+	testing.TB
+	c        *Controller
+	cfg      Config
+	target   *p4rttest.Server
+	store    *intent.Store
+	speaker  *fakeSpeaker
+	underlay *fakeUnderlay
+	now      *clock
+}
+
+var (
+	vtep1, vtep2  = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2") // ours
+	leaf1, leaf2  = netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.12")
+	leaf0         = netip.MustParseAddr("10.0.0.0") // lower than ours
+	peer1, peer2  = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	hop1, hop2    = mac(0xe1), mac(0xe2)
+	up1, up2      = mac(0xf1), mac(0xf2)
+	testAgeing    = 5 * time.Minute
+	testRouterID  = netip.MustParseAddr("10.0.0.1")
+	quietly       = slog.New(slog.DiscardHandler)
+	dynamicSource = p4.Source{Verdict: p4.Known, IdleTimeout: testAgeing}
+)
+
+func mac(n int) ether.MAC { return ether.MAC{2, 0, 0, byte(n >> 16), byte(n >> 8), byte(n)} }
+
+// testConfig has three bridge ports and two uplinks.
+func testConfig() Config {
+	return Config{
+		AS: 65000, RouterID: testRouterID, VTEPs: []netip.Addr{vtep1},
+		Ports: []Port{
+			{Name: "eth1", Number: 1, Kind: KindBridge, MAC: mac(0xa1)},
+			{Name: "eth2", Number: 2, Kind: KindBridge, MAC: mac(0xa2)},
+			{Name: "eth3", Number: 3, Kind: KindBridge, MAC: mac(0xa3)},
+			{Name: "up1", Number: 11, Kind: KindUplink, HostPort: 21, HostDevice: "host1"},
+			{Name: "up2", Number: 12, Kind: KindUplink, HostPort: 22, HostDevice: "host2"},
+		},
+		Ageing: testAgeing, Retry: 5 * time.Millisecond, Logger: quietly,
+	}
+}
+
+type options struct {
+	cfg    Config
+	target p4rttest.Config
+	server *p4rttest.Server // instead of a new one
+	store  *intent.Store    // instead of a new one
+}
+
+// start runs a gateway until the test ends.
+func start(tb testing.TB, o options) *gateway {
+	tb.Helper()
+	g := &gateway{TB: tb, cfg: o.cfg, store: o.store, target: o.server, now: &clock{now: time.Unix(1e9, 0)}}
+	if g.cfg.RouterID == (netip.Addr{}) {
+		g.cfg = testConfig()
+	}
+	g.cfg.Now = g.now.Now
+	if g.store == nil {
+		g.store = intent.NewMemory()
+	}
+	if g.target == nil {
+		if o.target.Check == nil {
+			o.target.Check = checkOrder
+		}
+		g.target = p4rttest.New(tb, o.target)
+	}
+	client, err := p4rt.New(p4rt.Config{
+		Target: g.target.Target(), ElectionID: p4rt.ElectionID{Low: 1}, P4Info: p4.P4Info(),
+		DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(), Digests: []p4rt.DigestConfig{{ID: p4.DigestID()}},
+		MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Logger: quietly,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g.speaker, g.underlay = newFakeSpeaker(), newFakeUnderlay()
+	g.c, err = New(g.cfg, Inputs{g.store, g.speaker, client, g.underlay})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := g.c.Run(ctx); err != nil {
+			tb.Errorf("controller: %v", err)
+		}
+	})
+	stopClient, cancelClient := context.WithCancel(context.Background())
+	wg.Go(func() { _ = client.Run(stopClient) })
+	tb.Cleanup(func() { cancel(); <-g.c.stopped; cancelClient(); wg.Wait() })
+	return g
+}
+
+// clock is time that tests set.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+
+// fakeSpeaker takes what tests say of peers, and holds what we originate.
+type fakeSpeaker struct {
+	events chan []bgp.Event
+	mu     sync.Mutex
+	routes map[bgp.Key]bgp.Route
+	refuse func(bgp.Route) error
+}
+
+func newFakeSpeaker() *fakeSpeaker {
+	return &fakeSpeaker{events: make(chan []bgp.Event), routes: map[bgp.Key]bgp.Route{}}
+}
+
+func (s *fakeSpeaker) Events() <-chan []bgp.Event { return s.events }
+func (s *fakeSpeaker) Peers() []bgp.PeerState     { return nil }
+
+func (s *fakeSpeaker) Originate(add []bgp.Route, withdraw []bgp.Key) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range add {
+		if s.refuse != nil {
+			if err := s.refuse(r); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range withdraw {
+		delete(s.routes, k)
+	}
+	for _, r := range add {
+		s.routes[r.Key] = r
+	}
+	return nil
+}
+
+// originated gives our type-2 routes by MAC, and our type-3 routes by VNI.
+func (s *fakeSpeaker) originated() (macs map[ether.MAC]bgp.Route, floods map[uint32]bgp.Route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	macs, floods = map[ether.MAC]bgp.Route{}, map[uint32]bgp.Route{}
+	for _, r := range s.routes {
+		if r.Type == bgp.TypeMACIP {
+			macs[r.MAC] = r
+		} else {
+			floods[r.Label] = r
+		}
+	}
+	return macs, floods
+}
+
+// fakeUnderlay answers for tracked VTEPs what tests set.
+type fakeUnderlay struct {
+	events  chan underlay.Change
+	mu      sync.Mutex
+	tracked map[netip.Addr]bool
+	known   map[netip.Addr]underlay.Change
+}
+
+func newFakeUnderlay() *fakeUnderlay {
+	u := &fakeUnderlay{events: make(chan underlay.Change, 100000), tracked: map[netip.Addr]bool{}, known: map[netip.Addr]underlay.Change{}}
+	for _, a := range []netip.Addr{leaf0, leaf1, leaf2} {
+		u.known[a] = underlay.Change{VTEP: a, Paths: []underlay.Path{path1}}
+	}
+	return u
+}
+
+var (
+	path1 = underlay.Path{Uplink: "host1", Source: up1, Destination: hop1}
+	path2 = underlay.Path{Uplink: "host2", Source: up2, Destination: hop2}
+)
+
+func (u *fakeUnderlay) Events() <-chan underlay.Change { return u.events }
+
+func (u *fakeUnderlay) Track(a netip.Addr) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.tracked[a] = true
+	if c, ok := u.known[a]; ok {
+		u.events <- c
+	}
+}
+
+func (u *fakeUnderlay) Untrack(a netip.Addr) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.tracked, a)
+}
+
+func (u *fakeUnderlay) set(a netip.Addr, reason string, paths ...underlay.Path) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c := underlay.Change{VTEP: a, Paths: paths, Reason: reason}
+	u.known[a] = c
+	if u.tracked[a] {
+		u.events <- c
+	}
+}
+
+func (u *fakeUnderlay) tracks() []netip.Addr {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(u.tracked), netip.Addr.Compare)
+}
+
+// checkOrder is what must hold before each update: what an entry refers to is
+// there, and what is removed is referred to by nothing.
+func checkOrder(u *p4v1.Update, s *p4rttest.State) error {
+	d := decode(u.GetEntity())
+	has := func(k entry) error {
+		if s.Get(k.Entry().Entity()) == nil {
+			return fmt.Errorf("%v of %v needs %v, which is not there", u.GetType(), d.Entry(), d.Entry().Key)
+		}
+		return nil
+	}
+	if u.GetType() == p4v1.Update_DELETE {
+		return checkUnused(d, s)
+	}
+	switch d := d.(type) {
+	case p4.Tunnel:
+		return has(p4.Adjacency{ID: d.Adjacency})
+	case p4.Replica:
+		return nil // its tunnel may be unresolved; the group then leaves it out
+	case p4.Group:
+		for _, m := range d.Members {
+			if m.Instance == p4.LocalInstance {
+				if err := has(p4.EgressVLAN{Port: m.Port, Bridge: d.ID}); err != nil {
+					return err
+				}
+				continue
+			}
+			rep, ok := decode(s.Get(p4.Replica{Bridge: d.ID, Instance: m.Instance}.Entry().Entity())).(p4.Replica)
+			if !ok {
+				return fmt.Errorf("group %d needs the replica %d, which is not there", d.ID, m.Instance)
+			}
+			if err := has(p4.Tunnel{VTEP: rep.VTEP}); err != nil {
+				return err
+			}
+		}
+	case p4.Member:
+		return has(p4.EgressVLAN{Port: d.Port, Bridge: d.Bridge})
+	}
+	return nil
+}
+
+func checkUnused(d entry, s *p4rttest.State) error {
+	for e := range s.All() {
+		used := false
+		switch o := decode(e).(type) {
+		case p4.Tunnel:
+			a, ok := d.(p4.Adjacency)
+			used = ok && a.ID == o.Adjacency
+		case p4.Group:
+			r, ok := d.(p4.Replica)
+			for _, m := range o.Members {
+				used = used || ok && r.Bridge == o.ID && m.Instance == r.Instance
+			}
+		case p4.Member:
+			v, ok := d.(p4.EgressVLAN)
+			used = ok && v.Port == o.Port && v.Bridge == o.Bridge
+		}
+		if used {
+			return fmt.Errorf("%v is deleted while %v refers to it", d.Entry(), decode(e).Entry())
+		}
+	}
+	return nil
+}
+
+func decode(e *p4v1.Entity) entry {
+	if e == nil {
+		return nil
+	}
+	got, err := p4.FromEntity(e)
+	if err != nil {
+		key, err := p4.TableKey(e.GetTableEntry())
+		if err != nil {
+			return nil
+		}
+		return foreign{p4.Entry{Key: key}}
+	}
+	d, err := p4.Decode(got)
+	if err != nil {
+		return foreign{got}
+	}
+	return d.(entry)
+}
+
+// eventually waits for a condition.
+func (g *gateway) eventually(what string, cond func() bool) {
+	g.Helper()
+	for end := time.Now().Add(20 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			g.Fatalf("after 20 s not: %s\non the target:\n%s", what, strings.Join(g.facts(), "\n"))
+		}
+	}
+}
+
+// peek runs do in the loop.
+func (g *gateway) peek(do func(*loop)) {
+	g.Helper()
+	if err := g.c.ask(context.Background(), do); err != nil {
+		g.Fatal(err)
+	}
+}
+
+// settle waits until everything that was put in is on the target.
+func (g *gateway) settle() {
+	g.Helper()
+	g.eventually("settled", g.settled)
+}
+
+func (g *gateway) settled() bool {
+	done := false
+	g.peek(func(l *loop) {
+		done = g.intentSeen(l) && len(g.underlay.events) == 0 && l.depth() == 0 && !l.target.busy &&
+			len(l.target.failed) == 0 && l.target.phase == phaseUp && len(l.dirtyPorts) == 0
+	})
+	return done
+}
+
+// intentSeen says whether the loop has the objects of the store.
+func (g *gateway) intentSeen(l *loop) bool {
+	same := true
+	_ = g.store.View(func(tx *intent.Tx) error {
+		bridges, ports := tx.Bridges().List("", 0), tx.Ports().List("", 0)
+		same = len(bridges) == len(l.bridges) && len(ports) == len(l.objects)
+		for _, b := range bridges {
+			same = same && l.byID[b.ID] != nil && l.byID[b.ID].LogicalBridge == b
+		}
+		for _, p := range ports {
+			same = same && l.objects[p.ID] != nil && l.objects[p.ID].BridgePort.Equal(p)
+		}
+		return nil
+	})
+	return same
+}
+
+func (g *gateway) update(do func(*intent.Tx) error) {
+	g.Helper()
+	if err := g.store.Update(do); err != nil {
+		g.Fatal(err)
+	}
+	g.eventually("intent seen", func() bool {
+		seen := false
+		g.peek(func(l *loop) { seen = g.intentSeen(l) })
+		return seen
+	})
+}
+
+// bridge makes a bridge bridge-VLAN; VNI 0 is none.
+func (g *gateway) bridge(vlan uint16, vni uint32) (index uint16) {
+	g.Helper()
+	g.update(func(tx *intent.Tx) error {
+		b, err := tx.Bridges().Create(intent.LogicalBridge{ID: fmt.Sprintf("bridge-%d", vlan), VLAN: vlan, VNI: vni})
+		index = b.Index
+		return err
+	})
+	return index
+}
+
+func (g *gateway) port(p intent.BridgePort) {
+	g.Helper()
+	if p.MAC.IsZero() {
+		p.MAC = mac(0xbb)
+	}
+	g.update(func(tx *intent.Tx) error { _, err := tx.Ports().Create(p); return err })
+}
+
+// access attaches a configured port to bridge-VLAN, untagged.
+func (g *gateway) access(name string, vlan uint16) {
+	g.Helper()
+	g.port(intent.BridgePort{ID: name, Type: intent.Access, Bridges: []string{fmt.Sprintf("bridge-%d", vlan)}})
+}
+
+// send hands BGP events of a peer to the loop.
+func (g *gateway) send(events ...bgp.Event) { g.speaker.events <- events }
+
+func update(peer netip.Addr, r bgp.Route) bgp.Event {
+	return bgp.Event{Peer: peer, Kind: bgp.RouteUpdate, Route: r}
+}
+
+func withdraw(peer netip.Addr, r bgp.Route) bgp.Event {
+	return bgp.Event{Peer: peer, Kind: bgp.RouteWithdraw, Route: bgp.Route{Key: r.Key}}
+}
+
+// macRoute is a type-2 route as FRR sends it.
+func macRoute(vtep netip.Addr, vni uint32, m ether.MAC) bgp.Route {
+	return bgp.Route{Key: bgp.MACKey(bgp.RouterRD(vtep, uint16(vni)), m, netip.Addr{}), NextHop: vtep, Label: vni,
+		RouteTargets: bgp.MakeRouteTargets(bgp.AutoRouteTarget(65001, vni))}
+}
+
+// floodRoute is a type-3 route as FRR sends it.
+func floodRoute(vtep netip.Addr, vni uint32) bgp.Route {
+	return bgp.Route{Key: bgp.MulticastKey(bgp.RouterRD(vtep, uint16(vni)), vtep), NextHop: vtep, Tunnel: vtep, Label: vni,
+		RouteTargets: bgp.MakeRouteTargets(bgp.AutoRouteTarget(65001, vni))}
+}
+
+// learn reports sources by digest and waits until the loop took them.
+func (g *gateway) learn(bridge, port uint16, macs ...ether.MAC) {
+	g.Helper()
+	var members []*p4v1.P4Data
+	for _, m := range macs {
+		members = append(members, learnData(bridge, m, port))
+	}
+	var list uint64
+	g.eventually("digest sent", func() (ok bool) { list, ok = g.target.SendDigest(p4.DigestID(), members...); return ok })
+	g.eventually("digest taken", func() bool { return g.target.Acked(list) })
+}
+
+func learnData(bridge uint16, m ether.MAC, port uint16) *p4v1.P4Data {
+	short := func(b []byte) []byte {
+		for len(b) > 1 && b[0] == 0 {
+			b = b[1:]
+		}
+		return b
+	}
+	return p4rttest.Struct(short([]byte{byte(bridge >> 8), byte(bridge)}), short(m[:]), short([]byte{byte(port >> 8), byte(port)}))
+}
+
+// idle reports that a source was silent, as a target does: by its key.
+func (g *gateway) idle(bridge, port uint16, macs ...ether.MAC) {
+	g.Helper()
+	var entries []*p4v1.TableEntry
+	for _, m := range macs {
+		te := p4.Source{Bridge: bridge, MAC: m, Port: port}.Entry().Entity().GetTableEntry()
+		te.Action = nil
+		entries = append(entries, te)
+	}
+	if !g.target.SendIdle(entries...) {
+		g.Fatal("no primary to send an idle timeout to")
+	}
+}
+
+// entries gives what is on the target, decoded.
+func (g *gateway) entries() []entry {
+	var out []entry
+	for _, e := range g.target.Entries() {
+		out = append(out, decode(e))
+	}
+	return out
+}
+
+// facts is what the target holds with every id resolved to what it stands for:
+// two targets that do the same have the same facts.
+func (g *gateway) facts() []string { return facts(g.entries()) }
+
+func facts(held []entry) []string {
+	tunnels, adjacencies, paths := map[uint16]p4.Tunnel{}, map[uint16]p4.Adjacency{}, map[uint16]p4.Path{}
+	replicas := map[[2]uint16]p4.Replica{}
+	for _, k := range held {
+		switch k := k.(type) {
+		case p4.Tunnel:
+			tunnels[k.VTEP] = k
+		case p4.Adjacency:
+			adjacencies[k.ID] = k
+		case p4.Path:
+			paths[k.VTEP] = k
+		case p4.Replica:
+			replicas[[2]uint16{k.Bridge, k.Instance}] = k
+		}
+	}
+	vtep := func(id uint16) string {
+		t, ok := tunnels[id]
+		if !ok {
+			return "nowhere"
+		}
+		a, p := adjacencies[t.Adjacency], paths[id]
+		return fmt.Sprintf("%v>%v by port %d %v>%v", t.Source, t.Destination, p.Port, a.Source, a.Destination)
+	}
+	var out []string
+	for _, k := range held {
+		switch k := k.(type) {
+		case p4.FDB:
+			if k.Kind == p4.ToVTEP {
+				out = append(out, fmt.Sprintf("fdb %d %v -> vni %d %s", k.Bridge, k.MAC, k.VNI, vtep(k.VTEP)))
+				continue
+			}
+			out = append(out, k.Entry().String())
+		case p4.Group:
+			for _, m := range k.Members {
+				if m.Instance == p4.LocalInstance {
+					out = append(out, fmt.Sprintf("flood %d -> port %d", k.ID, m.Port))
+					continue
+				}
+				r := replicas[[2]uint16{k.ID, m.Instance}]
+				out = append(out, fmt.Sprintf("flood %d -> vni %d %s, replica by port %d", k.ID, r.VNI, vtep(r.VTEP), m.Port))
+			}
+		case p4.Replica:
+			out = append(out, fmt.Sprintf("replica %d -> vni %d %s", k.Bridge, k.VNI, vtep(k.VTEP)))
+		case p4.Tunnel:
+			out = append(out, "vtep "+vtep(k.VTEP))
+		case p4.Path:
+			if _, ok := tunnels[k.VTEP]; !ok {
+				out = append(out, "path without a tunnel")
+			}
+		case p4.Adjacency:
+			out = append(out, fmt.Sprintf("adjacency %v>%v", k.Source, k.Destination))
+		case p4.Source:
+			out = append(out, k.Entry().String())
+		default:
+			out = append(out, k.Entry().String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// get finds the entry that k names on the target, nil if it is not there.
+func (g *gateway) get(k entry) entry {
+	e := p4.Entry{Key: keyOf(k), Value: k.Entry().Value}.Entity()
+	return decode(g.target.Get(e))
+}
+
+// wantFDB checks where a MAC is sent.
+func (g *gateway) wantFDB(bridge uint16, m ether.MAC, want string) {
+	g.Helper()
+	if got := g.whereIs(bridge, m); got != want {
+		g.Errorf("%v is at %q, want %q", m, got, want)
+	}
+}
+
+func (g *gateway) whereIs(bridge uint16, m ether.MAC) string {
+	f, ok := g.get(p4.FDB{Bridge: bridge, MAC: m}).(p4.FDB)
+	switch {
+	case !ok:
+		return "nowhere"
+	case f.Kind == p4.ToPort:
+		return fmt.Sprintf("port %d", f.Port)
+	}
+	t, _ := g.get(p4.Tunnel{VTEP: f.VTEP}).(p4.Tunnel)
+	return fmt.Sprintf("%v vni %d", t.Destination, f.VNI)
+}
+
+// wantSource checks the entry of a source; nil is none.
+func (g *gateway) wantSource(bridge uint16, m ether.MAC, port uint16, want entry) {
+	g.Helper()
+	got := g.get(p4.Source{Bridge: bridge, MAC: m, Port: port})
+	if want != nil {
+		w := want.(p4.Source)
+		w.Bridge, w.MAC, w.Port = bridge, m, port
+		want = w
+	}
+	if got != want {
+		g.Errorf("source %v on port %d is %+v, want %+v", m, port, got, want)
+	}
+}
+
+func learned(sequence uint32) entry {
+	return p4.Source{Verdict: p4.Known, IdleTimeout: testAgeing, Metadata: sequenceMetadata(sequence)}
+}
+
+func refusedSource(v p4.Verdict) entry { return p4.Source{Verdict: v, IdleTimeout: testAgeing} }
+
+// flood gives who gets a bridge's floods.
+func (g *gateway) flood(bridge uint16) []string {
+	group, _ := g.get(p4.Group{ID: bridge}).(p4.Group)
+	slices.SortFunc(group.Members, func(a, b p4.GroupMember) int { return cmp.Or(cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Port, b.Port)) })
+	out := []string{}
+	for _, m := range group.Members {
+		if m.Instance == p4.LocalInstance {
+			out = append(out, fmt.Sprintf("port %d", m.Port))
+			continue
+		}
+		r, _ := g.get(p4.Replica{Bridge: bridge, Instance: m.Instance}).(p4.Replica)
+		t, _ := g.get(p4.Tunnel{VTEP: r.VTEP}).(p4.Tunnel)
+		out = append(out, fmt.Sprintf("%v vni %d by port %d", t.Destination, r.VNI, m.Port))
+	}
+	return out
+}
+
+func (g *gateway) wantFlood(bridge uint16, want ...string) {
+	g.Helper()
+	if got := g.flood(bridge); !slices.Equal(got, slices.Concat([]string{}, want)) {
+		g.Errorf("bridge %d floods to %q, want %q", bridge, got, want)
+	}
+}
+
+// wantRoute checks our type-2 route of a MAC: the sequence, -1 for none.
+func (g *gateway) wantRoute(m ether.MAC, sequence int) {
+	g.Helper()
+	macs, _ := g.speaker.originated()
+	r, ok := macs[m]
+	switch {
+	case ok != (sequence >= 0):
+		g.Errorf("route of %v: advertised %v, want sequence %d", m, ok, sequence)
+	case ok && int(r.Sequence) != sequence:
+		g.Errorf("route of %v has sequence %d, want %d", m, r.Sequence, sequence)
+	}
+}
