@@ -14,6 +14,8 @@ type figure struct {
 
 // figures are measured in this order. To add one, add a line.
 var figures = []figure{
+	{[]string{"type2_100k_vs_gobgp", "type2_100k_bytes_per_route"}, measureType2},
+	{[]string{"mac_move_p50", "mac_move_p99"}, measureMoves},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
 }
 

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// The numbers of the gateway that figures measure.
+const (
+	gatewayAS = 65000
+	leafAS    = 65001
+	firstVNI  = 10_001 // of the first bridge; the others follow
+
+	uplink1, hostPort1 = 1, 2
+	uplink2, hostPort2 = 3, 4
+)
+
+var (
+	routerID    = netip.MustParseAddr("10.255.0.1")
+	gatewayVTEP = routerID
+)
+
+// vtep is the address of the n-th remote VTEP, from 0.
+func vtep(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 255, 1 + byte(n>>8), byte(n)}) }
+
+// gateway is a controller with a real target and a store in memory, over an
+// underlay that a figure decides.
+type gateway struct {
+	target   *target
+	underlay *fakeUnderlay
+	stop     func() // ends the controller and the switch
+}
+
+// startGateway starts a switch and a controller with as many bridges, one VNI
+// each, and waits until the controller has taken the target over. The
+// controller is in this process, the switch is not.
+func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, bridges int) (*gateway, error) {
+	o, err := overLoopback(embedded)
+	if err != nil {
+		return nil, err
+	}
+	sw, err := b.startSwitch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	store, err := storeWith(bridges)
+	if err != nil {
+		sw.stop()
+		return nil, err
+	}
+	t, err := newTarget(o.address, 0)
+	if err != nil {
+		sw.stop()
+		return nil, err
+	}
+	g := &gateway{target: t, underlay: newFakeUnderlay()}
+	loop, err := controller.New(controller.Config{
+		AS: gatewayAS, RouterID: routerID, VTEPs: []netip.Addr{gatewayVTEP},
+		Ports: []controller.Port{
+			{Name: "up1", Number: uplink1, Kind: controller.KindUplink, HostPort: hostPort1, HostDevice: "up1"},
+			{Name: "up2", Number: uplink2, Kind: controller.KindUplink, HostPort: hostPort2, HostDevice: "up2"},
+		},
+		Logger: slog.Default(),
+	}, controller.Inputs{Intent: store, Speaker: speaker, Target: t, Underlay: g.underlay})
+	if err != nil {
+		sw.stop()
+		return nil, err
+	}
+	running, cancel := context.WithCancel(ctx)
+	var owned sync.WaitGroup
+	failed := make(chan error, 1)
+	owned.Go(func() { _ = t.Run(running) }) // it returns nil
+	owned.Go(func() { g.underlay.run(running) })
+	owned.Go(func() { failed <- loop.Run(running) })
+	g.stop = func() { cancel(); owned.Wait(); sw.stop() }
+	select {
+	case <-loop.Synced():
+		return g, nil
+	case err = <-failed:
+	case <-sw.done:
+		err = sw.lastWords()
+	case <-time.After(30 * time.Second):
+		err = fmt.Errorf("the controller does not take over its target within 30 s")
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	g.stop()
+	return nil, err
+}
+
+// storeWith is a store in memory with as many bridges.
+func storeWith(bridges int) (*intent.Store, error) {
+	store := intent.NewMemory()
+	err := store.Update(func(tx *intent.Tx) error {
+		for i := range bridges {
+			_, err := tx.Bridges().Create(intent.LogicalBridge{
+				ID: fmt.Sprintf("bridge-%04d", i), VLAN: uint16(i + 1), VNI: firstVNI + uint32(i),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return store, err
+}
+
+// fakeUnderlay reaches every VTEP by both uplinks, until one is lost.
+type fakeUnderlay struct {
+	events chan underlay.Change
+	wake   chan struct{} // one slot
+
+	mu      sync.Mutex
+	tracked map[netip.Addr]bool // false: not reported as it is now
+	paths   []underlay.Path
+}
+
+func newFakeUnderlay() *fakeUnderlay {
+	return &fakeUnderlay{
+		events: make(chan underlay.Change), wake: make(chan struct{}, 1), tracked: map[netip.Addr]bool{},
+		paths: []underlay.Path{
+			{Uplink: "up1", Source: ether.MAC{2, 1, 0, 0, 0, 1}, Destination: ether.MAC{2, 2, 0, 0, 0, 1}},
+			{Uplink: "up2", Source: ether.MAC{2, 1, 0, 0, 0, 2}, Destination: ether.MAC{2, 2, 0, 0, 0, 2}},
+		},
+	}
+}
+
+// Track reports the VTEP's paths soon; it does not wait.
+func (u *fakeUnderlay) Track(vtep netip.Addr) { u.change(func() { u.tracked[vtep] = false }) }
+
+// Untrack forgets the VTEP.
+func (u *fakeUnderlay) Untrack(vtep netip.Addr) { u.change(func() { delete(u.tracked, vtep) }) }
+
+// Events gives the changes.
+func (u *fakeUnderlay) Events() <-chan underlay.Change { return u.events }
+
+// loseUplink takes the second uplink's paths away from all VTEPs.
+func (u *fakeUnderlay) loseUplink() {
+	u.change(func() {
+		u.paths = u.paths[:1]
+		for vtep := range u.tracked {
+			u.tracked[vtep] = false
+		}
+	})
+}
+
+func (u *fakeUnderlay) change(f func()) {
+	u.mu.Lock()
+	f()
+	u.mu.Unlock()
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (u *fakeUnderlay) run(ctx context.Context) {
+	for {
+		select {
+		case <-u.wake:
+		case <-ctx.Done():
+			return
+		}
+		for _, c := range u.due() {
+			select {
+			case u.events <- c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// due takes what has to be reported.
+func (u *fakeUnderlay) due() []underlay.Change {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var changes []underlay.Change
+	for vtep, reported := range u.tracked {
+		if !reported {
+			u.tracked[vtep] = true
+			changes = append(changes, underlay.Change{VTEP: vtep, Paths: u.paths})
+		}
+	}
+	return changes
+}

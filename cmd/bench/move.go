@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/bgp/bgptest"
+)
+
+const (
+	movingMACs  = 200
+	movesPerMAC = 3 // below what counts as a duplicate MAC
+)
+
+// measureMoves moves MACs one at a time from one VTEP to another and back, by
+// UPDATEs of two leaves that raise the sequence, while nothing else happens;
+// from the UPDATE on the wire to the FDB entry acknowledged by the switch.
+func measureMoves(ctx context.Context, b *bench) ([]value, error) {
+	g, err := b.startBGPGateway(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	defer g.stop()
+	if err := g.settle(ctx); err != nil {
+		return nil, err
+	}
+	acked := make(chan time.Time, 1)
+	id := tableID("bridge.fdb")
+	g.target.watch(func(at time.Time, updates []*p4v1.Update, errs []error) {
+		for i, u := range updates {
+			if u.GetType() == p4v1.Update_MODIFY && u.GetEntity().GetTableEntry().GetTableId() == id && errs[i] == nil {
+				acked <- at
+			}
+		}
+	})
+	defer b.profile("move")()
+	var took []time.Duration
+	for n := range movesPerMAC {
+		leaf := (n + 1) % 2
+		for mac := range movingMACs {
+			d, err := g.move(ctx, leaf, mac, uint32(n+1), acked)
+			if err != nil {
+				return nil, fmt.Errorf("move %d of MAC %d: %w", n+1, mac, err)
+			}
+			took = append(took, d)
+		}
+	}
+	how := fmt.Sprintf("%d moves; FRR 8.4 to the kernel's FDB: ", len(took))
+	return []value{
+		{name: "mac_move_p50", number: milliseconds(percentile(took, 50)), unit: "ms", goal: atMost(1), against: how + "10.8 ms"},
+		{name: "mac_move_p99", number: milliseconds(percentile(took, 99)), unit: "ms", goal: atMost(5), against: how + "11.3 ms"},
+	}, nil
+}
+
+// settle puts all MACs behind the first leaf and waits for their entries.
+func (g *bgpGateway) settle(ctx context.Context) error {
+	done, progress := g.target.countAcked("bridge.fdb", movingMACs)
+	if err := g.sessions[0].Send(bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, movingMACs, perUpdate), nil)); err != nil {
+		return err
+	}
+	return await(ctx, done, progress)
+}
+
+// move advertises a MAC from a leaf with a sequence, after a short silence.
+func (g *bgpGateway) move(ctx context.Context, leaf, mac int, sequence uint32, acked <-chan time.Time) (time.Duration, error) {
+	update := bgptest.MACUpdates(leafAS, vtep(leaf), firstVNI, mac, 1, 1, bgptest.MACMobility(sequence, false))[0]
+	time.Sleep(3*time.Millisecond + rand.N(4*time.Millisecond))
+	start := time.Now()
+	if err := g.sessions[leaf].Send(update); err != nil {
+		return 0, err
+	}
+	select {
+	case at := <-acked:
+		return at.Sub(start), nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-time.After(5 * time.Second):
+		return 0, fmt.Errorf("no entry is changed within 5 s")
+	}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+const (
+	benchRoutes = 100_000
+	perUpdate   = 16
+	rounds      = 3
+)
+
+// measureType2 times 100,000 type-2 routes from an injector that has encoded
+// every UPDATE beforehand: to the last acknowledged entry of the embedded
+// switch, and to the last route that GoBGP alone gives to a watcher. The rounds
+// of both alternate.
+//
+// Memory is that of the whole controller side, GoBGP's included: speaker,
+// controller and P4Runtime client are in this process, the switch is not.
+func measureType2(ctx context.Context, b *bench) ([]value, error) {
+	load := bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, benchRoutes, perUpdate), nil)
+	var theirs, ours, heap, rss []float64
+	for range rounds {
+		t, err := type2ToWatcher(ctx, load)
+		if err != nil {
+			return nil, fmt.Errorf("GoBGP alone: %w", err)
+		}
+		theirs = append(theirs, t.Seconds())
+		o, err := type2ToEntries(ctx, b, load)
+		if err != nil {
+			return nil, err
+		}
+		ours, heap, rss = append(ours, o.took.Seconds()), append(heap, o.heap/benchRoutes), append(rss, o.rss/benchRoutes)
+	}
+	return []value{
+		{name: "type2_100k_vs_gobgp", number: median(ours) / median(theirs), unit: "ratio", goal: atMost(1.25),
+			against: fmt.Sprintf("medians of %d rounds: see type2_100k and gobgp_100k", rounds)},
+		{name: "type2_100k_bytes_per_route", number: median(heap), unit: "B", goal: atMost(2600),
+			against: "FRR's 2.6 kB; heap growth of speaker, GoBGP, controller and client after GC"},
+		{name: "type2_100k", number: median(ours), unit: "s", against: "UPDATEs on the wire to the last acknowledged entry"},
+		{name: "gobgp_100k", number: median(theirs), unit: "s", against: "GoBGP v4 alone, the same bytes to a watcher of the Adj-RIB-In"},
+		{name: "type2_100k_rss_per_route", number: median(rss), unit: "B", against: "resident memory, as above"},
+	}, nil
+}
+
+func type2ToWatcher(ctx context.Context, load []byte) (time.Duration, error) {
+	var n atomic.Int64
+	done := make(chan struct{})
+	g, err := startGoBGP(ctx, func(more int) {
+		if n.Add(int64(more)) == benchRoutes {
+			close(done)
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer g.stop()
+	runtime.GC()
+	start := time.Now()
+	if err := g.session.Send(load); err != nil {
+		return 0, err
+	}
+	err = await(ctx, done, func() string { return fmt.Sprintf("%d of %d routes delivered", n.Load(), benchRoutes) })
+	return time.Since(start), err
+}
+
+// cost is what routes took.
+type cost struct {
+	took      time.Duration
+	heap, rss float64 // bytes of growth
+}
+
+func type2ToEntries(ctx context.Context, b *bench, load []byte) (cost, error) {
+	g, err := b.startBGPGateway(ctx, 1)
+	if err != nil {
+		return cost{}, err
+	}
+	defer g.stop()
+	done, progress := g.target.countAcked("bridge.fdb", benchRoutes)
+	heap, rss := memory()
+	stopProfile := b.profile("type2")
+	start := time.Now()
+	if err := g.sessions[0].Send(load); err != nil {
+		return cost{}, err
+	}
+	err = await(ctx, done, progress)
+	took := time.Since(start)
+	stopProfile()
+	if err != nil {
+		return cost{}, err
+	}
+	heapAfter, rssAfter := memory()
+	runtime.KeepAlive(load)
+	return cost{took, heapAfter - heap, rssAfter - rss}, nil
+}
+
+// countAcked closes done when n new entries of a table were acknowledged.
+func (t *target) countAcked(table string, n int64) (done chan struct{}, progress func() string) {
+	done = make(chan struct{})
+	var acked, refused atomic.Int64
+	id := tableID(table)
+	t.watch(func(_ time.Time, updates []*p4v1.Update, errs []error) {
+		for i, u := range updates {
+			if u.GetType() != p4v1.Update_INSERT || u.GetEntity().GetTableEntry().GetTableId() != id {
+				continue
+			}
+			if errs[i] != nil {
+				refused.Add(1)
+			} else if acked.Add(1) == n {
+				close(done)
+			}
+		}
+	})
+	return done, func() string {
+		return fmt.Sprintf("%d of %d entries of %s acknowledged, %d refusals", acked.Load(), n, table, refused.Load())
+	}
+}
+
+func tableID(name string) uint32 {
+	for _, t := range p4.P4Info().GetTables() {
+		if t.GetPreamble().GetName() == name {
+			return t.GetPreamble().GetId()
+		}
+	}
+	return 0
+}
+
+// await waits until done is closed; the error says how far it came.
+func await(ctx context.Context, done <-chan struct{}, progress func() string) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New(progress())
+	case <-time.After(time.Minute):
+		return fmt.Errorf("not within a minute: %s", progress())
+	}
+}
+
+// memory gives the live heap and the resident memory in bytes, both after
+// garbage is gone.
+func memory() (heap, rss float64) {
+	debug.FreeOSMemory()
+	debug.FreeOSMemory() // what the first run's finalizers let go
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	status, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return float64(m.HeapAlloc), 0
+	}
+	if fields := strings.Fields(string(status)); len(fields) > 1 {
+		pages, _ := strconv.ParseFloat(fields[1], 64) // 0 pages if the kernel writes nonsense
+		rss = pages * float64(os.Getpagesize())
+	}
+	return float64(m.HeapAlloc), rss
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/server"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/bgp/bgptest"
+)
+
+// BGP of the figures runs between addresses of the loopback: the receiver is
+// 127.0.100.1, the n-th injector 127.0.100.(2+n).
+var receiver = netip.MustParseAddr("127.0.100.1")
+
+func injector(n int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 100, byte(2 + n)}) }
+
+// bgpGateway is a gateway with a real speaker and sessions from injectors.
+type bgpGateway struct {
+	*gateway
+	sessions []*bgptest.Session
+	stop     func()
+}
+
+// startBGPGateway starts a gateway with one bridge and establishes sessions
+// from as many injectors.
+func (b *bench) startBGPGateway(ctx context.Context, injectors int) (*bgpGateway, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	cfg := bgp.Config{AS: gatewayAS, RouterID: routerID, ListenAddresses: []netip.Addr{receiver}, ListenPort: int(port.Port())}
+	for n := range injectors {
+		cfg.Neighbors = append(cfg.Neighbors, bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true})
+	}
+	speaker, err := bgp.New(cfg, slog.Default())
+	if err != nil {
+		return nil, err
+	}
+	g, err := b.startGateway(ctx, speaker, 1)
+	if err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithCancel(ctx)
+	var owned sync.WaitGroup
+	owned.Go(func() {
+		if err := speaker.Run(running); err != nil {
+			slog.Error("the speaker ended", "err", err)
+		}
+	})
+	out := &bgpGateway{gateway: g}
+	out.stop = func() {
+		for _, s := range out.sessions {
+			s.Close()
+		}
+		g.stop() // before its speaker ends: a controller without one complains
+		cancel()
+		owned.Wait()
+	}
+	for n := range injectors {
+		s, err := dial(ctx, n, port.Port())
+		if err != nil {
+			out.stop()
+			return nil, err
+		}
+		out.sessions = append(out.sessions, s)
+		owned.Go(func() {
+			for range s.Updates() { // what the gateway tells us does not matter here
+			}
+		})
+	}
+	return out, nil
+}
+
+func dial(ctx context.Context, n int, port uint16) (*bgptest.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return bgptest.Dial(ctx, bgptest.Config{Local: injector(n), Remote: netip.AddrPortFrom(receiver, port), AS: leafAS})
+}
+
+// goBGP is GoBGP alone, with one session from an injector.
+type goBGP struct {
+	session *bgptest.Session
+	stop    func()
+}
+
+// startGoBGP starts GoBGP with a watcher of the Adj-RIB-In, which is what the
+// gateway uses too, and calls got with the number of routes it delivers.
+func startGoBGP(ctx context.Context, got func(int)) (*goBGP, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s := server.NewBgpServer(server.LoggerOption(slog.New(slog.DiscardHandler), nil))
+	var owned sync.WaitGroup
+	owned.Go(s.Serve)
+	running, cancel := context.WithCancel(ctx)
+	g := &goBGP{}
+	g.stop = func() {
+		if g.session != nil {
+			g.session.Close()
+		}
+		cancel()
+		s.Stop()
+		owned.Wait()
+	}
+	if err := g.start(running, s, port.Port(), got); err != nil {
+		g.stop()
+		return nil, fmt.Errorf("start GoBGP: %w", err)
+	}
+	if g.session, err = dial(ctx, 0, port.Port()); err != nil {
+		g.stop()
+		return nil, err
+	}
+	owned.Go(func() {
+		for range g.session.Updates() {
+		}
+	})
+	return g, nil
+}
+
+func (g *goBGP) start(ctx context.Context, s *server.BgpServer, port uint16, got func(int)) error {
+	err := s.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
+		Asn: gatewayAS, RouterId: routerID.String(), ListenPort: int32(port), ListenAddresses: []string{receiver.String()},
+	}})
+	if err != nil {
+		return err
+	}
+	callbacks := server.WatchEventMessageCallbacks{OnPathUpdate: func(paths []*apiutil.Path, _ time.Time) { got(len(paths)) }}
+	if err := s.WatchEvent(ctx, callbacks, server.WatchUpdate(false, "", "")); err != nil {
+		return err
+	}
+	return s.AddPeer(ctx, &api.AddPeerRequest{Peer: &api.Peer{
+		Conf:      &api.PeerConf{NeighborAddress: injector(0).String(), PeerAsn: leafAS},
+		Transport: &api.Transport{PassiveMode: true, LocalAddress: receiver.String()},
+		AfiSafis: []*api.AfiSafi{{Config: &api.AfiSafiConfig{
+			Family: &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}, Enabled: true,
+		}}},
+	}})
+}
