@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
+)
+
+func newDemo() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show a gateway between hosts and two FRR leaves, in network namespaces",
+		Long: `Builds network namespaces with a gateway, two FRR leaves and hosts behind each,
+runs the checks and removes everything again. Needs root.
+
+P4EVPN_TARGET=bmv2 runs it on simple_switch_grpc, which must be on PATH.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("finding this program's own file: %w", err)
+			}
+			return testbed.RunDemo(cmd.Context(), testbed.DemoOptions{
+				Target: os.Getenv("P4EVPN_TARGET"),
+				Binary: self,
+				Out:    cmd.OutOrStdout(),
+			})
+		},
+	}
+}

@@ -1,0 +1,54 @@
+// Command p4evpn is an EVPN gateway for a P4 target: the controller, the
+// embedded switch, the demo and the commands that look into a running gateway.
+// It is wiring only; what it wires is in the packages it imports.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newRoot().ExecuteContext(ctx); err != nil {
+		if !errors.Is(err, context.Canceled) {
+			fmt.Fprintln(os.Stderr, "p4evpn:", err)
+		}
+		stop()
+		os.Exit(1)
+	}
+}
+
+func newRoot() *cobra.Command {
+	var level string
+	root := &cobra.Command{
+		Use:           "p4evpn",
+		Short:         "EVPN gateway for P4 targets",
+		Long:          "p4evpn turns EVPN routes and the objects of the OPI EVPN GW API into P4Runtime entries.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return setLogger(level)
+		},
+	}
+	root.PersistentFlags().StringVar(&level, "log-level", "info", "what is logged to standard error: debug, info, warn or error")
+	root.AddCommand(newRun(), newSwitch(), newDemo(), newShow())
+	return root
+}
+
+func setLogger(level string) error {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})))
+	return nil
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/p4evpn/p4evpn/api"
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/config"
+	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+)
+
+func newRun() *cobra.Command {
+	var file string
+	var inProcess, check bool
+	cmd := &cobra.Command{
+		Use:   "run -c FILE",
+		Short: "Run the gateway",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := config.Load(file)
+			if err != nil || check {
+				return err
+			}
+			return run(cmd.Context(), f, inProcess)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file; p4evpn.example.yaml explains the keys")
+	cmd.Flags().BoolVar(&inProcess, "in-process", false, "run the embedded switch inside this process: forwarding ends with it")
+	cmd.Flags().BoolVar(&check, "check", false, "only check the configuration")
+	_ = cmd.MarkFlagRequired("config")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	return cmd
+}
+
+// gateway is the parts of a running gateway, in the order of the data's flow.
+type gateway struct {
+	store    *intent.Store
+	resolver *underlay.Resolver
+	speaker  *bgp.Speaker
+	client   *p4rt.Client
+	loop     *controller.Controller
+	api      *api.Server
+}
+
+// run wires the gateway and runs it until ctx ends or a part fails.
+func run(ctx context.Context, f *config.File, inProcess bool) error {
+	store, err := intent.Open(f.Store)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			slog.Error("closing the store", "error", err)
+		}
+	}()
+	g, err := wire(f, store)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	if f.Target.Embedded {
+		if err := provideSwitch(ctx, group, f, inProcess); err != nil {
+			return err
+		}
+	}
+	group.Go(func() error { return g.resolver.Run(ctx) })
+	group.Go(func() error { return g.client.Run(ctx) })
+	group.Go(func() error { return g.loop.Run(ctx) })
+	group.Go(func() error { return g.api.Run(ctx) })
+	group.Go(func() error { return g.speak(ctx) })
+	if f.Metrics.Listen != "" {
+		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.loop, g.client) })
+	}
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// speak starts BGP once the target's state was taken over: a session before
+// that would announce a gateway that does not forward.
+func (g *gateway) speak(ctx context.Context) error {
+	select {
+	case <-g.loop.Synced():
+		return g.speaker.Run(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func wire(f *config.File, store *intent.Store) (*gateway, error) {
+	g := &gateway{store: store}
+	var err error
+	if g.speaker, err = bgp.New(speakerConfig(f), slog.Default()); err != nil {
+		return nil, err
+	}
+	if g.client, err = p4rt.New(clientConfig(f)); err != nil {
+		return nil, err
+	}
+	g.resolver = underlay.New(underlayConfig(f))
+	if g.loop, err = controller.New(controllerConfig(f), controller.Inputs{
+		Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver,
+	}); err != nil {
+		return nil, err
+	}
+	g.api, err = api.NewServer(api.Config{Listen: f.API.Listen, Store: store, Status: g.loop, View: g.loop})
+	return g, err
+}
+
+func serveMetrics(ctx context.Context, listen string, parts ...prometheus.Collector) error {
+	registry := prometheus.NewPedanticRegistry()
+	for _, c := range append(parts, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
+		if err := registry.Register(c); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}

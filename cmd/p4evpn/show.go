@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/config"
+)
+
+// shower is what the show commands share.
+type shower struct {
+	api     string
+	format  string
+	timeout time.Duration
+}
+
+func newShow() *cobra.Command {
+	s := &shower{}
+	cmd := &cobra.Command{Use: "show", Short: "Show the state of a running gateway"}
+	cmd.PersistentFlags().StringVar(&s.api, "api", config.DefaultAPI, "address of the gateway's API: host:port or unix:PATH")
+	cmd.PersistentFlags().StringVarP(&s.format, "output", "o", "table", "table or json")
+	cmd.PersistentFlags().DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait for the answer")
+	cmd.AddCommand(
+		s.command("bridges", "Logical bridges and their state", showBridges),
+		s.filtered("fdb [BRIDGE]", "MAC addresses: where each is, and why", showFDB),
+		s.command("vteps", "Remote VTEPs and the underlay paths to them", showVTEPs),
+		s.filtered("routes [in|out]", "EVPN routes, received and advertised", showRoutes),
+		s.command("neighbors", "BGP neighbours", showNeighbors),
+		s.filtered("entries [TABLE]", "Entries of the P4 target", showEntries),
+	)
+	return cmd
+}
+
+// table is rows of columns, and the same as messages for JSON.
+type table struct {
+	columns []string
+	rows    [][]string
+	rowsPB  []proto.Message
+}
+
+func (t *table) add(m proto.Message, cells ...any) {
+	row := make([]string, len(cells))
+	for i, c := range cells {
+		if row[i] = fmt.Sprint(c); row[i] == "" {
+			row[i] = "-"
+		}
+	}
+	t.rows = append(t.rows, row)
+	t.rowsPB = append(t.rowsPB, m)
+}
+
+type query func(ctx context.Context, c p4evpnv1.ViewClient, filter string) (*table, error)
+
+func (s *shower) command(use, short string, q query) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return s.run(cmd, q, "")
+	}}
+}
+
+func (s *shower) filtered(use, short string, q query) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		return s.run(cmd, q, strings.Join(args, ""))
+	}}
+}
+
+func (s *shower) run(cmd *cobra.Command, q query, filter string) error {
+	if s.format != "table" && s.format != "json" {
+		return fmt.Errorf("--output %q: want table or json", s.format)
+	}
+	conn, err := grpc.NewClient(s.api, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("API at %s: %w", s.api, err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+	defer cancel()
+	t, err := q(ctx, p4evpnv1.NewViewClient(conn), filter)
+	if err != nil {
+		return explain(s.api, err)
+	}
+	if s.format == "json" {
+		return t.writeJSON(cmd.OutOrStdout())
+	}
+	return t.write(cmd.OutOrStdout())
+}
+
+// explain says what to do about an API that does not answer.
+func explain(api string, err error) error {
+	st := status.Convert(err)
+	if st.Code() == codes.Unavailable {
+		return fmt.Errorf("no gateway answers at %s: is `p4evpn run` there, and is --api its api.listen? (%s)", api, st.Message())
+	}
+	return errors.New(st.Message())
+}
+
+func (t *table) write(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tw, strings.ToUpper(strings.Join(t.columns, "\t")))
+	for _, r := range t.rows {
+		_, _ = fmt.Fprintln(tw, strings.Join(r, "\t"))
+	}
+	return tw.Flush()
+}
+
+func (t *table) writeJSON(w io.Writer) error {
+	rows := make([]json.RawMessage, 0, len(t.rowsPB))
+	for _, m := range t.rowsPB {
+		b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, b)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(rows)
+}
+
+// collect reads a stream of parts to its end.
+func collect[Part any](stream grpc.ServerStreamingClient[Part], err error, add func(*Part)) error {
+	for err == nil {
+		var part *Part
+		if part, err = stream.Recv(); err == nil {
+			add(part)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

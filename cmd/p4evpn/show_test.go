@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/p4evpn/p4evpn/api"
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// fakeView is a gateway with one of everything.
+type fakeView struct{ intent.StatusSource }
+
+var mac = ether.MAC{2, 0, 0, 0, 0, 1}
+
+func (fakeView) Bridges(context.Context) ([]view.Bridge, error) {
+	return []view.Bridge{{Name: "blue", VLAN: 10, VNI: 100, State: view.Up, Ports: []string{"port1", "port2"}, MACs: 3, RemoteVTEPs: 2}}, nil
+}
+
+func (fakeView) FDB(context.Context, string) ([]view.FDBEntry, error) {
+	return []view.FDBEntry{
+		{Bridge: "blue", MAC: mac, Kind: view.Local, Port: "port1", State: view.Up, Age: 61 * time.Second},
+		{Bridge: "blue", MAC: ether.MAC{2, 0, 0, 0, 0, 2}, Kind: view.Remote, VTEP: netip.MustParseAddr("10.0.0.3"), VNI: 100, Sequence: 4, State: view.Up},
+	}, nil
+}
+
+func (fakeView) VTEPs(context.Context) ([]view.VTEP, error) {
+	return []view.VTEP{{Address: netip.MustParseAddr("10.0.0.3"), State: view.Up, Paths: []view.Path{{Uplink: "up1", NextHopMAC: mac}}, Bridges: []string{"blue"}}}, nil
+}
+
+func (fakeView) Routes(context.Context) ([]view.Route, error) {
+	return []view.Route{{Direction: view.Out, Type: 2, RD: "10.0.0.1:100", Key: "[2]:[0]:[48]:[02:00:00:00:00:01]", NextHop: netip.MustParseAddr("10.0.0.1"), VNI: 100, Selected: true}}, nil
+}
+
+func (fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
+	return []view.Neighbor{{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, State: "established", Uptime: time.Hour, Received: 7, Advertised: 3}}, nil
+}
+
+func (fakeView) Entries(context.Context, string) ([]view.Entry, error) {
+	return []view.Entry{{Table: "bridge.fdb", Text: "bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=1", Level: 3, Acked: true}}, nil
+}
+
+// serve runs an API with fakeView on a Unix socket and gives its address.
+func serve(t *testing.T) string {
+	t.Helper()
+	store := intent.NewMemory()
+	t.Cleanup(func() { _ = store.Close() })
+	path := filepath.Join(t.TempDir(), "api.sock")
+	srv, err := api.NewServer(api.Config{Listen: "unix://" + path, Store: store, View: fakeView{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return "unix://" + path
+}
+
+func command(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(&out)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := root.ExecuteContext(ctx)
+	return out.String(), err
+}
+
+func TestShowPrintsOneLineForEachRow(t *testing.T) {
+	address := serve(t)
+	for what, want := range map[string][]string{
+		"bridges":   {"BRIDGE", "blue", "port1,port2"},
+		"fdb":       {"MAC", "02:00:00:00:00:01", "port1", "1m1s", "10.0.0.3 vni 100"},
+		"vteps":     {"VTEP", "10.0.0.3", "up1 via 02:00:00:00:00:01"},
+		"routes":    {"ROUTE", "[2]:[0]:[48]:[02:00:00:00:00:01]", "10.0.0.1:100"},
+		"neighbors": {"NEIGHBOR", "10.1.1.1", "established", "1h0m0s"},
+		"entries":   {"ENTRY", "bridge.to_port port=1", "yes"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			out, err := command(t, "show", what, "--api", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range want {
+				if !strings.Contains(out, w) {
+					t.Errorf("no %q in\n%s", w, out)
+				}
+			}
+			out, err = command(t, "show", what, "--api", address, "-o", "json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var rows []map[string]any
+			if err := json.Unmarshal([]byte(out), &rows); err != nil || len(rows) == 0 {
+				t.Errorf("JSON: %v in\n%s", err, out)
+			}
+		})
+	}
+}
+
+func TestShowSaysWhatToDoWhenNoGatewayAnswers(t *testing.T) {
+	_, err := command(t, "show", "bridges", "--api", "unix:"+filepath.Join(t.TempDir(), "none"), "--timeout", "5s")
+	if err == nil || !strings.Contains(err.Error(), "no gateway answers at") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWrongFlagsAreNamed(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--output":         {"show", "bridges", "-o", "xml"},
+		"--log-level":      {"show", "bridges", "--log-level", "loud"},
+		"PORT@INTERFACE":   {"switch", "-i", "veth1"},
+		"P4Info":           {"switch", "program.json"},
+		"reading the conf": {"run", "-c", "/does/not/exist.yaml"},
+		`"config"`:         {"run"},
+		"unknown command":  {"shwo"},
+	} {
+		if _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: got %v; want it to hold %q", args, err, want)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/prototext"
+
+	"github.com/p4evpn/p4evpn/softswitch"
+)
+
+func newSwitch() *cobra.Command {
+	var (
+		interfaces []string
+		cfg        softswitch.Config
+		noP4       bool
+		info       string
+	)
+	cmd := &cobra.Command{
+		Use:   "switch [flags] [PROGRAM.json]",
+		Short: "Run the embedded P4 switch",
+		Long: `Runs the embedded P4 switch: it loads p4c's BMv2 JSON, serves P4Runtime and
+moves packets between Linux interfaces. Flags are simple_switch_grpc's where it
+has them.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if cfg.Ports, err = parseInterfaces(interfaces); err != nil {
+				return err
+			}
+			if noP4 && len(args) > 0 {
+				return fmt.Errorf("--no-p4 and the program %s exclude each other", args[0])
+			}
+			if len(args) > 0 {
+				if cfg.Pipeline, err = loadProgram(args[0], info); err != nil {
+					return err
+				}
+			}
+			s, err := softswitch.New(cfg, slog.Default())
+			if err != nil {
+				return err
+			}
+			return s.Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&interfaces, "interface", "i", nil, "PORT@INTERFACE: attach a network interface as a port; may be given several times")
+	f.StringVar(&cfg.GRPCAddress, "grpc-server-addr", "127.0.0.1:9559", "where P4Runtime is served: host:port or unix:PATH")
+	f.Uint64Var(&cfg.DeviceID, "device-id", 1, "P4Runtime device id")
+	f.Uint32Var(&cfg.CPUPort, "cpu-port", 510, "port of packet-ins and packet-outs")
+	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
+	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
+	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
+	return cmd
+}
+
+func parseInterfaces(args []string) ([]softswitch.Port, error) {
+	var ports []softswitch.Port
+	for _, a := range args {
+		p, err := softswitch.ParsePort(a)
+		if err != nil {
+			return nil, fmt.Errorf("--interface: %w", err)
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
+// loadProgram reads the pipeline that the switch starts with.
+func loadProgram(program, info string) (*p4v1.ForwardingPipelineConfig, error) {
+	if info == "" {
+		return nil, fmt.Errorf("the program %s needs its P4Info too: give --p4info FILE (text format)", program)
+	}
+	json, err := os.ReadFile(program)
+	if err != nil {
+		return nil, fmt.Errorf("reading the P4 program: %w", err)
+	}
+	text, err := os.ReadFile(info)
+	if err != nil {
+		return nil, fmt.Errorf("reading the P4Info: %w", err)
+	}
+	c := &p4v1.ForwardingPipelineConfig{P4Info: &p4configv1.P4Info{}, P4DeviceConfig: json}
+	if err := prototext.Unmarshal(text, c.P4Info); err != nil {
+		return nil, fmt.Errorf("P4Info %s: %w", info, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/config"
+	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/softswitch"
+)
+
+// What each part is told, out of the configuration file.
+
+func speakerConfig(f *config.File) bgp.Config {
+	c := bgp.Config{
+		AS:              f.AS,
+		RouterID:        f.RouterID.Addr,
+		ListenAddresses: addrs(f.BGP.ListenAddresses),
+		ListenPort:      f.BGP.Port,
+	}
+	for _, n := range f.BGP.Neighbors {
+		c.Neighbors = append(c.Neighbors, bgp.Neighbor{
+			Address: n.Address.Addr, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress.Addr,
+			Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
+			HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
+			MaxPrefixes: n.MaxPrefixes,
+		})
+	}
+	return c
+}
+
+func clientConfig(f *config.File) p4rt.Config {
+	return p4rt.Config{
+		Target:       f.Target.Address,
+		DeviceID:     f.Target.DeviceID,
+		ElectionID:   p4rt.ElectionID{Low: f.Target.ElectionID},
+		P4Info:       p4.P4Info(),
+		DeviceConfig: p4.DeviceConfig(),
+		Cookie:       p4.Cookie(),
+		Digests:      []p4rt.DigestConfig{{ID: p4.DigestID()}},
+	}
+}
+
+func underlayConfig(f *config.File) underlay.Config {
+	var c underlay.Config
+	for _, u := range f.Uplinks {
+		c.Uplinks = append(c.Uplinks, u.Host.Device)
+	}
+	return c
+}
+
+func controllerConfig(f *config.File) controller.Config {
+	c := controller.Config{
+		AS:       f.AS,
+		RouterID: f.RouterID.Addr,
+		VTEPs:    addrs(f.VTEPs),
+		Targets:  map[string]controller.RouteTargets{},
+		Ageing:   f.Learning.Ageing,
+		MaxMACs:  f.Learning.MaxMACs,
+		Duplicates: controller.Duplicates{
+			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
+		},
+		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
+	}
+	for _, p := range f.Ports {
+		port := controller.Port{Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs}
+		for _, s := range p.Static {
+			port.Static = append(port.Static, controller.StaticMAC{MAC: s.MAC.MAC, VLAN: s.VLAN})
+		}
+		c.Ports = append(c.Ports, port)
+	}
+	for _, u := range f.Uplinks {
+		c.Ports = append(c.Ports, controller.Port{
+			Name: u.Name, Number: u.Number, Kind: controller.KindUplink, HostPort: u.Host.Number, HostDevice: u.Host.Device,
+		})
+	}
+	for id, b := range f.Bridges {
+		c.Targets[id] = controller.RouteTargets{Import: routeTargets(b.Import), Export: routeTargets(b.Export)}
+	}
+	return c
+}
+
+func switchPorts(f *config.File) []softswitch.Port {
+	var ports []softswitch.Port
+	for _, p := range f.Ports {
+		ports = append(ports, softswitch.Port{Number: uint32(p.Number), Interface: p.Interface})
+	}
+	for _, u := range f.Uplinks {
+		ports = append(ports,
+			softswitch.Port{Number: uint32(u.Number), Interface: u.Interface},
+			softswitch.Port{Number: uint32(u.Host.Number), Interface: u.Host.Interface})
+	}
+	return ports
+}
+
+func addrs(in []config.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range in {
+		out = append(out, a.Addr)
+	}
+	return out
+}
+
+func routeTargets(in []config.RouteTarget) bgp.RouteTargets {
+	var rts []bgp.RouteTarget
+	for _, r := range in {
+		rts = append(rts, r.RouteTarget)
+	}
+	return bgp.MakeRouteTargets(rts...)
+}
