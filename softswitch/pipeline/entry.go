@@ -1,10 +1,6 @@
 package pipeline
 
-import (
-	"sync/atomic"
-
-	"github.com/gaissmai/bart"
-)
+import "sync/atomic"
 
 // entry is a table entry. Readers hold it without a lock: all but next, the
 // state behind st and the sets in ext is immutable once it is published, and
@@ -35,11 +31,8 @@ type entryState struct {
 // entryExt is what few entries have.
 type entryExt struct {
 	metadata string
-	// lpm makes the entry a partition of an LPM table: the prefixes that share
-	// the exact part of the key.
-	lpm    atomic.Pointer[bart.Table[*entry]]
-	member uint32
-	group  uint32
+	member   uint32
+	group    uint32
 }
 
 // boundAction is an action as one table uses it.

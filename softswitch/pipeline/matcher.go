@@ -3,12 +3,8 @@ package pipeline
 import (
 	"cmp"
 	"encoding/binary"
-	"math/bits"
-	"net/netip"
 	"slices"
 	"sync/atomic"
-
-	"github.com/gaissmai/bart"
 )
 
 // matcher finds entries by a packed key. lookup is for packets and may run at
@@ -32,125 +28,11 @@ func (m exactMatcher) find(like *entry) *entry {
 	return m.hashTable.find(like.words[:m.keyWords])
 }
 
-// lpmMatcher has a trie for each value of the exact part of the key. The
-// prefix field of up to 128 bits is the last word, or the last two, of the
-// packed key.
-type lpmMatcher struct {
-	exact  int // words of the exact part
-	bits   int // of the prefix field
-	root   *entryExt
-	parts  *hashTable // exact part -> entry with ext.lpm
-	number int
-}
-
-func newLPMMatcher(exact, bits int) *lpmMatcher {
-	m := &lpmMatcher{exact: exact, bits: bits, root: new(entryExt)}
-	m.root.lpm.Store(new(bart.Table[*entry]))
-	if exact > 0 {
-		m.parts = newHashTable(exact)
-	}
-	return m
-}
-
-// address left-aligns the prefix field: an IPv4 address up to 32 bits, else
-// an IPv6 one. A v4-mapped one would be taken for IPv4, so fields of 33 bits
-// and more are never put where that could happen: such an address starts with
-// 80 zero bits and bart keeps families apart by Is4, which mapped ones fail.
-func (m *lpmMatcher) address(key []uint64) netip.Addr {
-	if m.bits <= 32 {
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], uint32(key[0])<<(32-m.bits))
-		return netip.AddrFrom4(b)
-	}
-	var b [16]byte
-	if m.bits <= 64 {
-		binary.BigEndian.PutUint64(b[:], key[0]<<(64-m.bits))
-		return netip.AddrFrom16(b)
-	}
-	s := uint(128 - m.bits)
-	binary.BigEndian.PutUint64(b[:], key[1]<<s|key[0]>>(64-s))
-	binary.BigEndian.PutUint64(b[8:], key[0]<<s)
-	return netip.AddrFrom16(b)
-}
-
-// part is the trie of the key's exact part, or nil.
-func (m *lpmMatcher) part(key []uint64) *entryExt {
-	if m.exact == 0 {
-		return m.root
-	}
-	if p := m.parts.find(key[:m.exact]); p != nil {
-		return p.ext
-	}
-	return nil
-}
-
-func (m *lpmMatcher) lookup(key []uint64) *entry {
-	p := m.part(key)
-	if p == nil {
-		return nil
-	}
-	e, _ := p.lpm.Load().Lookup(m.address(key[m.exact:]))
-	return e
-}
-
-func (m *lpmMatcher) prefix(e *entry) netip.Prefix {
-	return netip.PrefixFrom(m.address(e.words[m.exact:]), int(e.plen))
-}
-
-func (m *lpmMatcher) find(like *entry) *entry {
-	p := m.part(like.words)
-	if p == nil {
-		return nil
-	}
-	e, _ := p.lpm.Load().Get(m.prefix(like))
-	return e
-}
-
-func (m *lpmMatcher) insert(e *entry) {
-	p := m.part(e.words)
-	if p == nil {
-		root := newEntry(m.exact)
-		copy(root.words, e.words)
-		root.ext = new(entryExt)
-		root.ext.lpm.Store(new(bart.Table[*entry]))
-		m.parts.insert(root)
-		p = root.ext
-	}
-	p.lpm.Store(p.lpm.Load().InsertPersist(m.prefix(e), e))
-}
-
-func (m *lpmMatcher) swap(old, e *entry) {
-	p := m.part(old.words)
-	if e != nil {
-		p.lpm.Store(p.lpm.Load().InsertPersist(m.prefix(e), e))
-		return
-	}
-	t := p.lpm.Load().DeletePersist(m.prefix(old))
-	p.lpm.Store(t)
-	if m.exact > 0 && t.Size() == 0 {
-		m.parts.swap(m.parts.find(old.words[:m.exact]), nil)
-	}
-}
-
-func (m *lpmMatcher) each(f func(*entry) bool) bool {
-	one := func(p *entryExt) bool {
-		for _, e := range p.lpm.Load().All() {
-			if !f(e) {
-				return false
-			}
-		}
-		return true
-	}
-	if m.exact == 0 {
-		return one(m.root)
-	}
-	return m.parts.each(func(p *entry) bool { return one(p.ext) })
-}
-
 // ternaryMatcher is tuple space search: a hash table for each mask in use,
-// tried in the order of their highest priority. A range field is no part of
-// the mask: entries that differ only there share a chain, in which each is
-// checked, highest priority first.
+// tried in the order of their highest priority. Longest prefix match is the
+// case in which the prefix length is the priority: a hash table for each
+// length in use. A range field is no part of the mask: entries that differ
+// only there share a chain, in which each is checked, highest priority first.
 type ternaryMatcher struct {
 	words  int
 	ranges []int // word of each range field in the packed key
@@ -349,16 +231,4 @@ func prefixMask(width, plen int) []uint64 {
 		out[i/64] |= 1 << (i % 64)
 	}
 	return out
-}
-
-// isPrefixMask gives the length of a mask that is a prefix, or -1.
-func isPrefixMask(mask []uint64, width int) int {
-	ones := 0
-	for _, w := range mask {
-		ones += bits.OnesCount64(w)
-	}
-	if slices.Equal(mask, prefixMask(width, ones)) {
-		return ones
-	}
-	return -1
 }

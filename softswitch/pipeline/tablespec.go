@@ -16,7 +16,6 @@ type tableSpec struct {
 	words   int // of the packed key
 	pieces  []keyPiece
 	match   matchKind
-	lpm     int // index of the prefix field, or -1
 	ranges  []int
 	prio    bool
 	size    int
@@ -42,8 +41,7 @@ type matchKind uint8
 const (
 	matchNone matchKind = iota // no key
 	matchExact
-	matchLPM
-	matchTernary
+	matchTernary // lpm too: the prefix length is the priority
 )
 
 // keySpec is one key field: where it comes from and where its words go.
@@ -71,7 +69,7 @@ var keyKinds = map[string]MatchKind{
 }
 
 func (c *compiler) tableSpec(t *bmv2json.Table) (*tableSpec, error) {
-	s := &tableSpec{name: t.Name, index: len(c.prog.tables), lpm: -1, meter: -1, size: t.MaxSize,
+	s := &tableSpec{name: t.Name, index: len(c.prog.tables), meter: -1, size: t.MaxSize,
 		count: t.WithCounters, timeout: t.SupportTimeout, byName: map[string]*boundAction{}, missNext: -1}
 	switch t.Type {
 	case "simple":
@@ -215,7 +213,7 @@ func orUnsupported(err error) error {
 
 // tableKeys resolves the key and packs it: fields of up to 64 bits go where
 // they fit first, words of wider fields likewise, so that no piece crosses a
-// word. The prefix field of an LPM table comes last, in words of its own.
+// word. Range fields come last, in words of their own.
 func (c *compiler) tableKeys(s *tableSpec, t *bmv2json.Table) error {
 	for i := range t.Key {
 		k := &t.Key[i]
@@ -266,15 +264,13 @@ func (s *tableSpec) classify() error {
 	if len(s.keys) > 0 {
 		s.match = matchExact
 	}
-	for i, k := range s.keys {
+	prefixes := 0
+	for _, k := range s.keys {
 		switch k.Kind {
 		case LPM:
-			if s.lpm >= 0 {
+			s.match = matchTernary
+			if prefixes++; prefixes > 1 {
 				return fmt.Errorf("key %q: a second lpm field", k.Name)
-			}
-			s.lpm = i
-			if s.match == matchExact {
-				s.match = matchLPM
 			}
 		case Ternary, Optional:
 			s.match, s.prio = matchTernary, true
@@ -284,9 +280,6 @@ func (s *tableSpec) classify() error {
 			}
 			s.match, s.prio = matchTernary, true
 		}
-	}
-	if s.match == matchLPM && s.keys[s.lpm].Bits > 128 {
-		s.match = matchTernary // the prefix length serves as the priority
 	}
 	return nil
 }
@@ -316,14 +309,13 @@ func (s *tableSpec) pack() {
 				shift: uint8(shift), mask: k.mask[part], bits: bits})
 		}
 	}
-	own := func(i int) bool { return s.keys[i].Kind == Range || s.match == matchLPM && i == s.lpm }
 	for _, late := range []bool{false, true} {
 		for i := range s.keys {
-			if k := &s.keys[i]; own(i) == late {
+			if k := &s.keys[i]; (k.Kind == Range) == late {
 				place(k, late)
-				if k.Kind == Range {
-					s.ranges = append(s.ranges, k.pieces[0].word)
-				}
+			}
+			if late && s.keys[i].Kind == Range {
+				s.ranges = append(s.ranges, s.keys[i].pieces[0].word)
 			}
 		}
 	}
@@ -337,9 +329,6 @@ func (s *tableSpec) newMatcher() matcher {
 	switch s.match {
 	case matchNone:
 		return nil
-	case matchLPM:
-		k := &s.keys[s.lpm]
-		return newLPMMatcher(s.words-k.words(), k.Bits)
 	case matchTernary:
 		return newTernaryMatcher(s.words, s.ranges)
 	}
