@@ -5,9 +5,11 @@ import (
 	"context"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
 )
@@ -87,4 +89,29 @@ func startGoBGP(b *testing.B, l *lab, got func(int)) func() {
 		}
 	})
 	return func() { cancel(); owned.Wait() }
+}
+
+// BenchmarkLatency is the time from one UPDATE on the wire to its event while
+// nothing else happens.
+func BenchmarkLatency(b *testing.B) {
+	l := newLab(b)
+	got := make(chan struct{}, 1)
+	stop := startSpeaker(b, l, func(n int) {
+		if n > 0 {
+			got <- struct{}{}
+		}
+	})
+	defer stop()
+	s := l.dial(2, 65002)
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		update := bgptest.Update(leafAttributes(bgptest.MACMobility(uint32(i), false)), leafMAC(1))
+		start := time.Now()
+		must(b, s, update)
+		<-got
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }

@@ -10,5 +10,8 @@
 // import policy keeps every remote EVPN route out of the Loc-RIB, so that only
 // our own routes are ever advertised: a gateway is no transit and no reflector.
 //
+// What GoBGP cannot parse ends the session it came by (RFC 7606 section 5.3):
+// broken NLRI, and any EVPN route type above 5, which GoBGP does not know.
+//
 // Data flows one way: peers, GoBGP's watcher, decode, the queue, Events.
 package bgp

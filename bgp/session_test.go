@@ -217,6 +217,29 @@ func TestStoppedSpeakerLeavesNoGoroutineAndNoListener(t *testing.T) {
 	}
 }
 
+func TestStopIsNoCeaseForAPeerWithGracefulRestart(t *testing.T) {
+	l := newLab(t)
+	n := l.raw(2, 65002)
+	n.GracefulRestart.Enabled = true
+	s, err := New(l.config(n), discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	peer := l.dialAs(bgptest.Config{Local: l.addr(2), AS: 65002, RestartTime: 10 * time.Second})
+	<-s.Events()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	var ceased bgptest.NotificationError
+	if err := peer.Err(); errors.As(err, &ceased) {
+		t.Errorf("peer saw %v", err)
+	}
+}
+
 func TestPortInUseIsAnErrorOfRun(t *testing.T) {
 	l := newLab(t)
 	run(t, l.config(l.raw(2, 65002)))
