@@ -47,13 +47,22 @@ func (d *demo) converge(ctx context.Context, _ map[string]*Namespace, _ DemoOpti
 
 // flooding checks who floods to whom, with leaf2 in or out.
 func (d *demo) flooding(ctx context.Context, leaf2 bool) error {
+	want := map[bool]int{true: 2, false: 1}[leaf2]
+	groups, err := d.gateway.Replicas(ctx)
+	if err != nil {
+		return err
+	}
+	for group, n := range groups {
+		if n != want {
+			return fmt.Errorf("the switch floods %s to %d VTEPs, want %d", group, n, want)
+		}
+	}
 	for bridge, vni := range map[string]uint32{blue: blueVNI, green: greenVNI} {
-		want := map[bool]uint32{true: 2, false: 1}[leaf2]
 		b, err := d.gateway.Bridge(ctx, bridge)
 		if err != nil {
 			return err
 		}
-		if b.GetRemoteVteps() != want {
+		if int(b.GetRemoteVteps()) != want {
 			return fmt.Errorf("the gateway floods %s to %d VTEPs, want %d", bridge, b.GetRemoteVteps(), want)
 		}
 		if !leaf2 {

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,31 +55,9 @@ func (d *demo) leaf2GoesAndReturns(ctx context.Context, leave, comeBack func(con
 	if err := leave(ctx); err != nil {
 		return "", err
 	}
-	err := Eventually(ctx, 12*time.Second, "leaf2 is forgotten", func(ctx context.Context) error {
-		for _, bridge := range []string{blue, green} {
-			fdb, err := d.gateway.FDB(ctx, bridge)
-			if err != nil {
-				return err
-			}
-			for mac, e := range fdb {
-				if e.GetVtep() == leaf2VTEP.String() {
-					return fmt.Errorf("the gateway still has %s", mac)
-				}
-			}
-		}
-		return d.flooding(ctx, false)
-	})
-	if err != nil {
-		return "", err
-	}
-	gone := time.Since(start)
-	want := d.others(d.h1)
-	delete(want, d.l2a.Name)
-	if err := d.expectFrame(ctx, d.h1, d.h1.MAC, ether.Broadcast, want); err != nil {
-		return "", fmt.Errorf("while leaf2 is away: %w", err)
-	}
+	gone, err := d.leaf2Gone(ctx, start)
 	start = time.Now()
-	if err := comeBack(ctx); err != nil {
+	if err := errors.Join(err, comeBack(ctx)); err != nil {
 		return "", err
 	}
 	if err := d.converge(ctx, nil, DemoOptions{}); err != nil {
@@ -95,4 +74,33 @@ func (d *demo) leaf2GoesAndReturns(ctx context.Context, leave, comeBack func(con
 		return "", fmt.Errorf("after leaf2 came back: %w", err)
 	}
 	return fmt.Sprintf("gone after %.1f s, back after %.1f s", gone.Seconds(), back.Seconds()), nil
+}
+
+// leaf2Gone waits until the gateway has nothing of leaf2, and gives the time
+// since a start.
+func (d *demo) leaf2Gone(ctx context.Context, start time.Time) (time.Duration, error) {
+	err := Eventually(ctx, 12*time.Second, "leaf2 is forgotten", func(ctx context.Context) error {
+		for _, bridge := range []string{blue, green} {
+			fdb, err := d.gateway.FDB(ctx, bridge)
+			if err != nil {
+				return err
+			}
+			for mac, e := range fdb {
+				if e.GetVtep() == leaf2VTEP.String() {
+					return fmt.Errorf("the gateway still has %s", mac)
+				}
+			}
+		}
+		return d.flooding(ctx, false)
+	})
+	gone := time.Since(start)
+	if err != nil {
+		return gone, err
+	}
+	want := d.others(d.h1)
+	delete(want, d.l2a.Name)
+	if err := d.expectFrame(ctx, d.h1, d.h1.MAC, ether.Broadcast, want); err != nil {
+		return gone, fmt.Errorf("while leaf2 is away: %w", err)
+	}
+	return gone, nil
 }

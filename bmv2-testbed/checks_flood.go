@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +18,8 @@ func (d *demo) listeners() (*Probe, error) { return NewProbe(d.hosts()...) }
 
 // bridgeOfHost gives all hosts of the bridge that a host is in.
 func (d *demo) bridgeOfHost(h *Host) []*Host {
-	for _, g := range d.inGreen {
-		if g == h {
-			return d.inGreen
-		}
+	if slices.Contains(d.inGreen, h) {
+		return d.inGreen
 	}
 	return d.inBlue
 }
@@ -82,23 +81,28 @@ func unknownUnicast(ctx context.Context, d *demo) (string, error) {
 	return fmt.Sprintf("to %s, from behind the gateway and behind the leaves", station), nil
 }
 
-// known waits until the gateway and both leaves know where a MAC address of the
-// blue bridge is: behind the VTEP.
+// known waits until the gateway and both leaves know that a MAC address of the
+// blue bridge is behind a VTEP.
 func (d *demo) known(ctx context.Context, mac ether.MAC, vtep string) error {
+	return d.knownIn(ctx, blue, blueVNI, mac, vtep)
+}
+
+func (d *demo) knownIn(ctx context.Context, bridge string, vni uint32, mac ether.MAC, vtep string) error {
 	return Eventually(ctx, 3*time.Second, fmt.Sprintf("%s is known behind %s", mac, vtep), func(ctx context.Context) error {
-		fdb, err := d.gateway.FDB(ctx, blue)
+		fdb, err := d.gateway.FDB(ctx, bridge)
 		if err != nil {
 			return err
 		}
 		e := fdb[mac.String()]
-		if e == nil || (e.GetVtep() != vtep && (vtep != gatewayVTEP.String() || e.GetPort() == "")) {
+		local := vtep == gatewayVTEP.String()
+		if e == nil || local != (e.GetPort() != "") || (!local && e.GetVtep() != vtep) {
 			return fmt.Errorf("the gateway has %v", e)
 		}
 		if e.GetState() != "up" {
 			return fmt.Errorf("the gateway's entry is %s: %s", e.GetState(), e.GetReason())
 		}
 		for _, leaf := range []*Leaf{d.leaf1, d.leaf2} {
-			macs, err := leaf.MACs(ctx, blueVNI)
+			macs, err := leaf.MACs(ctx, vni)
 			if err != nil {
 				return err
 			}
@@ -111,22 +115,33 @@ func (d *demo) known(ctx context.Context, mac ether.MAC, vtep string) error {
 	})
 }
 
+// whereabouts gives the bridge, VNI and VTEP that a host is in and behind.
+func (d *demo) whereabouts(h *Host) (bridge string, vni uint32, vtep string) {
+	bridge, vni, vtep = blue, blueVNI, gatewayVTEP.String()
+	if slices.Contains(d.inGreen, h) {
+		bridge, vni = green, greenVNI
+	}
+	switch h {
+	case d.l1a, d.l1b:
+		vtep = leaf1VTEP.String()
+	case d.l2a, d.l2b:
+		vtep = leaf2VTEP.String()
+	}
+	return bridge, vni, vtep
+}
+
 func knownUnicast(ctx context.Context, d *demo) (string, error) {
-	// Everybody speaks first, so that nobody's address is about to age out.
-	for _, h := range d.hosts() {
-		if err := h.Announce(); err != nil {
-			return "", err
-		}
-	}
-	for h, vtep := range map[*Host]string{d.h1: gatewayVTEP.String(), d.t10: gatewayVTEP.String(), d.l1a: leaf1VTEP.String(), d.l2a: leaf2VTEP.String()} {
-		if err := d.known(ctx, h.MAC, vtep); err != nil {
-			return "", err
-		}
-	}
 	n := 0
 	for _, way := range [][2]*Host{
 		{d.h1, d.t10}, {d.t10, d.h1}, {d.h1, d.l1a}, {d.t10, d.l2a}, {d.l1a, d.t10}, {d.l2a, d.h1}, {d.l1a, d.l2a}, {d.t20, d.l1b}, {d.l2b, d.t20},
 	} {
+		if err := way[1].Announce(); err != nil { // so that its address is not about to age out
+			return "", err
+		}
+		bridge, vni, vtep := d.whereabouts(way[1])
+		if err := d.knownIn(ctx, bridge, vni, way[1].MAC, vtep); err != nil {
+			return "", err
+		}
 		if err := d.expectFrame(ctx, way[0], way[0].MAC, way[1].MAC, map[string]int{way[1].Name: 1}); err != nil {
 			return "", err
 		}

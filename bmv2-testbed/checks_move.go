@@ -3,8 +3,11 @@ package testbed
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
@@ -49,30 +52,24 @@ func (d *demo) moved(ctx context.Context, to string) (string, error) {
 	if err := d.move(to); err != nil {
 		return "", err
 	}
-	type answer struct {
-		took time.Duration
-		err  error
-	}
-	answers := make(chan answer, len(others))
-	for _, h := range others {
-		go func() {
+	took := make([]time.Duration, len(others))
+	var group errgroup.Group
+	for i, h := range others {
+		group.Go(func() error {
 			_, err := h.Reach(ctx, d.h2.Address.Addr(), 5*time.Second)
-			answers <- answer{time.Since(start), err}
-		}()
+			took[i] = time.Since(start)
+			return err
+		})
 	}
-	var longest time.Duration
-	var failed error
-	for range others {
-		a := <-answers
-		longest = max(longest, a.took)
-		if a.err != nil {
-			failed = a.err
-		}
+	err := group.Wait()
+	var notes []string
+	for i, h := range others {
+		notes = append(notes, fmt.Sprintf("%s %d ms", h.Name, took[i].Milliseconds()))
 	}
-	if failed == nil && longest > reachableAgain {
-		failed = fmt.Errorf("reachable again by all after %d ms, want at most %d", longest.Milliseconds(), reachableAgain.Milliseconds())
+	if longest := slices.Max(took); err == nil && longest > reachableAgain {
+		err = fmt.Errorf("not reachable within %v: %s", reachableAgain, strings.Join(notes, ", "))
 	}
-	return fmt.Sprintf("reachable again by all after %d ms", longest.Milliseconds()), failed
+	return "reachable again after: " + strings.Join(notes, ", "), err
 }
 
 func moveBetweenPorts(ctx context.Context, d *demo) (string, error) {
@@ -84,7 +81,7 @@ func moveBetweenPorts(ctx context.Context, d *demo) (string, error) {
 		return "", err
 	}
 	back, err := d.moved(ctx, atPort2)
-	return there + ", and back: " + back, err
+	return there + "; and back: " + back, err
 }
 
 func moveToLeaf(ctx context.Context, d *demo) (string, error) {

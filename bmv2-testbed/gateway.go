@@ -234,6 +234,37 @@ func (g *Gateway) Bridge(ctx context.Context, name string) (*p4evpnv1.Bridge, er
 	}
 }
 
+// Replicas counts, by multicast group, the remote VTEPs that the target floods
+// to: what it holds, not only what is wanted. Instance 1 is the local ports'.
+func (g *Gateway) Replicas(ctx context.Context) (map[string]int, error) {
+	stream, err := g.view.ListEntries(ctx, &p4evpnv1.ListEntriesRequest{Table: "multicast_group"})
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]int{}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the gateway's multicast groups: %w", err)
+		}
+		for _, e := range part.GetEntries() { // "multicast_group 1 -> 1/1 10/2"
+			group, members, _ := strings.Cut(e.GetText(), " -> ")
+			if !e.GetAcked() {
+				return nil, fmt.Errorf("the target does not hold %s: %s", group, e.GetError())
+			}
+			found[group] = 0
+			for _, member := range strings.Fields(members) {
+				if _, instance, _ := strings.Cut(member, "/"); instance != "1" {
+					found[group]++
+				}
+			}
+		}
+	}
+}
+
 // Show runs `p4evpn show` as a user does.
 func (g *Gateway) Show(ctx context.Context, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, g.binary, append([]string{"show", "--api", g.socket}, args...)...).CombinedOutput()

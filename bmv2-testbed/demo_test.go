@@ -1,0 +1,126 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// buildBinary builds p4evpn as it is in the tree.
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "p4evpn")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./cmd/p4evpn")
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build ./cmd/p4evpn: %v\n%s", err, out)
+	}
+	return path
+}
+
+func needDemo(t *testing.T, target string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("the demo takes half a minute")
+	}
+	if err := needs(target); err != nil {
+		t.Skip(err)
+	}
+}
+
+// testWriter narrates into the test's log.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Log(strings.TrimRight(string(b), "\n"))
+	return len(b), nil
+}
+
+func TestDemoPassesOnTheEmbeddedSwitch(t *testing.T) { runDemo(t, Embedded) }
+
+func TestDemoPassesOnBMv2(t *testing.T) { runDemo(t, BMv2) }
+
+func runDemo(t *testing.T, target string) {
+	needDemo(t, target)
+	var out bytes.Buffer
+	err := RunDemo(t.Context(), DemoOptions{Target: target, Binary: buildBinary(t), Out: io.MultiWriter(&out, testWriter{t})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if last, want := lines[len(lines)-1], "demo: 16 of 16 checks passed"; last != want {
+		t.Errorf("the last line is %q, want %q", last, want)
+	}
+	nothingLeft(t, os.Getpid())
+}
+
+// nothingLeft checks that no namespace and no folder of a process's labs is
+// there.
+func nothingLeft(t *testing.T, pid int) {
+	t.Helper()
+	for _, folder := range []string{netnsFolder, os.TempDir()} {
+		entries, err := os.ReadDir(folder)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+		for _, e := range entries {
+			if m := labName.FindStringSubmatch(e.Name()); m != nil && m[1] == strconv.Itoa(pid) {
+				t.Errorf("%s is left", filepath.Join(folder, e.Name()))
+			}
+		}
+	}
+}
+
+func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
+	needDemo(t, Embedded)
+	for _, c := range []struct {
+		name, until string
+		signal      os.Signal
+	}{
+		{"Ctrl-C while the network is being built", "Building", os.Interrupt},
+		{"Ctrl-C in the middle of a check", "ok    4/", os.Interrupt},
+		{"SIGTERM", "ok    1/", syscall.SIGTERM},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, buildBinary(t), "demo")
+			out, err := cmd.StdoutPipe()
+			check(t, err)
+			check(t, cmd.Start())
+			text := readUntil(out, c.until)
+			check(t, cmd.Process.Signal(c.signal))
+			rest, _ := io.ReadAll(out)
+			text += string(rest)
+			if err := cmd.Wait(); err == nil {
+				t.Error("exit status 0, want another: not all checks were run")
+			}
+			if !strings.Contains(text, " of 16 checks passed\n") {
+				t.Errorf("no last line in:\n%s", text)
+			}
+			nothingLeft(t, cmd.Process.Pid)
+		})
+	}
+}
+
+// readUntil reads until the text holds a part, or to its end.
+func readUntil(r io.Reader, part string) string {
+	var b strings.Builder
+	buffer := make([]byte, 1)
+	for !strings.Contains(b.String(), part) {
+		if _, err := r.Read(buffer); err != nil {
+			break
+		}
+		b.Write(buffer)
+	}
+	return b.String()
+}
