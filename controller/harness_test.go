@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -38,16 +39,16 @@ type gateway struct {
 }
 
 var (
-	vtep1, vtep2  = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2") // ours
-	leaf1, leaf2  = netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.12")
-	leaf0         = netip.MustParseAddr("10.0.0.0") // lower than ours
-	peer1, peer2  = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	hop1, hop2    = mac(0xe1), mac(0xe2)
-	up1, up2      = mac(0xf1), mac(0xf2)
-	testAgeing    = 5 * time.Minute
-	testRouterID  = netip.MustParseAddr("10.0.0.1")
-	quietly       = slog.New(slog.DiscardHandler)
-	dynamicSource = p4.Source{Verdict: p4.Known, IdleTimeout: testAgeing}
+	vtep1, vtep2 = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2") // ours
+	leaf1, leaf2 = netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.12")
+	leaf0        = netip.MustParseAddr("10.0.0.0") // lower than ours
+	peer1, peer2 = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	hop1, hop2   = mac(0xe1), mac(0xe2)
+	up1, up2     = mac(0xf1), mac(0xf2)
+	testAgeing   = 5 * time.Minute
+	testRouterID = netip.MustParseAddr("10.0.0.1")
+	quietly      = slog.New(slog.DiscardHandler)
+	errTest      = errors.New("refused on purpose")
 )
 
 func mac(n int) ether.MAC { return ether.MAC{2, 0, 0, byte(n >> 16), byte(n >> 8), byte(n)} }
@@ -581,7 +582,9 @@ func refusedSource(v p4.Verdict) entry { return p4.Source{Verdict: v, IdleTimeou
 // flood gives who gets a bridge's floods.
 func (g *gateway) flood(bridge uint16) []string {
 	group, _ := g.get(p4.Group{ID: bridge}).(p4.Group)
-	slices.SortFunc(group.Members, func(a, b p4.GroupMember) int { return cmp.Or(cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Port, b.Port)) })
+	slices.SortFunc(group.Members, func(a, b p4.GroupMember) int {
+		return cmp.Or(cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Port, b.Port))
+	})
 	out := []string{}
 	for _, m := range group.Members {
 		if m.Instance == p4.LocalInstance {
