@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -12,12 +13,14 @@ import (
 
 // Client controls one target. Its methods are safe for concurrent use.
 type Client struct {
-	cfg     Config
-	network string
-	address string
-	queue   *queue
-	metrics *metrics
-	writing chan struct{} // holds a token while a Write is under way
+	cfg        Config
+	network    string
+	address    string
+	queue      *queue
+	metrics    *metrics
+	writing    chan struct{}              // holds a token while a Write is under way
+	id         atomic.Pointer[ElectionID] // that is arbitrated with
+	arbitrated bool                       // by any session so far; Run's own
 
 	mu      sync.Mutex
 	session *session // nil while there is no connection that arbitrated
@@ -38,6 +41,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.cfg.Logger = c.cfg.Logger.With("target", cfg.Target)
 	c.network, c.address, _ = splitTarget(cfg.Target)
+	c.id.Store(&c.cfg.ElectionID)
 	c.queue = newQueue(c.cfg.QueueSize, c.metrics)
 	return c, nil
 }
@@ -108,6 +112,7 @@ func (c *Client) setPrimary(s *session, primary bool, e Event) {
 	c.mu.Unlock()
 	c.metrics.primary.Set(map[bool]float64{true: 1}[primary])
 	c.queue.state(e)
+	s.up.Store(primary)
 }
 
 // reader gives the session to read from.

@@ -256,6 +256,16 @@ func TestElectionIDInUseIsRefusedUntilItIsFree(t *testing.T) {
 	next[p4rt.Up](t, c)
 }
 
+// The target has not noticed that the client's old connection is gone.
+func TestClientPassesByItsOwnStaleConnection(t *testing.T) {
+	c, s := up(t, p4rttest.Config{})
+	s.Stop()
+	s.TakeMastership(p4rt.ElectionID{Low: 10})
+	s.Start()
+	nextUp(t, c)
+	write(t, c, nexthop(p4v1.Update_INSERT, 1, 1))
+}
+
 func TestNothingWorksBeforeRunAndAfterIt(t *testing.T) {
 	s := p4rttest.New(t, p4rttest.Config{})
 	c, err := p4rt.New(config(t, s.Target()))

@@ -24,7 +24,8 @@ type Config struct {
 	DeviceID uint64
 	// ElectionID ranks this controller among those of the target; the highest
 	// one is primary (P4Runtime 5). It must not be zero. Where a target has no
-	// primary and remembers a higher id, the Client goes above that.
+	// primary and remembers a higher id, or where a broken connection of the
+	// same Client still holds the id, the Client goes above that.
 	ElectionID ElectionID
 
 	// The pipeline. Cookie names it: a target that reports this cookie runs

@@ -9,6 +9,7 @@ import p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 // and a Down or NotPrimary between two Ups. Digest, PacketIn and Idle are
 // dropped, and counted, when Config.QueueSize of them wait: the target repeats
 // a digest that was not acknowledged, and an idle timeout until it is acted on.
+// None of the three comes before the first Up.
 type Event interface{ event() }
 
 // Up says that this controller is primary and the target runs its pipeline:

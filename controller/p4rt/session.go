@@ -39,7 +39,7 @@ type session struct {
 	out    chan *p4v1.StreamMessageRequest // to the sender, the stream's only writer
 	// arbitration holds the latest answer of the arbitration, until handled.
 	arbitration chan *p4v1.MasterArbitrationUpdate
-	id          atomic.Pointer[ElectionID] // that we arbitrated with last
+	up          atomic.Bool // Up was queued, and nothing against it
 }
 
 // connect makes a session and serves it until it ends, and says why it ended.
@@ -60,13 +60,19 @@ func (c *Client) connect(ctx context.Context) error {
 	if s.stream, err = s.rpc.StreamChannel(s.ctx); err != nil {
 		return sessionError(err)
 	}
-	s.arbitrate(c.cfg.ElectionID)
+	s.arbitrate(*c.id.Load())
 	var wg sync.WaitGroup
 	wg.Go(s.send)
 	wg.Go(s.receive)
 	err = s.serve()
 	s.cancel(err)
 	wg.Wait()
+	if status.Code(err) == codes.InvalidArgument && c.arbitrated {
+		// The id is in use, and it was ours: a connection of ours broke, and
+		// the target has not noticed. With the same id it could keep us out
+		// for as long as that lasts.
+		c.id.Store(new(c.id.Load().next()))
+	}
 	return sessionError(err)
 }
 
@@ -147,11 +153,11 @@ func (s *session) receive() {
 			}
 			s.arbitration <- u.Arbitration
 		case *p4v1.StreamMessageResponse_Digest:
-			s.queue.offer(Digest{ID: u.Digest.GetDigestId(), ListID: u.Digest.GetListId(), Members: u.Digest.GetData(), from: s})
+			s.offer(Digest{ID: u.Digest.GetDigestId(), ListID: u.Digest.GetListId(), Members: u.Digest.GetData(), from: s})
 		case *p4v1.StreamMessageResponse_Packet:
-			s.queue.offer(PacketIn{Packet: u.Packet})
+			s.offer(PacketIn{Packet: u.Packet})
 		case *p4v1.StreamMessageResponse_IdleTimeoutNotification:
-			s.queue.offer(Idle{Entries: u.IdleTimeoutNotification.GetTableEntry()})
+			s.offer(Idle{Entries: u.IdleTimeoutNotification.GetTableEntry()})
 		case *p4v1.StreamMessageResponse_Error:
 			s.metrics.streamErrors.Inc()
 			s.cfg.Logger.Warn("target refused a stream message",
@@ -160,6 +166,16 @@ func (s *session) receive() {
 			s.cfg.Logger.Debug("stream message of an unknown kind ignored")
 		}
 	}
+}
+
+// offer queues an event that may be dropped. What comes before the pipeline is
+// known to be ours is left out: it may be another's.
+func (s *session) offer(e Event) {
+	if !s.up.Load() {
+		s.metrics.dropped.WithLabelValues(kind(e)).Inc()
+		return
+	}
+	s.queue.offer(e)
 }
 
 // acknowledge tells the target that a digest list arrived. It never waits: a
@@ -185,7 +201,7 @@ func (s *session) serve() error {
 			return context.Cause(s.ctx)
 		case a := <-s.arbitration:
 			if !arbitrated {
-				arbitrated = true
+				arbitrated, s.Client.arbitrated = true, true
 				s.connected(s)
 			}
 			var err error
