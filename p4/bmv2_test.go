@@ -1,0 +1,364 @@
+package p4_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// patience is for what takes milliseconds.
+const patience = 5 * time.Second
+
+// bmv2 is simple_switch_grpc, the reference switch, in a network namespace of
+// its own. Each port is a veth pair whose other end is a raw socket here.
+type bmv2 struct {
+	lab    *testbed.Lab
+	daemon *testbed.Process
+	client *p4rt.Client
+	ports  map[uint32]*testbed.RawSocket
+
+	marks    uint64     // sentinels made
+	inserted []p4.Entry // by the test that runs
+	reports  []p4.Learn // not asked for yet
+}
+
+// One BMv2 serves the whole run: to push the program again would spoil its
+// multicast groups (behavioral-model issue 891). So entries are removed after
+// each test, and counters set to 0 before it.
+var (
+	sharedBMv2 = sync.OnceValues(startBMv2)
+	stopBMv2   = func() error { return nil }
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := stopBMv2(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop BMv2:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func newBMv2(t *testing.T) target {
+	t.Helper()
+	if _, err := exec.LookPath("simple_switch_grpc"); err != nil {
+		t.Skip("SKIP: simple_switch_grpc is not on PATH")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("SKIP: a network namespace needs root")
+	}
+	b, err := sharedBMv2()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.daemon.Running(), b.clearCounters()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, err := b.learned() // leaves no frame and no report to the next test
+		if err = errors.Join(err, b.removeInserted()); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func startBMv2() (_ *bmv2, err error) {
+	lab, err := testbed.NewLab()
+	if err != nil {
+		return nil, err
+	}
+	stopBMv2 = lab.Close
+	b := &bmv2{lab: lab, ports: map[uint32]*testbed.RawSocket{}}
+	ns, err := lab.Namespace("bmv2")
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(lab.Dir, "p4rt")
+	args := []string{"simple_switch_grpc", "--no-p4", "--device-id", "1", "--log-console", "--log-level", "warn"}
+	for _, port := range []uint32{access1, access2, trunk, other, uplink, host, unused} {
+		ours, its := fmt.Sprintf("test%d", port), fmt.Sprintf("port%d", port)
+		if err := lab.Cable(testbed.End{NS: ns, Dev: ours}, testbed.End{NS: ns, Dev: its}); err != nil {
+			return nil, err
+		}
+		if b.ports[port], err = ns.OpenRaw(ours); err != nil {
+			return nil, err
+		}
+		args = append(args, "-i", fmt.Sprintf("%d@%s", port, its))
+	}
+	args = append(args, "--", "--grpc-server-addr", "unix:"+socket, "--cpu-port", fmt.Sprint(p4.CPUPort))
+	if b.daemon, err = lab.Start(ns, "bmv2", args...); err != nil {
+		return nil, err
+	}
+	if b.client, err = p4rt.New(p4rt.Config{
+		Target: "unix:" + socket, DeviceID: 1, ElectionID: p4rt.ElectionID{Low: 1},
+		P4Info: p4.P4Info(), DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(),
+		Digests: []p4rt.DigestConfig{{ID: p4.DigestID(), MaxListSize: 1}},
+	}); err != nil {
+		return nil, err
+	}
+	b.connect()
+	for {
+		switch e, err := b.event(); {
+		case err != nil:
+			return nil, errors.Join(err, b.daemon.Running())
+		case e == p4rt.Event(p4rt.Up{Pushed: true}):
+			return b, nil
+		}
+	}
+}
+
+// connect runs the client until the switch is stopped.
+func (b *bmv2) connect() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.client.Run(ctx) }()
+	stopBMv2 = func() error {
+		cancel()
+		err := <-done
+		for _, s := range b.ports {
+			err = errors.Join(err, s.Close())
+		}
+		return errors.Join(err, b.lab.Close())
+	}
+}
+
+func (b *bmv2) event() (p4rt.Event, error) {
+	select {
+	case e := <-b.client.Events():
+		return e, nil
+	case <-time.After(patience):
+		return nil, fmt.Errorf("BMv2 told nothing for %v", patience)
+	}
+}
+
+func (b *bmv2) write(op p4v1.Update_Type, entities ...*p4v1.Entity) error {
+	var updates []*p4v1.Update
+	for _, e := range entities {
+		updates = append(updates, &p4v1.Update{Type: op, Entity: e})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	errs, err := b.client.Write(ctx, updates)
+	return errors.Join(append(errs, err)...)
+}
+
+func (b *bmv2) insert(entries ...p4.Entry) error {
+	b.inserted = append(b.inserted, entries...)
+	return b.write(p4v1.Update_INSERT, entities(entries)...)
+}
+
+func (b *bmv2) removeInserted() error {
+	gone := b.inserted
+	b.inserted = nil
+	return b.write(p4v1.Update_DELETE, entities(gone)...)
+}
+
+func entities(entries []p4.Entry) []*p4v1.Entity {
+	var out []*p4v1.Entity
+	for _, e := range entries {
+		out = append(out, e.Entity())
+	}
+	return out
+}
+
+// cell is the P4Runtime entity of a counter's cell.
+func cell(counter string, index uint32) (*p4v1.CounterEntry, error) {
+	all := p4.P4Info().GetCounters()
+	i := slices.IndexFunc(all, func(c *p4configv1.Counter) bool { return c.GetPreamble().GetName() == counter })
+	if i < 0 {
+		return nil, fmt.Errorf("no counter %s", counter)
+	}
+	return &p4v1.CounterEntry{CounterId: all[i].GetPreamble().GetId(), Index: &p4v1.Index{Index: int64(index)}}, nil
+}
+
+func (b *bmv2) packets(counter string, index uint32) (packets uint64, err error) {
+	c, err := cell(counter, index)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err = b.client.Read(ctx, []*p4v1.Entity{{Entity: &p4v1.Entity_CounterEntry{CounterEntry: c}}}, func(e *p4v1.Entity) error {
+		packets = uint64(e.GetCounterEntry().GetData().GetPacketCount())
+		return nil
+	})
+	return packets, err
+}
+
+// clearCounters sets to 0 what the tests look at.
+func (b *bmv2) clearCounters() error {
+	var zero []*p4v1.Entity
+	for counter, cells := range map[string]uint32{
+		"ingress_drops": uint32(p4.DropReasons), "egress_drops": uint32(p4.DropReasons),
+		"bridge_vxlan_in": bridge2 + 1, "bridge_vxlan_out": bridge2 + 1,
+	} {
+		for index := range cells {
+			c, err := cell(counter, index)
+			if err != nil {
+				return err
+			}
+			c.Data = &p4v1.CounterData{}
+			zero = append(zero, &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: c}})
+		}
+	}
+	return b.write(p4v1.Update_MODIFY, zero...)
+}
+
+// process waits until ingress has the frame, which port_in tells, and then
+// flushes what it made out of every port.
+func (b *bmv2) process(port uint32, frame []byte) (out, error) {
+	if port == p4.CPUPort {
+		if err := b.packetOut(frame); err != nil {
+			return nil, err
+		}
+		return b.flush()
+	}
+	before, err := b.packets("port_in", port)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.ports[port].Send(frame); err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(patience)
+	for now := before; now == before; {
+		if now, err = b.packets("port_in", port); err != nil {
+			return nil, err
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("port %d: BMv2 did not receive %x", port, frame)
+		}
+	}
+	return b.flush()
+}
+
+// flush sends a sentinel out of each port and gives what left before it.
+// Ingress is one thread and each port's queue is first in, first out: what
+// ingress had before the sentinels is before them.
+func (b *bmv2) flush() (out, error) {
+	b.marks++
+	mark := slices.Concat(ether.Broadcast[:], []byte{2, 0xff, 0, 0, 0, 0, 0x88, 0xb5}, binary.BigEndian.AppendUint64(nil, b.marks))
+	o := out{}
+	for port := range b.ports {
+		if err := b.packetOut(injected(0, uint16(port), 0, mark)); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.packetOut(injected(0, p4.CPUPort, 0, punted(0, 0, 0, mark))); err != nil {
+		return nil, err
+	}
+	for port := range b.ports {
+		if err := b.receive(o, port, mark); err != nil {
+			return nil, err
+		}
+	}
+	return o, b.receivePunted(o, mark)
+}
+
+func (b *bmv2) receive(o out, port uint32, mark []byte) error {
+	for deadline := time.Now().Add(patience); ; {
+		frame, err := b.ports[port].Receive(make([]byte, 10000), deadline)
+		if err != nil {
+			return fmt.Errorf("port %d: awaiting the sentinel: %w", port, err)
+		}
+		if bytes.Equal(frame, mark) {
+			return nil
+		}
+		o[port] = append(o[port], frame)
+	}
+}
+
+func (b *bmv2) receivePunted(o out, mark []byte) error {
+	for {
+		e, err := b.event()
+		if err != nil {
+			return fmt.Errorf("awaiting the sentinel as packet-in: %w", err)
+		}
+		p, ok := e.(p4rt.PacketIn)
+		if !ok {
+			if err := b.note(e); err != nil {
+				return err
+			}
+			continue
+		}
+		if bytes.Equal(p.Packet.GetPayload(), mark) {
+			return nil
+		}
+		in, err := p4.DecodePacketIn(p.Packet)
+		if err != nil {
+			return err
+		}
+		o[p4.CPUPort] = append(o[p4.CPUPort], punted(in.Reason, in.Port, in.Bridge, in.Frame))
+	}
+}
+
+// packetOut sends a frame that starts with the header packet_out.
+func (b *bmv2) packetOut(frame []byte) error {
+	p := p4.PacketOut{Port: binary.BigEndian.Uint16(frame[1:]), Frame: frame[5:]}
+	if frame[0] != 0 {
+		p.Bridge = binary.BigEndian.Uint16(frame[3:])
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return b.client.PacketOut(ctx, p.Message())
+}
+
+// note keeps a report; any other event is an error.
+func (b *bmv2) note(e p4rt.Event) error {
+	d, ok := e.(p4rt.Digest)
+	if !ok {
+		return fmt.Errorf("unexpected event %T: %v", e, e)
+	}
+	for _, m := range d.Members {
+		l, err := p4.DecodeLearn(m)
+		if err != nil {
+			return err
+		}
+		b.reports = append(b.reports, l)
+	}
+	return nil
+}
+
+// learned sends a frame of a MAC that was never seen, whose report comes after
+// those of all frames before it.
+func (b *bmv2) learned() ([]p4.Learn, error) {
+	b.marks++
+	var mark ether.MAC
+	binary.BigEndian.PutUint32(mark[2:], uint32(b.marks))
+	mark[0], mark[1] = 2, 0xfe
+	if _, err := b.process(other, frame(mark, ether.Broadcast)); err != nil {
+		return nil, err
+	}
+	for {
+		if i := slices.IndexFunc(b.reports, func(l p4.Learn) bool { return l.MAC == mark }); i >= 0 {
+			l := b.reports[:i]
+			b.reports = nil
+			return l, nil
+		}
+		e, err := b.event()
+		if err == nil {
+			err = b.note(e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("awaiting the report of the sentinel: %w", err)
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package p4_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+func TestAKnownMACGetsTheFrameAndNoOneElse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		port uint32
+		in   []byte
+		want out
+	}{
+		"access to access":        {access1, frame(hostA, hostB), out{access2: {frame(hostA, hostB)}}},
+		"access to trunk":         {access1, frame(hostA, hostT), out{trunk: {tagged(frame(hostA, hostT), 10)}}},
+		"trunk to access":         {trunk, tagged(frame(hostT, hostA), 10), out{access1: {frame(hostT, hostA)}}},
+		"priority tag is no VLAN": {access1, tagged(frame(hostA, hostB), 0), out{access2: {frame(hostA, hostB)}}},
+		"VXLAN to access":         {uplink, tunnelled(vtep1, ours, vni1, frame(remote, hostA)), out{access1: {frame(remote, hostA)}}},
+		"VXLAN to trunk":          {uplink, tunnelled(vtep1, ours, vni1, frame(remote, hostT)), out{trunk: {tagged(frame(remote, hostT), 10)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(g *gateway) { g.expect(g.send(tc.port, tc.in), tc.want) })
+		})
+	}
+}
+
+func TestEncapsulationIsExact(t *testing.T) {
+	each(t, func(g *gateway) {
+		inner := frame(hostA, remote)
+		f := g.only(uplink, g.send(access1, inner))
+		sport := binary.BigEndian.Uint16(f[34:])
+		if sport < 49152 {
+			g.Errorf("UDP source port %d: want the dynamic range", sport)
+		}
+		want := serialize(
+			&layers.Ethernet{SrcMAC: uplinkMAC[:], DstMAC: routerMAC[:], EthernetType: layers.EthernetTypeIPv4},
+			// DSCP 46 of the tenant's packet, without its ECN bits.
+			&layers.IPv4{Version: 4, TTL: 64, TOS: 0xb8, Flags: layers.IPv4DontFragment, Protocol: layers.IPProtocolUDP,
+				SrcIP: ours.AsSlice(), DstIP: vtep1.AsSlice()},
+			&layers.UDP{SrcPort: layers.UDPPort(sport), DstPort: 4789},
+			&layers.VXLAN{ValidIDFlag: true, VNI: remoteVNI},
+			gopacket.Payload(inner))
+		want[40], want[41] = 0, 0 // RFC 7348: the UDP checksum should be zero
+		if !bytes.Equal(f, want) {
+			g.Errorf("got  %x\nwant %x", f, want)
+		}
+		if n := g.count("bridge_vxlan_out", bridge1); n != 1 {
+			g.Errorf("bridge_vxlan_out = %d, want 1", n)
+		}
+	})
+}
+
+func TestATagIsNotCarriedThroughATunnel(t *testing.T) {
+	each(t, func(g *gateway) {
+		f := g.only(uplink, g.send(trunk, tagged(frame(hostT, remote), 10)))
+		if !bytes.Equal(f[50:], frame(hostT, remote)) {
+			g.Errorf("got %x", f)
+		}
+		if n := int(binary.BigEndian.Uint16(f[16:])); n != len(f)-14 {
+			g.Errorf("outer IPv4 length %d in a frame of %d", n, len(f))
+		}
+	})
+}
+
+func TestAFlowKeepsItsSourcePortAndFlowsDiffer(t *testing.T) {
+	each(t, func(g *gateway) {
+		ports := map[uint16]bool{}
+		for flow := range uint16(64) {
+			in := frame(hostA, remote)
+			binary.BigEndian.PutUint16(in[34:], flow)
+			first := binary.BigEndian.Uint16(g.only(uplink, g.send(access1, in))[34:])
+			again := binary.BigEndian.Uint16(g.only(uplink, g.send(access1, in))[34:])
+			if first != again {
+				g.Fatalf("flow %d: source port %d, then %d", flow, first, again)
+			}
+			ports[first] = true
+		}
+		if len(ports) < 56 {
+			g.Errorf("64 flows have %d source ports", len(ports))
+		}
+	})
+}
+
+func TestFloodReachesEachMemberOnceAndNeverTheSender(t *testing.T) {
+	for name, dst := range map[string]ether.MAC{"broadcast": ether.Broadcast, "unknown unicast": nobody, "multicast": {1, 0, 0x5e, 0, 0, 1}} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(g *gateway) {
+				in := frame(hostA, dst)
+				got := g.send(access1, in)
+				encapsulated := got[uplink]
+				delete(got, uplink)
+				g.expect(got, out{access2: {in}, trunk: {tagged(in, 10)}})
+				want := map[uint32]netip.Addr{remoteVNI: vtep1, vni1: vtep2}
+				if len(encapsulated) != 2 {
+					g.Fatalf("%d frames by the uplink, want one for each VTEP", len(encapsulated))
+				}
+				for _, f := range encapsulated {
+					vni := binary.BigEndian.Uint32(f[46:]) >> 8
+					if to := netip.AddrFrom4([4]byte(f[30:34])); want[vni] != to || !bytes.Equal(f[50:], in) {
+						g.Errorf("VNI %d to %v with %x", vni, to, f[50:])
+					}
+					delete(want, vni)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatCameByVXLANNeverLeavesByVXLAN(t *testing.T) {
+	each(t, func(g *gateway) {
+		in := frame(remote, ether.Broadcast)
+		g.expect(g.send(uplink, tunnelled(vtep2, ours, vni1, in)), out{access1: {in}, access2: {in}, trunk: {tagged(in, 10)}})
+		g.dropped("ingress_drops", p4.DropSplitHorizon, g.send(uplink, tunnelled(vtep2, ours, vni1, frame(nobody, remote))))
+	})
+}
+
+func TestAFrameNeverReturnsToItsPortAndBridge(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.dropped("ingress_drops", p4.DropHairpin, g.send(access1, frame(nobody, hostA)))
+		in := frame(hostT, ether.Broadcast)
+		got := g.send(trunk, tagged(in, 20))
+		g.expect(got, out{other: {in}})
+	})
+}
+
+func TestDropsAreCountedByReason(t *testing.T) {
+	inner := frame(remote, hostA)
+	noFlag := tunnelled(vtep1, ours, vni1, inner)
+	noFlag[42] = 0
+	badChecksum := tunnelled(vtep1, ours, vni1, inner)
+	badChecksum[24] ^= 0xff
+	for name, tc := range map[string]struct {
+		port   uint32
+		in     []byte
+		reason p4.DropReason
+	}{
+		"port without a kind":      {unused, frame(hostA, hostB), p4.DropUnknownPort},
+		"tag on an access port":    {access1, tagged(frame(hostA, hostB), 10), p4.DropNotMember},
+		"no tag on a trunk":        {trunk, frame(hostT, hostB), p4.DropNotMember},
+		"foreign VLAN":             {trunk, tagged(frame(hostT, hostB), 30), p4.DropNotMember},
+		"unknown VTEP":             {uplink, tunnelled(netip.MustParseAddr("10.0.0.9"), ours, vni1, inner), p4.DropUnknownVTEP},
+		"unknown VNI":              {uplink, tunnelled(vtep1, ours, 12345, inner), p4.DropUnknownVNI},
+		"no valid-VNI flag":        {uplink, noFlag, p4.DropBadVXLAN},
+		"no inner Ethernet header": {uplink, tunnelled(vtep1, ours, vni1, []byte{1, 2, 3}), p4.DropBadVXLAN},
+		"no VXLAN header":          {uplink, tunnelled(vtep1, ours, vni1, nil)[:44], p4.DropBadVXLAN},
+		"outer checksum":           {uplink, badChecksum, p4.DropBadChecksum},
+		"tag inside VXLAN":         {uplink, tunnelled(vtep1, ours, vni1, tagged(inner, 10)), p4.DropInnerVLAN},
+		"group source":             {access1, frame(ether.MAC{1, 0, 0, 0, 0, 1}, hostB), p4.DropBadSource},
+		"zero source":              {access1, frame(ether.MAC{}, hostB), p4.DropBadSource},
+		"group source by VXLAN":    {uplink, tunnelled(vtep1, ours, vni1, frame(ether.Broadcast, hostA)), p4.DropBadSource},
+		"spanning tree":            {access1, frame(hostA, ether.MAC{1, 0x80, 0xc2, 0, 0, 0}), p4.DropReservedGroup},
+		"LACP":                     {access1, frame(hostA, ether.MAC{1, 0x80, 0xc2, 0, 0, 2}), p4.DropReservedGroup},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(g *gateway) {
+				g.dropped("ingress_drops", tc.reason, g.send(tc.port, tc.in))
+			})
+		})
+	}
+}
+
+func TestTheZeroLengthPrefixLetsInEveryVTEP(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.add(p4.Peer{Prefix: netip.MustParsePrefix("0.0.0.0/0")})
+		in := frame(remote, hostA)
+		g.expect(g.send(uplink, tunnelled(netip.MustParseAddr("10.0.0.9"), ours, vni1, in)), out{access1: {in}})
+	})
+}
+
+func TestAnUplinkPassesToItsHostPortWhatIsNotForUs(t *testing.T) {
+	elsewhere := tunnelled(vtep1, netip.MustParseAddr("10.0.0.99"), vni1, frame(remote, hostA))
+	fragment := tunnelled(vtep1, ours, vni1, frame(remote, hostA))
+	fragment[20] |= 0x20
+	for name, in := range map[string][]byte{
+		"ARP":               append(frame(routerMAC, ether.Broadcast)[:12], 8, 6, 0, 1, 8, 0, 6, 4, 0, 1),
+		"UDP":               frame(routerMAC, uplinkMAC),
+		"VXLAN to another":  elsewhere,
+		"a fragment":        fragment,
+		"a tagged frame":    tagged(tunnelled(vtep1, ours, vni1, frame(remote, hostA)), 5),
+		"a truncated frame": frame(routerMAC, uplinkMAC)[:20],
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(g *gateway) {
+				g.expect(g.send(uplink, in), out{host: {in}})
+				g.expect(g.send(host, in), out{uplink: {in}})
+			})
+		})
+	}
+}
+
+// A frame like this one leaves no Linux interface, so that BMv2 gets none.
+func TestAFrameShorterThanAHeaderIsCarried(t *testing.T) {
+	g := newGateway(t, newSoftswitch(t))
+	in := []byte{1, 2, 3}
+	g.expect(g.send(uplink, in), out{host: {in}})
+	g.expect(g.send(host, in), out{uplink: {in}})
+}
+
+func TestOnlyAnUnknownSourceIsReported(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.send(access1, frame(hostA, hostB))
+		g.send(uplink, tunnelled(vtep1, ours, vni1, frame(remote, hostA)))
+		g.expectLearned()
+		g.send(access2, frame(hostA, hostB)) // moved
+		g.send(trunk, tagged(frame(nobody, hostB), 10))
+		g.expectLearned(p4.Learn{Bridge: bridge1, MAC: hostA, Port: access2}, p4.Learn{Bridge: bridge1, MAC: nobody, Port: trunk})
+	})
+}
+
+func TestADeclinedSourceIsNotReportedAgain(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.add(p4.Source{Bridge: bridge1, MAC: nobody, Port: access1, Verdict: p4.Ignore},
+			p4.Source{Bridge: bridge1, MAC: nobody, Port: access2, Verdict: p4.Discard})
+		in := frame(nobody, hostB)
+		g.expect(g.send(access1, in), out{access2: {in}})
+		g.dropped("ingress_drops", p4.DropDeclinedSource, g.send(access2, frame(nobody, hostA)))
+		g.expectLearned()
+	})
+}
+
+func TestATrapCopiesOrDiverts(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.add(p4.Trap{Bridge: bridge1, MAC: hostB, Priority: 1, Reason: 7})
+		g.add(p4.Trap{MAC: hostA, Origin: p4.OriginVXLAN, Priority: 2, Divert: true, Reason: 8})
+		in := frame(hostT, hostB)
+		g.expect(g.send(trunk, tagged(in, 10)), out{access2: {in}, p4.CPUPort: {punted(7, trunk, bridge1, in)}})
+		in = frame(remote, hostB)
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{access2: {in}, p4.CPUPort: {punted(7, uplink, bridge1, in)}})
+		in = frame(remote, hostA)
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{p4.CPUPort: {punted(8, uplink, bridge1, in)}})
+		in = frame(hostB, hostA)
+		g.expect(g.send(access2, in), out{access1: {in}})
+	})
+}
+
+func TestTheControllerInjects(t *testing.T) {
+	each(t, func(g *gateway) {
+		in := frame(nobody, hostT)
+		g.expect(g.send(p4.CPUPort, injected(0, access2, 0, in)), out{access2: {in}})
+		g.expect(g.send(p4.CPUPort, injected(1, 0, bridge1, in)), out{trunk: {tagged(in, 10)}})
+		in = frame(nobody, remote)
+		f := g.only(uplink, g.send(p4.CPUPort, injected(1, 0, bridge1, in)))
+		if !bytes.Equal(f[50:], in) || int(binary.BigEndian.Uint16(f[16:])) != len(in)+36 {
+			g.Errorf("into a tunnel: %x", f)
+		}
+		g.expectLearned()
+	})
+}
+
+// FuzzBridgingCarriesAnyPayload holds that a tenant's frame is the tenant's:
+// whatever follows the addresses arrives as it was sent.
+func FuzzBridgingCarriesAnyPayload(f *testing.F) {
+	f.Add([]byte{8, 0, 0x45})
+	f.Add(frame(hostA, hostB)[12:])
+	f.Add(tunnelled(vtep1, ours, vni1, frame(remote, hostA))[12:])
+	f.Add([]byte{0x86, 0xdd, 0x60, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, rest []byte) {
+		if len(rest) < 2 || rest[0] == 0x81 && rest[1] == 0 || len(rest) > 9000 {
+			return
+		}
+		g := newGateway(t, newSoftswitch(t))
+		in := slices.Concat(hostB[:], hostA[:], rest)
+		g.expect(g.send(access1, in), out{access2: {in}})
+		back := slices.Concat(hostA[:], remote[:], rest)
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, back)), out{access1: {back}})
+	})
+}

@@ -1,0 +1,64 @@
+package p4_test
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// serialize builds a frame, checksums and lengths included.
+func serialize(ls ...gopacket.SerializableLayer) []byte {
+	for _, l := range ls {
+		if udp, ok := l.(*layers.UDP); ok {
+			for _, n := range ls {
+				if ip, ok := n.(gopacket.NetworkLayer); ok {
+					_ = udp.SetNetworkLayerForChecksum(ip)
+				}
+			}
+		}
+	}
+	buf := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls...); err != nil {
+		panic(err)
+	}
+	return buf.Bytes()
+}
+
+// frame is an untagged IPv4/UDP frame of a tenant.
+func frame(src, dst ether.MAC) []byte {
+	return serialize(
+		&layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: layers.EthernetTypeIPv4},
+		&layers.IPv4{Version: 4, TTL: 64, TOS: 0xb9, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 168, 0, 1}, DstIP: net.IP{192, 168, 0, 2}},
+		&layers.UDP{SrcPort: 5000, DstPort: 6000},
+		gopacket.Payload("what a tenant says is the tenant's"))
+}
+
+// tagged puts a VLAN tag into a frame.
+func tagged(f []byte, vlan uint16) []byte {
+	return slices.Concat(f[:12], []byte{0x81, 0, byte(vlan >> 8), byte(vlan)}, f[12:])
+}
+
+// punted is a frame with packet_in, as it leaves by the CPU port.
+func punted(reason uint8, port, bridge uint16, f []byte) []byte {
+	return slices.Concat([]byte{reason, byte(port >> 8), byte(port), byte(bridge >> 8), byte(bridge)}, f)
+}
+
+// injected is a frame with packet_out, as it enters by the CPU port.
+func injected(mode uint8, port, bridge uint16, f []byte) []byte {
+	return slices.Concat([]byte{mode, byte(port >> 8), byte(port), byte(bridge >> 8), byte(bridge)}, f)
+}
+
+// tunnelled is a frame from a VTEP to one of our addresses.
+func tunnelled(from, to netip.Addr, vni uint32, inner []byte) []byte {
+	return serialize(
+		&layers.Ethernet{SrcMAC: routerMAC[:], DstMAC: uplinkMAC[:], EthernetType: layers.EthernetTypeIPv4},
+		&layers.IPv4{Version: 4, TTL: 63, Protocol: layers.IPProtocolUDP, SrcIP: from.AsSlice(), DstIP: to.AsSlice()},
+		&layers.UDP{SrcPort: 50000, DstPort: 4789},
+		&layers.VXLAN{ValidIDFlag: true, VNI: vni},
+		gopacket.Payload(inner))
+}

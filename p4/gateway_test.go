@@ -1,0 +1,189 @@
+package p4_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// The gateway that the packet tests send frames through. Bridge 1 (VNI 100) has
+// the access ports 1 and 2 and VLAN 10 of the trunk 3; bridge 2 (VNI 200) has
+// VLAN 20 of the trunk and the access port 4. Port 10 is an uplink with host
+// port 11. VTEP 1 is 10.0.0.3, VTEP 2 is 10.0.0.4.
+const (
+	access1, access2, trunk, other = 1, 2, 3, 4
+	uplink, host                   = 10, 11
+	unused                         = 99 // a port without a kind
+	bridge1, bridge2               = 1, 2
+	vni1, vni2                     = 100, 200
+	remoteVNI                      = 1000 // what VTEP 1 asked for in bridge 1
+)
+
+var (
+	ours      = netip.MustParseAddr("10.0.0.1")
+	vtep1     = netip.MustParseAddr("10.0.0.3")
+	vtep2     = netip.MustParseAddr("10.0.0.4")
+	uplinkMAC = ether.MAC{2, 0, 0, 0, 0xaa, 1}
+	routerMAC = ether.MAC{2, 0, 0, 0, 0xaa, 2}
+	hostA     = ether.MAC{2, 0, 0, 0, 0, 0xa} // at access1
+	hostB     = ether.MAC{2, 0, 0, 0, 0, 0xb} // at access2
+	hostT     = ether.MAC{2, 0, 0, 0, 0, 0xc} // at the trunk, VLAN 10
+	remote    = ether.MAC{2, 0, 0, 0, 0, 0xd} // behind VTEP 1
+	nobody    = ether.MAC{2, 0, 0, 0, 0, 0xe} // nowhere
+)
+
+type entry interface{ Entry() p4.Entry }
+
+// target is a switch that runs the program: the pipeline in memory or BMv2.
+type target interface {
+	insert(...p4.Entry) error
+	// process runs one frame through and gives all that leaves. A frame to or
+	// from CPUPort starts with packet_out or packet_in.
+	process(port uint32, frame []byte) (out, error)
+	// learned gives what was reported since the last call.
+	learned() ([]p4.Learn, error)
+	// packets reads a cell of a counter.
+	packets(counter string, index uint32) (uint64, error)
+}
+
+// out is the frames that left, by port.
+type out map[uint32][][]byte
+
+// gateway is a target with the entries of the gateway above, and no others.
+type gateway struct {
+	*testing.T
+	target target
+}
+
+// each runs a test on each target.
+func each(t *testing.T, test func(*gateway)) {
+	t.Helper()
+	t.Run("softswitch", func(t *testing.T) { test(newGateway(t, newSoftswitch(t))) })
+	t.Run("BMv2", func(t *testing.T) { test(newGateway(t, newBMv2(t))) })
+}
+
+func newGateway(t *testing.T, on target) *gateway {
+	t.Helper()
+	g := &gateway{t, on}
+	g.add(p4.BridgePort{Port: access1}, p4.BridgePort{Port: access2}, p4.BridgePort{Port: trunk}, p4.BridgePort{Port: other},
+		p4.Uplink{Port: uplink, HostPort: host}, p4.HostPort{Port: host, Uplink: uplink},
+		p4.Member{Port: access1, Bridge: bridge1}, p4.Member{Port: access2, Bridge: bridge1},
+		p4.Member{Port: trunk, VLAN: 10, Bridge: bridge1}, p4.Member{Port: trunk, VLAN: 20, Bridge: bridge2},
+		p4.Member{Port: other, Bridge: bridge2},
+		p4.EgressVLAN{Port: access1, Bridge: bridge1}, p4.EgressVLAN{Port: access2, Bridge: bridge1},
+		p4.EgressVLAN{Port: trunk, Bridge: bridge1, VLAN: 10}, p4.EgressVLAN{Port: trunk, Bridge: bridge2, VLAN: 20},
+		p4.EgressVLAN{Port: other, Bridge: bridge2},
+		p4.LocalVTEP{Address: ours},
+		p4.Peer{Prefix: netip.PrefixFrom(vtep1, 32)}, p4.Peer{Prefix: netip.PrefixFrom(vtep2, 32)},
+		p4.VNI{Local: ours, VNI: vni1, Bridge: bridge1}, p4.VNI{Local: ours, VNI: vni2, Bridge: bridge2},
+		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: routerMAC},
+		p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1},
+		p4.Tunnel{VTEP: 2, Source: ours, Destination: vtep2, Adjacency: 1},
+		p4.Path{VTEP: 1, Port: uplink}, p4.Path{VTEP: 2, Port: uplink},
+		p4.Replica{Bridge: bridge1, Instance: 2, VTEP: 1, VNI: remoteVNI},
+		p4.Replica{Bridge: bridge1, Instance: 3, VTEP: 2, VNI: vni1},
+		p4.Group{ID: bridge1, Members: []p4.GroupMember{{Port: access1, Instance: 1}, {Port: access2, Instance: 1},
+			{Port: trunk, Instance: 1}, {Port: uplink, Instance: 2}, {Port: uplink, Instance: 3}}},
+		p4.Group{ID: bridge2, Members: []p4.GroupMember{{Port: trunk, Instance: 1}, {Port: other, Instance: 1}}},
+		p4.CloneSession{ID: p4.CPUCloneSession, Port: p4.CPUPort},
+		p4.FDB{Bridge: bridge1, MAC: hostA, Port: access1}, p4.FDB{Bridge: bridge1, MAC: hostB, Port: access2},
+		p4.FDB{Bridge: bridge1, MAC: hostT, Port: trunk},
+		p4.FDB{Bridge: bridge1, MAC: remote, Kind: p4.ToVTEP, VTEP: 1, VNI: remoteVNI},
+		p4.Source{Bridge: bridge1, MAC: hostA, Port: access1}, p4.Source{Bridge: bridge1, MAC: hostB, Port: access2},
+		p4.Source{Bridge: bridge1, MAC: hostT, Port: trunk})
+	return g
+}
+
+// add writes entries.
+func (g *gateway) add(entries ...entry) {
+	g.Helper()
+	var packed []p4.Entry
+	for _, e := range entries {
+		packed = append(packed, e.Entry())
+	}
+	if err := g.target.insert(packed...); err != nil {
+		g.Fatal(err)
+	}
+}
+
+// send runs one frame through and gives all that leaves.
+func (g *gateway) send(port uint32, frame []byte) out {
+	g.Helper()
+	o, err := g.target.process(port, frame)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return o
+}
+
+// only gives the one frame that left, by this port.
+func (g *gateway) only(port uint32, got out) []byte {
+	g.Helper()
+	if len(got) != 1 || len(got[port]) != 1 {
+		g.Fatalf("left: %x; want one frame by port %d", got, port)
+	}
+	return got[port][0]
+}
+
+// count reads the packets of a cell of a counter.
+func (g *gateway) count(counter string, index uint32) uint64 {
+	g.Helper()
+	n, err := g.target.packets(counter, index)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return n
+}
+
+// expectLearned compares what was reported since the last call.
+func (g *gateway) expectLearned(want ...p4.Learn) {
+	g.Helper()
+	got, err := g.target.learned()
+	if err != nil {
+		g.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		g.Errorf("reported %v, want %v", got, want)
+	}
+}
+
+// expect compares all that left with all that should.
+func (g *gateway) expect(got, want out) {
+	g.Helper()
+	for port := range got {
+		if want[port] == nil {
+			g.Errorf("port %d: %d frames left, none should: %s", port, len(got[port]), hex.EncodeToString(got[port][0]))
+		}
+	}
+	for port, frames := range want {
+		if len(got[port]) != len(frames) {
+			g.Errorf("port %d: %d frames left, want %d", port, len(got[port]), len(frames))
+			continue
+		}
+		for i, f := range frames {
+			if !bytes.Equal(got[port][i], f) {
+				g.Errorf("port %d, frame %d:\ngot  %x\nwant %x", port, i, got[port][i], f)
+			}
+		}
+	}
+}
+
+// dropped checks that the reason was counted once and nothing left.
+func (g *gateway) dropped(counter string, reason p4.DropReason, got out) {
+	g.Helper()
+	g.expect(got, nil)
+	for i := range p4.DropReasons {
+		want := uint64(0)
+		if i == reason {
+			want = 1
+		}
+		if n := g.count(counter, uint32(i)); n != want {
+			g.Errorf("%s[%v] = %d, want %d", counter, i, n, want)
+		}
+	}
+}

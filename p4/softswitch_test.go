@@ -1,0 +1,134 @@
+package p4_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/softswitch/pipeline"
+)
+
+// softswitch is a target in memory: the embedded switch's pipeline without
+// ports and without P4Runtime.
+type softswitch struct {
+	pipeline *pipeline.Pipeline
+	worker   *pipeline.Worker
+	reports  []p4.Learn
+	failed   error // of a digest
+}
+
+func newSoftswitch(t *testing.T) target {
+	t.Helper()
+	prog, err := pipeline.Load(p4.DeviceConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &softswitch{pipeline: pipeline.New(prog, pipeline.Limits{})}
+	s.worker = s.pipeline.NewWorker(s)
+	return s
+}
+
+// Digest is for pipeline.Sink.
+func (s *softswitch) Digest(_ uint32, _ string, fields [][]byte) {
+	var members []*p4v1.P4Data
+	for _, f := range fields {
+		members = append(members, &p4v1.P4Data{Data: &p4v1.P4Data_Bitstring{Bitstring: slices.Clone(f)}})
+	}
+	l, err := p4.DecodeLearn(&p4v1.P4Data{Data: &p4v1.P4Data_Struct{Struct: &p4v1.P4StructLike{Members: members}}})
+	if err != nil {
+		s.failed = err
+	}
+	s.reports = append(s.reports, l)
+}
+
+func (s *softswitch) learned() ([]p4.Learn, error) {
+	l := s.reports
+	s.reports = nil
+	return l, s.failed
+}
+
+func (s *softswitch) packets(counter string, index uint32) (uint64, error) {
+	c := s.pipeline.Counter(counter)
+	if c == nil {
+		return 0, fmt.Errorf("no counter %s", counter)
+	}
+	packets, _ := c.Read(int(index))
+	return packets, nil
+}
+
+func (s *softswitch) process(port uint32, frame []byte) (out, error) {
+	s.worker.Reset()
+	s.worker.Process(port, frame)
+	o := out{}
+	for _, p := range s.worker.Out {
+		o[p.Port] = append(o[p.Port], slices.Clone(p.Data))
+	}
+	return o, nil
+}
+
+func (s *softswitch) insert(entries ...p4.Entry) error {
+	for _, e := range entries {
+		if err := s.insertOne(e); err != nil {
+			return fmt.Errorf("%v: %w", e, err)
+		}
+	}
+	return nil
+}
+
+func (s *softswitch) insertOne(e p4.Entry) error {
+	v, err := p4.Decode(e)
+	if err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case p4.Group:
+		return s.pipeline.SetGroup(uint32(v.ID), replicas(v.Members...))
+	case p4.CloneSession:
+		return s.pipeline.SetSession(v.ID, pipeline.Session{Replicas: replicas(p4.GroupMember{Port: v.Port, Instance: p4.LocalInstance})})
+	}
+	table, te := tableEntry(e.Entity().GetTableEntry())
+	return s.pipeline.Table(table).Insert(te)
+}
+
+func replicas(members ...p4.GroupMember) []pipeline.Replica {
+	var out []pipeline.Replica
+	for _, m := range members {
+		out = append(out, pipeline.Replica{Port: uint32(m.Port), Instance: m.Instance})
+	}
+	return out
+}
+
+// tableEntry gives an entry the names of P4Info, which the JSON has too.
+func tableEntry(te *p4v1.TableEntry) (string, *pipeline.Entry) {
+	info := p4.P4Info()
+	i := slices.IndexFunc(info.GetTables(), func(t *p4configv1.Table) bool { return t.GetPreamble().GetId() == te.GetTableId() })
+	j := slices.IndexFunc(info.GetActions(), func(a *p4configv1.Action) bool {
+		return a.GetPreamble().GetId() == te.GetAction().GetAction().GetActionId()
+	})
+	e := &pipeline.Entry{Priority: te.GetPriority(), Action: info.GetActions()[j].GetPreamble().GetName(), TimeoutNs: te.GetIdleTimeoutNs()}
+	for _, f := range info.GetTables()[i].GetMatchFields() {
+		m := pipeline.Match{Any: true}
+		for _, c := range te.GetMatch() {
+			if c.GetFieldId() != f.GetId() {
+				continue
+			}
+			switch {
+			case c.GetExact() != nil:
+				m = pipeline.Match{Value: c.GetExact().GetValue()}
+			case c.GetLpm() != nil:
+				m = pipeline.Match{Value: c.GetLpm().GetValue(), PrefixLen: int(c.GetLpm().GetPrefixLen())}
+			case c.GetTernary() != nil:
+				m = pipeline.Match{Value: c.GetTernary().GetValue(), Mask: c.GetTernary().GetMask()}
+			}
+		}
+		e.Match = append(e.Match, m)
+	}
+	for _, p := range te.GetAction().GetAction().GetParams() {
+		e.Params = append(e.Params, p.GetValue())
+	}
+	return info.GetTables()[i].GetPreamble().GetName(), e
+}
