@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,11 +21,16 @@ runs the checks and removes everything again. Needs root.
 P4EVPN_TARGET=bmv2 runs it on simple_switch_grpc, which must be on PATH.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// A reader that goes away (demo | head) or a terminal that does
+			// must not keep the demo from cleaning up.
+			signal.Ignore(syscall.SIGPIPE)
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+			defer stop()
 			self, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("finding this program's own file: %w", err)
 			}
-			return testbed.RunDemo(cmd.Context(), testbed.DemoOptions{
+			return testbed.RunDemo(ctx, testbed.DemoOptions{
 				Target: os.Getenv("P4EVPN_TARGET"),
 				Binary: self,
 				Out:    cmd.OutOrStdout(),
