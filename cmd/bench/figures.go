@@ -17,6 +17,7 @@ var figures = []figure{
 	{[]string{"type2_100k_vs_gobgp", "type2_100k_bytes_per_route"}, measureType2},
 	{[]string{"mac_move_p50", "mac_move_p99"}, measureMoves},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
+	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
 }
 
 // value is one measured number.

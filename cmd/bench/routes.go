@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -28,7 +29,8 @@ const (
 // measureType2 times 100,000 type-2 routes from an injector that has encoded
 // every UPDATE beforehand: to the last acknowledged entry of the embedded
 // switch, and to the last route that GoBGP alone gives to a watcher. The rounds
-// of both alternate.
+// of both alternate, and the best one counts: what else runs on the machine only
+// makes them longer.
 //
 // Memory is that of the whole controller side, GoBGP's included: speaker,
 // controller and P4Runtime client are in this process, the switch is not.
@@ -36,7 +38,7 @@ func measureType2(ctx context.Context, b *bench) ([]value, error) {
 	load := bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, benchRoutes, perUpdate), nil)
 	var theirs, ours, heap, rss []float64
 	for range rounds {
-		t, err := type2ToWatcher(ctx, load)
+		t, err := type2ToWatcher(ctx, b, load)
 		if err != nil {
 			return nil, fmt.Errorf("GoBGP alone: %w", err)
 		}
@@ -48,17 +50,17 @@ func measureType2(ctx context.Context, b *bench) ([]value, error) {
 		ours, heap, rss = append(ours, o.took.Seconds()), append(heap, o.heap/benchRoutes), append(rss, o.rss/benchRoutes)
 	}
 	return []value{
-		{name: "type2_100k_vs_gobgp", number: median(ours) / median(theirs), unit: "ratio", goal: atMost(1.25),
-			against: fmt.Sprintf("medians of %d rounds: see type2_100k and gobgp_100k", rounds)},
+		{name: "type2_100k_vs_gobgp", number: slices.Min(ours) / slices.Min(theirs), unit: "ratio", goal: atMost(1.25),
+			against: fmt.Sprintf("the best of %d rounds each: type2_100k to gobgp_100k", rounds)},
 		{name: "type2_100k_bytes_per_route", number: median(heap), unit: "B", goal: atMost(2600),
 			against: "FRR's 2.6 kB; heap growth of speaker, GoBGP, controller and client after GC"},
-		{name: "type2_100k", number: median(ours), unit: "s", against: "UPDATEs on the wire to the last acknowledged entry"},
-		{name: "gobgp_100k", number: median(theirs), unit: "s", against: "GoBGP v4 alone, the same bytes to a watcher of the Adj-RIB-In"},
+		{name: "type2_100k", number: slices.Min(ours), unit: "s", against: "UPDATEs on the wire to the last acknowledged entry"},
+		{name: "gobgp_100k", number: slices.Min(theirs), unit: "s", against: "GoBGP v4 alone, the same bytes to a watcher of the Adj-RIB-In"},
 		{name: "type2_100k_rss_per_route", number: median(rss), unit: "B", against: "resident memory, as above"},
 	}, nil
 }
 
-func type2ToWatcher(ctx context.Context, load []byte) (time.Duration, error) {
+func type2ToWatcher(ctx context.Context, b *bench, load []byte) (time.Duration, error) {
 	var n atomic.Int64
 	done := make(chan struct{})
 	g, err := startGoBGP(ctx, func(more int) {
@@ -71,6 +73,7 @@ func type2ToWatcher(ctx context.Context, load []byte) (time.Duration, error) {
 	}
 	defer g.stop()
 	runtime.GC()
+	defer b.profile("gobgp")()
 	start := time.Now()
 	if err := g.session.Send(load); err != nil {
 		return 0, err

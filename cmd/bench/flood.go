@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+const (
+	floodBridges = 1000
+	floodVTEPs   = 100
+	eventBatch   = 2048 // as many as the speaker hands over at once
+)
+
+// measureFlood feeds the type-3 routes of 100 VTEPs in each of 1,000 bridges to
+// a controller, as a speaker would, leaf by leaf, and waits until the embedded
+// switch acknowledged each bridge's whole flood group. Then one of the two
+// uplinks goes, and every replica that left by it must leave by the other.
+func measureFlood(ctx context.Context, b *bench) ([]value, error) {
+	speaker := &fakeSpeaker{events: make(chan []bgp.Event)}
+	g, err := b.startGateway(ctx, speaker, floodBridges)
+	if err != nil {
+		return nil, err
+	}
+	defer g.stop()
+	groups := &groupWatch{members: map[uint32]map[uint32]uint32{}, changed: make(chan struct{}, 1)}
+	g.target.watch(groups.observe)
+	routes := multicastRoutes()
+
+	stopProfile := b.profile("flood_build")
+	start := time.Now()
+	if err := speaker.feed(ctx, routes); err != nil {
+		return nil, err
+	}
+	built, err := groups.await(ctx, "has all VTEPs", func(members map[uint32]uint32) bool { return len(members) == floodVTEPs })
+	stopProfile()
+	if err != nil {
+		return nil, fmt.Errorf("building flood groups: %w", err)
+	}
+	moving := groups.replicasBy(uplink2)
+	if moving == 0 {
+		return nil, errors.New("no replica leaves by the second uplink")
+	}
+
+	stopProfile = b.profile("flood_loss")
+	lost := time.Now()
+	g.underlay.loseUplink()
+	moved, err := groups.await(ctx, "has all VTEPs by the first uplink", func(members map[uint32]uint32) bool {
+		return len(members) == floodVTEPs && countPort(members, uplink2) == 0
+	})
+	stopProfile()
+	if err != nil {
+		return nil, fmt.Errorf("moving flood groups: %w", err)
+	}
+	return []value{
+		{name: "flood_100k_replicas", number: built.Sub(start).Seconds(), unit: "s",
+			against: fmt.Sprintf("%d bridges with %d VTEPs each, type-3 routes to the last acknowledged group", floodBridges, floodVTEPs)},
+		{name: "flood_uplink_loss", number: moved.Sub(lost).Seconds(), unit: "s",
+			against: fmt.Sprintf("%d replicas leave by the other uplink", moving)},
+	}, nil
+}
+
+// multicastRoutes are the type-3 routes of all leaves, one leaf after the other.
+func multicastRoutes() [][]bgp.Event {
+	var all []bgp.Event
+	for v := range floodVTEPs {
+		for n := range floodBridges {
+			vni := firstVNI + uint32(n)
+			all = append(all, bgp.Event{Peer: vtep(v), Kind: bgp.RouteUpdate, Route: bgp.Route{
+				Key:     bgp.MulticastKey(bgp.RouterRD(vtep(v), uint16(n+1)), vtep(v)),
+				NextHop: vtep(v), Tunnel: vtep(v), Label: vni,
+				RouteTargets: bgp.MakeRouteTargets(bgp.AutoRouteTarget(leafAS, vni)),
+			}})
+		}
+	}
+	var batches [][]bgp.Event
+	for i := 0; i < len(all); i += eventBatch {
+		batches = append(batches, all[i:min(i+eventBatch, len(all))])
+	}
+	return batches
+}
+
+// fakeSpeaker hands over events and forgets what is originated.
+type fakeSpeaker struct{ events chan []bgp.Event }
+
+func (s *fakeSpeaker) Events() <-chan []bgp.Event             { return s.events }
+func (s *fakeSpeaker) Originate([]bgp.Route, []bgp.Key) error { return nil }
+func (s *fakeSpeaker) Peers() []bgp.PeerState                 { return nil }
+
+func (s *fakeSpeaker) feed(ctx context.Context, batches [][]bgp.Event) error {
+	for _, events := range batches {
+		select {
+		case s.events <- events:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// groupWatch keeps the multicast groups that the switch acknowledged.
+type groupWatch struct {
+	changed chan struct{} // one slot
+
+	mu      sync.Mutex
+	members map[uint32]map[uint32]uint32 // group → instance → port
+	at      time.Time                    // of the last change
+}
+
+func (w *groupWatch) observe(at time.Time, updates []*p4v1.Update, errs []error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, u := range updates {
+		group := u.GetEntity().GetPacketReplicationEngineEntry().GetMulticastGroupEntry()
+		if group == nil || errs[i] != nil {
+			continue
+		}
+		members := make(map[uint32]uint32, len(group.GetReplicas()))
+		for _, r := range group.GetReplicas() {
+			members[r.GetInstance()] = r.GetEgressPort()
+		}
+		delete(members, p4.LocalInstance)
+		w.members[group.GetMulticastGroupId()] = members
+		w.at = at
+	}
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until every bridge's group is as it should be, and gives the time
+// of the last acknowledgement.
+func (w *groupWatch) await(ctx context.Context, what string, right func(map[uint32]uint32) bool) (time.Time, error) {
+	timeout := time.After(90 * time.Second)
+	for {
+		w.mu.Lock()
+		good, at := 0, w.at
+		for _, members := range w.members {
+			if right(members) {
+				good++
+			}
+		}
+		w.mu.Unlock()
+		if good == floodBridges {
+			return at, nil
+		}
+		select {
+		case <-w.changed:
+		case <-ctx.Done():
+			return at, context.Cause(ctx)
+		case <-timeout:
+			return at, fmt.Errorf("after 90 s %d of %d groups: %s", good, floodBridges, what)
+		}
+	}
+}
+
+// replicasBy counts the replicas that leave by a port.
+func (w *groupWatch) replicasBy(port uint32) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, members := range w.members {
+		n += countPort(members, port)
+	}
+	return n
+}
+
+func countPort(members map[uint32]uint32, port uint32) int {
+	n := 0
+	for _, p := range members {
+		if p == port {
+			n++
+		}
+	}
+	return n
+}
