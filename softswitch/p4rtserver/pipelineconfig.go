@@ -118,7 +118,7 @@ func (f *Forwarding) copyState(old *Forwarding) error {
 		return err
 	}
 	for _, t := range f.tables { // initial entries are among those of old
-		if !t.fixed {
+		if !t.fixed && len(t.fields) > 0 {
 			if err := t.entries.Clear(); err != nil {
 				return refuse(err)
 			}

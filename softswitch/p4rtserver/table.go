@@ -32,8 +32,11 @@ type table struct {
 type field struct {
 	id    uint32
 	name  string
-	kind  pipeline.MatchKind
+	kind  pipeline.MatchKind // as P4Info has it
 	width int
+	// exactMask is set for an optional field, which p4c compiles to ternary:
+	// all ones.
+	exactMask []byte
 }
 
 type action struct {
@@ -59,7 +62,7 @@ func bindTable(pipe *pipeline.Pipeline, ti *p4configv1.Table, actions map[uint32
 	t := &table{
 		id: ti.GetPreamble().GetId(), name: name, entries: entries,
 		priority: entries.HasPriority(), timeout: entries.SupportsTimeout(),
-		counter: entries.HasCounter(), fixed: entries.IsConst(),
+		counter: entries.HasCounter(), fixed: entries.IsConst() || ti.IsConstTable,
 		profile: ti.ImplementationId != 0, constDefault: ti.ConstDefaultActionId != 0,
 	}
 	var err error
@@ -107,13 +110,17 @@ func bindFields(keys []pipeline.KeyField, infos []*p4configv1.MatchField) ([]fie
 			return nil, fmt.Errorf("match field %s of the JSON is not in the P4Info", key.Name)
 		}
 		kind, ok := matchTypes[mi.GetMatchType()]
-		if !ok || kind != key.Kind {
+		asTernary := kind == pipeline.Optional && key.Kind == pipeline.Ternary
+		if !ok || kind != key.Kind && !asTernary {
 			return nil, fmt.Errorf("match field %s is %v, in the JSON %v", mi.Name, mi.GetMatchType(), key.Kind)
 		}
 		if int(mi.Bitwidth) != key.Bits {
 			return nil, fmt.Errorf("match field %s has %d bits, in the JSON %d", mi.Name, mi.Bitwidth, key.Bits)
 		}
 		fields[i] = field{id: mi.Id, name: mi.Name, kind: kind, width: key.Bits}
+		if asTernary {
+			fields[i].exactMask = allOnes(key.Bits)
+		}
 	}
 	return fields, nil
 }

@@ -64,7 +64,7 @@ func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
 		}
 	case *p4v1.FieldMatch_Optional_:
 		if f.kind == pipeline.Optional {
-			*m = pipeline.Match{Value: v.Optional.GetValue()}
+			*m = pipeline.Match{Value: v.Optional.GetValue(), Mask: f.exactMask}
 			return checkValue(m.Value, f.width)
 		}
 	case *p4v1.FieldMatch_Lpm:

@@ -60,6 +60,18 @@ func isMax(b []byte, width int) bool {
 	return ones == width
 }
 
+// allOnes is the largest value of bit<width>.
+func allOnes(width int) []byte {
+	b := make([]byte, (width+7)/8)
+	for i := range b {
+		b[i] = 0xff
+	}
+	if spare := len(b)*8 - width; spare > 0 {
+		b[0] >>= spare
+	}
+	return b
+}
+
 func isZero(b []byte) bool { return bitLen(b) == 0 }
 
 func sameValue(a, b []byte) bool { return bytes.Equal(canonical(a), canonical(b)) }
