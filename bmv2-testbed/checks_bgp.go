@@ -39,7 +39,7 @@ func stoppedLeaf(ctx context.Context, d *demo) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return notes, Eventually(ctx, 15*time.Second, "the session returns", d.sessions)
+	return notes, d.awaitSessions(ctx)
 }
 
 // leaf2GoesAndReturns checks what the gateway has of leaf2, and that a broadcast

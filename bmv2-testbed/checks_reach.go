@@ -37,7 +37,13 @@ func underlayThroughPipeline(ctx context.Context, d *demo) (string, error) {
 	if err != nil || !strings.Contains(entry, "lladdr") {
 		return "", fmt.Errorf("no ARP entry of leaf1 on %s: %q %w", demoUplinks[0].host, entry, err)
 	}
-	return "ARP of leaf1 on the host port: " + entry, d.sessions(ctx)
+	return "ARP of leaf1 on the host port: " + entry, d.awaitSessions(ctx)
+}
+
+// awaitSessions waits for the gateway's BGP sessions. Routes may be there
+// before: each leaf passes the other's on.
+func (d *demo) awaitSessions(ctx context.Context) error {
+	return Eventually(ctx, 15*time.Second, "both BGP sessions are up", d.sessions)
 }
 
 // sessions checks that the gateway's BGP sessions are up as the leaves see it.

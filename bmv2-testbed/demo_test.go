@@ -4,27 +4,41 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// buildBinary builds p4evpn as it is in the tree.
-func buildBinary(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "p4evpn")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./cmd/p4evpn")
+// builtBinary is p4evpn as it is in the tree, built once for all tests.
+var builtBinary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(binaryFolder, "p4evpn")
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/p4evpn")
 	cmd.Dir = ".."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build ./cmd/p4evpn: %v\n%s", err, out)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("go build ./cmd/p4evpn: %w\n%s", err, out)
 	}
-	return path
+	return path, err
+})
+
+var binaryFolder string
+
+func TestMain(m *testing.M) {
+	var err error
+	if binaryFolder, err = os.MkdirTemp("", "p4evpn-test-"); err != nil {
+		panic(err)
+	}
+	status := m.Run()
+	_ = os.RemoveAll(binaryFolder)
+	os.Exit(status)
 }
 
 func needDemo(t *testing.T, target string) {
@@ -52,7 +66,7 @@ func TestDemoPassesOnBMv2(t *testing.T) { runDemo(t, BMv2) }
 func runDemo(t *testing.T, target string) {
 	needDemo(t, target)
 	var out bytes.Buffer
-	err := RunDemo(t.Context(), DemoOptions{Target: target, Binary: buildBinary(t), Out: io.MultiWriter(&out, testWriter{t})})
+	err := RunDemo(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t), Out: io.MultiWriter(&out, testWriter{t})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +107,7 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, buildBinary(t), "demo")
+			cmd := exec.CommandContext(ctx, must(builtBinary())(t), "demo")
 			out, err := cmd.StdoutPipe()
 			check(t, err)
 			check(t, cmd.Start())
