@@ -27,7 +27,7 @@ func TestNewNamesEachFaultOfAConfig(t *testing.T) {
 		"no target":        {func(c *p4rt.Config) { c.Target = "" }, "want host:port"},
 		"no port":          {func(c *p4rt.Config) { c.Target = "switch" }, "want host:port"},
 		"empty port":       {func(c *p4rt.Config) { c.Target = "switch:" }, "want host:port"},
-		"no socket":        {func(c *p4rt.Config) { c.Target = "unix:" }, "no path"},
+		"no socket":        {func(c *p4rt.Config) { c.Target = "unix:" }, "there is no path"},
 		"no election id":   {func(c *p4rt.Config) { c.ElectionID = p4rt.ElectionID{} }, "election id"},
 		"no P4Info":        {func(c *p4rt.Config) { c.P4Info = nil }, "P4Info"},
 		"no device config": {func(c *p4rt.Config) { c.DeviceConfig = nil }, "device config"},

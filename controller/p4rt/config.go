@@ -148,7 +148,7 @@ func (c Config) validate() error {
 func splitTarget(target string) (network, address string, err error) {
 	if path, ok := strings.CutPrefix(target, "unix:"); ok {
 		if path = strings.TrimPrefix(path, "//"); path == "" {
-			return "", "", fmt.Errorf("target %q: no path after unix:", target)
+			return "", "", fmt.Errorf("target %q: there is no path", target)
 		}
 		return "unix", path, nil
 	}

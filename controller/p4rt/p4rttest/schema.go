@@ -316,18 +316,15 @@ func checkReplicas(replicas []*p4v1.Replica) error {
 	seen := map[copyTo]bool{}
 	for _, r := range replicas {
 		var c copyTo
-		switch p := r.GetPortKind().(type) {
-		case *p4v1.Replica_EgressPort:
-			c.port = p.EgressPort
-		case *p4v1.Replica_Port:
-			if err := canonical(p.Port, 32); err != nil {
-				return invalid("replica's port: %v", err)
-			}
-			for _, b := range p.Port {
-				c.port = c.port<<8 | uint32(b)
-			}
-		default:
-			return invalid("Missing port in multicast group replica")
+		p, ok := r.GetPortKind().(*p4v1.Replica_Port)
+		if !ok {
+			return invalid("Missing port in multicast group replica, or the deprecated egress_port")
+		}
+		if err := canonical(p.Port, 32); err != nil {
+			return invalid("replica's port: %v", err)
+		}
+		for _, b := range p.Port {
+			c.port = c.port<<8 | uint32(b)
 		}
 		c.instance = r.GetInstance()
 		switch {
