@@ -115,12 +115,16 @@ func tuple(raw []byte, min int, targets ...any) error {
 	return nil
 }
 
-// UnmarshalJSON reads [name, bits or "*", signed, saturating].
+// UnmarshalJSON reads [name, bits or "*", signed, saturating]; p4c writes the
+// flags of bool fields as 0.
 func (f *FieldType) UnmarshalJSON(raw []byte) error {
 	var width json.RawMessage
-	if err := tuple(raw, 2, &f.Name, &width, &f.Signed, &f.Saturating); err != nil {
+	var signed, saturating any
+	if err := tuple(raw, 2, &f.Name, &width, &signed, &saturating); err != nil {
 		return fmt.Errorf("field: %w", err)
 	}
+	f.Signed = signed == true || signed == 1.0
+	f.Saturating = saturating == true || saturating == 1.0
 	if string(width) == `"*"` {
 		f.Varbit = true
 		return nil

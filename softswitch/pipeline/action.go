@@ -11,6 +11,7 @@ import (
 type action struct {
 	name   string
 	id     int
+	index  int // in the program
 	params []Param
 	fields []field // the parameters' slots
 	words  int     // of parameters
@@ -46,10 +47,13 @@ type op struct {
 	h    *header
 }
 
-// run executes an action's operations. Jumps go forward only, which the
-// compiler checks.
+// maxJumps bounds the loops of one action for one packet.
+const maxJumps = 1 << 16
+
+// run executes an action's operations.
 func (w *Worker) run(ops []op) {
-	for i := 0; i < len(ops); i++ {
+	jumps := 0
+	for i := 0; i < len(ops) && jumps < maxJumps; i++ {
 		o := &ops[i]
 		switch o.code {
 		case opcSet:
@@ -70,9 +74,11 @@ func (w *Worker) run(ops []op) {
 			w.r[o.dst] = uint64(w.p.lim.DropPort) & o.mask
 			w.r[o.src] = 0
 		case opcJump:
+			jumps++
 			i = o.dst - 1
 		case opcJumpIfZero:
 			if o.num(w) == 0 {
+				jumps++
 				i = o.dst - 1
 			}
 		case opcExit:
@@ -113,7 +119,7 @@ func (c *compiler) compileActions() error {
 		if c.actionByID[a.ID] != nil {
 			return fmt.Errorf("actions: %q: id %d is there twice", a.Name, a.ID)
 		}
-		act := &action{name: a.Name, id: a.ID}
+		act := &action{name: a.Name, id: a.ID, index: i}
 		for _, p := range a.Params {
 			if p.Bits < 1 || p.Bits > maxFieldBits {
 				return fmt.Errorf("actions: %q: parameter %q: width %d is not in 1..%d", a.Name, p.Name, p.Bits, maxFieldBits)
@@ -149,7 +155,7 @@ func (c *compiler) compilePrimitives(calls []bmv2json.Primitive, locals []field)
 	pc.starts = make([]int, len(calls)+1)
 	for i := range calls {
 		pc.starts[i] = len(pc.ops)
-		if err := pc.call(i, &calls[i]); err != nil {
+		if err := pc.call(&calls[i]); err != nil {
 			return nil, fmt.Errorf("primitive %d (%s): %w", i, calls[i].Op, err)
 		}
 	}
@@ -240,7 +246,7 @@ func init() {
 	}
 }
 
-func (pc *primitiveCompiler) call(i int, call *bmv2json.Primitive) error {
+func (pc *primitiveCompiler) call(call *bmv2json.Primitive) error {
 	e, ok := primitives[call.Op]
 	if !ok {
 		return ErrUnsupported
@@ -248,24 +254,16 @@ func (pc *primitiveCompiler) call(i int, call *bmv2json.Primitive) error {
 	if len(call.Params) != e.params {
 		return fmt.Errorf("%d parameters where it takes %d", len(call.Params), e.params)
 	}
-	if call.Op == "_jump" || call.Op == "_jump_if_zero" {
-		if err := pc.checkJump(i, &call.Params[e.params-1]); err != nil {
-			return err
-		}
-	}
 	return e.compile(pc, call.Params)
 }
 
-// checkJump allows jumps forward only, so that an action always ends.
-func (pc *primitiveCompiler) checkJump(i int, target *bmv2json.Value) error {
-	to, err := pc.constant(target)
-	if err != nil {
-		return err
+// target is the primitive that a jump goes to.
+func (pc *primitiveCompiler) target(v *bmv2json.Value) (int, error) {
+	to, err := pc.constant(v)
+	if err == nil && to >= len(pc.starts) {
+		err = fmt.Errorf("jump to primitive %d of %d", to, len(pc.starts)-1)
 	}
-	if to <= i || to >= len(pc.starts) {
-		return fmt.Errorf("jump to primitive %d, which is not ahead: %w", to, ErrUnsupported)
-	}
-	return nil
+	return to, err
 }
 
 // constant is a small non-negative number known at load.
@@ -290,13 +288,13 @@ func (pc *primitiveCompiler) number(v *bmv2json.Value) (numFunc, error) {
 }
 
 func (pc *primitiveCompiler) jump(p []bmv2json.Value) error {
-	to, err := pc.constant(&p[0])
+	to, err := pc.target(&p[0])
 	pc.emit(op{code: opcJump, dst: to})
 	return err
 }
 
 func (pc *primitiveCompiler) jumpIfZero(p []bmv2json.Value) error {
-	to, err := pc.constant(&p[1])
+	to, err := pc.target(&p[1])
 	if err != nil {
 		return err
 	}

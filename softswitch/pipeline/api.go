@@ -13,6 +13,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrFull: the table's size from the program, or a limit, is reached.
 	ErrFull = errors.New("full")
+	// ErrInUse: something refers to it.
+	ErrInUse = errors.New("in use")
 	// ErrConst: the entries or the default action are const in the program.
 	ErrConst = errors.New("constant in the program")
 )
@@ -73,9 +75,10 @@ type Entry struct {
 	Priority int32
 	Action   string
 	Params   [][]byte // in the action's order
-	// Profile, for tables with an action profile or selector: exactly one of
-	// its members is non-zero and Action is empty.
+	// For tables with an action profile or selector exactly one of these is
+	// set, and Action is empty.
 	Member, Group uint32
+	Actions       []WeightedAction
 	// TimeoutNs is the idle timeout in ns, 0 for none; only for tables that
 	// support it.
 	TimeoutNs int64

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"math/bits"
 	"slices"
 )
@@ -32,45 +33,57 @@ func (s *tableSpec) matchWords() int {
 	return s.words
 }
 
-// action resolves an action of the table and checks the parameters' number.
-func (t *Table) action(name string, params [][]byte) (*boundAction, error) {
-	act := t.spec.byName[name]
-	if act == nil {
-		return nil, t.errorf(ErrInvalid, "it has no action %q", name)
+// action resolves an action of the table.
+func (t *Table) action(name string) (*boundAction, error) {
+	if act := t.spec.byName[name]; act != nil {
+		return act, nil
 	}
-	if len(params) != len(act.params) {
-		return nil, t.errorf(ErrInvalid, "action %s takes %d parameters, not %d", name, len(act.params), len(params))
-	}
-	return act, nil
+	return nil, t.errorf(ErrInvalid, "it has no action %q", name)
 }
 
-// entry makes a new entry of e.
+// entry makes a new entry of e. Where the table has an action profile, the
+// entry counts as a user of its member or group until it is dropped.
 func (c *encoder) entry(t *Table, e *Entry) (*entry, error) {
 	s := t.spec
-	if e.Member != 0 || e.Group != 0 {
-		return nil, t.errorf(ErrInvalid, "it has no action profile")
-	}
-	act, err := t.action(e.Action, e.Params)
-	if err != nil {
-		return nil, err
+	var act *boundAction
+	dataWords := 0
+	if s.profile < 0 {
+		if e.Member != 0 || e.Group != 0 || e.Actions != nil {
+			return nil, t.errorf(ErrInvalid, "it has no action profile")
+		}
+		var err error
+		if act, err = t.action(e.Action); err != nil {
+			return nil, err
+		}
+		dataWords = act.words
 	}
 	if e.TimeoutNs < 0 || e.TimeoutNs > 0 && !s.timeout {
 		return nil, t.errorf(ErrInvalid, "idle timeout %d ns: the table does not age, or it is negative", e.TimeoutNs)
 	}
 	keyWords := s.matchWords()
-	n := newEntry(keyWords + act.words)
+	n := newEntry(keyWords + dataWords)
 	if err := c.fill(t, n, e); err != nil {
 		return nil, err
 	}
-	if act.words > 0 {
+	if dataWords > 0 {
 		n.data = n.words[keyWords:]
-		if err := putParams(t, n.data, act, e.Params); err != nil {
-			return nil, err
+		if err := putParams(n.data, act.action, e.Params); err != nil {
+			return nil, t.errorf(err, "entry")
 		}
 	}
 	n.act = act
+	if s.profile >= 0 {
+		ext, err := t.p.profiles[s.profile].refer(e)
+		if err != nil {
+			return nil, t.errorf(err, "entry")
+		}
+		n.ext = ext
+	}
 	if len(e.Metadata) > 0 {
-		n.ext = &entryExt{metadata: string(e.Metadata)}
+		if n.ext == nil {
+			n.ext = new(entryExt)
+		}
+		n.ext.metadata = string(e.Metadata)
 	}
 	return n, nil
 }
@@ -203,12 +216,16 @@ func putBytes(dst []uint64, b []byte, width int) bool {
 	return true
 }
 
-func putParams(t *Table, dst []uint64, act *boundAction, params [][]byte) error {
+// putParams packs an action's parameters.
+func putParams(dst []uint64, act *action, params [][]byte) error {
+	if len(params) != len(act.params) {
+		return fmt.Errorf("action %s takes %d parameters, not %d: %w", act.name, len(act.params), len(params), ErrInvalid)
+	}
 	for i := range params {
 		n := act.fields[i].words
 		if !putBytes(dst[:n], params[i], act.params[i].Bits) {
-			return t.errorf(ErrInvalid, "action %s: parameter %s: value %x does not fit %d bits",
-				act.name, act.params[i].Name, params[i], act.params[i].Bits)
+			return fmt.Errorf("action %s: parameter %s: value %x does not fit %d bits: %w",
+				act.name, act.params[i].Name, params[i], act.params[i].Bits, ErrInvalid)
 		}
 		dst = dst[n:]
 	}
@@ -231,11 +248,10 @@ func appendBytes(b []byte, v []uint64) []byte {
 	return b
 }
 
-func decodeParams(e *entry) [][]byte {
-	out := make([][]byte, len(e.act.params))
-	data := e.data
+func decodeParams(act *action, data []uint64) [][]byte {
+	out := make([][]byte, len(act.params))
 	for i := range out {
-		n := e.act.fields[i].words
+		n := act.fields[i].words
 		out[i] = appendBytes(nil, data[:n])
 		data = data[n:]
 	}
@@ -245,7 +261,15 @@ func decodeParams(e *entry) [][]byte {
 // decode makes an Entry of what is in the table.
 func (t *Table) decode(e *entry) Entry {
 	s := t.spec
-	out := Entry{Match: make([]Match, len(s.keys)), Action: e.act.name, Params: decodeParams(e)}
+	out := Entry{Match: make([]Match, len(s.keys))}
+	if e.act != nil {
+		out.Action, out.Params = e.act.name, decodeParams(e.act.action, e.data)
+	} else {
+		out.Member, out.Group = e.ext.memberID, e.ext.groupID
+		if e.ext.group != nil {
+			out.Actions = e.ext.group.oneOff
+		}
+	}
 	if s.prio {
 		out.Priority = e.prio
 	}

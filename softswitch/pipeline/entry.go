@@ -10,9 +10,9 @@ type entry struct {
 	// range field low and high, then the action's parameters. It points to
 	// room if that is enough.
 	words []uint64
-	data  []uint64 // the parameters' part of words
-	act   *boundAction
-	st    *entryState // nil if the table neither counts nor ages nor meters
+	data  []uint64     // the parameters' part of words
+	act   *boundAction // nil where ext says what to do
+	st    *entryState  // nil if the table neither counts nor ages nor meters
 	next  atomic.Pointer[entry]
 	ext   *entryExt // nil if not needed
 	prio  int32
@@ -31,13 +31,15 @@ type entryState struct {
 // entryExt is what few entries have.
 type entryExt struct {
 	metadata string
-	member   uint32
-	group    uint32
+	// For entries of a table with an action profile, either:
+	member            *member
+	group             *group
+	memberID, groupID uint32 // 0 for an entry's own set of actions
 }
 
 // boundAction is an action as one table uses it.
 type boundAction struct {
-	*action
+	*action      // nil if the table does not have the action
 	hitNext  int // node after a hit with this action
 	missNext int // node after this action as the default
 }

@@ -93,6 +93,8 @@ func (c *exprContext) sameKind(v *bmv2json.Value) (*boolNode, error) {
 			return nil, fmt.Errorf("expression: headers %q and %q differ in type", l.h.name, r.h.name)
 		}
 		return &boolNode{op: "header" + v.Op, h: l.h, h2: r.h}, nil
+	case v.Left.Type == "field" && v.Right.Type == "field":
+		return c.varbitsEqual(v)
 	case v.Left.Type == "header_union":
 		l, err := c.union(v.Left)
 		if err != nil {
@@ -149,6 +151,11 @@ func (c *exprContext) compileBool(n *boolNode) (boolFunc, error) {
 			return func(w *Worker) bool { return !equal(w) }, nil
 		}
 		return equal, nil
+	case "varbit==", "varbit!=":
+		a, b, want := n.f, n.f2, n.op == "varbit=="
+		return func(w *Worker) bool {
+			return want == slices.Equal(w.r[a.slot:a.slot+a.words], w.r[b.slot:b.slot+b.words])
+		}, nil
 	case "union==", "union!=":
 		equal := unionsEqual(n.u, n.u2)
 		if n.op == "union!=" {
@@ -211,6 +218,22 @@ func headersEqual(a, b *header) boolFunc {
 		}
 		return slices.Equal(w.r[a.base:a.base+a.size], w.r[b.base:b.base+b.size])
 	}
+}
+
+// varbitsEqual handles comparison of varbit fields; nil for others.
+func (c *exprContext) varbitsEqual(v *bmv2json.Value) (*boolNode, error) {
+	l, err := c.l.field(v.Left.Field)
+	if err != nil || !l.varbit {
+		return nil, err
+	}
+	r, err := c.l.field(v.Right.Field)
+	if err != nil {
+		return nil, err
+	}
+	if !r.varbit || r.words != l.words {
+		return nil, fmt.Errorf("expression: varbit fields %q and %q differ in type", l.name, r.name)
+	}
+	return &boolNode{op: "varbit" + v.Op, f: l, f2: r}, nil
 }
 
 // unionsEqual: the same member is valid in both, with equal fields.

@@ -18,6 +18,14 @@ func (c *exprContext) narrow(n *node) (numFunc, error) {
 		return narrowField(n.f, n.f.slot), nil
 	case opStackField:
 		return c.narrowStackField(n)
+	case opUnionField:
+		next, slots := n.st.next, n.slots
+		return func(w *Worker) uint64 {
+			if i := w.r[next]; i > 0 {
+				return w.r[slots[i-1]]
+			}
+			return 0
+		}, nil
 	case opChoose:
 		return c.narrowChoose(n)
 	case opBool:

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
 )
@@ -19,6 +20,7 @@ const (
 	opConst arith = iota
 	opField
 	opStackField // field of a stack element, its index computed
+	opUnionField // field of the last element of a union stack
 	opAdd
 	opSub
 	opMul
@@ -51,6 +53,7 @@ type node struct {
 	width  int      // opTwoComp, opUSat, opSat
 	add    int64    // opStackCount: 0 for the size, -1 for the last index
 	last   bool     // opStackField: of the last valid element
+	slots  []int    // opUnionField: the field's slot in each element
 }
 
 // boolNode is a boolean expression.
@@ -62,6 +65,7 @@ type boolNode struct {
 	h, h2 *header
 	sh    *headerRef
 	u, u2 *union
+	f, f2 *field
 }
 
 // headerRef is a header known at load or picked from a stack at run time.
@@ -181,6 +185,27 @@ func (c *exprContext) lastField(ref [2]string) (*node, error) {
 	n := fieldNode(f)
 	n.op, n.st, n.last = opStackField, s, true
 	return n, nil
+}
+
+// lastUnionField is a field of a member of the last element of a union stack.
+func (c *exprContext) lastUnionField(v *bmv2json.Value) (*node, error) {
+	s, err := c.stack(v.Field[0])
+	if err != nil {
+		return nil, err
+	}
+	n := &node{op: opUnionField, st: s}
+	for _, u := range s.unions {
+		i := slices.Index(u.names, v.Member)
+		if i < 0 || u.members[i].field(v.Field[1]) == nil || u.members[i].field(v.Field[1]).words > 1 {
+			return nil, fmt.Errorf("union stack %q has no field %s.%s of at most 64 bits", s.name, v.Member, v.Field[1])
+		}
+		n.f = u.members[i].field(v.Field[1])
+		n.slots = append(n.slots, n.f.slot)
+	}
+	if n.f == nil {
+		return nil, fmt.Errorf("stack %q is no union stack", s.name)
+	}
+	return unsignedRange(n, n.f.bits), nil
 }
 
 func (c *exprContext) operation(v *bmv2json.Value) (*node, error) {

@@ -296,7 +296,10 @@ func (c *compiler) parserState(s *bmv2json.ParseState, index map[string]int) (*p
 				return nil, fmt.Errorf("transition %d: %w", i, err)
 			}
 		case "parse_vset":
-			return nil, fmt.Errorf("transition %d: parser value set %q: %w", i, t.Value, ErrUnsupported)
+			// A value set is empty: nothing fills one over P4Runtime yet.
+			if !slices.ContainsFunc(c.spec.ValueSets, func(v bmv2json.ValueSet) bool { return v.Name == t.Value }) {
+				return nil, fmt.Errorf("transition %d: no parser value set %q", i, t.Value)
+			}
 		default:
 			return nil, fmt.Errorf("transition %d: type %q: %w", i, t.Type, ErrUnsupported)
 		}

@@ -36,7 +36,7 @@ func (c *compiler) selectKey(st *parserState, key []bmv2json.Value) ([]int, erro
 			continue
 		}
 		if n.f == nil || n.f.bits > 64 {
-			return nil, fmt.Errorf("transition key %d: wide stack field: %w", i, ErrUnsupported)
+			return nil, fmt.Errorf("transition key %d: stack field of more than 64 bits: %w", i, ErrUnsupported)
 		}
 		load, err := ctx.narrow(n)
 		if err != nil {
@@ -51,7 +51,7 @@ func (c *compiler) selectKey(st *parserState, key []bmv2json.Value) ([]int, erro
 
 func (c *compiler) selectField(ctx *exprContext, v *bmv2json.Value) (*node, error) {
 	if v.Type == "union_stack_field" {
-		return nil, fmt.Errorf("field of a union stack: %w", ErrUnsupported)
+		return ctx.lastUnionField(v)
 	}
 	if v.Type != "field" && v.Type != "stack_field" {
 		return nil, fmt.Errorf("type %q: %w", v.Type, ErrUnsupported)

@@ -18,6 +18,7 @@ type Pipeline struct {
 	byName    map[string]*Table
 	counters  []*Counter
 	meters    []*Meter
+	profiles  []*Profile
 	registers []*registerArray
 	clock     atomic.Int64
 	start     time.Time
@@ -41,6 +42,9 @@ func New(prog *Program, lim Limits) *Pipeline {
 	}
 	for _, r := range prog.registers {
 		p.registers = append(p.registers, newRegisterArray(r.Size, r.Bits))
+	}
+	for _, s := range prog.profiles {
+		p.profiles = append(p.profiles, newProfile(s, max(s.size, p.lim.MinTableSize)))
 	}
 	for _, s := range prog.tables {
 		t := newTable(p, s)
@@ -89,6 +93,19 @@ func (p *Pipeline) Counter(name string) *Counter {
 	}
 	return nil
 }
+
+// Profile returns the action profile of that name, or nil.
+func (p *Pipeline) Profile(name string) *Profile {
+	for _, f := range p.profiles {
+		if f.spec.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// Profiles lists the action profiles in the order of the JSON.
+func (p *Pipeline) Profiles() []*Profile { return p.profiles }
 
 // Counters lists the indirect counters in the order of the JSON.
 func (p *Pipeline) Counters() []*Counter { return p.counters }

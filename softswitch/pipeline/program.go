@@ -16,6 +16,7 @@ type Program struct {
 	egress      control
 	deparser    deparser
 	tables      []*tableSpec
+	profiles    []*profileSpec
 	counters    []bmv2json.Counter // indirect ones
 	meters      []bmv2json.Meter
 	registers   []bmv2json.Register
@@ -88,6 +89,7 @@ type compiler struct {
 	calculations map[string]*calculation
 	counterIndex map[string]int
 	meterIndex   map[string]int
+	profileIndex map[string]int // + 1
 	digestIndex  map[int]int
 	listIndex    map[int]int
 	empty        int // index of the empty field list + 1
@@ -100,14 +102,14 @@ func compile(spec *bmv2json.Program) (*Program, error) {
 	}
 	c := &compiler{spec: spec, l: l, prog: &Program{layout: l},
 		actionByID: map[int]*action{}, calculations: map[string]*calculation{},
-		counterIndex: map[string]int{}, meterIndex: map[string]int{},
+		counterIndex: map[string]int{}, meterIndex: map[string]int{}, profileIndex: map[string]int{},
 		digestIndex: map[int]int{}, listIndex: map[int]int{}}
 	if len(spec.Externs) > 0 {
 		return nil, fmt.Errorf("extern_instances: %q of type %q: %w", spec.Externs[0].Name, spec.Externs[0].Type, ErrUnsupported)
 	}
 	for _, step := range []func() error{
 		c.standardMetadata, c.arrays, c.fieldLists, c.compileCalculations, c.compileActions,
-		c.compileParser, c.compileControls, c.compileDeparser, c.compileChecksums, c.timestamps,
+		c.compileProfiles, c.compileParser, c.compileControls, c.compileDeparser, c.compileChecksums, c.timestamps,
 	} {
 		if err := step(); err != nil {
 			return nil, err

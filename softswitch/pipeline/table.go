@@ -109,9 +109,11 @@ func (t *Table) insert(e *Entry) error {
 		return err
 	}
 	if t.m.find(n) != nil {
+		t.drop(n)
 		return t.errorf(ErrExists, "entry")
 	}
 	if t.Len() >= t.size {
+		t.drop(n)
 		return t.errorf(ErrFull, "it holds %d entries", t.size)
 	}
 	if t.spec.hasState() {
@@ -143,8 +145,10 @@ func (t *Table) Modify(e *Entry) error {
 	}
 	old := t.m.find(n)
 	if old == nil {
+		t.drop(n)
 		return t.errorf(ErrNotFound, "entry")
 	}
+	t.drop(old)
 	if n.st = old.st; n.st != nil {
 		if n.st.timeout != e.TimeoutNs {
 			// A new state: readers may still count on the old one; what they
@@ -173,8 +177,24 @@ func (t *Table) Delete(e *Entry) error {
 		return err
 	}
 	t.m.swap(old, nil)
+	t.drop(old)
 	t.len.Add(-1)
 	return nil
+}
+
+// drop ends an entry's use of its action profile.
+func (t *Table) drop(e *entry) {
+	if t.spec.profile >= 0 {
+		t.p.profiles[t.spec.profile].release(e.ext)
+	}
+}
+
+// ProfileName is the table's action profile, or "".
+func (t *Table) ProfileName() string {
+	if t.spec.profile < 0 {
+		return ""
+	}
+	return t.p.profiles[t.spec.profile].spec.name
 }
 
 // find locates the entry with e's key.
@@ -241,6 +261,7 @@ func (t *Table) Clear() error {
 	})
 	for _, e := range all {
 		t.m.swap(e, nil)
+		t.drop(e)
 	}
 	t.len.Store(0)
 	return nil
@@ -252,7 +273,7 @@ func (t *Table) Default() Entry {
 	if e == nil {
 		return Entry{}
 	}
-	return Entry{Action: e.act.name, Params: decodeParams(e)}
+	return Entry{Action: e.act.name, Params: decodeParams(e.act.action, e.data)}
 }
 
 // SetDefault sets the default action. Errors: ErrInvalid, ErrConst.
@@ -260,14 +281,14 @@ func (t *Table) SetDefault(action string, params [][]byte) error {
 	if t.spec.defaultFix {
 		return t.errorf(ErrConst, "its default action is const")
 	}
-	act, err := t.action(action, params)
+	act, err := t.action(action)
 	if err != nil {
 		return err
 	}
 	n := newEntry(act.words)
 	n.act, n.data = act, n.words
-	if err := putParams(t, n.data, act, params); err != nil {
-		return err
+	if err := putParams(n.data, act.action, params); err != nil {
+		return t.errorf(err, "default action")
 	}
 	t.def.Store(n)
 	return nil
@@ -332,8 +353,23 @@ func (t *Table) apply(w *Worker) int {
 			w.r[s.meterTo.slot] = t.p.meters[s.meter].color(w, st.meter) & s.meterTo.mask()
 		}
 	}
+	if e.act == nil {
+		return t.applyMember(w, e)
+	}
 	w.runEntry(e)
 	return e.act.hitNext
+}
+
+// applyMember runs what the entry's member or group says. An empty group is
+// as a miss.
+func (t *Table) applyMember(w *Worker, e *entry) int {
+	do := t.p.profiles[t.spec.profile].pick(w, e.ext)
+	if do == nil {
+		return t.spec.missNext
+	}
+	copy(w.r[w.p.prog.params:], do.data)
+	w.run(do.ops)
+	return t.spec.bound[do.index].hitNext
 }
 
 func (w *Worker) runEntry(e *entry) {

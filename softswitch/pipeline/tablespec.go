@@ -27,7 +27,8 @@ type tableSpec struct {
 	fixed   bool // const entries
 	actions []*boundAction
 	byName  map[string]*boundAction
-	profile string
+	profile int            // index, or -1
+	bound   []*boundAction // by action index, for tables with a profile
 	// missNext is the node after a miss without default action.
 	missNext   int
 	defaultAct *boundAction
@@ -73,8 +74,12 @@ func (c *compiler) tableSpec(t *bmv2json.Table) (*tableSpec, error) {
 		count: t.WithCounters, timeout: t.SupportTimeout, byName: map[string]*boundAction{}, missNext: -1}
 	switch t.Type {
 	case "simple":
+		s.profile = -1
 	case "indirect", "indirect_ws":
-		return nil, fmt.Errorf("type %q (action profile %q): %w", t.Type, t.Profile, ErrUnsupported)
+		s.profile = c.profileIndex[t.Profile] - 1
+		if s.profile < 0 || (t.Type == "indirect_ws") != (c.prog.profiles[s.profile].hash != nil) {
+			return nil, fmt.Errorf("type %q: no action profile %q of that kind", t.Type, t.Profile)
+		}
 	default:
 		return nil, fmt.Errorf("type %q: %w", t.Type, ErrUnsupported)
 	}
@@ -103,6 +108,9 @@ func (c *compiler) tableSpec(t *bmv2json.Table) (*tableSpec, error) {
 // plane's form and checks them by putting them into a table.
 func (c *compiler) constEntries(s *tableSpec, entries []bmv2json.TableEntry) error {
 	s.fixed = len(entries) > 0
+	if s.fixed && s.profile >= 0 {
+		return fmt.Errorf("const entries of a table with an action profile: %w", ErrUnsupported)
+	}
 	s.size = max(s.size, len(entries))
 	for i := range entries {
 		e, err := s.constEntry(&entries[i])
@@ -345,6 +353,15 @@ func (s *tableSpec) packKey(r, key []uint64) {
 }
 
 func (c *compiler) tableActions(s *tableSpec, t *bmv2json.Table) error {
+	if t.ActionIDs == nil { // before version 2.1 or so actions went by name
+		for _, name := range t.Actions {
+			i := slices.IndexFunc(c.spec.Actions, func(a bmv2json.Action) bool { return a.Name == name })
+			if i < 0 {
+				return fmt.Errorf("no action %q", name)
+			}
+			t.ActionIDs = append(t.ActionIDs, c.spec.Actions[i].ID)
+		}
+	}
 	if len(t.Actions) != len(t.ActionIDs) {
 		return fmt.Errorf("%d actions and %d action ids", len(t.Actions), len(t.ActionIDs))
 	}
@@ -360,6 +377,7 @@ func (c *compiler) tableActions(s *tableSpec, t *bmv2json.Table) error {
 		s.actions = append(s.actions, b)
 		s.byName[act.name] = b
 	}
+	c.bindProfile(s)
 	if t.DefaultEntry == nil {
 		return nil
 	}
@@ -370,6 +388,21 @@ func (c *compiler) tableActions(s *tableSpec, t *bmv2json.Table) error {
 	s.defaultAct, s.defaultArg = d, args
 	s.defaultFix = t.DefaultEntry.ActionConst || t.DefaultEntry.EntryConst
 	return nil
+}
+
+// bindProfile lets the table's action profile use the table's actions.
+func (c *compiler) bindProfile(s *tableSpec) {
+	if s.profile < 0 {
+		return
+	}
+	s.bound = make([]*boundAction, len(c.spec.Actions))
+	for i := range s.bound {
+		s.bound[i] = &boundAction{hitNext: -1, missNext: -1}
+	}
+	for _, b := range s.actions {
+		s.bound[b.index] = b
+		c.prog.profiles[s.profile].actions[b.name] = b.action
+	}
 }
 
 // entryAction resolves an action of an entry that the program gives.
