@@ -20,6 +20,8 @@ type DemoOptions struct {
 	// Keep leaves everything in place until ctx ends, to look around.
 	Keep bool
 	Only string // run only checks whose name contains this
+
+	ownSwitch bool // `p4evpn run` starts the switch
 }
 
 // RunDemo builds the demo's topology, runs its checks and removes everything,

@@ -136,6 +136,12 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 	})
 }
 
+// KillController ends the controller without a chance to clean up.
+func (g *Gateway) KillController() error { return g.control.Kill() }
+
+// KillSwitch ends the switch in the same way.
+func (g *Gateway) KillSwitch() error { return g.dataplane.Kill() }
+
 // CreateBridge makes a logical bridge by the API.
 func (g *Gateway) CreateBridge(ctx context.Context, id string, vlan uint16, vni uint32) error {
 	v4 := g.VTEP.As4()

@@ -247,17 +247,19 @@ func (d *demo) startGateway(ctx context.Context, ns map[string]*Namespace, o Dem
 	if d.gateway, err = d.lab.Gateway(ns["gw"], o.Binary, o.Target, gatewayVTEP, ports); err != nil {
 		return err
 	}
-	if err := d.gateway.StartSwitch(ctx); err != nil {
-		return err
+	if !o.ownSwitch {
+		if err := d.gateway.StartSwitch(ctx); err != nil {
+			return err
+		}
 	}
-	return d.gateway.StartController(ctx, d.gatewayConfig())
+	return d.gateway.StartController(ctx, d.gatewayConfig(o.ownSwitch))
 }
 
 // gatewayConfig writes the configuration file as an operator would.
-func (d *demo) gatewayConfig() string {
+func (d *demo) gatewayConfig(ownSwitch bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s/p4evpn.db\n", gatewayAS, gatewayVTEP, d.lab.Dir)
-	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: false}\n", targetAddress)
+	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", targetAddress, ownSwitch)
 	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: \"127.0.0.1:9464\"}\nlearning: {ageing: %s}\n", d.gateway.socket, demoAgeing)
 	b.WriteString("ports:\n")
 	for _, p := range demoPorts {
