@@ -40,7 +40,7 @@ type bmv2 struct {
 }
 
 // One BMv2 serves the whole run: to push the program again would spoil its
-// multicast groups (behavioral-model issue 891). So entries are removed after
+// multicast groups (BMv2 issue 891). So entries are removed after
 // each test, and counters set to 0 before it.
 var (
 	sharedBMv2 = sync.OnceValues(startBMv2)
@@ -189,18 +189,35 @@ func cell(counter string, index uint32) (*p4v1.CounterEntry, error) {
 	return &p4v1.CounterEntry{CounterId: all[i].GetPreamble().GetId(), Index: &p4v1.Index{Index: int64(index)}}, nil
 }
 
-func (b *bmv2) packets(counter string, index uint32) (packets uint64, err error) {
+func (b *bmv2) count(counter string, index uint32) (counted, error) {
 	c, err := cell(counter, index)
 	if err != nil {
-		return 0, err
+		return counted{}, err
 	}
+	e, err := b.read(&p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: c}})
+	return value(e.GetCounterEntry().GetData()), err
+}
+
+func (b *bmv2) countEntry(e p4.Entry) (counted, error) {
+	c := &p4v1.DirectCounterEntry{TableEntry: &p4v1.TableEntry{
+		TableId: e.Entity().GetTableEntry().GetTableId(), Match: e.Entity().GetTableEntry().GetMatch()}}
+	got, err := b.read(&p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{DirectCounterEntry: c}})
+	return value(got.GetDirectCounterEntry().GetData()), err
+}
+
+func value(d *p4v1.CounterData) counted {
+	return counted{uint64(d.GetPacketCount()), uint64(d.GetByteCount())}
+}
+
+// read reads one entity.
+func (b *bmv2) read(e *p4v1.Entity) (got *p4v1.Entity, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	err = b.client.Read(ctx, []*p4v1.Entity{{Entity: &p4v1.Entity_CounterEntry{CounterEntry: c}}}, func(e *p4v1.Entity) error {
-		packets = uint64(e.GetCounterEntry().GetData().GetPacketCount())
-		return nil
-	})
-	return packets, err
+	err = b.client.Read(ctx, []*p4v1.Entity{e}, func(e *p4v1.Entity) error { got = e; return nil })
+	if err == nil && got == nil {
+		err = fmt.Errorf("BMv2 has no %v", e)
+	}
+	return got, err
 }
 
 // clearCounters sets to 0 what the tests look at.
@@ -208,7 +225,7 @@ func (b *bmv2) clearCounters() error {
 	var zero []*p4v1.Entity
 	for counter, cells := range map[string]uint32{
 		"ingress_drops": uint32(p4.DropReasons), "egress_drops": uint32(p4.DropReasons),
-		"bridge_vxlan_in": bridge2 + 1, "bridge_vxlan_out": bridge2 + 1,
+		"bridge_vxlan_in": bridge2 + 1, "bridge_vxlan_out": bridge2 + 1, "port_out": p4.CPUPort + 1,
 	} {
 		for index := range cells {
 			c, err := cell(counter, index)
@@ -231,7 +248,7 @@ func (b *bmv2) process(port uint32, frame []byte) (out, error) {
 		}
 		return b.flush()
 	}
-	before, err := b.packets("port_in", port)
+	before, err := b.count("port_in", port)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +257,7 @@ func (b *bmv2) process(port uint32, frame []byte) (out, error) {
 	}
 	deadline := time.Now().Add(patience)
 	for now := before; now == before; {
-		if now, err = b.packets("port_in", port); err != nil {
+		if now, err = b.count("port_in", port); err != nil {
 			return nil, err
 		}
 		if time.Now().After(deadline) {

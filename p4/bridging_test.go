@@ -41,7 +41,7 @@ func TestEncapsulationIsExact(t *testing.T) {
 		if sport < 49152 {
 			g.Errorf("UDP source port %d: want the dynamic range", sport)
 		}
-		want := serialize(
+		want := assemble(
 			&layers.Ethernet{SrcMAC: uplinkMAC[:], DstMAC: routerMAC[:], EthernetType: layers.EthernetTypeIPv4},
 			// DSCP 46 of the tenant's packet, without its ECN bits.
 			&layers.IPv4{Version: 4, TTL: 64, TOS: 0xb8, Flags: layers.IPv4DontFragment, Protocol: layers.IPProtocolUDP,
@@ -53,7 +53,7 @@ func TestEncapsulationIsExact(t *testing.T) {
 		if !bytes.Equal(f, want) {
 			g.Errorf("got  %x\nwant %x", f, want)
 		}
-		if n := g.count("bridge_vxlan_out", bridge1); n != 1 {
+		if n := g.count("bridge_vxlan_out", bridge1).packets; n != 1 {
 			g.Errorf("bridge_vxlan_out = %d, want 1", n)
 		}
 	})

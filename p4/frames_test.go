@@ -11,8 +11,8 @@ import (
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// serialize builds a frame, checksums and lengths included.
-func serialize(ls ...gopacket.SerializableLayer) []byte {
+// assemble builds a frame, checksums and lengths included.
+func assemble(ls ...gopacket.SerializableLayer) []byte {
 	for _, l := range ls {
 		if udp, ok := l.(*layers.UDP); ok {
 			for _, n := range ls {
@@ -31,7 +31,7 @@ func serialize(ls ...gopacket.SerializableLayer) []byte {
 
 // frame is an untagged IPv4/UDP frame of a tenant.
 func frame(src, dst ether.MAC) []byte {
-	return serialize(
+	return assemble(
 		&layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: layers.EthernetTypeIPv4},
 		&layers.IPv4{Version: 4, TTL: 64, TOS: 0xb9, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 168, 0, 1}, DstIP: net.IP{192, 168, 0, 2}},
 		&layers.UDP{SrcPort: 5000, DstPort: 6000},
@@ -55,7 +55,7 @@ func injected(mode uint8, port, bridge uint16, f []byte) []byte {
 
 // tunnelled is a frame from a VTEP to one of our addresses.
 func tunnelled(from, to netip.Addr, vni uint32, inner []byte) []byte {
-	return serialize(
+	return assemble(
 		&layers.Ethernet{SrcMAC: routerMAC[:], DstMAC: uplinkMAC[:], EthernetType: layers.EthernetTypeIPv4},
 		&layers.IPv4{Version: 4, TTL: 63, Protocol: layers.IPProtocolUDP, SrcIP: from.AsSlice(), DstIP: to.AsSlice()},
 		&layers.UDP{SrcPort: 50000, DstPort: 4789},

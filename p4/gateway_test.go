@@ -47,12 +47,16 @@ type target interface {
 	process(port uint32, frame []byte) (out, error)
 	// learned gives what was reported since the last call.
 	learned() ([]p4.Learn, error)
-	// packets reads a cell of a counter.
-	packets(counter string, index uint32) (uint64, error)
+	// count reads a cell of a counter.
+	count(counter string, index uint32) (counted, error)
+	// countEntry reads the direct counter of an entry.
+	countEntry(p4.Entry) (counted, error)
 }
 
 // out is the frames that left, by port.
 type out map[uint32][][]byte
+
+type counted struct{ packets, bytes uint64 }
 
 // gateway is a target with the entries of the gateway above, and no others.
 type gateway struct {
@@ -130,10 +134,10 @@ func (g *gateway) only(port uint32, got out) []byte {
 	return got[port][0]
 }
 
-// count reads the packets of a cell of a counter.
-func (g *gateway) count(counter string, index uint32) uint64 {
+// count reads a cell of a counter.
+func (g *gateway) count(counter string, index uint32) counted {
 	g.Helper()
-	n, err := g.target.packets(counter, index)
+	n, err := g.target.count(counter, index)
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -182,7 +186,7 @@ func (g *gateway) dropped(counter string, reason p4.DropReason, got out) {
 		if i == reason {
 			want = 1
 		}
-		if n := g.count(counter, uint32(i)); n != want {
+		if n := g.count(counter, uint32(i)).packets; n != want {
 			g.Errorf("%s[%v] = %d, want %d", counter, i, n, want)
 		}
 	}

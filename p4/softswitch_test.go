@@ -51,13 +51,19 @@ func (s *softswitch) learned() ([]p4.Learn, error) {
 	return l, s.failed
 }
 
-func (s *softswitch) packets(counter string, index uint32) (uint64, error) {
+func (s *softswitch) count(counter string, index uint32) (counted, error) {
 	c := s.pipeline.Counter(counter)
 	if c == nil {
-		return 0, fmt.Errorf("no counter %s", counter)
+		return counted{}, fmt.Errorf("no counter %s", counter)
 	}
-	packets, _ := c.Read(int(index))
-	return packets, nil
+	packets, bytes := c.Read(int(index))
+	return counted{packets, bytes}, nil
+}
+
+func (s *softswitch) countEntry(e p4.Entry) (counted, error) {
+	table, te := tableEntry(e.Entity().GetTableEntry())
+	got, err := s.pipeline.Table(table).Get(te)
+	return counted{got.Packets, got.Bytes}, err
 }
 
 func (s *softswitch) process(port uint32, frame []byte) (out, error) {
