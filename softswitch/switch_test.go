@@ -128,12 +128,17 @@ type bench struct {
 
 // host is the other end of a port.
 type host struct {
-	port   *netport.Port
-	mu     sync.Mutex
-	frames [][]byte
+	sending sync.Once
+	sender  *netport.Sender // for one goroutine at a time
+	port    *netport.Port
+	mu      sync.Mutex
+	frames  [][]byte
 }
 
-func (h *host) send(frames ...[]byte) { netport.NewSender().Send(h.port, frames) }
+func (h *host) send(frames ...[]byte) {
+	h.sending.Do(func() { h.sender = netport.NewSender() })
+	h.sender.Send(h.port, frames)
+}
 
 func (h *host) has(want []byte) bool {
 	h.mu.Lock()
