@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // demoCheck is one claim of the demo. Its notes are for the narration.
@@ -40,7 +39,7 @@ func selected(part string) []demoCheck {
 
 // converge waits until everybody floods to everybody in both bridges.
 func (d *demo) converge(ctx context.Context, _ map[string]*Namespace, _ DemoOptions) error {
-	return Eventually(ctx, 30*time.Second, "type-3 routes are exchanged", func(ctx context.Context) error {
+	return Eventually(ctx, 2*patience, "type-3 routes are exchanged", func(ctx context.Context) error {
 		return d.flooding(ctx, true)
 	})
 }

@@ -79,7 +79,7 @@ func (d *demo) leaf2GoesAndReturns(ctx context.Context, leave, comeBack func(con
 // leaf2Gone waits until the gateway has nothing of leaf2, and gives the time
 // since a start.
 func (d *demo) leaf2Gone(ctx context.Context, start time.Time) (time.Duration, error) {
-	err := Eventually(ctx, 12*time.Second, "leaf2 is forgotten", func(ctx context.Context) error {
+	err := Eventually(ctx, patience, "leaf2 is forgotten", func(ctx context.Context) error {
 		for _, bridge := range []string{blue, green} {
 			fdb, err := d.gateway.FDB(ctx, bridge)
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -88,7 +87,7 @@ func (d *demo) known(ctx context.Context, mac ether.MAC, vtep string) error {
 }
 
 func (d *demo) knownIn(ctx context.Context, bridge string, vni uint32, mac ether.MAC, vtep string) error {
-	return Eventually(ctx, 3*time.Second, fmt.Sprintf("%s is known behind %s", mac, vtep), func(ctx context.Context) error {
+	return Eventually(ctx, patience, fmt.Sprintf("%s is known behind %s", mac, vtep), func(ctx context.Context) error {
 		fdb, err := d.gateway.FDB(ctx, bridge)
 		if err != nil {
 			return err

@@ -44,7 +44,7 @@ func (d *demo) move(to string) error {
 func (d *demo) moved(ctx context.Context, to string) (string, error) {
 	others := []*Host{d.h1, d.t10, d.l1a, d.l2a}
 	for _, h := range others { // their ARP caches are warm, as before any move
-		if _, err := h.Reach(ctx, d.h2.Address.Addr(), 3*time.Second); err != nil {
+		if _, err := h.Reach(ctx, d.h2.Address.Addr(), patience); err != nil {
 			return "", fmt.Errorf("before the move: %w", err)
 		}
 	}
@@ -56,7 +56,7 @@ func (d *demo) moved(ctx context.Context, to string) (string, error) {
 	var group errgroup.Group
 	for i, h := range others {
 		group.Go(func() error {
-			_, err := h.Reach(ctx, d.h2.Address.Addr(), 5*time.Second)
+			_, err := h.Reach(ctx, d.h2.Address.Addr(), patience)
 			took[i] = time.Since(start)
 			return err
 		})
@@ -111,7 +111,7 @@ func (d *demo) movedWithSequence(ctx context.Context, to, vtep string) (string, 
 		return "", err
 	}
 	var after map[string]uint32
-	err = Eventually(ctx, 2*time.Second, "the sequence number rises everywhere", func(ctx context.Context) error {
+	err = Eventually(ctx, patience, "the sequence number rises everywhere", func(ctx context.Context) error {
 		if after, err = d.sequences(ctx); err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func ageing(ctx context.Context, d *demo) (string, error) {
 	if err := d.known(ctx, there, leaf1VTEP.String()); err != nil {
 		return "", err
 	}
-	err := Eventually(ctx, 20*time.Second, "both are forgotten everywhere", func(ctx context.Context) error {
+	err := Eventually(ctx, 2*patience, "both are forgotten everywhere", func(ctx context.Context) error {
 		fdb, err := d.gateway.FDB(ctx, blue)
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 func underlayThroughPipeline(ctx context.Context, d *demo) (string, error) {
 	gw := Host{Name: "the gateway", NS: d.gateway.NS}
 	leaf := netip.MustParseAddr(leaf1Up)
-	if _, err := gw.Reach(ctx, leaf, 5*time.Second); err != nil {
+	if _, err := gw.Reach(ctx, leaf, patience); err != nil {
 		return "", err
 	}
 	if err := d.gateway.dataplane.Signal(syscall.SIGSTOP); err != nil {
@@ -30,7 +30,7 @@ func underlayThroughPipeline(ctx context.Context, d *demo) (string, error) {
 	if _, err := gw.NS.Output(ctx, "ip", "neigh", "flush", "dev", demoUplinks[0].host); err != nil {
 		return "", err
 	}
-	if _, err := gw.Reach(ctx, leaf, 5*time.Second); err != nil {
+	if _, err := gw.Reach(ctx, leaf, patience); err != nil {
 		return "", fmt.Errorf("after its neighbour entry was flushed: %w", err)
 	}
 	entry, err := gw.NS.Output(ctx, "ip", "neigh", "show", leaf1Up, "dev", demoUplinks[0].host)
@@ -43,7 +43,7 @@ func underlayThroughPipeline(ctx context.Context, d *demo) (string, error) {
 // awaitSessions waits for the gateway's BGP sessions. Routes may be there
 // before: each leaf passes the other's on.
 func (d *demo) awaitSessions(ctx context.Context) error {
-	return Eventually(ctx, 15*time.Second, "both BGP sessions are up", d.sessions)
+	return Eventually(ctx, 2*patience, "both BGP sessions are up", d.sessions)
 }
 
 // sessions checks that the gateway's BGP sessions are up as the leaves see it.
@@ -76,7 +76,7 @@ func (d *demo) reachEachOther(ctx context.Context, some, others []*Host) (string
 	for _, a := range some {
 		for _, b := range others {
 			for _, way := range [][2]*Host{{a, b}, {b, a}} {
-				took, err := way[0].Reach(ctx, way[1].Address.Addr(), 3*time.Second)
+				took, err := way[0].Reach(ctx, way[1].Address.Addr(), patience)
 				if err != nil {
 					return "", err
 				}

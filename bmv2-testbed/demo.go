@@ -64,6 +64,7 @@ func RunDemo(ctx context.Context, o DemoOptions) (err error) {
 			return context.Cause(ctx)
 		}
 	}
+	d.wake(ctx)
 	d.view(ctx)
 	if len(failed) > 0 {
 		showLogs(o.Out, lab)
@@ -137,7 +138,17 @@ func (d *demo) check(ctx context.Context, n, of int, c demoCheck) error {
 	return err
 }
 
-const viewLines = 12
+// wake lets all hosts be learned again, for a view with something in it.
+func (d *demo) wake(ctx context.Context) {
+	for _, h := range d.hosts() {
+		if h.Announce() == nil {
+			bridge, vni, vtep := d.whereabouts(h)
+			_ = d.knownIn(ctx, bridge, vni, h.MAC, vtep) // the view shows what there is
+		}
+	}
+}
+
+const viewLines = 16
 
 // view prints what a user sees of the gateway.
 func (d *demo) view(ctx context.Context) {

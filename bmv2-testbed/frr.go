@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // FRR is a zebra and a bgpd in one namespace. Their sockets, configurations and
@@ -85,7 +84,7 @@ func (f *FRR) start(daemon string, more ...string) (*Process, error) {
 
 // await waits until a daemon answers on its socket.
 func (f *FRR) await(ctx context.Context, daemon string, p *Process) error {
-	return Eventually(ctx, 10*time.Second, daemon+" answers", func(ctx context.Context) error {
+	return Eventually(ctx, patience, daemon+" answers", func(ctx context.Context) error {
 		if err := p.Running(); err != nil {
 			return err
 		}

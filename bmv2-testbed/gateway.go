@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 	net "github.com/opiproject/opi-api/network/opinetcommon/v1alpha1/gen/go"
@@ -102,7 +101,7 @@ func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
 // deepenQueues makes BMv2's queues hold a flood's copies; its own 64 packets a
 // port lose them.
 func (g *Gateway) deepenQueues(ctx context.Context) error {
-	return Eventually(ctx, 10*time.Second, "BMv2 sets its queue depth", func(ctx context.Context) error {
+	return Eventually(ctx, patience, "BMv2 sets its queue depth", func(ctx context.Context) error {
 		if err := g.dataplane.Running(); err != nil {
 			return err
 		}
@@ -127,7 +126,7 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 	if g.control, err = g.lab.Start(g.NS, "controller", g.binary, "run", "-c", file); err != nil {
 		return err
 	}
-	return Eventually(ctx, 15*time.Second, "the gateway's API answers", func(ctx context.Context) error {
+	return Eventually(ctx, 2*patience, "the gateway's API answers", func(ctx context.Context) error {
 		if err := g.control.Running(); err != nil {
 			return err
 		}
@@ -177,7 +176,7 @@ func (g *Gateway) CreatePort(ctx context.Context, id string, mac ether.MAC, kind
 
 // AwaitPortsUp waits until the API says that every bridge and port is up.
 func (g *Gateway) AwaitPortsUp(ctx context.Context) error {
-	return Eventually(ctx, 10*time.Second, "bridges and bridge ports are up", func(ctx context.Context) error {
+	return Eventually(ctx, patience, "bridges and bridge ports are up", func(ctx context.Context) error {
 		bridges, err := opi.NewLogicalBridgeServiceClient(g.conn).ListLogicalBridges(ctx, &opi.ListLogicalBridgesRequest{})
 		if err != nil {
 			return err

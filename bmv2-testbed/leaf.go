@@ -51,7 +51,7 @@ func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vt
 
 func leafConfig(as uint32, id netip.Addr, peers []Peer) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 3 9\n", as, id)
+	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 10 30\n", as, id)
 	for _, p := range peers {
 		fmt.Fprintf(&b, " neighbor %[1]s remote-as %[2]d\n neighbor %[1]s timers connect 1\n", p.Address, p.AS)
 	}

@@ -103,7 +103,7 @@ func (p *Probe) Expect(ctx context.Context, want map[string]int) error {
 		}
 		return nil
 	}
-	if err := Eventually(ctx, 2*time.Second, "each copy arrives", check); err != nil {
+	if err := Eventually(ctx, patience, "each copy arrives", check); err != nil {
 		return err
 	}
 	select {

@@ -106,6 +106,10 @@ func (p *Process) Tail(size int) string {
 	return string(bytes.TrimSpace(out))
 }
 
+// patience is what something gets that takes milliseconds when the machine is
+// idle, and must not fail when it is busy.
+const patience = 10 * time.Second
+
 // Eventually calls f until it gives no error. When the time is over the error
 // says what was awaited and f's last answer.
 func Eventually(ctx context.Context, within time.Duration, what string, f func(context.Context) error) error {

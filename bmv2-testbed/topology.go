@@ -272,7 +272,7 @@ func (d *demo) gatewayConfig(ownSwitch bool) string {
 	}
 	b.WriteString("bgp:\n  neighbors:\n")
 	for _, u := range demoUplinks {
-		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 9s, keepalive: 3s, connect_retry: 1s}\n", u.peer, u.as)
+		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 30s, keepalive: 10s, connect_retry: 1s}\n", u.peer, u.as)
 	}
 	return b.String()
 }
