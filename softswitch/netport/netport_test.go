@@ -379,3 +379,56 @@ func FuzzSlot(f *testing.F) {
 		}
 	})
 }
+
+// TestHostStackIsKeptOffThePort gives the host an address on another
+// interface: it would answer ARP requests for it on every interface, and send
+// its own frames.
+func TestHostStackIsKeptOffThePort(t *testing.T) {
+	needRoot(t)
+	addVeth(t, "va", "vb", 1500)
+	addVeth(t, "vc", "vd", 1500)
+	addr, _ := netlink.ParseAddr("192.0.2.1/24")
+	if err := netlink.AddrAdd(linkNamed(t, "vc"), addr); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := newClaim(linkNamed(t, "va").Attrs().Index); err != nil {
+		t.Skipf("SKIP: the kernel cannot claim an interface: %v", err)
+	} else {
+		c.release()
+	}
+	request := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1},
+		2, 0, 0, 0, 0, 9, 192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1)
+	var got recorder
+	host := startPort(t, "vb", got.handle)
+	eventually(t, "the host's end is up", host.Up)
+	NewSender().Send(host, [][]byte{request})
+	eventually(t, "without the switch the kernel answers", func() bool { return got.len() > 0 })
+
+	var arrived recorder
+	port := startPort(t, "va", arrived.handle)
+	eventually(t, "the port is up", port.Up)
+	before := got.len()
+	sendFromHost(t, "va")
+	NewSender().Send(host, [][]byte{request})
+	eventually(t, "the switch gets the request", func() bool { return arrived.has(request) })
+	marker := testFrame(60, 1)
+	NewSender().Send(port, [][]byte{marker})
+	eventually(t, "the switch can send", func() bool { return got.has(marker) })
+	if n := got.len() - before; n != 1 {
+		t.Errorf("%d frames left the port, want the switch's alone", n)
+	}
+}
+
+// sendFromHost sends a datagram of the host's own out of an interface.
+func sendFromHost(t *testing.T, name string) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	to := &unix.SockaddrLinklayer{Ifindex: linkNamed(t, name).Attrs().Index, Protocol: htons(unix.ETH_P_IP), Halen: 6, Addr: [8]byte{2, 0, 0, 0, 0, 9}}
+	if err := unix.Sendto(fd, make([]byte, 46), 0, to); err != nil && err != unix.ENOBUFS {
+		t.Fatal(err)
+	}
+}

@@ -34,6 +34,7 @@ type Port struct {
 	log *slog.Logger
 
 	tx      int          // AF_PACKET socket, unbound; lives as long as the port
+	marked  bool         // tx sets sendMark
 	ifindex atomic.Int32 // 0 while the interface cannot be used
 
 	mu      sync.Mutex
@@ -55,12 +56,12 @@ func New(cfg Config) (*Port, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	tx, err := openTx()
+	tx, marked, err := openTx()
 	if err != nil {
 		return nil, fmt.Errorf("interface %s: %w", cfg.Interface, err)
 	}
 	return &Port{
-		cfg: cfg, tx: tx,
+		cfg: cfg, tx: tx, marked: marked,
 		log:     cfg.Logger.With("interface", cfg.Interface),
 		changed: make(chan struct{}, 1),
 	}, nil
@@ -166,9 +167,16 @@ func (p *Port) session(ctx context.Context, handle func([][]byte)) error {
 	if err != nil {
 		return err
 	}
+	var own *claim
+	if p.marked {
+		if own, err = newClaim(now.index); err != nil {
+			p.log.Debug("the host's network stack sees the port's frames too", "reason", err)
+		}
+	}
 	p.setRing(r, now.index)
 	defer func() {
 		p.setRing(nil, 0)
+		own.release()
 		r.close()
 	}()
 	p.log.Info("port is up", "ifindex", now.index, "mtu", now.mtu)

@@ -88,17 +88,16 @@ func (s *Sender) sendSome(p *Port, frames [][]byte) {
 	}
 }
 
-// openTx opens a socket that receives nothing and sends to any interface.
-func openTx() (int, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+// openTx opens a socket that receives nothing and sends to any interface, and
+// says whether what it sends carries sendMark.
+func openTx() (fd int, marked bool, err error) {
+	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("open a packet socket (CAP_NET_RAW is needed): %w", err)
+		return -1, false, fmt.Errorf("open a packet socket (CAP_NET_RAW is needed): %w", err)
 	}
-	// Best effort, both: a frame goes straight to the driver, and a burst
-	// finds room.
-	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1)
+	// Best effort: a burst finds room.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<20)
 	}
-	return fd, nil
+	return fd, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, sendMark) == nil, nil
 }

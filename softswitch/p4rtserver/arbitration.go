@@ -117,7 +117,7 @@ func (a *arbiter) admit(st *stream, m *p4v1.MasterArbitrationUpdate) (*role, err
 	if m.GetRole().GetConfig() != nil {
 		return nil, status.Error(codes.InvalidArgument, "arbitration: role.config is set; this switch knows no role configurations, each role may do everything")
 	}
-	if m.GetRole().GetId() != 0 {
+	if numericRole(m.GetRole()) != 0 {
 		return nil, status.Error(codes.InvalidArgument, "arbitration: role.id is deprecated, use role.name")
 	}
 	r := a.roles[name]

@@ -12,7 +12,7 @@ import (
 func (s *Server) SetForwardingPipelineConfig(_ context.Context, req *p4v1.SetForwardingPipelineConfigRequest) (*p4v1.SetForwardingPipelineConfigResponse, error) {
 	s.state.Lock()
 	defer s.state.Unlock()
-	if err := s.checkWriter(req.DeviceId, req.GetRoleId(), req.Role, req.ElectionId); err != nil { //nolint:staticcheck // refused if set
+	if err := s.checkWriter(req.DeviceId, numericRole(req), req.Role, req.ElectionId); err != nil {
 		return nil, err
 	}
 	var err error

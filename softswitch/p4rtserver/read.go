@@ -180,11 +180,11 @@ func (t *table) filter(q *p4v1.TableEntry) (func(*pipeline.Entry, *p4v1.TableEnt
 	} else if q.Action != nil {
 		return nil, invalid("a query can only filter by an action's id")
 	}
-	cookie := q.GetControllerMetadata() //nolint:staticcheck // clients do use it
+	cookie := controllerMetadata(q)
 	return func(e *pipeline.Entry, te *p4v1.TableEntry) bool {
 		return (name == "" || e.Action == name) &&
 			(q.Priority == 0 || e.Priority == q.Priority) &&
-			(cookie == 0 || te.GetControllerMetadata() == cookie) && //nolint:staticcheck // as above
+			(cookie == 0 || controllerMetadata(te) == cookie) &&
 			(len(q.Metadata) == 0 || bytes.Equal(te.Metadata, q.Metadata))
 	}, nil
 }

@@ -1,5 +1,7 @@
 package p4rtserver
 
+//lint:file-ignore SA1019 The deprecated controller_metadata must work too.
+
 import (
 	"context"
 	"encoding/binary"

@@ -97,7 +97,7 @@ func replicasOf(in []*p4v1.Replica) (out []pipeline.Replica, legacy bool, err er
 			}
 			port = uint32Of(kind.Port)
 		case *p4v1.Replica_EgressPort:
-			port, legacy = kind.EgressPort, true
+			port, legacy = numericPort(kind), true
 		default:
 			return nil, false, invalid("replica %d has no port", i)
 		}

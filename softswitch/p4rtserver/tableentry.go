@@ -155,7 +155,7 @@ const metadataEscape = 0xff
 // packMetadata joins an entry's metadata and its (deprecated) controller
 // metadata into what the pipeline keeps: nearly always the former as it is.
 func packMetadata(te *p4v1.TableEntry) []byte {
-	cookie := te.GetControllerMetadata() //nolint:staticcheck // clients do use it
+	cookie := controllerMetadata(te)
 	if cookie == 0 && (len(te.Metadata) == 0 || te.Metadata[0] != metadataEscape) {
 		return te.Metadata
 	}
@@ -165,7 +165,7 @@ func packMetadata(te *p4v1.TableEntry) []byte {
 
 func unpackMetadata(te *p4v1.TableEntry, packed []byte) {
 	if len(packed) >= 9 && packed[0] == metadataEscape {
-		te.ControllerMetadata = binary.BigEndian.Uint64(packed[1:]) //nolint:staticcheck // clients do use it
+		setControllerMetadata(te, binary.BigEndian.Uint64(packed[1:]))
 		packed = packed[9:]
 	}
 	if len(packed) > 0 {

@@ -17,7 +17,7 @@ func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteRe
 	s.state.Lock()
 	defer s.state.Unlock()
 	s.counters.writes.Add(1)
-	if err := s.checkWriter(req.DeviceId, req.GetRoleId(), req.Role, req.ElectionId); err != nil { //nolint:staticcheck // refused if set
+	if err := s.checkWriter(req.DeviceId, numericRole(req), req.Role, req.ElectionId); err != nil {
 		return nil, err
 	}
 	f := s.control
