@@ -316,15 +316,19 @@ func checkReplicas(replicas []*p4v1.Replica) error {
 	seen := map[copyTo]bool{}
 	for _, r := range replicas {
 		var c copyTo
-		p, ok := r.GetPortKind().(*p4v1.Replica_Port)
-		if !ok {
-			return invalid("Missing port in multicast group replica, or the deprecated egress_port")
-		}
-		if err := canonical(p.Port, 32); err != nil {
-			return invalid("replica's port: %v", err)
-		}
-		for _, b := range p.Port {
-			c.port = c.port<<8 | uint32(b)
+		switch p := r.GetPortKind().(type) {
+		case *p4v1.Replica_Port:
+			if err := canonical(p.Port, 32); err != nil {
+				return invalid("replica's port: %v", err)
+			}
+			for _, b := range p.Port {
+				c.port = c.port<<8 | uint32(b)
+			}
+		case nil:
+			return invalid("Missing port in multicast group replica")
+		default:
+			//lint:ignore SA1019 PI takes and answers it too
+			c.port = r.GetEgressPort()
 		}
 		c.instance = r.GetInstance()
 		switch {
