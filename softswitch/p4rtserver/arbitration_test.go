@@ -1,5 +1,7 @@
 package p4rtserver
 
+//lint:file-ignore SA1019 The deprecated role id must be refused.
+
 import (
 	"context"
 	"testing"

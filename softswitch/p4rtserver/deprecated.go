@@ -22,3 +22,7 @@ func controllerMetadata(te *p4v1.TableEntry) uint64 { return te.GetControllerMet
 func setControllerMetadata(te *p4v1.TableEntry, v uint64) { te.ControllerMetadata = v }
 
 func numericPort(kind *p4v1.Replica_EgressPort) uint32 { return kind.EgressPort }
+
+func withNumericPort(port uint32) *p4v1.Replica_EgressPort {
+	return &p4v1.Replica_EgressPort{EgressPort: port}
+}

@@ -212,7 +212,7 @@ func replicaMessages(replicas []pipeline.Replica, legacy bool) []*p4v1.Replica {
 	for i, r := range replicas {
 		out[i] = &p4v1.Replica{Instance: uint32(r.Instance)}
 		if legacy {
-			out[i].PortKind = &p4v1.Replica_EgressPort{EgressPort: r.Port}
+			out[i].PortKind = withNumericPort(r.Port)
 		} else {
 			out[i].PortKind = &p4v1.Replica_Port{Port: canonicalUint32(r.Port)}
 		}
