@@ -120,8 +120,8 @@ func level(k entry) int {
 }
 
 // refs yields the keys of the entries that e needs on the target. It is called
-// only when something failed.
-func refs(e entry, yield func(p4.Key) bool) {
+// only when something failed or several levels change.
+func (l *loop) refs(e entry, yield func(p4.Key) bool) {
 	give := func(keys ...entry) {
 		for _, k := range keys {
 			if !yield(k.Entry().Key) {
@@ -136,8 +136,10 @@ func refs(e entry, yield func(p4.Key) bool) {
 		give(p4.Tunnel{VTEP: e.VTEP}, p4.Path{VTEP: e.VTEP})
 	case p4.Group:
 		for _, m := range e.Members {
-			if m.Instance != p4.LocalInstance {
-				give(p4.Replica{Bridge: e.ID, Instance: m.Instance})
+			if m.Instance == p4.LocalInstance {
+				give(p4.EgressVLAN{Port: m.Port, Bridge: e.ID})
+			} else {
+				give(l.replicaRefs(e.ID, m.Instance)...)
 			}
 		}
 	case p4.FDB:

@@ -131,9 +131,7 @@ func (l *loop) fail(key p4.Key, k entry, err error) *failure {
 	if f == nil {
 		f = &failure{}
 		l.target.failed[key] = f
-		if rep, ok := k.(p4.Replica); ok {
-			l.mark(p4.Group{ID: rep.Bridge}) // goes on without it
-		}
+		l.markFloods(k) // go on without it
 	}
 	f.what, f.err = k, err
 	return f
@@ -160,9 +158,7 @@ func (l *loop) recovered(key p4.Key, k entry) {
 		return
 	}
 	delete(failed, key)
-	if rep, ok := k.(p4.Replica); ok {
-		l.mark(p4.Group{ID: rep.Bridge})
-	}
+	l.markFloods(k)
 	for _, f := range failed {
 		if f.waitsFor == key {
 			l.mark(f.what)
@@ -170,9 +166,33 @@ func (l *loop) recovered(key p4.Key, k entry) {
 	}
 }
 
-// failing says whether the target refused the entry that k names.
-func (l *loop) failing(k entry) bool {
-	return len(l.target.failed) > 0 && l.target.failed[keyOf(k)] != nil
+// failing says whether the target refused any of the entries.
+func (l *loop) failing(ks ...entry) bool {
+	for _, k := range ks {
+		if l.target.failed[keyOf(k)] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// markFloods marks the groups that use an entry if the target takes it.
+func (l *loop) markFloods(k entry) {
+	var id uint16
+	switch k := k.(type) {
+	case p4.Replica:
+		l.mark(p4.Group{ID: k.Bridge})
+		return
+	case p4.Tunnel:
+		id = k.VTEP
+	case p4.Path:
+		id = k.VTEP
+	}
+	if t := l.tunnelByID[id]; t != nil {
+		for b := range t.floods {
+			l.mark(p4.Group{ID: b.Index})
+		}
+	}
 }
 
 // blockedOn says which failed entry the wanted one refers to, if it does.
@@ -180,7 +200,7 @@ func (l *loop) blockedOn(want entry) (on p4.Key, blocked bool) {
 	if len(l.target.failed) == 0 {
 		return "", false
 	}
-	refs(want, func(k p4.Key) bool {
+	l.refs(want, func(k p4.Key) bool {
 		if l.target.failed[k] != nil {
 			on, blocked = k, true
 		}

@@ -108,6 +108,21 @@ func (l *loop) desiredReplica(index, instance uint16) entry {
 	return p4.Replica{Bridge: index, Instance: instance, VTEP: rep.via.id, VNI: rep.vni(b)}
 }
 
+// replicaRefs are the entries that a replica of a group needs.
+func (l *loop) replicaRefs(index, instance uint16) []entry {
+	out := []entry{p4.Replica{Bridge: index, Instance: instance}}
+	if b := l.bridges[index]; b != nil {
+		if rep := b.instances[instance]; rep != nil && rep.via != nil {
+			out = append(out, p4.Tunnel{VTEP: rep.via.id}, p4.Path{VTEP: rep.via.id})
+		}
+	}
+	return out
+}
+
+func (l *loop) failingReplica(index, instance uint16) bool {
+	return len(l.target.failed) > 0 && l.failing(l.replicaRefs(index, instance)...)
+}
+
 // desiredGroup floods to the bridge's ports and, by ingress replication, to
 // every VTEP that can be reached and whose replica the target took.
 func (l *loop) desiredGroup(index uint16) entry {
@@ -120,7 +135,7 @@ func (l *loop) desiredGroup(index uint16) entry {
 		g.Members = append(g.Members, p4.GroupMember{Port: port, Instance: p4.LocalInstance})
 	}
 	for instance, rep := range b.instances {
-		if len(rep.routes) > 0 && rep.via.adj != nil && !l.failing(p4.Replica{Bridge: index, Instance: instance}) {
+		if len(rep.routes) > 0 && rep.via.adj != nil && !l.failingReplica(index, instance) {
 			g.Members = append(g.Members, p4.GroupMember{Port: rep.via.port, Instance: instance})
 		}
 	}

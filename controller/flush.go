@@ -214,7 +214,7 @@ func (l *loop) relate(changes []change) {
 	for i := range changes {
 		c := &changes[i]
 		if upserts && c.op != p4v1.Update_DELETE {
-			refs(c.what, func(k p4.Key) bool { c.needs = append(c.needs, string(k)); return true })
+			l.refs(c.what, func(k p4.Key) bool { c.needs = append(c.needs, string(k)); return true })
 		}
 		if deletes && c.op != p4v1.Update_INSERT {
 			l.ackedRefs(c.entry.Key, func(k p4.Key) bool { c.releases = append(c.releases, string(k)); return true })
@@ -226,7 +226,7 @@ func (l *loop) relate(changes []change) {
 func (l *loop) ackedRefs(key p4.Key, yield func(p4.Key) bool) {
 	if v, ok := l.target.acked[key]; ok {
 		if d, err := p4.Decode(p4.Entry{Key: key, Value: v}); err == nil {
-			refs(d.(entry), yield)
+			l.refs(d.(entry), yield)
 		}
 	}
 }

@@ -1,0 +1,372 @@
+package controller
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+var (
+	seeds = flag.Int("seeds", 20, "how many random histories the property test goes through")
+	first = flag.Uint64("seed", 1, "the first of them")
+)
+
+// story drives a gateway through random inputs.
+type story struct {
+	*gateway
+	rand   *rand.Rand
+	peers  map[netip.Addr]map[bgp.Key]bgp.Route
+	leaves []netip.Addr
+}
+
+// Whatever comes in whatever order, the entries on the target are in the end
+// those that a controller makes that sees only the last state, and nothing is
+// left in memory of what is gone.
+func TestTheOrderOfInputsDoesNotMatter(t *testing.T) {
+	for seed := *first; seed < *first+uint64(*seeds); seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Duplicates.Moves = -1
+			cfg.Ports[2].Static = []StaticMAC{{MAC: mac(3)}, {MAC: mac(4), VLAN: 10}}
+			h := &story{
+				gateway: start(t, options{cfg: cfg, target: p4rttest.Config{Seed: seed, MayFail: true}}),
+				rand:    rand.New(rand.NewPCG(seed, 0)), peers: map[netip.Addr]map[bgp.Key]bgp.Route{},
+				leaves: []netip.Addr{leaf0, leaf1, leaf2, vtep2},
+			}
+			for range 150 {
+				h.step()
+			}
+			h.target.FailUpdates(nil)
+			h.settle()
+			h.drain()
+			h.settle()
+			h.compare(t)
+		})
+	}
+}
+
+func pick[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
+
+func (h *story) step() {
+	steps := []struct {
+		weight int
+		do     func()
+	}{
+		{30, h.route}, {12, h.unroute}, {30, h.report}, {8, h.silence}, {10, h.path}, {8, h.changeBridge}, {8, h.changePort},
+		{2, h.peerDown}, {2, h.fail}, {1, h.interrupt}, {8, h.settleMaybe},
+	}
+	total := 0
+	for _, s := range steps {
+		total += s.weight
+	}
+	n := h.rand.IntN(total)
+	for _, s := range steps {
+		if n -= s.weight; n < 0 {
+			s.do()
+			return
+		}
+	}
+}
+
+var vnis = []uint32{100, 200, 300}
+
+func (h *story) route() {
+	leaf, vni := pick(h.rand, h.leaves), pick(h.rand, vnis)
+	var r bgp.Route
+	if h.rand.IntN(3) == 0 {
+		r = floodRoute(leaf, vni)
+		r.Label = vni + uint32(h.rand.IntN(2))
+	} else {
+		r = macRoute(leaf, vni, mac(h.rand.IntN(6)))
+		r.Sequence = uint32(h.rand.IntN(4))
+		r.Sticky = h.rand.IntN(8) == 0
+	}
+	if h.rand.IntN(6) == 0 {
+		r.RouteTargets = bgp.MakeRouteTargets(bgp.AutoRouteTarget(1, 100), bgp.AutoRouteTarget(1, 200))
+	}
+	peer := pick(h.rand, []netip.Addr{peer1, peer2})
+	if h.peers[peer] == nil {
+		h.peers[peer] = map[bgp.Key]bgp.Route{}
+	}
+	h.peers[peer][r.Key] = r
+	h.send(update(peer, r))
+}
+
+func (h *story) unroute() {
+	for peer, routes := range h.peers {
+		for key, r := range routes {
+			delete(routes, key)
+			h.send(withdraw(peer, r))
+			return
+		}
+	}
+}
+
+func (h *story) peerDown() {
+	h.send(bgp.Event{Peer: peer1, Kind: bgp.PeerDown})
+	delete(h.peers, peer1)
+}
+
+func (h *story) report() {
+	_, _ = h.target.SendDigest(p4.DigestID(), learnData(uint16(1+h.rand.IntN(3)), mac(h.rand.IntN(6)), uint16(1+h.rand.IntN(3))))
+}
+
+func (h *story) silence() {
+	for _, k := range h.entries() {
+		if s, ok := k.(p4.Source); ok && s.IdleTimeout != 0 {
+			h.target.SendIdle(s.Entry().Entity().GetTableEntry())
+			return
+		}
+	}
+}
+
+func (h *story) path() {
+	leaf := pick(h.rand, h.leaves)
+	switch h.rand.IntN(5) {
+	case 0:
+		h.underlay.set(leaf, "no route")
+	case 1:
+		h.underlay.set(leaf, "", path1)
+	case 2:
+		h.underlay.set(leaf, "", path2)
+	case 3:
+		h.underlay.set(leaf, "", path1, path2)
+	case 4:
+		h.underlay.set(leaf, "", underlay.Path{Uplink: "host1", Source: up1, Destination: hop2})
+	}
+}
+
+func (h *story) changeBridge() {
+	n := h.rand.IntN(3)
+	o := intent.LogicalBridge{ID: fmt.Sprintf("bridge-%d", n), VLAN: uint16(10 * (n + 1)), VNI: vnis[n]}
+	switch h.rand.IntN(5) {
+	case 0:
+		o.VNI = 0
+	case 1:
+		o.VTEP = netip.PrefixFrom(vtep2, 32)
+	case 2:
+		o.VLAN++
+	}
+	_ = h.store.Update(func(tx *intent.Tx) error {
+		if _, err := tx.Bridges().Get(o.ID); err != nil {
+			_, err = tx.Bridges().Create(o)
+			return err
+		}
+		if h.rand.IntN(3) == 0 {
+			return tx.Bridges().Delete(o.ID) // refused while ports use it
+		}
+		_, err := tx.Bridges().Update(o)
+		return err
+	})
+}
+
+func (h *story) changePort() {
+	o := intent.BridgePort{ID: fmt.Sprintf("eth%d", 1+h.rand.IntN(3)), MAC: mac(0xbb), Type: intent.Trunk}
+	for n := range 3 {
+		if h.rand.IntN(2) == 0 {
+			o.Bridges = append(o.Bridges, fmt.Sprintf("bridge-%d", n))
+		}
+	}
+	if h.rand.IntN(2) == 0 {
+		o.Type, o.Bridges = intent.Access, []string{fmt.Sprintf("bridge-%d", h.rand.IntN(3))}
+	}
+	_ = h.store.Update(func(tx *intent.Tx) error {
+		if _, err := tx.Ports().Get(o.ID); err == nil {
+			if h.rand.IntN(3) == 0 {
+				return tx.Ports().Delete(o.ID)
+			}
+			_, err = tx.Ports().Update(o)
+			return err
+		}
+		_, err := tx.Ports().Create(o)
+		return err
+	})
+}
+
+// fail has the target refuse some updates from now on, or no longer.
+func (h *story) fail() {
+	if h.rand.IntN(2) == 0 {
+		h.target.FailUpdates(nil)
+		return
+	}
+	seed, n := h.rand.Uint64(), 0
+	h.target.FailUpdates(func(*p4v1.Update) error {
+		n++
+		if rand.New(rand.NewPCG(seed, uint64(n))).IntN(5) == 0 {
+			return status.Error(codes.ResourceExhausted, "table full")
+		}
+		return nil
+	})
+}
+
+func (h *story) interrupt() {
+	if h.rand.IntN(2) == 0 {
+		h.target.Restart()
+	} else {
+		h.target.Disconnect()
+	}
+}
+
+func (h *story) settleMaybe() {
+	h.target.FailUpdates(nil)
+	h.settle()
+}
+
+// drain waits until a digest of no bridge was taken: what was sent before it has
+// arrived then. One may be lost with a connection that was just cut.
+func (h *story) drain() {
+	h.eventually("digests drained", func() bool {
+		list, ok := h.target.SendDigest(p4.DigestID(), learnData(99, mac(1), 99))
+		for end := time.Now().Add(time.Second); ok && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if h.target.Acked(list) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// compare holds the target against one whose controller saw only the last
+// state. What was learned is an input: the other one takes it from its target.
+func (h *story) compare(t *testing.T) {
+	var sources []*p4v1.Entity
+	held := h.entries()
+	for _, k := range held {
+		if s, ok := k.(p4.Source); ok && s.Verdict == p4.Known && s.IdleTimeout != 0 {
+			sources = append(sources, s.Entry().Entity())
+		}
+	}
+	server := p4rttest.New(t, p4rttest.Config{Check: checkOrder, Running: &p4v1.ForwardingPipelineConfig{
+		P4Info: p4.P4Info(), Cookie: &p4v1.ForwardingPipelineConfig_Cookie{Cookie: p4.Cookie()}}})
+	server.Put(sources...)
+	fresh := start(t, options{cfg: h.cfg, server: server, store: h.store})
+	fresh.settle()
+	h.underlay.mu.Lock()
+	for a, c := range h.underlay.known {
+		fresh.underlay.set(a, c.Reason, c.Paths...)
+	}
+	h.underlay.mu.Unlock()
+	for peer, routes := range h.peers {
+		for _, r := range routes {
+			fresh.send(update(peer, r))
+		}
+	}
+	fresh.settle()
+	if got, want := withoutDeclined(held), withoutDeclined(fresh.entries()); !slices.Equal(got, want) {
+		t.Errorf("%s", difference(got, want))
+	}
+	h.wantSameRoutes(t, fresh)
+	h.wantSameMemory(t, fresh)
+	h.wantDeclinedKnown(t, held)
+}
+
+// withoutDeclined leaves out sources that were declined once: they go when they
+// are silent.
+func withoutDeclined(held []entry) []string {
+	return facts(slices.DeleteFunc(slices.Clone(held), func(k entry) bool {
+		s, ok := k.(p4.Source)
+		return ok && s.Verdict != p4.Known
+	}))
+}
+
+func difference(got, want []string) string {
+	var b strings.Builder
+	for _, s := range got {
+		if !slices.Contains(want, s) {
+			fmt.Fprintf(&b, "\n  too much: %s", s)
+		}
+	}
+	for _, s := range want {
+		if !slices.Contains(got, s) {
+			fmt.Fprintf(&b, "\n  missing:  %s", s)
+		}
+	}
+	if b.Len() == 0 {
+		return fmt.Sprintf("duplicates:\n%s", strings.Join(got, "\n"))
+	}
+	return b.String()
+}
+
+func (h *story) wantSameRoutes(t *testing.T, fresh *gateway) {
+	render := func(g *gateway) []string {
+		var out []string
+		g.speaker.mu.Lock()
+		for _, r := range g.speaker.routes {
+			out = append(out, fmt.Sprintf("%+v", r))
+		}
+		g.speaker.mu.Unlock()
+		slices.Sort(out)
+		return out
+	}
+	if got, want := render(h.gateway), render(fresh); !slices.Equal(got, want) {
+		t.Errorf("advertised: %s", difference(got, want))
+	}
+}
+
+// wantSameMemory compares how much of everything there is, so that nothing
+// piles up.
+func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
+	sizes := func(g *gateway) (out string) {
+		g.peek(func(l *loop) {
+			stations, instances, learned := 0, 0, 0
+			for _, b := range l.bridges {
+				stations += len(b.macs)
+				instances += len(b.instances)
+				learned += b.learned
+				if len(b.flood) != len(b.instances) {
+					out += fmt.Sprintf("bridge %s: %d replicas, %d instances; ", b.ID, len(b.flood), len(b.instances))
+				}
+			}
+			for _, p := range l.ports {
+				learned -= p.learned
+			}
+			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, %d target sets, %d learned too many, %d acked, %d failed",
+				len(l.tunnels), len(l.remotes), len(l.adjacencies), stations, instances, len(l.targets), learned,
+				len(l.target.acked)-len(declinedSources(l)), len(l.target.failed))
+		})
+		return out
+	}
+	if got, want := sizes(h.gateway), sizes(fresh); got != want {
+		t.Errorf("in memory: %s\nwant:      %s", got, want)
+	}
+}
+
+func declinedSources(l *loop) map[p4.Source]bool {
+	out := map[p4.Source]bool{}
+	for _, b := range l.bridges {
+		for m, ports := range b.declined {
+			for port := range ports {
+				out[p4.Source{Bridge: b.Index, MAC: m, Port: port}] = true
+			}
+		}
+	}
+	return out
+}
+
+// wantDeclinedKnown checks that a declined source on the target is one that the
+// controller declines.
+func (h *story) wantDeclinedKnown(t *testing.T, held []entry) {
+	h.peek(func(l *loop) {
+		known := declinedSources(l)
+		for _, k := range held {
+			if s, ok := k.(p4.Source); ok && s.Verdict != p4.Known && !known[p4.Source{Bridge: s.Bridge, MAC: s.MAC, Port: s.Port}] {
+				t.Errorf("on the target and declined by nobody: %v", s.Entry())
+			}
+		}
+	})
+}
