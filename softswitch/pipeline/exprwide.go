@@ -35,7 +35,7 @@ func (c *exprContext) wide(n *node, W int) (wideFunc, int, error) {
 		return c.wideShr(n, W)
 	case opShl:
 		return c.wideShl(n, W)
-	case opBool, opStackCount, opDiv, opMod:
+	case opBool, opStackCount, opUnionField, opDiv, opMod:
 		return c.widen(n, W)
 	}
 	return c.wideBinary(n, W)

@@ -110,6 +110,19 @@ func (m *Meter) execute(w *Worker, index uint64) (uint64, bool) {
 	return m.color(w, &m.cells[index]), true
 }
 
+// Meter returns the indirect or direct meter of that name, or nil.
+func (p *Pipeline) Meter(name string) *Meter {
+	for _, m := range p.meters {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Meters lists the meters in the order of the JSON.
+func (p *Pipeline) Meters() []*Meter { return p.meters }
+
 // Name is the JSON's full name, as in P4Info.
 func (m *Meter) Name() string { return m.name }
 
