@@ -1,5 +1,5 @@
-// Package intent holds what operators asked for: logical bridges and bridge
-// ports, the rules they obey, and the store that keeps them over restarts.
+// Package intent holds what operators asked for: logical bridges, bridge ports,
+// VRFs and SVIs, the rules they obey, and the store that keeps them over restarts.
 //
 // The whole model is in memory as immutable sorted tables; bbolt makes each
 // transaction durable before it is visible or acknowledged. Rules are methods

@@ -1,6 +1,9 @@
 package intent
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Reason says what kind of rule was broken. It is an error itself, so that
 // errors.Is(err, intent.NotFound) works on every error of this package.
@@ -70,10 +73,30 @@ func (v *violations) check(field string, err error) {
 	}
 }
 
-// invalid gives the error for all that was found, nil for nothing.
-func (v violations) invalid(r Ref) error {
+// taken adds that a value belongs to another object.
+func (v *violations) taken(field string, value any, by Ref) {
+	*v = append(*v, Violation{field, fmt.Sprintf("%v belongs to %v: want one that is free", value, by), by})
+}
+
+// missing adds that a field refers to an object that is not there.
+func (v *violations) missing(field string, r Ref) {
+	*v = append(*v, Violation{field, fmt.Sprintf("there is no %v: create it first", r), r})
+}
+
+// inUse adds that another object refers to this one.
+func (v *violations) inUse(by Ref) {
+	*v = append(*v, Violation{"", fmt.Sprintf("%v uses it: delete or change that first", by), by})
+}
+
+// invalid, notFound and conflict give the error of that reason for all that was
+// found, nil for nothing.
+func (v violations) invalid(r Ref) error  { return v.error(Invalid, r) }
+func (v violations) notFound(r Ref) error { return v.error(NotFound, r) }
+func (v violations) conflict(r Ref) error { return v.error(Conflict, r) }
+
+func (v violations) error(reason Reason, r Ref) error {
 	if len(v) == 0 {
 		return nil
 	}
-	return &Error{Reason: Invalid, Object: r, Violations: v}
+	return &Error{Reason: reason, Object: r, Violations: v}
 }

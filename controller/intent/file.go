@@ -18,7 +18,9 @@ import (
 )
 
 // SchemaVersion is the version of the file's layout that this program writes.
-const SchemaVersion = 1
+// Version 1 had no VRFs and SVIs; such a file is brought to this one when it is
+// opened.
+const SchemaVersion = 2
 
 // lockTimeout bounds the wait for a file that another process has open.
 const lockTimeout = time.Second
@@ -31,7 +33,11 @@ var (
 	buckets    = map[Kind][]byte{
 		KindLogicalBridge: []byte("logical_bridges"),
 		KindBridgePort:    []byte("bridge_ports"),
+		KindVRF:           []byte("vrfs"),
+		KindSVI:           []byte("svis"),
 	}
+	// since says which version of the layout brought a bucket, if not the first.
+	since      = map[Kind]int{KindVRF: 2, KindSVI: 2}
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
@@ -114,6 +120,9 @@ func open(path string) (*Store, error) {
 	}
 	// Another process may have written between the check and the lock.
 	m, err := read(db)
+	if err == nil {
+		err = migrate(db)
+	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -165,11 +174,13 @@ func read(db *bbolt.DB) (m model, err error) {
 		} else if fi.Size() < tx.Size() {
 			return fmt.Errorf("%w (%d bytes are left of %d)", ErrDamaged, fi.Size(), tx.Size())
 		}
-		if err := readSchema(tx); err != nil {
+		version, err := readSchema(tx)
+		if err != nil {
 			return err
 		}
 		t := begin(model{})
-		if err := errors.Join(load(tx, &t.bridges), load(tx, &t.ports)); err != nil {
+		if err := errors.Join(load(tx, version, &t.bridges), load(tx, version, &t.ports),
+			load(tx, version, &t.vrfs), load(tx, version, &t.svis)); err != nil {
 			return fmt.Errorf("%w (%w)", ErrDamaged, err)
 		}
 		m = t.model()
@@ -178,23 +189,54 @@ func read(db *bbolt.DB) (m model, err error) {
 	return m, err
 }
 
-func readSchema(tx *bbolt.Tx) error {
+func readSchema(tx *bbolt.Tx) (int, error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
-		return fmt.Errorf("%w (it has no schema version)", ErrDamaged)
+		return 0, fmt.Errorf("%w (it has no schema version)", ErrDamaged)
 	}
 	var v int
 	if _, err := fmt.Sscan(string(meta.Get(keySchema)), &v); err != nil || v < 1 {
-		return fmt.Errorf("%w (schema version %q)", ErrDamaged, meta.Get(keySchema))
+		return 0, fmt.Errorf("%w (schema version %q)", ErrDamaged, meta.Get(keySchema))
 	}
 	if v > SchemaVersion {
-		return fmt.Errorf("%w (schema version %d, this one knows %d)", ErrNewer, v, SchemaVersion)
+		return 0, fmt.Errorf("%w (schema version %d, this one knows %d)", ErrNewer, v, SchemaVersion)
+	}
+	return v, nil
+}
+
+// migrate brings a file of an older version, which was read and found good, to
+// this one in one transaction.
+func migrate(db *bbolt.DB) (err error) {
+	defer guard(&err)()
+	var version int
+	err = db.View(func(tx *bbolt.Tx) error {
+		version, err = readSchema(tx)
+		return err
+	})
+	if err != nil || version == SchemaVersion {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for kind, first := range since {
+			if version < first {
+				if _, err := tx.CreateBucket(buckets[kind]); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion)))
+	})
+	if err != nil {
+		return fmt.Errorf("bring it from schema version %d to %d: %w", version, SchemaVersion, err)
 	}
 	return nil
 }
 
 // load reads one kind of objects, each by the same rules as when it was made.
-func load[T Row[T]](tx *bbolt.Tx, t *Table[T]) error {
+func load[T Row[T]](tx *bbolt.Tx, version int, t *Table[T]) error {
+	if version < since[t.kind] {
+		return nil
+	}
 	b := tx.Bucket(buckets[t.kind])
 	if b == nil {
 		return fmt.Errorf("there is no list of %ss", t.kind)

@@ -15,6 +15,8 @@ type Kind string
 const (
 	KindLogicalBridge Kind = "logical bridge"
 	KindBridgePort    Kind = "bridge port"
+	KindVRF           Kind = "VRF"
+	KindSVI           Kind = "SVI"
 )
 
 // Ref names one object. It is comparable.
@@ -30,7 +32,7 @@ func (r Ref) String() string {
 	return string(r.Kind) + " " + r.ID
 }
 
-// Object is a LogicalBridge or a BridgePort, held by value.
+// Object is a LogicalBridge, BridgePort, VRF or SVI, held by value.
 type Object interface {
 	Ref() Ref
 	// Validate checks what can be said of the object alone; the error is an
@@ -44,8 +46,8 @@ type LogicalBridge struct {
 	ID string `json:"id"`
 	// VLAN is 1 to 4094 and belongs to one bridge only.
 	VLAN uint16 `json:"vlan"`
-	// VNI is 1 to 16777215 and belongs to one bridge only; 0 is none: the
-	// bridge is local to this gateway.
+	// VNI is 1 to 16777215 and belongs to one bridge or VRF only; 0 is none:
+	// the bridge is local to this gateway.
 	VNI uint32 `json:"vni,omitempty"`
 	// VTEP is our own VTEP address with the length of its subnet, host bits
 	// kept, such as 10.0.0.2/32; the zero value is none.
@@ -109,4 +111,62 @@ func (p BridgePort) Transparent() bool { return p.Type == Trunk && len(p.Bridges
 func (p BridgePort) Equal(o BridgePort) bool {
 	return p.ID == o.ID && p.MAC == o.MAC && p.Type == o.Type &&
 		slices.Equal(slices.Sorted(slices.Values(p.Bridges)), slices.Sorted(slices.Values(o.Bridges)))
+}
+
+// VRF is one L3 domain: the prefixes and hosts that its SVIs, its peers and its
+// loopback bring, apart from those of every other VRF.
+type VRF struct {
+	ID string `json:"id"`
+	// VNI is the L3 VNI of symmetric IRB (RFC 9135), 1 to 16777215, and belongs
+	// to one bridge or VRF only; 0 is none: the VRF routes between its bridges
+	// (asymmetric IRB) and has no routes of its own in EVPN.
+	VNI uint32 `json:"vni,omitempty"`
+	// Loopback is the VRF's own address with a length, v4 or v6, host bits kept;
+	// the zero value is none.
+	Loopback netip.Prefix `json:"loopback"`
+	// VTEP is as a bridge's.
+	VTEP netip.Prefix `json:"vtep"`
+	// Index is as a bridge's: the VRF's id in the P4 tables, 1 to 4095.
+	Index uint16 `json:"index"`
+}
+
+// Ref names the VRF.
+func (v VRF) Ref() Ref { return Ref{KindVRF, v.ID} }
+
+// Equal says whether two VRFs ask for the same; the index, which is not asked
+// for, does not count.
+func (v VRF) Equal(o VRF) bool {
+	v.Index, o.Index = 0, 0
+	return v == o
+}
+
+// SVI attaches a bridge to a VRF: its addresses are the gateways of the bridge's
+// hosts.
+type SVI struct {
+	ID string `json:"id"`
+	// VRF and Bridge are ids; a bridge has one SVI at most.
+	VRF    string `json:"vrf"`
+	Bridge string `json:"bridge"`
+	// MAC is the gateway's, zero if the controller is to derive one.
+	MAC ether.MAC `json:"mac"`
+	// Gateways are 1 to MaxGateways addresses with the length of their subnets,
+	// v4 and v6, host bits kept, such as 10.10.10.1/24. The subnets of a VRF do
+	// not overlap; those of different VRFs may.
+	Gateways []netip.Prefix `json:"gateways"`
+	// EnableBGP asks for BGP sessions with hosts of the bridge in AS RemoteAS,
+	// which is 1 to 65535 then and means nothing otherwise.
+	EnableBGP bool   `json:"enable_bgp,omitempty"`
+	RemoteAS  uint32 `json:"remote_as,omitempty"`
+}
+
+// Ref names the SVI.
+func (s SVI) Ref() Ref { return Ref{KindSVI, s.ID} }
+
+// Equal says whether two SVIs ask for the same; the order of their gateways
+// means nothing.
+func (s SVI) Equal(o SVI) bool {
+	return s.ID == o.ID && s.VRF == o.VRF && s.Bridge == o.Bridge && s.MAC == o.MAC &&
+		s.EnableBGP == o.EnableBGP && s.RemoteAS == o.RemoteAS &&
+		slices.Equal(slices.SortedFunc(slices.Values(s.Gateways), netip.Prefix.Compare),
+			slices.SortedFunc(slices.Values(o.Gateways), netip.Prefix.Compare))
 }

@@ -15,6 +15,8 @@ const (
 	MaxVLAN      = 4094
 	MaxVNI       = 1<<24 - 1
 	MaxIndex     = 4095
+	MaxGateways  = 64    // addresses of one SVI
+	MaxRemoteAS  = 65535 // the OPI API's, of a tenant's BGP speaker
 )
 
 // CheckID checks an object's id: 4 to 63 characters (the OPI API), lower-case
@@ -73,8 +75,9 @@ func CheckMAC(m ether.MAC) error {
 	return nil
 }
 
-// CheckVTEP checks a VTEP's address with its length; host bits are kept.
-func CheckVTEP(p netip.Prefix) error {
+// checkAddress checks what holds for every address with a length; host bits are
+// kept.
+func checkAddress(p netip.Prefix) error {
 	a := p.Addr()
 	switch {
 	case !p.IsValid():
@@ -85,7 +88,34 @@ func CheckVTEP(p netip.Prefix) error {
 		return fmt.Errorf("%v has length 0: want 1 to %d", p, a.BitLen())
 	case a.IsUnspecified(), a.IsMulticast(), a.IsLoopback(), a.IsLinkLocalUnicast(),
 		a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return fmt.Errorf("%v cannot be a VTEP: want a unicast address that other VTEPs can reach", a)
+		return fmt.Errorf("%v cannot be used here: want a unicast address that can be routed to", a)
+	}
+	return nil
+}
+
+// CheckVTEP checks a VTEP's address with its length; host bits are kept.
+func CheckVTEP(p netip.Prefix) error { return checkAddress(p) }
+
+// CheckLoopback checks a VRF's loopback: an address with a length.
+func CheckLoopback(p netip.Prefix) error { return checkAddress(p) }
+
+// CheckGateway checks a gateway's address with the length of its subnet. The
+// first address of a subnet is the subnet's own (in IPv6 every router's, RFC 4291
+// section 2.6.1) and the last of an IPv4 one its broadcast address, unless the
+// subnet is a point-to-point link (RFC 3021, RFC 6164) or a single address.
+func CheckGateway(p netip.Prefix) error {
+	if err := checkAddress(p); err != nil {
+		return err
+	}
+	a := p.Addr()
+	if a.BitLen()-p.Bits() < 2 {
+		return nil
+	}
+	if a == p.Masked().Addr() {
+		return fmt.Errorf("%v is the address of the subnet itself: want one in it", p)
+	}
+	if a.Is4() && !p.Contains(a.Next()) {
+		return fmt.Errorf("%v is the broadcast address of its subnet: want another in it", p)
 	}
 	return nil
 }
@@ -114,28 +144,54 @@ func (b LogicalBridge) admit(tx *Tx, old *LogicalBridge) (LogicalBridge, error) 
 		}
 		taken[o.Index] = true
 		if o.VLAN == b.VLAN {
-			v = append(v, Violation{"vlan_id", fmt.Sprintf("%d belongs to %v: want one that is free", b.VLAN, o.Ref()), o.Ref()})
-		}
-		if o.VNI == b.VNI && b.VNI != 0 {
-			v = append(v, Violation{"vni", fmt.Sprintf("%d belongs to %v: want one that is free", b.VNI, o.Ref()), o.Ref()})
+			v.taken("vlan_id", b.VLAN, o.Ref())
 		}
 	}
-	if v != nil {
-		return b, &Error{Reason: Conflict, Object: b.Ref(), Violations: v}
+	v.vni(tx, b.VNI, b.Ref())
+	if err := v.conflict(b.Ref()); err != nil {
+		return b, err
 	}
 	if old != nil {
 		b.Index = old.Index
-		if b.Index < 1 || b.Index > MaxIndex || taken[b.Index] {
-			return b, &Error{Reason: Conflict, Object: b.Ref(), Violations: []Violation{{Problem: fmt.Sprintf("index %d is not one of its own", b.Index)}}}
-		}
-		return b, nil
+		return b, keepIndex(b.Ref(), b.Index, taken)
 	}
+	var err error
+	b.Index, err = freeIndex(b.Ref(), taken)
+	return b, err
+}
+
+// vni checks that no other bridge or VRF has a VNI.
+func (v *violations) vni(tx *Tx, vni uint32, own Ref) {
+	if vni == 0 {
+		return
+	}
+	for _, o := range tx.bridges.rows {
+		if o.VNI == vni && o.Ref() != own {
+			v.taken("vni", vni, o.Ref())
+		}
+	}
+	for _, o := range tx.vrfs.rows {
+		if o.VNI == vni && o.Ref() != own {
+			v.taken("vni", vni, o.Ref())
+		}
+	}
+}
+
+// freeIndex gives the lowest index that no other object of the kind has.
+func freeIndex(r Ref, taken []bool) (uint16, error) {
 	i := slices.Index(taken[1:], false)
 	if i < 0 {
-		return b, &Error{Exhausted, b.Ref(), []Violation{{Problem: fmt.Sprintf("all %d bridges are in use: delete one first", MaxIndex)}}}
+		return 0, &Error{Exhausted, r, []Violation{{Problem: fmt.Sprintf("all %d %ss are in use: delete one first", MaxIndex, r.Kind)}}}
 	}
-	b.Index = uint16(i + 1)
-	return b, nil
+	return uint16(i + 1), nil
+}
+
+// keepIndex checks an index that was given before.
+func keepIndex(r Ref, index uint16, taken []bool) error {
+	if index < 1 || index > MaxIndex || taken[index] {
+		return &Error{Conflict, r, []Violation{{Problem: fmt.Sprintf("index %d is not one of its own", index)}}}
+	}
+	return nil
 }
 
 // release checks that nothing refers to the bridge any more.
@@ -143,13 +199,15 @@ func (b LogicalBridge) release(tx *Tx) error {
 	var v violations
 	for _, p := range tx.ports.rows {
 		if slices.Contains(p.Bridges, b.ID) {
-			v = append(v, Violation{"", fmt.Sprintf("%v uses it: delete or change that first", p.Ref()), p.Ref()})
+			v.inUse(p.Ref())
 		}
 	}
-	if v != nil {
-		return &Error{Reason: Conflict, Object: b.Ref(), Violations: v}
+	for _, s := range tx.svis.rows {
+		if s.Bridge == b.ID {
+			v.inUse(s.Ref())
+		}
 	}
-	return nil
+	return v.conflict(b.Ref())
 }
 
 func (b LogicalBridge) clone() LogicalBridge { return b }
@@ -182,14 +240,10 @@ func (p BridgePort) admit(tx *Tx, _ *BridgePort) (BridgePort, error) {
 	var v violations
 	for i, id := range p.Bridges {
 		if _, ok := tx.bridges.find(id); !ok {
-			b := Ref{KindLogicalBridge, id}
-			v = append(v, Violation{fmt.Sprintf("logical_bridges[%d]", i), fmt.Sprintf("there is no %v: create it first", b), b})
+			v.missing(fmt.Sprintf("logical_bridges[%d]", i), Ref{KindLogicalBridge, id})
 		}
 	}
-	if v != nil {
-		return p, &Error{Reason: NotFound, Object: p.Ref(), Violations: v}
-	}
-	return p, nil
+	return p, v.notFound(p.Ref())
 }
 
 // release: nothing refers to a port.

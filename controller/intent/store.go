@@ -3,6 +3,7 @@ package intent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -125,12 +126,13 @@ func (s *Store) Watch(ctx context.Context) <-chan Batch {
 }
 
 func (m model) snapshot() Batch {
-	b := Batch{Snapshot: true}
-	for _, o := range m.bridges {
-		b.Changes = append(b.Changes, Change{New: o})
+	return Batch{Snapshot: true, Changes: slices.Concat(created(m.bridges), created(m.ports), created(m.vrfs), created(m.svis))}
+}
+
+func created[T Object](rows []T) []Change {
+	changes := make([]Change, len(rows))
+	for i, o := range rows {
+		changes[i].New = o
 	}
-	for _, o := range m.ports {
-		b.Changes = append(b.Changes, Change{New: o})
-	}
-	return b
+	return changes
 }

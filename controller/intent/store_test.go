@@ -366,7 +366,7 @@ func TestAnythingElseThanAStoreIsRefused(t *testing.T) {
 
 func TestANewerStoreIsRefusedAndLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keySchema, []byte("2")) })
+	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion + 1))) })
 	refused(t, path, ErrNewer)
 }
 

@@ -12,6 +12,8 @@ import (
 type Tx struct {
 	bridges Table[LogicalBridge]
 	ports   Table[BridgePort]
+	vrfs    Table[VRF]
+	svis    Table[SVI]
 	changes []Change
 }
 
@@ -21,21 +23,33 @@ func (tx *Tx) Bridges() *Table[LogicalBridge] { return &tx.bridges }
 // Ports is the table of bridge ports.
 func (tx *Tx) Ports() *Table[BridgePort] { return &tx.ports }
 
+// VRFs is the table of VRFs.
+func (tx *Tx) VRFs() *Table[VRF] { return &tx.vrfs }
+
+// SVIs is the table of SVIs.
+func (tx *Tx) SVIs() *Table[SVI] { return &tx.svis }
+
 // model is all objects at one time. Its slices are sorted by id and never
 // changed once the model is published.
 type model struct {
 	bridges []LogicalBridge
 	ports   []BridgePort
+	vrfs    []VRF
+	svis    []SVI
 }
 
 func begin(m model) *Tx {
 	tx := &Tx{}
 	tx.bridges = Table[LogicalBridge]{tx: tx, kind: KindLogicalBridge, rows: m.bridges}
 	tx.ports = Table[BridgePort]{tx: tx, kind: KindBridgePort, rows: m.ports}
+	tx.vrfs = Table[VRF]{tx: tx, kind: KindVRF, rows: m.vrfs}
+	tx.svis = Table[SVI]{tx: tx, kind: KindSVI, rows: m.svis}
 	return tx
 }
 
-func (tx *Tx) model() model { return model{tx.bridges.rows, tx.ports.rows} }
+func (tx *Tx) model() model {
+	return model{tx.bridges.rows, tx.ports.rows, tx.vrfs.rows, tx.svis.rows}
+}
 
 // Row is what a type must have to live in a Table: the objects of this package.
 type Row[T any] interface {
