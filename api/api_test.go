@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -177,6 +178,11 @@ type fakeView struct {
 	routes    []view.Route
 	neighbors []view.Neighbor
 	entries   []view.Entry
+	vrfs      []view.VRF
+	svis      []view.SVI
+	hosts     []view.Host
+	prefixes  []view.Prefix
+	lookup    view.Lookup
 	err       error
 }
 
@@ -204,6 +210,27 @@ func (f *fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
 func (f *fakeView) Entries(_ context.Context, table string) ([]view.Entry, error) {
 	all := slices.Clone(f.entries)
 	return slices.DeleteFunc(all, func(e view.Entry) bool { return table != "" && e.Table != table }), f.err
+}
+
+func (f *fakeView) VRFs(context.Context) ([]view.VRF, error) { return slices.Clone(f.vrfs), f.err }
+
+func (f *fakeView) SVIs(context.Context) ([]view.SVI, error) { return slices.Clone(f.svis), f.err }
+
+func (f *fakeView) Hosts(_ context.Context, bridge string) ([]view.Host, error) {
+	all := slices.Clone(f.hosts)
+	return slices.DeleteFunc(all, func(h view.Host) bool { return bridge != "" && h.Bridge != bridge }), f.err
+}
+
+func (f *fakeView) Prefixes(_ context.Context, vrf string) ([]view.Prefix, error) {
+	all := slices.Clone(f.prefixes)
+	return slices.DeleteFunc(all, func(p view.Prefix) bool { return vrf != "" && p.VRF != vrf }), f.err
+}
+
+// Lookup answers for every VRF and address alike.
+func (f *fakeView) Lookup(_ context.Context, vrf string, address netip.Addr) (view.Lookup, error) {
+	l := f.lookup
+	l.VRF, l.Address = vrf, address
+	return l, f.err
 }
 
 func mask(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }

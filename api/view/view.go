@@ -25,6 +25,16 @@ type View interface {
 	Neighbors(context.Context) ([]Neighbor, error)
 	// Entries gives the entries of one P4 table by its name, "" for all.
 	Entries(ctx context.Context, table string) ([]Entry, error)
+	VRFs(context.Context) ([]VRF, error)
+	SVIs(context.Context) ([]SVI, error)
+	// Hosts gives the addresses of one logical bridge by its id, "" for all.
+	Hosts(ctx context.Context, bridge string) ([]Host, error)
+	// Prefixes gives the prefixes of one VRF by its id, "" for all; host routes
+	// are among them. Several of one prefix are those that were to choose from.
+	Prefixes(ctx context.Context, vrf string) ([]Prefix, error)
+	// Lookup says what becomes of a packet to an address in a VRF; one that is
+	// unknown has no candidates.
+	Lookup(ctx context.Context, vrf string, address netip.Addr) (Lookup, error)
 }
 
 // State is whether something works.

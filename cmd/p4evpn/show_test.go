@@ -49,6 +49,32 @@ func (fakeView) Entries(context.Context, string) ([]view.Entry, error) {
 	return []view.Entry{{Table: "bridge.fdb", Text: "bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=1", Level: 3, Acked: true}}, nil
 }
 
+func (fakeView) VRFs(context.Context) ([]view.VRF, error) {
+	return []view.VRF{{Name: "green", VNI: 5000, Loopback: netip.MustParsePrefix("10.100.0.1/32"), RouterMAC: mac, State: view.Up, SVIs: []string{"svi-blue"}, Hosts: 4, Prefixes: 9}}, nil
+}
+
+func (fakeView) SVIs(context.Context) ([]view.SVI, error) {
+	return []view.SVI{{Name: "svi-blue", VRF: "green", Bridge: "blue", MAC: mac, Anycast: true, State: view.Up,
+		Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}}, nil
+}
+
+func (fakeView) Hosts(context.Context, string) ([]view.Host, error) {
+	return []view.Host{{Bridge: "blue", IP: netip.MustParseAddr("10.10.10.11"), MAC: mac, Kind: view.HostRemote, VTEP: netip.MustParseAddr("10.0.0.3"), State: view.Up}}, nil
+}
+
+func (fakeView) Prefixes(context.Context, string) ([]view.Prefix, error) {
+	return []view.Prefix{
+		{VRF: "green", Prefix: netip.MustParsePrefix("10.10.10.0/24"), Kind: view.PrefixConnected, Bridge: "blue", Selected: true, State: view.Up},
+		{VRF: "green", Prefix: netip.MustParsePrefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: netip.MustParseAddr("10.0.0.3"), VNI: 5000, RouterMAC: mac, Selected: true, State: view.Up},
+	}, nil
+}
+
+func (f fakeView) Lookup(ctx context.Context, vrf string, address netip.Addr) (view.Lookup, error) {
+	all, err := f.Prefixes(ctx, vrf)
+	return view.Lookup{VRF: vrf, Address: address, Entry: "router.ipv4 vrf=1 destination=6.6.6.0/24 -> router.to_vtep vtep=1",
+		Result: "to VTEP 10.0.0.3", Candidates: all[1:]}, err
+}
+
 // serve runs an API with fakeView on a Unix socket and gives its address.
 func serve(t *testing.T) string {
 	t.Helper()
