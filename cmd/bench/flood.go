@@ -30,7 +30,7 @@ func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 		return nil, err
 	}
 	defer g.stop()
-	groups := &groupWatch{members: map[uint32]map[uint32]uint32{}, changed: make(chan struct{}, 1)}
+	groups := &groupWatch{members: map[uint16]map[uint16]uint16{}, changed: make(chan struct{}, 1)}
 	g.target.watch(groups.observe)
 	routes := multicastRoutes()
 
@@ -39,7 +39,7 @@ func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 	if err := speaker.feed(ctx, routes); err != nil {
 		return nil, err
 	}
-	built, err := groups.await(ctx, "has all VTEPs", func(members map[uint32]uint32) bool { return len(members) == floodVTEPs })
+	built, err := groups.await(ctx, "has all VTEPs", func(members map[uint16]uint16) bool { return len(members) == floodVTEPs })
 	stopProfile()
 	if err != nil {
 		return nil, fmt.Errorf("building flood groups: %w", err)
@@ -52,7 +52,7 @@ func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 	stopProfile = b.profile("flood_loss")
 	lost := time.Now()
 	g.underlay.loseUplink()
-	moved, err := groups.await(ctx, "has all VTEPs by the first uplink", func(members map[uint32]uint32) bool {
+	moved, err := groups.await(ctx, "has all VTEPs by the first uplink", func(members map[uint16]uint16) bool {
 		return len(members) == floodVTEPs && countPort(members, uplink2) == 0
 	})
 	stopProfile()
@@ -110,7 +110,7 @@ type groupWatch struct {
 	changed chan struct{} // one slot
 
 	mu      sync.Mutex
-	members map[uint32]map[uint32]uint32 // group → instance → port
+	members map[uint16]map[uint16]uint16 // group → instance → port
 	at      time.Time                    // of the last change
 }
 
@@ -118,16 +118,24 @@ func (w *groupWatch) observe(at time.Time, updates []*p4v1.Update, errs []error)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, u := range updates {
-		group := u.GetEntity().GetPacketReplicationEngineEntry().GetMulticastGroupEntry()
-		if group == nil || errs[i] != nil {
+		if u.GetEntity().GetPacketReplicationEngineEntry() == nil || errs[i] != nil {
 			continue
 		}
-		members := make(map[uint32]uint32, len(group.GetReplicas()))
-		for _, r := range group.GetReplicas() {
-			members[r.GetInstance()] = r.GetEgressPort()
+		e, err := p4.FromEntity(u.GetEntity())
+		if err != nil {
+			continue
+		}
+		d, _ := p4.Decode(e)
+		group, ok := d.(p4.Group)
+		if !ok {
+			continue
+		}
+		members := make(map[uint16]uint16, len(group.Members))
+		for _, m := range group.Members {
+			members[m.Instance] = m.Port
 		}
 		delete(members, p4.LocalInstance)
-		w.members[group.GetMulticastGroupId()] = members
+		w.members[group.ID] = members
 		w.at = at
 	}
 	select {
@@ -138,7 +146,7 @@ func (w *groupWatch) observe(at time.Time, updates []*p4v1.Update, errs []error)
 
 // await waits until every bridge's group is as it should be, and gives the time
 // of the last acknowledgement.
-func (w *groupWatch) await(ctx context.Context, what string, right func(map[uint32]uint32) bool) (time.Time, error) {
+func (w *groupWatch) await(ctx context.Context, what string, right func(map[uint16]uint16) bool) (time.Time, error) {
 	timeout := time.After(90 * time.Second)
 	for {
 		w.mu.Lock()
@@ -163,7 +171,7 @@ func (w *groupWatch) await(ctx context.Context, what string, right func(map[uint
 }
 
 // replicasBy counts the replicas that leave by a port.
-func (w *groupWatch) replicasBy(port uint32) int {
+func (w *groupWatch) replicasBy(port uint16) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
@@ -173,7 +181,7 @@ func (w *groupWatch) replicasBy(port uint32) int {
 	return n
 }
 
-func countPort(members map[uint32]uint32, port uint32) int {
+func countPort(members map[uint16]uint16, port uint16) int {
 	n := 0
 	for _, p := range members {
 		if p == port {

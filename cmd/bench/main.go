@@ -102,7 +102,11 @@ func (b *bench) profile(name string) func() {
 	if b.profiles == "" {
 		return func() {}
 	}
-	file, err := os.Create(filepath.Join(b.profiles, name+".pprof"))
+	err := os.MkdirAll(b.profiles, 0o755)
+	var file *os.File
+	if err == nil {
+		file, err = os.Create(filepath.Join(b.profiles, name+".pprof"))
+	}
 	if err == nil {
 		err = pprof.StartCPUProfile(file)
 	}
