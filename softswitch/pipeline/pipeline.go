@@ -180,8 +180,8 @@ func (t *idTable[T]) each(f func(id uint32, v *T) bool) {
 	}
 }
 
-// maxPort is the highest port that a 9-bit or wider port field names; ports
-// are checked against the program's own width.
+// checkReplicas refuses ports that the program's port fields cannot name, and
+// duplicates.
 func (p *Pipeline) checkReplicas(replicas []Replica) error {
 	limit := p.prog.std.egressPort.mask
 	seen := make(map[Replica]struct{}, len(replicas))

@@ -67,7 +67,6 @@ type snapshot struct {
 	r       []uint64
 	payload []byte
 	length  uint64
-	meta    []uint64 // for clones: the state they take preserved fields from
 }
 
 // recirculated is a packet that goes through the pipeline once more.
