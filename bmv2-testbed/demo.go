@@ -21,7 +21,15 @@ type DemoOptions struct {
 	Keep bool
 	Only string // run only checks whose name contains this
 
-	ownSwitch bool // `p4evpn run` starts the switch
+	ownSwitch bool     // `p4evpn run` starts the switch
+	sessions  sessions // zero: eBGP between the addresses of the links
+}
+
+// sessions are the kinds of BGP sessions that a test wants.
+type sessions struct {
+	ibgp      bool   // one AS for all
+	loopbacks bool   // between the VTEP addresses, multihop
+	password  string // TCP MD5
 }
 
 // RunDemo builds the demo's topology, runs its checks and removes everything,
