@@ -226,8 +226,9 @@ control encapsulate(inout headers_t hdr,
 
     apply {
         if (tunnel.apply().hit) {
-            adjacency.apply();
-            bridge_vxlan_out.count((bit<32>)meta.bridge);
+            if (adjacency.apply().hit) {
+                bridge_vxlan_out.count((bit<32>)meta.bridge);
+            }
         }
     }
 }
