@@ -88,7 +88,7 @@ func TestTwoLeavesBridgeOverEVPN(t *testing.T) {
 		t.Logf("%s reaches the other host after %v", h.Name, took)
 	}
 	p := must(NewProbe(hosts[:]...))(t)
-	defer p.Close()
+	t.Cleanup(func() { _ = p.Close() })
 	check(t, p.Send(hosts[0], hosts[0].MAC, ether.Broadcast))
 	check(t, p.Expect(ctx, map[string]int{"host2": 1}))
 }

@@ -73,7 +73,7 @@ func (n *Namespace) Do(f func() error) error {
 		runtime.LockOSThread()
 		home, err := netns.Get()
 		if err == nil {
-			defer home.Close()
+			defer func() { _ = home.Close() }()
 			err = netns.Set(n.handle)
 		}
 		if err != nil {
