@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +83,9 @@ func (p *Pipeline) Table(name string) *Table { return p.byName[name] }
 
 // Tables lists the program's tables, in the order of the JSON, without those
 // that the compiler made for bare action calls.
-func (p *Pipeline) Tables() []*Table { return p.tables }
+func (p *Pipeline) Tables() []*Table {
+	return slices.DeleteFunc(slices.Clone(p.tables), func(t *Table) bool { return t.spec.hidden })
+}
 
 // Counter returns the indirect counter of that name, or nil.
 func (p *Pipeline) Counter(name string) *Counter {
