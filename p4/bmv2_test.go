@@ -38,6 +38,7 @@ type bmv2 struct {
 	sentinels counted    // out of each port, by the test that runs
 	inserted  []p4.Entry // by the test that runs
 	reports   []p4.Learn // not asked for yet
+	broken    error      // no test can run any more
 }
 
 // One BMv2 serves the whole run: to push the program again would spoil its
@@ -69,12 +70,13 @@ func newBMv2(t *testing.T) target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(b.daemon.Running(), b.clearCounters()); err != nil {
+	if err := errors.Join(b.broken, b.daemon.Running(), b.clearCounters()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_, err := b.learned() // leaves no frame and no report to the next test
 		if err = errors.Join(err, b.removeInserted()); err != nil {
+			b.broken = fmt.Errorf("%s could not be tidied up: %w", t.Name(), err)
 			t.Error(err)
 		}
 	})
