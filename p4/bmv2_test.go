@@ -279,7 +279,7 @@ func (b *bmv2) flush() (out, error) {
 			return nil, err
 		}
 	}
-	if err := b.packetOut(injected(0, p4.CPUPort, 0, punted(0, 0, 0, mark))); err != nil {
+	if err := b.packetOut(injected(0, p4.CPUPort, 0, punted(0, 0, 0, 0, mark))); err != nil {
 		return nil, err
 	}
 	for port := range b.ports {
@@ -323,15 +323,18 @@ func (b *bmv2) receivePunted(o out, mark []byte) error {
 		if err != nil {
 			return err
 		}
-		o[p4.CPUPort] = append(o[p4.CPUPort], punted(in.Reason, in.Port, in.Bridge, in.Frame))
+		o[p4.CPUPort] = append(o[p4.CPUPort], punted(in.Reason, in.Port, in.Bridge, in.VRF, in.Frame))
 	}
 }
 
 // packetOut sends a frame that starts with the header packet_out.
 func (b *bmv2) packetOut(frame []byte) error {
 	p := p4.PacketOut{Port: binary.BigEndian.Uint16(frame[1:]), Frame: frame[5:]}
-	if frame[0] != 0 {
-		p.Bridge = binary.BigEndian.Uint16(frame[3:])
+	switch domain := binary.BigEndian.Uint16(frame[3:]); frame[0] {
+	case 1, 2:
+		p.Bridge, p.LocalOnly = domain, frame[0] == 2
+	case 3:
+		p.VRF = domain
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -1,6 +1,7 @@
 package p4_test
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
 )
 
 // assemble builds a frame, checksums and lengths included.
@@ -44,8 +46,12 @@ func tagged(f []byte, vlan uint16) []byte {
 }
 
 // punted is a frame with packet_in, as it leaves by the CPU port.
-func punted(reason uint8, port, bridge uint16, f []byte) []byte {
-	return slices.Concat([]byte{reason, byte(port >> 8), byte(port), byte(bridge >> 8), byte(bridge)}, f)
+func punted(reason p4.PuntReason, port, bridge, vrf uint16, f []byte) []byte {
+	h := []byte{byte(reason)}
+	for _, v := range []uint16{port, bridge, vrf} {
+		h = binary.BigEndian.AppendUint16(h, v)
+	}
+	return append(h, f...)
 }
 
 // injected is a frame with packet_out, as it enters by the CPU port.
