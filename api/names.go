@@ -15,7 +15,7 @@ const host = "//network.opiproject.org/"
 // naming is how one kind of objects is named in the API.
 type naming struct {
 	collection string // in resource names: "logicalBridges"
-	alias      string // the reference bridge's older form: "bridges"
+	alias      string // the reference bridge's older form, if it differs: "bridges"
 	field      string // in requests: "logical_bridge"
 	typeName   string // google.api.resource type
 	prefix     string // of generated ids
@@ -24,9 +24,13 @@ type naming struct {
 var (
 	bridgeNaming = naming{"logicalBridges", "bridges", "logical_bridge", "opi_api.network.evpn_gw.v1alpha1/LogicalBridge", "bridge-"}
 	portNaming   = naming{"bridgePorts", "ports", "bridge_port", "opi_api.network.evpn_gw.v1alpha1/BridgePort", "port-"}
+	vrfNaming    = naming{"vrfs", "vrfs", "vrf", "opi_api.network.evpn_gw.v1alpha1/Vrf", "vrf-"}
+	sviNaming    = naming{"svis", "svis", "svi", "opi_api.network.evpn_gw.v1alpha1/Svi", "svi-"}
 	namings      = map[intent.Kind]naming{
 		intent.KindLogicalBridge: bridgeNaming,
 		intent.KindBridgePort:    portNaming,
+		intent.KindVRF:           vrfNaming,
+		intent.KindSVI:           sviNaming,
 	}
 )
 

@@ -28,8 +28,8 @@ const drainTimeout = 2 * time.Second
 
 // Config says what a Server serves and where.
 type Config struct {
-	// Listen is "host:port", "unix:///run/p4evpn/api.sock" or
-	// "tcp://host:port".
+	// Listen is "host:port", "unix:/run/p4evpn/api.sock", the same with
+	// "unix://" or "tcp://host:port".
 	Listen string
 	Store  *intent.Store
 	// Status and View are answered by the controller; without a View the
@@ -59,6 +59,8 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	pb.RegisterLogicalBridgeServiceServer(s.grpc, newBridgeService(cfg.Store, cfg.Status))
 	pb.RegisterBridgePortServiceServer(s.grpc, newPortService(cfg.Store, cfg.Status))
+	pb.RegisterVrfServiceServer(s.grpc, newVRFService(cfg.Store, cfg.Status))
+	pb.RegisterSviServiceServer(s.grpc, newSVIService(cfg.Store, cfg.Status))
 	if cfg.View != nil {
 		p4evpnv1.RegisterViewServer(s.grpc, &viewService{view: cfg.View, store: cfg.Store})
 	}
@@ -75,6 +77,8 @@ func splitListen(listen string) (network, address string, err error) {
 	network, address = "tcp", listen
 	if scheme, rest, ok := strings.Cut(listen, "://"); ok {
 		network, address = scheme, rest
+	} else if path, ok := strings.CutPrefix(listen, "unix:"); ok { // gRPC's shorter form
+		network, address = "unix", path
 	}
 	switch {
 	case network == "unix" && address != "":

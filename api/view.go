@@ -17,7 +17,6 @@ import (
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/intent"
-	"github.com/p4evpn/p4evpn/ether"
 )
 
 // A message of a stream holds at most this much, well below the 4 MB that
@@ -79,7 +78,7 @@ func (s *viewService) ListBridges(_ *p4evpnv1.ListBridgesRequest, out grpc.Serve
 }
 
 func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest, out grpc.ServerStreamingServer[p4evpnv1.ListFDBResponse]) error {
-	bridge, err := s.bridge(r.GetBridge())
+	bridge, err := existing(s.store, bridgeNaming, "bridge", r.GetBridge(), (*intent.Tx).Bridges)
 	if err != nil {
 		return err
 	}
@@ -102,22 +101,21 @@ func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest, out grpc.ServerStreami
 	}, func(p []*p4evpnv1.FDBEntry) *p4evpnv1.ListFDBResponse { return &p4evpnv1.ListFDBResponse{Entries: p} })
 }
 
-// bridge reads the name of an existing bridge in any form, or just its id.
-func (s *viewService) bridge(name string) (string, error) {
+// existing reads the name of an existing object in any form, or just its id; ""
+// stays "". The field is the request's.
+func existing[T intent.Row[T]](store *intent.Store, n naming, field, name string, table func(*intent.Tx) *intent.Table[T]) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	id := name
-	if strings.Contains(name, "/") {
-		var err error
-		if id, err = bridgeNaming.id(name); err != nil {
-			return "", badField("bridge", err.Error())
-		}
-	} else if err := intent.CheckID(id); err != nil {
-		return "", badField("bridge", err.Error())
+	if !strings.Contains(name, "/") {
+		name = n.name(name)
 	}
-	return id, statusOf(bridgeNaming, s.store.View(func(tx *intent.Tx) error {
-		_, err := tx.Bridges().Get(id)
+	id, err := n.id(name)
+	if err != nil {
+		return "", badField(field, err.Error())
+	}
+	return id, statusOf(n, store.View(func(tx *intent.Tx) error {
+		_, err := table(tx).Get(id)
 		return err
 	}))
 }
@@ -131,11 +129,7 @@ func (s *viewService) ListVTEPs(_ *p4evpnv1.ListVTEPsRequest, out grpc.ServerStr
 	return stream(rows, out, func(v view.VTEP) *p4evpnv1.VTEP {
 		m := &p4evpnv1.VTEP{Address: text(v.Address), State: string(v.State), Bridges: v.Bridges, Reason: utf8(v.Reason)}
 		for _, p := range v.Paths {
-			path := &p4evpnv1.Path{Uplink: utf8(p.Uplink)}
-			if p.NextHopMAC != (ether.MAC{}) {
-				path.NextHopMac = p.NextHopMAC.String()
-			}
-			m.Paths = append(m.Paths, path)
+			m.Paths = append(m.Paths, &p4evpnv1.Path{Uplink: utf8(p.Uplink), NextHopMac: mac(p.NextHopMAC)})
 		}
 		return m
 	}, func(p []*p4evpnv1.VTEP) *p4evpnv1.ListVTEPsResponse { return &p4evpnv1.ListVTEPsResponse{Vteps: p} })

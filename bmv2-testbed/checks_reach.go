@@ -48,7 +48,8 @@ func (d *demo) awaitSessions(ctx context.Context) error {
 
 // sessions checks that the gateway's BGP sessions are up as the leaves see it.
 func (d *demo) sessions(ctx context.Context) error {
-	for leaf, peer := range map[*Leaf]string{d.leaf1: gatewayUp1, d.leaf2: gatewayUp2} {
+	for leaf, address := range map[*Leaf]string{d.leaf1: gatewayUp1, d.leaf2: gatewayUp2} {
+		peer := d.options.sessions.peer(address, gatewayVTEP, gatewayAS).Address.String()
 		var answer map[string]struct {
 			State string `json:"bgpState"`
 		}

@@ -21,7 +21,15 @@ type DemoOptions struct {
 	Keep bool
 	Only string // run only checks whose name contains this
 
-	ownSwitch bool // `p4evpn run` starts the switch
+	ownSwitch bool     // `p4evpn run` starts the switch
+	sessions  sessions // zero: eBGP between the addresses of the links
+}
+
+// sessions are the kinds of BGP sessions that a test wants.
+type sessions struct {
+	ibgp      bool   // one AS for all
+	loopbacks bool   // between the VTEP addresses, multihop
+	password  string // TCP MD5
 }
 
 // RunDemo builds the demo's topology, runs its checks and removes everything,
@@ -43,7 +51,7 @@ func RunDemo(ctx context.Context, o DemoOptions) (err error) {
 		if closing := lab.Close(); closing != nil {
 			err = errors.Join(err, fmt.Errorf("clean up: %w", closing))
 		}
-		fmt.Fprintf(o.Out, "demo: %d of %d checks passed\n", passed, len(checks))
+		_, _ = fmt.Fprintf(o.Out, "demo: %d of %d checks passed\n", passed, len(checks))
 	}()
 
 	start := time.Now()
@@ -166,7 +174,7 @@ func (d *demo) view(ctx context.Context) {
 	d.say("")
 }
 
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", args...) }
 
 // showLogs prints the ends of all logs after a failure.
 func showLogs(out io.Writer, l *Lab) {
@@ -174,7 +182,7 @@ func showLogs(out io.Writer, l *Lab) {
 	for _, path := range logs {
 		p := Process{Log: path}
 		if tail := p.Tail(3000); tail != "" {
-			fmt.Fprintf(out, "--- %s\n%s\n", filepath.Base(path), tail)
+			_, _ = fmt.Fprintf(out, "--- %s\n%s\n", filepath.Base(path), tail)
 		}
 	}
 }

@@ -55,7 +55,7 @@ const (
 )
 
 // Gateway prepares a gateway in a namespace with a p4evpn binary. The devices
-// of its ports must be there; the kernel is kept out of them.
+// of its ports must be there, cabled as End.Switch.
 func (l *Lab) Gateway(n *Namespace, binary, target string, vtep netip.Addr, ports []SwitchPort) (*Gateway, error) {
 	g := &Gateway{
 		NS: n, VTEP: vtep, lab: l, binary: binary, target: target, ports: ports,
@@ -63,11 +63,6 @@ func (l *Lab) Gateway(n *Namespace, binary, target string, vtep netip.Addr, port
 	}
 	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
 		return nil, err
-	}
-	for _, p := range ports {
-		if err := n.NoARP(p.Dev); err != nil {
-			return nil, err
-		}
 	}
 	var err error
 	if g.conn, err = grpc.NewClient(g.socket, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
@@ -235,6 +230,27 @@ func (g *Gateway) Bridge(ctx context.Context, name string) (*p4evpnv1.Bridge, er
 			if b.GetName() == name {
 				return b, nil
 			}
+		}
+	}
+}
+
+// VTEPs reads the gateway's view of the remote VTEPs, by address.
+func (g *Gateway) VTEPs(ctx context.Context) (map[string]*p4evpnv1.VTEP, error) {
+	stream, err := g.view.ListVTEPs(ctx, &p4evpnv1.ListVTEPsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*p4evpnv1.VTEP{}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the gateway's VTEPs: %w", err)
+		}
+		for _, v := range part.GetVteps() {
+			found[v.GetAddress()] = v
 		}
 	}
 }

@@ -26,8 +26,10 @@ type Leaf struct {
 
 // Peer is a BGP neighbour of a leaf.
 type Peer struct {
-	Address netip.Addr
-	AS      uint32
+	Address  netip.Addr
+	AS       uint32
+	Password string // TCP MD5, if any
+	Multihop bool   // from our VTEP address to one that is not on the link
 }
 
 // leafAgeing is how long a leaf's bridge keeps a MAC that is silent.
@@ -54,6 +56,15 @@ func leafConfig(as uint32, id netip.Addr, peers []Peer) string {
 	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 10 30\n", as, id)
 	for _, p := range peers {
 		fmt.Fprintf(&b, " neighbor %[1]s remote-as %[2]d\n neighbor %[1]s timers connect 1\n", p.Address, p.AS)
+		if p.Password != "" {
+			fmt.Fprintf(&b, " neighbor %s password %s\n", p.Address, p.Password)
+		}
+		if p.Multihop {
+			fmt.Fprintf(&b, " neighbor %s update-source %s\n", p.Address, id)
+		}
+		if p.Multihop && p.AS != as {
+			fmt.Fprintf(&b, " neighbor %s ebgp-multihop 2\n", p.Address)
+		}
 	}
 	b.WriteString(" address-family l2vpn evpn\n")
 	for _, p := range peers {

@@ -66,19 +66,19 @@ func TestTwoLeavesBridgeOverEVPN(t *testing.T) {
 	for i := range spaces {
 		spaces[i] = must(l.Namespace(fmt.Sprintf("leaf%d", i+1)))(t)
 	}
-	check(t, l.Cable(End{spaces[0], "eth0"}, End{spaces[1], "eth0"}))
+	check(t, l.Cable(End{NS: spaces[0], Dev: "eth0"}, End{NS: spaces[1], Dev: "eth0"}))
 	for i, n := range spaces {
 		other := 1 - i
 		check(t, n.AddAddress("eth0", netip.PrefixFrom(addr("10.1.3.%d", i), 24)))
 		check(t, n.AddRoute(netip.PrefixFrom(addr("10.0.0.%d", other), 32), addr("10.1.3.%d", other)))
 		leaf := must(l.Leaf(ctx, n, fmt.Sprintf("leaf%d", i+1), uint32(65101+i), addr("10.0.0.%d", i),
-			[]Peer{{addr("10.1.3.%d", other), uint32(65101 + other)}}))(t)
+			[]Peer{{Address: addr("10.1.3.%d", other), AS: uint32(65101 + other)}}))(t)
 		check(t, leaf.AddVNI(vni))
 		hosts[i] = &Host{
 			Name: fmt.Sprintf("host%d", i+1), NS: must(l.Namespace(fmt.Sprintf("host%d", i+1)))(t), Dev: "eth0",
 			MAC: ether.MAC{2, 0, 0, 0, 1, byte(i + 1)}, Address: netip.PrefixFrom(addr("192.168.10.%d", i), 24),
 		}
-		check(t, l.Cable(End{hosts[i].NS, "eth0"}, End{n, "host"}))
+		check(t, l.Cable(End{NS: hosts[i].NS, Dev: "eth0"}, End{NS: n, Dev: "host"}))
 		check(t, leaf.Join("host", vni))
 		check(t, hosts[i].Configure())
 	}
@@ -88,7 +88,7 @@ func TestTwoLeavesBridgeOverEVPN(t *testing.T) {
 		t.Logf("%s reaches the other host after %v", h.Name, took)
 	}
 	p := must(NewProbe(hosts[:]...))(t)
-	defer p.Close()
+	t.Cleanup(func() { _ = p.Close() })
 	check(t, p.Send(hosts[0], hosts[0].MAC, ether.Broadcast))
 	check(t, p.Expect(ctx, map[string]int{"host2": 1}))
 }
@@ -96,9 +96,9 @@ func TestTwoLeavesBridgeOverEVPN(t *testing.T) {
 func TestTrunkStationsHaveAStackOfTheirOwn(t *testing.T) {
 	l, ctx := needLab(t), t.Context()
 	a, b := must(l.Namespace("a"))(t), must(l.Namespace("b"))(t)
-	check(t, l.Cable(End{a, "eth0"}, End{b, "eth0"}))
+	check(t, l.Cable(End{NS: a, Dev: "eth0"}, End{NS: b, Dev: "eth0"}))
 	stations := map[End]map[uint16]*Host{}
-	for i, trunk := range []End{{a, "eth0"}, {b, "eth0"}} {
+	for i, trunk := range []End{{NS: a, Dev: "eth0"}, {NS: b, Dev: "eth0"}} {
 		stations[trunk] = map[uint16]*Host{}
 		spaces := map[uint16]*Namespace{}
 		for _, vlan := range []uint16{10, 20} {
@@ -114,7 +114,7 @@ func TestTrunkStationsHaveAStackOfTheirOwn(t *testing.T) {
 			check(t, h.Configure())
 		}
 	}
-	left, right := stations[End{a, "eth0"}], stations[End{b, "eth0"}]
+	left, right := stations[End{NS: a, Dev: "eth0"}], stations[End{NS: b, Dev: "eth0"}]
 	for _, vlan := range []uint16{10, 20} {
 		_, err := left[vlan].Reach(ctx, right[vlan].Address.Addr(), 5*time.Second)
 		check(t, err)

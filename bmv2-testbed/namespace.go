@@ -73,7 +73,7 @@ func (n *Namespace) Do(f func() error) error {
 		runtime.LockOSThread()
 		home, err := netns.Get()
 		if err == nil {
-			defer home.Close()
+			defer func() { _ = home.Close() }()
 			err = netns.Set(n.handle)
 		}
 		if err != nil {
@@ -135,12 +135,6 @@ func (n *Namespace) Up(dev string) error { return n.change("set up", dev, n.link
 // Down sets a device down.
 func (n *Namespace) Down(dev string) error { return n.change("set down", dev, n.link.LinkSetDown) }
 
-// NoARP keeps the kernel from answering ARP on a device: it belongs to the
-// switch, and what the kernel says there would go past the pipeline.
-func (n *Namespace) NoARP(dev string) error {
-	return n.change("switch ARP off on", dev, n.link.LinkSetARPOff)
-}
-
 // SetMAC gives a device its MAC address.
 func (n *Namespace) SetMAC(dev string, mac ether.MAC) error {
 	return n.change("set the MAC address of", dev, func(l netlink.Link) error {
@@ -187,6 +181,10 @@ func ipNet(p netip.Prefix) *net.IPNet {
 type End struct {
 	NS  *Namespace
 	Dev string
+	// Switch: the device belongs to the switch. The kernel is kept from
+	// answering ARP on it, which it would do for any of its addresses and past
+	// the pipeline.
+	Switch bool
 }
 
 // Cable joins two devices by a veth pair and sets both up. Offloads are off at
@@ -203,11 +201,13 @@ func (l *Lab) Cable(a, b End) error {
 		if err := end.NS.offloadsOff(end.Dev); err != nil {
 			return err
 		}
-		if err := end.NS.Up(end.Dev); err != nil {
-			return err
+		if end.Switch {
+			if err := end.NS.change("switch ARP off on", end.Dev, end.NS.link.LinkSetARPOff); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return errors.Join(a.NS.Up(a.Dev), b.NS.Up(b.Dev))
 }
 
 // offloads, as the kernel names the features. They differ between kernels:

@@ -19,7 +19,6 @@ type Process struct {
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
-	err  error         // how it ended, once done is closed
 }
 
 // grace is what a process gets to end by itself.
@@ -33,8 +32,9 @@ func (l *Lab) Start(n *Namespace, name string, args ...string) (*Process, error)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	defer log.Close()
-	p.cmd = n.Command(context.Background(), args...)
+	defer func() { _ = log.Close() }() // the child has its own
+	// No context ends it: Close does, after what depends on it.
+	p.cmd = exec.Command("ip", append([]string{"netns", "exec", n.Name}, args...)...)
 	p.cmd.Dir = l.Dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -42,7 +42,7 @@ func (l *Lab) Start(n *Namespace, name string, args ...string) (*Process, error)
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		_ = p.cmd.Wait() // cmd.ProcessState says how it ended
 		close(p.done)
 	}()
 	l.onClose(p.Stop)
@@ -59,7 +59,7 @@ var errEnded = errors.New("has ended")
 func (p *Process) Running() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s %w (%v); its last words: %s", p.Name, errEnded, p.err, p.Tail(800))
+		return fmt.Errorf("%s %w (%s); its last words: %s", p.Name, errEnded, p.cmd.ProcessState, p.Tail(800))
 	default:
 		return nil
 	}

@@ -50,7 +50,7 @@ func TestLocalForwardingOutlivesTheController(t *testing.T) {
 		steady.Stdout, steady.Stderr = &out, &out
 		check(t, steady.Start())
 		check(t, d.gateway.KillController())
-		check(t, d.gateway.StartController(ctx, d.gatewayConfig(false)))
+		check(t, d.gateway.StartController(ctx, d.gatewayConfig()))
 		check(t, d.gateway.AwaitPortsUp(ctx))
 		if err := steady.Wait(); err != nil || !strings.Contains(out.String(), " 0% packet loss") {
 			t.Errorf("pings while the controller was killed and started again: %v\n%s", err, out.String())
@@ -79,7 +79,7 @@ func TestGatewayStartsASwitchThatOutlivesIt(t *testing.T) {
 	check(t, d.gateway.control.Stop())
 	_, err := d.h1.Reach(ctx, d.h2.Address.Addr(), 5*time.Second)
 	check(t, err)
-	check(t, d.gateway.StartController(ctx, d.gatewayConfig(true)))
+	check(t, d.gateway.StartController(ctx, d.gatewayConfig()))
 	d.whole(t)
 	if log := d.gateway.control.Tail(1 << 20); !strings.Contains(log, "using the switch that is running") {
 		t.Errorf("the second start did not use the first one's switch:\n%s", log)

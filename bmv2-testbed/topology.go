@@ -51,6 +51,7 @@ var (
 // demo is the demo's network when it is up.
 type demo struct {
 	out             io.Writer
+	options         DemoOptions
 	lab             *Lab
 	gateway         *Gateway
 	leaf1, leaf2    *Leaf
@@ -89,17 +90,18 @@ type demoUplink struct {
 	vtep           netip.Addr
 	hostPort       int
 	hostPortDevice string // device of the host port's switch end
+	other          string // address of the other leaf, on the link between the two
 }
 
 var demoUplinks = []demoUplink{
-	{"uplink1", 10, "up1", gatewayUp1, leaf1Up, leaf1AS, leaf1VTEP, 11, "up1-sw"},
-	{"uplink2", 12, "up2", gatewayUp2, leaf2Up, leaf2AS, leaf2VTEP, 13, "up2-sw"},
+	{"uplink1", 10, "up1", gatewayUp1, leaf1Up, leaf1AS, leaf1VTEP, 11, "up1-sw", leaf2Side},
+	{"uplink2", 12, "up2", gatewayUp2, leaf2Up, leaf2AS, leaf2VTEP, 13, "up2-sw", leaf1Side},
 }
 
 // buildDemo makes the network and waits until the leaves have the gateway's
 // flood routes and the gateway theirs.
 func buildDemo(ctx context.Context, l *Lab, o DemoOptions) (*demo, error) {
-	d := &demo{out: o.Out, lab: l}
+	d := &demo{out: o.Out, options: o, lab: l}
 	d.say("Building a gateway (%s switch), two FRR leaves and eight hosts in network namespaces.", o.Target)
 	spaces := map[string]*Namespace{}
 	for _, name := range []string{"gw", "leaf1", "leaf2", "h1", "h2", "trunk", "t10", "t20", "l1a", "l1b", "l2a", "l2b"} {
@@ -138,23 +140,25 @@ func (d *demo) makeHosts(spaces map[string]*Namespace) {
 
 // cable lays the cables and gives the underlay its addresses and routes.
 func (d *demo) cable(_ context.Context, ns map[string]*Namespace, _ DemoOptions) error {
+	end := func(space, dev string) End { return End{NS: ns[space], Dev: dev} }
+	port := func(dev string) End { return End{NS: ns["gw"], Dev: dev, Switch: true} }
 	cables := [][2]End{
-		{{ns["h1"], "eth0"}, {ns["gw"], "port1"}},
-		{{ns["h2"], "eth0"}, {ns["gw"], "port2"}},
-		{{ns["h2"], "eth1"}, {ns["gw"], "port3"}},
-		{{ns["h2"], "eth2"}, {ns["leaf1"], "h2"}},
-		{{ns["h2"], "eth3"}, {ns["leaf2"], "h2"}},
-		{{ns["trunk"], "eth0"}, {ns["gw"], trunkName}},
-		{{ns["l1a"], "eth0"}, {ns["leaf1"], "l1a"}},
-		{{ns["l1b"], "eth0"}, {ns["leaf1"], "l1b"}},
-		{{ns["l2a"], "eth0"}, {ns["leaf2"], "l2a"}},
-		{{ns["l2b"], "eth0"}, {ns["leaf2"], "l2b"}},
-		{{ns["leaf1"], "leaf2"}, {ns["leaf2"], "leaf1"}},
+		{end("h1", "eth0"), port("port1")},
+		{end("h2", atPort2), port("port2")},
+		{end("h2", atPort3), port("port3")},
+		{end("h2", atLeaf1), end("leaf1", "h2")},
+		{end("h2", atLeaf2), end("leaf2", "h2")},
+		{end("trunk", "eth0"), port(trunkName)},
+		{end("l1a", "eth0"), end("leaf1", "l1a")},
+		{end("l1b", "eth0"), end("leaf1", "l1b")},
+		{end("l2a", "eth0"), end("leaf2", "l2a")},
+		{end("l2b", "eth0"), end("leaf2", "l2b")},
+		{end("leaf1", "leaf2"), end("leaf2", "leaf1")},
 	}
 	for i, u := range demoUplinks {
 		cables = append(cables,
-			[2]End{{ns[fmt.Sprintf("leaf%d", i+1)], "gw"}, {ns["gw"], u.name}},
-			[2]End{{ns["gw"], u.host}, {ns["gw"], u.hostPortDevice}})
+			[2]End{end(fmt.Sprintf("leaf%d", i+1), "gw"), port(u.name)},
+			[2]End{end("gw", u.host), port(u.hostPortDevice)})
 	}
 	for _, c := range cables {
 		if err := d.lab.Cable(c[0], c[1]); err != nil {
@@ -185,15 +189,20 @@ func (d *demo) cable(_ context.Context, ns map[string]*Namespace, _ DemoOptions)
 	return nil
 }
 
-func (d *demo) startLeaves(ctx context.Context, ns map[string]*Namespace, _ DemoOptions) (err error) {
-	addr := netip.MustParseAddr
-	d.leaf1, err = d.lab.Leaf(ctx, ns["leaf1"], "leaf1", leaf1AS, leaf1VTEP, []Peer{{addr(gatewayUp1), gatewayAS}, {addr(leaf2Side), leaf2AS}})
-	if err != nil {
-		return err
-	}
-	d.leaf2, err = d.lab.Leaf(ctx, ns["leaf2"], "leaf2", leaf2AS, leaf2VTEP, []Peer{{addr(gatewayUp2), gatewayAS}, {addr(leaf1Side), leaf1AS}})
-	if err != nil {
-		return err
+func (d *demo) startLeaves(ctx context.Context, ns map[string]*Namespace, o DemoOptions) (err error) {
+	for i, u := range demoUplinks {
+		other := demoUplinks[1-i]
+		peers := []Peer{o.sessions.peer(u.address, gatewayVTEP, gatewayAS), o.sessions.peer(u.other, other.vtep, other.as)}
+		name := fmt.Sprintf("leaf%d", i+1)
+		leaf, err := d.lab.Leaf(ctx, ns[name], name, o.sessions.as(u.as), u.vtep, peers)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			d.leaf1 = leaf
+		} else {
+			d.leaf2 = leaf
+		}
 	}
 	for _, leaf := range []*Leaf{d.leaf1, d.leaf2} {
 		for _, vni := range []uint32{blueVNI, greenVNI} {
@@ -219,7 +228,7 @@ func (d *demo) startLeaves(ctx context.Context, ns map[string]*Namespace, _ Demo
 
 // joinHosts gives the hosts their addresses, those behind the trunk a stack.
 func (d *demo) joinHosts(_ context.Context, ns map[string]*Namespace, _ DemoOptions) error {
-	err := d.lab.JoinTrunk(End{d.trunk, "eth0"}, "eth0", map[uint16]*Namespace{tagBlue: ns["t10"], tagGreen: ns["t20"]})
+	err := d.lab.JoinTrunk(End{NS: d.trunk, Dev: "eth0"}, "eth0", map[uint16]*Namespace{tagBlue: ns["t10"], tagGreen: ns["t20"]})
 	if err != nil {
 		return err
 	}
@@ -252,14 +261,15 @@ func (d *demo) startGateway(ctx context.Context, ns map[string]*Namespace, o Dem
 			return err
 		}
 	}
-	return d.gateway.StartController(ctx, d.gatewayConfig(o.ownSwitch))
+	return d.gateway.StartController(ctx, d.gatewayConfig())
 }
 
 // gatewayConfig writes the configuration file as an operator would.
-func (d *demo) gatewayConfig(ownSwitch bool) string {
+func (d *demo) gatewayConfig() string {
+	o := d.options
 	var b strings.Builder
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s/p4evpn.db\n", gatewayAS, gatewayVTEP, d.lab.Dir)
-	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", targetAddress, ownSwitch)
+	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", targetAddress, o.ownSwitch)
 	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: \"127.0.0.1:9464\"}\nlearning: {ageing: %s}\n", d.gateway.socket, demoAgeing)
 	b.WriteString("ports:\n")
 	for _, p := range demoPorts {
@@ -272,9 +282,35 @@ func (d *demo) gatewayConfig(ownSwitch bool) string {
 	}
 	b.WriteString("bgp:\n  neighbors:\n")
 	for _, u := range demoUplinks {
-		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 30s, keepalive: 10s, connect_retry: 1s}\n", u.peer, u.as)
+		p := o.sessions.peer(u.peer, u.vtep, u.as)
+		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 30s, keepalive: 10s, connect_retry: 1s", p.Address, p.AS)
+		if p.Password != "" {
+			fmt.Fprintf(&b, ", password: %q", p.Password)
+		}
+		if p.Multihop {
+			fmt.Fprintf(&b, ", local_address: %s, multihop: 2", gatewayVTEP)
+		}
+		b.WriteString("}\n")
 	}
 	return b.String()
+}
+
+// as gives a node's AS number.
+func (s sessions) as(own uint32) uint32 {
+	if s.ibgp {
+		return gatewayAS
+	}
+	return own
+}
+
+// peer describes a node as a BGP neighbour, by its address on the link and its
+// VTEP address.
+func (s sessions) peer(link string, vtep netip.Addr, as uint32) Peer {
+	p := Peer{Address: netip.MustParseAddr(link), AS: s.as(as), Password: s.password, Multihop: s.loopbacks}
+	if s.loopbacks {
+		p.Address = vtep
+	}
+	return p
 }
 
 func (d *demo) createObjects(ctx context.Context, _ map[string]*Namespace, _ DemoOptions) error {

@@ -15,8 +15,7 @@ import (
 type failure struct {
 	what     entry
 	err      error
-	waitsFor p4.Key // "" if the target refused it itself
-	attempts int
+	attempts int // that the target itself refused
 	next     time.Time
 }
 
@@ -119,7 +118,6 @@ func (l *loop) refused(c *change, err error) bool {
 	}
 	l.stats.errors.Add(1)
 	f := l.fail(key, c.what, err)
-	f.waitsFor = ""
 	f.attempts++
 	l.tryAgain(f, l.cfg.Retry<<min(f.attempts-1, 6))
 	return f.attempts == 1
@@ -140,7 +138,12 @@ func (l *loop) fail(key p4.Key, k entry, err error) *failure {
 // block records that an entry waits for another one that failed.
 func (l *loop) block(key p4.Key, k entry, on p4.Key) {
 	f := l.fail(key, k, fmt.Errorf("waits for %v", on))
-	f.waitsFor = on
+	waiting := l.target.waiting[on]
+	if waiting == nil {
+		waiting = map[p4.Key]entry{}
+		l.target.waiting[on] = waiting
+	}
+	waiting[key] = k
 	l.tryAgain(f, 64*l.cfg.Retry) // in case nothing wakes it before
 }
 
@@ -159,11 +162,10 @@ func (l *loop) recovered(key p4.Key, k entry) {
 	}
 	delete(failed, key)
 	l.markFloods(k)
-	for _, f := range failed {
-		if f.waitsFor == key {
-			l.mark(f.what)
-		}
+	for _, waiting := range l.target.waiting[key] {
+		l.mark(waiting)
 	}
+	delete(l.target.waiting, key)
 }
 
 // failing says whether the target refused any of the entries.

@@ -20,6 +20,8 @@ type targetState struct {
 	acked  map[p4.Key]p4.Value
 	counts map[string]int // of acked, by table
 	failed map[p4.Key]*failure
+	// waiting are the entries that wait for one that failed.
+	waiting map[p4.Key]map[p4.Key]entry
 	// retryAt is when the first failure is due, zero if none is.
 	retryAt time.Time
 	// holdUntil lets marks gather after a large batch.
@@ -39,6 +41,7 @@ func newTargetState() targetState {
 	return targetState{
 		reason: "the target was not reached yet",
 		acked:  map[p4.Key]p4.Value{}, counts: map[string]int{}, failed: map[p4.Key]*failure{},
+		waiting: map[p4.Key]map[p4.Key]entry{},
 	}
 }
 
@@ -77,6 +80,9 @@ func (l *loop) flush(w *writer) time.Duration {
 
 func (l *loop) wakeAfter(now time.Time) time.Duration {
 	next := idleTick
+	if l.target.phase == phaseUp && !l.target.busy && l.depth() > 0 {
+		next = 0 // what was computed marked something else
+	}
 	if l.target.phase == phaseReading && !l.target.busy {
 		next = min(next, l.target.readAt.Sub(now))
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -615,5 +617,15 @@ func (g *gateway) wantRoute(m ether.MAC, sequence int) {
 		g.Errorf("route of %v: advertised %v, want sequence %d", m, ok, sequence)
 	case ok && int(r.Sequence) != sequence:
 		g.Errorf("route of %v has sequence %d, want %d", m, r.Sequence, sequence)
+	}
+}
+
+// refuse has a target refuse all entries of the table of k.
+func refuse(k entry) func(*p4v1.Update) error {
+	return func(u *p4v1.Update) error {
+		if d := decode(u.GetEntity()); d != nil && keyOf(d).Table() == keyOf(k).Table() {
+			return status.Error(codes.ResourceExhausted, "on purpose")
+		}
+		return nil
 	}
 }

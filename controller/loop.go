@@ -100,7 +100,6 @@ type loop struct {
 	kinds   map[p4.Key]entry   // port.kind, from the configuration
 	locals  map[netip.Addr]int // our VTEP addresses → how many use it
 	objects map[string]*bridgePort
-	order   uint64 // of the last bridge port that appeared
 	thawed  time.Time
 
 	peers   map[netip.Addr]*peer

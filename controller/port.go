@@ -30,7 +30,6 @@ type attachment struct {
 // bridgePort is the API's object and what became of it.
 type bridgePort struct {
 	intent.BridgePort
-	order   uint64 // of creation, as far as the loop saw it
 	port    *port  // nil if it is bound to none
 	reason  string // why it is down, "" if it is attached
 	claimed []claim
@@ -59,8 +58,7 @@ func (l *loop) objectChanged(o intent.BridgePort, deleted bool) {
 		return
 	}
 	if bp == nil {
-		l.order++
-		bp = &bridgePort{order: l.order}
+		bp = &bridgePort{}
 		l.objects[o.ID] = bp
 	}
 	l.unbind(bp)
@@ -102,7 +100,9 @@ func (l *loop) bind(bp *bridgePort) {
 	}
 	p := bp.port
 	p.bound = append(p.bound, bp)
-	slices.SortFunc(p.bound, func(a, b *bridgePort) int { return cmp.Compare(a.order, b.order) })
+	slices.SortFunc(p.bound, func(a, b *bridgePort) int {
+		return cmp.Or(cmp.Compare(a.Serial, b.Serial), cmp.Compare(a.ID, b.ID))
+	})
 	l.dirtyPorts[p.Number] = struct{}{}
 }
 

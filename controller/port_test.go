@@ -125,15 +125,18 @@ func TestOfTwoObjectsForOneVLANTheLaterIsDownUntilTheFirstGoes(t *testing.T) {
 	g := start(t, options{})
 	one, two := g.bridge(10, 100), g.bridge(20, 200)
 	g.access("eth1", 10)
-	g.port(intent.BridgePort{ID: "port-b", MAC: mac(0xa1), Type: intent.Access, Bridges: []string{"bridge-20"}})
+	g.port(intent.BridgePort{ID: "abcd", MAC: mac(0xa1), Type: intent.Access, Bridges: []string{"bridge-20"}})
 	g.port(intent.BridgePort{ID: "port-c", MAC: mac(0xa1), Type: intent.Trunk, Bridges: []string{"bridge-20"}})
 	g.settle()
 	g.wantDown("bridge port", "eth1", "")
-	g.wantDown("bridge port", "port-b", "VLAN 0 of port eth1 belongs to bridge port eth1")
+	g.wantDown("bridge port", "abcd", "VLAN 0 of port eth1 belongs to bridge port eth1")
 	g.wantDown("bridge port", "port-c", "")
 	if got := g.get(p4.Member{Port: 1}); got != (p4.Member{Port: 1, Bridge: one}) {
 		t.Errorf("untagged frames of port 1: %v", got)
 	}
+	again := start(t, options{store: g.store}) // the older one has it over a restart, too
+	again.settle()
+	again.wantDown("bridge port", "abcd", "VLAN 0 of port eth1 belongs to bridge port eth1")
 	g.update(func(tx *intent.Tx) error {
 		if err := tx.Ports().Delete("port-c"); err != nil {
 			return err
@@ -141,7 +144,7 @@ func TestOfTwoObjectsForOneVLANTheLaterIsDownUntilTheFirstGoes(t *testing.T) {
 		return tx.Ports().Delete("eth1")
 	})
 	g.settle()
-	g.wantDown("bridge port", "port-b", "")
+	g.wantDown("bridge port", "abcd", "")
 	if got := g.get(p4.Member{Port: 1}); got != (p4.Member{Port: 1, Bridge: two}) {
 		t.Errorf("untagged frames of port 1: %v", got)
 	}

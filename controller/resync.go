@@ -12,7 +12,7 @@ import (
 func (l *loop) targetChanged(e p4rt.Event) {
 	switch e := e.(type) {
 	case p4rt.Up:
-		l.targetUp(e.Pushed)
+		l.targetUp()
 	case p4rt.Down:
 		l.targetLost("the target is not connected: " + e.Err.Error())
 	case p4rt.NotPrimary:
@@ -31,15 +31,12 @@ func (l *loop) targetLost(reason string) {
 	t.phase, t.reason = phaseDown, reason
 }
 
-// targetUp starts over: an empty target gets everything, any other is read
-// first and gets the difference.
-func (l *loop) targetUp(empty bool) {
+// targetUp starts over with a read-back, also of a target that was just given
+// the pipeline: a job that was under way may have gone on with the new one.
+func (l *loop) targetUp() {
 	t := &l.target
 	t.session++
 	t.phase, t.reason, t.readAt = phaseReading, "its entries are being read", time.Time{}
-	if empty {
-		l.adopt(nil)
-	}
 }
 
 // writeFailed is called when a Write failed as a whole: what it did is only
@@ -92,6 +89,7 @@ func (l *loop) adopt(entries []p4.Entry) {
 	t.acked = make(map[p4.Key]p4.Value, len(entries))
 	clear(t.counts)
 	clear(t.failed)
+	clear(t.waiting)
 	l.settle()
 	held := make([]entry, len(entries))
 	for i, e := range entries {

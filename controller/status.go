@@ -24,8 +24,9 @@ func (c *Controller) Status(ctx context.Context, refs ...intent.Ref) []intent.St
 	defer cancel()
 	out := make([]intent.Status, len(refs))
 	err := c.ask(ctx, func(l *loop) {
+		refusals := l.refusals()
 		for i, ref := range refs {
-			out[i] = l.status(ref)
+			out[i] = l.status(ref, refusals)
 		}
 	})
 	if err != nil {
@@ -34,7 +35,7 @@ func (c *Controller) Status(ctx context.Context, refs ...intent.Ref) []intent.St
 	return out
 }
 
-func (l *loop) status(ref intent.Ref) intent.Status {
+func (l *loop) status(ref intent.Ref, refusals map[uint16]string) intent.Status {
 	var sum summary
 	switch ref.Kind {
 	case intent.KindLogicalBridge:
@@ -42,7 +43,7 @@ func (l *loop) status(ref intent.Ref) intent.Status {
 		if b == nil {
 			return intent.Status{}
 		}
-		sum = l.bridgeSummary(b)
+		sum = l.bridgeSummary(b, refusals)
 	case intent.KindBridgePort:
 		bp := l.objects[ref.ID]
 		if bp == nil {
@@ -131,7 +132,7 @@ func (s *summary) checkTarget(l *loop) {
 	}
 }
 
-func (l *loop) bridgeSummary(b *bridge) summary {
+func (l *loop) bridgeSummary(b *bridge, refusals map[uint16]string) summary {
 	s := summary{unmet: l.unstretched(b)}
 	if b.local.IsValid() {
 		s.check(l, p4.VNI{Local: b.local, VNI: b.VNI})
@@ -139,18 +140,25 @@ func (l *loop) bridgeSummary(b *bridge) summary {
 	}
 	s.check(l, p4.Group{ID: b.Index})
 	s.checkTarget(l)
-	n := 0
+	s.partly = refusals[b.Index]
+	return s
+}
+
+// refusals says of each bridge which entries that follow from its routes and
+// hosts are not on the target.
+func (l *loop) refusals() map[uint16]string {
+	n, first := map[uint16]int{}, map[uint16]error{}
 	for _, f := range l.target.failed {
-		if f.bridge() == b.Index {
-			if n++; n == 1 {
-				s.partly = f.err.Error()
-			}
+		index := f.bridge()
+		if n[index]++; first[index] == nil || f.attempts > 0 {
+			first[index] = f.err
 		}
 	}
-	if n > 0 {
-		s.partly = fmt.Sprintf("%d entries are not on the target: %s", n, s.partly)
+	out := make(map[uint16]string, len(n))
+	for index := range n {
+		out[index] = fmt.Sprintf("%d entries are not on the target: %v", n[index], first[index])
 	}
-	return s
+	return out
 }
 
 // bridge is the index of the bridge whose routes and hosts the entry follows

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -29,9 +30,10 @@ func (s summary) viewState() (view.State, string) {
 // Bridges gives a row for each logical bridge.
 func (c *Controller) Bridges(ctx context.Context) (rows []view.Bridge, err error) {
 	err = c.ask(ctx, func(l *loop) {
+		refusals := l.refusals()
 		for _, b := range l.bridges {
 			row := view.Bridge{Name: b.ID, VLAN: b.VLAN, VNI: b.VNI, VTEP: b.VTEP, MACs: uint32(len(b.macs))}
-			row.State, row.Reason = l.bridgeSummary(b).viewState()
+			row.State, row.Reason = l.bridgeSummary(b, refusals).viewState()
 			ports := map[string]bool{}
 			for n := range b.ports {
 				for _, a := range l.ports[n].attached {
@@ -108,9 +110,12 @@ func (l *loop) portName(b *bridge, number uint16) string {
 // VTEPs gives a row for each remote VTEP in use.
 func (c *Controller) VTEPs(ctx context.Context) (rows []view.VTEP, err error) {
 	err = c.ask(ctx, func(l *loop) {
+		bridges := l.bridgesByVTEP()
 		for _, r := range l.remotes {
 			if r.users > 0 {
-				rows = append(rows, l.vtepRow(r))
+				row := l.vtepRow(r)
+				row.Bridges = slices.Sorted(maps.Keys(bridges[r.addr]))
+				rows = append(rows, row)
 			}
 		}
 	})
@@ -135,24 +140,23 @@ func (l *loop) vtepRow(r *remote) view.VTEP {
 	}
 	sum.checkTarget(l)
 	row.State, row.Reason = sum.viewState()
-	for _, b := range l.bridges {
-		if rep := b.flood[r.addr]; rep != nil && len(rep.routes) > 0 || b.forwardsTo(r) {
-			row.Bridges = append(row.Bridges, b.ID)
-		}
-	}
-	slices.Sort(row.Bridges)
 	return row
 }
 
-func (b *bridge) forwardsTo(r *remote) bool {
-	for _, s := range b.macs {
-		for _, c := range s.routes {
-			if c.route.vtep == r.addr {
-				return true
+// bridgesByVTEP gives the ids of the bridges that import a route of each VTEP.
+func (l *loop) bridgesByVTEP() map[netip.Addr]map[string]bool {
+	out := map[netip.Addr]map[string]bool{}
+	for _, t := range l.targets {
+		for r := range t.routes {
+			if out[r.vtep] == nil {
+				out[r.vtep] = map[string]bool{}
+			}
+			for _, b := range t.bridges {
+				out[r.vtep][b.ID] = true
 			}
 		}
 	}
-	return false
+	return out
 }
 
 // Routes gives a row for each EVPN route, received and ours.

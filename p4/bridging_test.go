@@ -59,6 +59,29 @@ func TestEncapsulationIsExact(t *testing.T) {
 	})
 }
 
+func TestTheOuterDSCPIsTheTenants(t *testing.T) {
+	eth := func(t layers.EthernetType) *layers.Ethernet {
+		return &layers.Ethernet{SrcMAC: hostA[:], DstMAC: remote[:], EthernetType: t}
+	}
+	for name, tc := range map[string]struct {
+		in   []byte
+		want byte // the whole byte: ECN is 0
+	}{
+		"IPv4": {frame(hostA, remote), 46 << 2},
+		"IPv6": {assemble(eth(layers.EthernetTypeIPv6), &layers.IPv6{Version: 6, TrafficClass: 10<<2 | 3,
+			SrcIP: make([]byte, 16), DstIP: make([]byte, 16), NextHeader: layers.IPProtocolNoNextHeader}), 10 << 2},
+		"neither": {assemble(eth(layers.EthernetTypeARP), gopacket.Payload(make([]byte, 28))), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(g *gateway) {
+				if f := g.only(uplink, g.send(access1, tc.in)); f[15] != tc.want {
+					g.Errorf("TOS %#x, want %#x", f[15], tc.want)
+				}
+			})
+		})
+	}
+}
+
 func TestATagIsNotCarriedThroughATunnel(t *testing.T) {
 	each(t, func(g *gateway) {
 		f := g.only(uplink, g.send(trunk, tagged(frame(hostT, remote), 10)))
@@ -168,6 +191,40 @@ func TestDropsAreCountedByReason(t *testing.T) {
 	}
 }
 
+func TestAMissingEntryIsADropWithItsReason(t *testing.T) {
+	const vtep = 5
+	toVTEP := p4.FDB{Bridge: bridge1, MAC: nobody, Kind: p4.ToVTEP, VTEP: vtep, VNI: 5}
+	path := p4.Path{VTEP: vtep, Port: uplink}
+	for name, tc := range map[string]struct {
+		entries []entry
+		counter string
+		reason  p4.DropReason
+	}{
+		"path":                {[]entry{toVTEP}, "ingress_drops", p4.DropNoPath},
+		"tunnel":              {[]entry{toVTEP, path}, "egress_drops", p4.DropNoTunnel},
+		"adjacency":           {[]entry{toVTEP, path, p4.Tunnel{VTEP: vtep, Source: ours, Destination: vtep2, Adjacency: 9}}, "egress_drops", p4.DropNoAdjacency},
+		"VLAN of the port":    {[]entry{p4.FDB{Bridge: bridge1, MAC: nobody, Port: other}}, "egress_drops", p4.DropNotMember},
+		"nothing: it is told": {[]entry{p4.FDB{Bridge: bridge1, MAC: nobody, Kind: p4.Drop}}, "ingress_drops", p4.DropFDB},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(g *gateway) {
+				g.add(tc.entries...)
+				g.dropped(tc.counter, tc.reason, g.send(access1, frame(hostA, nobody)))
+				if n := g.count("bridge_vxlan_out", bridge1).packets; n != 0 {
+					g.Errorf("bridge_vxlan_out = %d, want 0: nothing left", n)
+				}
+			})
+		})
+	}
+}
+
+func TestABridgeWithoutAGroupFloodsNowhere(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.add(p4.Member{Port: trunk, VLAN: 30, Bridge: 3})
+		g.expect(g.send(trunk, tagged(frame(nobody, ether.Broadcast), 30)), nil)
+	})
+}
+
 func TestTheZeroLengthPrefixLetsInEveryVTEP(t *testing.T) {
 	each(t, func(g *gateway) {
 		g.add(p4.Peer{Prefix: netip.MustParsePrefix("0.0.0.0/0")})
@@ -242,17 +299,51 @@ func TestATrapCopiesOrDiverts(t *testing.T) {
 	})
 }
 
+func TestATrapSeesWhatIsThenDroppedAndWhatIsLearned(t *testing.T) {
+	lldp := ether.MAC{1, 0x80, 0xc2, 0, 0, 14}
+	each(t, func(g *gateway) {
+		g.add(p4.Trap{MAC: lldp, Priority: 1, Reason: 3}, p4.Trap{MAC: hostB, Priority: 1, Divert: true, Reason: 4})
+		in := frame(hostA, lldp)
+		g.expect(g.send(access1, in), out{p4.CPUPort: {punted(3, access1, bridge1, 0, in)}})
+		in = frame(nobody, hostB)
+		g.expect(g.send(access1, in), out{p4.CPUPort: {punted(4, access1, bridge1, 0, in)}})
+		g.expectLearned(p4.Learn{Bridge: bridge1, MAC: nobody, Port: access1})
+	})
+}
+
 func TestTheControllerInjects(t *testing.T) {
 	each(t, func(g *gateway) {
 		in := frame(nobody, hostT)
-		g.expect(g.send(p4.CPUPort, injected(0, access2, 0, in)), out{access2: {in}})
-		g.expect(g.send(p4.CPUPort, injected(1, 0, bridge1, in)), out{trunk: {tagged(in, 10)}})
+		g.expect(g.inject(p4.PacketOut{Port: access2, Frame: in}), out{access2: {in}})
+		g.expect(g.inject(p4.PacketOut{Bridge: bridge1, Frame: in}), out{trunk: {tagged(in, 10)}})
 		in = frame(nobody, remote)
-		f := g.only(uplink, g.send(p4.CPUPort, injected(1, 0, bridge1, in)))
+		f := g.only(uplink, g.inject(p4.PacketOut{Bridge: bridge1, Frame: in}))
 		if !bytes.Equal(f[50:], in) || int(binary.BigEndian.Uint16(f[16:])) != len(in)+36 {
 			g.Errorf("into a tunnel: %x", f)
 		}
 		g.expectLearned()
+	})
+}
+
+func TestCountersHoldPacketsAndArrivedBytes(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.send(access1, frame(hostA, remote))
+		g.send(uplink, tunnelled(vtep1, ours, vni1, frame(remote, hostA)))
+		g.send(uplink, tunnelled(vtep1, ours, vni1, frame(remote, hostB)))
+		plain := uint64(len(frame(hostA, remote)))
+		left, arrived := counted{1, plain}, counted{2, 2 * (plain + 50)}
+		for name, c := range map[string]struct{ got, want counted }{
+			"bridge_vxlan_out": {g.count("bridge_vxlan_out", bridge1), left},
+			"bridge_vxlan_in":  {g.count("bridge_vxlan_in", bridge1), arrived},
+			"port_in":          {g.count("port_in", uplink), arrived},
+			"port_out":         {g.count("port_out", uplink), left},
+			"tunnel_out":       {g.countEntry(p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1, MTU: tunnelMTU}), left},
+			"peer_in":          {g.countEntry(p4.Peer{Prefix: netip.PrefixFrom(vtep1, 32)}), arrived},
+		} {
+			if c.got != c.want {
+				g.Errorf("%s = %v, want %v", name, c.got, c.want)
+			}
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package p4_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -16,10 +19,12 @@ import (
 // assemble builds a frame, checksums and lengths included.
 func assemble(ls ...gopacket.SerializableLayer) []byte {
 	for _, l := range ls {
-		if udp, ok := l.(*layers.UDP); ok {
+		if transport, ok := l.(interface {
+			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+		}); ok {
 			for _, n := range ls {
 				if ip, ok := n.(gopacket.NetworkLayer); ok {
-					_ = udp.SetNetworkLayerForChecksum(ip)
+					_ = transport.SetNetworkLayerForChecksum(ip)
 				}
 			}
 		}
@@ -57,6 +62,41 @@ func punted(reason p4.PuntReason, port, bridge, vrf uint16, f []byte) []byte {
 // injected is a frame with packet_out, as it enters by the CPU port.
 func injected(mode uint8, port, bridge uint16, f []byte) []byte {
 	return slices.Concat([]byte{mode, byte(port >> 8), byte(port), byte(bridge >> 8), byte(bridge)}, f)
+}
+
+// splitHeader makes a controller header at the start of a frame the metadata
+// that P4Runtime has in its place.
+func splitHeader(header string, f []byte) (metadata []*p4v1.PacketMetadata, payload []byte) {
+	for _, m := range headerFields(header) {
+		n := int(m.GetBitwidth()+7) / 8
+		v := bytes.TrimLeft(f[:n-1], "\x00") // the shortest form has one byte at least
+		metadata = append(metadata, &p4v1.PacketMetadata{MetadataId: m.GetId(), Value: slices.Concat(v, f[n-1:n])})
+		f = f[n:]
+	}
+	return metadata, f
+}
+
+// joinHeader undoes splitHeader.
+func joinHeader(header string, metadata []*p4v1.PacketMetadata, payload []byte) (f []byte) {
+	for _, m := range headerFields(header) {
+		field := make([]byte, (m.GetBitwidth()+7)/8)
+		for _, md := range metadata {
+			if md.GetMetadataId() == m.GetId() {
+				copy(field[max(0, len(field)-len(md.GetValue())):], md.GetValue())
+			}
+		}
+		f = append(f, field...)
+	}
+	return append(f, payload...)
+}
+
+func headerFields(header string) []*p4configv1.ControllerPacketMetadata_Metadata {
+	for _, h := range p4.P4Info().GetControllerPacketMetadata() {
+		if h.GetPreamble().GetName() == header {
+			return h.GetMetadata()
+		}
+	}
+	panic("no controller header " + header)
 }
 
 // tunnelled is a frame from a VTEP to one of our addresses.

@@ -126,6 +126,13 @@ func (g *gateway) send(port uint32, frame []byte) out {
 	return o
 }
 
+// inject runs a frame of the controller through.
+func (g *gateway) inject(p p4.PacketOut) out {
+	g.Helper()
+	m := p.Message()
+	return g.send(p4.CPUPort, joinHeader("packet_out", m.GetMetadata(), m.GetPayload()))
+}
+
 // only gives the one frame that left, by this port.
 func (g *gateway) only(port uint32, got out) []byte {
 	g.Helper()
@@ -139,6 +146,16 @@ func (g *gateway) only(port uint32, got out) []byte {
 func (g *gateway) count(counter string, index uint32) counted {
 	g.Helper()
 	n, err := g.target.count(counter, index)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return n
+}
+
+// countEntry reads the direct counter of an entry.
+func (g *gateway) countEntry(e entry) counted {
+	g.Helper()
+	n, err := g.target.countEntry(e.Entry())
 	if err != nil {
 		g.Fatal(err)
 	}

@@ -16,8 +16,9 @@
 #include "punt.p4"
 #include "tenant.p4"
 
-// BMv2's standard_metadata.instance_type of what a multicast group made.
-const bit<32> INSTANCE_REPLICATION = 5;
+// BMv2's values of standard_metadata.instance_type that we look at.
+const bit<32> INSTANCE_INGRESS_CLONE = 1;
+const bit<32> INSTANCE_REPLICATION   = 5;
 
 control verify_checksums(inout headers_t hdr, inout metadata_t meta) {
     apply {
@@ -91,9 +92,9 @@ control egress(inout headers_t hdr,
 
     bit<1> prune = 0;
 
-    action add_packet_in() {
+    action add_packet_in(reason_t reason) {
         hdr.packet_in.setValid();
-        hdr.packet_in.reason = meta.punt_reason;
+        hdr.packet_in.reason = reason;
         hdr.packet_in.ingress_port = (bit<16>)meta.ingress_port;
         hdr.packet_in.bridge = meta.in_bridge;
         hdr.packet_in.vrf = meta.vrf;
@@ -108,11 +109,10 @@ control egress(inout headers_t hdr,
             mark_to_drop(standard_metadata);
         } else {
             strip.apply(hdr, meta);
-            if (standard_metadata.egress_port == CPU_PORT) {
-                add_packet_in();
-                if (meta.punt_reason == 0) {
-                    hdr.packet_in.reason = meta.copy_reason;
-                }
+            if (meta.punt_reason != 0) {
+                add_packet_in(meta.punt_reason);
+            } else if (standard_metadata.instance_type == INSTANCE_INGRESS_CLONE) {
+                add_packet_in(meta.copy_reason);
             } else if (meta.bridge != 0 || meta.vrf != 0) {
                 if (meta.routed == 1) {
                     routed.apply(hdr, meta, standard_metadata);

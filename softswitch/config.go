@@ -49,7 +49,8 @@ type Config struct {
 	Limits      pipeline.Limits
 	// Pipeline to start with; nil waits for a client to set one.
 	Pipeline *p4v1.ForwardingPipelineConfig
-	// RingBytes is the size of each port's receive ring; 0 = 4 MiB.
+	// RingBytes is the size of each port's receive ring; 0 = 4 MiB, less with
+	// more than 64 ports.
 	RingBytes int
 }
 

@@ -24,6 +24,14 @@ import (
 // maxRequest bounds a P4Runtime request, in bytes: a large pipeline or batch.
 const maxRequest = 256 << 20
 
+// Sizes of the receive rings in bytes, where the configuration says nothing:
+// allRings together, each within the bounds.
+const (
+	allRings = 256 << 20
+	maxRing  = 4 << 20
+	minRing  = 512 << 10
+)
+
 // Switch is a running, or not yet running, switch.
 type Switch struct {
 	cfg      Config
@@ -93,9 +101,13 @@ func (s *Switch) openPorts() error {
 	for i := range s.indexOf {
 		s.indexOf[i] = -1
 	}
+	ringBytes := s.cfg.RingBytes
+	if ringBytes == 0 && len(s.cfg.Ports) > 0 {
+		ringBytes = min(maxRing, max(minRing, allRings/len(s.cfg.Ports)))
+	}
 	for _, p := range s.cfg.Ports {
 		port, err := netport.New(netport.Config{
-			Interface: p.Interface, RingBytes: s.cfg.RingBytes, Logger: s.log.With("port", p.Number),
+			Interface: p.Interface, RingBytes: ringBytes, Logger: s.log.With("port", p.Number),
 		})
 		if err != nil {
 			return fmt.Errorf("port %v: %w", p, err)

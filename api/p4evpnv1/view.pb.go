@@ -1234,6 +1234,944 @@ func (x *Entry) GetError() string {
 	return ""
 }
 
+type ListVRFsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVRFsRequest) Reset() {
+	*x = ListVRFsRequest{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVRFsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVRFsRequest) ProtoMessage() {}
+
+func (x *ListVRFsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVRFsRequest.ProtoReflect.Descriptor instead.
+func (*ListVRFsRequest) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{19}
+}
+
+type ListVRFsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Vrfs          []*VRF                 `protobuf:"bytes,1,rep,name=vrfs,proto3" json:"vrfs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVRFsResponse) Reset() {
+	*x = ListVRFsResponse{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVRFsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVRFsResponse) ProtoMessage() {}
+
+func (x *ListVRFsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVRFsResponse.ProtoReflect.Descriptor instead.
+func (*ListVRFsResponse) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListVRFsResponse) GetVrfs() []*VRF {
+	if x != nil {
+		return x.Vrfs
+	}
+	return nil
+}
+
+// VRF is one VRF.
+type VRF struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Of symmetric IRB; 0: none.
+	Vni uint32 `protobuf:"varint,2,opt,name=vni,proto3" json:"vni,omitempty"`
+	// Its loopback and its VTEP, with their lengths.
+	Loopback  string `protobuf:"bytes,3,opt,name=loopback,proto3" json:"loopback,omitempty"`
+	Vtep      string `protobuf:"bytes,4,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	RouterMac string `protobuf:"bytes,5,opt,name=router_mac,json=routerMac,proto3" json:"router_mac,omitempty"`
+	// "up", "down" or "pending".
+	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not up.
+	Reason string   `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Svis   []string `protobuf:"bytes,8,rep,name=svis,proto3" json:"svis,omitempty"`
+	// Addresses known in its subnets, local and remote.
+	Hosts uint32 `protobuf:"varint,9,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	// Prefixes that a packet can match, host routes among them.
+	Prefixes      uint32 `protobuf:"varint,10,opt,name=prefixes,proto3" json:"prefixes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VRF) Reset() {
+	*x = VRF{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VRF) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VRF) ProtoMessage() {}
+
+func (x *VRF) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VRF.ProtoReflect.Descriptor instead.
+func (*VRF) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *VRF) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *VRF) GetVni() uint32 {
+	if x != nil {
+		return x.Vni
+	}
+	return 0
+}
+
+func (x *VRF) GetLoopback() string {
+	if x != nil {
+		return x.Loopback
+	}
+	return ""
+}
+
+func (x *VRF) GetVtep() string {
+	if x != nil {
+		return x.Vtep
+	}
+	return ""
+}
+
+func (x *VRF) GetRouterMac() string {
+	if x != nil {
+		return x.RouterMac
+	}
+	return ""
+}
+
+func (x *VRF) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *VRF) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *VRF) GetSvis() []string {
+	if x != nil {
+		return x.Svis
+	}
+	return nil
+}
+
+func (x *VRF) GetHosts() uint32 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *VRF) GetPrefixes() uint32 {
+	if x != nil {
+		return x.Prefixes
+	}
+	return 0
+}
+
+type ListSVIsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSVIsRequest) Reset() {
+	*x = ListSVIsRequest{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSVIsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSVIsRequest) ProtoMessage() {}
+
+func (x *ListSVIsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSVIsRequest.ProtoReflect.Descriptor instead.
+func (*ListSVIsRequest) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{22}
+}
+
+type ListSVIsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Svis          []*SVI                 `protobuf:"bytes,1,rep,name=svis,proto3" json:"svis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSVIsResponse) Reset() {
+	*x = ListSVIsResponse{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSVIsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSVIsResponse) ProtoMessage() {}
+
+func (x *ListSVIsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSVIsResponse.ProtoReflect.Descriptor instead.
+func (*ListSVIsResponse) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListSVIsResponse) GetSvis() []*SVI {
+	if x != nil {
+		return x.Svis
+	}
+	return nil
+}
+
+// SVI attaches a bridge to a VRF.
+type SVI struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Vrf    string                 `protobuf:"bytes,2,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Bridge string                 `protobuf:"bytes,3,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	// In use: the one asked for, or the one derived.
+	Mac string `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
+	// Gateway addresses with the lengths of their subnets.
+	Gateways []string `protobuf:"bytes,5,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	// Other gateways of the subnet may share MAC and address.
+	Anycast bool `protobuf:"varint,6,opt,name=anycast,proto3" json:"anycast,omitempty"`
+	// "up", "down" or "pending".
+	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not up.
+	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SVI) Reset() {
+	*x = SVI{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SVI) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SVI) ProtoMessage() {}
+
+func (x *SVI) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SVI.ProtoReflect.Descriptor instead.
+func (*SVI) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SVI) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SVI) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *SVI) GetBridge() string {
+	if x != nil {
+		return x.Bridge
+	}
+	return ""
+}
+
+func (x *SVI) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *SVI) GetGateways() []string {
+	if x != nil {
+		return x.Gateways
+	}
+	return nil
+}
+
+func (x *SVI) GetAnycast() bool {
+	if x != nil {
+		return x.Anycast
+	}
+	return false
+}
+
+func (x *SVI) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *SVI) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ListHostsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A logical bridge's id or name; empty: all.
+	Bridge        string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHostsRequest) Reset() {
+	*x = ListHostsRequest{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHostsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHostsRequest) ProtoMessage() {}
+
+func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
+func (*ListHostsRequest) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListHostsRequest) GetBridge() string {
+	if x != nil {
+		return x.Bridge
+	}
+	return ""
+}
+
+type ListHostsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hosts         []*Host                `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHostsResponse) Reset() {
+	*x = ListHostsResponse{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHostsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHostsResponse) ProtoMessage() {}
+
+func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
+func (*ListHostsResponse) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListHostsResponse) GetHosts() []*Host {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+// Host is one address of a bridge.
+type Host struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Bridge string                 `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	Ip     string                 `protobuf:"bytes,2,opt,name=ip,proto3" json:"ip,omitempty"`
+	Mac    string                 `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	// "local", "remote" or "gateway".
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The VTEP, if it is behind one.
+	Vtep string `protobuf:"bytes,5,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	// "up", "down" or "pending".
+	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not up.
+	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Host) Reset() {
+	*x = Host{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Host) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Host) ProtoMessage() {}
+
+func (x *Host) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Host.ProtoReflect.Descriptor instead.
+func (*Host) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Host) GetBridge() string {
+	if x != nil {
+		return x.Bridge
+	}
+	return ""
+}
+
+func (x *Host) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+func (x *Host) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *Host) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Host) GetVtep() string {
+	if x != nil {
+		return x.Vtep
+	}
+	return ""
+}
+
+func (x *Host) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Host) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ListPrefixesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A VRF's id or name; empty: all.
+	Vrf           string `protobuf:"bytes,1,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPrefixesRequest) Reset() {
+	*x = ListPrefixesRequest{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPrefixesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPrefixesRequest) ProtoMessage() {}
+
+func (x *ListPrefixesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPrefixesRequest.ProtoReflect.Descriptor instead.
+func (*ListPrefixesRequest) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListPrefixesRequest) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+type ListPrefixesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefixes      []*Prefix              `protobuf:"bytes,1,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPrefixesResponse) Reset() {
+	*x = ListPrefixesResponse{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPrefixesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPrefixesResponse) ProtoMessage() {}
+
+func (x *ListPrefixesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPrefixesResponse.ProtoReflect.Descriptor instead.
+func (*ListPrefixesResponse) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListPrefixesResponse) GetPrefixes() []*Prefix {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+// Prefix is one prefix of a VRF and where it leads.
+type Prefix struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Vrf    string                 `protobuf:"bytes,1,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Prefix string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// "host", "remote", "connected", "gateway" or "static".
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The bridge of a host, a subnet or a gateway's address.
+	Bridge string `protobuf:"bytes,4,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	// The host's.
+	Mac string `protobuf:"bytes,5,opt,name=mac,proto3" json:"mac,omitempty"`
+	// The next hop of a remote prefix: VTEP, L3 VNI and router MAC.
+	Vtep      string `protobuf:"bytes,6,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	Vni       uint32 `protobuf:"varint,7,opt,name=vni,proto3" json:"vni,omitempty"`
+	RouterMac string `protobuf:"bytes,8,opt,name=router_mac,json=routerMac,proto3" json:"router_mac,omitempty"`
+	// The next hop of a static one.
+	NextHop string `protobuf:"bytes,9,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
+	// It is the one that its prefix uses.
+	Selected bool `protobuf:"varint,10,opt,name=selected,proto3" json:"selected,omitempty"`
+	// Of a selected one: "up", "down" or "pending".
+	State string `protobuf:"bytes,11,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not selected or not up.
+	Reason        string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prefix) Reset() {
+	*x = Prefix{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prefix) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prefix) ProtoMessage() {}
+
+func (x *Prefix) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
+func (*Prefix) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Prefix) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *Prefix) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Prefix) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Prefix) GetBridge() string {
+	if x != nil {
+		return x.Bridge
+	}
+	return ""
+}
+
+func (x *Prefix) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *Prefix) GetVtep() string {
+	if x != nil {
+		return x.Vtep
+	}
+	return ""
+}
+
+func (x *Prefix) GetVni() uint32 {
+	if x != nil {
+		return x.Vni
+	}
+	return 0
+}
+
+func (x *Prefix) GetRouterMac() string {
+	if x != nil {
+		return x.RouterMac
+	}
+	return ""
+}
+
+func (x *Prefix) GetNextHop() string {
+	if x != nil {
+		return x.NextHop
+	}
+	return ""
+}
+
+func (x *Prefix) GetSelected() bool {
+	if x != nil {
+		return x.Selected
+	}
+	return false
+}
+
+func (x *Prefix) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Prefix) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type LookupRouteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A VRF's id or name.
+	Vrf string `protobuf:"bytes,1,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	// An IPv4 or IPv6 address.
+	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupRouteRequest) Reset() {
+	*x = LookupRouteRequest{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupRouteRequest) ProtoMessage() {}
+
+func (x *LookupRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupRouteRequest.ProtoReflect.Descriptor instead.
+func (*LookupRouteRequest) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *LookupRouteRequest) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *LookupRouteRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+type LookupRouteResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Vrf     string                 `protobuf:"bytes,1,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The target's entry that the packet meets; empty if none matches.
+	Entry string `protobuf:"bytes,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	// What becomes of the packet.
+	Result string `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
+	// What holds the address, best first, and why it is not the one in use.
+	Candidates    []*Prefix `protobuf:"bytes,5,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupRouteResponse) Reset() {
+	*x = LookupRouteResponse{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupRouteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupRouteResponse) ProtoMessage() {}
+
+func (x *LookupRouteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupRouteResponse.ProtoReflect.Descriptor instead.
+func (*LookupRouteResponse) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LookupRouteResponse) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *LookupRouteResponse) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *LookupRouteResponse) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *LookupRouteResponse) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
+func (x *LookupRouteResponse) GetCandidates() []*Prefix {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
 var File_p4evpn_v1_view_proto protoreflect.FileDescriptor
 
 const file_p4evpn_v1_view_proto_rawDesc = "" +
@@ -1322,7 +2260,77 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
 	"\x05level\x18\x03 \x01(\rR\x05level\x12\x14\n" +
 	"\x05acked\x18\x04 \x01(\bR\x05acked\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error2\xd7\x03\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\x11\n" +
+	"\x0fListVRFsRequest\"6\n" +
+	"\x10ListVRFsResponse\x12\"\n" +
+	"\x04vrfs\x18\x01 \x03(\v2\x0e.p4evpn.v1.VRFR\x04vrfs\"\xee\x01\n" +
+	"\x03VRF\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03vni\x18\x02 \x01(\rR\x03vni\x12\x1a\n" +
+	"\bloopback\x18\x03 \x01(\tR\bloopback\x12\x12\n" +
+	"\x04vtep\x18\x04 \x01(\tR\x04vtep\x12\x1d\n" +
+	"\n" +
+	"router_mac\x18\x05 \x01(\tR\trouterMac\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x12\n" +
+	"\x04svis\x18\b \x03(\tR\x04svis\x12\x14\n" +
+	"\x05hosts\x18\t \x01(\rR\x05hosts\x12\x1a\n" +
+	"\bprefixes\x18\n" +
+	" \x01(\rR\bprefixes\"\x11\n" +
+	"\x0fListSVIsRequest\"6\n" +
+	"\x10ListSVIsResponse\x12\"\n" +
+	"\x04svis\x18\x01 \x03(\v2\x0e.p4evpn.v1.SVIR\x04svis\"\xb9\x01\n" +
+	"\x03SVI\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03vrf\x18\x02 \x01(\tR\x03vrf\x12\x16\n" +
+	"\x06bridge\x18\x03 \x01(\tR\x06bridge\x12\x10\n" +
+	"\x03mac\x18\x04 \x01(\tR\x03mac\x12\x1a\n" +
+	"\bgateways\x18\x05 \x03(\tR\bgateways\x12\x18\n" +
+	"\aanycast\x18\x06 \x01(\bR\aanycast\x12\x14\n" +
+	"\x05state\x18\a \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"*\n" +
+	"\x10ListHostsRequest\x12\x16\n" +
+	"\x06bridge\x18\x01 \x01(\tR\x06bridge\":\n" +
+	"\x11ListHostsResponse\x12%\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x0f.p4evpn.v1.HostR\x05hosts\"\x96\x01\n" +
+	"\x04Host\x12\x16\n" +
+	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x0e\n" +
+	"\x02ip\x18\x02 \x01(\tR\x02ip\x12\x10\n" +
+	"\x03mac\x18\x03 \x01(\tR\x03mac\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04vtep\x18\x05 \x01(\tR\x04vtep\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"'\n" +
+	"\x13ListPrefixesRequest\x12\x10\n" +
+	"\x03vrf\x18\x01 \x01(\tR\x03vrf\"E\n" +
+	"\x14ListPrefixesResponse\x12-\n" +
+	"\bprefixes\x18\x01 \x03(\v2\x11.p4evpn.v1.PrefixR\bprefixes\"\x9a\x02\n" +
+	"\x06Prefix\x12\x10\n" +
+	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06bridge\x18\x04 \x01(\tR\x06bridge\x12\x10\n" +
+	"\x03mac\x18\x05 \x01(\tR\x03mac\x12\x12\n" +
+	"\x04vtep\x18\x06 \x01(\tR\x04vtep\x12\x10\n" +
+	"\x03vni\x18\a \x01(\rR\x03vni\x12\x1d\n" +
+	"\n" +
+	"router_mac\x18\b \x01(\tR\trouterMac\x12\x19\n" +
+	"\bnext_hop\x18\t \x01(\tR\anextHop\x12\x1a\n" +
+	"\bselected\x18\n" +
+	" \x01(\bR\bselected\x12\x14\n" +
+	"\x05state\x18\v \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\"@\n" +
+	"\x12LookupRouteRequest\x12\x10\n" +
+	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xa2\x01\n" +
+	"\x13LookupRouteResponse\x12\x10\n" +
+	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05entry\x18\x03 \x01(\tR\x05entry\x12\x16\n" +
+	"\x06result\x18\x04 \x01(\tR\x06result\x121\n" +
+	"\n" +
+	"candidates\x18\x05 \x03(\v2\x11.p4evpn.v1.PrefixR\n" +
+	"candidates2\xd0\x06\n" +
 	"\x04View\x12N\n" +
 	"\vListBridges\x12\x1d.p4evpn.v1.ListBridgesRequest\x1a\x1e.p4evpn.v1.ListBridgesResponse0\x01\x12B\n" +
 	"\aListFDB\x12\x19.p4evpn.v1.ListFDBRequest\x1a\x1a.p4evpn.v1.ListFDBResponse0\x01\x12H\n" +
@@ -1330,7 +2338,12 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\n" +
 	"ListRoutes\x12\x1c.p4evpn.v1.ListRoutesRequest\x1a\x1d.p4evpn.v1.ListRoutesResponse0\x01\x12T\n" +
 	"\rListNeighbors\x12\x1f.p4evpn.v1.ListNeighborsRequest\x1a .p4evpn.v1.ListNeighborsResponse0\x01\x12N\n" +
-	"\vListEntries\x12\x1d.p4evpn.v1.ListEntriesRequest\x1a\x1e.p4evpn.v1.ListEntriesResponse0\x01B'Z%github.com/p4evpn/p4evpn/api/p4evpnv1b\x06proto3"
+	"\vListEntries\x12\x1d.p4evpn.v1.ListEntriesRequest\x1a\x1e.p4evpn.v1.ListEntriesResponse0\x01\x12E\n" +
+	"\bListVRFs\x12\x1a.p4evpn.v1.ListVRFsRequest\x1a\x1b.p4evpn.v1.ListVRFsResponse0\x01\x12E\n" +
+	"\bListSVIs\x12\x1a.p4evpn.v1.ListSVIsRequest\x1a\x1b.p4evpn.v1.ListSVIsResponse0\x01\x12H\n" +
+	"\tListHosts\x12\x1b.p4evpn.v1.ListHostsRequest\x1a\x1c.p4evpn.v1.ListHostsResponse0\x01\x12Q\n" +
+	"\fListPrefixes\x12\x1e.p4evpn.v1.ListPrefixesRequest\x1a\x1f.p4evpn.v1.ListPrefixesResponse0\x01\x12L\n" +
+	"\vLookupRoute\x12\x1d.p4evpn.v1.LookupRouteRequest\x1a\x1e.p4evpn.v1.LookupRouteResponseB'Z%github.com/p4evpn/p4evpn/api/p4evpnv1b\x06proto3"
 
 var (
 	file_p4evpn_v1_view_proto_rawDescOnce sync.Once
@@ -1344,7 +2357,7 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_view_proto_rawDescData
 }
 
-var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_p4evpn_v1_view_proto_goTypes = []any{
 	(*ListBridgesRequest)(nil),    // 0: p4evpn.v1.ListBridgesRequest
 	(*ListBridgesResponse)(nil),   // 1: p4evpn.v1.ListBridgesResponse
@@ -1365,35 +2378,64 @@ var file_p4evpn_v1_view_proto_goTypes = []any{
 	(*ListEntriesRequest)(nil),    // 16: p4evpn.v1.ListEntriesRequest
 	(*ListEntriesResponse)(nil),   // 17: p4evpn.v1.ListEntriesResponse
 	(*Entry)(nil),                 // 18: p4evpn.v1.Entry
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*ListVRFsRequest)(nil),       // 19: p4evpn.v1.ListVRFsRequest
+	(*ListVRFsResponse)(nil),      // 20: p4evpn.v1.ListVRFsResponse
+	(*VRF)(nil),                   // 21: p4evpn.v1.VRF
+	(*ListSVIsRequest)(nil),       // 22: p4evpn.v1.ListSVIsRequest
+	(*ListSVIsResponse)(nil),      // 23: p4evpn.v1.ListSVIsResponse
+	(*SVI)(nil),                   // 24: p4evpn.v1.SVI
+	(*ListHostsRequest)(nil),      // 25: p4evpn.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),     // 26: p4evpn.v1.ListHostsResponse
+	(*Host)(nil),                  // 27: p4evpn.v1.Host
+	(*ListPrefixesRequest)(nil),   // 28: p4evpn.v1.ListPrefixesRequest
+	(*ListPrefixesResponse)(nil),  // 29: p4evpn.v1.ListPrefixesResponse
+	(*Prefix)(nil),                // 30: p4evpn.v1.Prefix
+	(*LookupRouteRequest)(nil),    // 31: p4evpn.v1.LookupRouteRequest
+	(*LookupRouteResponse)(nil),   // 32: p4evpn.v1.LookupRouteResponse
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
 	2,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
 	5,  // 1: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
-	19, // 2: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
+	33, // 2: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
 	8,  // 3: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
 	9,  // 4: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
 	12, // 5: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
 	15, // 6: p4evpn.v1.ListNeighborsResponse.neighbors:type_name -> p4evpn.v1.Neighbor
-	19, // 7: p4evpn.v1.Neighbor.uptime:type_name -> google.protobuf.Duration
+	33, // 7: p4evpn.v1.Neighbor.uptime:type_name -> google.protobuf.Duration
 	18, // 8: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
-	0,  // 9: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
-	3,  // 10: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
-	6,  // 11: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
-	10, // 12: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	13, // 13: p4evpn.v1.View.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
-	16, // 14: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
-	1,  // 15: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
-	4,  // 16: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
-	7,  // 17: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
-	11, // 18: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	14, // 19: p4evpn.v1.View.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
-	17, // 20: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	21, // 9: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
+	24, // 10: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
+	27, // 11: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
+	30, // 12: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
+	30, // 13: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
+	0,  // 14: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
+	3,  // 15: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
+	6,  // 16: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
+	10, // 17: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
+	13, // 18: p4evpn.v1.View.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
+	16, // 19: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
+	19, // 20: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
+	22, // 21: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
+	25, // 22: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
+	28, // 23: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
+	31, // 24: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
+	1,  // 25: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
+	4,  // 26: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
+	7,  // 27: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
+	11, // 28: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
+	14, // 29: p4evpn.v1.View.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
+	17, // 30: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
+	20, // 31: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
+	23, // 32: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
+	26, // 33: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
+	29, // 34: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
+	32, // 35: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
+	25, // [25:36] is the sub-list for method output_type
+	14, // [14:25] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_view_proto_init() }
@@ -1407,7 +2449,7 @@ func file_p4evpn_v1_view_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_view_proto_rawDesc), len(file_p4evpn_v1_view_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

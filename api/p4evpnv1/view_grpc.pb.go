@@ -30,6 +30,11 @@ const (
 	View_ListRoutes_FullMethodName    = "/p4evpn.v1.View/ListRoutes"
 	View_ListNeighbors_FullMethodName = "/p4evpn.v1.View/ListNeighbors"
 	View_ListEntries_FullMethodName   = "/p4evpn.v1.View/ListEntries"
+	View_ListVRFs_FullMethodName      = "/p4evpn.v1.View/ListVRFs"
+	View_ListSVIs_FullMethodName      = "/p4evpn.v1.View/ListSVIs"
+	View_ListHosts_FullMethodName     = "/p4evpn.v1.View/ListHosts"
+	View_ListPrefixes_FullMethodName  = "/p4evpn.v1.View/ListPrefixes"
+	View_LookupRoute_FullMethodName   = "/p4evpn.v1.View/LookupRoute"
 )
 
 // ViewClient is the client API for View service.
@@ -53,6 +58,16 @@ type ViewClient interface {
 	ListNeighbors(ctx context.Context, in *ListNeighborsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListNeighborsResponse], error)
 	// ListEntries lists the entries wanted on the target by table and text.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListEntriesResponse], error)
+	// ListVRFs lists the VRFs by name.
+	ListVRFs(ctx context.Context, in *ListVRFsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListVRFsResponse], error)
+	// ListSVIs lists the SVIs by VRF and name.
+	ListSVIs(ctx context.Context, in *ListSVIsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSVIsResponse], error)
+	// ListHosts lists what ARP and ND know by bridge and address.
+	ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListHostsResponse], error)
+	// ListPrefixes lists prefixes by VRF, prefix, and the selected one first.
+	ListPrefixes(ctx context.Context, in *ListPrefixesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListPrefixesResponse], error)
+	// LookupRoute says which entry a packet to an address would use, and why.
+	LookupRoute(ctx context.Context, in *LookupRouteRequest, opts ...grpc.CallOption) (*LookupRouteResponse, error)
 }
 
 type viewClient struct {
@@ -177,6 +192,92 @@ func (c *viewClient) ListEntries(ctx context.Context, in *ListEntriesRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type View_ListEntriesClient = grpc.ServerStreamingClient[ListEntriesResponse]
 
+func (c *viewClient) ListVRFs(ctx context.Context, in *ListVRFsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListVRFsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[6], View_ListVRFs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListVRFsRequest, ListVRFsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListVRFsClient = grpc.ServerStreamingClient[ListVRFsResponse]
+
+func (c *viewClient) ListSVIs(ctx context.Context, in *ListSVIsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSVIsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[7], View_ListSVIs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListSVIsRequest, ListSVIsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListSVIsClient = grpc.ServerStreamingClient[ListSVIsResponse]
+
+func (c *viewClient) ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListHostsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[8], View_ListHosts_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListHostsRequest, ListHostsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListHostsClient = grpc.ServerStreamingClient[ListHostsResponse]
+
+func (c *viewClient) ListPrefixes(ctx context.Context, in *ListPrefixesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListPrefixesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[9], View_ListPrefixes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListPrefixesRequest, ListPrefixesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListPrefixesClient = grpc.ServerStreamingClient[ListPrefixesResponse]
+
+func (c *viewClient) LookupRoute(ctx context.Context, in *LookupRouteRequest, opts ...grpc.CallOption) (*LookupRouteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LookupRouteResponse)
+	err := c.cc.Invoke(ctx, View_LookupRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ViewServer is the server API for View service.
 // All implementations must embed UnimplementedViewServer
 // for forward compatibility.
@@ -198,6 +299,16 @@ type ViewServer interface {
 	ListNeighbors(*ListNeighborsRequest, grpc.ServerStreamingServer[ListNeighborsResponse]) error
 	// ListEntries lists the entries wanted on the target by table and text.
 	ListEntries(*ListEntriesRequest, grpc.ServerStreamingServer[ListEntriesResponse]) error
+	// ListVRFs lists the VRFs by name.
+	ListVRFs(*ListVRFsRequest, grpc.ServerStreamingServer[ListVRFsResponse]) error
+	// ListSVIs lists the SVIs by VRF and name.
+	ListSVIs(*ListSVIsRequest, grpc.ServerStreamingServer[ListSVIsResponse]) error
+	// ListHosts lists what ARP and ND know by bridge and address.
+	ListHosts(*ListHostsRequest, grpc.ServerStreamingServer[ListHostsResponse]) error
+	// ListPrefixes lists prefixes by VRF, prefix, and the selected one first.
+	ListPrefixes(*ListPrefixesRequest, grpc.ServerStreamingServer[ListPrefixesResponse]) error
+	// LookupRoute says which entry a packet to an address would use, and why.
+	LookupRoute(context.Context, *LookupRouteRequest) (*LookupRouteResponse, error)
 	mustEmbedUnimplementedViewServer()
 }
 
@@ -225,6 +336,21 @@ func (UnimplementedViewServer) ListNeighbors(*ListNeighborsRequest, grpc.ServerS
 }
 func (UnimplementedViewServer) ListEntries(*ListEntriesRequest, grpc.ServerStreamingServer[ListEntriesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListEntries not implemented")
+}
+func (UnimplementedViewServer) ListVRFs(*ListVRFsRequest, grpc.ServerStreamingServer[ListVRFsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListVRFs not implemented")
+}
+func (UnimplementedViewServer) ListSVIs(*ListSVIsRequest, grpc.ServerStreamingServer[ListSVIsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListSVIs not implemented")
+}
+func (UnimplementedViewServer) ListHosts(*ListHostsRequest, grpc.ServerStreamingServer[ListHostsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListHosts not implemented")
+}
+func (UnimplementedViewServer) ListPrefixes(*ListPrefixesRequest, grpc.ServerStreamingServer[ListPrefixesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListPrefixes not implemented")
+}
+func (UnimplementedViewServer) LookupRoute(context.Context, *LookupRouteRequest) (*LookupRouteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LookupRoute not implemented")
 }
 func (UnimplementedViewServer) mustEmbedUnimplementedViewServer() {}
 func (UnimplementedViewServer) testEmbeddedByValue()              {}
@@ -313,13 +439,80 @@ func _View_ListEntries_Handler(srv interface{}, stream grpc.ServerStream) error 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type View_ListEntriesServer = grpc.ServerStreamingServer[ListEntriesResponse]
 
+func _View_ListVRFs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListVRFsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ViewServer).ListVRFs(m, &grpc.GenericServerStream[ListVRFsRequest, ListVRFsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListVRFsServer = grpc.ServerStreamingServer[ListVRFsResponse]
+
+func _View_ListSVIs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListSVIsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ViewServer).ListSVIs(m, &grpc.GenericServerStream[ListSVIsRequest, ListSVIsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListSVIsServer = grpc.ServerStreamingServer[ListSVIsResponse]
+
+func _View_ListHosts_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListHostsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ViewServer).ListHosts(m, &grpc.GenericServerStream[ListHostsRequest, ListHostsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListHostsServer = grpc.ServerStreamingServer[ListHostsResponse]
+
+func _View_ListPrefixes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListPrefixesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ViewServer).ListPrefixes(m, &grpc.GenericServerStream[ListPrefixesRequest, ListPrefixesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListPrefixesServer = grpc.ServerStreamingServer[ListPrefixesResponse]
+
+func _View_LookupRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LookupRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ViewServer).LookupRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: View_LookupRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ViewServer).LookupRoute(ctx, req.(*LookupRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // View_ServiceDesc is the grpc.ServiceDesc for View service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var View_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "p4evpn.v1.View",
 	HandlerType: (*ViewServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "LookupRoute",
+			Handler:    _View_LookupRoute_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "ListBridges",
@@ -349,6 +542,26 @@ var View_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListEntries",
 			Handler:       _View_ListEntries_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListVRFs",
+			Handler:       _View_ListVRFs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListSVIs",
+			Handler:       _View_ListSVIs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListHosts",
+			Handler:       _View_ListHosts_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListPrefixes",
+			Handler:       _View_ListPrefixes_Handler,
 			ServerStreams: true,
 		},
 	},

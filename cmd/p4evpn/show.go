@@ -42,18 +42,30 @@ func newShow() *cobra.Command {
 		s.filtered("routes [in|out]", "EVPN routes, received and advertised", showRoutes),
 		s.command("neighbors", "BGP neighbours", showNeighbors),
 		s.filtered("entries [TABLE]", "Entries of the P4 target", showEntries),
+		s.command("vrfs", "VRFs and their state", showVRFs),
+		s.command("svis", "SVIs: which bridge routes in which VRF", showSVIs),
+		s.filtered("hosts [BRIDGE]", "Addresses of bridges: where each is, and its MAC", showHosts),
+		s.filtered("prefixes [VRF]", "Prefixes of VRFs: where each leads, and why", showPrefixes),
+		s.route(),
 	)
 	return cmd
 }
 
 // table is rows of columns, and the same as messages for JSON.
 type table struct {
+	notes   []string // lines above the columns
 	columns []string
 	rows    [][]string
 	rowsPB  []proto.Message
 }
 
 func (t *table) add(m proto.Message, cells ...any) {
+	t.rowsPB = append(t.rowsPB, m)
+	t.addCells(cells...)
+}
+
+// addCells adds a row that is part of a message, and none of its own.
+func (t *table) addCells(cells ...any) {
 	row := make([]string, len(cells))
 	for i, c := range cells {
 		if row[i] = fmt.Sprint(c); row[i] == "" {
@@ -61,7 +73,6 @@ func (t *table) add(m proto.Message, cells ...any) {
 		}
 	}
 	t.rows = append(t.rows, row)
-	t.rowsPB = append(t.rowsPB, m)
 }
 
 type query func(ctx context.Context, c p4evpnv1.ViewClient, filter string) (*table, error)
@@ -76,6 +87,15 @@ func (s *shower) filtered(use, short string, q query) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		return s.run(cmd, q, strings.Join(args, ""))
 	}}
+}
+
+func (s *shower) route() *cobra.Command {
+	return &cobra.Command{Use: "route VRF ADDRESS", Short: "Which entry a packet to an address would use, and why", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.run(cmd, func(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
+				return showRoute(ctx, c, args[0], args[1])
+			}, "")
+		}}
 }
 
 func (s *shower) run(cmd *cobra.Command, q query, filter string) error {
@@ -109,6 +129,9 @@ func explain(api string, err error) error {
 }
 
 func (t *table) write(w io.Writer) error {
+	for _, n := range t.notes {
+		_, _ = fmt.Fprintln(w, n)
+	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, strings.ToUpper(strings.Join(t.columns, "\t")))
 	for _, r := range t.rows {

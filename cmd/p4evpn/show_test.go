@@ -80,6 +80,10 @@ func serve(t *testing.T) string {
 	t.Helper()
 	store := intent.NewMemory()
 	t.Cleanup(func() { _ = store.Close() })
+	err := store.Update(func(tx *intent.Tx) error { _, err := tx.VRFs().Create(intent.VRF{ID: "green"}); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "api.sock")
 	srv, err := api.NewServer(api.Config{Listen: "unix://" + path, Store: store, View: fakeView{}})
 	if err != nil {
@@ -116,15 +120,21 @@ func command(t *testing.T, args ...string) (string, error) {
 func TestShowPrintsOneLineForEachRow(t *testing.T) {
 	address := serve(t)
 	for what, want := range map[string][]string{
-		"bridges":   {"BRIDGE", "blue", "port1,port2"},
-		"fdb":       {"MAC", "02:00:00:00:00:01", "port1", "1m1s", "10.0.0.3 vni 100"},
-		"vteps":     {"VTEP", "10.0.0.3", "up1 via 02:00:00:00:00:01"},
-		"routes":    {"ROUTE", "[2]:[0]:[48]:[02:00:00:00:00:01]", "10.0.0.1:100"},
-		"neighbors": {"NEIGHBOR", "10.1.1.1", "established", "1h0m0s"},
-		"entries":   {"ENTRY", "bridge.to_port port=1", "yes"},
+		"bridges":             {"BRIDGE", "blue", "port1,port2"},
+		"fdb":                 {"MAC", "02:00:00:00:00:01", "port1", "1m1s", "10.0.0.3 vni 100"},
+		"vteps":               {"VTEP", "10.0.0.3", "up1 via 02:00:00:00:00:01"},
+		"routes":              {"ROUTE", "[2]:[0]:[48]:[02:00:00:00:00:01]", "10.0.0.1:100"},
+		"neighbors":           {"NEIGHBOR", "10.1.1.1", "established", "1h0m0s"},
+		"entries":             {"ENTRY", "bridge.to_port port=1", "yes"},
+		"vrfs":                {"VRF", "green", "5000", "10.100.0.1/32", "svi-blue"},
+		"svis":                {"SVI", "svi-blue", "green", "10.10.10.1/24,2001:db8::1/64", "yes"},
+		"hosts":               {"ADDRESS", "10.10.10.11", "02:00:00:00:00:01", "remote", "10.0.0.3"},
+		"prefixes":            {"PREFIX", "10.10.10.0/24", "bridge blue", "6.6.6.0/24", "10.0.0.3 vni 5000 router mac 02:00:00:00:00:01"},
+		"route green 6.6.6.6": {"6.6.6.6 in VRF green: to VTEP 10.0.0.3", "entry: router.ipv4 vrf=1", "CANDIDATE", "6.6.6.0/24"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			out, err := command(t, "show", what, "--api", address)
+			args := append(append([]string{"show"}, strings.Fields(what)...), "--api", address)
+			out, err := command(t, args...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +143,7 @@ func TestShowPrintsOneLineForEachRow(t *testing.T) {
 					t.Errorf("no %q in\n%s", w, out)
 				}
 			}
-			out, err = command(t, "show", what, "--api", address, "-o", "json")
+			out, err = command(t, append(args, "-o", "json")...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,6 +171,7 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		"reading the conf": {"run", "-c", "/does/not/exist.yaml"},
 		`"config"`:         {"run"},
 		"unknown command":  {"shwo"},
+		"accepts 2 arg":    {"show", "route", "green"},
 	} {
 		if _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v; want it to hold %q", args, err, want)

@@ -98,6 +98,9 @@ type BridgePort struct {
 	// number on a trunk, where none means a transparent trunk that carries
 	// every bridge by its VLAN.
 	Bridges []string `json:"bridges,omitempty"`
+	// Serial is given by the store at creation and higher than that of all
+	// ports there are: of two that want the same, the older one has it.
+	Serial uint64 `json:"serial,omitempty"`
 }
 
 // Ref names the port.
@@ -107,7 +110,7 @@ func (p BridgePort) Ref() Ref { return Ref{KindBridgePort, p.ID} }
 func (p BridgePort) Transparent() bool { return p.Type == Trunk && len(p.Bridges) == 0 }
 
 // Equal says whether two ports ask for the same; the order of their bridges
-// means nothing.
+// means nothing, and the serial, which is not asked for, does not count.
 func (p BridgePort) Equal(o BridgePort) bool {
 	return p.ID == o.ID && p.MAC == o.MAC && p.Type == o.Type &&
 		slices.Equal(slices.Sorted(slices.Values(p.Bridges)), slices.Sorted(slices.Values(o.Bridges)))

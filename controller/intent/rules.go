@@ -235,8 +235,16 @@ func (p BridgePort) Validate() error {
 	return v.invalid(p.Ref())
 }
 
-// admit checks that the port's bridges exist.
-func (p BridgePort) admit(tx *Tx, _ *BridgePort) (BridgePort, error) {
+// admit checks that the port's bridges exist, and gives it its serial.
+func (p BridgePort) admit(tx *Tx, old *BridgePort) (BridgePort, error) {
+	if old != nil {
+		p.Serial = old.Serial
+	} else {
+		p.Serial = 1
+		for _, o := range tx.ports.rows {
+			p.Serial = max(p.Serial, o.Serial+1)
+		}
+	}
 	var v violations
 	for i, id := range p.Bridges {
 		if _, ok := tx.bridges.find(id); !ok {

@@ -126,6 +126,10 @@ func with(t *testing.T, objects ...Object) *Tx {
 			_, err = tx.Bridges().Create(o)
 		case BridgePort:
 			_, err = tx.Ports().Create(o)
+		case VRF:
+			_, err = tx.VRFs().Create(o)
+		case SVI:
+			_, err = tx.SVIs().Create(o)
 		}
 		if err != nil {
 			t.Fatal(err)

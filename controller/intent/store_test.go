@@ -290,14 +290,18 @@ func TestAWatchEndsWithItsContext(t *testing.T) {
 
 func TestASnapshotComesInOrderOfReference(t *testing.T) {
 	s := NewMemory()
-	if err := errors.Join(createBridge(s, bridge("vlan10", 10, 10)), createPort(s, access("aaaa", "vlan10"))); err != nil {
+	if err := errors.Join(createBridge(s, bridge("vlan10", 10, 10)), createPort(s, access("aaaa", "vlan10")),
+		createRouting(s, vrf("green", 100), svi("aaaa", "green", "vlan10", "10.10.0.1/24"))); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	b := <-s.Watch(ctx)
-	if len(b.Changes) != 2 || b.Changes[0].New.Ref().Kind != KindLogicalBridge {
-		t.Errorf("%+v", b)
+	var got []Kind
+	for _, c := range (<-s.Watch(ctx)).Changes {
+		got = append(got, c.New.Ref().Kind)
+	}
+	if want := []Kind{KindLogicalBridge, KindBridgePort, KindVRF, KindSVI}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
@@ -366,7 +370,9 @@ func TestAnythingElseThanAStoreIsRefused(t *testing.T) {
 
 func TestANewerStoreIsRefusedAndLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion + 1))) })
+	edit(t, path, func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion+1)))
+	})
 	refused(t, path, ErrNewer)
 }
 

@@ -3,7 +3,6 @@ package underlay
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -164,7 +163,7 @@ func nextHops(route *netlink.Route, vtep netip.Addr) []hop {
 func gateway(n *netlink.NexthopInfo, vtep netip.Addr) netip.Addr {
 	ip := n.Gw
 	if via, ok := n.Via.(*netlink.Via); ok && ip == nil {
-		ip = net.IP(via.Addr)
+		ip = via.Addr
 	}
 	if address, ok := netip.AddrFromSlice(ip); ok && !address.IsUnspecified() {
 		return address.Unmap()

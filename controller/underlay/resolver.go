@@ -81,11 +81,10 @@ func (r *Resolver) Run(ctx context.Context) error {
 		return fmt.Errorf("underlay: open netlink: %w", err)
 	}
 	lost := make(chan error, 1)
-	go func() { lost <- r.read(k) }()
+	var reader sync.WaitGroup
+	reader.Go(func() { lost <- r.read(k) })
 	err = newLoop(r, k).run(ctx, lost)
 	k.close() // ends the reader
-	if err == nil {
-		<-lost
-	}
+	reader.Wait()
 	return err
 }

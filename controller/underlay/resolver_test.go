@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -354,8 +355,8 @@ func TestOverrunIsCuredByAResync(t *testing.T) {
 	for i := range 500 {
 		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, byte(i/200), byte(2+i%200)), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(i)}, State: unix.NUD_PERMANENT}))
 	}
-	lost := make(chan error, 1)
-	go func() { lost <- r.read(k) }()
+	var reader sync.WaitGroup
+	reader.Go(func() { _ = r.read(k) })
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		r.mu.Lock()
@@ -377,7 +378,7 @@ func TestOverrunIsCuredByAResync(t *testing.T) {
 		t.Errorf("after the resync: %+v, want one path", c)
 	}
 	k.socket.Close()
-	<-lost
+	reader.Wait()
 }
 
 func TestNewsBeyondTheBoundBecomeOneResync(t *testing.T) {

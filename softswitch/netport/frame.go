@@ -1,6 +1,10 @@
 package netport
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
 
 // struct virtio_net_hdr (linux/virtio_net.h), which PACKET_VNET_HDR puts
 // before each frame, in host byte order for packet sockets.
@@ -49,6 +53,19 @@ func onesComplementSum(b []byte) uint16 {
 		sum = sum>>16 + sum&0xffff
 	}
 	return uint16(sum)
+}
+
+// strippedTag returns the VLAN tag that the kernel took out of the frame in a
+// slot, if it did.
+func strippedTag(slot []byte, status uint32) (tpid, tci uint16, ok bool) {
+	if status&unix.TP_STATUS_VLAN_VALID == 0 {
+		return 0, 0, false
+	}
+	tpid = unix.ETH_P_8021Q
+	if status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
+		tpid = binary.NativeEndian.Uint16(slot[slotTPID:])
+	}
+	return tpid, binary.NativeEndian.Uint16(slot[slotTCI:]), true
 }
 
 // restoreTag puts a stripped VLAN tag back into the frame at slot[mac:], which

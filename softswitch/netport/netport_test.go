@@ -3,7 +3,6 @@ package netport
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -309,27 +308,6 @@ func TestPortFollowsItsInterface(t *testing.T) {
 	arrives("a frame after the interface was made again")
 }
 
-func TestUnsegmentedFrameIsCountedAndDropped(t *testing.T) {
-	r := &ring{mtu: 1500, count: &counters{}}
-	slot := gsoSlot(4000)
-	if f := r.frame(slot, unix.TP_STATUS_USER); f != nil {
-		t.Errorf("got a frame of %d bytes", len(f))
-	}
-	if n := r.count.rxTooLong.Load(); n != 1 {
-		t.Errorf("counted %d, want 1", n)
-	}
-}
-
-func gsoSlot(length int) []byte {
-	slot := make([]byte, 8192)
-	host := binary.NativeEndian
-	host.PutUint32(slot[slotLen:], uint32(length))
-	host.PutUint32(slot[slotSnaplen:], uint32(length))
-	host.PutUint16(slot[slotMac:], 76)
-	slot[76-vnetHdrLen+vnetGSOType] = 1
-	return slot
-}
-
 func TestBadNamesAreRefused(t *testing.T) {
 	for _, name := range []string{"", "a-name-longer-than-15"} {
 		if _, err := New(Config{Interface: name}); err == nil {
@@ -362,22 +340,6 @@ func TestReceiveAndSendDoNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations a batch, want 0", n)
 	}
-}
-
-// FuzzSlot feeds the ring's decoder slots that a kernel would never write.
-func FuzzSlot(f *testing.F) {
-	f.Add(gsoSlot(4000)[:128], uint32(unix.TP_STATUS_USER))
-	tagged := gsoSlot(20)[:128]
-	tagged[76-vnetHdrLen+vnetGSOType] = 0
-	f.Add(tagged, uint32(unix.TP_STATUS_USER|unix.TP_STATUS_VLAN_VALID))
-	f.Fuzz(func(t *testing.T, b []byte, status uint32) {
-		slot := make([]byte, 2048)
-		copy(slot, b)
-		r := &ring{mtu: 1500, count: &counters{}}
-		if frame := r.frame(slot, status); len(frame) > 2048 {
-			t.Errorf("frame of %d bytes out of a slot of 2048", len(frame))
-		}
-	})
 }
 
 // TestHostStackIsKeptOffThePort gives the host an address on another

@@ -44,8 +44,12 @@ type ring struct {
 	next    int // the slot the kernel fills next
 	mtu     int
 
+	fd       int
 	batch    [MaxBatch][]byte
+	frames   int               // in batch
 	held     [MaxBatch]*uint32 // status words of the slots in the batch
+	large    []byte            // a frame longer than a slot; made at the first
+	segments []byte            // the frames cut from one; made at the first
 	ready    func(fd uintptr) bool
 	readyErr error
 	count    *counters
@@ -57,7 +61,7 @@ func openRing(l link, bytes int, count *counters) (*ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
-	r := &ring{mtu: l.mtu, count: count}
+	r := &ring{fd: fd, mtu: l.mtu, count: count}
 	if err := r.setUp(fd, l, bytes); err != nil {
 		if r.mem != nil {
 			unix.Munmap(r.mem)
@@ -94,11 +98,15 @@ func (r *ring) setUp(fd int, l link, bytes int) error {
 		{"PACKET_VERSION", unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V2},
 		{"PACKET_IGNORE_OUTGOING", unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1},
 		{"PACKET_VNET_HDR", unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1},
+		// A frame longer than its slot can be read from the socket too.
+		{"PACKET_COPY_THRESH", unix.SOL_PACKET, unix.PACKET_COPY_THRESH, 1},
 	} {
 		if err := unix.SetsockoptInt(fd, opt.level, opt.code, opt.value); err != nil {
 			return fmt.Errorf("set %s: %w", opt.name, err)
 		}
 	}
+	// Best effort: room for long frames.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20)
 	if err := r.mapSlots(fd, l.mtu, bytes); err != nil {
 		return err
 	}
@@ -163,7 +171,7 @@ func (r *ring) receive(handle func([][]byte)) error {
 		}
 		return fmt.Errorf("receive: %w", r.readyErr)
 	}
-	frames, held, octets := 0, 0, 0
+	held := 0
 	for held < MaxBatch {
 		word := r.status(r.next)
 		status := atomic.LoadUint32(word)
@@ -176,55 +184,114 @@ func (r *ring) receive(handle func([][]byte)) error {
 		if r.next++; r.next == r.slots {
 			r.next = 0
 		}
-		if frame := r.frame(slot, status); frame != nil {
-			r.batch[frames] = frame
-			frames++
-			octets += len(frame)
+		if frame := r.frame(slot, status, handle); frame != nil {
+			r.batch[r.frames] = frame
+			r.frames++
 		}
 	}
-	r.count.rxFrames.Add(uint64(frames))
-	r.count.rxBytes.Add(uint64(octets))
-	if frames > 0 {
-		handle(r.batch[:frames])
-	}
+	r.deliver(handle)
 	for _, word := range r.held[:held] {
 		atomic.StoreUint32(word, unix.TP_STATUS_KERNEL)
 	}
 	return nil
 }
 
+// deliver hands over what is in the batch.
+func (r *ring) deliver(handle func([][]byte)) {
+	if r.frames == 0 {
+		return
+	}
+	octets := 0
+	for _, frame := range r.batch[:r.frames] {
+		octets += len(frame)
+	}
+	r.count.rxFrames.Add(uint64(r.frames))
+	r.count.rxBytes.Add(uint64(octets))
+	handle(r.batch[:r.frames])
+	r.frames = 0
+}
+
 // frame returns the frame in a slot as it was on the wire, or nil after
-// counting why there is none.
-func (r *ring) frame(slot []byte, status uint32) []byte {
+// counting why there is none. An unsegmented frame is cut up and delivered,
+// after what is in the batch.
+func (r *ring) frame(slot []byte, status uint32, handle func([][]byte)) []byte {
 	host := binary.NativeEndian
 	length, snaplen := host.Uint32(slot[slotLen:]), host.Uint32(slot[slotSnaplen:])
 	mac := int(host.Uint16(slot[slotMac:]))
 	if mac < vnetHdrLen+vlanTagLen || uint64(mac)+uint64(snaplen) > uint64(len(slot)) {
-		if length > snaplen || int(length) > r.mtu+ethHdrLen+2*vlanTagLen {
-			r.count.rxTooLong.Add(1)
-		} else {
-			r.count.rxMalformed.Add(1)
-		}
+		r.count.rxMalformed.Add(1)
 		return nil
 	}
-	vnet := slot[mac-vnetHdrLen : mac]
-	frame := slot[mac : mac+int(snaplen)]
-	if length != snaplen || vnet[vnetGSOType] != 0 && len(frame) > r.mtu+ethHdrLen+2*vlanTagLen {
-		r.count.rxTooLong.Add(1)
+	if length != snaplen { // too long for the slot
+		if status&unix.TP_STATUS_COPY == 0 || !r.readLarge(int(length)) {
+			r.count.rxTooLong.Add(1)
+			return nil
+		}
+		r.segment(slot, status, r.large[vnetHdrLen:vnetHdrLen+int(length)], r.large[:vnetHdrLen], handle)
+		return nil
+	}
+	vnet, frame := slot[mac-vnetHdrLen:mac], slot[mac:mac+int(snaplen)]
+	if vnet[vnetGSOType] != 0 {
+		r.segment(slot, status, frame, vnet, handle)
 		return nil
 	}
 	if vnet[vnetFlags]&vnetNeedsChecksum != 0 && !completeChecksum(frame, vnet) {
 		r.count.rxMalformed.Add(1)
 		return nil
 	}
-	if status&unix.TP_STATUS_VLAN_VALID != 0 && len(frame) >= ethHdrLen {
-		tpid := uint16(unix.ETH_P_8021Q)
-		if status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
-			tpid = host.Uint16(slot[slotTPID:])
-		}
-		frame = restoreTag(slot, mac, int(snaplen), tpid, host.Uint16(slot[slotTCI:]))
+	if tpid, tci, ok := strippedTag(slot, status); ok && len(frame) >= ethHdrLen {
+		frame = restoreTag(slot, mac, len(frame), tpid, tci)
 	}
 	return frame
+}
+
+// maxLarge bounds an unsegmented frame.
+const maxLarge = 1 << 17
+
+// readLarge reads a frame that did not fit its slot, and its virtio_net_hdr;
+// the kernel has queued it at the socket.
+func (r *ring) readLarge(length int) bool {
+	if r.large == nil {
+		r.large = make([]byte, vnetHdrLen+maxLarge)
+	}
+	n, err := unix.Read(r.fd, r.large)
+	return err == nil && n == vnetHdrLen+length
+}
+
+// segment cuts an unsegmented frame and delivers the segments, after what is
+// in the batch.
+func (r *ring) segment(slot []byte, status uint32, frame, vnet []byte, handle func([][]byte)) {
+	s, ok := newSegmenter(frame, vnet)
+	longest := s.payload + s.size
+	if !ok || longest > r.mtu+ethHdrLen+2*vlanTagLen {
+		r.count.rxTooLong.Add(1)
+		return
+	}
+	r.deliver(handle)
+	if r.segments == nil {
+		r.segments = make([]byte, MaxBatch*r.slotLen)
+	}
+	r.count.rxSegmented.Add(1)
+	tpid, tci, tagged := strippedTag(slot, status)
+	free := r.segments
+	for {
+		if r.frames == MaxBatch || len(free) < vlanTagLen+longest {
+			r.deliver(handle)
+			free = r.segments
+		}
+		out := s.next(free[vlanTagLen:])
+		if out == nil {
+			break
+		}
+		used := vlanTagLen + len(out)
+		if tagged {
+			out = restoreTag(free, vlanTagLen, len(out), tpid, tci)
+		}
+		r.batch[r.frames] = out
+		r.frames++
+		free = free[used:]
+	}
+	r.deliver(handle)
 }
 
 // kernelDrops returns the frames lost since the last call.

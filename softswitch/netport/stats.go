@@ -8,7 +8,8 @@ type Stats struct {
 	TxFrames, TxBytes uint64
 
 	RxRingFull  uint64 // lost in the kernel: the ring was full, or a tunnelled segmentation offload
-	RxTooLong   uint64 // longer than the MTU allows: an unsegmented (GSO) frame
+	RxSegmented uint64 // unsegmented (GSO) frames that were cut up; their segments are among RxFrames
+	RxTooLong   uint64 // dropped: longer than the MTU allows, and not segmentable TCP or UDP
 	RxMalformed uint64 // the kernel's description of the frame made no sense
 
 	TxDown  uint64 // not sent: the interface is absent or down
@@ -19,6 +20,7 @@ type Stats struct {
 type counters struct {
 	rxFrames, rxBytes, txFrames, txBytes atomic.Uint64
 	rxRingFull, rxTooLong, rxMalformed   atomic.Uint64
+	rxSegmented                          atomic.Uint64
 	txDown, txFull, txError              atomic.Uint64
 }
 
@@ -31,7 +33,7 @@ func (p *Port) Stats() Stats {
 	return Stats{
 		RxFrames: c.rxFrames.Load(), RxBytes: c.rxBytes.Load(),
 		TxFrames: c.txFrames.Load(), TxBytes: c.txBytes.Load(),
-		RxRingFull: c.rxRingFull.Load(), RxTooLong: c.rxTooLong.Load(), RxMalformed: c.rxMalformed.Load(),
+		RxRingFull: c.rxRingFull.Load(), RxTooLong: c.rxTooLong.Load(), RxSegmented: c.rxSegmented.Load(), RxMalformed: c.rxMalformed.Load(),
 		TxDown: c.txDown.Load(), TxFull: c.txFull.Load(), TxError: c.txError.Load(),
 	}
 }

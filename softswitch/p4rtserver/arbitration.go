@@ -212,14 +212,14 @@ func (a *arbiter) isPrimary(st *stream) bool {
 	return st.role != nil && st.role.primary == st
 }
 
-// toPrimaries offers a message to the primary of each role and says whether
-// one took it.
-func (a *arbiter) toPrimaries(m *p4v1.StreamMessageResponse) bool {
+// toPrimaries offers a message of about size bytes to the primary of each role
+// and says whether one took it.
+func (a *arbiter) toPrimaries(m *p4v1.StreamMessageResponse, size int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	taken := false
 	for _, r := range a.roles {
-		if r.primary != nil && r.primary.offer(m) {
+		if r.primary != nil && r.primary.offer(m, size) {
 			taken = true
 		}
 	}

@@ -16,7 +16,10 @@ const (
 	defaultListSize = 1024
 	// maxListSize bounds it whatever the client says: a list must stay well
 	// below the 4 MB that gRPC clients accept.
-	maxListSize = 8192
+	maxListSize = 4096
+	// maxKnown bounds the digests that are remembered until their
+	// acknowledgement, so that a flood of them does not eat the memory.
+	maxKnown = 1 << 18
 	// noTimer is how far away the next digest timeout is when none waits.
 	noTimer = time.Hour
 )
@@ -86,7 +89,14 @@ func (f *Forwarding) Digest(_ uint32, name string, fields [][]byte) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.config == nil || len(fields) != len(d.widths) || !d.gather(fields, time.Now()) {
+	if d.config == nil || len(fields) != len(d.widths) {
+		return
+	}
+	if len(d.known) >= maxKnown {
+		f.server.counters.digestsDropped.Add(1)
+		return
+	}
+	if !d.gather(fields, time.Now()) {
 		return
 	}
 	switch {
@@ -144,7 +154,7 @@ func (d *digest) flush(s *Server) {
 	}
 	messages := d.waiting
 	d.waiting = nil
-	taken := s.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Digest{Digest: list}})
+	taken := s.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Digest{Digest: list}}, messageSize*len(messages))
 	if taken {
 		d.lastID++
 		s.counters.digestLists.Add(1)

@@ -73,7 +73,7 @@ func (s *Server) notifyIdle(entries []*p4v1.TableEntry, now time.Time) {
 	m := &p4v1.IdleTimeoutNotification{TableEntry: entries, Timestamp: now.UnixNano()}
 	if s.arbiter.toPrimaries(&p4v1.StreamMessageResponse{
 		Update: &p4v1.StreamMessageResponse_IdleTimeoutNotification{IdleTimeoutNotification: m},
-	}) {
+	}, messageSize*len(entries)) {
 		s.counters.idle.Add(uint64(len(entries)))
 	} else {
 		s.counters.idleDropped.Add(uint64(len(entries)))

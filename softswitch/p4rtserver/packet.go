@@ -69,7 +69,7 @@ func (f *Forwarding) PacketIn(frame []byte) {
 		frame = frame[h.octets:]
 	}
 	m.Payload = bytes.Clone(frame)
-	if f.server.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Packet{Packet: m}}) {
+	if f.server.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Packet{Packet: m}}, messageSize+len(frame)) {
 		c.packetIns.Add(1)
 	} else {
 		c.packetInsDropped.Add(1)

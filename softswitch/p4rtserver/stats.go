@@ -8,7 +8,7 @@ type Stats struct {
 	Reads                          uint64
 
 	DigestLists, Digests uint64 // sent
-	DigestsDropped       uint64 // no primary client, or it does not read
+	DigestsDropped       uint64 // no primary client, it does not read, or too many unacknowledged
 	PacketIns            uint64 // sent
 	PacketInsDropped     uint64 // no primary client, it does not read, or no packet_in header in the frame
 	PacketOuts           uint64

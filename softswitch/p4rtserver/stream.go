@@ -3,10 +3,12 @@ package p4rtserver
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -14,27 +16,41 @@ const (
 	queueLength = 2048
 	// queueReserve is the part of it for what must not be dropped.
 	queueReserve = 256
+	// queueBytes bounds the memory behind it, roughly.
+	queueBytes = 32 << 20
+	// messageSize is about what one packet-in without its payload, one digest
+	// or one idle entry takes, in bytes.
+	messageSize = 512
 )
 
 // stream is one client's StreamChannel.
 type stream struct {
-	out chan *p4v1.StreamMessageResponse
-	end chan error // capacity 1: ends the stream
+	out   chan queued
+	bytes atomic.Int64 // of what is in out
+	end   chan error   // capacity 1: ends the stream
 
 	// Guarded by arbiter.mu.
 	role     *role // nil before the first arbitration message
 	election electionID
 }
 
+// queued is a message with its size in memory, roughly, in bytes.
+type queued struct {
+	message *p4v1.StreamMessageResponse
+	size    int
+}
+
 // offer queues a message that may be lost, and says whether it did.
-func (st *stream) offer(m *p4v1.StreamMessageResponse) bool {
-	if len(st.out) >= queueLength-queueReserve {
+func (st *stream) offer(m *p4v1.StreamMessageResponse, size int) bool {
+	if len(st.out) >= queueLength-queueReserve || st.bytes.Load()+int64(size) > queueBytes {
 		return false
 	}
+	st.bytes.Add(int64(size))
 	select {
-	case st.out <- m:
+	case st.out <- queued{m, size}:
 		return true
 	default:
+		st.bytes.Add(-int64(size))
 		return false
 	}
 }
@@ -43,7 +59,7 @@ func (st *stream) offer(m *p4v1.StreamMessageResponse) bool {
 // stream ends.
 func (st *stream) mustSend(m *p4v1.StreamMessageResponse) {
 	select {
-	case st.out <- m:
+	case st.out <- queued{message: m}:
 	default:
 		st.stop(status.Error(codes.ResourceExhausted, "the client does not read its stream"))
 	}
@@ -59,7 +75,7 @@ func (st *stream) stop(err error) {
 // StreamChannel serves one client's stream (16).
 func (s *Server) StreamChannel(ss p4v1.P4Runtime_StreamChannelServer) error {
 	st := &stream{
-		out: make(chan *p4v1.StreamMessageResponse, queueLength),
+		out: make(chan queued, queueLength),
 		end: make(chan error, 1),
 	}
 	s.counters.streams.Add(1)
@@ -76,7 +92,8 @@ func (s *Server) StreamChannel(ss p4v1.P4Runtime_StreamChannelServer) error {
 	for {
 		select {
 		case m := <-st.out:
-			if err := ss.Send(m); err != nil {
+			st.bytes.Add(-int64(m.size))
+			if err := ss.Send(m.message); err != nil {
 				return err
 			}
 		case err := <-st.end:
@@ -105,22 +122,22 @@ func (s *Server) receive(st *stream, ss p4v1.P4Runtime_StreamChannelServer) erro
 		case *p4v1.StreamMessageRequest_Packet:
 			if err := s.packetOut(st, m.Packet); err != nil {
 				s.counters.packetOutsRefused.Add(1)
-				st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_PacketOut{
-					PacketOut: &p4v1.PacketOutError{PacketOut: m.Packet}}}))
+				st.report(err, &p4v1.StreamError{Details: &p4v1.StreamError_PacketOut{
+					PacketOut: &p4v1.PacketOutError{PacketOut: m.Packet}}})
 			}
 		case *p4v1.StreamMessageRequest_DigestAck:
 			if err := s.digestAck(st, m.DigestAck); err != nil {
-				st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_DigestListAck{
-					DigestListAck: &p4v1.DigestListAckError{DigestListAck: m.DigestAck}}}))
+				st.report(err, &p4v1.StreamError{Details: &p4v1.StreamError_DigestListAck{
+					DigestListAck: &p4v1.DigestListAckError{DigestListAck: m.DigestAck}}})
 			}
 		case *p4v1.StreamMessageRequest_Other:
 			err := status.Error(codes.Unimplemented, "the switch knows no architecture-specific stream messages")
-			st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_Other{
-				Other: &p4v1.StreamOtherError{Other: m.Other}}}))
+			st.report(err, &p4v1.StreamError{Details: &p4v1.StreamError_Other{
+				Other: &p4v1.StreamOtherError{Other: m.Other}}})
 		default:
 			err := status.Error(codes.InvalidArgument, "the stream message has no content")
-			st.offer(streamError(err, &p4v1.StreamError{Details: &p4v1.StreamError_Other{
-				Other: &p4v1.StreamOtherError{}}}))
+			st.report(err, &p4v1.StreamError{Details: &p4v1.StreamError_Other{
+				Other: &p4v1.StreamOtherError{}}})
 		}
 	}
 }
@@ -142,12 +159,12 @@ func (s *Server) drainWrites() {
 	defer s.state.Unlock()
 }
 
-// streamError makes the report of what a stream message was refused for
-// (16.6); report holds the details.
-func streamError(err error, report *p4v1.StreamError) *p4v1.StreamMessageResponse {
-	st := status.Convert(err)
-	report.CanonicalCode, report.Message = int32(st.Code()), st.Message()
-	return &p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Error{Error: report}}
+// report tells the client what a message of its was refused for (16.6);
+// details say which.
+func (st *stream) report(err error, details *p4v1.StreamError) {
+	s := status.Convert(err)
+	details.CanonicalCode, details.Message = int32(s.Code()), s.Message()
+	st.offer(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Error{Error: details}}, proto.Size(details))
 }
 
 // requirePrimary refuses a stream message of a client that is not primary.

@@ -2,6 +2,7 @@ package p4rtserver
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -288,5 +289,24 @@ func TestClientThatDoesNotReadStallsNobody(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+func TestFloodOfDigestsIsBounded(t *testing.T) {
+	tg, c := startPrimary(t)
+	c.configureDigest(&p4v1.DigestEntry_Config{MaxTimeoutNs: int64(time.Hour), MaxListSize: 1000, AckTimeoutNs: int64(time.Hour)})
+	f := tg.server.Forwarding()
+	source := make([]byte, 6)
+	for i := range uint32(maxKnown + 50000) {
+		binary.BigEndian.PutUint32(source, i)
+		f.Digest(1, "seen_t", [][]byte{source, {0, 1}, {0}, {0, 1}})
+	}
+	d := f.byName["seen_t"]
+	d.mu.Lock()
+	known := len(d.known)
+	d.mu.Unlock()
+	s := tg.server.Stats()
+	if known > maxKnown || s.DigestsDropped == 0 || s.Digests+s.DigestsDropped+uint64(len(d.waiting)) != maxKnown+50000 {
+		t.Errorf("%d digests are remembered, counted %+v", known, s)
 	}
 }

@@ -128,11 +128,10 @@ type DigestInfo struct {
 // Limits bound what the control plane may ask for. Zero values take the
 // defaults.
 type Limits struct {
-	Groups         int            // multicast groups, default 65,535
-	Replicas       int            // replicas over all groups, default 4,194,304
-	Sessions       int            // clone sessions, default 32,767
-	TableSize      map[string]int // overrides of table sizes by table name
-	MinTableSize   int            // tables are at least this large; default 0: as the program says
-	DropPort       uint32         // default 511
-	CounterEntries int            // cells over all counters, default 16,777,216
+	Groups       int            // multicast groups, default 65,535
+	Replicas     int            // replicas over all groups, default 4,194,304
+	Sessions     int            // clone sessions, default 32,767
+	TableSize    map[string]int // overrides of table sizes by table name
+	MinTableSize int            // tables are at least this large; default 0: as the program says
+	DropPort     uint32         // default 511
 }

@@ -64,16 +64,22 @@ func (pc *primitiveCompiler) storeField(f *field, src *node) error {
 	if f.words > 1 {
 		return pc.storeWide(f, src)
 	}
+	// p4c masks what it assigns; the store does so anyway.
+	mask := f.mask()
+	for src.op == opAnd && src.r.op == opConst && src.r.k.Sign() >= 0 {
+		mask &= words(src.r.k, 1)[0]
+		src = src.l
+	}
 	switch {
 	case src.op == opConst:
-		pc.emit(op{code: opcSet, dst: f.slot, imm: words(src.k, 1)[0] & f.mask()})
+		pc.emit(op{code: opcSet, dst: f.slot, imm: words(src.k, 1)[0] & mask})
 		return nil
 	case src.op == opField && !src.f.signed:
-		pc.emit(op{code: opcMove, dst: f.slot, src: src.f.slot, mask: f.mask()})
+		pc.emit(op{code: opcMove, dst: f.slot, src: src.f.slot, mask: mask})
 		return nil
 	}
 	num, err := pc.ctx.narrow(src)
-	pc.emit(op{code: opcEval, dst: f.slot, num: num, mask: f.mask()})
+	pc.emit(op{code: opcEval, dst: f.slot, num: num, mask: mask})
 	return err
 }
 

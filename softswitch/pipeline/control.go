@@ -190,8 +190,8 @@ func (c *compiler) conditionNode(f flow, s *bmv2json.Conditional) (*flowNode, er
 	return n, err
 }
 
-// tableNode compiles a table and its edges. A table that the compiler made
-// for a bare action call becomes that action.
+// tableNode compiles a table and its edges. A table that can do one thing
+// only, such as the compiler makes for a bare action call, becomes that action.
 func (c *compiler) tableNode(f flow, s *bmv2json.Table, edges *[]int) (*flowNode, error) {
 	spec, err := c.tableSpec(s)
 	if err != nil {
@@ -224,10 +224,10 @@ func (c *compiler) tableNode(f flow, s *bmv2json.Table, edges *[]int) (*flowNode
 		*edges = append(*edges, b.hitNext, b.missNext)
 	}
 	*edges = append(*edges, spec.missNext)
-	if spec.hidden {
+	c.prog.tables = append(c.prog.tables, spec)
+	if spec.fixedTo {
 		d := spec.defaultAct
 		return &flowNode{name: s.Name, table: -1, ops: d.ops, next: d.missNext}, nil
 	}
-	c.prog.tables = append(c.prog.tables, spec)
 	return &flowNode{name: s.Name, table: spec.index}, nil
 }

@@ -197,3 +197,32 @@ func TestChecksumCoversThePayload(t *testing.T) {
 	want := append(calc(0x60, 5, 0, 0, 0, "0", "0", 0xffff&^0x763b), 1, 2, 3)
 	e.expect(0, in, Packet{1, want})
 }
+
+func TestDirectMeterBelongsToItsEntry(t *testing.T) {
+	e := newFeatures(t)
+	entry := func(a byte) Entry {
+		return Entry{Match: []Match{{Value: b(a)}}, Action: "ingress.metered_to", Params: [][]byte{{2}}}
+	}
+	e.add("ingress.by_rate", entry(1))
+	e.add("ingress.by_rate", entry(2))
+	table, first := e.Table("ingress.by_rate"), entry(1)
+	if err := table.SetMeter(&first, &MeterConfig{CIR: 1, CBurst: 1, PIR: 1, PBurst: 2}); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for _, a := range []byte{1, 2, 1, 2, 1, 2} {
+		got = append(got, e.run(0, calc(0x45, a, 9, 0, 0, "0", "0", 0))[0].Data[2])
+	}
+	if want := []byte{green, green, yellow, green, red, green}; !slices.Equal(got, want) {
+		t.Errorf("colours %v, want %v", got, want)
+	}
+	if err := table.Modify(&first); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok, err := table.MeterConfig(&first); err != nil || !ok || c.PBurst != 2 {
+		t.Errorf("after Modify: %+v, %v, %v", c, ok, err)
+	}
+	if err := table.SetMeter(&first, &MeterConfig{CIR: 2, PIR: 1}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("peak below committed rate: %v", err)
+	}
+}

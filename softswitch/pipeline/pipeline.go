@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +83,9 @@ func (p *Pipeline) Table(name string) *Table { return p.byName[name] }
 
 // Tables lists the program's tables, in the order of the JSON, without those
 // that the compiler made for bare action calls.
-func (p *Pipeline) Tables() []*Table { return p.tables }
+func (p *Pipeline) Tables() []*Table {
+	return slices.DeleteFunc(slices.Clone(p.tables), func(t *Table) bool { return t.spec.hidden })
+}
 
 // Counter returns the indirect counter of that name, or nil.
 func (p *Pipeline) Counter(name string) *Counter {
@@ -180,8 +183,8 @@ func (t *idTable[T]) each(f func(id uint32, v *T) bool) {
 	}
 }
 
-// maxPort is the highest port that a 9-bit or wider port field names; ports
-// are checked against the program's own width.
+// checkReplicas refuses ports that the program's port fields cannot name, and
+// duplicates.
 func (p *Pipeline) checkReplicas(replicas []Replica) error {
 	limit := p.prog.std.egressPort.mask
 	seen := make(map[Replica]struct{}, len(replicas))

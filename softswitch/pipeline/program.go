@@ -175,7 +175,8 @@ func (c *compiler) timestamps() error {
 
 // arrays numbers the counters, meters and registers.
 func (c *compiler) arrays() error {
-	const most = 1 << 24
+	const most = 1 << 24 // words or cells in all
+	cells := 0
 	for _, s := range c.spec.Counters {
 		if s.Direct {
 			continue
@@ -183,6 +184,7 @@ func (c *compiler) arrays() error {
 		if _, ok := c.counterIndex[s.Name]; ok || s.Size < 1 || s.Size > most {
 			return fmt.Errorf("counter_arrays: %q: it is there twice, or its size %d is not in 1..%d", s.Name, s.Size, most)
 		}
+		cells += s.Size
 		c.counterIndex[s.Name] = len(c.prog.counters)
 		c.prog.counters = append(c.prog.counters, s)
 	}
@@ -193,6 +195,7 @@ func (c *compiler) arrays() error {
 		if _, ok := c.meterIndex[s.Name]; ok || !s.Direct && (s.Size < 1 || s.Size > most) {
 			return fmt.Errorf("meter_arrays: %q: it is there twice, or its size %d is not in 1..%d", s.Name, s.Size, most)
 		}
+		cells += max(0, s.Size)
 		c.meterIndex[s.Name] = i
 	}
 	c.prog.meters = c.spec.Meters
@@ -200,8 +203,12 @@ func (c *compiler) arrays() error {
 		if s.Size < 1 || s.Bits < 1 || s.Bits > maxFieldBits || s.Size > most/((s.Bits+63)/64) {
 			return fmt.Errorf("register_arrays: %q: %d cells of %d bits: %w", s.Name, s.Size, s.Bits, ErrUnsupported)
 		}
+		cells += s.Size * ((s.Bits + 63) / 64)
 	}
 	c.prog.registers = c.spec.Registers
+	if cells > most {
+		return fmt.Errorf("counter_arrays, meter_arrays and register_arrays: %d cells in all; at most %d: %w", cells, most, ErrUnsupported)
+	}
 	return nil
 }
 

@@ -319,6 +319,46 @@ func (t *Table) SetCounter(e *Entry, packets, bytes uint64) error {
 	return nil
 }
 
+// HasMeter says whether the table has a direct meter.
+func (t *Table) HasMeter() bool { return t.spec.meter >= 0 }
+
+// SetMeter configures the direct meter of the entry with e's key (and
+// priority); nil makes everything green again.
+func (t *Table) SetMeter(e *Entry, config *MeterConfig) error {
+	cell, err := t.meterCell(e)
+	if err != nil {
+		return err
+	}
+	if err := cell.configure(config); err != nil {
+		return t.errorf(err, "direct meter")
+	}
+	return nil
+}
+
+// MeterConfig returns the configuration of the direct meter of the entry with
+// e's key (and priority); false if it has none.
+func (t *Table) MeterConfig(e *Entry) (MeterConfig, bool, error) {
+	cell, err := t.meterCell(e)
+	if err != nil {
+		return MeterConfig{}, false, err
+	}
+	config, ok := cell.config()
+	return config, ok, nil
+}
+
+func (t *Table) meterCell(e *Entry) (*meterCell, error) {
+	if !t.HasMeter() {
+		return nil, t.errorf(ErrInvalid, "it has no direct meter")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found, err := t.find(e)
+	if err != nil {
+		return nil, err
+	}
+	return found.st.meter, nil
+}
+
 // apply looks the packet up and runs the action; it returns the next node.
 func (t *Table) apply(w *Worker) int {
 	s := t.spec

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
 )
@@ -19,6 +20,7 @@ type tableSpec struct {
 	ranges  []int
 	prio    bool
 	size    int
+	fixedTo bool // without key and with a const default: always that action
 	hidden  bool // made by the compiler for a bare action call
 	count   bool
 	timeout bool
@@ -100,7 +102,8 @@ func (c *compiler) tableSpec(t *bmv2json.Table) (*tableSpec, error) {
 		}
 		s.meter, s.meterTo = i, f
 	}
-	s.hidden = len(s.keys) == 0 && t.DefaultEntry != nil && t.DefaultEntry.ActionConst && len(t.ActionIDs) == 1 && t.Name != "" && t.Name[:min(4, len(t.Name))] == "tbl_"
+	s.fixedTo = len(s.keys) == 0 && s.defaultAct != nil && s.defaultFix && len(s.defaultArg) == 0
+	s.hidden = s.fixedTo && len(t.ActionIDs) == 1 && strings.HasPrefix(t.Name, "tbl_")
 	return s, c.constEntries(s, t.Entries)
 }
 

@@ -64,10 +64,10 @@ type Worker struct {
 
 // snapshot is a packet's state, kept while copies of it are made.
 type snapshot struct {
-	r       []uint64
-	payload []byte
-	length  uint64
-	meta    []uint64 // for clones: the state they take preserved fields from
+	r          []uint64
+	payload    []byte
+	length     uint64
+	truncateTo int
 }
 
 // recirculated is a packet that goes through the pipeline once more.
@@ -171,14 +171,14 @@ func (w *Worker) snap(depth int) *snapshot {
 	}
 	s := &w.snaps[depth]
 	copy(s.r, w.r)
-	s.payload, s.length = w.payload, w.length
+	s.payload, s.length, s.truncateTo = w.payload, w.length, w.truncateTo
 	return s
 }
 
 func (w *Worker) unsnap(depth int) {
 	s := &w.snaps[depth]
 	copy(w.r, s.r)
-	w.payload, w.length = s.payload, s.length
+	w.payload, w.length, w.truncateTo = s.payload, s.length, s.truncateTo
 }
 
 // replicate sends a copy of the packet through egress for each replica.
@@ -208,7 +208,7 @@ func (w *Worker) cloneIngress(port uint32) {
 	std := &w.p.prog.std
 	w.snap(0)
 	w.saved = w.collect(w.saved[:0], list)
-	digest, resubmit, truncateTo := w.digest, w.resubmit, w.truncateTo
+	digest, resubmit := w.digest, w.resubmit
 	w.clearState()
 	w.set(std.ingressPort, uint64(port))
 	w.length, w.truncateTo = uint64(len(w.frame)), math.MaxInt
@@ -219,7 +219,7 @@ func (w *Worker) cloneIngress(port uint32) {
 	w.cut(session.Truncate)
 	w.replicate(session.Replicas, 1)
 	w.unsnap(0)
-	w.digest, w.resubmit, w.truncateTo, w.cloneSession = digest, resubmit, truncateTo, 0
+	w.digest, w.resubmit, w.cloneSession = digest, resubmit, 0
 }
 
 // cut shortens a cloned packet to the session's length.

@@ -43,8 +43,10 @@ struct metadata_t {
 }
 
 parser p(packet_in packet, out headers_t hdr, inout metadata_t meta, inout standard_metadata_t std) {
+    value_set<bit<8>>(4) nobody;
     state start {
         transition select(packet.lookahead<bit<8>>()) {
+            nobody: stack;
             0x80: stack;
             0x81: options;
             0x82: odd;
@@ -160,6 +162,15 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         default_action = nothing();
         size = 64;
     }
+    direct_meter<bit<2>>(MeterType.packets) own_rate;
+    action metered_to(bit<9> port) { own_rate.read(meta.color); std.egress_spec = port; }
+    table by_rate {
+        key = { hdr.calc.a: exact @name("a"); }
+        actions = { metered_to; nothing; }
+        default_action = nothing();
+        meters = own_rate;
+        size = 16;
+    }
     table by_choice {
         key = { hdr.calc.op: exact @name("op"); hdr.calc.w: selector; }
         actions = { to; nothing; }
@@ -187,6 +198,9 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 switch (by_choice.apply().action_run) {
                     to: { hdr.calc.b = 0xcc; }
                 }
+            } else if (hdr.calc.op == 0x45) {
+                by_rate.apply();
+                hdr.calc.b = (bit<8>)meta.color;
             } else if (hdr.calc.op == 0x44) {
                 std.mcast_grp = (bit<16>)hdr.calc.a;
             }

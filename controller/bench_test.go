@@ -1,0 +1,75 @@
+package controller
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+)
+
+// BenchmarkRoutes times type-2 routes as events of the speaker to acknowledged
+// entries on the test target, which takes most of the time itself: `make bench`
+// has the figures with the embedded switch. B/route is what they leave in
+// memory of controller and target together.
+func BenchmarkRoutes(b *testing.B) {
+	const routes, batch = 100_000, 256
+	for range b.N {
+		g := start(b, options{target: p4rttest.Config{MayFail: true, Check: nil}})
+		bridge := g.bridge(10, 100)
+		g.settle()
+		before := heap()
+		b.StartTimer()
+		for i := 0; i < routes; i += batch {
+			events := make([]bgp.Event, 0, batch)
+			for j := i; j < min(i+batch, routes); j++ {
+				events = append(events, update(peer1, macRoute(leaf1, 100, mac(j))))
+			}
+			g.speaker.events <- events
+		}
+		g.settle()
+		b.StopTimer()
+		b.ReportMetric(float64(heap()-before)/routes, "B/route")
+		g.peek(func(l *loop) {
+			if n := len(l.bridges[bridge].macs); n != routes {
+				b.Fatalf("%d MACs", n)
+			}
+		})
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkLoop times what the loop itself does for a type-2 route, from the
+// event to the change for the writer and its acknowledgement.
+func BenchmarkLoop(b *testing.B) {
+	cfg, err := testConfig().complete()
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := newLoop(cfg, Inputs{Speaker: newFakeSpeaker(), Underlay: newFakeUnderlay()})
+	l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
+	l.target.phase = phaseUp
+	l.underlayChanged(underlay.Change{VTEP: leaf1, Paths: []underlay.Path{path1}})
+	events := make([]bgp.Event, 1)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		events[0] = update(peer1, macRoute(netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), 100, mac(i%1_000_000)))
+		l.bgpChanged(events)
+		l.settle()
+		changes := l.changes()
+		l.target.session++
+		l.finished(result{job: job{session: l.target.session, changes: changes}, errs: make([]error, len(changes))})
+	}
+	if b.N > 1 && len(l.target.acked) == 0 {
+		b.Fatal("nothing was acknowledged")
+	}
+}

@@ -1,0 +1,185 @@
+package controller
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+func TestTheViewShowsWhatThereIs(t *testing.T) {
+	cfg := testConfig()
+	cfg.Ports[1].Static = []StaticMAC{{MAC: mac(8)}}
+	g, b := twoPorts(t, options{cfg: cfg})
+	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, with(macRoute(leaf1, 100, mac(1)), 3)),
+		update(peer1, macRoute(leaf2, 999, mac(2))), update(peer2, macRoute(leaf2, 100, mac(1))))
+	g.learn(b, 1, mac(5))
+	g.settle()
+	g.now.advance(90e9)
+
+	bridges, err := g.c.Bridges(t.Context())
+	if err != nil || len(bridges) != 1 {
+		t.Fatalf("bridges: %+v, %v", bridges, err)
+	}
+	got := bridges[0]
+	if got.Name != "bridge-10" || got.VLAN != 10 || got.VNI != 100 || got.State != view.Up || got.MACs != 3 || got.RemoteVTEPs != 1 ||
+		!slices.Equal(got.Ports, []string{"eth1", "eth2"}) {
+		t.Errorf("bridge: %+v", got)
+	}
+
+	rows, err := g.c.FDB(t.Context(), "bridge-10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(rows, func(a, b view.FDBEntry) int { return a.MAC.Compare(b.MAC) })
+	want := []view.FDBEntry{
+		{Bridge: "bridge-10", MAC: mac(1), Kind: view.Remote, VTEP: leaf1, VNI: 100, Sequence: 3, State: view.Up},
+		{Bridge: "bridge-10", MAC: mac(5), Kind: view.Local, Port: "eth1", Age: 90e9, State: view.Up},
+		{Bridge: "bridge-10", MAC: mac(8), Kind: view.Static, Port: "eth2", Sticky: true, State: view.Up},
+	}
+	if !slices.Equal(rows, want) {
+		t.Errorf("FDB:\n%+v\nwant\n%+v", rows, want)
+	}
+	if none, _ := g.c.FDB(t.Context(), "bridge-99"); len(none) != 0 {
+		t.Errorf("FDB of an unknown bridge: %+v", none)
+	}
+
+	routes, err := g.c.Routes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in, out []string
+	for _, r := range routes {
+		if r.Direction == view.Out {
+			out = append(out, r.Key)
+		} else {
+			in = append(in, r.Peer.String()+" "+r.Key+" "+r.NextHop.String()+": "+r.Reason)
+		}
+	}
+	slices.Sort(in)
+	slices.Sort(out)
+	if want := []string{
+		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: ",
+		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:02] 10.0.0.12: no bridge imports its route targets",
+		"192.0.2.1 [3]:[0]:[32]:[10.0.0.11] 10.0.0.11: ",
+		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.12: another location of the MAC is better",
+	}; !slices.Equal(in, want) {
+		t.Errorf("routes in:\n%s", strings.Join(in, "\n"))
+	}
+	if want := []string{"[2]:[0]:[48]:[02:00:00:00:00:05]", "[2]:[0]:[48]:[02:00:00:00:00:08]", "[3]:[0]:[32]:[10.0.0.1]"}; !slices.Equal(out, want) {
+		t.Errorf("routes out: %q", out)
+	}
+
+	vteps, err := g.c.VTEPs(t.Context())
+	if err != nil || len(vteps) != 2 {
+		t.Fatalf("VTEPs: %+v, %v", vteps, err)
+	}
+	for _, v := range vteps {
+		if v.State != view.Up || !slices.Equal(v.Bridges, []string{"bridge-10"}) ||
+			!slices.Equal(v.Paths, []view.Path{{Uplink: "host1", NextHopMAC: hop1}}) {
+			t.Errorf("VTEP: %+v", v)
+		}
+	}
+
+	entries, err := g.c.Entries(t.Context(), "bridge.fdb")
+	if err != nil || len(entries) != 3 {
+		t.Fatalf("entries: %+v, %v", entries, err)
+	}
+	for _, e := range entries {
+		if e.Table != "bridge.fdb" || !e.Acked || e.Error != "" || e.Level != levelLeaf || !strings.HasPrefix(e.Text, "bridge.fdb bridge=1 mac=") {
+			t.Errorf("entry: %+v", e)
+		}
+	}
+}
+
+func TestAnEntryThatTheTargetRefusesIsShown(t *testing.T) {
+	g, _ := twoPorts(t, options{target: p4rttest.Config{MayFail: true}})
+	g.target.FailUpdates(refuse(p4.FDB{}))
+	g.send(update(peer1, macRoute(leaf1, 100, mac(1))))
+	g.eventually("refused", func() bool { return g.target.Counts().Failed > 1 })
+	entries, _ := g.c.Entries(t.Context(), "bridge.fdb")
+	if len(entries) != 1 || entries[0].Acked || !strings.Contains(entries[0].Error, "on purpose") {
+		t.Errorf("entries: %+v", entries)
+	}
+	rows, _ := g.c.FDB(t.Context(), "")
+	if len(rows) != 1 || rows[0].State != view.Down || !strings.Contains(rows[0].Reason, "on purpose") {
+		t.Errorf("FDB: %+v", rows)
+	}
+	g.target.FailUpdates(nil)
+	g.settle()
+}
+
+func TestAStoppedControllerSaysSo(t *testing.T) {
+	c, err := New(testConfig(), Inputs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(c.stopped)
+	if _, err := c.Bridges(t.Context()); err == nil {
+		t.Error("a controller that does not run answers")
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, macRoute(leaf1, 100, mac(2))),
+		update(peer1, bgp.Route{Key: bgp.PrefixKey(bgp.RouterRD(leaf1, 1), netip.MustParsePrefix("10.0.0.0/8"))}))
+	g.learn(b, 1, mac(2), mac(3))
+	g.settle()
+	reg := prometheus.NewPedanticRegistry()
+	if err := reg.Register(g.c); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+# HELP p4evpn_controller_entries Entries that the target acknowledged, by table.
+# TYPE p4evpn_controller_entries gauge
+p4evpn_controller_entries{table="bridge.egress_vlan"} 2
+p4evpn_controller_entries{table="bridge.fdb"} 3
+p4evpn_controller_entries{table="bridge.source"} 2
+p4evpn_controller_entries{table="bridge.vlan"} 2
+p4evpn_controller_entries{table="clone_session"} 1
+p4evpn_controller_entries{table="flood.replica"} 1
+p4evpn_controller_entries{table="multicast_group"} 1
+p4evpn_controller_entries{table="port.kind"} 7
+p4evpn_controller_entries{table="underlay.adjacency"} 1
+p4evpn_controller_entries{table="underlay.path"} 1
+p4evpn_controller_entries{table="vxlan.local"} 1
+p4evpn_controller_entries{table="vxlan.peer"} 1
+p4evpn_controller_entries{table="vxlan.tunnel"} 1
+p4evpn_controller_entries{table="vxlan.vni"} 1
+# HELP p4evpn_controller_learned_macs MACs learned on bridge ports.
+# TYPE p4evpn_controller_learned_macs gauge
+p4evpn_controller_learned_macs 2
+# HELP p4evpn_controller_own_routes Routes that we advertise.
+# TYPE p4evpn_controller_own_routes gauge
+p4evpn_controller_own_routes 3
+# HELP p4evpn_controller_queue_depth Keys of entries that wait to be computed.
+# TYPE p4evpn_controller_queue_depth gauge
+p4evpn_controller_queue_depth 0
+# HELP p4evpn_controller_routes EVPN routes received, by type.
+# TYPE p4evpn_controller_routes gauge
+p4evpn_controller_routes{type="2"} 2
+p4evpn_controller_routes{type="3"} 1
+# HELP p4evpn_controller_target_up 1 while the target is written to.
+# TYPE p4evpn_controller_target_up gauge
+p4evpn_controller_target_up 1
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "p4evpn_controller_entries", "p4evpn_controller_learned_macs",
+		"p4evpn_controller_own_routes", "p4evpn_controller_queue_depth", "p4evpn_controller_routes", "p4evpn_controller_target_up"); err != nil {
+		t.Error(err)
+	}
+	if n := g.c.loop.stats.moves[remoteToLocal].Load(); n != 1 {
+		t.Errorf("%d moves, want the one of %v", n, mac(2))
+	}
+	if n := g.c.loop.stats.unusable[unusableType].Load(); n != 1 {
+		t.Errorf("%d routes of an unsupported type, want 1", n)
+	}
+}
