@@ -256,6 +256,7 @@ func (l *loop) setStatics(b *bridge) {
 	for mac, n := range want {
 		if s := b.station(mac); s.static != n {
 			s.static = n
+			l.undecline(b, mac, n)
 			l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: n})
 			l.changed(b, mac)
 		}

@@ -22,8 +22,9 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 20, "how many random histories the property test goes through")
-	first = flag.Uint64("seed", 1, "the first of them")
+	seeds  = flag.Int("seeds", 20, "how many random histories the property test goes through")
+	length = flag.Int("steps", 150, "how many inputs each of them has")
+	first  = flag.Uint64("seed", 1, "the first of them")
 )
 
 // story drives a gateway through random inputs.
@@ -42,13 +43,17 @@ func TestTheOrderOfInputsDoesNotMatter(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			cfg := testConfig()
 			cfg.Duplicates.Moves = -1
+			if seed%2 == 0 {
+				cfg.MaxMACs, cfg.Ports[0].MaxMACs = 4, 2
+			}
+			cfg.AcceptUnknownVTEPs = seed%5 == 0
 			cfg.Ports[2].Static = []StaticMAC{{MAC: mac(3)}, {MAC: mac(4), VLAN: 10}}
 			h := &story{
 				gateway: start(t, options{cfg: cfg, target: p4rttest.Config{Seed: seed, MayFail: true}}),
 				rand:    rand.New(rand.NewPCG(seed, 0)), peers: map[netip.Addr]map[bgp.Key]bgp.Route{},
 				leaves: []netip.Addr{leaf0, leaf1, leaf2, vtep2},
 			}
-			for range 150 {
+			for range *length {
 				h.step()
 			}
 			h.target.FailUpdates(nil)

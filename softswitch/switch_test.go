@@ -272,6 +272,20 @@ func (b *bench) forward(mac byte, port byte) {
 	}}})
 }
 
+// cross connects two ports: what comes in by one leaves by the other.
+func (b *bench) cross(first, second byte) {
+	b.t.Helper()
+	for _, pair := range [][2]byte{{first, second}, {second, first}} {
+		b.write(&p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{
+			TableId: b.names["ingress.rule"], Priority: 1,
+			Match: []*p4v1.FieldMatch{{FieldId: 3, FieldMatchType: &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: pair[:1]}}}},
+			Action: &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{
+				ActionId: b.names["ingress.forward"], Params: []*p4v1.Action_Param{{ParamId: 1, Value: pair[1:]}},
+			}}},
+		}}})
+	}
+}
+
 func (b *bench) write(e *p4v1.Entity) {
 	b.t.Helper()
 	if _, err := b.rpc.Write(context.Background(), &p4v1.WriteRequest{
