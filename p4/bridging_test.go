@@ -146,6 +146,12 @@ func TestWhatCameByVXLANNeverLeavesByVXLAN(t *testing.T) {
 	})
 }
 
+// No Linux interface carries such a frame, so that BMv2 is not asked.
+func TestAFrameWithoutAnEthernetHeaderIsDropped(t *testing.T) {
+	g := newGateway(t, newSoftswitch(t))
+	g.dropped("ingress_drops", p4.DropTruncated, g.send(access1, []byte{2, 0, 0, 0, 0, 1, 2, 0}))
+}
+
 func TestAFrameNeverReturnsToItsPortAndBridge(t *testing.T) {
 	each(t, func(g *gateway) {
 		g.dropped("ingress_drops", p4.DropHairpin, g.send(access1, frame(nobody, hostA)))
@@ -194,7 +200,7 @@ func TestDropsAreCountedByReason(t *testing.T) {
 func TestAMissingEntryIsADropWithItsReason(t *testing.T) {
 	const vtep = 5
 	toVTEP := p4.FDB{Bridge: bridge1, MAC: nobody, Kind: p4.ToVTEP, VTEP: vtep, VNI: 5}
-	path := p4.Path{VTEP: vtep, Port: uplink}
+	path := p4.Path{VTEP: vtep, Port: uplink, MTU: tunnelMTU}
 	for name, tc := range map[string]struct {
 		entries []entry
 		counter string
@@ -202,7 +208,7 @@ func TestAMissingEntryIsADropWithItsReason(t *testing.T) {
 	}{
 		"path":                {[]entry{toVTEP}, "ingress_drops", p4.DropNoPath},
 		"tunnel":              {[]entry{toVTEP, path}, "egress_drops", p4.DropNoTunnel},
-		"adjacency":           {[]entry{toVTEP, path, p4.Tunnel{VTEP: vtep, Source: ours, Destination: vtep2, Adjacency: 9}}, "egress_drops", p4.DropNoAdjacency},
+		"adjacency":           {[]entry{toVTEP, path, p4.Tunnel{VTEP: vtep, Source: ours, Destination: vtep2, Adjacency: 9, MTU: tunnelMTU}}, "egress_drops", p4.DropNoAdjacency},
 		"VLAN of the port":    {[]entry{p4.FDB{Bridge: bridge1, MAC: nobody, Port: other}}, "egress_drops", p4.DropNotMember},
 		"nothing: it is told": {[]entry{p4.FDB{Bridge: bridge1, MAC: nobody, Kind: p4.Drop}}, "ingress_drops", p4.DropFDB},
 	} {

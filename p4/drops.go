@@ -34,6 +34,7 @@ const (
 	DropPuntRate
 	DropNoInterface
 	DropNoRoute
+	DropTruncated
 	DropReasons // how many there are
 )
 
@@ -43,6 +44,7 @@ var dropNames = [...]string{
 	"declined_source", "fdb", "hairpin", "split_horizon", "no_path",
 	"no_tunnel", "no_adjacency", "wrong_router_mac", "bad_ip", "ip_options",
 	"martian", "route", "mtu", "punt_rate", "no_interface", "no_route",
+	"truncated",
 }
 
 // String gives the name that metrics use, such as "unknown_vni".

@@ -60,10 +60,14 @@ control ingress(inout headers_t hdr,
             }
         }
         if ((meta.bridge != 0 || meta.vrf != 0) && meta.drop_reason == DROP_NONE) {
-            meta.in_bridge = meta.bridge;
-            view.apply(hdr, meta, standard_metadata);
-            decision.apply(hdr, meta, standard_metadata);
-            punts.apply(hdr, meta, standard_metadata);
+            if (hdr.ethernet.isValid()) {
+                meta.in_bridge = meta.bridge;
+                view.apply(hdr, meta, standard_metadata);
+                decision.apply(hdr, meta, standard_metadata);
+                punts.apply(hdr, meta, standard_metadata);
+            } else {
+                meta.drop_reason = DROP_TRUNCATED;
+            }
         }
         if (meta.drop_reason != DROP_NONE) {
             ingress_drops.count((bit<32>)meta.drop_reason);
