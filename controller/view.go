@@ -213,8 +213,9 @@ func (l *loop) unselected(r *route) string {
 	}
 	for _, b := range r.targets.bridges {
 		if s := b.macs[r.mac]; s != nil {
-			if c, _ := b.selected(r.mac, s); c != nil && c.route == r {
-				return ""
+			c, _ := b.selected(r.mac, s)
+			if c != nil && c.route.rank() == r.rank() && c.route.vni == r.vni {
+				return "" // or one that says the same, from another peer or with another IP
 			}
 		}
 	}

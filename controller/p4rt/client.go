@@ -13,14 +13,14 @@ import (
 
 // Client controls one target. Its methods are safe for concurrent use.
 type Client struct {
-	cfg        Config
-	network    string
-	address    string
-	queue      *queue
-	metrics    *metrics
-	writing    chan struct{}              // holds a token while a Write is under way
-	id         atomic.Pointer[ElectionID] // that is arbitrated with
-	arbitrated bool                       // by any session so far; Run's own
+	cfg     Config
+	network string
+	address string
+	queue   *queue
+	metrics *metrics
+	writing chan struct{}              // holds a token while a Write is under way
+	id      atomic.Pointer[ElectionID] // that is arbitrated with
+	known   bool                       // a target knew this client before; Run's own
 
 	mu      sync.Mutex
 	session *session // nil while there is no connection that arbitrated

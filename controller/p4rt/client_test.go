@@ -245,6 +245,49 @@ func TestClientClaimsATargetThatPromotesNobody(t *testing.T) {
 	write(t, c, nexthop(p4v1.Update_INSERT, 1, 1))
 }
 
+// Two backups may claim the same id at once: the one that comes second stays
+// a backup, with the id that it was given.
+func TestLostClaimIsNotTurnedIntoAnother(t *testing.T) {
+	c, s := up(t, p4rttest.Config{NoPromotion: true})
+	s.TakeMastership(p4rt.ElectionID{High: 1})
+	next[p4rt.NotPrimary](t, c)
+	claimed := p4rt.ElectionID{High: 1, Low: 1}
+	var once sync.Once
+	s.Intercept(func(_ context.Context, r proto.Message) error {
+		if a, ok := r.(*p4v1.MasterArbitrationUpdate); ok && a.GetElectionId().GetHigh() == 1 {
+			once.Do(func() { s.TakeMastership(claimed) })
+		}
+		return nil
+	})
+	s.ReleaseMastership()
+	s.WaitFor("the client is back as a backup", func() bool {
+		_, err := c.Write(t.Context(), []*p4v1.Update{nexthop(p4v1.Update_INSERT, 1, 1)})
+		return s.Counts().Connections == 2 && errors.Is(err, p4rt.ErrNotPrimary)
+	})
+}
+
+func TestPushRefusalKeepsTheElectionID(t *testing.T) {
+	c, s := up(t, p4rttest.Config{})
+	var refused atomic.Int32
+	var id atomic.Uint64
+	s.Intercept(func(_ context.Context, r proto.Message) error {
+		switch r := r.(type) {
+		case *p4v1.MasterArbitrationUpdate:
+			id.Store(r.GetElectionId().GetLow())
+		case *p4v1.SetForwardingPipelineConfigRequest:
+			if refused.Add(1) < 4 {
+				return status.Error(codes.InvalidArgument, "not now")
+			}
+		}
+		return nil
+	})
+	s.Restart()
+	nextUp(t, c)
+	if got := id.Load(); got != 10 {
+		t.Errorf("arbitrated with %d, want 10", got)
+	}
+}
+
 func TestElectionIDInUseIsRefusedUntilItIsFree(t *testing.T) {
 	s := p4rttest.New(t, p4rttest.Config{})
 	s.TakeMastership(p4rt.ElectionID{Low: 10})

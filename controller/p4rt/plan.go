@@ -34,6 +34,8 @@ type Change struct {
 // Plan is a set of changes, in any order. Writing it makes before it breaks:
 // INSERT and MODIFY from the lowest level to the highest, then DELETE from the
 // highest level to the lowest, each level acknowledged before the next is sent.
+// Only the first deletes share a Write with the last INSERTs and MODIFYs, where
+// nothing of a higher level changes that could have referred to them.
 type Plan []Change
 
 // Write writes the plan. Both results are as those of Client.Write, the first

@@ -39,6 +39,7 @@ type session struct {
 	out    chan *p4v1.StreamMessageRequest // to the sender, the stream's only writer
 	// arbitration holds the latest answer of the arbitration, until handled.
 	arbitration chan *p4v1.MasterArbitrationUpdate
+	answered    bool        // the target took part in the arbitration; serve's own
 	up          atomic.Bool // Up was queued, and nothing against it
 }
 
@@ -67,13 +68,23 @@ func (c *Client) connect(ctx context.Context) error {
 	err = s.serve()
 	s.cancel(err)
 	wg.Wait()
-	if status.Code(err) == codes.InvalidArgument && c.arbitrated {
-		// The id is in use, and it was ours: a connection of ours broke, and
-		// the target has not noticed. With the same id it could keep us out
-		// for as long as that lasts.
-		c.id.Store(new(c.id.Load().next()))
-	}
+	s.reconsider(err)
 	return sessionError(err)
+}
+
+// reconsider chooses another election id for the next session where this one
+// was refused since its id is in use.
+func (s *session) reconsider(err error) {
+	switch {
+	case status.Code(err) != codes.InvalidArgument || errors.Is(err, ErrRefused): // something else
+	case s.answered: // another controller claimed the same id
+		s.id.Store(&s.cfg.ElectionID)
+	case s.known:
+		// The id was ours: a connection of ours broke, and the target has not
+		// noticed. With the same id it could keep us out for as long as that
+		// lasts.
+		s.id.Store(new(s.id.Load().next()))
+	}
 }
 
 func (c *Client) dial() (*grpc.ClientConn, error) {
@@ -194,14 +205,14 @@ func (s *session) acknowledge(d Digest) {
 func (s *session) serve() error {
 	probe := time.NewTicker(s.cfg.ProbeInterval)
 	defer probe.Stop()
-	arbitrated, primary := false, false
+	primary := false
 	for {
 		select {
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		case a := <-s.arbitration:
-			if !arbitrated {
-				arbitrated, s.Client.arbitrated = true, true
+			if !s.answered {
+				s.answered, s.known = true, true
 				s.connected(s)
 			}
 			var err error
@@ -209,7 +220,7 @@ func (s *session) serve() error {
 				return err
 			}
 		case <-probe.C:
-			if !arbitrated {
+			if !s.answered {
 				return fmt.Errorf("no answer to the arbitration within %v", s.cfg.ProbeInterval)
 			}
 			if err := s.probe(primary); err != nil {

@@ -164,18 +164,18 @@ func (f *Forwarding) copyCounters(old *Forwarding) error {
 	return nil
 }
 
-// GetForwardingPipelineConfig returns the configuration that Write and Read
-// refer to (15).
+// GetForwardingPipelineConfig returns the configuration that packets run
+// through (15): one that is saved and not committed must not pass for the
+// target's.
 func (s *Server) GetForwardingPipelineConfig(_ context.Context, req *p4v1.GetForwardingPipelineConfigRequest) (*p4v1.GetForwardingPipelineConfigResponse, error) {
 	if err := s.checkDevice(req.DeviceId); err != nil {
 		return nil, err
 	}
-	s.state.RLock()
-	defer s.state.RUnlock()
-	if s.control == nil {
+	f := s.Forwarding()
+	if f == nil {
 		return &p4v1.GetForwardingPipelineConfigResponse{}, nil
 	}
-	config := s.control.config
+	config := f.config
 	out := &p4v1.ForwardingPipelineConfig{Cookie: config.Cookie}
 	switch req.ResponseType {
 	case p4v1.GetForwardingPipelineConfigRequest_ALL:

@@ -107,7 +107,7 @@ func fillTable(table *Table) {
 }
 
 func TestDamagedProgramIsRefusedOrRuns(t *testing.T) {
-	data, err := os.ReadFile("../../p4/p4evpn.json")
+	data, err := os.ReadFile("testdata/features.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,9 +119,9 @@ func TestDamagedProgramIsRefusedOrRuns(t *testing.T) {
 	size.walk(tree)
 	places := -size.point
 	loaded := 0
-	rounds := 400
+	rounds := 100
 	if testing.Short() {
-		rounds = 100
+		rounds = 30
 	}
 	for i := range rounds {
 		d := &damage{rng: rand.New(rand.NewPCG(uint64(i), 7))}
@@ -145,7 +145,7 @@ func TestTruncatedProgramIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := 0; n < len(data)-2; n += 1 + len(data)/200 {
+	for n := 0; n < len(data)-2; n += 1 + len(data)/50 {
 		if tryLoad(t, data[:n]) {
 			t.Errorf("the first %d of %d bytes load", n, len(data))
 		}
