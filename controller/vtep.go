@@ -218,12 +218,25 @@ func (t *tunnel) unresolved() string {
 	return t.to.reason
 }
 
+// vxlanOverhead is what encapsulation adds to a tenant's Ethernet frame, within
+// the MTU of an IPv4 underlay: IPv4, UDP and VXLAN headers.
+const vxlanOverhead = 20 + 8 + 8
+
+// mtu is the largest tenant frame, its Ethernet header included, that fits the
+// tunnel's path.
+func (t *tunnel) mtu() uint16 {
+	if t.path.MTU == 0 {
+		return 65535 // not known
+	}
+	return uint16(max(0, min(t.path.MTU-vxlanOverhead, 65535)))
+}
+
 func (l *loop) desiredTunnel(id uint16) entry {
 	t := l.tunnelByID[id]
 	if t == nil || t.adj == nil {
 		return nil
 	}
-	return p4.Tunnel{VTEP: id, Source: t.local, Destination: t.remote, Adjacency: t.adj.id}
+	return p4.Tunnel{VTEP: id, Source: t.local, Destination: t.remote, Adjacency: t.adj.id, MTU: t.mtu()}
 }
 
 func (l *loop) desiredPath(id uint16) entry {
@@ -231,7 +244,7 @@ func (l *loop) desiredPath(id uint16) entry {
 	if t == nil || t.adj == nil {
 		return nil
 	}
-	return p4.Path{VTEP: id, Port: t.port}
+	return p4.Path{VTEP: id, Port: t.port, MTU: t.mtu()}
 }
 
 // anyPeer lets in VXLAN from every source.

@@ -308,7 +308,7 @@ func (b *bmv2) flush() (out, error) {
 	}
 	b.sentinels.packets++
 	b.sentinels.bytes += uint64(len(injected(0, 0, 0, mark)))
-	if err := b.packetOut(injected(0, p4.CPUPort, 0, punted(0, 0, 0, mark))); err != nil {
+	if err := b.packetOut(injected(0, p4.CPUPort, 0, punted(0, 0, 0, 0, mark))); err != nil {
 		return nil, err
 	}
 	for port := range b.ports {

@@ -28,6 +28,7 @@ control classify_bridge(inout headers_t hdr,
 
     apply {
         if (hdr.vlan.isValid()) {
+            meta.tagged = 1;
             meta.vlan_id = hdr.vlan.vlan_id;
         }
         vlan.apply();
@@ -74,7 +75,8 @@ control learn_source(inout headers_t hdr,
     apply { source.apply(); }
 }
 
-// Decides where a frame of a bridge goes.
+// Decides where a frame of a bridge goes, and finds the path of what goes to a
+// VTEP, which routing may have decided already.
 control forward(inout headers_t hdr,
                 inout metadata_t meta,
                 inout standard_metadata_t standard_metadata) {
@@ -112,19 +114,23 @@ control forward(inout headers_t hdr,
     choose_path() path;
 
     apply {
-        if (meta.destination[40:40] == 1) {
-            flood();
-        } else if (fdb.apply().hit) {
-            if (meta.vtep != 0) {
-                if (meta.origin == ORIGIN_VXLAN) {
+        if (meta.vtep == 0) {
+            if (meta.destination[47:4] == 44w0x0180c200000) {
+                // IEEE 802.1Q table 8-1: a bridge never relays these.
+                meta.drop_reason = DROP_RESERVED_GROUP;
+            } else if (meta.destination[40:40] == 1) {
+                flood();
+            } else if (fdb.apply().hit) {
+                if (meta.vtep == 0 && meta.origin == ORIGIN_BRIDGE &&
+                    standard_metadata.egress_spec == standard_metadata.ingress_port) {
+                    meta.drop_reason = DROP_HAIRPIN;
+                } else if (meta.vtep != 0 && (meta.origin == ORIGIN_VXLAN || meta.local_only == 1)) {
                     meta.drop_reason = DROP_SPLIT_HORIZON;
-                } else {
-                    path.apply(hdr, meta, standard_metadata);
                 }
-            } else if (meta.origin == ORIGIN_BRIDGE &&
-                       standard_metadata.egress_spec == standard_metadata.ingress_port) {
-                meta.drop_reason = DROP_HAIRPIN;
             }
+        }
+        if (meta.vtep != 0 && meta.drop_reason == DROP_NONE) {
+            path.apply(hdr, meta, standard_metadata);
         }
     }
 }

@@ -146,6 +146,12 @@ func TestWhatCameByVXLANNeverLeavesByVXLAN(t *testing.T) {
 	})
 }
 
+// No Linux interface carries such a frame, so that BMv2 is not asked.
+func TestAFrameWithoutAnEthernetHeaderIsDropped(t *testing.T) {
+	g := newGateway(t, newSoftswitch(t))
+	g.dropped("ingress_drops", p4.DropTruncated, g.send(access1, []byte{2, 0, 0, 0, 0, 1, 2, 0}))
+}
+
 func TestAFrameNeverReturnsToItsPortAndBridge(t *testing.T) {
 	each(t, func(g *gateway) {
 		g.dropped("ingress_drops", p4.DropHairpin, g.send(access1, frame(nobody, hostA)))
@@ -194,7 +200,7 @@ func TestDropsAreCountedByReason(t *testing.T) {
 func TestAMissingEntryIsADropWithItsReason(t *testing.T) {
 	const vtep = 5
 	toVTEP := p4.FDB{Bridge: bridge1, MAC: nobody, Kind: p4.ToVTEP, VTEP: vtep, VNI: 5}
-	path := p4.Path{VTEP: vtep, Port: uplink}
+	path := p4.Path{VTEP: vtep, Port: uplink, MTU: tunnelMTU}
 	for name, tc := range map[string]struct {
 		entries []entry
 		counter string
@@ -202,7 +208,7 @@ func TestAMissingEntryIsADropWithItsReason(t *testing.T) {
 	}{
 		"path":                {[]entry{toVTEP}, "ingress_drops", p4.DropNoPath},
 		"tunnel":              {[]entry{toVTEP, path}, "egress_drops", p4.DropNoTunnel},
-		"adjacency":           {[]entry{toVTEP, path, p4.Tunnel{VTEP: vtep, Source: ours, Destination: vtep2, Adjacency: 9}}, "egress_drops", p4.DropNoAdjacency},
+		"adjacency":           {[]entry{toVTEP, path, p4.Tunnel{VTEP: vtep, Source: ours, Destination: vtep2, Adjacency: 9, MTU: tunnelMTU}}, "egress_drops", p4.DropNoAdjacency},
 		"VLAN of the port":    {[]entry{p4.FDB{Bridge: bridge1, MAC: nobody, Port: other}}, "egress_drops", p4.DropNotMember},
 		"nothing: it is told": {[]entry{p4.FDB{Bridge: bridge1, MAC: nobody, Kind: p4.Drop}}, "ingress_drops", p4.DropFDB},
 	} {
@@ -289,11 +295,11 @@ func TestATrapCopiesOrDiverts(t *testing.T) {
 		g.add(p4.Trap{Bridge: bridge1, MAC: hostB, Priority: 1, Reason: 7})
 		g.add(p4.Trap{MAC: hostA, Origin: p4.OriginVXLAN, Priority: 2, Divert: true, Reason: 8})
 		in := frame(hostT, hostB)
-		g.expect(g.send(trunk, tagged(in, 10)), out{access2: {in}, p4.CPUPort: {punted(7, trunk, bridge1, in)}})
+		g.expect(g.send(trunk, tagged(in, 10)), out{access2: {in}, p4.CPUPort: {punted(7, trunk, bridge1, 0, in)}})
 		in = frame(remote, hostB)
-		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{access2: {in}, p4.CPUPort: {punted(7, uplink, bridge1, in)}})
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{access2: {in}, p4.CPUPort: {punted(7, uplink, bridge1, 0, in)}})
 		in = frame(remote, hostA)
-		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{p4.CPUPort: {punted(8, uplink, bridge1, in)}})
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{p4.CPUPort: {punted(8, uplink, bridge1, 0, in)}})
 		in = frame(hostB, hostA)
 		g.expect(g.send(access2, in), out{access1: {in}})
 	})
@@ -304,9 +310,9 @@ func TestATrapSeesWhatIsThenDroppedAndWhatIsLearned(t *testing.T) {
 	each(t, func(g *gateway) {
 		g.add(p4.Trap{MAC: lldp, Priority: 1, Reason: 3}, p4.Trap{MAC: hostB, Priority: 1, Divert: true, Reason: 4})
 		in := frame(hostA, lldp)
-		g.expect(g.send(access1, in), out{p4.CPUPort: {punted(3, access1, bridge1, in)}})
+		g.expect(g.send(access1, in), out{p4.CPUPort: {punted(3, access1, bridge1, 0, in)}})
 		in = frame(nobody, hostB)
-		g.expect(g.send(access1, in), out{p4.CPUPort: {punted(4, access1, bridge1, in)}})
+		g.expect(g.send(access1, in), out{p4.CPUPort: {punted(4, access1, bridge1, 0, in)}})
 		g.expectLearned(p4.Learn{Bridge: bridge1, MAC: nobody, Port: access1})
 	})
 }
@@ -337,7 +343,7 @@ func TestCountersHoldPacketsAndArrivedBytes(t *testing.T) {
 			"bridge_vxlan_in":  {g.count("bridge_vxlan_in", bridge1), arrived},
 			"port_in":          {g.count("port_in", uplink), arrived},
 			"port_out":         {g.count("port_out", uplink), left},
-			"tunnel_out":       {g.countEntry(p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1}), left},
+			"tunnel_out":       {g.countEntry(p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1, MTU: tunnelMTU}), left},
 			"peer_in":          {g.countEntry(p4.Peer{Prefix: netip.PrefixFrom(vtep1, 32)}), arrived},
 		} {
 			if c.got != c.want {

@@ -27,11 +27,14 @@ func Decode(e Entry) (any, error) {
 	case tablePeer:
 		return Peer{Prefix: netip.PrefixFrom(k.ipv4(), int(k.u8()))}, nil
 	case tableVNI:
+		if action == actionToVRF {
+			return L3VNI{Local: k.ipv4(), VNI: k.vni(), VRF: v.u16(), RouterMAC: v.mac()}, nil
+		}
 		return VNI{Local: k.ipv4(), VNI: k.vni(), Bridge: v.u16()}, nil
 	case tablePath:
-		return Path{VTEP: k.u16(), Port: v.u16()}, nil
+		return Path{VTEP: k.u16(), Port: v.u16(), MTU: v.u16()}, nil
 	case tableTunnel:
-		return Tunnel{VTEP: k.u16(), Source: v.ipv4(), Destination: v.ipv4(), Adjacency: v.u16()}, nil
+		return Tunnel{VTEP: k.u16(), Source: v.ipv4(), Destination: v.ipv4(), Adjacency: v.u16(), MTU: v.u16()}, nil
 	case tableAdjacency:
 		return Adjacency{ID: k.u16(), Source: v.mac(), Destination: v.mac()}, nil
 	case tableVLAN:
@@ -50,6 +53,24 @@ func Decode(e Entry) (any, error) {
 		return Replica{Bridge: k.u16(), Instance: k.u16(), VTEP: v.u16(), VNI: v.vni()}, nil
 	case tableTrap:
 		return decodeTrap(k, action, v), nil
+	}
+	return decodeRouting(e, k, action, v)
+}
+
+func decodeRouting(e Entry, k unpacker, action uint32, v unpacker) (any, error) {
+	switch e.Key.id() {
+	case tableRouterMAC:
+		return RouterMAC{Bridge: k.u16(), MAC: k.mac(), VRF: v.u16()}, nil
+	case tableIPv4:
+		return decodeRoute(k.u16(), netip.PrefixFrom(k.ipv4(), int(k.u8())), action, v)
+	case tableIPv6:
+		return decodeRoute(k.u16(), netip.PrefixFrom(k.ipv6(), int(k.u8())), action, v)
+	case tableInterface:
+		return RouterInterface{Bridge: k.u16(), MAC: v.mac()}, nil
+	case tableARPHost:
+		return ARPHost{Bridge: k.u16(), Address: k.ipv4(), MAC: v.mac()}, nil
+	case tableNDHost:
+		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.u8() == 1}, nil
 	}
 	return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), ErrForeign)
 }
@@ -93,14 +114,35 @@ func decodeFDB(k unpacker, action uint32, v unpacker) (any, error) {
 	return f, nil
 }
 
+func decodeRoute(vrf uint16, prefix netip.Prefix, action uint32, v unpacker) (any, error) {
+	r := Route{VRF: vrf, Prefix: prefix}
+	switch action {
+	case actionRouteHost:
+		r.Kind, r.Bridge, r.MAC = RouteHost, v.u16(), v.mac()
+	case actionRouteVTEP:
+		r.Kind, r.VTEP, r.VNI, r.Source, r.Destination = RouteVTEP, v.u16(), v.vni(), v.mac(), v.mac()
+	case actionGlean:
+		r.Kind = RouteGlean
+	case actionLocal:
+		r.Kind = RouteLocal
+	case actionRouteDrop:
+		r.Kind = RouteDrop
+	default:
+		return nil, fmt.Errorf("route of VRF %d to %v: action id %#x: %w", vrf, prefix, action, ErrForeign)
+	}
+	return r, nil
+}
+
 func decodeTrap(k unpacker, action uint32, v unpacker) Trap {
-	t := Trap{Divert: action == actionDivert, Reason: v.u8()}
+	t := Trap{Divert: action == actionDivert, Reason: PuntReason(v.u8())}
 	t.Bridge = k.u16()
 	k.u16()
 	t.EtherType = k.u16()
 	k.u16()
 	t.MAC = k.mac()
 	k.mac()
+	t.ICMPv6Type = k.u8()
+	k.u8()
 	t.Origin = k.u8()
 	k.u8()
 	t.Priority = int32(k.u32())

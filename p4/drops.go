@@ -25,6 +25,16 @@ const (
 	DropNoPath
 	DropNoTunnel
 	DropNoAdjacency
+	DropWrongRouterMAC
+	DropBadIP
+	DropIPOptions
+	DropMartian
+	DropRoute
+	DropMTU
+	DropPuntRate
+	DropNoInterface
+	DropNoRoute
+	DropTruncated
 	DropReasons // how many there are
 )
 
@@ -32,13 +42,41 @@ var dropNames = [...]string{
 	"none", "unknown_port", "not_member", "unknown_vtep", "unknown_vni",
 	"bad_vxlan", "bad_checksum", "inner_vlan", "bad_source", "reserved_group",
 	"declined_source", "fdb", "hairpin", "split_horizon", "no_path",
-	"no_tunnel", "no_adjacency",
+	"no_tunnel", "no_adjacency", "wrong_router_mac", "bad_ip", "ip_options",
+	"martian", "route", "mtu", "punt_rate", "no_interface", "no_route",
+	"truncated",
 }
 
 // String gives the name that metrics use, such as "unknown_vni".
 func (r DropReason) String() string {
 	if int(r) < len(dropNames) {
 		return dropNames[r]
+	}
+	return fmt.Sprintf("reason_%d", uint8(r))
+}
+
+// PuntReason says why a frame came to the controller (packet_in.reason).
+type PuntReason uint8
+
+// Punt reasons. PuntARP and PuntND are those of our own traps, the rest the
+// program's.
+const (
+	PuntARP   PuntReason = 1 // a copy of ARP from a bridge port
+	PuntND    PuntReason = 2 // a copy of neighbour discovery from a bridge port
+	PuntGlean PuntReason = 3 // for an unknown host of an attached subnet
+	PuntLocal PuntReason = 4 // for the gateway itself
+	PuntTTL   PuntReason = 5 // TTL or hop limit used up
+	PuntMTU   PuntReason = 6 // routed, and too big for its path
+
+	puntReasons = 7
+)
+
+var puntNames = [puntReasons]string{"none", "arp", "nd", "glean", "local", "ttl", "mtu"}
+
+// String gives the name that metrics use, such as "glean".
+func (r PuntReason) String() string {
+	if int(r) < len(puntNames) {
+		return puntNames[r]
 	}
 	return fmt.Sprintf("reason_%d", uint8(r))
 }

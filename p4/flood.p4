@@ -35,7 +35,7 @@ control finish_replica(inout headers_t hdr,
     apply {
         if (replica.apply().hit) {
             // Split horizon: from VXLAN never to VXLAN.
-            if (meta.origin == ORIGIN_VXLAN) {
+            if (meta.origin == ORIGIN_VXLAN || meta.local_only == 1) {
                 prune = 1;
             }
         } else if (meta.origin == ORIGIN_BRIDGE &&

@@ -2,6 +2,7 @@ package p4_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"slices"
@@ -50,8 +51,12 @@ func tagged(f []byte, vlan uint16) []byte {
 }
 
 // punted is a frame with packet_in, as it leaves by the CPU port.
-func punted(reason uint8, port, bridge uint16, f []byte) []byte {
-	return slices.Concat([]byte{reason, byte(port >> 8), byte(port), byte(bridge >> 8), byte(bridge)}, f)
+func punted(reason p4.PuntReason, port, bridge, vrf uint16, f []byte) []byte {
+	h := []byte{byte(reason)}
+	for _, v := range []uint16{port, bridge, vrf} {
+		h = binary.BigEndian.AppendUint16(h, v)
+	}
+	return append(h, f...)
 }
 
 // injected is a frame with packet_out, as it enters by the CPU port.

@@ -22,6 +22,7 @@ const (
 	bridge1, bridge2               = 1, 2
 	vni1, vni2                     = 100, 200
 	remoteVNI                      = 1000 // what VTEP 1 asked for in bridge 1
+	tunnelMTU                      = 9500 // bytes of a tenant's frame
 )
 
 var (
@@ -86,9 +87,9 @@ func newGateway(t *testing.T, on target) *gateway {
 		p4.Peer{Prefix: netip.PrefixFrom(vtep1, 32)}, p4.Peer{Prefix: netip.PrefixFrom(vtep2, 32)},
 		p4.VNI{Local: ours, VNI: vni1, Bridge: bridge1}, p4.VNI{Local: ours, VNI: vni2, Bridge: bridge2},
 		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: routerMAC},
-		p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1},
-		p4.Tunnel{VTEP: 2, Source: ours, Destination: vtep2, Adjacency: 1},
-		p4.Path{VTEP: 1, Port: uplink}, p4.Path{VTEP: 2, Port: uplink},
+		p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1, MTU: tunnelMTU},
+		p4.Tunnel{VTEP: 2, Source: ours, Destination: vtep2, Adjacency: 1, MTU: tunnelMTU},
+		p4.Path{VTEP: 1, Port: uplink, MTU: tunnelMTU}, p4.Path{VTEP: 2, Port: uplink, MTU: tunnelMTU},
 		p4.Replica{Bridge: bridge1, Instance: 2, VTEP: 1, VNI: remoteVNI},
 		p4.Replica{Bridge: bridge1, Instance: 3, VTEP: 2, VNI: vni1},
 		p4.Group{ID: bridge1, Members: []p4.GroupMember{{Port: access1, Instance: 1}, {Port: access2, Instance: 1},

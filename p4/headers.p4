@@ -10,6 +10,8 @@ typedef bit<24> vni_t;
 typedef bit<12> vlan_id_t;
 // A bridge is a broadcast domain; its id is also its multicast group. 0: none.
 typedef bit<16> bridge_t;
+// A VRF is a routing domain. 0: none.
+typedef bit<16> vrf_t;
 // A VTEP id stands for one remote tunnel end. 0: none.
 typedef bit<16> vtep_t;
 // An adjacency is a neighbour of an uplink: the two MACs of the underlay hop.
@@ -20,9 +22,11 @@ const port_t CPU_PORT = 510;
 
 const bit<16> ETHERTYPE_VLAN = 0x8100;
 const bit<16> ETHERTYPE_IPV4 = 0x0800;
+const bit<16> ETHERTYPE_ARP  = 0x0806;
 const bit<16> ETHERTYPE_IPV6 = 0x86dd;
 const bit<8>  PROTOCOL_TCP   = 6;
 const bit<8>  PROTOCOL_UDP   = 17;
+const bit<8>  PROTOCOL_ICMPV6 = 58;
 const bit<16> UDP_PORT_VXLAN = 4789;
 
 // Lengths in bytes.
@@ -38,6 +42,8 @@ const bit<3> ORIGIN_BRIDGE = 1; // a bridge port: a tenant's frame
 const bit<3> ORIGIN_VXLAN  = 2; // a remote VTEP: a tenant's frame, encapsulated
 const bit<3> ORIGIN_CPU    = 3; // injected into a bridge by the controller
 const bit<3> ORIGIN_PASS   = 4; // uplink to host port and back, injected raw
+const bit<3> ORIGIN_ROUTED = 5; // left the bridge or VNI that it came by: it may
+                                // go back the way it came
 
 // Why a frame was dropped: the index of the two drop counters.
 const reason_t DROP_NONE            = 0;
@@ -57,6 +63,23 @@ const reason_t DROP_SPLIT_HORIZON   = 13;
 const reason_t DROP_NO_PATH         = 14;
 const reason_t DROP_NO_TUNNEL       = 15;
 const reason_t DROP_NO_ADJACENCY    = 16;
+const reason_t DROP_WRONG_ROUTER_MAC = 17;
+const reason_t DROP_BAD_IP          = 18;
+const reason_t DROP_IP_OPTIONS      = 19;
+const reason_t DROP_MARTIAN         = 20;
+const reason_t DROP_ROUTE           = 21;
+const reason_t DROP_MTU             = 22;
+const reason_t DROP_PUNT_RATE       = 23;
+const reason_t DROP_NO_INTERFACE    = 24;
+const reason_t DROP_NO_ROUTE        = 25;
+const reason_t DROP_TRUNCATED       = 26; // no Ethernet header
+
+// Why a frame went to the controller; 1 and 2 are those of its own traps, for
+// ARP and ND.
+const reason_t PUNT_GLEAN = 3; // for a host of an attached subnet, unknown
+const reason_t PUNT_LOCAL = 4; // for the gateway itself
+const reason_t PUNT_TTL   = 5; // TTL or hop limit is used up
+const reason_t PUNT_MTU   = 6; // routed, and does not fit
 
 header ethernet_t {
     mac_t   destination;
@@ -99,6 +122,36 @@ header ipv6_t {
     bit<128> destination;
 }
 
+// ARP for IPv4 over Ethernet (RFC 826).
+header arp_t {
+    bit<16>     hardware_type;
+    bit<16>     protocol_type;
+    bit<8>      hardware_length;
+    bit<8>      protocol_length;
+    bit<16>     operation; // 1 request, 2 reply
+    mac_t       sender_mac;
+    ipv4_addr_t sender;
+    mac_t       target_mac;
+    ipv4_addr_t target;
+}
+
+header icmpv6_t {
+    bit<8>  type;
+    bit<8>  code;
+    bit<16> checksum;
+}
+
+// A neighbour solicitation with its source link-layer address, and the
+// advertisement that answers it (RFC 4861 sections 4.3, 4.4, 4.6.1): both have
+// this length.
+header neighbour_t {
+    bit<32>  flags;
+    bit<128> target;
+    bit<8>   option;
+    bit<8>   option_length; // in units of 8 bytes
+    mac_t    mac;
+}
+
 // The first four bytes of TCP: all that a flow hash needs.
 header tcp_ports_t {
     bit<16> source;
@@ -124,15 +177,20 @@ header vxlan_t {
 header packet_in_t {
     reason_t reason;       // of the trap
     bit<16>  ingress_port; // the uplink when the frame came by VXLAN
-    bridge_t bridge;
+    bridge_t bridge;       // that it came in, 0 if it came by an L3 VNI
+    vrf_t    vrf;
 }
 
 @controller_header("packet_out")
 header packet_out_t {
-    bit<8>   mode;        // 0: out of egress_port as it is; 1: forward in bridge
+    bit<8>   mode; // 0: out of egress_port as it is; 1: forward in bridge;
+                   // 2: the same, to local ports only; 3: route in VRF bridge
     bit<16>  egress_port;
     bridge_t bridge;
 }
+
+const bit<2> REPLY_ARP = 1;
+const bit<2> REPLY_ND  = 2;
 
 struct headers_t {
     packet_in_t  packet_in;
@@ -148,33 +206,52 @@ struct headers_t {
     ethernet_t   ethernet;
     vlan_t       pushed_vlan;
     vlan_t       vlan;
+    arp_t        arp;
     ipv4_t       ipv4;
     ipv6_t       ipv6;
+    icmpv6_t     icmpv6;
+    neighbour_t  neighbour;
     tcp_ports_t  tcp;
     udp_t        udp;
     vxlan_t      vxlan;
 
-    // The tenant's frame inside VXLAN: copied to ethernet on termination.
+    // The tenant's frame inside VXLAN: copied over on termination.
     ethernet_t   inner_ethernet;
+    ipv4_t       inner_ipv4;
+    ipv6_t       inner_ipv6;
+    tcp_ports_t  inner_ports; // of TCP or UDP
 }
 
 struct metadata_t {
     // What a copy to the CPU needs beside the frame, which is parsed again.
-    @field_list(1) bridge_t bridge;
+    @field_list(1) bridge_t in_bridge;   // that the frame came in
     @field_list(1) port_t   ingress_port;
-    @field_list(1) bit<3>   origin;
-    @field_list(1) reason_t punt_reason;
+    @field_list(1) vrf_t    vrf;         // not 0 as soon as the frame is routed
+    @field_list(1) bit<1>   terminated;  // came by VXLAN to us
+    @field_list(1) bit<1>   tagged;      // its VLAN tag said which bridge
+    @field_list(1) reason_t copy_reason; // of the trap that copied
 
     reason_t  drop_reason;
-    bit<1>    diverted;    // goes to the CPU instead of being forwarded
+    reason_t  punt_reason; // not 0: to the CPU instead of being forwarded
+    bit<3>    origin;
+    bit<1>    routed;
+    bit<1>    local_only;  // to no VTEP
+    bit<2>    reply;       // what egress makes of a request: REPLY_ARP, REPLY_ND
+    bit<1>    router;      // the neighbour of a REPLY_ND routes
     port_t    host_port;   // beside the uplink that the frame came by
     vlan_id_t vlan_id;     // of the arriving frame, 0 when untagged
-    mac_t     destination; // of the tenant's frame
+    bridge_t  bridge;      // that the frame is in; routing changes it
+    mac_t     destination; // of the tenant's frame; routing changes it
     mac_t     source;
     bit<16>   ether_type;
+    bit<8>    icmpv6_type; // 0 for anything else
     bit<16>   length;      // of the tenant's frame without a tag, in bytes
+    mac_t     router_mac;  // ours, that frames of an L3 VNI must be for
+    ipv4_addr_t ipv4;      // destination to be routed
+    bit<128>  ipv6;
     vtep_t    vtep;        // not 0: encapsulate
     vni_t     vni;
+    bit<16>   mtu;         // largest tenant frame that fits the path
     bit<16>   entropy;     // UDP source port of the encapsulation
     bit<6>    dscp;        // of the tenant's packet
     adjacency_t adjacency; // of the tunnel

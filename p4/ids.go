@@ -17,6 +17,12 @@ const (
 	tableEgressVLAN = 0x02000070
 	tableReplica    = 0x02000080
 	tableTrap       = 0x02000090
+	tableRouterMAC  = 0x020000a0
+	tableIPv4       = 0x020000b0
+	tableIPv6       = 0x020000b1
+	tableInterface  = 0x020000c0
+	tableARPHost    = 0x020000d0
+	tableNDHost     = 0x020000d1
 
 	actionBridgePort = 0x01000001
 	actionUplink     = 0x01000002
@@ -39,6 +45,16 @@ const (
 	actionReplica    = 0x01000080
 	actionCopy       = 0x01000090
 	actionDivert     = 0x01000091
+	actionToVRF      = 0x01000016
+	actionEnter      = 0x010000a0
+	actionRouteHost  = 0x010000b0
+	actionRouteVTEP  = 0x010000b1
+	actionGlean      = 0x010000b2
+	actionLocal      = 0x010000b3
+	actionRouteDrop  = 0x010000b4
+	actionSource     = 0x010000c0
+	actionARPReply   = 0x010000d0
+	actionNDReply    = 0x010000d2
 )
 
 // CPUPort is where packet-ins leave and packet-outs enter.

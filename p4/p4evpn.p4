@@ -11,10 +11,14 @@
 #include "vxlan.p4"
 #include "bridge.p4"
 #include "flood.p4"
+#include "router.p4"
+#include "neighbour.p4"
 #include "punt.p4"
+#include "tenant.p4"
 
-// BMv2's standard_metadata.instance_type of what a multicast group made.
-const bit<32> INSTANCE_REPLICATION = 5;
+// BMv2's values of standard_metadata.instance_type that we look at.
+const bit<32> INSTANCE_INGRESS_CLONE = 1;
+const bit<32> INSTANCE_REPLICATION   = 5;
 
 control verify_checksums(inout headers_t hdr, inout metadata_t meta) {
     apply {
@@ -38,34 +42,10 @@ control ingress(inout headers_t hdr,
     classify_port() ports;
     terminate_vxlan() vxlan;
     classify_bridge() bridges;
-    learn_source() sources;
-    trap_frame() traps;
-    forward() forwarding;
-    hash_flow() flow;
+    view_tenant() view;
+    decide() decision;
+    punt_frame() punts;
     inject() injection;
-
-    // The tenant's frame, wherever it is in what arrived.
-    action view_frame() {
-        meta.destination = hdr.ethernet.destination;
-        meta.source = hdr.ethernet.source;
-        meta.ether_type = hdr.ethernet.ether_type;
-        meta.length = (bit<16>)standard_metadata.packet_length;
-    }
-    action view_injected_frame() {
-        view_frame();
-        meta.length = meta.length - PACKET_OUT_LEN;
-    }
-    action view_tagged_frame() {
-        view_frame();
-        meta.ether_type = hdr.vlan.ether_type;
-        meta.length = meta.length - VLAN_LEN;
-    }
-    action view_inner_frame() {
-        meta.destination = hdr.inner_ethernet.destination;
-        meta.source = hdr.inner_ethernet.source;
-        meta.ether_type = hdr.inner_ethernet.ether_type;
-        meta.length = (bit<16>)standard_metadata.packet_length - VXLAN_ENCAP_LEN;
-    }
 
     apply {
         meta.ingress_port = standard_metadata.ingress_port;
@@ -75,43 +55,20 @@ control ingress(inout headers_t hdr,
             ports.apply(hdr, meta, standard_metadata);
             if (meta.host_port != 0) {
                 vxlan.apply(hdr, meta, standard_metadata);
-            }
-        }
-
-        if (meta.origin == ORIGIN_BRIDGE) {
-            bridges.apply(hdr, meta, standard_metadata);
-        }
-        if (meta.bridge != 0 && meta.drop_reason == DROP_NONE) {
-            if (meta.origin == ORIGIN_VXLAN) {
-                view_inner_frame();
-            } else if (hdr.vlan.isValid() && meta.origin == ORIGIN_BRIDGE) {
-                view_tagged_frame();
-            } else if (meta.origin == ORIGIN_CPU) {
-                view_injected_frame();
-            } else {
-                view_frame();
-            }
-            if (meta.source[40:40] == 1 || meta.source == 0) {
-                meta.drop_reason = DROP_BAD_SOURCE;
             } else if (meta.origin == ORIGIN_BRIDGE) {
-                sources.apply(hdr, meta, standard_metadata);
-            }
-            if (meta.drop_reason == DROP_NONE) {
-                traps.apply(hdr, meta, standard_metadata);
-                if (meta.diverted == 0) {
-                    if (meta.destination[47:4] == 44w0x0180c200000) {
-                        // IEEE 802.1Q table 8-1: a bridge never relays these.
-                        meta.drop_reason = DROP_RESERVED_GROUP;
-                    } else {
-                        forwarding.apply(hdr, meta, standard_metadata);
-                    }
-                    if (meta.origin != ORIGIN_VXLAN) {
-                        flow.apply(hdr, meta);
-                    }
-                }
+                bridges.apply(hdr, meta, standard_metadata);
             }
         }
-
+        if ((meta.bridge != 0 || meta.vrf != 0) && meta.drop_reason == DROP_NONE) {
+            if (hdr.ethernet.isValid()) {
+                meta.in_bridge = meta.bridge;
+                view.apply(hdr, meta, standard_metadata);
+                decision.apply(hdr, meta, standard_metadata);
+                punts.apply(hdr, meta, standard_metadata);
+            } else {
+                meta.drop_reason = DROP_TRUNCATED;
+            }
+        }
         if (meta.drop_reason != DROP_NONE) {
             ingress_drops.count((bit<32>)meta.drop_reason);
             mark_to_drop(standard_metadata);
@@ -131,28 +88,20 @@ control egress(inout headers_t hdr,
     counter(64, CounterType.packets_and_bytes) egress_drops;
 
     finish_replica() replicas;
+    strip_frame() strip;
+    rewrite_routed() routed;
+    write_answer() answer;
     encapsulate() tunnels;
     tag_frame() tags;
 
     bit<1> prune = 0;
 
-    // Leaves only the tenant's frame, without a tag.
-    action strip_outer() {
-        hdr.ethernet = hdr.inner_ethernet;
-        hdr.inner_ethernet.setInvalid();
-        hdr.vxlan.setInvalid();
-        hdr.udp.setInvalid();
-        hdr.ipv4.setInvalid();
-    }
-    action strip_tag() {
-        hdr.ethernet.ether_type = hdr.vlan.ether_type;
-        hdr.vlan.setInvalid();
-    }
-    action add_packet_in() {
+    action add_packet_in(reason_t reason) {
         hdr.packet_in.setValid();
-        hdr.packet_in.reason = meta.punt_reason;
+        hdr.packet_in.reason = reason;
         hdr.packet_in.ingress_port = (bit<16>)meta.ingress_port;
-        hdr.packet_in.bridge = meta.bridge;
+        hdr.packet_in.bridge = meta.in_bridge;
+        hdr.packet_in.vrf = meta.vrf;
     }
 
     apply {
@@ -163,15 +112,18 @@ control egress(inout headers_t hdr,
             // A replica that no one should get is no loss: it is not counted.
             mark_to_drop(standard_metadata);
         } else {
-            if (meta.bridge != 0) {
-                if (meta.origin == ORIGIN_VXLAN) {
-                    strip_outer();
-                } else if (meta.origin == ORIGIN_BRIDGE && hdr.vlan.isValid()) {
-                    strip_tag();
+            strip.apply(hdr, meta);
+            if (meta.punt_reason != 0) {
+                add_packet_in(meta.punt_reason);
+            } else if (standard_metadata.instance_type == INSTANCE_INGRESS_CLONE) {
+                add_packet_in(meta.copy_reason);
+            } else if (meta.bridge != 0 || meta.vrf != 0) {
+                if (meta.routed == 1) {
+                    routed.apply(hdr, meta, standard_metadata);
+                } else if (meta.reply != 0) {
+                    answer.apply(hdr, meta);
                 }
-                if (standard_metadata.egress_port == CPU_PORT) {
-                    add_packet_in();
-                } else if (meta.vtep != 0) {
+                if (meta.vtep != 0) {
                     tunnels.apply(hdr, meta, standard_metadata);
                 } else {
                     tags.apply(hdr, meta, standard_metadata);

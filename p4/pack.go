@@ -33,6 +33,11 @@ func (p packer) ipv4(a netip.Addr) packer {
 	return append(p, b[:]...)
 }
 
+func (p packer) ipv6(a netip.Addr) packer {
+	b := a.As16()
+	return append(p, b[:]...)
+}
+
 // unpacker reads what packer wrote. A short input gives zeros: lengths are
 // checked where a message comes in.
 type unpacker []byte
@@ -53,3 +58,4 @@ func (u *unpacker) vni() uint32 {
 }
 func (u *unpacker) mac() ether.MAC   { return ether.MAC(u.next(6)) }
 func (u *unpacker) ipv4() netip.Addr { return netip.AddrFrom4([4]byte(u.next(4))) }
+func (u *unpacker) ipv6() netip.Addr { return netip.AddrFrom16([16]byte(u.next(16))) }

@@ -61,9 +61,10 @@ func number(b []byte, size int) (uint64, error) {
 // PacketIn is a frame that the pipeline sent to the controller, without tag and
 // outer headers.
 type PacketIn struct {
-	Reason uint8  // of the Trap
+	Reason PuntReason
 	Port   uint16 // it came by: the uplink for one that came by VXLAN
-	Bridge uint16
+	Bridge uint16 // it came in; 0 if it came by an L3 VNI
+	VRF    uint16 // it is routed in; 0 if it is not
 	Frame  []byte
 }
 
@@ -81,33 +82,51 @@ func DecodePacketIn(m *p4v1.PacketIn) (PacketIn, error) {
 		}
 		switch md.GetMetadataId() {
 		case 1:
-			p.Reason = uint8(v)
+			p.Reason = PuntReason(v)
 		case 2:
 			p.Port = uint16(v)
 		case 3:
 			p.Bridge = uint16(v)
+		case 4:
+			p.VRF = uint16(v)
 		}
 	}
 	return p, nil
 }
 
-// PacketOut is a frame from the controller: into Bridge, to be forwarded there,
-// or where that is 0 out of Port as it is.
+// PacketOut is a frame from the controller: into Bridge, to be forwarded there
+// (LocalOnly: to no VTEP); or to be routed in VRF, whatever its MAC addresses
+// are; or where both are 0 out of Port as it is.
 type PacketOut struct {
-	Port   uint16
-	Bridge uint16
-	Frame  []byte
+	Port      uint16
+	Bridge    uint16
+	VRF       uint16
+	LocalOnly bool
+	Frame     []byte
 }
+
+// Modes of packet_out.
+const (
+	modeRaw    = 0
+	modeBridge = 1
+	modeLocal  = 2
+	modeVRF    = 3
+)
 
 // Message makes the P4Runtime message.
 func (p PacketOut) Message() *p4v1.PacketOut {
-	mode := byte(0)
-	if p.Bridge != 0 {
-		mode = 1
+	mode, domain := byte(modeRaw), p.Bridge
+	switch {
+	case p.Bridge != 0 && p.LocalOnly:
+		mode = modeLocal
+	case p.Bridge != 0:
+		mode = modeBridge
+	case p.VRF != 0:
+		mode, domain = modeVRF, p.VRF
 	}
 	return &p4v1.PacketOut{Payload: p.Frame, Metadata: []*p4v1.PacketMetadata{
 		{MetadataId: 1, Value: []byte{mode}},
 		{MetadataId: 2, Value: canonical([]byte{byte(p.Port >> 8), byte(p.Port)})},
-		{MetadataId: 3, Value: canonical([]byte{byte(p.Bridge >> 8), byte(p.Bridge)})},
+		{MetadataId: 3, Value: canonical([]byte{byte(domain >> 8), byte(domain)})},
 	}}
 }

@@ -4,6 +4,9 @@
 #ifndef P4EVPN_PARSER
 #define P4EVPN_PARSER
 
+const bit<8> NEIGHBOUR_SOLICITATION  = 135;
+const bit<8> NEIGHBOUR_ADVERTISEMENT = 136;
+
 parser frame_parser(packet_in packet,
                     out headers_t hdr,
                     inout metadata_t meta,
@@ -22,6 +25,7 @@ parser frame_parser(packet_in packet,
         packet.extract(hdr.ethernet);
         transition select(hdr.ethernet.ether_type) {
             ETHERTYPE_VLAN: parse_vlan;
+            ETHERTYPE_ARP: parse_arp;
             ETHERTYPE_IPV4: parse_ipv4;
             ETHERTYPE_IPV6: parse_ipv6;
             default: accept;
@@ -30,10 +34,15 @@ parser frame_parser(packet_in packet,
     state parse_vlan {
         packet.extract(hdr.vlan);
         transition select(hdr.vlan.ether_type) {
+            ETHERTYPE_ARP: parse_arp;
             ETHERTYPE_IPV4: parse_ipv4;
             ETHERTYPE_IPV6: parse_ipv6;
             default: accept;
         }
+    }
+    state parse_arp {
+        packet.extract(hdr.arp);
+        transition accept;
     }
     state parse_ipv4 {
         packet.extract(hdr.ipv4);
@@ -49,8 +58,20 @@ parser frame_parser(packet_in packet,
         transition select(hdr.ipv6.next_header) {
             PROTOCOL_TCP: parse_tcp;
             PROTOCOL_UDP: parse_udp;
+            PROTOCOL_ICMPV6: parse_icmpv6;
             default: accept;
         }
+    }
+    state parse_icmpv6 {
+        packet.extract(hdr.icmpv6);
+        transition select(hdr.icmpv6.type, hdr.icmpv6.code, hdr.ipv6.payload_length) {
+            (NEIGHBOUR_SOLICITATION, 0, 32): parse_neighbour;
+            default: accept;
+        }
+    }
+    state parse_neighbour {
+        packet.extract(hdr.neighbour);
+        transition accept;
     }
     state parse_tcp {
         packet.extract(hdr.tcp);
@@ -66,6 +87,30 @@ parser frame_parser(packet_in packet,
     state parse_vxlan {
         packet.extract(hdr.vxlan);
         packet.extract(hdr.inner_ethernet);
+        transition select(hdr.inner_ethernet.ether_type) {
+            ETHERTYPE_IPV4: parse_inner_ipv4;
+            ETHERTYPE_IPV6: parse_inner_ipv6;
+            default: accept;
+        }
+    }
+    state parse_inner_ipv4 {
+        packet.extract(hdr.inner_ipv4);
+        transition select(hdr.inner_ipv4.ihl, hdr.inner_ipv4.flags[0:0], hdr.inner_ipv4.fragment_offset, hdr.inner_ipv4.protocol) {
+            (5, 0, 0, PROTOCOL_TCP): parse_inner_ports;
+            (5, 0, 0, PROTOCOL_UDP): parse_inner_ports;
+            default: accept;
+        }
+    }
+    state parse_inner_ipv6 {
+        packet.extract(hdr.inner_ipv6);
+        transition select(hdr.inner_ipv6.next_header) {
+            PROTOCOL_TCP: parse_inner_ports;
+            PROTOCOL_UDP: parse_inner_ports;
+            default: accept;
+        }
+    }
+    state parse_inner_ports {
+        packet.extract(hdr.inner_ports);
         transition accept;
     }
 }
@@ -80,12 +125,18 @@ control frame_deparser(packet_out packet, in headers_t hdr) {
         packet.emit(hdr.ethernet);
         packet.emit(hdr.pushed_vlan);
         packet.emit(hdr.vlan);
+        packet.emit(hdr.arp);
         packet.emit(hdr.ipv4);
         packet.emit(hdr.ipv6);
+        packet.emit(hdr.icmpv6);
+        packet.emit(hdr.neighbour);
         packet.emit(hdr.tcp);
         packet.emit(hdr.udp);
         packet.emit(hdr.vxlan);
         packet.emit(hdr.inner_ethernet);
+        packet.emit(hdr.inner_ipv4);
+        packet.emit(hdr.inner_ipv6);
+        packet.emit(hdr.inner_ports);
     }
 }
 

@@ -155,26 +155,28 @@ func (f FDB) Entry() Entry {
 // Key packs the key alone.
 func (f FDB) Key() Key { return pack(tableFDB).u16(f.Bridge).mac(f.MAC).key() }
 
-// Path is the uplink by which a VTEP is reached (underlay.path).
-type Path struct{ VTEP, Port uint16 }
+// Path is the uplink by which a VTEP is reached (underlay.path). MTU is the
+// largest tenant frame that fits, its Ethernet header included, in bytes.
+type Path struct{ VTEP, Port, MTU uint16 }
 
 // Entry packs the entry.
 func (p Path) Entry() Entry {
-	return Entry{pack(tablePath).u16(p.VTEP).key(), pack(actionPath).u16(p.Port).value()}
+	return Entry{pack(tablePath).u16(p.VTEP).key(), pack(actionPath).u16(p.Port).u16(p.MTU).value()}
 }
 
-// Tunnel is the encapsulation towards a VTEP: outer IPv4 addresses and the
-// adjacency (vxlan.tunnel).
+// Tunnel is the encapsulation towards a VTEP: outer IPv4 addresses, the
+// adjacency, and the largest tenant frame that fits (vxlan.tunnel).
 type Tunnel struct {
 	VTEP                uint16
 	Source, Destination netip.Addr
 	Adjacency           uint16
+	MTU                 uint16
 }
 
 // Entry packs the entry.
 func (t Tunnel) Entry() Entry {
 	return Entry{pack(tableTunnel).u16(t.VTEP).key(),
-		pack(actionEncap).ipv4(t.Source).ipv4(t.Destination).u16(t.Adjacency).value()}
+		pack(actionEncap).ipv4(t.Source).ipv4(t.Destination).u16(t.Adjacency).u16(t.MTU).value()}
 }
 
 // Adjacency holds the outer MACs of an underlay hop (underlay.adjacency).
@@ -209,13 +211,14 @@ const (
 // Trap sends frames of bridges to the controller (punt.trap): a copy, or the
 // frame itself where Divert is set. A field that is zero matches anything.
 type Trap struct {
-	Bridge    uint16
-	EtherType uint16
-	MAC       ether.MAC
-	Origin    uint8
-	Priority  int32 // above 0; the highest wins
-	Divert    bool
-	Reason    uint8 // answered in PacketIn
+	Bridge     uint16
+	EtherType  uint16
+	MAC        ether.MAC
+	ICMPv6Type uint8
+	Origin     uint8
+	Priority   int32 // above 0; the highest wins
+	Divert     bool
+	Reason     PuntReason // answered in PacketIn
 }
 
 // Entry packs the entry.
@@ -226,17 +229,13 @@ func (t Trap) Entry() Entry {
 	} else {
 		k = k.mac(ether.Broadcast)
 	}
-	k = k.u8(t.Origin)
-	if t.Origin == 0 {
-		k = k.u8(0)
-	} else {
-		k = k.u8(7)
-	}
+	k = k.u8(t.ICMPv6Type).u8(byte(maskUnlessZero(uint16(t.ICMPv6Type))))
+	k = k.u8(t.Origin).u8(byte(maskUnlessZero(uint16(t.Origin)) & 7))
 	a := uint32(actionCopy)
 	if t.Divert {
 		a = actionDivert
 	}
-	return Entry{k.u32(uint32(t.Priority)).key(), pack(a).u8(t.Reason).value()}
+	return Entry{k.u32(uint32(t.Priority)).key(), pack(a).u8(uint8(t.Reason)).value()}
 }
 
 func maskUnlessZero(v uint16) uint16 {

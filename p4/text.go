@@ -88,6 +88,8 @@ func (f field) text(v []byte) string {
 	switch {
 	case f.bits == 48:
 		return ether.MAC(v).String()
+	case f.bits == 128:
+		return netip.AddrFrom16([16]byte(v)).String()
 	case f.bits == 32:
 		return netip.AddrFrom4([4]byte(v)).String()
 	case f.name == "ether_type":

@@ -13,13 +13,20 @@ control terminate_vxlan(inout headers_t hdr,
     @name(".bridge_vxlan_in") @id(0x12000002)
     counter(4096, CounterType.packets_and_bytes) bridge_vxlan_in;
 
+    @brief("Packets that arrived by an L3 VNI, by VRF id")
+    @name(".vrf_vxlan_in") @id(0x12000008)
+    counter(4096, CounterType.packets_and_bytes) vrf_vxlan_in;
+
     @brief("Frames that arrived from each known VTEP")
     @name(".vxlan.peer_in") @id(0x13000001)
     direct_counter(CounterType.packets_and_bytes) peer_in;
 
     @brief("One of our VTEP addresses: VXLAN to it ends here")
     @name(".vxlan.terminate") @id(0x01000010)
-    action terminate() { meta.origin = ORIGIN_VXLAN; }
+    action terminate() {
+        meta.origin = ORIGIN_VXLAN;
+        meta.terminated = 1;
+    }
 
     @name(".vxlan.pass") @id(0x01000011)
     action pass() { }
@@ -54,6 +61,14 @@ control terminate_vxlan(inout headers_t hdr,
     @name(".vxlan.to_bridge") @id(0x01000014)
     action to_bridge(bridge_t bridge) { meta.bridge = bridge; }
 
+    @brief("The VNI is a VRF's; frames are for router_mac")
+    @name(".vxlan.to_vrf") @id(0x01000016)
+    action to_vrf(vrf_t vrf, mac_t router_mac) {
+        meta.vrf = vrf;
+        meta.routed = 1;
+        meta.router_mac = router_mac;
+    }
+
     @name(".vxlan.unknown_vni") @id(0x01000015)
     action unknown_vni() { meta.drop_reason = DROP_UNKNOWN_VNI; }
 
@@ -64,7 +79,7 @@ control terminate_vxlan(inout headers_t hdr,
             hdr.ipv4.destination: exact @name("destination");
             hdr.vxlan.vni: exact @name("vni");
         }
-        actions = { to_bridge; @defaultonly unknown_vni; }
+        actions = { to_bridge; to_vrf; @defaultonly unknown_vni; }
         const default_action = unknown_vni;
         size = 8192;
     }
@@ -82,10 +97,15 @@ control terminate_vxlan(inout headers_t hdr,
                 meta.drop_reason = DROP_BAD_CHECKSUM;
             } else if (peer.apply().hit) {
                 if (vni.apply().hit) {
-                    bridge_vxlan_in.count((bit<32>)meta.bridge);
                     if (hdr.inner_ethernet.ether_type == ETHERTYPE_VLAN) {
                         // RFC 7348 section 6.1.
                         meta.drop_reason = DROP_INNER_VLAN;
+                    } else if (meta.bridge != 0) {
+                        bridge_vxlan_in.count((bit<32>)meta.bridge);
+                    } else if (hdr.inner_ethernet.destination != meta.router_mac) {
+                        meta.drop_reason = DROP_WRONG_ROUTER_MAC;
+                    } else {
+                        vrf_vxlan_in.count((bit<32>)meta.vrf);
                     }
                 }
             }
@@ -97,9 +117,12 @@ control terminate_vxlan(inout headers_t hdr,
 control choose_path(inout headers_t hdr,
                     inout metadata_t meta,
                     inout standard_metadata_t standard_metadata) {
-    @brief("The uplink towards the VTEP")
+    @brief("The uplink towards the VTEP, and the largest tenant frame that fits, in bytes")
     @name(".underlay.uplink") @id(0x01000020)
-    action uplink(port_t port) { standard_metadata.egress_spec = port; }
+    action uplink(port_t port, bit<16> mtu) {
+        standard_metadata.egress_spec = port;
+        meta.mtu = mtu;
+    }
 
     @name(".underlay.no_path") @id(0x01000021)
     action no_path() { meta.drop_reason = DROP_NO_PATH; }
@@ -113,28 +136,53 @@ control choose_path(inout headers_t hdr,
         size = 65536;
     }
 
-    apply { path.apply(); }
+    apply {
+        if (path.apply().hit) {
+            if (meta.length > meta.mtu) {
+                if (meta.routed == 1) {
+                    meta.punt_reason = PUNT_MTU;
+                } else {
+                    meta.drop_reason = DROP_MTU;
+                }
+            }
+        }
+    }
 }
 
-// Ports for the outer UDP header: RFC 7348 section 5 asks for the dynamic range
-// and for entropy of the inner flow.
+// The outer UDP source port, of the dynamic range and with the entropy of the
+// tenant's flow (RFC 7348 section 5), and the DSCP that is carried over.
 control hash_flow(in headers_t hdr, inout metadata_t meta) {
     bit<16> source_port = 0;
     bit<16> destination_port = 0;
     apply {
-        if (hdr.tcp.isValid()) {
+        if (meta.terminated == 1) {
+            if (hdr.inner_ports.isValid()) {
+                source_port = hdr.inner_ports.source;
+                destination_port = hdr.inner_ports.destination;
+            }
+        } else if (hdr.tcp.isValid()) {
             source_port = hdr.tcp.source;
             destination_port = hdr.tcp.destination;
         } else if (hdr.udp.isValid()) {
             source_port = hdr.udp.source;
             destination_port = hdr.udp.destination;
         }
-        if (hdr.ipv4.isValid()) {
+        if (meta.terminated == 1 && hdr.inner_ipv4.isValid()) {
+            meta.dscp = hdr.inner_ipv4.dscp;
+            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+                 { hdr.inner_ipv4.source, hdr.inner_ipv4.destination, hdr.inner_ipv4.protocol,
+                   source_port, destination_port }, 32w16384);
+        } else if (meta.terminated == 1 && hdr.inner_ipv6.isValid()) {
+            meta.dscp = hdr.inner_ipv6.dscp;
+            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+                 { hdr.inner_ipv6.source, hdr.inner_ipv6.destination, hdr.inner_ipv6.next_header,
+                   source_port, destination_port }, 32w16384);
+        } else if (meta.terminated == 0 && hdr.ipv4.isValid()) {
             meta.dscp = hdr.ipv4.dscp;
             hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
                  { meta.destination, meta.source, hdr.ipv4.source, hdr.ipv4.destination,
                    hdr.ipv4.protocol, source_port, destination_port }, 32w16384);
-        } else if (hdr.ipv6.isValid()) {
+        } else if (meta.terminated == 0 && hdr.ipv6.isValid()) {
             meta.dscp = hdr.ipv6.dscp;
             hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
                  { meta.destination, meta.source, hdr.ipv6.source, hdr.ipv6.destination,
@@ -153,15 +201,20 @@ control encapsulate(inout headers_t hdr,
     @name(".bridge_vxlan_out") @id(0x12000003)
     counter(4096, CounterType.packets_and_bytes) bridge_vxlan_out;
 
+    @brief("Packets that left by an L3 VNI, by VRF id")
+    @name(".vrf_vxlan_out") @id(0x12000009)
+    counter(4096, CounterType.packets_and_bytes) vrf_vxlan_out;
+
     @brief("Frames that left towards each VTEP")
     @name(".vxlan.tunnel_out") @id(0x13000002)
     direct_counter(CounterType.packets_and_bytes) tunnel_out;
 
-    @brief("The outer addresses, and the underlay hop to send to")
+    @brief("The outer addresses, the underlay hop to send to, the largest tenant frame that fits")
     @name(".vxlan.encap") @id(0x01000030)
-    action encap(ipv4_addr_t source, ipv4_addr_t destination, adjacency_t adjacency) {
+    action encap(ipv4_addr_t source, ipv4_addr_t destination, adjacency_t adjacency, bit<16> mtu) {
         tunnel_out.count();
         meta.adjacency = adjacency;
+        meta.mtu = mtu;
         hdr.encap_ethernet.setValid();
         hdr.encap_ethernet.ether_type = ETHERTYPE_IPV4;
         hdr.encap_ipv4.setValid();
@@ -226,8 +279,14 @@ control encapsulate(inout headers_t hdr,
 
     apply {
         if (tunnel.apply().hit) {
-            if (adjacency.apply().hit) {
-                bridge_vxlan_out.count((bit<32>)meta.bridge);
+            if (meta.length > meta.mtu) {
+                meta.drop_reason = DROP_MTU; // a replica: ingress saw the rest
+            } else if (adjacency.apply().hit) {
+                if (meta.bridge != 0) {
+                    bridge_vxlan_out.count((bit<32>)meta.bridge);
+                } else {
+                    vrf_vxlan_out.count((bit<32>)meta.vrf);
+                }
             }
         }
     }

@@ -40,6 +40,7 @@ type uplink struct {
 	name string
 	mac  ether.MAC
 	up   bool // administratively up and with carrier
+	mtu  int
 }
 
 // kernel asks the kernel, in one network namespace.
@@ -96,7 +97,7 @@ func (k *kernel) uplinks(names []string) (map[int]uplink, error) {
 			continue // not an Ethernet device: nothing can be sent by it
 		}
 		const up = unix.IFF_UP | unix.IFF_RUNNING
-		found[a.Index] = uplink{name: name, mac: mac, up: a.RawFlags&up == up}
+		found[a.Index] = uplink{name: name, mac: mac, up: a.RawFlags&up == up, mtu: a.MTU}
 	}
 	return found, nil
 }

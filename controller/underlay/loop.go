@@ -226,7 +226,7 @@ func (l *loop) evaluate(a netip.Addr) {
 		case !n.usable():
 			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("next hop %s on %s is not resolved", h.address, u.name))
 		default:
-			c.Paths = append(c.Paths, Path{Uplink: u.name, Source: u.mac, Destination: n.mac})
+			c.Paths = append(c.Paths, Path{Uplink: u.name, Source: u.mac, Destination: n.mac, MTU: u.mtu})
 		}
 	}
 	if len(c.Paths) > 0 {

@@ -163,7 +163,7 @@ func reason(part string) func(Change) bool {
 	return func(c Change) bool { return len(c.Paths) == 0 && strings.Contains(c.Reason, part) }
 }
 
-func (l *lab) path(name string) Path { return Path{name, l.gwMAC[name], l.peers[name]} }
+func (l *lab) path(name string) Path { return Path{name, l.gwMAC[name], l.peers[name], 1500} }
 
 func TestVTEPOnTheLinkIsResolved(t *testing.T) {
 	for _, family := range []struct{ name, gw, peer string }{
@@ -240,7 +240,7 @@ func TestChangedMACAddressesAreFollowed(t *testing.T) {
 	other := ether.MAC{2, 0, 0, 0, 0, 9}
 	link := l.link(l.gw, "up1")
 	must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: other[:], State: unix.NUD_STALE}))
-	await(t, r, "the next hop's new MAC", paths(Path{"up1", l.gwMAC["up1"], other}))
+	await(t, r, "the next hop's new MAC", paths(Path{"up1", l.gwMAC["up1"], other, 1500}))
 
 	ours := ether.MAC{2, 0, 0, 0, 0, 8}
 	must(t, l.gw.LinkSetHardwareAddr(link, ours[:]))

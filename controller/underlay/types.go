@@ -1,6 +1,7 @@
 package underlay
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -17,17 +18,13 @@ type Path struct {
 	Uplink      string    // netdev of the uplink's host port, as in Config.Uplinks
 	Source      ether.MAC // MAC address of that netdev
 	Destination ether.MAC // MAC address of the next hop
+	MTU         int       // of that netdev, in bytes of IP packet
 }
 
-// Compare orders paths by uplink, then destination, then source.
+// Compare orders paths by uplink, then destination, source and MTU.
 func (p Path) Compare(o Path) int {
-	if c := strings.Compare(p.Uplink, o.Uplink); c != 0 {
-		return c
-	}
-	if c := p.Destination.Compare(o.Destination); c != 0 {
-		return c
-	}
-	return p.Source.Compare(o.Source)
+	return cmp.Or(strings.Compare(p.Uplink, o.Uplink), p.Destination.Compare(o.Destination),
+		p.Source.Compare(o.Source), cmp.Compare(p.MTU, o.MTU))
 }
 
 // Change is the newest state of one VTEP. It replaces whatever was published

@@ -1,0 +1,128 @@
+package p4
+
+import (
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// RouterMAC makes frames of a bridge for MAC packets to be routed in VRF
+// (router.mac).
+type RouterMAC struct {
+	Bridge uint16
+	MAC    ether.MAC
+	VRF    uint16
+}
+
+// Entry packs the entry.
+func (r RouterMAC) Entry() Entry {
+	return Entry{pack(tableRouterMAC).u16(r.Bridge).mac(r.MAC).key(), pack(actionEnter).u16(r.VRF).value()}
+}
+
+// L3VNI says which VRF a VNI at one of our VTEP addresses is, and the router
+// MAC that its frames are for (vxlan.vni).
+type L3VNI struct {
+	Local     netip.Addr
+	VNI       uint32
+	VRF       uint16
+	RouterMAC ether.MAC
+}
+
+// Entry packs the entry.
+func (v L3VNI) Entry() Entry {
+	return Entry{pack(tableVNI).ipv4(v.Local).vni(v.VNI).key(), pack(actionToVRF).u16(v.VRF).mac(v.RouterMAC).value()}
+}
+
+// RouteKind says what a route does with packets.
+type RouteKind uint8
+
+// Kinds of routes.
+const (
+	RouteHost  RouteKind = iota // to a host of an attached subnet: Bridge and MAC
+	RouteVTEP                   // to the router behind VTEP, by an L3 VNI
+	RouteGlean                  // to an attached subnet: the host is to be found
+	RouteLocal                  // to the gateway itself
+	RouteDrop
+)
+
+// Route is a route of a VRF, IPv4 or IPv6 (router.ipv4, router.ipv6).
+type Route struct {
+	VRF    uint16
+	Prefix netip.Prefix
+	Kind   RouteKind
+	// RouteHost: the next hop, local or behind a VTEP of the bridge.
+	Bridge uint16
+	MAC    ether.MAC
+	// RouteVTEP: our router MAC is Source, that of the VTEP Destination.
+	VTEP                uint16
+	VNI                 uint32
+	Source, Destination ether.MAC
+}
+
+// Key packs the key alone.
+func (r Route) Key() Key {
+	p := r.Prefix.Masked()
+	if p.Addr().Is4() {
+		return pack(tableIPv4).u16(r.VRF).ipv4(p.Addr()).u8(uint8(p.Bits())).key()
+	}
+	return pack(tableIPv6).u16(r.VRF).ipv6(p.Addr()).u8(uint8(p.Bits())).key()
+}
+
+// Entry packs the entry.
+func (r Route) Entry() Entry {
+	k := r.Key()
+	switch r.Kind {
+	case RouteHost:
+		return Entry{k, pack(actionRouteHost).u16(r.Bridge).mac(r.MAC).value()}
+	case RouteVTEP:
+		return Entry{k, pack(actionRouteVTEP).u16(r.VTEP).vni(r.VNI).mac(r.Source).mac(r.Destination).value()}
+	case RouteGlean:
+		return Entry{k, pack(actionGlean).value()}
+	case RouteLocal:
+		return Entry{k, pack(actionLocal).value()}
+	default:
+		return Entry{k, pack(actionRouteDrop).value()}
+	}
+}
+
+// RouterInterface is the source MAC of what is routed into a bridge
+// (router.interface).
+type RouterInterface struct {
+	Bridge uint16
+	MAC    ether.MAC
+}
+
+// Entry packs the entry.
+func (r RouterInterface) Entry() Entry {
+	return Entry{pack(tableInterface).u16(r.Bridge).key(), pack(actionSource).mac(r.MAC).value()}
+}
+
+// ARPHost answers ARP requests for an IPv4 address of a bridge (arp.host).
+type ARPHost struct {
+	Bridge  uint16
+	Address netip.Addr
+	MAC     ether.MAC
+}
+
+// Entry packs the entry.
+func (a ARPHost) Entry() Entry {
+	return Entry{pack(tableARPHost).u16(a.Bridge).ipv4(a.Address).key(), pack(actionARPReply).mac(a.MAC).value()}
+}
+
+// NDHost answers neighbour solicitations for an IPv6 address of a bridge
+// (nd.host). Router is the flag of RFC 4861 section 4.4.
+type NDHost struct {
+	Bridge  uint16
+	Address netip.Addr
+	MAC     ether.MAC
+	Router  bool
+}
+
+// Entry packs the entry.
+func (n NDHost) Entry() Entry {
+	router := uint8(0)
+	if n.Router {
+		router = 1
+	}
+	return Entry{pack(tableNDHost).u16(n.Bridge).ipv6(n.Address).key(), pack(actionNDReply).mac(n.MAC).u8(router).value()}
+}
