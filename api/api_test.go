@@ -44,6 +44,8 @@ type gateway struct {
 	conn    *grpc.ClientConn
 	bridges pb.LogicalBridgeServiceClient
 	ports   pb.BridgePortServiceClient
+	vrfs    pb.VrfServiceClient
+	svis    pb.SviServiceClient
 	view    p4evpnv1.ViewClient
 }
 
@@ -74,7 +76,8 @@ func serve(t testing.TB, store *intent.Store, st intent.StatusSource, v view.Vie
 			t.Error("the server does not stop")
 		}
 	})
-	return &gateway{store, conn, pb.NewLogicalBridgeServiceClient(conn), pb.NewBridgePortServiceClient(conn), p4evpnv1.NewViewClient(conn)}
+	return &gateway{store, conn, pb.NewLogicalBridgeServiceClient(conn), pb.NewBridgePortServiceClient(conn),
+		pb.NewVrfServiceClient(conn), pb.NewSviServiceClient(conn), p4evpnv1.NewViewClient(conn)}
 }
 
 func newGateway(t testing.TB) *gateway {
@@ -126,6 +129,36 @@ func (g *gateway) createPort(t testing.TB, id string, m *pb.BridgePort) *pb.Brid
 	return p
 }
 
+func vrfMsg(vni uint32) *pb.Vrf {
+	m := &pb.Vrf{Spec: &pb.VrfSpec{LoopbackIpPrefix: v4(10, 100, 0, 1, 24), VtepIpPrefix: v4(10, 0, 0, 2, 32)}}
+	if vni != 0 {
+		m.Spec.Vni = proto.Uint32(vni)
+	}
+	return m
+}
+
+func sviMsg(vrf, bridge string, gateways ...*netpb.IPPrefix) *pb.Svi {
+	return &pb.Svi{Spec: &pb.SviSpec{Vrf: vrf, LogicalBridge: bridge, MacAddress: stationMAC, GwIpPrefix: gateways}}
+}
+
+func (g *gateway) createVRF(t testing.TB, id string, vni uint32) *pb.Vrf {
+	t.Helper()
+	m, err := g.vrfs.CreateVrf(t.Context(), &pb.CreateVrfRequest{VrfId: id, Vrf: vrfMsg(vni)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (g *gateway) createSVI(t testing.TB, id string, m *pb.Svi) *pb.Svi {
+	t.Helper()
+	s, err := g.svis.CreateSvi(t.Context(), &pb.CreateSviRequest{SviId: id, Svi: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // wantCode checks a status: its code, and the fields that its details name.
 func wantCode(t testing.TB, err error, code codes.Code, fields ...string) {
 	t.Helper()
@@ -158,10 +191,12 @@ func frozen(t testing.TB, s *intent.Store) any {
 	type state struct {
 		Bridges []intent.LogicalBridge
 		Ports   []intent.BridgePort
+		VRFs    []intent.VRF
+		SVIs    []intent.SVI
 	}
 	var st state
 	err := s.View(func(tx *intent.Tx) error {
-		st = state{tx.Bridges().List("", 0), tx.Ports().List("", 0)}
+		st = state{tx.Bridges().List("", 0), tx.Ports().List("", 0), tx.VRFs().List("", 0), tx.SVIs().List("", 0)}
 		return nil
 	})
 	if err != nil {

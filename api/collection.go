@@ -8,6 +8,7 @@ import (
 
 	"go.einride.tech/aip/fieldmask"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -177,7 +178,7 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 			o, err = c.table(tx).Create(o)
 			return err
 		}
-		if err := fieldmask.Validate(mask, m); err != nil {
+		if err := checkMask(mask, m); err != nil {
 			return badField("update_mask", err.Error())
 		}
 		if getErr != nil {
@@ -196,6 +197,29 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 		return c.write(o, stored), nil // what the controller says may still be of the old one
 	}
 	return c.show(ctx, o)[0], nil
+}
+
+// checkMask checks that every path leads to a field, and none into the elements of
+// a list, which the library would take for the whole list (AIP-161).
+func checkMask(mask *fieldmaskpb.FieldMask, m proto.Message) error {
+	if err := fieldmask.Validate(mask, m); err != nil {
+		return err
+	}
+	for _, path := range mask.GetPaths() {
+		at := m.ProtoReflect().Descriptor()
+		for rest := path; at != nil && rest != ""; {
+			name, after, _ := strings.Cut(rest, ".")
+			f := at.Fields().ByName(protoreflect.Name(name))
+			if f == nil {
+				break // "*"
+			}
+			if f.IsList() && after != "" {
+				return fmt.Errorf("%.80q leads into a list: want %s as a whole", path, strings.TrimSuffix(path, "."+after))
+			}
+			at, rest = f.Message(), after
+		}
+	}
+	return nil
 }
 
 // patch gives the old object with the fields of m that a valid mask names. The

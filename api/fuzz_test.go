@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"reflect"
 	"slices"
 	"testing"
@@ -16,19 +17,21 @@ import (
 )
 
 func FuzzNames(f *testing.F) {
-	for _, s := range []string{"", "logicalBridges/vlan10", "//network.opiproject.org/bridges/vlan10", "//network.opiproject.org/", "bridges/\xff", "/", "vlan10"} {
+	for _, s := range []string{"", "logicalBridges/vlan10", "//network.opiproject.org/bridges/vlan10", "//network.opiproject.org/", "bridges/\xff", "/", "/vlan10", "vlan10", "vrfs/green", "//network.opiproject.org/svis/svi10"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		id, err := bridgeNaming.id(name)
-		if err != nil {
-			return
-		}
-		if intent.CheckID(id) != nil {
-			t.Errorf("%q gave the id %q", name, id)
-		}
-		if again, err := bridgeNaming.id(bridgeNaming.name(id)); err != nil || again != id {
-			t.Errorf("%q -> %q -> %q, %v", name, id, again, err)
+		for _, n := range namings {
+			id, err := n.id(name)
+			if err != nil {
+				continue
+			}
+			if intent.CheckID(id) != nil {
+				t.Errorf("%q gave the id %q", name, id)
+			}
+			if again, err := n.id(n.name(id)); err != nil || again != id {
+				t.Errorf("%q -> %q -> %q, %v", name, id, again, err)
+			}
 		}
 	})
 }
@@ -51,7 +54,9 @@ var clientMistakes = []codes.Code{codes.OK, codes.InvalidArgument, codes.NotFoun
 // FuzzRequests takes bytes as the wire form of every request in turn.
 func FuzzRequests(f *testing.F) {
 	bridge, port := bridgeMsg(10, 10), trunkMsg("logicalBridges/vlan10")
-	bridge.Name, port.Name = "logicalBridges/vlan10", "bridgePorts/port1"
+	vrf, svi := vrfMsg(100), sviMsg("vrfs/green", "logicalBridges/vlan10", v4(10, 10, 0, 1, 24), v6([]byte{0: 0x20, 1: 1, 2: 0xd, 3: 0xb8, 15: 1}, 64))
+	bridge.Name, port.Name, vrf.Name, svi.Name = "logicalBridges/vlan10", "bridgePorts/port1", "vrfs/green", "svis/svi10"
+	svi.Spec.EnableBgp, svi.Spec.RemoteAs = true, 65000
 	for i, m := range []proto.Message{
 		&pb.CreateLogicalBridgeRequest{LogicalBridgeId: "vlan30", LogicalBridge: bridgeMsg(30, 30)},
 		&pb.GetLogicalBridgeRequest{Name: bridge.Name},
@@ -63,6 +68,16 @@ func FuzzRequests(f *testing.F) {
 		&pb.ListBridgePortsRequest{},
 		&pb.UpdateBridgePortRequest{BridgePort: port, AllowMissing: true, UpdateMask: mask("*")},
 		&pb.DeleteBridgePortRequest{Name: port.Name},
+		&pb.CreateVrfRequest{VrfId: "yellow", Vrf: vrfMsg(101)},
+		&pb.GetVrfRequest{Name: "//network.opiproject.org/vrfs/green"},
+		&pb.ListVrfsRequest{PageSize: 1, PageToken: vrfNaming.pageToken("green")},
+		&pb.UpdateVrfRequest{Vrf: vrf, UpdateMask: mask("spec.loopback_ip_prefix.len", "spec.vni")},
+		&pb.DeleteVrfRequest{Name: vrf.Name},
+		&pb.CreateSviRequest{SviId: "svi20", Svi: sviMsg("vrfs/green", "//network.opiproject.org/bridges/vlan20", v4(10, 20, 0, 1, 24))},
+		&pb.GetSviRequest{Name: svi.Name},
+		&pb.ListSvisRequest{},
+		&pb.UpdateSviRequest{Svi: svi, AllowMissing: true, UpdateMask: mask("spec.gw_ip_prefix", "spec.mac_address")},
+		&pb.DeleteSviRequest{Name: svi.Name, AllowMissing: true},
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -73,49 +88,56 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method byte, wire []byte) {
 		store := intent.NewMemory()
 		bridges, ports := newBridgeService(store, fakeStatus{}), newPortService(store, fakeStatus{})
+		vrfs, svis := newVRFService(store, fakeStatus{}), newSVIService(store, fakeStatus{})
 		err := store.Update(func(tx *intent.Tx) error {
 			_, a := tx.Bridges().Create(intent.LogicalBridge{ID: "vlan10", VLAN: 10, VNI: 10})
 			_, b := tx.Bridges().Create(intent.LogicalBridge{ID: "vlan20", VLAN: 20})
 			_, c := tx.Ports().Create(intent.BridgePort{ID: "port1", MAC: mac1, Type: intent.Access, Bridges: []string{"vlan10"}})
-			return errors.Join(a, b, c)
+			_, d := tx.VRFs().Create(intent.VRF{ID: "green", VNI: 100, Loopback: netip.MustParsePrefix("10.100.0.1/24")})
+			_, e := tx.SVIs().Create(intent.SVI{ID: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1, Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.0.1/24")}})
+			return errors.Join(a, b, c, d, e)
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := frozen(t, store)
-		ctx := context.Background()
-		switch method % 10 {
-		case 0:
-			err = call(ctx, wire, bridges.CreateLogicalBridge)
-		case 1:
-			err = call(ctx, wire, bridges.GetLogicalBridge)
-		case 2:
-			err = call(ctx, wire, bridges.ListLogicalBridges)
-		case 3:
-			err = call(ctx, wire, bridges.UpdateLogicalBridge)
-		case 4:
-			err = call(ctx, wire, bridges.DeleteLogicalBridge)
-		case 5:
-			err = call(ctx, wire, ports.CreateBridgePort)
-		case 6:
-			err = call(ctx, wire, ports.GetBridgePort)
-		case 7:
-			err = call(ctx, wire, ports.ListBridgePorts)
-		case 8:
-			err = call(ctx, wire, ports.UpdateBridgePort)
-		case 9:
-			err = call(ctx, wire, ports.DeleteBridgePort)
+		methods := []rpc{
+			call(bridges.CreateLogicalBridge),
+			call(bridges.GetLogicalBridge),
+			call(bridges.ListLogicalBridges),
+			call(bridges.UpdateLogicalBridge),
+			call(bridges.DeleteLogicalBridge),
+			call(ports.CreateBridgePort),
+			call(ports.GetBridgePort),
+			call(ports.ListBridgePorts),
+			call(ports.UpdateBridgePort),
+			call(ports.DeleteBridgePort),
+			call(vrfs.CreateVrf),
+			call(vrfs.GetVrf),
+			call(vrfs.ListVrfs),
+			call(vrfs.UpdateVrf),
+			call(vrfs.DeleteVrf),
+			call(svis.CreateSvi),
+			call(svis.GetSvi),
+			call(svis.ListSvis),
+			call(svis.UpdateSvi),
+			call(svis.DeleteSvi),
 		}
+		i := int(method) % len(methods)
+		err = methods[i](context.Background(), wire)
 		if !slices.Contains(clientMistakes, status.Code(err)) {
-			t.Errorf("method %d: %v", method%10, err)
+			t.Errorf("method %d: %v", i, err)
 		}
 		if err != nil && !reflect.DeepEqual(frozen(t, store), before) {
-			t.Errorf("method %d failed with %v and changed something", method%10, err)
+			t.Errorf("method %d failed with %v and changed something", i, err)
 		}
 	})
 }
 
-// call is one call whose answer can be sent. What is no message of the type
+// rpc is one call of a method with a request in its wire form.
+type rpc func(ctx context.Context, wire []byte) error
+
+// call makes one call whose answer can be sent. What is no message of the type
 // never reaches a method, since gRPC refuses it.
 func call[Req, Resp any, PReq interface {
 	*Req
@@ -123,15 +145,17 @@ func call[Req, Resp any, PReq interface {
 }, PResp interface {
 	*Resp
 	proto.Message
-}](ctx context.Context, wire []byte, method func(context.Context, PReq) (PResp, error)) error {
-	req := PReq(new(Req))
-	if proto.Unmarshal(wire, req) != nil {
-		return nil
-	}
-	resp, err := method(ctx, req)
-	if err != nil {
+}](method func(context.Context, PReq) (PResp, error)) rpc {
+	return func(ctx context.Context, wire []byte) error {
+		req := PReq(new(Req))
+		if proto.Unmarshal(wire, req) != nil {
+			return nil
+		}
+		resp, err := method(ctx, req)
+		if err != nil {
+			return err
+		}
+		_, err = proto.Marshal(resp)
 		return err
 	}
-	_, err = proto.Marshal(resp)
-	return err
 }

@@ -129,14 +129,7 @@ func TestABridgeWithPortsIsNotDeletedAndTheyAreListed(t *testing.T) {
 	g.createPort(t, "port3", trunkMsg())
 	_, err := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10"})
 	wantCode(t, err, codes.FailedPrecondition)
-	var subjects []string
-	for _, d := range status.Convert(err).Details() {
-		if d, ok := d.(*errdetails.PreconditionFailure); ok {
-			for _, v := range d.Violations {
-				subjects = append(subjects, v.Subject)
-			}
-		}
-	}
+	subjects := subjectsOf(err)
 	if want := []string{"bridgePorts/port1", "bridgePorts/port2"}; !reflect.DeepEqual(subjects, want) {
 		t.Errorf("details list %q, want %q", subjects, want)
 	}
@@ -151,6 +144,18 @@ func TestABridgeWithPortsIsNotDeletedAndTheyAreListed(t *testing.T) {
 	if _, err := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10"}); err != nil {
 		t.Error(err)
 	}
+}
+
+// subjectsOf lists the objects that stand in the way, as the details name them.
+func subjectsOf(err error) (subjects []string) {
+	for _, d := range status.Convert(err).Details() {
+		if d, ok := d.(*errdetails.PreconditionFailure); ok {
+			for _, v := range d.Violations {
+				subjects = append(subjects, v.Subject)
+			}
+		}
+	}
+	return subjects
 }
 
 func TestAnErrorFitsIntoTrailersHoweverMuchIsWrong(t *testing.T) {

@@ -24,6 +24,8 @@ import (
 const (
 	bridgeServiceName = "opi_api.network.evpn_gw.v1alpha1.LogicalBridgeService"
 	portServiceName   = "opi_api.network.evpn_gw.v1alpha1.BridgePortService"
+	vrfServiceName    = "opi_api.network.evpn_gw.v1alpha1.VrfService"
+	sviServiceName    = "opi_api.network.evpn_gw.v1alpha1.SviService"
 	viewServiceName   = "p4evpn.v1.View"
 )
 
@@ -44,13 +46,13 @@ func TestReflectionListsEveryService(t *testing.T) {
 	for _, s := range r.GetListServicesResponse().GetService() {
 		names = append(names, s.Name)
 	}
-	for _, want := range []string{bridgeServiceName, portServiceName, viewServiceName, "grpc.health.v1.Health"} {
+	for _, want := range []string{bridgeServiceName, portServiceName, vrfServiceName, sviServiceName, viewServiceName, "grpc.health.v1.Health"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not among %q", want, names)
 		}
 	}
 	// A client can only decode what it finds with all of its imports.
-	for _, symbol := range []string{bridgeServiceName, viewServiceName} {
+	for _, symbol := range []string{bridgeServiceName, vrfServiceName, sviServiceName, viewServiceName} {
 		if err := stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: symbol}}); err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +65,7 @@ func TestReflectionListsEveryService(t *testing.T) {
 func TestEveryServiceHasItsHealth(t *testing.T) {
 	g := newGateway(t)
 	health := healthpb.NewHealthClient(g.conn)
-	for _, name := range []string{"", bridgeServiceName, portServiceName, viewServiceName} {
+	for _, name := range []string{"", bridgeServiceName, portServiceName, vrfServiceName, sviServiceName, viewServiceName} {
 		r, err := health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: name})
 		if err != nil || r.Status != healthpb.HealthCheckResponse_SERVING {
 			t.Errorf("%q: %v %v", name, r, err)
