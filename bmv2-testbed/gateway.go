@@ -194,6 +194,24 @@ func (g *Gateway) AwaitPortsUp(ctx context.Context) error {
 	})
 }
 
+// DeletePort deletes a bridge port by the API.
+func (g *Gateway) DeletePort(ctx context.Context, id string) error {
+	_, err := opi.NewBridgePortServiceClient(g.conn).DeleteBridgePort(ctx, &opi.DeleteBridgePortRequest{Name: "bridgePorts/" + id})
+	if err != nil {
+		return fmt.Errorf("delete bridge port %s: %w", id, err)
+	}
+	return nil
+}
+
+// DeleteBridge deletes a logical bridge, which must have no ports.
+func (g *Gateway) DeleteBridge(ctx context.Context, id string) error {
+	_, err := opi.NewLogicalBridgeServiceClient(g.conn).DeleteLogicalBridge(ctx, &opi.DeleteLogicalBridgeRequest{Name: "logicalBridges/" + id})
+	if err != nil {
+		return fmt.Errorf("delete logical bridge %s: %w", id, err)
+	}
+	return nil
+}
+
 // FDB reads the gateway's forwarding entries of a bridge, by MAC address.
 func (g *Gateway) FDB(ctx context.Context, bridge string) (map[string]*p4evpnv1.FDBEntry, error) {
 	stream, err := g.view.ListFDB(ctx, &p4evpnv1.ListFDBRequest{Bridge: bridge})

@@ -185,6 +185,7 @@ type End struct {
 	// answering ARP on it, which it would do for any of its addresses and past
 	// the pipeline.
 	Switch bool
+	MTU    int // of the cable, at either end; 0: 1500
 }
 
 // Cable joins two devices by a veth pair and sets both up. Offloads are off at
@@ -192,7 +193,7 @@ type End struct {
 // or be 64 KB long.
 func (l *Lab) Cable(a, b End) error {
 	err := a.NS.link.LinkAdd(&netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: a.Dev, TxQLen: 1000}, PeerName: b.Dev, PeerNamespace: netlink.NsFd(b.NS.handle),
+		LinkAttrs: netlink.LinkAttrs{Name: a.Dev, TxQLen: 1000, MTU: max(a.MTU, b.MTU)}, PeerName: b.Dev, PeerNamespace: netlink.NsFd(b.NS.handle),
 	})
 	if err != nil {
 		return fmt.Errorf("cable %s in %s to %s in %s: %w", a.Dev, a.NS.Name, b.Dev, b.NS.Name, err)

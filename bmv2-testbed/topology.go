@@ -28,6 +28,7 @@ const (
 	blue, green       = "blue", "green"
 	blueVNI, greenVNI = 1010, 1020
 
+	underlayMTU              = 1600
 	gatewayAS                = 65000
 	leaf1AS                  = 65101
 	leaf2AS                  = 65102
@@ -142,6 +143,8 @@ func (d *demo) makeHosts(spaces map[string]*Namespace) {
 func (d *demo) cable(_ context.Context, ns map[string]*Namespace, _ DemoOptions) error {
 	end := func(space, dev string) End { return End{NS: ns[space], Dev: dev} }
 	port := func(dev string) End { return End{NS: ns["gw"], Dev: dev, Switch: true} }
+	// The underlay carries a host's full frame and 50 bytes of VXLAN more.
+	wide := func(e End) End { e.MTU = underlayMTU; return e }
 	cables := [][2]End{
 		{end("h1", "eth0"), port("port1")},
 		{end("h2", atPort2), port("port2")},
@@ -153,12 +156,12 @@ func (d *demo) cable(_ context.Context, ns map[string]*Namespace, _ DemoOptions)
 		{end("l1b", "eth0"), end("leaf1", "l1b")},
 		{end("l2a", "eth0"), end("leaf2", "l2a")},
 		{end("l2b", "eth0"), end("leaf2", "l2b")},
-		{end("leaf1", "leaf2"), end("leaf2", "leaf1")},
+		{wide(end("leaf1", "leaf2")), end("leaf2", "leaf1")},
 	}
 	for i, u := range demoUplinks {
 		cables = append(cables,
-			[2]End{end(fmt.Sprintf("leaf%d", i+1), "gw"), port(u.name)},
-			[2]End{end("gw", u.host), port(u.hostPortDevice)})
+			[2]End{wide(end(fmt.Sprintf("leaf%d", i+1), "gw")), port(u.name)},
+			[2]End{wide(end("gw", u.host)), port(u.hostPortDevice)})
 	}
 	for _, c := range cables {
 		if err := d.lab.Cable(c[0], c[1]); err != nil {
