@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -81,7 +82,8 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, br
 	owned.Go(func() { _ = t.Run(running) }) // it returns nil
 	owned.Go(func() { g.underlay.run(running) })
 	owned.Go(func() { failed <- loop.Run(running) })
-	g.stop = func() { cancel(); owned.Wait(); sw.stop() }
+	percent := debug.SetGCPercent(controller.GCPercent) // as p4evpn run
+	g.stop = func() { cancel(); owned.Wait(); sw.stop(); debug.SetGCPercent(percent) }
 	select {
 	case <-loop.Synced():
 		return g, nil

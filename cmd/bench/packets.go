@@ -105,9 +105,6 @@ func newRig(b *bench, lab *testbed.Lab) (*rig, error) {
 		if err := lab.Cable(testbed.End{NS: ns, Dev: dev}, testbed.End{NS: ns, Dev: switchEnd(dev)}); err != nil {
 			return nil, err
 		}
-		if err := errors.Join(ns.NoARP(dev), ns.NoARP(switchEnd(dev))); err != nil {
-			return nil, err
-		}
 	}
 	return &rig{bench: b, ns: ns}, nil
 }

@@ -28,42 +28,49 @@ const (
 
 // measureType2 times 100,000 type-2 routes from an injector that has encoded
 // every UPDATE beforehand: to the last acknowledged entry of the embedded
-// switch, and to the last route that GoBGP alone gives to a watcher. The rounds
-// of both alternate, and the best one counts: what else runs on the machine only
-// makes them longer.
+// switch, and to the last route that GoBGP alone gives to a watcher of the
+// Adj-RIB-In: as it comes, and the way the gateway has it, without the work of
+// best paths. The faster one counts. All sides take turns, and of each the best
+// round counts: what else runs on the machine only makes it longer.
 //
 // Memory is that of the whole controller side, GoBGP's included: speaker,
 // controller and P4Runtime client are in this process, the switch is not.
 func measureType2(ctx context.Context, b *bench) ([]value, error) {
 	load := bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, benchRoutes, perUpdate), nil)
-	var theirs, ours, heap, rss []float64
+	var plain, rejecting, ours, heap, rss []float64
 	for range rounds {
-		t, err := type2ToWatcher(ctx, b, load)
+		p, err := type2ToWatcher(ctx, b, load, false)
 		if err != nil {
 			return nil, fmt.Errorf("GoBGP alone: %w", err)
 		}
-		theirs = append(theirs, t.Seconds())
+		r, err := type2ToWatcher(ctx, b, load, true)
+		if err != nil {
+			return nil, fmt.Errorf("GoBGP alone: %w", err)
+		}
 		o, err := type2ToEntries(ctx, b, load)
 		if err != nil {
 			return nil, err
 		}
-		ours, heap, rss = append(ours, o.took.Seconds()), append(heap, o.heap/benchRoutes), append(rss, o.rss/benchRoutes)
+		plain, rejecting, ours = append(plain, p.Seconds()), append(rejecting, r.Seconds()), append(ours, o.took.Seconds())
+		heap, rss = append(heap, o.heap/benchRoutes), append(rss, o.rss/benchRoutes)
 	}
+	best := slices.Min(ours)
 	return []value{
-		{name: "type2_100k_vs_gobgp", number: slices.Min(ours) / slices.Min(theirs), unit: "ratio", goal: atMost(1.25),
-			against: fmt.Sprintf("the best of %d rounds each: type2_100k to gobgp_100k", rounds)},
+		{name: "type2_100k_vs_gobgp", number: best / min(slices.Min(plain), slices.Min(rejecting)), unit: "ratio", goal: atMost(1.25),
+			against: fmt.Sprintf("type2_100k to the faster of both ways of GoBGP, the best of %d rounds each", rounds)},
 		{name: "type2_100k_bytes_per_route", number: median(heap), unit: "B", goal: atMost(2600),
 			against: "FRR's 2.6 kB; heap growth of speaker, GoBGP, controller and client after GC"},
-		{name: "type2_100k", number: slices.Min(ours), unit: "s", against: "UPDATEs on the wire to the last acknowledged entry"},
-		{name: "gobgp_100k", number: slices.Min(theirs), unit: "s", against: "GoBGP v4 alone, the same bytes to a watcher of the Adj-RIB-In"},
 		{name: "type2_100k_rss_per_route", number: median(rss), unit: "B", against: "resident memory, as above"},
+		{name: "type2_100k", number: best, unit: "s", against: "UPDATEs on the wire to the last acknowledged entry"},
+		{name: "gobgp_100k", number: slices.Min(plain), unit: "s", against: "GoBGP v4 alone, the same bytes to a watcher of the Adj-RIB-In"},
+		{name: "gobgp_100k_rejecting", number: slices.Min(rejecting), unit: "s", against: "the same without the work of best paths: imports rejected"},
 	}, nil
 }
 
-func type2ToWatcher(ctx context.Context, b *bench, load []byte) (time.Duration, error) {
+func type2ToWatcher(ctx context.Context, b *bench, load []byte, reject bool) (time.Duration, error) {
 	var n atomic.Int64
 	done := make(chan struct{})
-	g, err := startGoBGP(ctx, func(more int) {
+	g, err := startGoBGP(ctx, reject, func(more int) {
 		if n.Add(int64(more)) == benchRoutes {
 			close(done)
 		}

@@ -92,8 +92,10 @@ type goBGP struct {
 }
 
 // startGoBGP starts GoBGP with a watcher of the Adj-RIB-In, which is what the
-// gateway uses too, and calls got with the number of routes it delivers.
-func startGoBGP(ctx context.Context, got func(int)) (*goBGP, error) {
+// gateway uses too, and calls got with the number of routes it delivers. Its
+// import policy can reject them, as the gateway's does: it is faster without
+// the work of best paths.
+func startGoBGP(ctx context.Context, reject bool, got func(int)) (*goBGP, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -111,7 +113,7 @@ func startGoBGP(ctx context.Context, got func(int)) (*goBGP, error) {
 		s.Stop()
 		owned.Wait()
 	}
-	if err := g.start(running, s, port.Port(), got); err != nil {
+	if err := g.start(running, s, port.Port(), reject, got); err != nil {
 		g.stop()
 		return nil, fmt.Errorf("start GoBGP: %w", err)
 	}
@@ -126,22 +128,23 @@ func startGoBGP(ctx context.Context, got func(int)) (*goBGP, error) {
 	return g, nil
 }
 
-func (g *goBGP) start(ctx context.Context, s *server.BgpServer, port uint16, got func(int)) error {
+func (g *goBGP) start(ctx context.Context, s *server.BgpServer, port uint16, reject bool, got func(int)) error {
 	err := s.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
 		Asn: gatewayAS, RouterId: routerID.String(), ListenPort: int32(port), ListenAddresses: []string{receiver.String()},
 	}})
 	if err != nil {
 		return err
 	}
-	// Without the work of best paths it is faster: that is what counts.
-	err = s.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
-		Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_IMPORT, DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
-	}})
-	if err != nil {
-		return err
+	if reject {
+		err := s.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+			Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_IMPORT, DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+		}})
+		if err != nil {
+			return err
+		}
 	}
 	callbacks := server.WatchEventMessageCallbacks{OnPathUpdate: func(paths []*apiutil.Path, _ time.Time) { got(len(paths)) }}
-	if err := s.WatchEvent(ctx, callbacks, server.WatchUpdate(false, "", "")); err != nil {
+	if err = s.WatchEvent(ctx, callbacks, server.WatchUpdate(false, "", "")); err != nil {
 		return err
 	}
 	return s.AddPeer(ctx, &api.AddPeerRequest{Peer: &api.Peer{

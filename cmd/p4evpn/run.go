@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +37,9 @@ func newRun() *cobra.Command {
 			f, err := config.Load(file)
 			if err != nil || check {
 				return err
+			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(controller.GCPercent)
 			}
 			return run(cmd.Context(), f, inProcess)
 		},
