@@ -8,6 +8,7 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -194,4 +195,91 @@ func FuzzSlot(f *testing.F) {
 			}
 		}))
 	})
+}
+
+// TestTunnelledSegmentationIsUndone lets the kernel's VXLAN device send
+// datagrams that it has not segmented.
+func TestTunnelledSegmentationIsUndone(t *testing.T) {
+	needRoot(t)
+	addVeth(t, "va", "vb", 1600)
+	setAddress(t, "va", "192.0.2.1/24", net.IPv4(192, 0, 2, 9))
+	la := netlink.NewLinkAttrs()
+	la.Name = "vx"
+	if err := netlink.LinkAdd(&netlink.Vxlan{LinkAttrs: la, VxlanId: 5, Group: net.IPv4(192, 0, 2, 9), SrcAddr: net.IPv4(192, 0, 2, 1), Port: 4789}); err != nil {
+		t.Skipf("SKIP: the kernel has no VXLAN device: %v", err)
+	}
+	t.Cleanup(func() { delLink("vx") })
+	setUp(t, "vx")
+	setAddress(t, "vx", "198.51.100.1/24", net.IPv4(198, 51, 100, 9))
+	var got recorder
+	b := startPort(t, "vb", got.handle)
+	eventually(t, "port up", b.Up)
+
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Sendto(fd, make([]byte, 9500), 0, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{198, 51, 100, 9}}); err != nil {
+		t.Fatal(err)
+	}
+	segments := func() (out [][]byte) { // without the kernel's multicast reports
+		got.mu.Lock()
+		defer got.mu.Unlock()
+		for _, frame := range got.frames {
+			if len(frame) > 500 {
+				out = append(out, frame)
+			}
+		}
+		return out
+	}
+	eventually(t, "ten segments arrive", func() bool { return len(segments()) == 10 })
+	octets := 0
+	for i, frame := range segments() {
+		p := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
+		if p.ErrorLayer() != nil || p.Layer(layers.LayerTypeVXLAN) == nil {
+			t.Fatalf("frame %d is not VXLAN: %x", i, frame)
+		}
+		var network gopacket.NetworkLayer
+		for _, l := range p.Layers() {
+			switch l := l.(type) {
+			case *layers.IPv4:
+				network = l
+			case *layers.UDP:
+				l.SetNetworkLayerForChecksum(network)
+				if int(l.Length) != 8+len(l.Payload) {
+					t.Errorf("frame %d: UDP length %d, payload %d", i, l.Length, len(l.Payload))
+				}
+			}
+		}
+		if err, bad := p.VerifyChecksums(); err != nil || len(bad) > 0 {
+			t.Errorf("frame %d: wrong checksums %v %v", i, bad, err)
+		}
+		octets += len(p.ApplicationLayer().Payload())
+	}
+	if octets != 9500 {
+		t.Errorf("%d bytes of payload arrived, want 9500; counters %+v", octets, b.Stats())
+	}
+}
+
+// setAddress gives an interface an address and a permanent neighbour.
+func setAddress(t *testing.T, name, address string, neighbour net.IP) {
+	t.Helper()
+	addr, err := netlink.ParseAddr(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := linkNamed(t, name)
+	if err := netlink.AddrAdd(l, addr); err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT,
+		IP: neighbour, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9},
+	}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -212,17 +212,7 @@ func TestOversizedFrameIsRefusedAndTheOthersPass(t *testing.T) {
 func TestPartialChecksumIsCompleted(t *testing.T) {
 	needRoot(t)
 	addVeth(t, "va", "vb", 1500)
-	addr, _ := netlink.ParseAddr("192.0.2.1/24")
-	if err := netlink.AddrAdd(linkNamed(t, "va"), addr); err != nil {
-		t.Fatal(err)
-	}
-	peer := net.HardwareAddr{2, 0, 0, 0, 0, 9}
-	if err := netlink.NeighSet(&netlink.Neigh{
-		LinkIndex: linkNamed(t, "va").Attrs().Index, State: netlink.NUD_PERMANENT,
-		IP: net.IPv4(192, 0, 2, 9), HardwareAddr: peer,
-	}); err != nil {
-		t.Fatal(err)
-	}
+	setAddress(t, "va", "192.0.2.1/24", net.IPv4(192, 0, 2, 9))
 	var got recorder
 	b := startPort(t, "vb", got.handle)
 	eventually(t, "port up", b.Up)

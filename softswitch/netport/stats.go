@@ -7,7 +7,7 @@ type Stats struct {
 	RxFrames, RxBytes uint64
 	TxFrames, TxBytes uint64
 
-	RxRingFull  uint64 // lost in the kernel: the ring was full, or a tunnelled segmentation offload
+	RxRingFull  uint64 // lost in the kernel: the ring was full, or an offload that it cannot describe
 	RxSegmented uint64 // unsegmented (GSO) frames that were cut up; their segments are among RxFrames
 	RxTooLong   uint64 // dropped: longer than the MTU allows, and not segmentable TCP or UDP
 	RxMalformed uint64 // the kernel's description of the frame made no sense
