@@ -42,11 +42,14 @@ func RunDemo(ctx context.Context, o DemoOptions) (err error) {
 	if err := needs(o.Target); err != nil {
 		return err
 	}
+	passed, checks := 0, selected(o.Only)
+	if len(checks) == 0 {
+		return fmt.Errorf("no check's name contains %q", o.Only)
+	}
 	lab, err := NewLab()
 	if err != nil {
 		return err
 	}
-	passed, checks := 0, selected(o.Only)
 	defer func() {
 		if closing := lab.Close(); closing != nil {
 			err = errors.Join(err, fmt.Errorf("clean up: %w", closing))

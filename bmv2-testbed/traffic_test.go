@@ -32,8 +32,9 @@ func TestTCPCarriesAMegabyteEachWay(t *testing.T) {
 	eachTarget(t, func(t *testing.T, d *demo) {
 		d.whole(t)
 		for _, way := range [][2]*Host{{d.h1, d.h2}, {d.h1, d.l1a}, {d.l2a, d.t10}} {
+			start := time.Now()
 			check(t, transfer(t.Context(), way[0], way[1], bytes.Repeat([]byte("p4evpn: one megabyte each way.\r\n"), 1<<15)))
-			t.Logf("%s to %s and back", way[0].Name, way[1].Name)
+			t.Logf("%s to %s and back in %v", way[0].Name, way[1].Name, time.Since(start))
 		}
 	})
 }

@@ -12,7 +12,8 @@ import (
 )
 
 func newDemo() *cobra.Command {
-	return &cobra.Command{
+	var o testbed.DemoOptions
+	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show a gateway between hosts and two FRR leaves, in network namespaces",
 		Long: `Builds network namespaces with a gateway, two FRR leaves and hosts behind each,
@@ -30,11 +31,11 @@ P4EVPN_TARGET=bmv2 runs it on simple_switch_grpc, which must be on PATH.`,
 			if err != nil {
 				return fmt.Errorf("finding this program's own file: %w", err)
 			}
-			return testbed.RunDemo(ctx, testbed.DemoOptions{
-				Target: os.Getenv("P4EVPN_TARGET"),
-				Binary: self,
-				Out:    cmd.OutOrStdout(),
-			})
+			o.Target, o.Binary, o.Out = os.Getenv("P4EVPN_TARGET"), self, cmd.OutOrStdout()
+			return testbed.RunDemo(ctx, o)
 		},
 	}
+	cmd.Flags().BoolVar(&o.Keep, "keep", false, "after the checks leave everything in place until Ctrl-C, to look around")
+	cmd.Flags().StringVar(&o.Only, "only", "", "run only the checks whose name contains this")
+	return cmd
 }
