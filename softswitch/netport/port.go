@@ -37,6 +37,8 @@ type Port struct {
 	marked  bool         // tx sets sendMark
 	ifindex atomic.Int32 // 0 while the interface cannot be used
 
+	reported string // why the port is down, as last logged; used by Run alone
+
 	mu      sync.Mutex
 	rx      *ring         // open while the interface is up
 	changed chan struct{} // capacity 1: look at the interface again
@@ -83,21 +85,19 @@ func (p *Port) Close() error { return unix.Close(p.tx) }
 func (p *Port) Run(ctx context.Context, handle func(frames [][]byte)) error {
 	stop := context.AfterFunc(ctx, p.Recheck)
 	defer stop()
-	reported := ""
 	for ctx.Err() == nil {
 		err := p.session(ctx, handle)
-		if ctx.Err() != nil {
-			break
+		switch reason := err.Error(); {
+		case ctx.Err() != nil:
+		case errors.Is(err, errLinkChanged):
+			p.log.Info("opening the port again", "reason", reason)
+		default:
+			if reason != p.reported { // once, not at every retry
+				p.log.Warn("port is down", "reason", reason)
+				p.reported = reason
+			}
+			p.waitForChange(ctx)
 		}
-		if reason := err.Error(); reason != reported {
-			reported = reason
-			p.log.Warn("port is down", "reason", reason)
-		}
-		if errors.Is(err, errLinkChanged) {
-			reported = ""
-			continue
-		}
-		p.waitForChange(ctx)
 	}
 	return nil
 }
@@ -179,6 +179,7 @@ func (p *Port) session(ctx context.Context, handle func([][]byte)) error {
 		own.release()
 		r.close()
 	}()
+	p.reported = ""
 	p.log.Info("port is up", "ifindex", now.index, "mtu", now.mtu)
 	for ctx.Err() == nil {
 		err := r.receive(handle)
