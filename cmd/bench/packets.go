@@ -117,7 +117,7 @@ func (r *rig) measure(ctx context.Context, kind switchKind, cases []packetCase) 
 	o := switchOptions{
 		kind: kind, address: "unix:" + filepath.Join(r.bench.dir, "p4rt.sock"), thrift: thriftPort,
 		ports:  []string{fmt.Sprintf("%d@%s", portA, switchEnd(devA)), fmt.Sprintf("%d@%s", portB, switchEnd(devB)), fmt.Sprintf("%d@%s", portUp, switchEnd(devUp))},
-		inside: func(args ...string) *exec.Cmd { return r.ns.Command(context.Background(), args...) },
+		inside: func(args ...string) *exec.Cmd { return r.ns.Command(ctx, args...) },
 	}
 	sw, err := r.bench.startProgrammed(ctx, o, 0)
 	if err != nil {
@@ -149,12 +149,12 @@ func (r *rig) prove(ctx context.Context, c packetCase, size int) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	out, err := r.ns.OpenRaw(c.to)
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	sent := c.frame(size, 0)
 	buffer := make([]byte, 4096)
 	return testbed.Eventually(ctx, 10*time.Second, "a frame arrives as it should", func(context.Context) error {

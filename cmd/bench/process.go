@@ -64,7 +64,7 @@ type switchOptions struct {
 	inside func(args ...string) *exec.Cmd
 }
 
-// startSwitch starts a switch without a program. It ends with stop.
+// startSwitch starts a switch without a program. It ends with stop, or with ctx.
 func (b *bench) startSwitch(ctx context.Context, o switchOptions) (*process, error) {
 	path, err := b.program(ctx, o.kind)
 	if err != nil {
@@ -85,7 +85,7 @@ func (b *bench) startSwitch(ctx context.Context, o switchOptions) (*process, err
 	args = append(args, own...)
 	inside := o.inside
 	if inside == nil {
-		inside = func(args ...string) *exec.Cmd { return exec.Command(args[0], args[1:]...) }
+		inside = func(args ...string) *exec.Cmd { return exec.CommandContext(ctx, args[0], args[1:]...) }
 	}
 	return startProcess(string(o.kind), inside(args...), filepath.Join(b.dir, "switch.log"))
 }

@@ -40,10 +40,10 @@ func (r *report) measure(ctx context.Context, b *bench, f figure) {
 
 func (r *report) line(v value) {
 	if v.missing != "" {
-		fmt.Fprintf(r.out, "bench: %s SKIP %s\n", v.name, v.missing)
+		printf(r.out, "bench: %s SKIP %s\n", v.name, v.missing)
 		return
 	}
-	fmt.Fprintf(r.out, "bench: %s %s %s\n", v.name, number(v.number), v.unit)
+	printf(r.out, "bench: %s %s %s\n", v.name, number(v.number), v.unit)
 }
 
 // table prints all values, one line each.
@@ -51,9 +51,8 @@ func (r *report) table() {
 	if len(r.values) == 0 {
 		return
 	}
-	fmt.Fprintln(r.out)
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "FIGURE\tVALUE\tUNIT\tGOAL\t\tMEASURED AGAINST, HOW")
+	printf(w, "\nFIGURE\tVALUE\tUNIT\tGOAL\t\tMEASURED AGAINST, HOW\n")
 	for _, v := range r.values {
 		shown, goal, verdict := number(v.number), "", ""
 		if v.goal.bound != 0 {
@@ -69,10 +68,13 @@ func (r *report) table() {
 		if v.missing != "" {
 			shown, goal, verdict, against = "SKIP", "", "", v.missing
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", v.name, shown, v.unit, goal, verdict, against)
+		printf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", v.name, shown, v.unit, goal, verdict, against)
 	}
-	_ = w.Flush() // what cannot be printed cannot be complained about either
+	_ = w.Flush()
 }
+
+// printf prints; what cannot be printed cannot be complained about either.
+func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 func (r *report) failed() error { return errors.Join(r.errs...) }
 
