@@ -3,6 +3,7 @@ package p4rtserver
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/genproto/googleapis/rpc/status"
@@ -30,16 +31,20 @@ func refuse(err error) error {
 	case errors.Is(err, pipeline.ErrConst):
 		code = codes.PermissionDenied
 	}
-	return grpcstatus.Error(code, err.Error())
+	return grpcstatus.Error(code, strings.TrimSuffix(err.Error(), ": "+pipeline.ErrInvalid.Error()))
 }
 
 func invalid(format string, args ...any) error {
 	return grpcstatus.Errorf(codes.InvalidArgument, format, args...)
 }
 
-// within puts the object in front of the message and keeps the code.
+// within puts the object in front of the message, if it is not there, and
+// keeps the code.
 func within(object string, err error) error {
 	st := grpcstatus.Convert(err)
+	if strings.HasPrefix(st.Message(), object) {
+		return err
+	}
 	return grpcstatus.Error(st.Code(), object+": "+st.Message())
 }
 

@@ -59,12 +59,12 @@ func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
 	switch v := fm.FieldMatchType.(type) {
 	case *p4v1.FieldMatch_Exact_:
 		if f.kind == pipeline.Exact {
-			*m = pipeline.Match{Value: v.Exact.GetValue()}
+			*m = pipeline.Match{Value: trim(v.Exact.GetValue())}
 			return checkValue(m.Value, f.width)
 		}
 	case *p4v1.FieldMatch_Optional_:
 		if f.kind == pipeline.Optional {
-			*m = pipeline.Match{Value: v.Optional.GetValue(), Mask: f.exactMask}
+			*m = pipeline.Match{Value: trim(v.Optional.GetValue()), Mask: f.exactMask}
 			return checkValue(m.Value, f.width)
 		}
 	case *p4v1.FieldMatch_Lpm:
@@ -73,12 +73,12 @@ func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
 			if length < 1 || length > f.width {
 				return invalid("prefix length %d: must be 1 to %d; to match everything leave the field out", length, f.width)
 			}
-			*m = pipeline.Match{Value: v.Lpm.GetValue(), PrefixLen: length}
+			*m = pipeline.Match{Value: trim(v.Lpm.GetValue()), PrefixLen: length}
 			return checkValue(m.Value, f.width)
 		}
 	case *p4v1.FieldMatch_Ternary_:
 		if f.kind == pipeline.Ternary {
-			*m = pipeline.Match{Value: v.Ternary.GetValue(), Mask: v.Ternary.GetMask()}
+			*m = pipeline.Match{Value: trim(v.Ternary.GetValue()), Mask: trim(v.Ternary.GetMask())}
 			if err := checkValue(m.Value, f.width); err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
 		}
 	case *p4v1.FieldMatch_Range_:
 		if f.kind == pipeline.Range {
-			*m = pipeline.Match{Value: v.Range.GetLow(), High: v.Range.GetHigh()}
+			*m = pipeline.Match{Value: trim(v.Range.GetLow()), High: trim(v.Range.GetHigh())}
 			if err := checkValue(m.Value, f.width); err != nil {
 				return err
 			}
@@ -142,7 +142,7 @@ func (a *action) fillParam(values [][]byte, p *p4v1.Action_Param) error {
 		if err := checkValue(p.Value, a.params[i].width); err != nil {
 			return within("parameter "+a.params[i].name, err)
 		}
-		values[i] = p.Value
+		values[i] = trim(p.Value)
 		return nil
 	}
 	return invalid("no parameter has id %d", p.ParamId)

@@ -3,6 +3,7 @@ package p4rtserver
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 
 	"google.golang.org/grpc/codes"
@@ -16,7 +17,11 @@ func checkValue(b []byte, width int) error {
 		return status.Error(codes.InvalidArgument, "the value is empty")
 	}
 	if bitLen(b) > width {
-		return status.Errorf(codes.InvalidArgument, "the value 0x%x does not fit %d bits", b, width)
+		shown := fmt.Sprintf("0x%x", canonical(b))
+		if len(shown) > 40 {
+			shown = shown[:40] + "..."
+		}
+		return status.Errorf(codes.InvalidArgument, "the value %s does not fit %d bits", shown, width)
 	}
 	return nil
 }
@@ -31,16 +36,21 @@ func bitLen(b []byte) int {
 	return 0
 }
 
-// canonical returns the shortest binary string of b's value (8.4); it shares
-// b's bytes.
-func canonical(b []byte) []byte {
+// trim removes leading zeros; an empty string stays one.
+func trim(b []byte) []byte {
 	for len(b) > 1 && b[0] == 0 {
 		b = b[1:]
 	}
+	return b
+}
+
+// canonical returns the shortest binary string of b's value (8.4); it shares
+// b's bytes.
+func canonical(b []byte) []byte {
 	if len(b) == 0 {
 		return []byte{0}
 	}
-	return b
+	return trim(b)
 }
 
 // canonicalUint32 is the shortest binary string of v.

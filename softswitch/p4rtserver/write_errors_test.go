@@ -104,7 +104,7 @@ func (s wrongSubject) wrongMatches() []wrongUpdate {
 		{"negative priority", insert(withPriority(s.n.entry("ingress.rule", s.forward), -1)), codes.InvalidArgument},
 		{"lpm of length 0", insert(s.n.entry("ingress.prefix", s.forward, lpm(0, 0))), codes.InvalidArgument},
 		{"lpm too long", insert(s.n.entry("ingress.prefix", s.forward, lpm(49, 1))), codes.InvalidArgument},
-		{"lpm with s.host bits", insert(s.n.entry("ingress.prefix", s.forward, lpm(8, 1, 0, 0, 0, 0, 1))), codes.InvalidArgument},
+		{"lpm with host bits", insert(s.n.entry("ingress.prefix", s.forward, lpm(8, 1, 0, 0, 0, 0, 1))), codes.InvalidArgument},
 		{"ternary with a zero mask", insert(withPriority(s.n.entry("ingress.rule", s.forward, ternary([]byte{0}, []byte{0})), 1)), codes.InvalidArgument},
 		{"ternary value outside the mask", insert(withPriority(s.n.entry("ingress.rule", s.forward, ternary([]byte{2}, []byte{1})), 1)), codes.InvalidArgument},
 		{"ternary without mask", insert(withPriority(s.n.entry("ingress.rule", s.forward, ternary([]byte{2}, nil)), 1)), codes.InvalidArgument},

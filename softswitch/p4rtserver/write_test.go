@@ -3,6 +3,7 @@ package p4rtserver
 //lint:file-ignore SA1019 The deprecated controller_metadata must work too.
 
 import (
+	"bytes"
 	"context"
 	"testing"
 
@@ -273,5 +274,21 @@ func TestAThousandErrorsArriveInOneStatus(t *testing.T) {
 	}
 	if _, err := tg.rpc.Capabilities(context.Background(), &p4v1.CapabilitiesRequest{}); err != nil {
 		t.Errorf("the connection suffered: %v", err)
+	}
+}
+
+func TestLongValuesMakeShortErrors(t *testing.T) {
+	tg, c := startPrimary(t)
+	n := tg.names
+	long := make([]byte, 1<<20)
+	zeros := insert(n.entry("ingress.host", n.action("ingress.drop"), exact(long...)))
+	c.mustWrite(zeros) // a million zeros are a zero
+	long = bytes.Clone(long)
+	long[0] = 1
+	if e := c.writeErrors(insert(n.entry("ingress.host", n.action("ingress.drop"), exact(long...)))); e[0] == nil || len(e[0].Message) > 200 {
+		t.Errorf("got %.300v", e[0])
+	}
+	if e := c.writeErrors(zeros); e[0] == nil || e[0].Message != "table ingress.host: entry: already exists" {
+		t.Errorf("got %v", e[0])
 	}
 }
