@@ -1,0 +1,82 @@
+package slowpath
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// VRF is a VRF as it should be.
+type VRF struct {
+	ID        uint16       // 1..4095, unique
+	Name      string       // unique; the namespace is Config.Prefix + Name
+	RouterMAC ether.MAC    // destination of every frame that the kernel sends on the VRF tap
+	Loopback  netip.Prefix // invalid = none; only its address counts, which Linux gets as /32 or /128
+	SVIs      []SVI
+}
+
+// SVI is the gateway of one bridge. A bridge has at most one.
+type SVI struct {
+	Bridge    uint16         // 1..4095, unique over all VRFs
+	Name      string         // for messages only
+	MAC       ether.MAC      // unicast
+	Addresses []netip.Prefix // gateway addresses with the length of their subnet, v4 and v6
+	Advertise bool           // send router advertisements; they need a v6 address
+}
+
+// Frame is an untagged Ethernet frame without frame check sequence.
+type Frame struct {
+	VRF       uint16 // VRF.ID
+	Bridge    uint16 // SVI.Bridge; 0 = the VRF tap, to or from an L3 VNI
+	Data      []byte
+	LocalOnly bool // of frames to inject: not to hosts behind VTEPs (router advertisements)
+}
+
+// Neighbor is what the kernel knows of a host, as it learned it by ARP or ND
+// itself. Link-local addresses are among them.
+type Neighbor struct {
+	VRF, Bridge uint16
+	IP          netip.Addr
+	MAC         ether.MAC // zero when not present
+	Present     bool      // reachable, stale, or being asked; false = did not answer, or forgotten
+}
+
+// Status is how far the kernel is with what Set asked for: an error text for
+// each VRF by ID and each SVI by Bridge, "" when it is in place.
+type Status struct {
+	VRFs map[uint16]string
+	SVIs map[uint16]string
+}
+
+// Counters count since New.
+type Counters struct {
+	Delivered uint64 // frames given to the kernel
+	Injected  uint64 // frames that the kernel sent, router advertisements included
+	NoTap     uint64 // dropped by Deliver: the VRF or SVI is not in place
+	Malformed uint64 // dropped by Deliver: shorter than an Ethernet header, or longer than a tap takes
+	Refused   uint64 // dropped by Deliver: the kernel did not take the frame
+	Muted     uint64 // frames of the kernel not injected: its multicast listener reports
+}
+
+// Config of a Slowpath.
+type Config struct {
+	// Prefix of the names of our namespaces; "" = "p4evpn-". Namespaces of
+	// this prefix belong to this Slowpath alone.
+	Prefix string
+	// Inject takes a frame that the kernel sent. It is called from several
+	// goroutines, must not block, and owns Frame.Data afterwards.
+	Inject func(Frame)
+	// MTU of the taps, in bytes of IP packet: that of the underlay less the
+	// encapsulation. 0 = 1500. IPv6 needs 1280.
+	MTU uint16
+	// AdvertiseInterval is the longest time between two router advertisements
+	// of an SVI (MaxRtrAdvInterval, RFC 4861, section 6.2.1): 4 s to 1800 s;
+	// 0 = 600 s.
+	AdvertiseInterval time.Duration
+	// Retry is the first pause before what failed is tried again; it doubles
+	// up to 64 times the value. 0 = 500 ms.
+	Retry  time.Duration
+	Logger *slog.Logger // nil = slog.Default
+}
