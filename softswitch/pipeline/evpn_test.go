@@ -105,9 +105,9 @@ func newEVPN(t testing.TB) *evpn {
 	e.insert("vxlan.local", exact(gwIP), "vxlan.terminate")
 	e.insert("vxlan.peer", []Match{{Value: unhex("0a000000"), PrefixLen: 24}}, "vxlan.accept")
 	e.insert("vxlan.vni", exact(gwIP, "64"), "vxlan.to_bridge", "0a")
-	e.insert("underlay.path", exact("07"), "underlay.uplink", "04")
-	e.insert("vxlan.tunnel", exact("07"), "vxlan.encap", gwIP, vtep7, "01")
-	e.insert("vxlan.tunnel", exact("08"), "vxlan.encap", gwIP, vtep8, "01")
+	e.insert("underlay.path", exact("07"), "underlay.uplink", "04", "ffff")
+	e.insert("vxlan.tunnel", exact("07"), "vxlan.encap", gwIP, vtep7, "01", "ffff")
+	e.insert("vxlan.tunnel", exact("08"), "vxlan.encap", gwIP, vtep8, "01", "ffff")
 	e.insert("underlay.adjacency", exact("01"), "underlay.rewrite", gwMAC, hopMAC)
 	e.insert("flood.replica", exact("0a", "02"), "flood.to_vtep", "07", "64")
 	e.insert("flood.replica", exact("0a", "03"), "flood.to_vtep", "08", "64")
@@ -267,7 +267,7 @@ func TestTrapCopiesOrDivertsToTheController(t *testing.T) {
 	e := newEVPN(t)
 	trap := func(priority int32, action, reason string, etherType string) {
 		t.Helper()
-		match := []Match{{Any: true}, {Value: unhex(etherType), Mask: unhex("ffff")}, {Any: true}, {Any: true}}
+		match := []Match{{Any: true}, {Value: unhex(etherType), Mask: unhex("ffff")}, {Any: true}, {Any: true}, {Any: true}}
 		entry := &Entry{Match: match, Priority: priority, Action: action, Params: [][]byte{unhex(reason)}}
 		if err := e.Table("punt.trap").Insert(entry); err != nil {
 			t.Fatal(err)
@@ -276,15 +276,15 @@ func TestTrapCopiesOrDivertsToTheController(t *testing.T) {
 	trap(10, "punt.copy", "05", "88b5")
 	trap(10, "punt.divert", "06", "88cc")
 	f := ether(macB, macA, "88b5")
-	e.expect(1, f, Packet{510, slices.Concat(unhex("05 0001 000a"), f)}, Packet{2, f})
+	e.expect(1, f, Packet{510, slices.Concat(unhex("05 0001 000a 0000"), f)}, Packet{2, f})
 	lldp := ether(macB, macA, "88cc")
-	e.expect(1, lldp, Packet{510, slices.Concat(unhex("06 0001 000a"), lldp)})
+	e.expect(1, lldp, Packet{510, slices.Concat(unhex("06 0001 000a 0000"), lldp)})
 	trap(11, "punt.divert", "07", "88b5")
-	e.expect(1, f, Packet{510, slices.Concat(unhex("07 0001 000a"), f)})
+	e.expect(1, f, Packet{510, slices.Concat(unhex("07 0001 000a 0000"), f)})
 
 	inner := ether(macB, macR, "88cc")
 	wrapped := outer(gwMAC, hopMAC, vtep7, gwIP, "000064", 50000, inner)
-	e.expect(4, wrapped, Packet{510, slices.Concat(unhex("06 0004 000a"), inner)})
+	e.expect(4, wrapped, Packet{510, slices.Concat(unhex("06 0004 000a 0000"), inner)})
 }
 
 func TestControllerInjectsRawAndIntoABridge(t *testing.T) {
