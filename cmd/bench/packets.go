@@ -73,7 +73,9 @@ func packetValues(cases []packetCase, ours, theirs map[string]speed, absent stri
 			ratios = append(ratios, ratio)
 			rates = append(rates, ours[key].value("switch_"+key))
 			if absent == "" {
-				rates = append(rates, theirs[key].value("bmv2_"+key))
+				v := theirs[key].value("bmv2_" + key)
+				v.against += ": " + bmv2Program()
+				rates = append(rates, v)
 			}
 		}
 	}

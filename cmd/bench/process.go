@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,16 +29,14 @@ const (
 // build that is optimised and does not log.
 const bmv2Variable = "P4EVPN_BMV2"
 
+func bmv2Program() string { return cmp.Or(os.Getenv(bmv2Variable), "simple_switch_grpc") }
+
 // program gives the path of a switch's program; a skip where there is no BMv2.
 func (b *bench) program(ctx context.Context, kind switchKind) (string, error) {
 	if kind == bmv2 {
-		name := os.Getenv(bmv2Variable)
-		if name == "" {
-			name = "simple_switch_grpc"
-		}
-		path, err := exec.LookPath(name)
+		path, err := exec.LookPath(bmv2Program())
 		if err != nil {
-			return "", skip(name + " is not here: put BMv2's simple_switch_grpc on PATH or name it in " + bmv2Variable)
+			return "", skip(bmv2Program() + " is not here: put BMv2's simple_switch_grpc on PATH or name it in " + bmv2Variable)
 		}
 		return path, nil
 	}

@@ -38,8 +38,8 @@ func measureWrites(ctx context.Context, b *bench) ([]value, error) {
 		return values, err
 	}
 	return append(values,
-		value{name: "write_batch1000_bmv2", number: theirs.rate, unit: "entries/s", against: "BMv2, the same Writes"},
-		value{name: "write_single_bmv2", number: milliseconds(theirs.p50), unit: "ms", against: "BMv2, the same Writes"}), nil
+		value{name: "write_batch1000_bmv2", number: theirs.rate, unit: "entries/s", against: "the same Writes: " + bmv2Program()},
+		value{name: "write_single_bmv2", number: milliseconds(theirs.p50), unit: "ms", against: "the same Writes: " + bmv2Program()}), nil
 }
 
 type writeSpeed struct {
