@@ -16,7 +16,7 @@ func checkCounterData(data *p4v1.CounterData) error {
 }
 
 // writeCounter sets one cell or, without an index, all cells of an indirect
-// counter (9.4.2).
+// counter (9.3.2).
 func (f *Forwarding) writeCounter(op p4v1.Update_Type, ce *p4v1.CounterEntry) error {
 	if op != p4v1.Update_MODIFY {
 		return invalid("a counter entry can only be modified")
@@ -83,7 +83,7 @@ func counterData(packets, octets uint64) *p4v1.CounterData {
 	return &p4v1.CounterData{PacketCount: int64(packets), ByteCount: int64(octets)}
 }
 
-// writeDirectCounter sets the direct counter of an entry (9.4.1).
+// writeDirectCounter sets the direct counter of an entry (9.3.1).
 func (f *Forwarding) writeDirectCounter(tr *translator, op p4v1.Update_Type, dc *p4v1.DirectCounterEntry) error {
 	if op != p4v1.Update_MODIFY {
 		return invalid("a direct counter entry can only be modified")

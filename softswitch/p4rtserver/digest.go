@@ -24,7 +24,7 @@ const (
 	noTimer = time.Hour
 )
 
-// digest gathers the messages of one digest instance into lists (9.9). Its
+// digest gathers the messages of one digest instance into lists (9.8). Its
 // methods are called from the packet path; none waits for a client.
 type digest struct {
 	id     uint32
@@ -231,7 +231,7 @@ func (f *Forwarding) forgetSentDigests() {
 	}
 }
 
-// digestAck handles a client's acknowledgement (9.9, 16.6). A list that is not
+// digestAck handles a client's acknowledgement (9.8, 16.6). A list that is not
 // known (any more) is no error: its timeout may just have passed.
 func (s *Server) digestAck(st *stream, ack *p4v1.DigestListAck) error {
 	if err := s.requirePrimary(st, "digest acknowledgement"); err != nil {
@@ -251,7 +251,7 @@ func (s *Server) digestAck(st *stream, ack *p4v1.DigestListAck) error {
 	return nil
 }
 
-// writeDigest configures a digest (9.9).
+// writeDigest configures a digest (9.8).
 func (f *Forwarding) writeDigest(op p4v1.Update_Type, e *p4v1.DigestEntry) error {
 	d := f.digest(e.GetDigestId())
 	if d == nil {

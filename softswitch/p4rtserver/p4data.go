@@ -14,7 +14,7 @@ const maxTypeDepth = 16
 // renderFunc makes P4Data of the values at the front and returns the rest.
 type renderFunc func(values [][]byte) (*p4v1.P4Data, [][]byte)
 
-// renderer compiles a P4 type into a function that makes P4Data (8.5) of the
+// renderer compiles a P4 type into a function that makes P4Data (8.4) of the
 // flat list of its fields' values, whose widths in bits are given.
 func renderer(types *p4configv1.P4TypeInfo, spec *p4configv1.P4DataTypeSpec, widths []int) (func([][]byte) *p4v1.P4Data, error) {
 	c := typeCompiler{types: types, widths: widths}
@@ -126,7 +126,7 @@ func (c *typeCompiler) sequence(specs []*p4configv1.P4DataTypeSpec, depth int, w
 	}, nil
 }
 
-// canonicalSigned is the shortest two's complement form (8.4) of an int<width>
+// canonicalSigned is the shortest two's complement form (8.3) of an int<width>
 // given in whole octets.
 func canonicalSigned(b []byte, width int) []byte {
 	out := append([]byte(nil), b...)

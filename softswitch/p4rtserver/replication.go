@@ -33,7 +33,7 @@ func (f *Forwarding) writeReplication(op p4v1.Update_Type, e *p4v1.PacketReplica
 	}
 }
 
-// writeGroup makes an update of a multicast group (9.6.1).
+// writeGroup makes an update of a multicast group (9.5.1).
 func (f *Forwarding) writeGroup(op p4v1.Update_Type, g *p4v1.MulticastGroupEntry) error {
 	id := g.GetMulticastGroupId()
 	if id == 0 {
@@ -120,7 +120,7 @@ func uint32Of(b []byte) uint32 {
 	return binary.BigEndian.Uint32(buf[:])
 }
 
-// writeSession makes an update of a clone session (9.6.2).
+// writeSession makes an update of a clone session (9.5.2).
 func (f *Forwarding) writeSession(op p4v1.Update_Type, c *p4v1.CloneSessionEntry) error {
 	id := c.GetSessionId()
 	if id == 0 {

@@ -45,7 +45,7 @@ type Server struct {
 	log *slog.Logger
 
 	// state is held for writing while entities change, for reading while they
-	// are read, so that a Read sees all of a Write or nothing (12.3).
+	// are read, so that a Read sees all of a Write or nothing (13.4).
 	state   sync.RWMutex
 	control *Forwarding // what Write and Read refer to; nil before the first
 	// committed is what packets run through; it differs from control between
@@ -115,7 +115,7 @@ var processStart = time.Now()
 // monotonic is the time base of the pipeline's idle clock, in ns.
 func monotonic() int64 { return int64(time.Since(processStart)) }
 
-// Capabilities tells the API version (18).
+// Capabilities tells the API version (17).
 func (s *Server) Capabilities(_ context.Context, req *p4v1.CapabilitiesRequest) (*p4v1.CapabilitiesResponse, error) {
 	if id := req.GetDeviceId(); id != 0 {
 		if err := s.checkDevice(id); err != nil {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// checkValue tells whether b is a binary string for bit<width> (8.4). Its
+// checkValue tells whether b is a binary string for bit<width> (8.3). Its
 // error does not name the field.
 func checkValue(b []byte, width int) error {
 	if len(b) == 0 {
@@ -44,7 +44,7 @@ func trim(b []byte) []byte {
 	return b
 }
 
-// canonical returns the shortest binary string of b's value (8.4); it shares
+// canonical returns the shortest binary string of b's value (8.3); it shares
 // b's bytes.
 func canonical(b []byte) []byte {
 	if len(b) == 0 {
