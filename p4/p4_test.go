@@ -254,3 +254,21 @@ func TestLearnKeepsLeadingZerosOfAMAC(t *testing.T) {
 		t.Fatalf("got %v, %v; want %v", got, err, want)
 	}
 }
+
+func TestCountersAreThoseOfP4Info(t *testing.T) {
+	names := map[Counter]string{
+		PortIn: "port_in", PortOut: "port_out", IngressDrops: "ingress_drops", EgressDrops: "egress_drops",
+		BridgeVXLANIn: "bridge_vxlan_in", BridgeVXLANOut: "bridge_vxlan_out",
+		VRFRouted: "vrf_routed", VRFVXLANIn: "vrf_vxlan_in", VRFVXLANOut: "vrf_vxlan_out",
+	}
+	for _, c := range P4Info().GetCounters() {
+		id := Counter(c.GetPreamble().GetId())
+		if names[id] != c.GetPreamble().GetName() {
+			t.Errorf("counter %#x is %q here, %q in P4Info", uint32(id), names[id], c.GetPreamble().GetName())
+		}
+		delete(names, id)
+	}
+	if len(names) > 0 {
+		t.Errorf("not in P4Info: %v", names)
+	}
+}

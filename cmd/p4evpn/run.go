@@ -89,7 +89,7 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 	group.Go(func() error { return g.api.Run(ctx) })
 	group.Go(func() error { return g.speak(ctx) })
 	if f.Metrics.Listen != "" {
-		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.loop, g.client) })
+		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.loop, g.loop.Counters(), g.client) })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err

@@ -1,0 +1,123 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// scrapeTimeout bounds the reading of the pipeline's counters; a scrape goes
+// without them when the target does not answer in time.
+const scrapeTimeout = 2 * time.Second
+
+var (
+	descPortPackets   = pipelineDesc("port_packets_total", "Frames of a port.", "port", "direction")
+	descPortBytes     = pipelineDesc("port_bytes_total", "Bytes of frames of a port.", "port", "direction")
+	descDrops         = pipelineDesc("drops_total", "Frames dropped, by reason.", "stage", "reason")
+	descBridgePackets = pipelineDesc("bridge_vxlan_packets_total", "Frames of a bridge over VXLAN.", "bridge", "direction")
+	descBridgeBytes   = pipelineDesc("bridge_vxlan_bytes_total", "Bytes of frames of a bridge over VXLAN.", "bridge", "direction")
+	descSession       = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.", []string{"neighbor", "as"}, nil)
+)
+
+func pipelineDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("p4evpn_pipeline_"+name, help, labels, nil)
+}
+
+// Counters is a prometheus.Collector of what the pipeline counts, read at each
+// scrape, and of the BGP sessions.
+type Counters struct{ c *Controller }
+
+// Counters gives the collector that belongs to the controller.
+func (c *Controller) Counters() Counters { return Counters{c} }
+
+// Describe is of prometheus.Collector.
+func (k Counters) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descBridgePackets, descBridgeBytes, descSession} {
+		ch <- d
+	}
+}
+
+// Collect is of prometheus.Collector.
+func (k Counters) Collect(ch chan<- prometheus.Metric) {
+	for _, p := range k.c.in.Speaker.Peers() {
+		up := 0.0
+		if p.Up {
+			up = 1
+		}
+		ch <- prometheus.MustNewConstMetric(descSession, prometheus.GaugeValue, up, p.Address.String(), fmt.Sprint(p.AS))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	labels, err := k.labels(ctx)
+	if err != nil {
+		return
+	}
+	entities := []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All(), p4.IngressDrops.All(), p4.EgressDrops.All(),
+		p4.BridgeVXLANIn.All(), p4.BridgeVXLANOut.All()}
+	// What was read before an error is true, and the next scrape has the rest.
+	_ = k.c.in.Target.Read(ctx, entities, func(e *p4v1.Entity) error {
+		if n, err := p4.DecodeCount(e); err == nil {
+			labels.emit(ch, n)
+		}
+		return nil
+	})
+}
+
+// cellNames gives the cells of counters their names.
+type cellNames struct{ ports, bridges map[uint16]string }
+
+func (k Counters) labels(ctx context.Context) (cellNames, error) {
+	names := cellNames{ports: map[uint16]string{}, bridges: map[uint16]string{}}
+	err := k.c.ask(ctx, func(l *loop) {
+		for _, p := range l.cfg.Ports {
+			names.ports[p.Number] = p.Name
+			if p.Kind == KindUplink {
+				names.ports[p.HostPort] = p.Name + "-host"
+			}
+		}
+		for index, b := range l.bridges {
+			names.bridges[index] = b.ID
+		}
+	})
+	return names, err
+}
+
+// emit makes the metrics of one cell. Cells of nothing that we know are left
+// out, and so are drops that never happened: there is a metric for each reason
+// that did.
+func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
+	send := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	direction := "in"
+	switch n.Counter {
+	case p4.PortOut, p4.BridgeVXLANOut:
+		direction = "out"
+	}
+	switch n.Counter {
+	case p4.PortIn, p4.PortOut:
+		if name, ok := names.ports[n.Index]; ok {
+			send(descPortPackets, n.Packets, name, direction)
+			send(descPortBytes, n.Bytes, name, direction)
+		}
+	case p4.BridgeVXLANIn, p4.BridgeVXLANOut:
+		if name, ok := names.bridges[n.Index]; ok {
+			send(descBridgePackets, n.Packets, name, direction)
+			send(descBridgeBytes, n.Bytes, name, direction)
+		}
+	case p4.IngressDrops, p4.EgressDrops:
+		if n.Packets == 0 || n.Index >= uint16(p4.DropReasons) {
+			return
+		}
+		stage := "ingress"
+		if n.Counter == p4.EgressDrops {
+			stage = "egress"
+		}
+		send(descDrops, n.Packets, stage, p4.DropReason(n.Index).String())
+	}
+}

@@ -1,0 +1,59 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+func TestAScrapeGivesThePipelinesCountersTheirNames(t *testing.T) {
+	g := start(t, options{})
+	index := g.bridge(10, 100)
+	g.settle()
+	set := func(c p4.Counter, index uint16, packets, bytes int64) {
+		g.target.SetCounter(uint32(c), int64(index), &p4v1.CounterData{PacketCount: packets, ByteCount: bytes})
+	}
+	set(p4.PortIn, 1, 7, 700)
+	set(p4.PortOut, 21, 3, 300)
+	set(p4.PortIn, 400, 9, 900) // no port of ours
+	set(p4.IngressDrops, uint16(p4.DropHairpin), 2, 200)
+	set(p4.EgressDrops, uint16(p4.DropMTU), 1, 9000)
+	set(p4.BridgeVXLANOut, index, 5, 500)
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(g.c.Counters())
+	const want = `
+# HELP p4evpn_pipeline_bridge_vxlan_packets_total Frames of a bridge over VXLAN.
+# TYPE p4evpn_pipeline_bridge_vxlan_packets_total counter
+p4evpn_pipeline_bridge_vxlan_packets_total{bridge="bridge-10",direction="in"} 0
+p4evpn_pipeline_bridge_vxlan_packets_total{bridge="bridge-10",direction="out"} 5
+# HELP p4evpn_pipeline_drops_total Frames dropped, by reason.
+# TYPE p4evpn_pipeline_drops_total counter
+p4evpn_pipeline_drops_total{reason="hairpin",stage="ingress"} 2
+p4evpn_pipeline_drops_total{reason="mtu",stage="egress"} 1
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want),
+		"p4evpn_pipeline_drops_total", "p4evpn_pipeline_bridge_vxlan_packets_total"); err != nil {
+		t.Error(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "p4evpn_pipeline_port_packets_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			ports[m.GetLabel()[1].GetValue()+" "+m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		}
+	}
+	if ports["eth1 in"] != 7 || ports["up1-host out"] != 3 || len(ports) != 2*7 {
+		t.Errorf("ports: %v", ports)
+	}
+}

@@ -1,0 +1,48 @@
+package p4
+
+import (
+	"fmt"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+)
+
+// Counter is one of the program's indirect counters, by its P4Info id.
+type Counter uint32
+
+// The counters, and what their index is.
+const (
+	PortIn         Counter = 0x12000001 // port
+	PortOut        Counter = 0x12000005 // port
+	IngressDrops   Counter = 0x12000004 // DropReason
+	EgressDrops    Counter = 0x12000006 // DropReason
+	BridgeVXLANIn  Counter = 0x12000002 // bridge
+	BridgeVXLANOut Counter = 0x12000003 // bridge
+	VRFRouted      Counter = 0x12000007 // VRF
+	VRFVXLANIn     Counter = 0x12000008 // VRF
+	VRFVXLANOut    Counter = 0x12000009 // VRF
+)
+
+// All names every cell of the counter, for a Read.
+func (c Counter) All() *p4v1.Entity {
+	return &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{CounterId: uint32(c)}}}
+}
+
+// Count is one cell of a counter.
+type Count struct {
+	Counter        Counter
+	Index          uint16
+	Packets, Bytes uint64
+}
+
+// DecodeCount reads a cell that a target answered.
+func DecodeCount(e *p4v1.Entity) (Count, error) {
+	ce := e.GetCounterEntry()
+	index := ce.GetIndex().GetIndex()
+	if ce == nil || index < 0 || index > 0xffff || ce.GetData().GetPacketCount() < 0 || ce.GetData().GetByteCount() < 0 {
+		return Count{}, fmt.Errorf("counter %#x, index %d: %w", ce.GetCounterId(), index, ErrForeign)
+	}
+	return Count{
+		Counter: Counter(ce.GetCounterId()), Index: uint16(index),
+		Packets: uint64(ce.GetData().GetPacketCount()), Bytes: uint64(ce.GetData().GetByteCount()),
+	}, nil
+}
