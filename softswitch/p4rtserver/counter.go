@@ -40,15 +40,20 @@ func (f *Forwarding) writeCounter(op p4v1.Update_Type, ce *p4v1.CounterEntry) er
 	return nil
 }
 
-// cells returns the range of cells that an index stands for.
 func (c *counter) cells(index *p4v1.Index) (first, last int, err error) {
-	switch size := c.cell.Size(); {
+	return cellRange("counter "+c.cell.Name(), c.cell.Size(), index)
+}
+
+// cellRange returns the range of cells that an index stands for: all without
+// one.
+func cellRange(array string, size int, index *p4v1.Index) (first, last int, err error) {
+	switch {
 	case index == nil:
 		return 0, size, nil
 	case index.Index < 0:
-		return 0, 0, invalid("counter %s: index %d is negative", c.cell.Name(), index.Index)
+		return 0, 0, invalid("%s: index %d is negative", array, index.Index)
 	case index.Index >= int64(size):
-		return 0, 0, status.Errorf(codes.OutOfRange, "counter %s: index %d is outside its %d cells", c.cell.Name(), index.Index, size)
+		return 0, 0, status.Errorf(codes.OutOfRange, "%s: index %d is outside its %d cells", array, index.Index, size)
 	default:
 		return int(index.Index), int(index.Index) + 1, nil
 	}

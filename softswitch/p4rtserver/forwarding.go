@@ -19,6 +19,7 @@ type Forwarding struct {
 	config   *p4v1.ForwardingPipelineConfig
 	tables   []*table // ascending by id
 	counters []*counter
+	meters   []*meter
 	digests  []*digest
 	byTable  map[uint32]*table
 	byName   map[string]*digest // by the name in the JSON
@@ -55,7 +56,7 @@ func (s *Server) load(config *p4v1.ForwardingPipelineConfig) (*Forwarding, error
 	}
 	f.Pipeline.Tick(monotonic())
 	for _, bind := range []func(*p4configv1.P4Info) error{
-		f.bindTables, f.bindCounters, f.bindDigests, f.bindPackets,
+		f.bindTables, f.bindCounters, f.bindMeters, f.bindDigests, f.bindPackets,
 	} {
 		if err := bind(info); err != nil {
 			return nil, invalid("p4info and p4_device_config do not agree: %v", err)

@@ -326,7 +326,7 @@ type namer struct {
 	t       testing.TB
 	tables  map[string]*p4configv1.Table
 	actions map[string]*p4configv1.Action
-	ids     map[string]uint32 // counters, digests
+	ids     map[string]uint32 // counters, meters, digests
 }
 
 func newNamer(t testing.TB, info *p4configv1.P4Info) *namer {
@@ -338,6 +338,9 @@ func newNamer(t testing.TB, info *p4configv1.P4Info) *namer {
 		n.actions[x.Preamble.Name] = x
 	}
 	for _, x := range info.Counters {
+		n.ids[x.Preamble.Name] = x.Preamble.Id
+	}
+	for _, x := range info.Meters {
 		n.ids[x.Preamble.Name] = x.Preamble.Id
 	}
 	for _, x := range info.Digests {
@@ -408,6 +411,8 @@ func entityOf(m any) *p4v1.Entity {
 		return replicationEntity(m)
 	case *p4v1.CounterEntry:
 		return &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: m}}
+	case *p4v1.MeterEntry:
+		return &p4v1.Entity{Entity: &p4v1.Entity_MeterEntry{MeterEntry: m}}
 	case *p4v1.DirectCounterEntry:
 		return &p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{DirectCounterEntry: m}}
 	case *p4v1.DigestEntry:

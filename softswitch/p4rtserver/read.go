@@ -83,6 +83,8 @@ func (f *Forwarding) read(tr *translator, out *reply, query *p4v1.Entity) error 
 		return f.readCounters(out, q.CounterEntry)
 	case *p4v1.Entity_DirectCounterEntry:
 		return f.readDirectCounters(tr, out, q.DirectCounterEntry)
+	case *p4v1.Entity_MeterEntry:
+		return f.readMeters(out, q.MeterEntry)
 	case *p4v1.Entity_DigestEntry:
 		return f.readDigests(out, q.DigestEntry)
 	case nil:

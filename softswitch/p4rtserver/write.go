@@ -63,6 +63,8 @@ func (f *Forwarding) apply(tr *translator, u *p4v1.Update) error {
 		return f.writeCounter(u.Type, e.CounterEntry)
 	case *p4v1.Entity_DirectCounterEntry:
 		return f.writeDirectCounter(tr, u.Type, e.DirectCounterEntry)
+	case *p4v1.Entity_MeterEntry:
+		return f.writeMeter(u.Type, e.MeterEntry)
 	case *p4v1.Entity_DigestEntry:
 		return f.writeDigest(u.Type, e.DigestEntry)
 	case nil:

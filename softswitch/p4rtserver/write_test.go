@@ -229,6 +229,38 @@ func TestIndirectCounterCountsIsSetAndRead(t *testing.T) {
 	}
 }
 
+func TestAMeterDropsWhatIsOverItsRateUntilItsConfigurationGoes(t *testing.T) {
+	tg, c := startPrimary(t)
+	n := tg.names
+	c.mustWrite(insert(n.entry("ingress.host", n.action("ingress.forward", []byte{2}), exact(7))))
+	passed := func() (count int) {
+		for range 100 {
+			count += len(tg.frame(3, ethernet(7, 1, 0x9000, "")))
+		}
+		return count
+	}
+	id := n.ids["ingress.police"]
+	if got := passed(); got != 100 {
+		t.Errorf("%d of 100 frames pass an unconfigured meter", got)
+	}
+	config := &p4v1.MeterConfig{Cir: 1, Cburst: 5, Pir: 1, Pburst: 10}
+	c.mustWrite(modify(&p4v1.MeterEntry{MeterId: id, Index: &p4v1.Index{Index: 3}, Config: config}))
+	if got := passed(); got < 10 || got > 20 {
+		t.Errorf("%d of 100 frames pass a burst of 10 at 1 frame/s", got)
+	}
+	got := c.mustRead(entityOf(&p4v1.MeterEntry{MeterId: id, Index: &p4v1.Index{Index: 3}}))
+	if len(got) != 1 || !proto.Equal(got[0].GetMeterEntry().GetConfig(), config) {
+		t.Errorf("read %v, want %v", got, config)
+	}
+	if got := c.mustRead(entityOf(&p4v1.MeterEntry{})); len(got) != 16 {
+		t.Errorf("read of all: %d cells, want 16", len(got))
+	}
+	c.mustWrite(modify(&p4v1.MeterEntry{MeterId: id}))
+	if got := passed(); got != 100 {
+		t.Errorf("%d of 100 frames pass a meter whose configuration is gone", got)
+	}
+}
+
 func TestEntriesAndGroupsForward(t *testing.T) {
 	tg, c := startPrimary(t)
 	n := tg.names

@@ -1,5 +1,5 @@
 /* A v1model program for the tests of the P4Runtime server: each match kind,
- * idle timeout, direct and indirect counters, constant entries, digest,
+ * idle timeout, direct and indirect counters, meter, constant entries, digest,
  * multicast, clone, packet-in and packet-out. CPU port 510, drop port 511.
  *
  * p4c-bm2-ss --arch v1model --p4runtime-files kinds.p4info.txtpb -o kinds.json kinds.p4
@@ -43,6 +43,8 @@ control compute_sum(inout headers_t hdr, inout metadata_t meta) { apply {} }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t sm) {
     counter(16, CounterType.packets_and_bytes) by_port;
+    meter(16, MeterType.packets) police;
+    bit<2> colour = 0;
     direct_counter(CounterType.packets_and_bytes) host_hits;
 
     action drop() { mark_to_drop(sm); }
@@ -114,6 +116,10 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             rule.apply();
             fixed.apply();
             nokey.apply();
+            police.execute_meter((bit<32>)sm.ingress_port, colour);
+            if (colour == 2) {
+                mark_to_drop(sm);
+            }
         }
     }
 }
