@@ -63,12 +63,30 @@ func (w *writer) do(ctx context.Context, j job) result {
 	r := result{job: j}
 	start := time.Now()
 	if j.changes == nil {
-		r.entries, r.foreign, r.err = readAll(ctx, w.target)
+		if r.err = configureMeters(ctx, w.target); r.err == nil {
+			r.entries, r.foreign, r.err = readAll(ctx, w.target)
+		}
 	} else {
 		r.errs, r.err = plan(j.changes).Write(ctx, w.target)
 	}
 	r.took = time.Since(start)
 	return r
+}
+
+// configureMeters bounds what the target sends us. A target that has no meters,
+// or refuses them, goes without.
+func configureMeters(ctx context.Context, t Target) error {
+	var held []*p4v1.MeterEntry
+	err := t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
+		held = append(held, e.GetMeterEntry())
+		return nil
+	})
+	updates := p4.PuntMeterUpdates(held)
+	if err != nil || len(updates) == 0 {
+		return nil // what stands in the way of reading meters says so again below
+	}
+	_, err = t.Write(ctx, updates)
+	return err
 }
 
 func plan(changes []change) p4rt.Plan {

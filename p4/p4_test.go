@@ -272,3 +272,24 @@ func TestCountersAreThoseOfP4Info(t *testing.T) {
 		t.Errorf("not in P4Info: %v", names)
 	}
 }
+
+func TestEachPuntReasonHasItsRate(t *testing.T) {
+	if m := P4Info().GetMeters(); len(m) != 1 || m[0].GetPreamble().GetId() != puntMeter || m[0].GetSize() < puntReasons {
+		t.Errorf("meters of P4Info: %v", m)
+	}
+	var held []*p4v1.MeterEntry
+	for i := range int64(16) {
+		held = append(held, &p4v1.MeterEntry{MeterId: puntMeter, Index: &p4v1.Index{Index: i}})
+	}
+	updates := PuntMeterUpdates(held)
+	if len(updates) != puntReasons-1 {
+		t.Errorf("%d meters for %d reasons", len(updates), puntReasons-1)
+	}
+	for _, u := range updates {
+		m := u.GetEntity().GetMeterEntry()
+		held[m.GetIndex().GetIndex()] = m
+	}
+	if again := PuntMeterUpdates(held); len(again) != 0 {
+		t.Errorf("configured again: %v", again)
+	}
+}
