@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -39,7 +40,7 @@ type Neighbor struct {
 	// AllowOwnAS is how often our own AS may be in an AS path: 0 for none.
 	AllowOwnAS uint8
 	// MaxPrefixes ends the session with a Cease when the peer sends more
-	// EVPN routes; 0 for no limit.
+	// routes of a family; 0 for no limit.
 	MaxPrefixes     uint32
 	GracefulRestart GracefulRestart
 }
@@ -58,7 +59,8 @@ type GracefulRestart struct {
 // Family is an address family of a session.
 type Family uint8
 
-// The families. Only EVPN is built now.
+// The families. A neighbour may have the unicast family of its own address's
+// IP version: IPv4 routes by an IPv6 next hop (RFC 8950) are not built.
 const (
 	EVPN Family = iota + 1
 	IPv4Unicast
@@ -130,12 +132,69 @@ func (n *Neighbor) check() error {
 			return fmt.Errorf("%s %v: want whole seconds from %v to %v", t.name, t.value, t.min, t.max)
 		}
 	}
-	for _, f := range n.Families {
-		if f != EVPN {
-			return fmt.Errorf("address family %d: only l2vpn-evpn is supported", f)
+	for i, f := range n.Families {
+		if f != EVPN && f != n.unicastFamily() {
+			return fmt.Errorf("address family %v: want %v or, for a neighbor with this address, %v", f, EVPN, n.unicastFamily())
+		}
+		if slices.Contains(n.Families[:i], f) {
+			return fmt.Errorf("address family %v: given twice", f)
 		}
 	}
 	return nil
+}
+
+// has says whether the session has a family.
+func (n *Neighbor) has(f Family) bool {
+	return slices.Contains(n.Families, f) || len(n.Families) == 0 && f == EVPN
+}
+
+// unicastFamily is the one that the neighbour may have, not that it has it.
+func (n *Neighbor) unicastFamily() Family {
+	if n.Address.Is4() {
+		return IPv4Unicast
+	}
+	return IPv6Unicast
+}
+
+func (f Family) String() string {
+	switch f {
+	case EVPN:
+		return "evpn"
+	case IPv4Unicast:
+		return "ipv4"
+	case IPv6Unicast:
+		return "ipv6"
+	}
+	return fmt.Sprintf("family %d", uint8(f))
+}
+
+func (f Family) api() *api.Family {
+	switch f {
+	case IPv4Unicast:
+		return &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}
+	case IPv6Unicast:
+		return &api.Family{Afi: api.Family_AFI_IP6, Safi: api.Family_SAFI_UNICAST}
+	}
+	return &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}
+}
+
+// afiSafis gives the session's families as GoBGP wants them.
+func (n *Neighbor) afiSafis() []*api.AfiSafi {
+	var list []*api.AfiSafi
+	for _, f := range []Family{EVPN, IPv4Unicast, IPv6Unicast} {
+		if !n.has(f) {
+			continue
+		}
+		a := &api.AfiSafi{Config: &api.AfiSafiConfig{Family: f.api(), Enabled: true}}
+		if n.MaxPrefixes > 0 {
+			a.PrefixLimits = &api.PrefixLimit{Family: f.api(), MaxPrefixes: n.MaxPrefixes}
+		}
+		if n.GracefulRestart.Enabled {
+			a.MpGracefulRestart = &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}}
+		}
+		list = append(list, a)
+	}
+	return list
 }
 
 // peer gives the neighbour as GoBGP wants it.
@@ -157,18 +216,13 @@ func (n *Neighbor) peer() *api.Peer {
 			IdleHoldTimeAfterReset: seconds(idleAfterReset),
 		}},
 		Transport: &api.Transport{PassiveMode: n.Passive, RemotePort: uint32(n.Port)},
-		AfiSafis: []*api.AfiSafi{{
-			Config: &api.AfiSafiConfig{Family: evpnFamily, Enabled: true},
-		}},
+		AfiSafis:  n.afiSafis(),
 	}
 	if n.LocalAddress.IsValid() {
 		p.Transport.LocalAddress = n.LocalAddress.String()
 	}
 	if n.Multihop > 0 {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)}
-	}
-	if n.MaxPrefixes > 0 {
-		p.AfiSafis[0].PrefixLimits = &api.PrefixLimit{Family: evpnFamily, MaxPrefixes: n.MaxPrefixes}
 	}
 	if gr := n.GracefulRestart; gr.Enabled {
 		restart := orDefault(gr.RestartTime, hold)
@@ -178,14 +232,9 @@ func (n *Neighbor) peer() *api.Peer {
 			DeferralTime:    uint32(seconds(orDefault(gr.Deferral, restart*3/4))),
 			LocalRestarting: gr.Restarting,
 		}
-		p.AfiSafis[0].MpGracefulRestart = &api.MpGracefulRestart{
-			Config: &api.MpGracefulRestartConfig{Enabled: true},
-		}
 	}
 	return p
 }
-
-var evpnFamily = &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}
 
 func orDefault(d, def time.Duration) time.Duration {
 	if d == 0 {

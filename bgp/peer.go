@@ -22,7 +22,8 @@ type PeerState struct {
 	Up       bool
 	Since    time.Time // of the last change of Up
 	Routes   uint64    // EVPN routes in its Adj-RIB-In
-	EndOfRIB bool      // received in this session
+	Unicast  uint64    // unicast routes there
+	EndOfRIB bool      // of EVPN, received in this session
 	Flaps    uint64    // sessions lost since the start
 	LastDown string    // why the last session ended, empty if none did
 }
@@ -37,6 +38,10 @@ type peer struct {
 	// since the session went down. GoBGP does not say which of them it drops
 	// at the restarted peer's End-of-RIB.
 	stale map[Key]bool
+	// unicastStale is the same for unicast routes, unicastEnd says that their
+	// End-of-RIB was received in this session.
+	unicastStale map[netip.Prefix]bool
+	unicastEnd   bool
 	// removed is closed when GoBGP has said the last of a neighbour that is
 	// being removed; nil otherwise.
 	removed chan struct{}
@@ -50,6 +55,7 @@ func newPeer(n Neighbor, as uint32) *peer {
 	}
 	if n.GracefulRestart.Enabled {
 		p.stale = make(map[Key]bool)
+		p.unicastStale = make(map[netip.Prefix]bool)
 	}
 	return p
 }
@@ -78,6 +84,10 @@ func (s *Speaker) onPaths(paths []*apiutil.Path, _ time.Time) {
 	}
 	events := make([]Event, 0, len(paths))
 	for _, path := range paths {
+		if path.Family != bgp.RF_EVPN {
+			s.onUnicast(p, path)
+			continue
+		}
 		e, reason, ok := p.decoder.event(path)
 		switch {
 		case reason != accepted:
@@ -111,7 +121,14 @@ func (s *Speaker) onEndOfRIB(path *apiutil.Path, _ time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.peer(path.PeerAddress)
-	if p == nil || !p.state.Up || p.state.EndOfRIB || path.Family != bgp.RF_EVPN {
+	if p == nil || !p.state.Up {
+		return
+	}
+	if path.Family != bgp.RF_EVPN {
+		s.onUnicastEnd(p, path.Family)
+		return
+	}
+	if p.state.EndOfRIB {
 		return
 	}
 	p.state.EndOfRIB = true
@@ -142,10 +159,10 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEvent) {
 	addr := p.state.Address
 	if ev.Peer.State.SessionState == bgp.BGP_FSM_ESTABLISHED {
-		p.state.Up, p.state.Since, p.state.EndOfRIB, p.graceful = true, time.Now(), false, false
+		p.state.Up, p.state.Since, p.state.EndOfRIB, p.unicastEnd, p.graceful = true, time.Now(), false, false, false
 		p.state.RouterID = ev.Peer.State.RouterID
 		s.log.Info("BGP session up", "peer", addr)
-		s.queue.push(Event{Peer: addr, Kind: PeerUp})
+		s.announce(p, PeerUp)
 		return
 	}
 	reason := ev.Peer.State.DisconnectReason
@@ -163,8 +180,22 @@ func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEven
 	for k := range p.stale {
 		p.stale[k] = true
 	}
+	for k := range p.unicastStale {
+		p.unicastStale[k] = true
+	}
 	s.log.Info("BGP session down", "peer", addr, "reason", ev.Peer.State.DisconnectMessage, "graceful", p.graceful)
-	s.queue.push(Event{Peer: addr, Kind: PeerDown, Graceful: p.graceful})
+	s.announce(p, PeerDown)
+}
+
+// announce tells the consumers of the families that the session has.
+func (s *Speaker) announce(p *peer, kind Kind) {
+	graceful := kind == PeerDown && p.graceful
+	if p.neighbor.has(EVPN) {
+		s.queue.push(Event{Peer: p.state.Address, Kind: kind, Graceful: graceful})
+	}
+	if p.neighbor.has(p.neighbor.unicastFamily()) {
+		s.unicastQueue.push(UnicastEvent{Peer: p.state.Address, Kind: kind, Graceful: graceful})
+	}
 }
 
 // AddNeighbor starts a session with one more neighbour.
@@ -242,8 +273,8 @@ func (s *Speaker) remove(ctx context.Context, addr netip.Addr) (<-chan struct{},
 // Peers gives the neighbours in the order in which they were added.
 func (s *Speaker) Peers() []PeerState {
 	type live struct {
-		state  string
-		routes uint64
+		state           string
+		routes, unicast uint64
 	}
 	now := make(map[string]live)
 	s.originate.Lock()
@@ -254,7 +285,11 @@ func (s *Speaker) Peers() []PeerState {
 		_ = gobgp.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
 			l := live{state: sessionState(p.GetState().GetSessionState())}
 			for _, f := range p.GetAfiSafis() {
-				l.routes += f.GetState().GetReceived()
+				if f.GetState().GetFamily().GetAfi() == api.Family_AFI_L2VPN {
+					l.routes = f.GetState().GetReceived()
+				} else {
+					l.unicast = f.GetState().GetReceived()
+				}
 			}
 			now[p.GetState().GetNeighborAddress()] = l
 		})
@@ -265,7 +300,7 @@ func (s *Speaker) Peers() []PeerState {
 	for _, p := range s.peers {
 		st := p.state
 		if l, ok := now[st.Address.String()]; ok {
-			st.State, st.Routes = l.state, l.routes
+			st.State, st.Routes, st.Unicast = l.state, l.routes, l.unicast
 		}
 		states = append(states, st)
 	}

@@ -16,25 +16,29 @@ const (
 // queue holds events between GoBGP's watcher, which must not be blocked
 // because GoBGP would then queue whole messages without bound, and a consumer
 // that may be slow. What waits is bounded by the number of distinct keys: when
-// it has doubled since the last time, superseded events are thrown away.
-type queue struct {
+// it has doubled since the last time, superseded events are thrown away by
+// compact.
+type queue[E any] struct {
+	compact   func([]E) []E
 	mu        sync.Mutex
-	pending   []Event
+	pending   []E
 	compactAt int
 	wake      chan struct{}
 }
 
-func newQueue() *queue { return &queue{compactAt: compactFloor, wake: make(chan struct{}, 1)} }
+func newQueue[E any](compact func([]E) []E) *queue[E] {
+	return &queue[E]{compact: compact, compactAt: compactFloor, wake: make(chan struct{}, 1)}
+}
 
 // push never blocks. It copies events.
-func (q *queue) push(events ...Event) {
+func (q *queue[E]) push(events ...E) {
 	if len(events) == 0 {
 		return
 	}
 	q.mu.Lock()
 	q.pending = append(q.pending, events...)
 	if len(q.pending) >= q.compactAt {
-		q.pending = compact(q.pending)
+		q.pending = q.compact(q.pending)
 		q.compactAt = max(compactFloor, 2*len(q.pending))
 	}
 	q.mu.Unlock()
@@ -44,7 +48,7 @@ func (q *queue) push(events ...Event) {
 	}
 }
 
-func (q *queue) take() []Event {
+func (q *queue[E]) take() []E {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	events := q.pending
@@ -54,7 +58,7 @@ func (q *queue) take() []Event {
 }
 
 // run hands the events over in batches until ctx ends.
-func (q *queue) run(ctx context.Context, out chan<- []Event) {
+func (q *queue[E]) run(ctx context.Context, out chan<- []E) {
 	for {
 		select {
 		case <-q.wake:
@@ -73,45 +77,65 @@ func (q *queue) run(ctx context.Context, out chan<- []Event) {
 	}
 }
 
+// subject is what compaction needs to know of an event.
+type subject[K comparable] struct {
+	peer     netip.Addr
+	kind     Kind
+	graceful bool
+	key      K // of an update or a withdrawal
+}
+
 // compact throws away, in place, what later events supersede: of several
 // changes of one key the last stays, in the place of the first, so that it
 // does not move behind an End-of-RIB; and of a session that is over, whose
 // routes were all withdrawn one by one, the withdrawals and its PeerDown stay.
-func compact(events []Event) []Event {
+func compact[E any, K comparable](events []E, of func(*E) subject[K]) []E {
 	type peerKey struct {
 		peer netip.Addr
-		key  Key
+		key  K
 		old  bool // of a session that is over
 	}
 	lastDown := make(map[netip.Addr]int)
 	for i := range events {
-		if events[i].Kind == PeerDown && !events[i].Graceful {
-			lastDown[events[i].Peer] = i
+		if e := of(&events[i]); e.kind == PeerDown && !e.graceful {
+			lastDown[e.peer] = i
 		}
 	}
 	at := make(map[peerKey]int, len(events)/2)
 	out := events[:0]
 	for i := range events {
-		e := events[i]
-		down, fell := lastDown[e.Peer]
+		e := of(&events[i])
+		down, fell := lastDown[e.peer]
 		old := fell && i < down
-		if e.Kind != RouteUpdate && e.Kind != RouteWithdraw {
+		if e.kind != RouteUpdate && e.kind != RouteWithdraw {
 			if !old {
-				out = append(out, e)
+				out = append(out, events[i])
 			}
 			continue
 		}
-		if old && e.Kind == RouteUpdate {
+		if old && e.kind == RouteUpdate {
 			continue
 		}
-		k := peerKey{e.Peer, e.Route.Key, old}
+		k := peerKey{e.peer, e.key, old}
 		if j, ok := at[k]; ok {
-			out[j] = e
+			out[j] = events[i]
 			continue
 		}
 		at[k] = len(out)
-		out = append(out, e)
+		out = append(out, events[i])
 	}
 	clear(events[len(out):])
 	return out
+}
+
+func compactEvents(events []Event) []Event {
+	return compact(events, func(e *Event) subject[Key] {
+		return subject[Key]{e.Peer, e.Kind, e.Graceful, e.Route.Key}
+	})
+}
+
+func compactUnicast(events []UnicastEvent) []UnicastEvent {
+	return compact(events, func(e *UnicastEvent) subject[netip.Prefix] {
+		return subject[netip.Prefix]{e.Peer, e.Kind, e.Graceful, e.Route.Prefix}
+	})
 }

@@ -84,7 +84,7 @@ func TestCompactedEventsSayTheSame(t *testing.T) {
 		cut := int(seed) // the consumer already has some of them
 		known, _ := replay(events[:cut])
 		want, wantEnded := replay(events)
-		short := compact(append([]Event(nil), events[cut:]...))
+		short := compactEvents(append([]Event(nil), events[cut:]...))
 		got, ended := replay(append(events[:cut:cut], short...))
 		for peer := range want {
 			if !maps.Equal(got[peer], want[peer]) {
@@ -104,14 +104,14 @@ func TestUpdateDoesNotMoveBehindEndOfRIB(t *testing.T) {
 	e := func(kind Kind, sequence uint32) Event {
 		return Event{Peer: leaf, Kind: kind, Route: Route{Key: leafRoute(1).Key, Sequence: sequence}}
 	}
-	got := compact([]Event{e(PeerUp, 0), e(RouteUpdate, 1), e(EndOfRIB, 0), e(RouteUpdate, 2)})
+	got := compactEvents([]Event{e(PeerUp, 0), e(RouteUpdate, 1), e(EndOfRIB, 0), e(RouteUpdate, 2)})
 	if len(got) != 3 || got[1].Kind != RouteUpdate || got[1].Route.Sequence != 2 || got[2].Kind != EndOfRIB {
 		t.Errorf("got %v", got)
 	}
 }
 
 func TestQueueHandsOverInOrderAndBoundedBatches(t *testing.T) {
-	q := newQueue()
+	q := newQueue(compactEvents)
 	ctx, cancel := context.WithCancel(t.Context())
 	out := make(chan []Event)
 	var owned sync.WaitGroup

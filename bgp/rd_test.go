@@ -127,8 +127,11 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		"bgp configuration: neighbor 10.0.0.4: password of 81 bytes: TCP MD5 takes at most 80": func(c *Config) {
 			c.Neighbors[0].Password = string(make([]byte, 81))
 		},
-		"bgp configuration: neighbor 10.0.0.4: address family 2: only l2vpn-evpn is supported": func(c *Config) {
-			c.Neighbors[0].Families = []Family{EVPN, IPv4Unicast}
+		"bgp configuration: neighbor 10.0.0.4: address family ipv6: want evpn or, for a neighbor with this address, ipv4": func(c *Config) {
+			c.Neighbors[0].Families = []Family{EVPN, IPv6Unicast}
+		},
+		"bgp configuration: neighbor 10.0.0.4: address family ipv4: given twice": func(c *Config) {
+			c.Neighbors[0].Families = []Family{IPv4Unicast, IPv4Unicast}
 		},
 		"bgp configuration: neighbor invalid IP: address: want the unicast address of a peer": func(c *Config) {
 			c.Neighbors[0].Address = netip.Addr{}

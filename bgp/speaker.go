@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,9 +19,12 @@ import (
 type Speaker struct {
 	cfg    Config
 	log    *slog.Logger
-	queue  *queue
+	queue  *queue[Event]
 	events chan []Event
 	counts counters
+
+	unicastQueue  *queue[UnicastEvent]
+	unicastEvents chan []UnicastEvent
 
 	mu    sync.Mutex // guards peers and what they point to
 	peers []*peer
@@ -28,6 +32,7 @@ type Speaker struct {
 	originate sync.Mutex        // guards what follows; held while routes of ours change
 	gobgp     *server.BgpServer // nil while it does not take routes
 	local     map[Key]Route
+	prefixes  map[netip.Prefix]bool // unicast, of ours
 }
 
 // New checks the configuration. Run starts it.
@@ -38,9 +43,13 @@ func New(cfg Config, log *slog.Logger) (*Speaker, error) {
 	s := &Speaker{
 		cfg:    cfg,
 		log:    log,
-		queue:  newQueue(),
+		queue:  newQueue(compactEvents),
 		events: make(chan []Event, 4),
 		local:  make(map[Key]Route),
+
+		unicastQueue:  newQueue(compactUnicast),
+		unicastEvents: make(chan []UnicastEvent, 4),
+		prefixes:      make(map[netip.Prefix]bool),
 	}
 	for _, n := range cfg.Neighbors {
 		s.peers = append(s.peers, newPeer(n, cfg.AS))
@@ -61,6 +70,7 @@ func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
 // could not start. It may be called once.
 func (s *Speaker) Run(ctx context.Context) error {
 	defer close(s.events)
+	defer close(s.unicastEvents)
 	if err := checkMD5(s.cfg.Neighbors...); err != nil {
 		return err
 	}
@@ -73,6 +83,9 @@ func (s *Speaker) Run(ctx context.Context) error {
 	if err := s.start(ctx, gobgp); err != nil {
 		return err
 	}
+	var unicast sync.WaitGroup
+	unicast.Go(func() { s.unicastQueue.run(ctx, s.unicastEvents) })
+	defer unicast.Wait()
 	s.queue.run(ctx, s.events)
 	return nil
 }
@@ -86,7 +99,7 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 		Asn:        s.cfg.AS,
 		RouterId:   s.cfg.RouterID.String(),
 		ListenPort: int32(s.cfg.ListenPort),
-		Families:   []uint32{familyEVPN},
+		Families:   globalFamilies,
 	}
 	for _, a := range s.cfg.ListenAddresses {
 		global.ListenAddresses = append(global.ListenAddresses, a.String())
@@ -114,6 +127,11 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 	if err := s.advertise(add, nil); err != nil {
 		return err
 	}
+	prefixes := s.prefixes
+	s.prefixes = make(map[netip.Prefix]bool)
+	if err := s.advertiseUnicast(prefixes); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	peers := slices.Clone(s.peers)
 	s.mu.Unlock()
@@ -125,8 +143,9 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 	return nil
 }
 
-// familyEVPN is l2vpn-evpn in GoBGP's numbering of global families.
-const familyEVPN = 9
+// globalFamilies are ipv4-unicast, ipv6-unicast and l2vpn-evpn in GoBGP's
+// numbering of global families.
+var globalFamilies = []uint32{0, 1, 9}
 
 // keepRemoteRoutesOut rejects by the global import policy every route that is
 // not ours. They stay in the Adj-RIB-In, which is what we watch.

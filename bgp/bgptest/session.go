@@ -36,6 +36,7 @@ type Config struct {
 	RestartTime time.Duration
 	Restarted   bool
 	Password    string // TCP MD5 (RFC 2385), empty for none
+	Unicast     bool   // offer ipv4 and ipv6 unicast too
 }
 
 // Session is an established session.
@@ -228,9 +229,21 @@ func readMessage(r io.Reader) (byte, []byte, error) {
 	return h[18], body, nil
 }
 
-// openMessage offers l2vpn-evpn and 4-byte AS numbers.
+// families that a session offers, as AFI, reserved, SAFI.
+func (c *Config) families() [][4]byte {
+	list := [][4]byte{{0, 25, 0, 70}} // l2vpn-evpn
+	if c.Unicast {
+		list = append(list, [4]byte{0, 1, 0, 1}, [4]byte{0, 2, 0, 1})
+	}
+	return list
+}
+
+// openMessage offers the families and 4-byte AS numbers.
 func openMessage(cfg Config) []byte {
-	caps := []byte{1, 4, 0, 25, 0, 70} // multiprotocol, AFI 25, SAFI 70
+	var caps []byte
+	for _, f := range cfg.families() {
+		caps = append(append(caps, 1, 4), f[:]...) // multiprotocol
+	}
 	caps = append(caps, 65, 4)
 	caps = binary.BigEndian.AppendUint32(caps, cfg.AS)
 	if cfg.RestartTime > 0 {
@@ -238,9 +251,11 @@ func openMessage(cfg Config) []byte {
 		if cfg.Restarted {
 			flags |= 0x8000
 		}
-		caps = append(caps, 64, 6)
+		caps = append(caps, 64, byte(2+4*len(cfg.families())))
 		caps = binary.BigEndian.AppendUint16(caps, flags)
-		caps = append(caps, 0, 25, 70, 0x80)
+		for _, f := range cfg.families() {
+			caps = append(caps, f[0], f[1], f[3], 0x80)
+		}
 	}
 	as := uint16(23456)
 	if cfg.AS < 1<<16 {

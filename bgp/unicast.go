@@ -1,0 +1,206 @@
+package bgp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// UnicastRoute is an ipv4 or ipv6 unicast route of a peer: what decides which
+// of several is best (RFC 4271 section 9.1.2).
+type UnicastRoute struct {
+	Prefix     netip.Prefix // no host bits
+	NextHop    netip.Addr   // of the IP version of the prefix
+	LocalPref  uint32       // 100 unless an iBGP peer says otherwise
+	PathLength int          // of the AS path
+	Origin     uint8        // 0 IGP, 1 EGP, 2 incomplete
+	MED        uint32       // 0 if the route has none
+	Internal   bool         // learned by iBGP
+}
+
+// UnicastEvent is one change of the unicast routes of one peer. What it
+// promises of order, ends of sessions and graceful restart is what Event does.
+// PeerUp and PeerDown come for neighbours that have a unicast family.
+type UnicastEvent struct {
+	Peer     netip.Addr
+	Kind     Kind
+	Graceful bool         // PeerDown: the peer's routes are kept for now
+	Route    UnicastRoute // RouteUpdate: all of it; RouteWithdraw: the Prefix alone
+}
+
+const defaultLocalPref = 100
+
+// UnicastEvents gives the changes of unicast routes as Events does those of
+// EVPN routes. Neither waits for the other.
+func (s *Speaker) UnicastEvents() <-chan []UnicastEvent { return s.unicastEvents }
+
+// AdvertiseUnicast makes prefixes all of those that we advertise to the
+// neighbours with the unicast family of their IP version, with the session's
+// own address as the next hop: what is new is advertised, what is not among
+// them any more is withdrawn. It may be called before Run. A prefix that is
+// not valid is an error that names it, and nothing changes.
+func (s *Speaker) AdvertiseUnicast(prefixes []netip.Prefix) error {
+	want := make(map[netip.Prefix]bool, len(prefixes))
+	for _, p := range prefixes {
+		if !isUnicastPrefix(p) || p.Masked() != p {
+			return fmt.Errorf("advertising %v: want a unicast prefix without host bits", p)
+		}
+		want[p] = true
+	}
+	s.originate.Lock()
+	defer s.originate.Unlock()
+	if s.gobgp == nil {
+		s.prefixes = want
+		return nil
+	}
+	return s.advertiseUnicast(want)
+}
+
+func (s *Speaker) advertiseUnicast(want map[netip.Prefix]bool) error {
+	var errs []error
+	for p := range want {
+		if s.prefixes[p] {
+			continue
+		}
+		path, err := unicastPath(p)
+		if err == nil {
+			_, err = s.gobgp.AddPath(apiutil.AddPathRequest{Paths: []*apiutil.Path{path}})
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("advertising %v: %w", p, err))
+			continue
+		}
+		s.prefixes[p] = true
+	}
+	for p := range s.prefixes {
+		if want[p] {
+			continue
+		}
+		path, err := unicastPath(p)
+		if err == nil {
+			path.Withdrawal = true
+			err = s.gobgp.DeletePath(apiutil.DeletePathRequest{Paths: []*apiutil.Path{path}})
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("withdrawing %v: %w", p, err))
+			continue
+		}
+		delete(s.prefixes, p)
+	}
+	return errors.Join(errs...)
+}
+
+// unicastPath encodes a prefix of ours. GoBGP puts the session's own address
+// in the place of a next hop that is unspecified.
+func unicastPath(p netip.Prefix) (*apiutil.Path, error) {
+	nlri, err := bgp.NewIPAddrPrefix(p)
+	if err != nil {
+		return nil, err
+	}
+	path := &apiutil.Path{Family: bgp.RF_IPv4_UC, Nlri: nlri, Age: time.Now().Unix()}
+	var nextHop bgp.PathAttributeInterface
+	if p.Addr().Is4() {
+		nextHop, err = bgp.NewPathAttributeNextHop(netip.IPv4Unspecified())
+	} else {
+		path.Family = bgp.RF_IPv6_UC
+		nextHop, err = bgp.NewPathAttributeMpReachNLRI(path.Family, []bgp.PathNLRI{{NLRI: nlri}}, netip.IPv6Unspecified())
+	}
+	path.Attrs = []bgp.PathAttributeInterface{bgp.NewPathAttributeOrigin(bgp.BGP_ORIGIN_ATTR_TYPE_IGP), nextHop}
+	return path, err
+}
+
+// isUnicastPrefix says whether packets to the prefix may be routed.
+func isUnicastPrefix(p netip.Prefix) bool {
+	a := p.Addr()
+	return p.IsValid() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.Is4In6() &&
+		(!a.IsUnspecified() || p.Bits() < a.BitLen())
+}
+
+// onUnicast takes one path of a unicast family; s.mu is held.
+func (s *Speaker) onUnicast(p *peer, path *apiutil.Path) {
+	e, reason, ok := p.decoder.unicast(path, p.neighbor.AS == s.cfg.AS)
+	switch {
+	case reason != accepted:
+		s.counts.dropped[reason].Add(1)
+	case e.Kind == RouteUpdate:
+		s.counts.updates.Add(1)
+	default:
+		s.counts.withdrawals.Add(1)
+	}
+	if !ok {
+		return
+	}
+	e.Peer = p.state.Address
+	switch {
+	case p.unicastStale == nil:
+	case e.Kind == RouteUpdate:
+		p.unicastStale[e.Route.Prefix] = false
+	default:
+		delete(p.unicastStale, e.Route.Prefix)
+	}
+	s.unicastQueue.push(e)
+}
+
+// onUnicastEnd takes the End-of-RIB of a unicast family; s.mu is held.
+func (s *Speaker) onUnicastEnd(p *peer, family bgp.Family) {
+	own := bgp.RF_IPv4_UC
+	if p.neighbor.unicastFamily() == IPv6Unicast {
+		own = bgp.RF_IPv6_UC
+	}
+	if family != own || p.unicastEnd {
+		return
+	}
+	p.unicastEnd = true
+	for prefix, stale := range p.unicastStale {
+		if stale {
+			delete(p.unicastStale, prefix)
+			s.unicastQueue.push(UnicastEvent{Peer: p.state.Address, Kind: RouteWithdraw, Route: UnicastRoute{Prefix: prefix}})
+		}
+	}
+	s.unicastQueue.push(UnicastEvent{Peer: p.state.Address, Kind: EndOfRIB})
+}
+
+// unicast decodes one path of a unicast family; what it gives is as of event.
+func (d *decoder) unicast(p *apiutil.Path, internal bool) (e UnicastEvent, reason Reason, ok bool) {
+	nlri, ok := p.Nlri.(*bgp.IPAddrPrefix)
+	if !ok || !isUnicastPrefix(nlri.Prefix) {
+		return UnicastEvent{}, BadPrefix, false
+	}
+	prefix := nlri.Prefix.Masked() // RFC 4271 section 4.3: host bits mean nothing
+	withdraw := UnicastEvent{Kind: RouteWithdraw, Route: UnicastRoute{Prefix: prefix}}
+	if p.Withdrawal {
+		return withdraw, accepted, true
+	}
+	r := UnicastRoute{Prefix: prefix, LocalPref: defaultLocalPref, Internal: internal}
+	for _, a := range p.Attrs {
+		switch a := a.(type) {
+		case *bgp.PathAttributeNextHop:
+			r.NextHop = a.Value
+		case *bgp.PathAttributeMpReachNLRI:
+			r.NextHop = a.Nexthop
+		case *bgp.PathAttributeOrigin:
+			r.Origin = a.Value
+		case *bgp.PathAttributeMultiExitDisc:
+			r.MED = a.Value
+		case *bgp.PathAttributeLocalPref:
+			if internal {
+				r.LocalPref = a.Value
+			}
+		case *bgp.PathAttributeAsPath:
+			if d.loops(a) {
+				return withdraw, ASLoop, true
+			}
+			for _, segment := range a.Value {
+				r.PathLength += segment.ASLen()
+			}
+		}
+	}
+	if !isHost(r.NextHop) || r.NextHop.Is4() != prefix.Addr().Is4() {
+		return withdraw, BadNextHop, true
+	}
+	return UnicastEvent{Kind: RouteUpdate, Route: r}, accepted, true
+}
