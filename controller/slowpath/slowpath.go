@@ -1,8 +1,14 @@
 package slowpath
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
+	"maps"
 	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
@@ -12,25 +18,116 @@ import (
 // kernel to converge.
 type Slowpath struct {
 	cfg    Config
+	log    *slog.Logger
 	events chan Neighbor
+	wake   chan struct{} // one slot: something below changed
+	counts struct {
+		delivered, injected, noTap, malformed, refused, muted atomic.Uint64
+	}
+
+	mu      sync.Mutex
+	wanted  map[string]plan                     // by VRF name; nil = Set was not called yet
+	news    bool                                // wanted changed since the loop looked
+	remotes map[uint16]map[netip.Addr]ether.MAC // by bridge
+	dirty   map[neighbour]struct{}              // remotes to install or remove
+	probes  map[neighbour]struct{}              // hosts to ask
+	seen    map[*vrf]*seen
+	status  map[string]Status // by VRF name
+
+	taps struct {
+		sync.RWMutex
+		by map[place]*tap // those in place
+	}
+}
+
+// neighbour names a host of a bridge.
+type neighbour struct {
+	bridge uint16
+	ip     netip.Addr
 }
 
 // New prepares a Slowpath; Run does the work.
 func New(cfg Config) *Slowpath {
-	return &Slowpath{cfg: cfg, events: make(chan Neighbor)}
+	cfg.Prefix = cmp.Or(cfg.Prefix, "p4evpn-")
+	cfg.MTU = cmp.Or(cfg.MTU, 1500)
+	cfg.AdvertiseInterval = cmp.Or(cfg.AdvertiseInterval, 600*time.Second)
+	cfg.Retry = cmp.Or(cfg.Retry, 500*time.Millisecond)
+	s := &Slowpath{
+		cfg:     cfg,
+		log:     cmp.Or(cfg.Logger, slog.Default()),
+		events:  make(chan Neighbor),
+		wake:    make(chan struct{}, 1),
+		remotes: map[uint16]map[netip.Addr]ether.MAC{},
+		dirty:   map[neighbour]struct{}{},
+		probes:  map[neighbour]struct{}{},
+		seen:    map[*vrf]*seen{},
+		status:  map[string]Status{},
+	}
+	s.taps.by = map[place]*tap{}
+	return s
 }
 
 // Run converges the kernel to what Set asked for until ctx ends. Namespaces,
-// taps, addresses and neighbours stay when it returns.
-func (s *Slowpath) Run(ctx context.Context) error { return nil }
+// taps, addresses and neighbours stay when it returns. Call it once.
+func (s *Slowpath) Run(ctx context.Context) error {
+	defer close(s.events)
+	raiseNeighbourLimits(s.log)
+	newLoop(s).run(ctx)
+	return nil
+}
+
+// poke wakes the loop and never blocks.
+func (s *Slowpath) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
 
 // Set gives all VRFs that should be. What is not among them goes away. Nothing
 // is touched before the first Set.
-func (s *Slowpath) Set(vrfs []VRF) {}
+func (s *Slowpath) Set(vrfs []VRF) {
+	wanted := plans(vrfs)
+	s.mu.Lock()
+	s.wanted, s.news = wanted, true
+	s.mu.Unlock()
+	s.poke()
+}
 
 // Deliver gives a frame to the kernel, or drops and counts it. Data is not used
 // after the return.
-func (s *Slowpath) Deliver(f Frame) {}
+func (s *Slowpath) Deliver(f Frame) {
+	if len(f.Data) < ethernetHeader || len(f.Data) > maxFrame {
+		s.counts.malformed.Add(1)
+		return
+	}
+	s.taps.RLock()
+	t := s.taps.by[place{f.VRF, f.Bridge}]
+	s.taps.RUnlock()
+	if t == nil {
+		s.counts.noTap.Add(1)
+		return
+	}
+	if isSolicitation(f.Data) {
+		t.solicit()
+	}
+	if err := t.write(f.Data); err != nil {
+		s.counts.refused.Add(1)
+		return
+	}
+	s.counts.delivered.Add(1)
+}
+
+// setTap opens a tap for Deliver, or closes its place.
+func (s *Slowpath) setTap(p place, t *tap) {
+	s.taps.Lock()
+	defer s.taps.Unlock()
+	if t == nil {
+		delete(s.taps.by, p)
+	} else {
+		s.taps.by[p] = t
+	}
+}
 
 // Events gives each neighbour of an SVI whenever it differs from what was given
 // before. A slow reader delays nothing: of several changes it gets the newest.
@@ -38,21 +135,67 @@ func (s *Slowpath) Deliver(f Frame) {}
 func (s *Slowpath) Events() <-chan Neighbor { return s.events }
 
 // SetRemote makes a host behind a VTEP a neighbour that the kernel neither asks
-// for nor forgets. It may precede the SVI it belongs to.
-func (s *Slowpath) SetRemote(bridge uint16, ip netip.Addr, mac ether.MAC) {}
+// for nor forgets, whatever it learned before. It may precede the SVI. Those
+// that an earlier process set are removed when nobody sets them again within
+// two minutes of Run.
+func (s *Slowpath) SetRemote(bridge uint16, ip netip.Addr, mac ether.MAC) {
+	ip = ip.Unmap().WithZone("")
+	s.mu.Lock()
+	hosts := s.remotes[bridge]
+	if hosts == nil {
+		hosts = map[netip.Addr]ether.MAC{}
+		s.remotes[bridge] = hosts
+	}
+	if hosts[ip] != mac {
+		hosts[ip] = mac
+		s.dirty[neighbour{bridge, ip}] = struct{}{}
+	}
+	s.mu.Unlock()
+	s.poke()
+}
 
 // RemoveRemote takes back SetRemote.
-func (s *Slowpath) RemoveRemote(bridge uint16, ip netip.Addr) {}
+func (s *Slowpath) RemoveRemote(bridge uint16, ip netip.Addr) {
+	ip = ip.Unmap().WithZone("")
+	s.mu.Lock()
+	if _, ok := s.remotes[bridge][ip]; ok {
+		delete(s.remotes[bridge], ip)
+		if len(s.remotes[bridge]) == 0 {
+			delete(s.remotes, bridge)
+		}
+		s.dirty[neighbour{bridge, ip}] = struct{}{}
+	}
+	s.mu.Unlock()
+	s.poke()
+}
 
 // Probe asks a host whether it is still there; the answer, or the lack of one
-// after some seconds, is an event if it changes anything.
-func (s *Slowpath) Probe(bridge uint16, ip netip.Addr) {}
+// after some seconds, is an event if it changes anything. A host that is behind
+// a VTEP is not asked.
+func (s *Slowpath) Probe(bridge uint16, ip netip.Addr) {
+	s.mu.Lock()
+	s.probes[neighbour{bridge, ip.Unmap().WithZone("")}] = struct{}{}
+	s.mu.Unlock()
+	s.poke()
+}
 
 // Status says what is in place.
-func (s *Slowpath) Status() Status { return Status{} }
+func (s *Slowpath) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := Status{map[uint16]string{}, map[uint16]string{}}
+	for _, one := range s.status {
+		maps.Copy(all.VRFs, one.VRFs)
+		maps.Copy(all.SVIs, one.SVIs)
+	}
+	return all
+}
 
 // Counters gives the counters.
-func (s *Slowpath) Counters() Counters { return Counters{} }
-
-// RemoveAll removes every namespace of a prefix, with all that is in it.
-func RemoveAll(prefix string) error { return nil }
+func (s *Slowpath) Counters() Counters {
+	c := &s.counts
+	return Counters{
+		Delivered: c.delivered.Load(), Injected: c.injected.Load(), NoTap: c.noTap.Load(),
+		Malformed: c.malformed.Load(), Refused: c.refused.Load(), Muted: c.muted.Load(),
+	}
+}

@@ -1,0 +1,148 @@
+package slowpath
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// known is a host that was present at some time, as it is and as it was
+// published.
+type known struct {
+	current, published Neighbor
+	queued             bool // stands in loop.queue
+}
+
+// observe takes the newest state of an entry.
+func (l *loop) observe(t *target, n neighbour, e entry) {
+	l.checkRemote(n, e)
+	now := Neighbor{VRF: t.live.id, Bridge: n.bridge, IP: n.ip}
+	if e.learned() {
+		now.MAC, now.Present = e.mac, true
+	}
+	l.update(now)
+}
+
+// update queues a host's state when it is another one.
+func (l *loop) update(now Neighbor) {
+	at := place{now.VRF, now.Bridge}
+	k := l.hosts[at][now.IP]
+	if k == nil {
+		if !now.Present {
+			return
+		}
+		if l.hosts[at] == nil {
+			l.hosts[at] = map[netip.Addr]*known{}
+		}
+		absent := Neighbor{VRF: now.VRF, Bridge: now.Bridge, IP: now.IP}
+		k = &known{current: absent, published: absent}
+		l.hosts[at][now.IP] = k
+	}
+	k.current = now
+	if !k.queued {
+		k.queued = true
+		l.queue = append(l.queue, k)
+	}
+}
+
+// next gives the first queued state that differs from the published one, and
+// the channel for it, or a nil channel when there is none.
+func (l *loop) next() (Neighbor, chan<- Neighbor) {
+	for ; len(l.queue) > 0; l.dequeue() {
+		if k := l.queue[0]; k.current != k.published {
+			return k.current, l.s.events
+		}
+	}
+	return Neighbor{}, nil
+}
+
+func (l *loop) published(n Neighbor) {
+	l.queue[0].published = n
+	l.dequeue()
+}
+
+// dequeue drops the head of the queue, and the host when it is gone.
+func (l *loop) dequeue() {
+	k := l.queue[0]
+	l.queue = l.queue[1:]
+	k.queued = false
+	if at := (place{k.current.VRF, k.current.Bridge}); !k.current.Present && !k.published.Present {
+		delete(l.hosts[at], k.current.IP)
+		if len(l.hosts[at]) == 0 {
+			delete(l.hosts, at)
+		}
+	}
+}
+
+// forget makes all hosts of an SVI absent.
+func (l *loop) forget(at place) {
+	for ip := range l.hosts[at] {
+		l.update(Neighbor{VRF: at.vrf, Bridge: at.bridge, IP: ip})
+	}
+}
+
+// resync reads all entries of an SVI. An error, such as that of a dump that a
+// change interrupted, makes another attempt.
+func (l *loop) resync(t *target, bridge uint16) {
+	entries, err := t.live.neighbours(t.live.links[bridge])
+	if err != nil {
+		l.s.log.Debug("slowpath: reading neighbours failed, trying again", "vrf", t.name, "bridge", bridge, "err", err)
+		t.reread = time.Now().Add(resyncPause)
+		return
+	}
+	for ip, e := range entries {
+		l.observe(t, neighbour{bridge, ip}, e)
+	}
+	for ip := range l.hosts[place{t.live.id, bridge}] {
+		if _, there := entries[ip]; !there {
+			l.update(Neighbor{VRF: t.live.id, Bridge: bridge, IP: ip})
+		}
+	}
+	l.s.mu.Lock()
+	for ip := range l.s.remotes[bridge] {
+		if _, there := entries[ip]; !there {
+			l.remotes.dirty[neighbour{bridge, ip}] = struct{}{}
+		}
+	}
+	l.s.mu.Unlock()
+}
+
+// reread reads all entries of a namespace when it is time to, and gives the time
+// to look again.
+func (l *loop) reread(t *target, now time.Time) time.Time {
+	if now.Before(t.reread) {
+		return t.reread
+	}
+	t.reread = time.Time{}
+	for bridge := range t.live.links {
+		if bridge != 0 {
+			l.resync(t, bridge)
+		}
+	}
+	return now
+}
+
+// resyncPause is the wait after a dump that the kernel interrupted.
+const resyncPause = 50 * time.Millisecond
+
+// probe asks a host.
+func (l *loop) probe(n neighbour) {
+	t := l.at[n.bridge]
+	if t == nil {
+		return
+	}
+	l.s.mu.Lock()
+	_, remote := l.s.remotes[n.bridge][n.ip]
+	l.s.mu.Unlock()
+	if remote {
+		return
+	}
+	var mac ether.MAC
+	if k := l.hosts[place{t.live.id, n.bridge}][n.ip]; k != nil {
+		mac = k.current.MAC
+	}
+	if err := t.live.probe(host{t.live.links[n.bridge], n.ip}, mac); err != nil {
+		l.s.log.Warn("slowpath: kernel does not ask a host", "vrf", t.name, "bridge", n.bridge, "address", n.ip, "err", err)
+	}
+}

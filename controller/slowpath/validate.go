@@ -1,0 +1,88 @@
+package slowpath
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// maxName is what Linux takes as a file name, less room for the prefix.
+const maxName = 200
+
+// plan is a VRF as Set gave it, less what cannot be built.
+type plan struct {
+	VRF
+	err     error            // the VRF itself cannot be built
+	refused map[uint16]error // SVIs that cannot be built, by bridge
+}
+
+// plans checks what Set gave. One bad object does not stop another.
+func plans(vrfs []VRF) map[string]plan {
+	ids, bridges := map[uint16]string{}, map[uint16]string{}
+	all := map[string]plan{}
+	for _, v := range vrfs {
+		p := plan{VRF: v, err: v.check(), refused: map[uint16]error{}}
+		if _, taken := all[v.Name]; taken {
+			continue // the first stands; two of one name share all they have
+		}
+		if other, taken := ids[v.ID]; taken && p.err == nil {
+			p.err = fmt.Errorf("id %d is that of VRF %s too", v.ID, other)
+		}
+		p.SVIs = nil
+		for _, s := range v.SVIs {
+			err := s.check()
+			if other, taken := bridges[s.Bridge]; taken && err == nil {
+				err = fmt.Errorf("bridge %d has SVI %s already", s.Bridge, other)
+			} else if !taken {
+				bridges[s.Bridge] = s.Name
+			}
+			if err != nil {
+				p.refused[s.Bridge] = err
+				continue
+			}
+			s.Addresses = slices.Clone(s.Addresses)
+			p.SVIs = append(p.SVIs, s)
+		}
+		ids[v.ID], all[v.Name] = v.Name, p
+	}
+	return all
+}
+
+func (v VRF) check() error {
+	switch {
+	case v.ID == 0:
+		return fmt.Errorf("id 0 is none")
+	case v.Name == "" || len(v.Name) > maxName || strings.ContainsAny(v.Name, "/\x00"):
+		return fmt.Errorf("name %q cannot be that of a network namespace", v.Name)
+	}
+	if v.Loopback.IsValid() && !usable(v.Loopback.Addr()) {
+		return fmt.Errorf("loopback %s is not an address that a host can have", v.Loopback)
+	}
+	return checkMAC("router MAC", v.RouterMAC)
+}
+
+func (s SVI) check() error {
+	if s.Bridge == 0 {
+		return fmt.Errorf("bridge 0 is none")
+	}
+	for _, a := range s.Addresses {
+		if !a.IsValid() || !usable(a.Addr()) {
+			return fmt.Errorf("gateway %s is not an address that a host can have", a)
+		}
+	}
+	return checkMAC("MAC", s.MAC)
+}
+
+func checkMAC(what string, m ether.MAC) error {
+	if m.IsZero() || m.IsMulticast() {
+		return fmt.Errorf("%s %s is not that of a station", what, m)
+	}
+	return nil
+}
+
+func usable(a netip.Addr) bool {
+	return a.IsValid() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
+}
