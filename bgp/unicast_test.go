@@ -69,7 +69,7 @@ func TestUnicastRoutesComeWithWhatDecidesBetweenThem(t *testing.T) {
 	s := l.dialUnicast(2, 65002)
 	awaitUnicast(t, v.Speaker, l.addr(2), PeerUp, netip.Prefix{})
 	a := l.fromLeaf(2, 65002)
-	a.ASPath, a.MED, a.Origin, a.LocalPref = []uint32{65002, 65009}, 7, 2, 500
+	a.ASPath, a.MED, a.Origin = []uint32{65002, 65009}, 7, 2
 	must(t, s, bgptest.UnicastUpdate(a, leafVTEP))
 	e, _ := awaitUnicast(t, v.Speaker, l.addr(2), RouteUpdate, leafVTEP)
 	want := UnicastRoute{Prefix: leafVTEP, NextHop: a.NextHop, LocalPref: 100, PathLength: 2, Origin: 2, MED: 7}
@@ -90,6 +90,23 @@ func TestUnicastRoutesComeWithWhatDecidesBetweenThem(t *testing.T) {
 	awaitUnicast(t, v.Speaker, l.addr(2), RouteWithdraw, leafVTEP)
 	must(t, s, bgptest.IPv4EndOfRIB())
 	awaitUnicast(t, v.Speaker, l.addr(2), EndOfRIB, netip.Prefix{})
+}
+
+func TestLocalPreferenceOfAnEBGPPeerIsIgnored(t *testing.T) {
+	nlri, err := gobgp.NewIPAddrPrefix(leafVTEP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hop, err := gobgp.NewPathAttributeNextHop(leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := &apiutil.Path{Nlri: nlri, Attrs: []gobgp.PathAttributeInterface{hop, gobgp.NewPathAttributeLocalPref(500)}}
+	for internal, want := range map[bool]uint32{false: 100, true: 500} {
+		if e, _, _ := (&decoder{as: 65000}).unicast(path, internal); e.Route.LocalPref != want {
+			t.Errorf("iBGP %v: local preference %d, want %d", internal, e.Route.LocalPref, want)
+		}
+	}
 }
 
 func TestEVPNAndUnicastOfOneSessionAreSeparateStreams(t *testing.T) {
