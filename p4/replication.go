@@ -84,13 +84,12 @@ func preEntity(p *p4v1.PacketReplicationEngineEntry) *p4v1.Entity {
 // replica names the port by the number that P4Runtime had before its byte
 // string form, since only late versions of PI know the other.
 func replica(port, instance uint16) *p4v1.Replica {
-	//lint:ignore SA1019 as said above
-	return &p4v1.Replica{PortKind: &p4v1.Replica_EgressPort{EgressPort: uint32(port)}, Instance: uint32(instance)} //nolint:staticcheck // as said above
+	return &p4v1.Replica{PortKind: &p4v1.Replica_EgressPort{EgressPort: uint32(port)}, Instance: uint32(instance)}
 }
 
 func replicaPort(r *p4v1.Replica) (uint16, error) {
 	//lint:ignore SA1019 PI answers it
-	port := uint64(r.GetEgressPort()) //nolint:staticcheck // PI answers it
+	port := uint64(r.GetEgressPort())
 	if b := canonical(r.GetPort()); len(b) > 2 {
 		return 0, fmt.Errorf("replica port %#x: %w", b, ErrForeign)
 	} else if len(b) > 0 {
