@@ -64,6 +64,13 @@ type Row[T any] interface {
 	clone() T
 }
 
+var (
+	_ Row[LogicalBridge] = LogicalBridge{}
+	_ Row[BridgePort]    = BridgePort{}
+	_ Row[VRF]           = VRF{}
+	_ Row[SVI]           = SVI{}
+)
+
 // Table is all objects of one kind within a transaction. Objects go in and
 // come out as copies. All errors are *Error, and an operation that fails
 // changes nothing.

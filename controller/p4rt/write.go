@@ -2,6 +2,7 @@ package p4rt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,7 +41,7 @@ func (c *Client) Write(ctx context.Context, updates []*p4v1.Update) ([]error, er
 	for _, batch := range s.split(updates) {
 		got, err := s.writeRPC(ctx, batch)
 		for i, e := range got {
-			if u, ok := e.(*UpdateError); ok {
+			if u := (*UpdateError)(nil); errors.As(e, &u) {
 				u.Index = done + i
 			}
 			errs[done+i] = e

@@ -64,9 +64,9 @@ func openRing(l link, bytes int, count *counters) (*ring, error) {
 	r := &ring{fd: fd, mtu: l.mtu, count: count}
 	if err := r.setUp(fd, l, bytes); err != nil {
 		if r.mem != nil {
-			unix.Munmap(r.mem)
+			_ = unix.Munmap(r.mem)
 		}
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return nil, err
 	}
 	r.file = os.NewFile(uintptr(fd), "packet socket")
@@ -145,14 +145,14 @@ func (r *ring) mapSlots(fd, mtu, bytes int) error {
 }
 
 func (r *ring) close() {
-	r.file.Close()
-	unix.Munmap(r.mem)
+	_ = r.file.Close()
+	_ = unix.Munmap(r.mem)
 }
 
 // interrupt makes receive return os.ErrDeadlineExceeded until resume.
-func (r *ring) interrupt() { r.file.SetReadDeadline(time.Unix(1, 0)) }
+func (r *ring) interrupt() { _ = r.file.SetReadDeadline(time.Unix(1, 0)) }
 
-func (r *ring) resume() { r.file.SetReadDeadline(time.Time{}) }
+func (r *ring) resume() { _ = r.file.SetReadDeadline(time.Time{}) }
 
 func (r *ring) status(slot int) *uint32 {
 	return (*uint32)(unsafe.Pointer(&r.mem[slot*r.slotLen]))
@@ -297,7 +297,7 @@ func (r *ring) segment(slot []byte, status uint32, frame, vnet []byte, handle fu
 // kernelDrops returns the frames lost since the last call.
 func (r *ring) kernelDrops() uint64 {
 	var drops uint64
-	r.conn.Control(func(fd uintptr) {
+	_ = r.conn.Control(func(fd uintptr) {
 		if s, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
 			drops = uint64(s.Drops)
 		}

@@ -83,7 +83,7 @@ func (f *Forwarding) writeTableEntry(tr *translator, op p4v1.Update_Type, te *p4
 	if t == nil {
 		return invalid("no table has id %d", te.GetTableId())
 	}
-	err := error(nil)
+	var err error
 	switch {
 	case te.IsConst:
 		err = invalid("is_const is set: constant entries cannot be written")
