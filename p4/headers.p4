@@ -30,6 +30,9 @@ const bit<8>  PROTOCOL_ICMPV6 = 58;
 const bit<16> UDP_PORT_VXLAN = 4789;
 
 // Lengths in bytes.
+const bit<16> ETHERNET_LEN   = 14;
+const bit<16> IPV4_LEN       = 20;
+const bit<16> IPV6_LEN       = 40;
 const bit<16> VLAN_LEN       = 4;
 const bit<16> PACKET_OUT_LEN = 5;
 const bit<16> UDP_ENCAP_LEN  = 16; // UDP and VXLAN

@@ -55,6 +55,7 @@ control answer_request(inout headers_t hdr,
     apply {
         if (hdr.arp.isValid()) {
             if (hdr.arp.hardware_type == 1 && hdr.arp.protocol_type == ETHERTYPE_IPV4 &&
+                hdr.arp.hardware_length == 6 && hdr.arp.protocol_length == 4 &&
                 hdr.arp.operation == 1 && hdr.arp.sender != hdr.arp.target) {
                 arp_host.apply();
                 if (answer != 0 && answer != hdr.arp.sender_mac) {
@@ -62,10 +63,12 @@ control answer_request(inout headers_t hdr,
                 }
             }
         } else if (hdr.neighbour.isValid()) {
-            // Without the source link-layer address, as in duplicate address
-            // detection, there is no room for ours.
-            if (hdr.neighbour.option == 1 && hdr.neighbour.option_length == 1 &&
-                hdr.ipv6.hop_limit == 255 && hdr.ipv6.source != 0) {
+            // Valid by RFC 4861 section 7.1.1. Without the source link-layer
+            // address, as in duplicate address detection, there is no room for
+            // ours.
+            if (hdr.ipv6.version == 6 && hdr.ipv6.hop_limit == 255 && hdr.ipv6.source != 0 &&
+                standard_metadata.checksum_error == 0 &&
+                hdr.neighbour.option == 1 && hdr.neighbour.option_length == 1) {
                 nd_host.apply();
                 if (answer != 0 && answer != hdr.neighbour.mac) {
                     meta.reply = REPLY_ND;
@@ -97,7 +100,6 @@ control write_answer(inout headers_t hdr, inout metadata_t meta) {
             hdr.ipv6.source = hdr.neighbour.target;
             hdr.ipv6.hop_limit = 255;
             hdr.icmpv6.type = NEIGHBOUR_ADVERTISEMENT;
-            hdr.icmpv6.checksum = 0;
             // Router, solicited, override.
             hdr.neighbour.flags = meta.router ++ 31w0x60000000;
             hdr.neighbour.option = 2; // target link-layer address

@@ -29,6 +29,13 @@ control verify_checksums(inout headers_t hdr, inout metadata_t meta) {
               hdr.ipv4.fragment_offset, hdr.ipv4.ttl, hdr.ipv4.protocol,
               hdr.ipv4.source, hdr.ipv4.destination },
             hdr.ipv4.checksum, HashAlgorithm.csum16);
+        // Of solicitations, which are answered here.
+        verify_checksum(hdr.neighbour.isValid(),
+            { hdr.ipv6.source, hdr.ipv6.destination, 16w0, hdr.ipv6.payload_length,
+              24w0, hdr.ipv6.next_header, hdr.icmpv6.type, hdr.icmpv6.code,
+              hdr.neighbour.flags, hdr.neighbour.target, hdr.neighbour.option,
+              hdr.neighbour.option_length, hdr.neighbour.mac },
+            hdr.icmpv6.checksum, HashAlgorithm.csum16);
     }
 }
 
@@ -147,6 +154,12 @@ control compute_checksums(inout headers_t hdr, inout metadata_t meta) {
               hdr.encap_ipv4.fragment_offset, hdr.encap_ipv4.ttl, hdr.encap_ipv4.protocol,
               hdr.encap_ipv4.source, hdr.encap_ipv4.destination },
             hdr.encap_ipv4.checksum, HashAlgorithm.csum16);
+        update_checksum(meta.reply == REPLY_ND,
+            { hdr.ipv6.source, hdr.ipv6.destination, 16w0, hdr.ipv6.payload_length,
+              24w0, hdr.ipv6.next_header, hdr.icmpv6.type, hdr.icmpv6.code,
+              hdr.neighbour.flags, hdr.neighbour.target, hdr.neighbour.option,
+              hdr.neighbour.option_length, hdr.neighbour.mac },
+            hdr.icmpv6.checksum, HashAlgorithm.csum16);
     }
 }
 

@@ -29,6 +29,9 @@ control inject(inout headers_t hdr,
             meta.origin = ORIGIN_PASS;
             standard_metadata.egress_spec = (port_t)hdr.packet_out.egress_port;
         }
+        if (meta.origin == ORIGIN_CPU && meta.bridge == 0 && meta.vrf == 0) {
+            meta.drop_reason = DROP_NOT_MEMBER;
+        }
         hdr.packet_out.setInvalid();
     }
 }
@@ -88,15 +91,21 @@ control punt_frame(inout headers_t hdr,
         }
         if (meta.punt_reason != 0 && meta.drop_reason == DROP_NONE) {
             colour = 0;
-            rate.execute_meter((bit<32>)meta.punt_reason, colour);
-            if (meta.origin == ORIGIN_CPU) {
+            if (meta.ingress_port == CPU_PORT) {
                 // The controller's own packet: it would only come back.
-                meta.drop_reason = DROP_NO_ROUTE;
-            } else if (colour == 2) {
-                meta.drop_reason = DROP_PUNT_RATE;
+                if (meta.punt_reason == PUNT_MTU) {
+                    meta.drop_reason = DROP_MTU;
+                } else {
+                    meta.drop_reason = DROP_NO_ROUTE;
+                }
             } else {
-                standard_metadata.mcast_grp = 0;
-                standard_metadata.egress_spec = CPU_PORT;
+                rate.execute_meter((bit<32>)meta.punt_reason, colour);
+                if (colour == 2) {
+                    meta.drop_reason = DROP_PUNT_RATE;
+                } else {
+                    standard_metadata.mcast_grp = 0;
+                    standard_metadata.egress_spec = CPU_PORT;
+                }
             }
         }
     }

@@ -4,6 +4,8 @@
 #ifndef P4EVPN_ROUTER
 #define P4EVPN_ROUTER
 
+const bit<10> LINK_LOCAL = 0x3fa; // fe80::/10
+
 // Whether a frame of a bridge is for the gateway's own MAC, and so to be routed.
 control enter_router(inout headers_t hdr,
                      inout metadata_t meta,
@@ -102,7 +104,7 @@ control route_packet(inout headers_t hdr,
     // A packet to the gateway itself may arrive with TTL 1.
     action expire() { meta.punt_reason = PUNT_TTL; }
 
-    // RFC 1812 section 5.3.7: what may not cross a router.
+    // What may not cross a router: RFC 1812 section 5.3.7, RFC 6890.
     action martian() { meta.drop_reason = DROP_MARTIAN; }
 
     bit<8> ttl = 0;
@@ -112,11 +114,13 @@ control route_packet(inout headers_t hdr,
         if (meta.ether_type == ETHERTYPE_IPV4) {
             bit<4> version = 0;
             bit<4> ihl = 0;
+            bit<16> total_length = 0;
             ipv4_addr_t source = 0;
             if (meta.terminated == 1 && hdr.inner_ipv4.isValid()) {
                 known = 1;
                 version = hdr.inner_ipv4.version;
                 ihl = hdr.inner_ipv4.ihl;
+                total_length = hdr.inner_ipv4.total_length;
                 ttl = hdr.inner_ipv4.ttl;
                 source = hdr.inner_ipv4.source;
                 meta.ipv4 = hdr.inner_ipv4.destination;
@@ -124,49 +128,60 @@ control route_packet(inout headers_t hdr,
                 known = 1;
                 version = hdr.ipv4.version;
                 ihl = hdr.ipv4.ihl;
+                total_length = hdr.ipv4.total_length;
                 ttl = hdr.ipv4.ttl;
                 source = hdr.ipv4.source;
                 meta.ipv4 = hdr.ipv4.destination;
             }
-            if (known == 0 || version != 4 || ihl < 5) {
+            if (known == 0 || version != 4 || ihl < 5 || total_length < IPV4_LEN ||
+                total_length > meta.length - ETHERNET_LEN) {
                 meta.drop_reason = DROP_BAD_IP;
             } else if (ihl != 5) {
                 meta.drop_reason = DROP_IP_OPTIONS;
-            } else if (source[31:24] == 127 || source[31:28] == 14 || source == 0xffffffff ||
-                       meta.ipv4[31:24] == 127 || meta.ipv4[31:24] == 0 ||
-                       meta.ipv4[31:28] == 14 || meta.ipv4[31:28] == 15) {
+            } else if (source[31:24] == 127 || source[31:24] == 0 || source[31:29] == 7 ||
+                       meta.ipv4[31:24] == 127 || meta.ipv4[31:24] == 0 || meta.ipv4[31:29] == 7) {
                 martian();
             } else {
                 ipv4.apply();
             }
         } else if (meta.ether_type == ETHERTYPE_IPV6) {
             bit<4> version = 0;
+            bit<16> payload_length = 0;
             bit<128> source = 0;
             if (meta.terminated == 1 && hdr.inner_ipv6.isValid()) {
                 known = 1;
                 version = hdr.inner_ipv6.version;
+                payload_length = hdr.inner_ipv6.payload_length;
                 ttl = hdr.inner_ipv6.hop_limit;
                 source = hdr.inner_ipv6.source;
                 meta.ipv6 = hdr.inner_ipv6.destination;
             } else if (meta.terminated == 0 && hdr.ipv6.isValid()) {
                 known = 1;
                 version = hdr.ipv6.version;
+                payload_length = hdr.ipv6.payload_length;
                 ttl = hdr.ipv6.hop_limit;
                 source = hdr.ipv6.source;
                 meta.ipv6 = hdr.ipv6.destination;
             }
-            if (known == 0 || version != 6) {
+            if (known == 0 || version != 6 || payload_length > meta.length - ETHERNET_LEN - IPV6_LEN) {
                 meta.drop_reason = DROP_BAD_IP;
             } else if (source[127:120] == 0xff || meta.ipv6[127:120] == 0xff ||
-                       meta.ipv6 == 0 || meta.ipv6 == 1 || source == 1) {
+                       source[127:1] == 0 || meta.ipv6[127:1] == 0 ||
+                       source[127:32] == 0xffff || meta.ipv6[127:32] == 0xffff) {
                 martian();
-            } else if (meta.ipv6[127:118] == 0x3fa) {
-                // fe80::/10 goes no further than the gateway.
-                local();
-            } else if (source[127:118] == 0x3fa && meta.terminated == 1) {
-                martian();
+            } else if (meta.ipv6[127:118] == LINK_LOCAL) {
+                // It goes no further than the gateway.
+                if (meta.in_bridge != 0) {
+                    local();
+                } else {
+                    martian();
+                }
             } else {
                 ipv6.apply();
+                if (source[127:118] == LINK_LOCAL &&
+                    (meta.in_bridge == 0 || meta.punt_reason != PUNT_LOCAL)) {
+                    martian();
+                }
             }
         } else {
             // ARP and whatever else speaks to the gateway's MAC.
@@ -212,10 +227,13 @@ control rewrite_routed(inout headers_t hdr,
         }
         if (hdr.ipv4.isValid()) {
             hdr.ipv4.ttl = hdr.ipv4.ttl - 1;
-            // RFC 1141: one less in the upper byte of a word is one more there
-            // in the complement.
+            // One less in the upper byte of a word is one more there in the
+            // complement. 0xffff becomes 0 (RFC 1624 section 3).
             bit<32> sum = (bit<32>)hdr.ipv4.checksum + 0x100;
-            hdr.ipv4.checksum = (bit<16>)(sum + (sum >> 16));
+            if (sum >= 0xffff) {
+                sum = sum + 1;
+            }
+            hdr.ipv4.checksum = (bit<16>)sum;
         } else if (hdr.ipv6.isValid()) {
             hdr.ipv6.hop_limit = hdr.ipv6.hop_limit - 1;
         }

@@ -59,7 +59,9 @@ control decide(inout headers_t hdr,
     hash_flow() flow;
 
     apply {
-        if (meta.source[40:40] == 1 || meta.source == 0) {
+        if (meta.routed == 1 && meta.origin == ORIGIN_CPU) {
+            // The controller's packet: its MAC addresses do not matter.
+        } else if (meta.source[40:40] == 1 || meta.source == 0) {
             meta.drop_reason = DROP_BAD_SOURCE;
         } else if (meta.origin == ORIGIN_BRIDGE) {
             sources.apply(hdr, meta, standard_metadata);
