@@ -247,9 +247,10 @@ func (b *bmv2) clearCounters() error {
 		cells["ingress_drops"] = append(cells["ingress_drops"], i)
 		cells["egress_drops"] = append(cells["egress_drops"], i)
 	}
-	for i := range uint32(bridge2 + 1) {
-		cells["bridge_vxlan_in"] = append(cells["bridge_vxlan_in"], i)
-		cells["bridge_vxlan_out"] = append(cells["bridge_vxlan_out"], i)
+	for i := range uint32(bridge3 + 1) {
+		for _, counter := range []string{"bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed", "vrf_vxlan_in", "vrf_vxlan_out"} {
+			cells[counter] = append(cells[counter], i)
+		}
 	}
 	var zero []*p4v1.Entity
 	for counter, indices := range cells {
