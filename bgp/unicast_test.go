@@ -249,6 +249,7 @@ func TestGracefulRestartKeepsUnicastRoutesUntilEndOfRIB(t *testing.T) {
 	if gone := seen[len(seen)-1]; gone.Kind != RouteWithdraw || gone.Route.Prefix != leafOther {
 		t.Errorf("before End-of-RIB %+v, want the withdrawal of %v", seen, leafOther)
 	}
+	settle(v)
 }
 
 func TestIPv6UnicastOverAnIPv6Session(t *testing.T) {
