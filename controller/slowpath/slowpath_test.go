@@ -2,7 +2,6 @@ package slowpath
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -241,4 +240,12 @@ func TestAddressesAndRoutesAppear(t *testing.T) {
 	}
 }
 
-var _ = errors.Is
+// installed lists the hosts behind VTEPs that a VRF's kernel has.
+func installed(l *lab, vrf string) (list []string) {
+	for line := range strings.Lines(l.ip(vrf, "neighbour")) {
+		if strings.Contains(line, "extern_learn") {
+			list = append(list, strings.TrimSpace(line))
+		}
+	}
+	return list
+}

@@ -101,18 +101,20 @@ func write(folder string, settings []setting) error {
 var neighbourLimits = [3]int{1 << 16, 1 << 17, 1 << 18}
 
 // raiseNeighbourLimits lets the kernel keep as many neighbours as VRFs have
-// hosts. The files are in the initial namespace only, which is that of process
-// 1 unless we are in a container.
+// hosts. The files are in the initial namespace only: that is ours, or that of
+// process 1, unless we are in a container.
 func raiseNeighbourLimits(log *slog.Logger) {
-	init, err := netns.GetFromPid(1)
-	if err == nil {
-		err = inNamespace(init, func() error {
-			return cmp.Or(raise("ipv4"), raise("ipv6"))
-		})
-		_ = init.Close()
+	raiseBoth := func() error { return cmp.Or(raise("ipv4"), raise("ipv6")) }
+	err := raiseBoth()
+	if errors.Is(err, fs.ErrNotExist) {
+		var init netns.NsHandle
+		if init, err = netns.GetFromPid(1); err == nil {
+			err = inNamespace(init, raiseBoth)
+			_ = init.Close()
+		}
 	}
 	if err != nil {
-		log.Warn("slowpath: the kernel's neighbour tables stay as small as they are (1024 hosts in all VRFs by default); raise net.ipv4.neigh.default.gc_thresh1 to 3 and net.ipv6.neigh.default.gc_thresh1 to 3 on the machine itself",
+		log.Warn("slowpath: the kernel's neighbour tables stay as small as they are (by default 1024 hosts of all VRFs together); raise gc_thresh1, gc_thresh2 and gc_thresh3 of net.ipv4.neigh.default and net.ipv6.neigh.default on the machine itself",
 			"want", neighbourLimits, "err", err)
 	}
 }
