@@ -22,21 +22,27 @@ type FRR struct {
 	Folder string
 
 	lab         *Lab
+	vrfs        []LeafVRF
 	zebra, bgpd *Process
 }
 
 // frrDaemons is where Debian and the project's own packages put the daemons.
 var frrDaemons = "/usr/lib/frr"
 
-// StartFRR starts zebra and bgpd in a namespace with bgpd's configuration.
-func (l *Lab) StartFRR(ctx context.Context, n *Namespace, short, bgpConfig string) (*FRR, error) {
-	f := &FRR{NS: n, Folder: filepath.Join(l.Dir, short), lab: l}
-	files := map[string]string{"bgpd.conf": bgpConfig, "zebra.conf": "", "vtysh.conf": "no service integrated-vtysh-config\n"}
+// StartFRR starts zebra and bgpd in a namespace with bgpd's configuration. If
+// there are VRFs, their namespaces are what FRR takes for VRFs.
+func (l *Lab) StartFRR(ctx context.Context, n *Namespace, short, bgpConfig string, vrfs ...LeafVRF) (*FRR, error) {
+	f := &FRR{NS: n, Folder: filepath.Join(l.Dir, short), lab: l, vrfs: vrfs}
+	files := map[string]string{"bgpd.conf": bgpConfig, "zebra.conf": zebraConfig(vrfs), "vtysh.conf": "no service integrated-vtysh-config\n"}
 	if err := f.writeFolder(files); err != nil {
 		return nil, err
 	}
+	more := []string{"-s", "90000000"}
+	if len(vrfs) > 0 {
+		more = append(more, "--vrfwnetns")
+	}
 	var err error
-	if f.zebra, err = f.start("zebra", "-s", "90000000"); err != nil {
+	if f.zebra, err = f.start("zebra", more...); err != nil {
 		return nil, err
 	}
 	if err := f.await(ctx, "zebra", f.zebra); err != nil {
@@ -75,7 +81,8 @@ func (f *FRR) start(daemon string, more ...string) (*Process, error) {
 		filepath.Join(frrDaemons, daemon), "-u", "frr", "-g", "frr", "-f", in(daemon + ".conf"), "-i", in(daemon + ".pid"),
 		"-z", in("zserv.api"), "--vty_socket", f.Folder, "-A", "127.0.0.1", "-P", "0", "--log", "stdout", "--log-level", "warnings",
 	}
-	p, err := f.lab.Start(f.NS, filepath.Base(f.Folder)+"-"+daemon, append(args, more...)...)
+	args = append(f.seeingVRFs(), append(args, more...)...)
+	p, err := f.lab.Start(f.NS, filepath.Base(f.Folder)+"-"+daemon, args...)
 	if err == nil {
 		f.lab.onClose(func() error { _ = p.Kill(); removeCrashLog(p.PID()); return nil })
 	}

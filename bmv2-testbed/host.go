@@ -17,14 +17,40 @@ type Host struct {
 	Dev     string
 	MAC     ether.MAC
 	Address netip.Prefix
+
+	// Of hosts that are routed to; invalid: none.
+	Address6          netip.Prefix
+	Gateway, Gateway6 netip.Addr
 }
 
-// Configure gives the host's device its MAC address and its IP address.
+// Configure gives the host's device its MAC address and its IP addresses, and
+// the host its default routes.
 func (h *Host) Configure() error {
 	if err := h.NS.SetMAC(h.Dev, h.MAC); err != nil {
 		return err
 	}
-	return h.NS.AddAddress(h.Dev, h.Address)
+	if h.Address6.IsValid() {
+		if err := h.NS.enableIPv6(h.Dev); err != nil {
+			return err
+		}
+	}
+	for _, a := range []netip.Prefix{h.Address, h.Address6} {
+		if !a.IsValid() {
+			continue
+		}
+		if err := h.NS.AddAddress(h.Dev, a); err != nil {
+			return err
+		}
+	}
+	for to, via := range map[string]netip.Addr{"0.0.0.0/0": h.Gateway, "::/0": h.Gateway6} {
+		if !via.IsValid() {
+			continue
+		}
+		if err := h.NS.AddRoute(netip.MustParsePrefix(to), via); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Ping sends one echo request and waits for its answer.
@@ -37,15 +63,21 @@ func (h *Host) Ping(ctx context.Context, to netip.Addr, wait time.Duration) erro
 }
 
 // Reach sends an echo request every 20 ms until one is answered, and gives the
-// time that took.
+// time that took. Errors that come back (no route yet) do not end it.
 func (h *Host) Reach(ctx context.Context, to netip.Addr, within time.Duration) (time.Duration, error) {
 	start := time.Now()
-	seconds := strconv.Itoa(int(within / time.Second))
-	_, err := h.NS.Output(ctx, "ping", "-n", "-q", "-i", "0.02", "-c", "1", "-w", seconds, to.String())
-	if err != nil {
-		return time.Since(start), fmt.Errorf("%s does not reach %s within %v", h.Name, to, within)
+	for left := within; left > 0; left = within - time.Since(start) {
+		seconds := strconv.Itoa(max(1, int(left/time.Second)))
+		if _, err := h.NS.Output(ctx, "ping", "-n", "-q", "-i", "0.02", "-c", "1", "-w", seconds, to.String()); err == nil {
+			return time.Since(start), nil
+		}
+		select { // ping ends with the first error that comes back
+		case <-ctx.Done():
+			return time.Since(start), ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	return time.Since(start), nil
+	return time.Since(start), fmt.Errorf("%s does not reach %s within %v", h.Name, to, within)
 }
 
 // Announce broadcasts a gratuitous ARP, as a hypervisor does for a machine that

@@ -22,6 +22,9 @@ type Leaf struct {
 	Name string
 	AS   uint32
 	VTEP netip.Addr
+	VRFs map[string]LeafVRF
+
+	vxlanMTU int // of VXLAN devices made from now on; 0: the kernel's own, 1500
 }
 
 // Peer is a BGP neighbour of a leaf.
@@ -30,28 +33,45 @@ type Peer struct {
 	AS       uint32
 	Password string // TCP MD5, if any
 	Multihop bool   // from our VTEP address to one that is not on the link
+	Underlay bool   // exchange VTEP addresses too, by ipv4 unicast
 }
 
 // leafAgeing is how long a leaf's bridge keeps a MAC that is silent.
 const leafAgeing = 5 * time.Second
 
 // Leaf starts FRR in a namespace and puts the VTEP address on its loopback.
-// Cables, addresses and routes of the underlay are the caller's.
-func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer) (*Leaf, error) {
+// Cables, addresses and routes of the underlay are the caller's. What is in the
+// namespaces of its VRFs can come later.
+func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer, vrfs ...LeafVRF) (*Leaf, error) {
 	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
 		return nil, err
 	}
 	if err := n.Sysctl("net.ipv4.ip_forward", "1"); err != nil {
 		return nil, err
 	}
-	f, err := l.StartFRR(ctx, n, name, leafConfig(as, vtep, peers))
-	if err != nil {
+	leaf := &Leaf{Name: name, AS: as, VTEP: vtep, VRFs: map[string]LeafVRF{}}
+	for _, v := range vrfs {
+		leaf.VRFs[v.Name] = v
+		if err := v.NS.forwarding(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if leaf.FRR, err = l.StartFRR(ctx, n, name, leafConfig(as, vtep, peers, vrfs), vrfs...); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &Leaf{FRR: f, Name: name, AS: as, VTEP: vtep}, nil
+	for _, v := range vrfs {
+		if v.VNI == 0 {
+			continue
+		}
+		if err := leaf.addL3VNI(v); err != nil {
+			return nil, err
+		}
+	}
+	return leaf, nil
 }
 
-func leafConfig(as uint32, id netip.Addr, peers []Peer) string {
+func leafConfig(as uint32, id netip.Addr, peers []Peer, vrfs []LeafVRF) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 10 30\n", as, id)
 	for _, p := range peers {
@@ -71,7 +91,26 @@ func leafConfig(as uint32, id netip.Addr, peers []Peer) string {
 		fmt.Fprintf(&b, "  neighbor %s activate\n", p.Address)
 	}
 	b.WriteString("  advertise-all-vni\n exit-address-family\n")
+	b.WriteString(unicastConfig(id, peers))
+	for _, v := range vrfs {
+		b.WriteString(v.bgpConfig(as, id))
+	}
 	return b.String()
+}
+
+// unicastConfig learns VTEP addresses from the peers that give them, and gives
+// them ours.
+func unicastConfig(vtep netip.Addr, peers []Peer) string {
+	var b strings.Builder
+	for _, p := range peers {
+		if p.Underlay {
+			fmt.Fprintf(&b, "  neighbor %s activate\n", p.Address)
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" address-family ipv4 unicast\n  network %s/32\n%s exit-address-family\n", vtep, b.String())
 }
 
 // bridgeOf and vxlanOf name a VNI's devices.
@@ -79,38 +118,54 @@ func bridgeOf(vni uint32) string { return fmt.Sprintf("br%d", vni) }
 func vxlanOf(vni uint32) string  { return fmt.Sprintf("vx%d", vni) }
 
 // AddVNI makes the bridge and the VXLAN device of a VNI.
-func (l *Leaf) AddVNI(vni uint32) error {
+func (l *Leaf) AddVNI(vni uint32) error { return l.addVNI(l.NS, vni) }
+
+// addVNI makes them for a namespace of the leaf. The VXLAN device is made where
+// the underlay is, whose addresses and routes it goes on to use.
+func (l *Leaf) addVNI(n *Namespace, vni uint32) error {
 	ageing := uint32(leafAgeing / (10 * time.Millisecond)) // USER_HZ
 	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeOf(vni)}, AgeingTime: &ageing}
 	vx := &netlink.Vxlan{
-		LinkAttrs: netlink.LinkAttrs{Name: vxlanOf(vni)},
+		LinkAttrs: netlink.LinkAttrs{Name: vxlanOf(vni), MTU: l.vxlanMTU},
 		VxlanId:   int(vni), SrcAddr: net.IP(l.VTEP.AsSlice()), Port: 4789, Learning: false,
 	}
-	for _, link := range []netlink.Link{br, vx} {
-		if err := l.NS.link.LinkAdd(link); err != nil {
-			return fmt.Errorf("%s: make %s: %w", l.Name, link.Attrs().Name, err)
+	if err := l.NS.link.LinkAdd(vx); err != nil {
+		return fmt.Errorf("%s: make %s: %w", l.Name, vx.Name, err)
+	}
+	if n != l.NS {
+		if err := l.NS.link.LinkSetNsFd(vx, int(n.handle)); err != nil {
+			return fmt.Errorf("%s: move %s to %s: %w", l.Name, vx.Name, n.Name, err)
 		}
 	}
-	if err := l.NS.link.LinkSetMaster(vx, br); err != nil {
-		return fmt.Errorf("%s: join %s to %s: %w", l.Name, vx.Name, br.Name, err)
+	if err := n.link.LinkAdd(br); err != nil {
+		return fmt.Errorf("%s: make %s: %w", l.Name, br.Name, err)
 	}
-	if err := l.NS.link.LinkSetLearning(vx, false); err != nil {
-		return fmt.Errorf("%s: switch learning off on %s: %w", l.Name, vx.Name, err)
+	// Both under the names that they have here.
+	err := n.change("join to "+br.Name, vx.Name, func(link netlink.Link) error {
+		if err := n.link.LinkSetMaster(link, br); err != nil {
+			return err
+		}
+		return n.link.LinkSetLearning(link, false)
+	})
+	if err == nil {
+		err = n.Up(br.Name)
 	}
-	if err := l.NS.Up(br.Name); err != nil {
-		return err
+	if err == nil {
+		err = n.Up(vx.Name)
 	}
-	return l.NS.Up(vx.Name)
+	return err
 }
 
 // Join puts a device of the leaf's namespace into a VNI's bridge.
-func (l *Leaf) Join(dev string, vni uint32) error {
-	return l.NS.change("join to "+bridgeOf(vni), dev, func(link netlink.Link) error {
-		br, err := l.NS.link.LinkByName(bridgeOf(vni))
+func (l *Leaf) Join(dev string, vni uint32) error { return join(l.NS, dev, vni) }
+
+func join(n *Namespace, dev string, vni uint32) error {
+	return n.change("join to "+bridgeOf(vni), dev, func(link netlink.Link) error {
+		br, err := n.link.LinkByName(bridgeOf(vni))
 		if err != nil {
 			return err
 		}
-		return l.NS.link.LinkSetMaster(link, br)
+		return n.link.LinkSetMaster(link, br)
 	})
 }
 

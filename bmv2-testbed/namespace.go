@@ -117,6 +117,32 @@ func (n *Namespace) Sysctl(key, value string) error {
 	})
 }
 
+// enableIPv6 lets devices have IPv6 addresses: the named ones, and all that are
+// made later. They do without duplicate-address detection, which takes a second.
+func (n *Namespace) enableIPv6(devices ...string) error {
+	for _, scope := range append([]string{"all", "default"}, devices...) {
+		for key, value := range map[string]string{"accept_dad": "0", "dad_transmits": "0", "router_solicitations": "0", "disable_ipv6": "0"} {
+			if err := n.Sysctl("net.ipv6.conf."+scope+"."+key, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// forwarding makes a router of a namespace, for both versions of IP.
+func (n *Namespace) forwarding() error {
+	if err := n.enableIPv6(); err != nil {
+		return err
+	}
+	for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding"} {
+		if err := n.Sysctl(key, "1"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // change applies f to a device by name.
 func (n *Namespace) change(what, dev string, f func(netlink.Link) error) error {
 	link, err := n.link.LinkByName(dev)
