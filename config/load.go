@@ -60,10 +60,16 @@ func decode(b []byte, f *File) (err error) {
 		}
 	}()
 	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.DisallowUnknownField())
-	if err := dec.Decode(f); err != nil && !errors.Is(err, io.EOF) {
+	// A document without content would clear the defaults.
+	read := *f
+	switch err := dec.Decode(&read); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
 		// The library's own text holds the line, the column and the lines around.
 		return errors.New(yaml.FormatError(err, false, true))
 	}
+	*f = read
 	return nil
 }
 

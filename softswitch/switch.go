@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/softswitch/netport"
 	"github.com/p4evpn/p4evpn/softswitch/p4rtserver"
@@ -70,7 +71,7 @@ func New(cfg Config, log *slog.Logger) (*Switch, error) {
 	}
 	if cfg.Pipeline != nil {
 		if err := s.server.Configure(cfg.Pipeline); err != nil {
-			return nil, fmt.Errorf("load the pipeline to start with: %w", err)
+			return nil, fmt.Errorf("load the pipeline to start with: %s", status.Convert(err).Message())
 		}
 	}
 	if err := s.openPorts(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ func newRoot() *cobra.Command {
 		Use:           "p4evpn",
 		Short:         "EVPN gateway for P4 targets",
 		Long:          "p4evpn turns EVPN routes and the objects of the OPI EVPN GW API into P4Runtime entries.",
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -40,8 +42,22 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "what is logged to standard error: debug, info, warn or error")
+	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
 	root.AddCommand(newRun(), newSwitch(), newDemo(), newShow())
 	return root
+}
+
+// version is the module's, or says from which commit this was built.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// choices completes a flag or argument that takes one of a few words.
+func choices(words ...string) cobra.CompletionFunc {
+	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 }
 
 func setLogger(level string) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/p4"
@@ -20,14 +21,10 @@ import (
 )
 
 // provideSwitch sees to it that an embedded switch answers at the target's
-// address: the one that is there already, one inside this process, or a new
+// address: the one that is there already, one inside this process, or a
 // process that outlives this one.
 func provideSwitch(ctx context.Context, group *errgroup.Group, f *config.File, inProcess bool) error {
-	if answers(f.Target.Address) {
-		slog.Info("using the switch that is running", "address", f.Target.Address)
-		return nil
-	}
-	if inProcess {
+	if inProcess && !answers(f.Target.Address) {
 		s, err := softswitch.New(softswitch.Config{
 			Ports: switchPorts(f), CPUPort: p4.CPUPort, DropPort: p4.DropPort,
 			GRPCAddress: f.Target.Address, DeviceID: f.Target.DeviceID,
@@ -38,7 +35,21 @@ func provideSwitch(ctx context.Context, group *errgroup.Group, f *config.File, i
 		group.Go(func() error { return s.Run(ctx) })
 		return nil
 	}
-	return startSwitch(f)
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("starting the embedded switch: %w", err)
+	}
+	k := &keeper{
+		address: f.Target.Address,
+		command: append([]string{self}, switchArgs(f)...),
+		log:     filepath.Join(filepath.Dir(f.Store), "switch.log"),
+		pause:   2 * time.Second,
+	}
+	if err := k.provide(); err != nil {
+		return err
+	}
+	group.Go(func() error { return k.run(ctx) })
+	return nil
 }
 
 // answers says whether something listens at a target's address.
@@ -55,32 +66,82 @@ func answers(address string) bool {
 	return true
 }
 
-// startSwitch starts `p4evpn switch` in a session of its own, so that no signal
-// to us ends it, with its log beside the store.
-func startSwitch(f *config.File) error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("starting the embedded switch: %w", err)
-	}
-	logPath := filepath.Join(filepath.Dir(f.Store), "switch.log")
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err != nil {
-		return fmt.Errorf("starting the embedded switch: its log: %w", err)
-	}
-	defer func() { _ = log.Close() }()
+func switchArgs(f *config.File) []string {
 	args := []string{"switch", "--no-p4", "--grpc-server-addr", f.Target.Address,
 		"--device-id", fmt.Sprint(f.Target.DeviceID), "--cpu-port", fmt.Sprint(p4.CPUPort), "--drop-port", fmt.Sprint(p4.DropPort)}
 	for _, p := range switchPorts(f) {
 		args = append(args, "-i", fmt.Sprintf("%d@%s", p.Number, p.Interface))
 	}
-	cmd := exec.Command(self, args...)
+	return args
+}
+
+// keeper keeps a switch at an address. The switch is not stopped with us, so
+// that forwarding does not depend on the controller.
+type keeper struct {
+	address string
+	command []string
+	log     string        // the file that gets the switch's own log
+	pause   time.Duration // between looks; doubles while the switch does not stay
+	pid     int           // of the switch that we started; 0 if it was there before
+}
+
+const longestPause = 30 * time.Second
+
+// run starts the switch again whenever it is gone, until ctx ends.
+func (k *keeper) run(ctx context.Context) error {
+	pause := k.pause
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		if !k.gone() {
+			pause = k.pause
+			continue
+		}
+		pause = min(2*pause, longestPause)
+		if err := k.provide(); err != nil {
+			slog.Error("the embedded switch cannot be started, trying again", "error", err)
+		}
+	}
+}
+
+// gone says whether there is no switch any more, and takes the exit status of
+// one that we started.
+func (k *keeper) gone() bool {
+	if k.pid == 0 {
+		return !answers(k.address)
+	}
+	var status unix.WaitStatus
+	if pid, err := unix.Wait4(k.pid, &status, unix.WNOHANG, nil); err == nil && pid == 0 {
+		return false
+	}
+	slog.Error("the embedded switch ended, starting it again", "pid", k.pid, "status", status.ExitStatus(), "signal", int(status.Signal()), "log", k.log)
+	k.pid = 0
+	return true
+}
+
+// provide starts a switch if none answers: in a session of its own, so that no
+// signal to us ends it.
+func (k *keeper) provide() error {
+	if answers(k.address) {
+		slog.Info("using the switch that is running", "address", k.address)
+		return nil
+	}
+	log, err := os.OpenFile(k.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("starting the embedded switch: its log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(k.command[0], k.command[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting the embedded switch: %w", err)
 	}
-	slog.Info("started the embedded switch; it goes on when this process ends",
-		"pid", cmd.Process.Pid, "address", f.Target.Address, "log", logPath)
-	// The switch is nobody's to wait for: it is meant to outlive us.
+	k.pid = cmd.Process.Pid
+	slog.Info("started the embedded switch; it goes on when this process ends", "pid", k.pid, "address", k.address, "log", k.log)
+	// gone waits for it, and nobody does once we have ended.
 	return cmd.Process.Release()
 }

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -32,7 +33,11 @@ func newRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
 		Short: "Run the gateway",
-		Args:  cobra.NoArgs,
+		Long: `Runs the gateway: BGP, the API, and what they ask for on the P4 target. It starts
+the embedded switch if none answers at the target's address; the switch goes on
+when this command ends, and so does forwarding. SIGTERM and Ctrl-C end it cleanly.`,
+		Example: "  p4evpn run -c gateway.yaml\n  p4evpn run -c gateway.yaml --check",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := config.Load(file)
 			if err != nil || check {
@@ -77,6 +82,7 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 	if err != nil {
 		return err
 	}
+	warnOfHost(f)
 	group, ctx := errgroup.WithContext(ctx)
 	if f.Target.Embedded {
 		if err := provideSwitch(ctx, group, f, inProcess); err != nil {
@@ -91,6 +97,8 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 	if f.Metrics.Listen != "" {
 		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.loop, g.loop.Counters(), g.client) })
 	}
+	notify(daemon.SdNotifyReady + "\nSTATUS=waiting for the P4 target")
+	defer notify(daemon.SdNotifyStopping)
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -102,9 +110,17 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 func (g *gateway) speak(ctx context.Context) error {
 	select {
 	case <-g.loop.Synced():
+		notify("STATUS=the P4 target is in hand, BGP runs")
 		return g.speaker.Run(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// notify tells systemd, where it started us, how we are.
+func notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		slog.Warn("telling systemd", "error", err)
 	}
 }
 

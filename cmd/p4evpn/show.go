@@ -31,15 +31,21 @@ type shower struct {
 
 func newShow() *cobra.Command {
 	s := &shower{}
-	cmd := &cobra.Command{Use: "show", Short: "Show the state of a running gateway"}
+	cmd := &cobra.Command{
+		Use: "show", Short: "Show the state of a running gateway", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.PersistentFlags().StringVar(&s.api, "api", config.DefaultAPI, "address of the gateway's API: host:port or unix:PATH")
 	cmd.PersistentFlags().StringVarP(&s.format, "output", "o", "table", "table or json")
 	cmd.PersistentFlags().DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait for the answer")
+	_ = cmd.RegisterFlagCompletionFunc("output", choices("table", "json"))
+	routes := s.filtered("routes [in|out]", "EVPN routes, received and advertised", showRoutes)
+	routes.ValidArgsFunction = choices("in", "out")
 	cmd.AddCommand(
 		s.command("bridges", "Logical bridges and their state", showBridges),
 		s.filtered("fdb [BRIDGE]", "MAC addresses: where each is, and why", showFDB),
 		s.command("vteps", "Remote VTEPs and the underlay paths to them", showVTEPs),
-		s.filtered("routes [in|out]", "EVPN routes, received and advertised", showRoutes),
+		routes,
 		s.command("neighbors", "BGP neighbours", showNeighbors),
 		s.filtered("entries [TABLE]", "Entries of the P4 target", showEntries),
 		s.command("vrfs", "VRFs and their state", showVRFs),
@@ -84,13 +90,14 @@ func (s *shower) command(use, short string, q query) *cobra.Command {
 }
 
 func (s *shower) filtered(use, short string, q query) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions, RunE: func(cmd *cobra.Command, args []string) error {
 		return s.run(cmd, q, strings.Join(args, ""))
 	}}
 }
 
 func (s *shower) route() *cobra.Command {
-	return &cobra.Command{Use: "route VRF ADDRESS", Short: "Which entry a packet to an address would use, and why", Args: cobra.ExactArgs(2),
+	return &cobra.Command{Use: "route VRF ADDRESS", Short: "Which entry a packet to an address would use, and why",
+		Args: cobra.ExactArgs(2), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.run(cmd, func(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
 				return showRoute(ctx, c, args[0], args[1])

@@ -171,6 +171,7 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		"reading the conf": {"run", "-c", "/does/not/exist.yaml"},
 		`"config"`:         {"run"},
 		"unknown command":  {"shwo"},
+		`"fbd" for`:        {"show", "fbd"},
 		"accepts 2 arg":    {"show", "route", "green"},
 	} {
 		if _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), want) {

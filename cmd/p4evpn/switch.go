@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/spf13/cobra"
@@ -44,7 +47,18 @@ has them.`,
 			if err != nil {
 				return err
 			}
-			return s.Run(cmd.Context())
+			ctx, stop := context.WithCancel(cmd.Context())
+			var owned sync.WaitGroup
+			defer owned.Wait()
+			defer stop()
+			owned.Go(func() {
+				select {
+				case <-s.Ready():
+					notify(daemon.SdNotifyReady)
+				case <-ctx.Done():
+				}
+			})
+			return s.Run(ctx)
 		},
 	}
 	f := cmd.Flags()

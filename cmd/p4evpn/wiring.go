@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net/netip"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -41,6 +42,7 @@ func clientConfig(f *config.File) p4rt.Config {
 		DeviceConfig: p4.DeviceConfig(),
 		Cookie:       p4.Cookie(),
 		Digests:      []p4rt.DigestConfig{{ID: p4.DigestID()}},
+		Logger:       slog.Default(),
 	}
 }
 
