@@ -9,16 +9,18 @@ import (
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// advertKey names one route of ours: the type-3 route of a bridge if mac is
-// zero, else a type-2 route.
+// advertKey names one route of ours: a type-5 route of a VRF; the type-2 route of
+// an address in a bridge, whatever MAC has it, or of a MAC; or with neither the
+// bridge's type-3 route.
 type advertKey struct {
-	bridge uint16
-	mac    ether.MAC
+	bridge, vrf uint16
+	mac         ether.MAC
+	prefix      netip.Prefix
 }
 
 func (l *loop) markAdvert(b *bridge, mac ether.MAC) {
 	if s := b.macs[mac]; s.local != nil || s.static != 0 {
-		l.dirtyAdverts[advertKey{b.Index, mac}] = struct{}{}
+		l.dirtyAdverts[advertKey{bridge: b.Index, mac: mac}] = struct{}{}
 	}
 }
 
@@ -28,16 +30,30 @@ func (l *loop) markAdverts(b *bridge) {
 	for mac := range b.macs {
 		l.markAdvert(b, mac)
 	}
+	for ip, h := range b.hosts {
+		if h.local {
+			l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(ip)}] = struct{}{}
+		}
+	}
+	if b.svi != nil {
+		l.markSVI(b.svi)
+	}
 }
 
 // desiredAdvert is the route that k names, if we have it.
 func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
+	if k.vrf != 0 {
+		return l.prefixAdvert(l.vrfs[k.vrf], k.prefix)
+	}
 	b := l.bridges[k.bridge]
 	if b == nil || !b.local.IsValid() {
 		return bgp.Route{}, false
 	}
 	r := bgp.Route{NextHop: b.local, Label: b.VNI, RouteTargets: l.exportTargets(b)}
 	rd := bgp.RouterRD(l.cfg.RouterID, l.rdNumber(b))
+	if k.prefix.IsValid() {
+		return l.hostAdvert(b, k.prefix.Addr(), r, rd)
+	}
 	if k.mac.IsZero() {
 		r.Key = bgp.MulticastKey(rd, b.local)
 		r.Tunnel = b.local

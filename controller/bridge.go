@@ -23,6 +23,10 @@ type bridge struct {
 	flood     map[netip.Addr]*replica // remote VTEPs that want our floods
 	instances map[uint16]*replica
 	ids       ids // of replica instances
+
+	svi    *svi // its gateway, nil = none in place
+	hosts  map[netip.Addr]*host
+	claims map[ether.MAC]map[netip.Addr]struct{} // addresses that hosts here have
 }
 
 // intentChanged takes one transaction of the store.
@@ -37,6 +41,10 @@ func (l *loop) intentChanged(batch intent.Batch) {
 			l.bridgeChanged(o, c.New == nil)
 		case intent.BridgePort:
 			l.objectChanged(o, c.New == nil)
+		case intent.VRF:
+			l.vrfChanged(o, c.New == nil)
+		case intent.SVI:
+			l.sviChanged(o, c.New == nil)
 		}
 	}
 }
@@ -55,9 +63,11 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			macs: map[ether.MAC]*station{}, ports: map[uint16]uint16{},
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
 			flood: map[netip.Addr]*replica{}, instances: map[uint16]*replica{},
-			ids: ids{first: p4.LocalInstance + 1, last: 65535},
+			ids:   ids{first: p4.LocalInstance + 1, last: 65535},
+			hosts: map[netip.Addr]*host{}, claims: map[ether.MAC]map[netip.Addr]struct{}{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b
+		l.awaitSVIs(func(s *svi) bool { return s.Bridge == o.ID })
 	}
 	old := b.LogicalBridge
 	b.LogicalBridge = o
@@ -71,6 +81,11 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 }
 
 func (l *loop) deleteBridge(b *bridge) {
+	if s := b.svi; s != nil {
+		l.removeSVI(s)
+		l.dirtySVIs[s.ID] = struct{}{}
+	}
+	l.forgetHosts(b)
 	old := b.VNI
 	b.VNI = 0
 	l.stretch(b, old)
@@ -100,7 +115,7 @@ func (l *loop) stretch(b *bridge, oldVNI uint32) {
 		}
 		b.local = netip.Addr{}
 	}
-	if local := l.localVTEP(b); local.IsValid() {
+	if local := l.localVTEP(b.VNI, b.VTEP); local.IsValid() {
 		b.local = local
 		l.byVNI[b.VNI] = b
 		l.useLocal(local)
@@ -111,14 +126,14 @@ func (l *loop) stretch(b *bridge, oldVNI uint32) {
 	l.markDisplacedRDs(oldVNI, b.VNI)
 }
 
-// localVTEP is the bridge's own VTEP address, else the first configured one;
-// invalid if the bridge has no VNI or the address cannot be used.
-func (l *loop) localVTEP(b *bridge) netip.Addr {
+// localVTEP is the VTEP address that a bridge or VRF was given, else the first
+// configured one; invalid if there is no VNI or the address cannot be used.
+func (l *loop) localVTEP(vni uint32, vtep netip.Prefix) netip.Addr {
 	switch {
-	case b.VNI == 0:
+	case vni == 0:
 		return netip.Addr{}
-	case b.VTEP.IsValid():
-		if a := b.VTEP.Addr().Unmap(); a.Is4() {
+	case vtep.IsValid():
+		if a := vtep.Addr().Unmap(); a.Is4() {
 			return a
 		}
 	case len(l.cfg.VTEPs) > 0:
@@ -127,14 +142,14 @@ func (l *loop) localVTEP(b *bridge) netip.Addr {
 	return netip.Addr{}
 }
 
-// unstretched says why EVPN does not stretch a bridge that has a VNI, "" if it
-// does or has none.
-func (l *loop) unstretched(b *bridge) string {
+// whyUnstretched says why EVPN does not stretch a bridge or VRF that has a VNI,
+// "" if it does or there is none.
+func whyUnstretched(vni uint32, vtep netip.Prefix, local netip.Addr) string {
 	switch {
-	case b.VNI == 0 || b.local.IsValid():
+	case vni == 0 || local.IsValid():
 		return ""
-	case b.VTEP.IsValid():
-		return "VTEP " + b.VTEP.String() + " is IPv6, which the pipeline does not have yet: give an IPv4 one"
+	case vtep.IsValid():
+		return "VTEP " + vtep.String() + " is IPv6, which the pipeline does not have yet: give an IPv4 one"
 	}
 	return "it has a VNI and no VTEP address: set vtep_ip_prefix or configure one"
 }
@@ -163,14 +178,6 @@ func (l *loop) desiredLocal(a netip.Addr) entry {
 	return p4.LocalVTEP{Address: a}
 }
 
-func (l *loop) desiredVNI(local netip.Addr, vni uint32) entry {
-	b := l.byVNI[vni]
-	if b == nil || b.local != local {
-		return nil
-	}
-	return p4.VNI{Local: local, VNI: vni, Bridge: b.Index}
-}
-
 // markBridge marks all entries that have the bridge in their key.
 func (l *loop) markBridge(b *bridge) {
 	if b.local.IsValid() {
@@ -185,6 +192,9 @@ func (l *loop) markBridge(b *bridge) {
 	l.mark(p4.Group{ID: b.Index})
 	for mac := range b.macs {
 		l.markStation(b, mac)
+	}
+	for ip := range b.hosts {
+		l.markAnswer(b, ip)
 	}
 	for mac, ports := range b.declined {
 		for port := range ports {

@@ -23,6 +23,11 @@ type Config struct {
 	Ports []Port
 	// Targets are route targets set by hand, by the id of a logical bridge.
 	Targets map[string]RouteTargets
+	// RouterMAC is the gateway's own in symmetric IRB; zero derives it from the
+	// first VTEP. No other gateway may have it: it is no anycast MAC.
+	RouterMAC ether.MAC
+	SVIs      map[string]SVI // by id; what is not there has its zero value
+	VRFs      map[string]VRF // by id
 	// Ageing is how long a MAC may be silent; 0 = 5 minutes.
 	Ageing time.Duration
 	// MaxMACs limits the MACs learned in one bridge; 0 = no limit.
@@ -40,6 +45,27 @@ type Config struct {
 
 // RouteTargets replace the default ones of a bridge where they are not empty.
 type RouteTargets struct{ Import, Export bgp.RouteTargets }
+
+// SVI is what the API lacks of an SVI.
+type SVI struct {
+	// Unique says that no other gateway has the SVI's MAC and addresses: they
+	// are advertised as sticky. Otherwise they are anycast, and never are.
+	Unique bool
+	// Silent sends no IPv6 router advertisements.
+	Silent bool
+}
+
+// VRF is what the API lacks of a VRF.
+type VRF struct {
+	Targets RouteTargets
+	Statics []Static
+}
+
+// Static is a static route: by a host of an attached subnet.
+type Static struct {
+	Prefix  netip.Prefix
+	NextHop netip.Addr
+}
 
 // Duplicates is duplicate MAC detection, RFC 7432 section 15.1.
 type Duplicates struct {
@@ -105,7 +131,29 @@ func (c Config) complete() (Config, error) {
 		}
 		seen[a] = true
 	}
-	return c, checkPorts(c.Ports)
+	if c.RouterMAC.IsMulticast() {
+		return c, fmt.Errorf("router MAC %v is a group address", c.RouterMAC)
+	}
+	return c, errors.Join(checkStatics(c.VRFs), checkPorts(c.Ports))
+}
+
+func checkStatics(vrfs map[string]VRF) error {
+	for id, v := range vrfs {
+		seen := map[netip.Prefix]bool{}
+		for _, st := range v.Statics {
+			switch p := st.Prefix.Masked(); {
+			case !destination(p):
+				return fmt.Errorf("VRF %s: static route to %v: no packets are routed there", id, st.Prefix)
+			case seen[p]:
+				return fmt.Errorf("VRF %s: static route to %v is there twice", id, p)
+			case !stationAddress(st.NextHop) || st.NextHop.Is4() != p.Addr().Is4():
+				return fmt.Errorf("VRF %s: static route to %v: next hop %v: want a host's address of the same family", id, p, st.NextHop)
+			default:
+				seen[p] = true
+			}
+		}
+	}
+	return nil
 }
 
 func checkPorts(ports []Port) error {

@@ -43,6 +43,20 @@ func (l *loop) desired(k entry) entry {
 		return l.desiredLocal(k.Address)
 	case p4.VNI:
 		return l.desiredVNI(k.Local, k.VNI)
+	case p4.L3VNI:
+		return l.desiredVNI(k.Local, k.VNI)
+	case p4.Route:
+		return l.desiredRoute(k.VRF, k.Prefix)
+	case p4.ARPHost:
+		return l.desiredAnswer(k.Bridge, k.Address)
+	case p4.NDHost:
+		return l.desiredAnswer(k.Bridge, k.Address)
+	case p4.RouterMAC:
+		return l.desiredRouterMAC(k.Bridge, k.MAC)
+	case p4.RouterInterface:
+		return l.desiredRouterInterface(k.Bridge)
+	case p4.Trap:
+		return desiredTrap(k)
 	case p4.Member:
 		return l.desiredMember(k.Port, k.VLAN)
 	case p4.EgressVLAN:
@@ -63,6 +77,16 @@ func desiredCloneSession(k p4.CloneSession) entry {
 	return p4.CloneSession{ID: p4.CPUCloneSession, Port: p4.CPUPort}
 }
 
+// desiredTrap is one of ours.
+func desiredTrap(k p4.Trap) entry {
+	for _, t := range traps() {
+		if t == k {
+			return t
+		}
+	}
+	return nil
+}
+
 // markAll marks every entry that may be desired now: what a target that lost
 // its entries needs.
 func (l *loop) markAll() {
@@ -70,6 +94,9 @@ func (l *loop) markAll() {
 		l.mark(k)
 	}
 	l.mark(p4.CloneSession{ID: p4.CPUCloneSession})
+	for _, t := range traps() {
+		l.mark(t)
+	}
 	l.mark(p4.Peer{Prefix: anyPeer})
 	for a := range l.locals {
 		l.mark(p4.LocalVTEP{Address: a})
@@ -90,6 +117,14 @@ func (l *loop) markAll() {
 	}
 	for _, b := range l.bridges {
 		l.markBridge(b)
+	}
+	for _, v := range l.vrfs {
+		l.markVRF(v)
+		for _, s := range v.svis {
+			for ip := range s.bridge.hosts {
+				l.markRouted(s, ip)
+			}
+		}
 	}
 }
 
@@ -113,7 +148,7 @@ func level(k entry) int {
 		return levelReplica
 	case p4.Group:
 		return levelGroup
-	case p4.FDB, p4.Source, p4.Member, p4.VNI:
+	case p4.FDB, p4.Source, p4.Member, p4.VNI, p4.L3VNI, p4.Route, p4.ARPHost, p4.NDHost, p4.RouterMAC, p4.Trap:
 		return levelLeaf
 	}
 	return levelBase
@@ -148,5 +183,16 @@ func (l *loop) refs(e entry, yield func(p4.Key) bool) {
 		}
 	case p4.Member:
 		give(p4.EgressVLAN{Port: e.Port, Bridge: e.Bridge})
+	case p4.Route:
+		switch e.Kind {
+		case p4.RouteHost:
+			give(p4.RouterInterface{Bridge: e.Bridge})
+		case p4.RouteVTEP:
+			give(p4.Tunnel{VTEP: e.VTEP}, p4.Path{VTEP: e.VTEP})
+		}
+	case p4.RouterMAC:
+		give(p4.RouterInterface{Bridge: e.Bridge})
+	case p4.Trap:
+		give(p4.CloneSession{ID: p4.CPUCloneSession})
 	}
 }

@@ -56,6 +56,7 @@ const idleTick = 10 * time.Second
 // wants to be called again at the latest.
 func (l *loop) flush(w *writer) time.Duration {
 	l.settle()
+	l.settleKernel()
 	l.flushAdverts()
 	t := &l.target
 	l.stats.depth.Store(int64(l.depth()))
@@ -100,9 +101,10 @@ func (l *loop) depth() int {
 	return n
 }
 
-// settle computes what lies between inputs and entries: attachments, static
-// MACs, the VTEPs to follow.
+// settle computes what lies between inputs and entries: SVIs, attachments, static
+// MACs, the VTEPs to follow, the prefixes behind them.
 func (l *loop) settle() {
+	l.settleSVIs()
 	for n := range l.dirtyPorts {
 		l.attach(l.ports[n])
 	}
@@ -114,6 +116,7 @@ func (l *loop) settle() {
 	}
 	clear(l.dirtyStatics)
 	l.settleRemotes()
+	l.settleTunnels()
 }
 
 // release is a flush without a target: it only lets go of what is not wanted

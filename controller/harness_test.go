@@ -37,6 +37,7 @@ type gateway struct {
 	store    *intent.Store
 	speaker  *fakeSpeaker
 	underlay *fakeUnderlay
+	slow     *fakeSlowPath
 	now      *clock
 }
 
@@ -102,8 +103,8 @@ func start(tb testing.TB, o options) *gateway {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g.speaker, g.underlay = newFakeSpeaker(), newFakeUnderlay()
-	g.c, err = New(g.cfg, Inputs{g.store, g.speaker, client, g.underlay})
+	g.speaker, g.underlay, g.slow = newFakeSpeaker(), newFakeUnderlay(), newFakeSlowPath()
+	g.c, err = New(g.cfg, Inputs{g.store, g.speaker, client, g.underlay, g.slow})
 	if err != nil {
 		tb.Fatal(err)
 	}

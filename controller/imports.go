@@ -6,11 +6,12 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
-// targetSet is a set of route targets that routes carry, and the bridges that
-// import by it. Routes of one VNI share one, so that a match is found once.
+// targetSet is a set of route targets that routes carry, and the bridges and
+// VRFs that import by it. Routes of one VNI share one, so that a match is found once.
 type targetSet struct {
 	targets bgp.RouteTargets
 	bridges []*bridge
+	vrfs    []*vrf
 	routes  map[*route]struct{}
 }
 
@@ -22,6 +23,11 @@ func (l *loop) targetSet(rts bgp.RouteTargets) *targetSet {
 		for _, b := range l.byVNI {
 			if l.imports(b, rts) {
 				t.bridges = append(t.bridges, b)
+			}
+		}
+		for _, v := range l.vrfByVNI {
+			if l.importsVRF(v, rts) {
+				t.vrfs = append(t.vrfs, v)
 			}
 		}
 		l.targets[rts] = t

@@ -107,6 +107,9 @@ func (l *loop) setLocal(b *bridge, p *port, mac ether.MAC, at *local) {
 
 // declines says whether a source is not to be learned on a port, and why.
 func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineReason, bool) {
+	if b.svi != nil && mac == b.svi.mac {
+		return declineGateway, true
+	}
 	moves := false // from a place where it is now
 	if s != nil {
 		if reason, no := s.immovable(); no {
@@ -138,6 +141,12 @@ func (s *station) immovable() (declineReason, bool) {
 		return c.route.immovable()
 	}
 	return 0, false
+}
+
+// fixed says whether the MAC has a place that it may not leave.
+func (s *station) fixed() bool {
+	_, no := s.immovable()
+	return no
 }
 
 func (r *route) immovable() (declineReason, bool) {
@@ -187,9 +196,11 @@ func (l *loop) reconsider(b *bridge, mac ether.MAC, s *station) {
 	if len(d) == 0 {
 		return
 	}
-	_, immovable := s.immovable()
+	if s.fixed() || b.svi != nil && mac == b.svi.mac {
+		return
+	}
 	for port, reason := range d {
-		if (reason == declineSticky || reason == declineGateway) && !immovable {
+		if reason == declineSticky || reason == declineGateway {
 			l.undecline(b, mac, port)
 		}
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -50,6 +52,7 @@ type Inputs struct {
 	Speaker  Speaker
 	Target   Target
 	Underlay Underlay
+	SlowPath SlowPath // nil: the kernel does nothing for the VRFs
 }
 
 // Controller is the gateway's control loop. Its methods may be called from any
@@ -91,6 +94,9 @@ type loop struct {
 	log      *slog.Logger
 	speaker  Speaker
 	underlay Underlay
+	slow     SlowPath // nil = none
+	// neighbors are the slow path's events; nil when there is none any more.
+	neighbors <-chan slowpath.Neighbor
 
 	bridges map[uint16]*bridge // by index
 	byID    map[string]*bridge
@@ -101,6 +107,14 @@ type loop struct {
 	locals  map[netip.Addr]int // our VTEP addresses → how many use it
 	objects map[string]*bridgePort
 	thawed  time.Time
+	probed  time.Time // when next hops of statics were looked for
+
+	routerMAC ether.MAC
+	vrfs      map[uint16]*vrf // by index
+	vrfByID   map[string]*vrf
+	vrfByVNI  map[uint32]*vrf // those that EVPN stretches
+	svis      map[string]*svi
+	given     map[neighborKey]ether.MAC // hosts behind VTEPs that the kernel was told of
 
 	peers   map[netip.Addr]*peer
 	targets map[bgp.RouteTargets]*targetSet
@@ -117,7 +131,12 @@ type loop struct {
 	dirtyStatics map[uint16]struct{} // bridges
 	dirtyRemotes map[netip.Addr]struct{}
 	dirtyAdverts map[advertKey]struct{}
-	adverts      map[advertKey]bgp.Key // what was originated
+	dirtySVIs    map[string]struct{}
+	dirtyTunnels map[*tunnel]struct{} // that found or lost their path
+	// dirtyNeighbors and dirtyKernel are what the slow path is to be told.
+	dirtyNeighbors map[neighborKey]struct{}
+	dirtyKernel    bool
+	adverts        map[advertKey]bgp.Key // what was originated
 
 	dirty  [levels]map[p4.Key]entry
 	target targetState
@@ -126,7 +145,7 @@ type loop struct {
 
 func newLoop(cfg Config, in Inputs) *loop {
 	l := &loop{
-		cfg: cfg, log: cfg.Logger, speaker: in.Speaker, underlay: in.Underlay,
+		cfg: cfg, log: cfg.Logger, speaker: in.Speaker, underlay: in.Underlay, slow: in.SlowPath,
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, kinds: map[p4.Key]entry{},
 		locals: map[netip.Addr]int{}, objects: map[string]*bridgePort{},
@@ -137,9 +156,16 @@ func newLoop(cfg Config, in Inputs) *loop {
 		adjacencyIDs: ids{first: 1, last: 65535},
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStatics: map[uint16]struct{}{},
 		dirtyRemotes: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
-		adverts: map[advertKey]bgp.Key{},
-		target:  newTargetState(),
-		stats:   newStats(),
+		dirtySVIs: map[string]struct{}{}, dirtyTunnels: map[*tunnel]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{},
+		adverts:   map[advertKey]bgp.Key{},
+		routerMAC: routerMACOf(cfg),
+		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
+		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
+		target: newTargetState(),
+		stats:  newStats(),
+	}
+	if l.slow != nil {
+		l.neighbors, l.dirtyKernel = l.slow.Events(), true
 	}
 	for i := range l.dirty {
 		l.dirty[i] = map[p4.Key]entry{}
@@ -200,6 +226,12 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 			if input, ok = "underlay", open; ok {
 				l.underlayChanged(u)
 			}
+		case n, open := <-l.neighbors:
+			if !open {
+				l.neighbors = nil // bridging goes on without the kernel
+			} else {
+				l.kernelChanged(n)
+			}
 		case r := <-w.results:
 			l.finished(r)
 			c.announce()
@@ -208,6 +240,7 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 		case <-timer.C:
 			l.retry()
 			l.thaw()
+			l.probeStatics()
 		case <-ctx.Done():
 			return nil
 		}

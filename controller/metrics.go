@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/p4"
 )
 
 // move is a kind of MAC move.
@@ -36,6 +37,11 @@ type stats struct {
 	frozen        atomic.Int64 // now
 	aged          atomic.Int64
 	badInput      atomic.Int64
+	hosts         atomic.Int64 // addresses known now
+	hostsLocal    atomic.Int64 // of them those behind ports
+	hostsRefused  atomic.Int64
+	forged        atomic.Int64
+	punts         [puntReasons]atomic.Int64
 	errors        atomic.Int64
 	refusedRoutes atomic.Int64
 	depth         atomic.Int64 // dirty keys
@@ -82,13 +88,19 @@ var (
 	descOwn      = desc("own_routes", "Routes that we advertise.")
 	descBad      = desc("bad_input_total", "Digests and idle timeouts that made no sense.")
 	descRefused  = desc("own_routes_refused_total", "Routes of ours that the speaker did not take.")
+	descHosts    = desc("hosts", "Addresses of hosts known, by where they are.", "location")
+	descTooMany  = desc("hosts_refused_total", "Addresses of local hosts that were not taken, since their MAC has too many.")
+	descForged   = desc("forged_gateway_claims_total", "ARP and ND of tenants that claim a gateway's address.")
+	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
+	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
 	descUp       = desc("target_up", "1 while the target is written to.")
 )
 
 // Describe is of prometheus.Collector.
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned,
-		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp} {
+		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
+		descHosts, descTooMany, descForged, descPunts, descPrefixes} {
 		ch <- d
 	}
 	c.loop.stats.batch.Describe(ch)
@@ -106,6 +118,7 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descRoutes, s.routes[bgp.TypeMACIP].Load(), "2")
 	gauge(descRoutes, s.routes[bgp.TypeMulticast].Load(), "3")
+	gauge(descRoutes, s.routes[bgp.TypePrefix].Load(), "5")
 	for i := range s.unusable {
 		counter(descUnusable, &s.unusable[i], unusableReason(i).String())
 	}
@@ -114,6 +127,14 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i := range s.declined {
 		counter(descDeclined, &s.declined[i], declineReason(i).String())
+	}
+	local := s.hostsLocal.Load()
+	gauge(descHosts, local, "local")
+	gauge(descHosts, max(0, s.hosts.Load()-local), "remote")
+	counter(descTooMany, &s.hostsRefused)
+	counter(descForged, &s.forged)
+	for i := p4.PuntARP; i < puntReasons; i++ {
+		counter(descPunts, &s.punts[i], i.String())
 	}
 	counter(descIgnored, &s.undeclinable)
 	counter(descAged, &s.aged)
@@ -136,9 +157,13 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	defer cancel()
 	var counts map[string]int
 	var failing, up int64
+	prefixes := map[[2]string]int64{}
 	if c.ask(ctx, func(l *loop) {
 		counts = maps.Clone(l.target.counts)
 		failing = int64(len(l.target.failed))
+		for _, v := range l.vrfs {
+			prefixes[[2]string{v.ID, "2"}], prefixes[[2]string{v.ID, "5"}] = v.imported()
+		}
 		if l.target.phase == phaseUp {
 			up = 1
 		}
@@ -147,6 +172,9 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	}
 	for table, n := range counts {
 		gauge(descEntries, int64(n), table)
+	}
+	for k, n := range prefixes {
+		gauge(descPrefixes, n, k[0], k[1])
 	}
 	gauge(descFailing, failing)
 	gauge(descUp, up)

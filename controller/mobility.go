@@ -122,6 +122,7 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 	if s.static == 0 && s.local == nil && len(s.routes) == 0 {
 		delete(b.macs, mac)
 	}
+	l.hostsFollow(b, mac)
 }
 
 // forgetLocal takes back that a MAC was learned; the caller drops the station.

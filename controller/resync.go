@@ -21,6 +21,8 @@ func (l *loop) targetChanged(e p4rt.Event) {
 		l.digestArrived(e)
 	case p4rt.Idle:
 		l.idleArrived(e)
+	case p4rt.PacketIn:
+		l.packetArrived(e)
 	}
 }
 
@@ -108,6 +110,14 @@ func (l *loop) adopt(entries []p4.Entry) {
 			l.adoptSource(s)
 		}
 		l.mark(k)
+	}
+	for _, k := range held { // after their MACs
+		switch k := k.(type) {
+		case p4.ARPHost:
+			l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
+		case p4.NDHost:
+			l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
+		}
 	}
 	l.markAll()
 }
@@ -207,6 +217,9 @@ func (l *loop) adoptSource(e p4.Source) {
 		return
 	}
 	if _, attached := b.ports[e.Port]; !attached {
+		return
+	}
+	if b.svi != nil && e.MAC == b.svi.mac {
 		return
 	}
 	if s := b.macs[e.MAC]; s == nil || s.local == nil && s.static == 0 {

@@ -16,12 +16,17 @@ type peer struct {
 type route struct {
 	vtep     netip.Addr // where to send: next hop, or a type-3 route's tunnel
 	targets  *targetSet
-	vni      uint32 // the encapsulation's; of a type-3 route 0 = the bridge's
+	prefix   netip.Prefix // type 5's; the host's of a type-2 route with an address
+	vni      uint32       // the encapsulation's; of a type-3 route 0 = the bridge's
+	l3vni    uint32       // type 2: the VRF's, 0 = none
 	sequence uint32
 	mac      ether.MAC // type 2
 	kind     bgp.RouteType
 	sticky   bool
 	gateway  bool
+	overlay  bool // it has an overlay index (RFC 9136), which we do not resolve
+	// routerMAC is the inner destination of what is sent by an L3 VNI.
+	routerMAC ether.MAC
 }
 
 // bgpChanged takes a batch of events of the speaker.
@@ -56,7 +61,13 @@ func (l *loop) peerDown(addr netip.Addr) {
 func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
 	n := &route{kind: r.Type, mac: r.MAC, vtep: r.NextHop.Unmap(), vni: r.Label,
 		sequence: r.Sequence, sticky: r.Sticky, gateway: r.DefaultGateway}
-	if r.Type == bgp.TypeMulticast {
+	switch r.Type {
+	case bgp.TypeMACIP:
+		l.readHost(n, r)
+	case bgp.TypePrefix:
+		n.prefix, n.routerMAC = r.Prefix().Masked(), r.RouterMAC
+		n.overlay = r.GatewayIP.IsValid() && !r.GatewayIP.IsUnspecified() || !r.ESI.IsZero()
+	case bgp.TypeMulticast:
 		if r.Tunnel.IsValid() {
 			n.vtep = r.Tunnel.Unmap()
 		}
@@ -74,6 +85,27 @@ func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
 	l.setRoute(from, r.Key, n)
 }
 
+// readHost takes what a type-2 route says beyond its MAC. Where that will not do
+// the MAC alone is used.
+func (l *loop) readHost(n *route, r *bgp.Route) {
+	if !r.IP.IsValid() {
+		return
+	}
+	if !stationAddress(r.IP) {
+		l.stats.unusable[unusablePrefix].Add(1)
+		return
+	}
+	n.prefix = single(r.IP)
+	if r.Label2 == 0 {
+		return // it is of its bridge alone
+	}
+	if r.RouterMAC.IsZero() || r.RouterMAC.IsMulticast() {
+		l.stats.unusable[unusableRouterMAC].Add(1)
+		return
+	}
+	n.l3vni, n.routerMAC = r.Label2, r.RouterMAC
+}
+
 type unusableReason uint8
 
 // Why a route is left alone.
@@ -82,26 +114,42 @@ const (
 	unusableNextHop
 	unusableVNI
 	unusableMAC
+	unusableRouterMAC
+	unusablePrefix
+	unusableOverlay
 	unusableReasons
 )
 
-var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", "bad_vni", "bad_mac"}
+var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", "bad_vni", "bad_mac", "bad_router_mac", "bad_prefix",
+	"overlay_index"}
 
 func (r unusableReason) String() string { return unusableNames[r] }
 
 // unusable says what is wrong with a route, if anything is.
 func (r *route) unusable() (unusableReason, bool) {
 	switch {
-	case r.kind != bgp.TypeMACIP && r.kind != bgp.TypeMulticast:
+	case r.kind != bgp.TypeMACIP && r.kind != bgp.TypeMulticast && r.kind != bgp.TypePrefix:
 		return unusableType, true
+	case r.overlay:
+		return unusableOverlay, true
 	case !r.vtep.Is4() || r.vtep.IsUnspecified() || r.vtep.IsMulticast() || r.vtep.IsLoopback():
 		return unusableNextHop, true
-	case r.vni >= 1<<24 || r.vni == 0 && r.kind == bgp.TypeMACIP:
+	case r.vni >= 1<<24 || r.l3vni >= 1<<24 || r.vni == 0 && r.kind != bgp.TypeMulticast:
 		return unusableVNI, true
+	case r.kind == bgp.TypePrefix && (r.routerMAC.IsZero() || r.routerMAC.IsMulticast()):
+		return unusableRouterMAC, true
+	case r.kind == bgp.TypePrefix && !destination(r.prefix):
+		return unusablePrefix, true
 	case r.kind == bgp.TypeMACIP && (r.mac.IsZero() || r.mac.IsMulticast()):
 		return unusableMAC, true
 	}
 	return 0, false
+}
+
+// destination says whether packets may be routed to a prefix.
+func destination(p netip.Prefix) bool {
+	a := p.Addr()
+	return p.IsValid() && !a.Is4In6() && (p.Bits() == 0 || !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast())
 }
 
 // setRoute replaces the route of a key; nil is none. The new one comes before
@@ -126,6 +174,9 @@ func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
 		for _, b := range n.targets.bridges {
 			l.importRoute(b, n)
 		}
+		for _, v := range n.targets.vrfs {
+			l.importPrefix(v, n)
+		}
 	}
 	if old == nil {
 		return
@@ -136,13 +187,16 @@ func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
 	for _, b := range old.targets.bridges {
 		l.unimportRoute(b, old)
 	}
+	for _, v := range old.targets.vrfs {
+		l.unimportPrefix(v, old)
+	}
 	l.stats.routes[old.kind].Add(-1)
 	l.forgetTargets(old)
 }
 
 // importRoute makes a route a candidate in a bridge, unless it is our own.
 func (l *loop) importRoute(b *bridge, r *route) {
-	if l.locals[r.vtep] > 0 {
+	if l.locals[r.vtep] > 0 || r.kind == bgp.TypePrefix {
 		return
 	}
 	if r.kind == bgp.TypeMulticast {
@@ -156,13 +210,21 @@ func (l *loop) importRoute(b *bridge, r *route) {
 	}
 	s.routes = append(s.routes, candidate{r, l.useTunnel(b.local, r.vtep)})
 	l.changed(b, r.mac)
+	if r.prefix.IsValid() {
+		l.addHost(b, r)
+	}
 }
 
 // unimportRoute takes a candidate out of a bridge.
 func (l *loop) unimportRoute(b *bridge, r *route) {
-	if r.kind == bgp.TypeMulticast {
+	switch {
+	case r.kind == bgp.TypeMulticast:
 		l.removeReplica(b, r)
 		return
+	case r.kind == bgp.TypePrefix:
+		return
+	case r.prefix.IsValid():
+		l.removeHost(b, r)
 	}
 	s := b.macs[r.mac]
 	if s == nil {
@@ -196,6 +258,13 @@ func (l *loop) ownNextHop(a netip.Addr, ours bool) {
 					l.unimportRoute(b, r)
 				} else {
 					l.importRoute(b, r)
+				}
+			}
+			for _, v := range t.vrfs {
+				if ours {
+					l.unimportPrefix(v, r)
+				} else {
+					l.importPrefix(v, r)
 				}
 			}
 		}

@@ -133,7 +133,7 @@ func (s *summary) checkTarget(l *loop) {
 }
 
 func (l *loop) bridgeSummary(b *bridge, refusals map[uint16]string) summary {
-	s := summary{unmet: l.unstretched(b)}
+	s := summary{unmet: whyUnstretched(b.VNI, b.VTEP, b.local)}
 	if b.local.IsValid() {
 		s.check(l, p4.VNI{Local: b.local, VNI: b.VNI})
 		s.check(l, p4.LocalVTEP{Address: b.local})

@@ -151,6 +151,7 @@ p4evpn_controller_entries{table="clone_session"} 1
 p4evpn_controller_entries{table="flood.replica"} 1
 p4evpn_controller_entries{table="multicast_group"} 1
 p4evpn_controller_entries{table="port.kind"} 7
+p4evpn_controller_entries{table="punt.trap"} 4
 p4evpn_controller_entries{table="underlay.adjacency"} 1
 p4evpn_controller_entries{table="underlay.path"} 1
 p4evpn_controller_entries{table="vxlan.local"} 1
@@ -170,6 +171,7 @@ p4evpn_controller_queue_depth 0
 # TYPE p4evpn_controller_routes gauge
 p4evpn_controller_routes{type="2"} 2
 p4evpn_controller_routes{type="3"} 1
+p4evpn_controller_routes{type="5"} 0
 # HELP p4evpn_controller_target_up 1 while the target is written to.
 # TYPE p4evpn_controller_target_up gauge
 p4evpn_controller_target_up 1
@@ -181,7 +183,7 @@ p4evpn_controller_target_up 1
 	if n := g.c.loop.stats.moves[remoteToLocal].Load(); n != 1 {
 		t.Errorf("%d moves, want the one of %v", n, mac(2))
 	}
-	if n := g.c.loop.stats.unusable[unusableType].Load(); n != 1 {
-		t.Errorf("%d routes of an unsupported type, want 1", n)
+	if n := g.c.loop.stats.unusable[unusableVNI].Load(); n != 1 {
+		t.Errorf("%d routes without a VNI, want 1", n)
 	}
 }

@@ -35,6 +35,8 @@ type tunnel struct {
 	port   uint16     // uplink of the path
 	adj    *adjacency // nil: there is no path
 	floods map[*bridge]struct{}
+	// prefixes counts the routes of VRFs that lead over the tunnel.
+	prefixes int
 }
 
 // useTunnel gives the tunnel and counts one more user.
@@ -167,6 +169,9 @@ func (l *loop) pathChanged(t *tunnel) {
 	l.markTunnel(t.id)
 	for b := range t.floods {
 		l.mark(p4.Group{ID: b.Index})
+	}
+	if (old != nil) != ok && t.prefixes > 0 {
+		l.dirtyTunnels[t] = struct{}{}
 	}
 }
 

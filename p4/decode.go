@@ -68,9 +68,9 @@ func decodeRouting(e Entry, k unpacker, action uint32, v unpacker) (any, error) 
 	case tableInterface:
 		return RouterInterface{Bridge: k.u16(), MAC: v.mac()}, nil
 	case tableARPHost:
-		return ARPHost{Bridge: k.u16(), Address: k.ipv4(), MAC: v.mac()}, nil
+		return ARPHost{Bridge: k.u16(), Address: k.ipv4(), MAC: v.mac(), Metadata: string(v)}, nil
 	case tableNDHost:
-		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.u8() == 1}, nil
+		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.u8() == 1, Metadata: string(v)}, nil
 	}
 	return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), ErrForeign)
 }

@@ -102,12 +102,18 @@ type ARPHost struct {
 	Bridge  uint16
 	Address netip.Addr
 	MAC     ether.MAC
+	// Metadata is the controller's, kept by the target and answered on
+	// read-back.
+	Metadata string
 }
 
 // Entry packs the entry.
 func (a ARPHost) Entry() Entry {
-	return Entry{pack(tableARPHost).u16(a.Bridge).ipv4(a.Address).key(), pack(actionARPReply).mac(a.MAC).value()}
+	return Entry{a.Key(), Value(append(pack(actionARPReply).mac(a.MAC), a.Metadata...))}
 }
+
+// Key packs the key alone.
+func (a ARPHost) Key() Key { return pack(tableARPHost).u16(a.Bridge).ipv4(a.Address).key() }
 
 // NDHost answers neighbour solicitations for an IPv6 address of a bridge
 // (nd.host). Router is the flag of RFC 4861 section 4.4.
@@ -116,6 +122,8 @@ type NDHost struct {
 	Address netip.Addr
 	MAC     ether.MAC
 	Router  bool
+	// Metadata is as an ARPHost's.
+	Metadata string
 }
 
 // Entry packs the entry.
@@ -124,5 +132,8 @@ func (n NDHost) Entry() Entry {
 	if n.Router {
 		router = 1
 	}
-	return Entry{pack(tableNDHost).u16(n.Bridge).ipv6(n.Address).key(), pack(actionNDReply).mac(n.MAC).u8(router).value()}
+	return Entry{n.Key(), Value(append(pack(actionNDReply).mac(n.MAC).u8(router), n.Metadata...))}
 }
+
+// Key packs the key alone.
+func (n NDHost) Key() Key { return pack(tableNDHost).u16(n.Bridge).ipv6(n.Address).key() }

@@ -1,0 +1,86 @@
+package controller
+
+import (
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// hostAdvert is our type-2 route of an address of a bridge: a host that is
+// here, or the gateway's own where it is unique. An anycast gateway is never
+// advertised: every node would win its MAC.
+func (l *loop) hostAdvert(b *bridge, ip netip.Addr, r bgp.Route, rd bgp.RD) (bgp.Route, bool) {
+	mac := b.locate(ip).mac
+	switch s := b.macs[mac]; {
+	case b.svi.gateway(ip):
+		if !l.unique(b.svi) {
+			return bgp.Route{}, false
+		}
+		mac, r.Sticky, r.DefaultGateway = b.svi.mac, true, true
+	case !b.locate(ip).here():
+		return bgp.Route{}, false
+	case s.static != 0:
+		r.Sticky = true
+	default:
+		r.Sequence = s.local.sequence
+	}
+	r.Key = bgp.MACKey(rd, mac, ip)
+	if v := b.routedBy(ip); v != nil {
+		r.Label2, r.RouterMAC = v.VNI, l.routerMAC
+		r.RouteTargets = union(r.RouteTargets, l.vrfExports(v))
+	}
+	return r, true
+}
+
+// routedBy is the VRF that routes to a host of the bridge by its L3 VNI, at the
+// same VTEP; nil if none does.
+func (b *bridge) routedBy(ip netip.Addr) *vrf {
+	if !b.svi.covers(ip) || !b.svi.vrf.local.IsValid() || b.svi.vrf.local != b.local {
+		return nil
+	}
+	return b.svi.vrf
+}
+
+func union(a, b bgp.RouteTargets) bgp.RouteTargets {
+	var all []bgp.RouteTarget
+	for rt := range a.All() {
+		all = append(all, rt)
+	}
+	for rt := range b.All() {
+		all = append(all, rt)
+	}
+	return bgp.MakeRouteTargets(all...)
+}
+
+// prefixAdvert is our type-5 route of a prefix (RFC 9136 section 4.4.1): the
+// VRF's loopback, the subnet of an SVI, or a static that works.
+func (l *loop) prefixAdvert(v *vrf, p netip.Prefix) (bgp.Route, bool) {
+	if v == nil || !v.local.IsValid() {
+		return bgp.Route{}, false
+	}
+	switch _, kind, _ := l.own(v, p); kind {
+	case ownSubnet, ownStatic:
+	case ownAddress:
+		if p.Addr() != v.Loopback.Addr() && !l.isSubnet(v, p) {
+			return bgp.Route{}, false
+		}
+	default:
+		return bgp.Route{}, false
+	}
+	return bgp.Route{
+		Key: bgp.PrefixKey(l.vrfRD(v), p), NextHop: v.local, Label: v.VNI,
+		RouteTargets: l.vrfExports(v), RouterMAC: l.routerMAC,
+	}, true
+}
+
+// isSubnet says whether a prefix is the whole subnet of an SVI, such as a /32.
+func (l *loop) isSubnet(v *vrf, p netip.Prefix) bool {
+	for _, s := range v.svis {
+		for _, g := range s.Gateways {
+			if g.Masked() == p {
+				return true
+			}
+		}
+	}
+	return false
+}

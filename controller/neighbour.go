@@ -1,0 +1,133 @@
+package controller
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/controller/slowpath"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// SlowPath is what the kernel does for the VRFs; *slowpath.Slowpath is one. None
+// of its methods may block.
+type SlowPath interface {
+	Set([]slowpath.VRF)
+	Deliver(slowpath.Frame)
+	Events() <-chan slowpath.Neighbor
+	SetRemote(bridge uint16, ip netip.Addr, mac ether.MAC)
+	RemoveRemote(bridge uint16, ip netip.Addr)
+	Probe(bridge uint16, ip netip.Addr)
+	Status() slowpath.Status
+}
+
+// neighborKey is an address of a bridge.
+type neighborKey struct {
+	bridge uint16
+	ip     netip.Addr
+}
+
+// kernelChanged takes what the kernel knows of a neighbour. One that failed was
+// asked and did not answer: it is gone, whatever it said before.
+func (l *loop) kernelChanged(n slowpath.Neighbor) {
+	b, ip := l.bridges[n.Bridge], n.IP.Unmap()
+	if b == nil || b.svi == nil || b.svi.vrf.Index != n.VRF || !stationAddress(ip) {
+		return
+	}
+	h := b.hosts[ip]
+	switch {
+	case n.Present && !n.MAC.IsZero() && !n.MAC.IsMulticast():
+		if h == nil {
+			h = l.host(b, ip)
+		}
+		b.claim(ip, h, &h.kernel, n.MAC)
+	case h != nil:
+		b.claim(ip, h, &h.kernel, ether.MAC{})
+		b.claim(ip, h, &h.seen, ether.MAC{})
+	}
+	l.hostChanged(b, ip)
+}
+
+// stationAddress says whether a station on a network can have the address.
+func stationAddress(ip netip.Addr) bool {
+	return ip.IsValid() && !ip.Is4In6() && !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLoopback() &&
+		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && ip.Zone() == ""
+}
+
+// settleKernel gives the slow path what changed: the VRFs and SVIs as a whole,
+// and hosts behind VTEPs one by one.
+func (l *loop) settleKernel() {
+	if l.slow == nil {
+		return
+	}
+	if l.dirtyKernel {
+		l.slow.Set(l.kernelVRFs())
+		l.dirtyKernel = false
+	}
+	for k := range l.dirtyNeighbors {
+		mac := l.remoteNeighbor(k)
+		old, had := l.given[k]
+		switch {
+		case mac.IsZero() && had:
+			delete(l.given, k)
+			l.slow.RemoveRemote(k.bridge, k.ip)
+		case !mac.IsZero() && mac != old:
+			l.given[k] = mac
+			l.slow.SetRemote(k.bridge, k.ip, mac)
+		}
+	}
+	clear(l.dirtyNeighbors)
+}
+
+// remoteNeighbor is the MAC of a host behind a VTEP that the kernel is to know,
+// zero if it is not to.
+func (l *loop) remoteNeighbor(k neighborKey) ether.MAC {
+	b := l.bridges[k.bridge]
+	if b == nil || !b.svi.covers(k.ip) {
+		return ether.MAC{}
+	}
+	at := b.locate(k.ip)
+	if at.here() {
+		return ether.MAC{}
+	}
+	return at.mac
+}
+
+// kernelVRFs is what the kernel shall have, in a steady order.
+func (l *loop) kernelVRFs() []slowpath.VRF {
+	out := make([]slowpath.VRF, 0, len(l.vrfs))
+	for _, v := range l.vrfs {
+		k := slowpath.VRF{ID: v.Index, Name: v.ID, RouterMAC: l.routerMAC, Loopback: v.Loopback}
+		for _, s := range v.svis {
+			k.SVIs = append(k.SVIs, slowpath.SVI{
+				Bridge: s.bridge.Index, Name: s.ID, MAC: s.mac, Addresses: slices.Clone(s.Gateways),
+				Advertise: !l.cfg.SVIs[s.ID].Silent && slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr().Is6() }),
+			})
+		}
+		slices.SortFunc(k.SVIs, func(a, b slowpath.SVI) int { return cmp.Compare(a.Bridge, b.Bridge) })
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b slowpath.VRF) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// probeStatics has the kernel look for next hops of static routes that nobody
+// has heard of.
+func (l *loop) probeStatics() {
+	now := l.cfg.Now()
+	if l.slow == nil || now.Sub(l.probed) < idleTick/2 {
+		return
+	}
+	l.probed = now
+	for id, c := range l.cfg.VRFs {
+		v := l.vrfByID[id]
+		if v == nil {
+			continue
+		}
+		for _, st := range c.Statics {
+			if s := v.attached(st.NextHop); s != nil && !s.gateway(st.NextHop) && !s.bridge.locate(st.NextHop).known() {
+				l.slow.Probe(s.bridge.Index, st.NextHop)
+			}
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package controller
+
+import (
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// importsVRF says whether a VRF takes routes with these targets, as imports
+// does for bridges.
+func (l *loop) importsVRF(v *vrf, rts bgp.RouteTargets) bool {
+	wanted := l.cfg.VRFs[v.ID].Targets.Import
+	if wanted.Len() == 0 {
+		return rts.MatchesVNI(v.VNI)
+	}
+	for rt := range wanted.All() {
+		if rts.Contains(rt) {
+			return true
+		}
+	}
+	return false
+}
+
+// importPrefix makes a route a candidate in a VRF, unless it is our own or does
+// not say how to route to it.
+func (l *loop) importPrefix(v *vrf, r *route) {
+	if l.locals[r.vtep] > 0 || !r.routable() {
+		return
+	}
+	via := l.useTunnel(v.local, r.vtep)
+	via.prefixes++
+	v.prefixes[r.prefix] = append(v.prefixes[r.prefix], candidate{r, via})
+	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
+}
+
+func (l *loop) unimportPrefix(v *vrf, r *route) {
+	routes := v.prefixes[r.prefix]
+	for i, c := range routes {
+		if c.route != r {
+			continue
+		}
+		last := len(routes) - 1
+		routes[i], routes[last] = routes[last], candidate{}
+		if v.prefixes[r.prefix] = routes[:last]; last == 0 {
+			delete(v.prefixes, r.prefix)
+		}
+		c.via.prefixes--
+		l.dropTunnel(c.via)
+		l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
+		return
+	}
+}
+
+// routable says whether a route leads to a prefix by the L3 VNI: a type 5, or a
+// host of symmetric IRB (RFC 9135 section 5.2) that is no gateway.
+func (r *route) routable() bool {
+	return r.kind == bgp.TypePrefix || r.prefix.IsValid() && r.l3vni != 0 && !r.gateway && !r.prefix.Addr().IsLinkLocalUnicast()
+}
+
+// encapsulation is the VNI by which a routable route is reached.
+func (r *route) encapsulation() uint32 {
+	if r.kind == bgp.TypePrefix {
+		return r.vni
+	}
+	return r.l3vni
+}
+
+// usable says whether the candidate's VTEP can be reached.
+func (c *candidate) usable() bool { return c.via.adj != nil && c.via.id != 0 }
+
+// precedes is the order of candidates of one prefix: hosts (type 2) first, then
+// by rank, which for type 5 is the lower VTEP; of equal ones the lower VNI and
+// router MAC, so that the order of arrival means nothing.
+func (c *candidate) precedes(o *candidate) bool {
+	a, b := c.route, o.route
+	switch {
+	case a.kind != b.kind:
+		return a.kind == bgp.TypeMACIP
+	case a.rank().beats(b.rank()):
+		return true
+	case b.rank().beats(a.rank()):
+		return false
+	case a.encapsulation() != b.encapsulation():
+		return a.encapsulation() < b.encapsulation()
+	}
+	return a.routerMAC.Compare(b.routerMAC) < 0
+}
+
+// remote is the best candidate of a prefix that can be reached, nil if there is
+// none.
+func (v *vrf) remote(p netip.Prefix) *candidate {
+	var best *candidate
+	routes := v.prefixes[p]
+	for i := range routes {
+		if c := &routes[i]; c.usable() && (best == nil || c.precedes(best)) {
+			best = c
+		}
+	}
+	return best
+}
+
+// imported counts the VRF's routes by type.
+func (v *vrf) imported() (hosts, prefixes int64) {
+	for _, routes := range v.prefixes {
+		for _, c := range routes {
+			if c.route.kind == bgp.TypePrefix {
+				prefixes++
+			} else {
+				hosts++
+			}
+		}
+	}
+	return hosts, prefixes
+}
+
+// localKind is what makes a prefix one of this gateway's own.
+type localKind uint8
+
+// Kinds of own prefixes, the better ones first.
+const (
+	ownAddress localKind = iota // of an SVI, or the loopback
+	ownHost                     // a host of an attached subnet, local or behind a VTEP
+	ownSubnet                   // of an SVI
+	ownStatic                   // of the configuration, its next hop known
+	notOwn
+)
+
+// own gives the entry of a prefix that this gateway has itself: those are better
+// than what any peer says. The SVI is nil where none is meant.
+func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, localKind, *svi) {
+	r := p4.Route{VRF: v.Index, Prefix: p}
+	if ip := p.Addr(); p.IsSingleIP() {
+		if ip == v.Loopback.Addr() {
+			r.Kind = p4.RouteLocal
+			return r, ownAddress, nil
+		}
+		if s := v.attached(ip); s.gateway(ip) {
+			r.Kind = p4.RouteLocal
+			return r, ownAddress, s
+		} else if s != nil {
+			if at := s.bridge.locate(ip); at.known() {
+				r.Kind, r.Bridge, r.MAC = p4.RouteHost, s.bridge.Index, at.mac
+				return r, ownHost, s
+			}
+		}
+	}
+	for _, s := range v.svis {
+		for _, g := range s.Gateways {
+			if g.Masked() == p {
+				r.Kind = p4.RouteGlean
+				return r, ownSubnet, s
+			}
+		}
+	}
+	for _, st := range l.cfg.VRFs[v.ID].Statics {
+		if st.Prefix.Masked() != p {
+			continue
+		}
+		if s := v.attached(st.NextHop); s != nil {
+			if at := s.bridge.locate(st.NextHop); at.known() {
+				r.Kind, r.Bridge, r.MAC = p4.RouteHost, s.bridge.Index, at.mac
+				return r, ownStatic, s
+			}
+		}
+	}
+	return r, notOwn, nil
+}
+
+// desiredRoute sends packets of a VRF to what has the prefix: this gateway, a
+// host of an attached subnet, or the router behind the best VTEP.
+func (l *loop) desiredRoute(id uint16, p netip.Prefix) entry {
+	v := l.vrfs[id]
+	if v == nil {
+		return nil
+	}
+	r, kind, _ := l.own(v, p)
+	if kind != notOwn {
+		return r
+	}
+	c := v.remote(p)
+	if c == nil {
+		return nil
+	}
+	r.Kind, r.VTEP, r.VNI = p4.RouteVTEP, c.via.id, c.route.encapsulation()
+	r.Source, r.Destination = l.routerMAC, c.route.routerMAC
+	return r
+}
+
+// settleTunnels has prefixes chosen anew that lead over tunnels which found or
+// lost their path.
+func (l *loop) settleTunnels() {
+	if len(l.dirtyTunnels) == 0 {
+		return
+	}
+	for _, v := range l.vrfs {
+		for p, routes := range v.prefixes {
+			for i := range routes {
+				if _, flipped := l.dirtyTunnels[routes[i].via]; flipped {
+					l.mark(p4.Route{VRF: v.Index, Prefix: p})
+					break
+				}
+			}
+		}
+	}
+	clear(l.dirtyTunnels)
+}
+
+// joinVRF imports into a VRF what matches it.
+func (l *loop) joinVRF(v *vrf) {
+	for _, t := range l.targets {
+		if !l.importsVRF(v, t.targets) {
+			continue
+		}
+		t.vrfs = append(t.vrfs, v)
+		for r := range t.routes {
+			l.importPrefix(v, r)
+		}
+	}
+}
+
+// leaveVRF takes all imported routes out of a VRF.
+func (l *loop) leaveVRF(v *vrf) {
+	for _, t := range l.targets {
+		for i, o := range t.vrfs {
+			if o != v {
+				continue
+			}
+			t.vrfs = append(t.vrfs[:i:i], t.vrfs[i+1:]...)
+			for r := range t.routes {
+				l.unimportPrefix(v, r)
+			}
+			break
+		}
+	}
+}

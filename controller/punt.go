@@ -1,0 +1,91 @@
+package controller
+
+import (
+	"context"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// EtherTypes and ICMPv6 types that the controller listens to.
+const (
+	etherARP  = 0x0806
+	etherIPv6 = 0x86dd
+
+	routerSolicitation     = 133
+	neighborSolicitation   = 135
+	neighborAdvertisement  = 136
+	trapPriority           = 10
+	puntReasons            = p4.PuntMTU + 1
+	icmpv6                 = 58
+	ndHopLimit             = 255 // RFC 4861 section 7.1: it crossed no router
+	optionSourceLinkLayer  = 1
+	optionTargetLinkLayer  = 2
+	ethernetLength         = 14
+	ipv6HeaderLength       = 40
+	neighborMessageLength  = 24
+	solicitRouterMsgLength = 8
+)
+
+// traps copy ARP and neighbour discovery of bridge ports to the controller.
+func traps() []p4.Trap {
+	out := []p4.Trap{{EtherType: etherARP, Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntARP}}
+	for _, t := range []uint8{routerSolicitation, neighborSolicitation, neighborAdvertisement} {
+		out = append(out, p4.Trap{EtherType: etherIPv6, ICMPv6Type: t, Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntND})
+	}
+	return out
+}
+
+// packetArrived takes a frame that the pipeline punted.
+func (l *loop) packetArrived(e p4rt.PacketIn) {
+	p, err := p4.DecodePacketIn(e.Packet)
+	if err != nil || p.Reason == 0 || p.Reason >= puntReasons {
+		l.stats.badInput.Add(1)
+		l.log.Debug("packet-in that makes no sense", "reason", p.Reason, "err", err)
+		return
+	}
+	l.stats.punts[p.Reason].Add(1)
+	switch p.Reason {
+	case p4.PuntARP, p4.PuntND:
+		l.snoop(p)
+	default:
+		l.deliver(p)
+	}
+}
+
+// deliver hands a frame to the kernel: to the tap of the bridge it came in, or
+// to the VRF's where it came by the L3 VNI.
+func (l *loop) deliver(p p4.PacketIn) {
+	if l.slow == nil {
+		return
+	}
+	f := slowpath.Frame{VRF: p.VRF, Bridge: p.Bridge, Data: p.Frame}
+	if p.Bridge != 0 {
+		b := l.bridges[p.Bridge]
+		if b == nil || b.svi == nil {
+			return // the SVI went while the frame was under way
+		}
+		f.VRF = b.svi.vrf.Index
+	} else if l.vrfs[p.VRF] == nil {
+		return
+	}
+	l.slow.Deliver(f)
+}
+
+// PacketOuter gives packets to the target; *p4rt.Client is one.
+type PacketOuter interface {
+	PacketOut(context.Context, *p4v1.PacketOut) error
+}
+
+// Inject gives a frame that the kernel sent to the pipeline: into its bridge,
+// or from the VRF's tap to be routed in the VRF.
+func Inject(ctx context.Context, target PacketOuter, f slowpath.Frame) error {
+	out := p4.PacketOut{Bridge: f.Bridge, LocalOnly: f.LocalOnly, Frame: f.Data}
+	if f.Bridge == 0 {
+		out.VRF = f.VRF
+	}
+	return target.PacketOut(ctx, out.Message())
+}

@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// svi is the gateway of a bridge in a VRF. A nil one has no addresses.
+type svi struct {
+	intent.SVI
+	mac ether.MAC // in use
+	// vrf and bridge are both nil until the SVI is in place.
+	vrf    *vrf
+	bridge *bridge
+}
+
+// has says whether an address is the gateway's own in the bridge.
+func (s *svi) has(ip netip.Addr) bool {
+	return s != nil && (s.gateway(ip) || ip == s.linkLocal())
+}
+
+// gateway says whether an address is one of those that the SVI was given.
+func (s *svi) gateway(ip netip.Addr) bool {
+	return s != nil && slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr() == ip })
+}
+
+// covers says whether an address is of one of the subnets.
+func (s *svi) covers(ip netip.Addr) bool {
+	return s != nil && !ip.IsLinkLocalUnicast() &&
+		slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Contains(ip) })
+}
+
+// linkLocal is the IPv6 link-local address that Linux derives from the MAC
+// (EUI-64, RFC 4291 appendix A).
+func (s *svi) linkLocal() netip.Addr {
+	m := s.mac
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+}
+
+// unique says whether the SVI's MAC and addresses are this gateway's alone.
+func (l *loop) unique(s *svi) bool { return l.cfg.SVIs[s.ID].Unique }
+
+func (l *loop) sviChanged(o intent.SVI, deleted bool) {
+	s := l.svis[o.ID]
+	if s != nil {
+		l.removeSVI(s)
+	}
+	if deleted {
+		delete(l.svis, o.ID)
+		return
+	}
+	if s == nil {
+		s = &svi{}
+		l.svis[o.ID] = s
+	}
+	s.SVI = o
+	l.dirtySVIs[o.ID] = struct{}{}
+}
+
+// awaitSVIs has SVIs looked at again whose VRF or bridge came.
+func (l *loop) awaitSVIs(concerned func(*svi) bool) {
+	for id, s := range l.svis {
+		if concerned(s) {
+			l.dirtySVIs[id] = struct{}{}
+		}
+	}
+}
+
+// settleSVIs puts SVIs in place whose VRF and bridge are there.
+func (l *loop) settleSVIs() {
+	for id := range l.dirtySVIs {
+		s := l.svis[id]
+		if s == nil || s.bridge != nil {
+			continue
+		}
+		v, b := l.vrfByID[s.VRF], l.byID[s.Bridge]
+		if v != nil && b != nil && b.svi == nil {
+			l.placeSVI(s, v, b)
+		}
+	}
+	clear(l.dirtySVIs)
+}
+
+func (l *loop) placeSVI(s *svi, v *vrf, b *bridge) {
+	s.vrf, s.bridge, s.mac = v, b, s.MAC
+	if s.mac.IsZero() {
+		s.mac = l.routerMAC
+	}
+	b.svi, v.svis[s.ID] = s, s
+	if st := b.macs[s.mac]; st != nil && st.local != nil { // a tenant had it
+		l.forgetLocal(b, s.mac, st)
+		l.changed(b, s.mac)
+	}
+	l.markSVI(s)
+	l.hostsChanged(b)
+}
+
+// removeSVI takes an SVI out of its place, if it has one.
+func (l *loop) removeSVI(s *svi) {
+	v, b := s.vrf, s.bridge
+	if b == nil {
+		return
+	}
+	l.markSVI(s)
+	l.hostsChanged(b) // marks what they had in the VRF
+	b.svi, s.vrf, s.bridge = nil, nil, nil
+	delete(v.svis, s.ID)
+	for ip, h := range b.hosts {
+		b.claim(ip, h, &h.kernel, ether.MAC{})
+	}
+	l.hostsChanged(b)
+	for port, reason := range b.declined[s.mac] {
+		if st := b.macs[s.mac]; reason == declineGateway && (st == nil || !st.fixed()) {
+			l.undecline(b, s.mac, port)
+		}
+	}
+}
+
+// markSVI marks all that an SVI in place asks for.
+func (l *loop) markSVI(s *svi) {
+	v, b := s.vrf, s.bridge
+	l.mark(p4.RouterMAC{Bridge: b.Index, MAC: s.mac})
+	l.mark(p4.RouterInterface{Bridge: b.Index})
+	l.markAnswer(b, s.linkLocal())
+	for _, g := range s.Gateways {
+		l.markPrefix(v, g.Masked())
+		l.mark(p4.Route{VRF: v.Index, Prefix: single(g.Addr())})
+		l.markAnswer(b, g.Addr())
+		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(g.Addr())}] = struct{}{}
+	}
+	for _, st := range l.cfg.VRFs[v.ID].Statics {
+		l.markPrefix(v, st.Prefix.Masked()) // its next hop may be here
+	}
+	l.dirtyKernel = true
+}
+
+func (l *loop) desiredRouterMAC(index uint16, mac ether.MAC) entry {
+	b := l.bridges[index]
+	if b == nil || b.svi == nil || b.svi.mac != mac {
+		return nil
+	}
+	return p4.RouterMAC{Bridge: index, MAC: mac, VRF: b.svi.vrf.Index}
+}
+
+func (l *loop) desiredRouterInterface(index uint16) entry {
+	b := l.bridges[index]
+	if b == nil || b.svi == nil {
+		return nil
+	}
+	return p4.RouterInterface{Bridge: index, MAC: b.svi.mac}
+}

@@ -1,0 +1,202 @@
+package controller
+
+import (
+	"math"
+	"net/netip"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// vrf is one VRF and all that is known in it.
+type vrf struct {
+	intent.VRF
+	// local is our VTEP address for it; invalid unless EVPN stretches it.
+	local netip.Addr
+	svis  map[string]*svi // in place, by id
+	// prefixes are the imported routes by what they lead to.
+	prefixes map[netip.Prefix][]candidate
+}
+
+// routerMACOf gives the gateway's router MAC: the configured one, else one that
+// the address makes locally unique, 02:00 and its four bytes. It stands in no
+// anycast address, so that no two gateways share it.
+func routerMACOf(cfg Config) ether.MAC {
+	if !cfg.RouterMAC.IsZero() {
+		return cfg.RouterMAC
+	}
+	of := cfg.RouterID
+	if len(cfg.VTEPs) > 0 {
+		of = cfg.VTEPs[0]
+	}
+	a := of.As4()
+	return ether.MAC{2, 0, a[0], a[1], a[2], a[3]}
+}
+
+func (l *loop) vrfChanged(o intent.VRF, deleted bool) {
+	v := l.vrfByID[o.ID]
+	if v != nil && (deleted || v.Index != o.Index) {
+		l.deleteVRF(v)
+		v = nil
+	}
+	if deleted {
+		return
+	}
+	if v == nil {
+		v = &vrf{svis: map[string]*svi{}, prefixes: map[netip.Prefix][]candidate{}}
+		l.vrfs[o.Index], l.vrfByID[o.ID] = v, v
+		l.awaitSVIs(func(s *svi) bool { return s.VRF == o.ID })
+	}
+	l.markVRF(v) // what goes with the old values
+	old := v.VRF
+	v.VRF = o
+	if old.VNI != o.VNI || old.VTEP != o.VTEP {
+		l.stretchVRF(v, old.VNI)
+	}
+	l.markVRF(v)
+	for _, s := range v.svis {
+		l.hostsChanged(s.bridge) // their routes carry the VRF's VNI
+	}
+}
+
+func (l *loop) deleteVRF(v *vrf) {
+	for _, s := range v.svis {
+		l.removeSVI(s)
+		l.dirtySVIs[s.ID] = struct{}{}
+	}
+	l.markVRF(v)
+	old := v.VNI
+	v.VNI = 0
+	l.stretchVRF(v, old)
+	delete(l.vrfs, v.Index)
+	delete(l.vrfByID, v.ID)
+	l.dirtyKernel = true
+}
+
+// stretchVRF makes EVPN follow a change of the VRF's VNI or VTEP, as stretch
+// does for bridges.
+func (l *loop) stretchVRF(v *vrf, oldVNI uint32) {
+	if v.local.IsValid() {
+		l.leaveVRF(v)
+		l.mark(p4.L3VNI{Local: v.local, VNI: oldVNI})
+		l.dropLocal(v.local)
+		if l.vrfByVNI[oldVNI] == v {
+			delete(l.vrfByVNI, oldVNI)
+		}
+		v.local = netip.Addr{}
+	}
+	if local := l.localVTEP(v.VNI, v.VTEP); local.IsValid() {
+		v.local = local
+		l.vrfByVNI[v.VNI] = v
+		l.useLocal(local)
+		l.joinVRF(v)
+	}
+	l.markDisplacedVRFs(oldVNI, v.VNI)
+}
+
+// markVRF marks all entries and routes of ours that have the VRF in their key,
+// but those of hosts.
+func (l *loop) markVRF(v *vrf) {
+	if v.local.IsValid() {
+		l.mark(p4.L3VNI{Local: v.local, VNI: v.VNI})
+	}
+	if v.Loopback.IsValid() {
+		l.markPrefix(v, single(v.Loopback.Addr()))
+	}
+	for _, st := range l.cfg.VRFs[v.ID].Statics {
+		l.markPrefix(v, st.Prefix.Masked())
+	}
+	for p := range v.prefixes {
+		l.mark(p4.Route{VRF: v.Index, Prefix: p})
+	}
+	for _, s := range v.svis {
+		l.markSVI(s)
+	}
+	l.dirtyKernel = true
+}
+
+// markPrefix marks the entry of a prefix that is ours, and our route of it.
+func (l *loop) markPrefix(v *vrf, p netip.Prefix) {
+	l.mark(p4.Route{VRF: v.Index, Prefix: p})
+	l.dirtyAdverts[advertKey{vrf: v.Index, prefix: p}] = struct{}{}
+}
+
+// markOwnPrefixes marks our routes of the VRF.
+func (l *loop) markOwnPrefixes(v *vrf) {
+	if v.Loopback.IsValid() {
+		l.markPrefix(v, single(v.Loopback.Addr()))
+	}
+	for _, st := range l.cfg.VRFs[v.ID].Statics {
+		l.markPrefix(v, st.Prefix.Masked())
+	}
+	for _, s := range v.svis {
+		for _, g := range s.Gateways {
+			l.markPrefix(v, g.Masked())
+		}
+	}
+}
+
+// single is the prefix of one address.
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// desiredVNI gives a VNI to the bridge or the VRF that has it.
+func (l *loop) desiredVNI(local netip.Addr, vni uint32) entry {
+	if b := l.byVNI[vni]; b != nil && b.local == local {
+		return p4.VNI{Local: local, VNI: vni, Bridge: b.Index}
+	}
+	if v := l.vrfByVNI[vni]; v != nil && v.local == local {
+		return p4.L3VNI{Local: local, VNI: vni, VRF: v.Index, RouterMAC: l.routerMAC}
+	}
+	return nil
+}
+
+// vrfExports are what our routes of the VRF carry.
+func (l *loop) vrfExports(v *vrf) bgp.RouteTargets {
+	if t := l.cfg.VRFs[v.ID].Targets.Export; t.Len() > 0 {
+		return t
+	}
+	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, v.VNI))
+}
+
+// vrfRD is the VRF's route distinguisher: its IPv4 loopback or the router id,
+// and a number as a bridge's.
+func (l *loop) vrfRD(v *vrf) bgp.RD {
+	admin := l.cfg.RouterID
+	if a := v.Loopback.Addr(); a.Is4() {
+		admin = a
+	}
+	if v.VNI <= math.MaxUint16 {
+		return bgp.RouterRD(admin, uint16(v.VNI))
+	}
+	n := uint32(v.Index)
+	for l.vrfByVNI[n] != nil {
+		n += 4096 // no two VRFs share an index
+	}
+	return bgp.RouterRD(admin, uint16(n))
+}
+
+// markDisplacedVRFs is markDisplacedRDs for VRFs.
+func (l *loop) markDisplacedVRFs(vnis ...uint32) {
+	for _, vni := range vnis {
+		if v := l.vrfs[uint16(vni%4096)]; vni != 0 && vni <= math.MaxUint16 && v != nil && v.VNI > math.MaxUint16 {
+			l.markOwnPrefixes(v)
+		}
+	}
+}
+
+// attached is the SVI in place whose subnet holds the address, nil if there is
+// none.
+func (v *vrf) attached(ip netip.Addr) *svi {
+	for _, s := range v.svis {
+		if s.covers(ip) {
+			return s
+		}
+	}
+	return nil
+}
+
+// unstretchedVRF says why EVPN does not stretch a VRF that has a VNI, "" if it
+// does or has none.
+func unstretchedVRF(v *vrf) string { return whyUnstretched(v.VNI, v.VTEP, v.local) }
