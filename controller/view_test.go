@@ -183,7 +183,7 @@ p4evpn_controller_target_up 1
 	if n := g.c.loop.stats.moves[remoteToLocal].Load(); n != 1 {
 		t.Errorf("%d moves, want the one of %v", n, mac(2))
 	}
-	if n := g.c.loop.stats.unusable[unusableVNI].Load(); n != 1 {
-		t.Errorf("%d routes without a VNI, want 1", n)
+	if n := g.c.loop.stats.unusable[unusableNextHop].Load(); n != 1 {
+		t.Errorf("%d routes without a next hop, want 1", n)
 	}
 }
