@@ -1,6 +1,7 @@
 package slowpath
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,17 +15,18 @@ import (
 
 // target is a namespace and what is to become of it.
 type target struct {
-	name   string // of the VRF
-	plan   plan
-	gone   bool // not wanted any more
-	live   *vrf // nil = not open
-	dirty  bool
-	reread time.Time     // when to read the neighbours again; zero = no need
-	at     time.Time     // not before
-	pause  time.Duration // last back-off; 0 = the last attempt worked
-	said   string        // error text of the last attempt
-	err    error         // of the VRF in the last attempt
-	svis   map[uint16]error
+	name    string // of the VRF
+	plan    plan
+	gone    bool // not wanted any more
+	live    *vrf // nil = not open
+	dirty   bool
+	changed bool          // the plan was not tried yet
+	reread  time.Time     // when to read the neighbours again; zero = no need
+	at      time.Time     // not before
+	pause   time.Duration // last back-off; 0 = the last attempt worked
+	said    string        // error text of the last attempt
+	err     error         // of the VRF in the last attempt
+	svis    map[uint16]error
 }
 
 // loop owns all state but what Slowpath guards by its mutexes.
@@ -154,23 +156,24 @@ func (l *loop) want(wanted map[string]plan) {
 		}
 		t.plan, t.gone = p, false
 		t.again()
-		l.report(t)
 	}
 	for name, t := range l.targets {
 		if _, ok := wanted[name]; !ok && !t.gone {
 			t.gone = true
 			t.again()
-			l.report(t)
 		}
 	}
 	if l.first {
 		l.first = false
 		l.leftovers()
 	}
+	for _, t := range l.targets {
+		l.report(t)
+	}
 }
 
 // again asks for a convergence now, whatever failed before.
-func (t *target) again() { t.dirty, t.at, t.pause = true, time.Time{}, 0 }
+func (t *target) again() { t.dirty, t.changed, t.at, t.pause = true, true, time.Time{}, 0 }
 
 // leftovers finds the namespaces of earlier processes that nobody wants.
 func (l *loop) leftovers() {
@@ -207,7 +210,7 @@ func (l *loop) take(t *target, n *seen) {
 
 // converge makes one target what it should be, or prepares another attempt.
 func (l *loop) converge(t *target, now time.Time) {
-	t.dirty = false
+	t.dirty, t.changed = false, false
 	switch {
 	case t.gone:
 		t.err = l.remove(t)
@@ -307,50 +310,31 @@ func (l *loop) remove(t *target) error {
 	return err
 }
 
-// report publishes the status of one target.
+// report publishes the status of one target, unless Set has just given another
+// plan: then that is looked at first.
 func (l *loop) report(t *target) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
-	if t.gone {
-		delete(l.s.status, t.name)
+	if t.gone || l.s.news {
 		return
 	}
-	p := t.plan
-	status := Status{map[uint16]string{}, map[uint16]string{}}
-	status.VRFs[p.ID] = text(p.err, t.err, pending(t.live != nil))
-	for _, s := range p.SVIs {
-		_, placed := l.placed(t, s.Bridge)
-		status.SVIs[s.Bridge] = text(p.err, t.svis[s.Bridge], pending(placed), l.remotes.errs[s.Bridge])
-	}
-	for bridge, err := range p.refused {
-		status.SVIs[bridge] = text(err)
-	}
-	l.s.status[t.name] = status
-}
-
-func (l *loop) placed(t *target, bridge uint16) (int, bool) {
-	if t.live == nil {
-		return 0, false
-	}
-	link, ok := t.live.links[bridge]
-	return link, ok
-}
-
-var errPending = errors.New("not made yet")
-
-func pending(done bool) error {
-	if done {
-		return nil
-	}
-	return errPending
-}
-
-// text is that of the first error, "" when there is none.
-func text(errs ...error) string {
-	for _, err := range errs {
-		if err != nil {
-			return err.Error()
+	l.s.status[t.name] = t.plan.status(func(bridge uint16) error {
+		err := cmp.Or(t.err, t.svis[bridge], l.remotes.errs[bridge])
+		if bridge == 0 {
+			err = t.err
 		}
+		if err == nil && !t.placed(bridge) {
+			err = errPending
+		}
+		return err
+	})
+}
+
+// placed says whether a tap is as the plan wants it.
+func (t *target) placed(bridge uint16) bool {
+	if t.live == nil || t.changed {
+		return false
 	}
-	return ""
+	_, ok := t.live.links[bridge]
+	return ok
 }

@@ -56,6 +56,7 @@ func (s *Slowpath) watch(v *vrf) {
 		messages, from, err := v.socket.Receive()
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
+			s.log.Debug("slowpath: overrun of netlink, reading the neighbours anew", "vrf", v.id)
 			s.note(v, func(n *seen) { n.all = true })
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 		case err != nil:

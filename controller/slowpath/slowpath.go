@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +90,16 @@ func (s *Slowpath) poke() {
 func (s *Slowpath) Set(vrfs []VRF) {
 	wanted := plans(vrfs)
 	s.mu.Lock()
+	for name, p := range wanted {
+		if old, ok := s.wanted[name]; !ok || !reflect.DeepEqual(old, p) {
+			s.status[name] = p.status(func(uint16) error { return errPending })
+		}
+	}
+	for name := range s.wanted {
+		if _, ok := wanted[name]; !ok {
+			delete(s.status, name)
+		}
+	}
 	s.wanted, s.news = wanted, true
 	s.mu.Unlock()
 	s.poke()

@@ -1,6 +1,7 @@
 package slowpath
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -49,6 +50,30 @@ func plans(vrfs []VRF) map[string]plan {
 		ids[v.ID], all[v.Name] = v.Name, p
 	}
 	return all
+}
+
+var errPending = errors.New("not made yet")
+
+// status is that of all objects of the plan: what speaks against them, or what
+// state says of the VRF (0) or the SVI of a bridge.
+func (p plan) status(state func(bridge uint16) error) Status {
+	text := func(errs ...error) string {
+		for _, err := range errs {
+			if err != nil {
+				return err.Error()
+			}
+		}
+		return ""
+	}
+	s := Status{map[uint16]string{}, map[uint16]string{}}
+	for bridge, err := range p.refused {
+		s.SVIs[bridge] = text(err)
+	}
+	for _, i := range p.SVIs {
+		s.SVIs[i.Bridge] = text(p.err, state(i.Bridge))
+	}
+	s.VRFs[p.ID] = text(p.err, state(0))
+	return s
 }
 
 func (v VRF) check() error {

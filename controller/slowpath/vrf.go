@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/vishvananda/netlink"
@@ -233,8 +234,8 @@ func (v *vrf) placed(bridge uint16, index int) {
 // tap opens a tap and sets what differs; a zero MAC is any.
 func (v *vrf) tap(n now, bridge uint16, mac ether.MAC) (netlink.Link, error) {
 	name := tapName(bridge)
-	if t := v.taps[bridge]; t != nil && t.dead.Load() {
-		v.closeTap(bridge)
+	if t := v.taps[bridge]; t != nil && (t.dead.Load() || n.links[name] == nil) {
+		v.closeTap(bridge) // somebody removed the interface
 	}
 	if v.taps[bridge] == nil {
 		if err := v.openTap(bridge, name); err != nil {
@@ -308,8 +309,27 @@ func (v *vrf) addresses(link netlink.Link, have, wanted []netip.Prefix) error {
 		if err := v.handle.AddrReplace(link, a); err != nil {
 			return fmt.Errorf("add address %s to %s: %w", p, link.Attrs().Name, err)
 		}
+		if err := v.settle(link, p.Addr()); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// settle waits, a moment, until the kernel takes packets to a new v6 address as
+// its own: a work queue of its makes that so.
+func (v *vrf) settle(link netlink.Link, a netip.Addr) error {
+	if a.Is4() {
+		return nil
+	}
+	for range 100 {
+		r, err := v.handle.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{Oif: link.Attrs().Name})
+		if err == nil && len(r) > 0 && r[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("the kernel does not use address %s of %s yet", a, link.Attrs().Name)
 }
 
 // advertise starts, changes or ends the router advertisements of an SVI.

@@ -1,0 +1,142 @@
+package slowpath
+
+import (
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket/layers"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+func TestRemoteHostIsNeitherAskedForNorOverwritten(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	l.SetRemote(10, tenEleven, otherMAC) // before the SVI is there
+	l.set(red())
+	l.until("installed", func() bool { return len(installed(l, "red")) == 1 })
+	// The host's own ARP, or a forged one, changes nothing and makes no event.
+	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
+	l.frame("ARP reply", isARP(1, 10, layers.ARPReply, "10.0.10.11"))
+	l.Deliver(Frame{VRF: 1, Bridge: 20, Data: ping(t, hostMAC, gatewayMAC, "10.0.20.7", "10.0.10.11", 64, 10)})
+	destination(t, l.frame("the packet, at once", isICMP(1, 10, "10.0.20.7", "10.0.10.11", layers.ICMPv4TypeEchoRequest, 0)), gatewayMAC, otherMAC)
+	if got := installed(l, "red"); len(got) != 1 || !strings.Contains(got[0], otherMAC.String()) {
+		t.Errorf("installed: %q", got)
+	}
+	// It moves to another VTEP's host, and then to a port of ours.
+	l.SetRemote(10, tenEleven, gatewayMAC)
+	l.until("changed", func() bool { return strings.Contains(strings.Join(installed(l, "red"), ""), gatewayMAC.String()) })
+	l.RemoveRemote(10, tenEleven)
+	l.until("removed", func() bool { return len(installed(l, "red")) == 0 })
+	l.arrive(1, 10, hostMAC, "10.0.10.11", "10.0.10.1")
+	// And away again.
+	l.SetRemote(10, tenEleven, otherMAC)
+	l.event(Neighbor{VRF: 1, Bridge: 10, IP: tenEleven})
+	l.RemoveRemote(20, tenEleven) // of another bridge
+	l.RemoveRemote(10, netip.MustParseAddr("10.0.10.12"))
+	l.Probe(10, tenEleven)
+	if got := installed(l, "red"); len(got) != 1 {
+		t.Errorf("installed: %q", got)
+	}
+}
+
+func TestProbeTellsTheSilentFromTheGone(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	l.set(red())
+	six := netip.MustParseAddr("2001:db8:10::11")
+	l.arrive(1, 10, hostMAC, "10.0.10.11", "10.0.10.1")
+	l.Probe(10, tenEleven)
+	ask := l.frame("question", isARP(1, 10, layers.ARPRequest, "10.0.10.11"))
+	destination(t, ask, gatewayMAC, hostMAC) // to the host alone
+	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPReply, hostMAC, gatewayMAC, "10.0.10.11", "10.0.10.1")})
+	l.until("reachable", func() bool { return strings.Contains(l.ip("red", "neighbour", "show", "10.0.10.11"), "REACHABLE") })
+
+	l.Probe(10, six) // one that the kernel never heard of
+	l.frame("solicitation", isSolicit(1, 10, six.String()))
+	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: advertisement(t, hostMAC, gatewayMAC, six.String(), "2001:db8:10::1")})
+	l.event(Neighbor{VRF: 1, Bridge: 10, IP: six, MAC: hostMAC, Present: true})
+
+	l.Probe(10, six)
+	l.Probe(10, tenEleven) // no answers now
+	start := time.Now()
+	l.event(Neighbor{VRF: 1, Bridge: 10, IP: tenEleven})
+	t.Logf("gone after %v", time.Since(start))
+	l.Probe(30, six) // no such SVI
+}
+
+func TestMovedMACIsAnEvent(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	l.set(red())
+	l.arrive(1, 10, hostMAC, "10.0.10.11", "10.0.10.1")
+	l.arrive(1, 10, otherMAC, "10.0.10.11", "10.0.10.1")
+	l.ip("red", "neighbour", "change", "10.0.10.11", "dev", "svi10", "lladdr", otherMAC.String(), "nud", "stale")
+	l.ip("red", "neighbour", "add", "10.0.10.50", "dev", "svi10", "lladdr", otherMAC.String(), "nud", "permanent")
+	l.ip("red", "neighbour", "del", "10.0.10.11", "dev", "svi10")
+	select { // stale is present, and an operator's entry is no host
+	case n := <-l.Events():
+		if want := (Neighbor{VRF: 1, Bridge: 10, IP: tenEleven}); n != want {
+			t.Errorf("event %+v, want %+v", n, want)
+		}
+	case <-time.After(timeout):
+		t.Error("no event of the host that went")
+	}
+}
+
+func TestOverrunIsCuredByDump(t *testing.T) {
+	var log logBuffer
+	l := newLab(t)
+	l.start(func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	l.set(VRF{ID: 1, Name: "red", RouterMAC: routerMAC, SVIs: []SVI{{Bridge: 10, MAC: gatewayMAC, Addresses: prefixes("10.0.0.1/16")}}})
+	l.SetRemote(10, netip.MustParseAddr("10.0.0.9"), otherMAC)
+	l.until("installed", func() bool { return len(installed(l, "red")) == 1 })
+	// Nobody reads what the kernel announces, until it stops announcing.
+	const hosts = 20000
+	ip := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(1 + n/250), byte(n % 250)}) }
+	l.Slowpath.mu.Lock()
+	for n := range hosts {
+		l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, ip(n).String(), "10.0.0.1")})
+	}
+	l.ip("red", "neighbour", "del", "10.0.0.9", "dev", "svi10")
+	l.Slowpath.mu.Unlock()
+	got := map[netip.Addr]bool{}
+	for deadline := time.After(timeout); len(got) < hosts; {
+		select {
+		case n := <-l.Events():
+			if !n.Present || n.MAC != hostMAC {
+				t.Fatalf("event %+v", n)
+			}
+			got[n.IP] = true
+		case <-deadline:
+			t.Fatalf("%d hosts of %d", len(got), hosts)
+		}
+	}
+	if !strings.Contains(log.String(), "overrun") {
+		t.Error("there was no overrun: the test proves nothing")
+	}
+	l.until("the remote host is back", func() bool { return len(installed(l, "red")) == 1 })
+}
+
+// logBuffer keeps what was logged.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
