@@ -22,8 +22,8 @@ func TestPortsOfTheConfigurationHaveTheirKinds(t *testing.T) {
 			t.Errorf("%v, want %v", got, want)
 		}
 	}
-	if n := len(g.entries()); n != 9 {
-		t.Errorf("%d entries, want 9:\n%s", n, strings.Join(g.facts(), "\n"))
+	if n := len(g.entries()); n != 9+len(traps()) {
+		t.Errorf("%d entries, want those and the traps:\n%s", n, strings.Join(g.facts(), "\n"))
 	}
 }
 
