@@ -168,6 +168,20 @@ func (f Family) String() string {
 	return fmt.Sprintf("family %d", uint8(f))
 }
 
+// MarshalText gives the name as String does.
+func (f Family) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads evpn, ipv4 or ipv6.
+func (f *Family) UnmarshalText(b []byte) error {
+	for _, known := range []Family{EVPN, IPv4Unicast, IPv6Unicast} {
+		if known.String() == string(b) {
+			*f = known
+			return nil
+		}
+	}
+	return fmt.Errorf("address family %q: want evpn, ipv4 or ipv6", b)
+}
+
 func (f Family) api() *api.Family {
 	switch f {
 	case IPv4Unicast:

@@ -54,6 +54,7 @@ type BGP struct {
 	ListenAddresses []Addr     `yaml:"listen_addresses"`
 	Port            int        `yaml:"port"`
 	Neighbors       []Neighbor `yaml:"neighbors"`
+	Underlay        Underlay   `yaml:"underlay"`
 }
 
 // Neighbor is one BGP peer.
@@ -69,6 +70,8 @@ type Neighbor struct {
 	Keepalive    time.Duration `yaml:"keepalive"`
 	ConnectRetry time.Duration `yaml:"connect_retry"`
 	MaxPrefixes  uint32        `yaml:"max_prefixes"`
+	// Families are evpn, ipv4 and ipv6; none means evpn.
+	Families []Family `yaml:"families"`
 }
 
 // Port is a tenant's port.

@@ -57,8 +57,16 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"bad MAC":              {minimal + "ports:\n- {name: a, number: 1, interface: x, mac: \"zz\"}\n", "zz", "[5:"},
 		"neighbour without AS": {minimal + "bgp:\n  neighbors:\n  - address: 10.1.0.1\n", "bgp.neighbors[0].as", "line 6:"},
 		"neighbour twice":      {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1}\n  - {address: 10.1.0.1, as: 2}\n", "bgp.neighbors[1]", "line 7:"},
-		"bad route target":     {minimal + "bridges:\n  blue: {import_route_targets: [\"x\"]}\n", "x", "[5:"},
-		"election id":          {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
+		"unknown family":       {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [evpn, vpnv4]}\n", "vpnv4", "[6:"},
+		"family twice":         {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv4, ipv4]}\n", "bgp.neighbors[0].families[1]", "line 6:"},
+		"ipv6 over IPv4":       {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv6]}\n", "over that IP version", "line 6:"},
+		"prefix to nobody":     {minimal + "bgp:\n  underlay: {advertise: [10.0.0.1/32]}\n", "bgp.underlay.advertise", "line 5:"},
+		"prefix with host bits": {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv4]}\n  underlay:\n    advertise: [10.0.0.1/24]\n",
+			"want 10.0.0.0/24", "line 8:"},
+		"prefix that is none": {minimal + "bgp:\n  underlay: {advertise: [10.0.0.1]}\n", "10.0.0.1", "[5:"},
+		"group prefix":        {minimal + "bgp:\n  underlay: {advertise: [224.0.0.0/4]}\n", "unicast", "line 5:"},
+		"bad route target":    {minimal + "bridges:\n  blue: {import_route_targets: [\"x\"]}\n", "x", "[5:"},
+		"election id":         {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(tc.in))

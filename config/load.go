@@ -175,9 +175,11 @@ func (c *checker) checkBGP() {
 		if n.AS == 0 {
 			c.fail(at+".as", "missing: give the neighbour's AS number")
 		}
+		c.checkFamilies(at, &n)
 		addrs = append(addrs, n.Address)
 	}
 	c.unique("bgp.neighbors", addrs)
+	c.checkUnderlay()
 }
 
 func (c *checker) checkPorts() {

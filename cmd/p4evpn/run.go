@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/controller/underlayroute"
 )
 
 func newRun() *cobra.Command {
@@ -62,6 +64,7 @@ type gateway struct {
 	store    *intent.Store
 	resolver *underlay.Resolver
 	speaker  *bgp.Speaker
+	router   *underlayroute.Router
 	client   *p4rt.Client
 	loop     *controller.Controller
 	api      *api.Server
@@ -69,6 +72,9 @@ type gateway struct {
 
 // run wires the gateway and runs it until ctx ends or a part fails.
 func run(ctx context.Context, f *config.File, inProcess bool) error {
+	if err := os.MkdirAll(filepath.Dir(f.Store), 0o750); err != nil {
+		return fmt.Errorf("making the store's folder: %w", err)
+	}
 	store, err := intent.Open(f.Store)
 	if err != nil {
 		return err
@@ -106,12 +112,16 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 }
 
 // speak starts BGP once the target's state was taken over: a session before
-// that would announce a gateway that does not forward.
+// that would announce a gateway that does not forward. The underlay's routes
+// follow it.
 func (g *gateway) speak(ctx context.Context) error {
 	select {
 	case <-g.loop.Synced():
 		notify("STATUS=the P4 target is in hand, BGP runs")
-		return g.speaker.Run(ctx)
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return g.router.Run(ctx) })
+		group.Go(func() error { return g.speaker.Run(ctx) })
+		return group.Wait()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -133,6 +143,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.client, err = p4rt.New(clientConfig(f)); err != nil {
 		return nil, err
 	}
+	g.router = underlayroute.New(routerConfig(f, g.speaker))
 	g.resolver = underlay.New(underlayConfig(f))
 	if g.loop, err = controller.New(controllerConfig(f), controller.Inputs{
 		Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver,

@@ -9,6 +9,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/softswitch"
 )
@@ -27,8 +28,29 @@ func speakerConfig(f *config.File) bgp.Config {
 			Address: n.Address.Addr, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress.Addr,
 			Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
 			HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
-			MaxPrefixes: n.MaxPrefixes,
+			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families),
 		})
+	}
+	return c
+}
+
+func families(in []config.Family) []bgp.Family {
+	var out []bgp.Family
+	for _, f := range in {
+		out = append(out, f.Family)
+	}
+	return out
+}
+
+func routerConfig(f *config.File, speaker underlayroute.Speaker) underlayroute.Config {
+	c := underlayroute.Config{Speaker: speaker, VTEPs: addrs(f.VTEPs), Devices: underlayConfig(f).Uplinks}
+	for _, n := range f.BGP.Neighbors {
+		if n.Unicast() {
+			c.Neighbors = append(c.Neighbors, n.Address.Addr)
+		}
+	}
+	for _, p := range f.BGP.Underlay.Advertise {
+		c.Advertise = append(c.Advertise, p.Prefix)
 	}
 	return c
 }

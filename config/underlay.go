@@ -1,0 +1,56 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// Underlay is how we route the underlay by the neighbours' ipv4 and ipv6
+// families.
+type Underlay struct {
+	// Advertise are the prefixes that neighbours get; none means the VTEPs and
+	// the connected prefixes of the uplinks' host devices.
+	Advertise []Prefix `yaml:"advertise"`
+}
+
+// has says whether the neighbour's session carries a family.
+func (n *Neighbor) has(f bgp.Family) bool { return slices.Contains(n.Families, Family{f}) }
+
+// Unicast says whether the neighbour's routes go into the kernel.
+func (n *Neighbor) Unicast() bool { return n.has(bgp.IPv4Unicast) || n.has(bgp.IPv6Unicast) }
+
+// checkFamilies checks a neighbour's families. Those of its other IP version
+// need next hops that RFC 8950 describes and that we do not speak.
+func (c *checker) checkFamilies(at string, n *Neighbor) {
+	for i, f := range n.Families {
+		path := fmt.Sprintf("%s.families[%d]", at, i)
+		if slices.Contains(n.Families[:i], f) {
+			c.fail(path, "%v is there already", f)
+		}
+		if f.Family == bgp.IPv4Unicast && n.Address.Is6() || f.Family == bgp.IPv6Unicast && n.Address.Is4() {
+			c.fail(path, "%v routes need a session over that IP version, and the neighbour's address is %v", f, n.Address)
+		}
+	}
+}
+
+func (c *checker) checkUnderlay() {
+	seen := map[Prefix]int{}
+	for i, p := range c.file.BGP.Underlay.Advertise {
+		path := fmt.Sprintf("bgp.underlay.advertise[%d]", i)
+		if p.Masked() != p.Prefix {
+			c.fail(path, "%v has host bits: want %v", p, p.Masked())
+		}
+		if a := p.Addr(); a.IsMulticast() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.Is4In6() {
+			c.fail(path, "%v: want a prefix of unicast addresses", p)
+		}
+		if j, ok := seen[p]; ok {
+			c.fail(path, "%v is there already, as bgp.underlay.advertise[%d]", p, j)
+		}
+		seen[p] = i
+	}
+	if len(seen) > 0 && !slices.ContainsFunc(c.file.BGP.Neighbors, func(n Neighbor) bool { return n.Unicast() }) {
+		c.fail("bgp.underlay.advertise", "no neighbour has the family ipv4 or ipv6, so nobody would get them")
+	}
+}
