@@ -48,6 +48,7 @@ func provideSwitch(ctx context.Context, group *errgroup.Group, f *config.File, i
 	if err := k.provide(); err != nil {
 		return err
 	}
+	k.await(ctx)
 	group.Go(func() error { return k.run(ctx) })
 	return nil
 }
@@ -107,6 +108,20 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
+// await gives the switch a moment to listen: the first connection to it then
+// does not fail, which would look like trouble in the log.
+func (k *keeper) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for !answers(k.address) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // gone says whether there is no switch any more, and takes the exit status of
 // one that we started.
 func (k *keeper) gone() bool {
@@ -117,7 +132,11 @@ func (k *keeper) gone() bool {
 	if pid, err := unix.Wait4(k.pid, &status, unix.WNOHANG, nil); err == nil && pid == 0 {
 		return false
 	}
-	slog.Error("the embedded switch ended, starting it again", "pid", k.pid, "status", status.ExitStatus(), "signal", int(status.Signal()), "log", k.log)
+	how := fmt.Sprintf("exit status %d", status.ExitStatus())
+	if status.Signaled() {
+		how = "signal: " + status.Signal().String()
+	}
+	slog.Error("the embedded switch ended, starting it again", "pid", k.pid, "how", how, "log", k.log)
 	k.pid = 0
 	return true
 }
