@@ -2,8 +2,8 @@ package config
 
 import "time"
 
-// File is the configuration file. Bridges and bridge ports are not in it: they
-// come by the API and are kept in the store.
+// File is the configuration file. Bridges, bridge ports, VRFs and SVIs are
+// not in it: they come by the API and are kept in the store.
 type File struct {
 	// AS is our AS number, RouterID our BGP identifier and the first half of
 	// our route distinguishers.
@@ -27,6 +27,13 @@ type File struct {
 	AcceptUnknownVTEPs bool `yaml:"accept_unknown_vteps"`
 	// Bridges holds what the API lacks of a logical bridge, by its id.
 	Bridges map[string]Bridge `yaml:"bridges"`
+	// RouterMAC is our own in symmetric IRB; left out it follows from the first
+	// VTEP. It is no anycast MAC.
+	RouterMAC MAC `yaml:"router_mac"`
+	// SVIs and VRFs hold what the API lacks of them, by their ids.
+	SVIs     map[string]SVI `yaml:"svis"`
+	VRFs     map[string]VRF `yaml:"vrfs"`
+	SlowPath SlowPath       `yaml:"slow_path"`
 }
 
 // Target is the P4Runtime target.

@@ -39,6 +39,8 @@ func Parse(b []byte) (*File, error) {
 		Store:  DefaultStore,
 		Target: Target{Address: DefaultTarget, DeviceID: DefaultDeviceID, ElectionID: 1, Embedded: true},
 		API:    API{Listen: DefaultAPI},
+
+		SlowPath: SlowPath{Namespaces: DefaultNamespaces},
 	}
 	if err := decode(b, f); err != nil {
 		return nil, err
@@ -150,6 +152,7 @@ func (c *checker) check() {
 	}
 	c.checkBGP()
 	c.checkPorts()
+	c.checkRouting()
 }
 
 func (c *checker) unique(path string, addrs []Addr) {

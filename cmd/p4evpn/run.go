@@ -25,6 +25,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 )
@@ -66,6 +67,7 @@ type gateway struct {
 	speaker  *bgp.Speaker
 	router   *underlayroute.Router
 	client   *p4rt.Client
+	slow     *slowpath.Slowpath // nil: Linux is to do nothing for the VRFs
 	loop     *controller.Controller
 	api      *api.Server
 }
@@ -98,6 +100,9 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 	group.Go(func() error { return g.resolver.Run(ctx) })
 	group.Go(func() error { return g.client.Run(ctx) })
 	group.Go(func() error { return g.loop.Run(ctx) })
+	if g.slow != nil {
+		group.Go(func() error { return g.runSlowPath(ctx) })
+	}
 	group.Go(func() error { return g.api.Run(ctx) })
 	group.Go(func() error { return g.speak(ctx) })
 	if f.Metrics.Listen != "" {
@@ -145,9 +150,12 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	}
 	g.router = underlayroute.New(routerConfig(f, g.speaker))
 	g.resolver = underlay.New(underlayConfig(f))
-	if g.loop, err = controller.New(controllerConfig(f), controller.Inputs{
-		Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver,
-	}); err != nil {
+	in := controller.Inputs{Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver}
+	if !f.SlowPath.Disabled {
+		g.slow = slowpath.New(slowPathConfig(f, g.client))
+		in.SlowPath = g.slow
+	}
+	if g.loop, err = controller.New(controllerConfig(f), in); err != nil {
 		return nil, err
 	}
 	g.api, err = api.NewServer(api.Config{Listen: f.API.Listen, Store: store, Status: g.loop, View: g.loop})

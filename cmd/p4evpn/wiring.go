@@ -88,6 +88,22 @@ func controllerConfig(f *config.File) controller.Config {
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},
 		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
+		RouterMAC:          f.RouterMAC.MAC,
+		SVIs:               map[string]controller.SVI{},
+		VRFs:               map[string]controller.VRF{},
+	}
+	for id, s := range f.SVIs {
+		c.SVIs[id] = controller.SVI{
+			Unique: s.Gateway == config.GatewayUnique,
+			Silent: s.AdvertiseRouter != nil && !*s.AdvertiseRouter,
+		}
+	}
+	for id, v := range f.VRFs {
+		vrf := controller.VRF{Targets: controller.RouteTargets{Import: routeTargets(v.Import), Export: routeTargets(v.Export)}}
+		for _, s := range v.Statics {
+			vrf.Statics = append(vrf.Statics, controller.Static{Prefix: s.Prefix.Prefix, NextHop: s.NextHop.Addr})
+		}
+		c.VRFs[id] = vrf
 	}
 	for _, p := range f.Ports {
 		port := controller.Port{Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs}

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// SVI is what the API lacks of an SVI.
+type SVI struct {
+	// Gateway is "anycast", the default: other gateways of the subnet may share
+	// the addresses, and they are not advertised as a host; or "unique".
+	Gateway string `yaml:"gateway"`
+	// AdvertiseRouter sends IPv6 router advertisements; left out it does.
+	AdvertiseRouter *bool `yaml:"advertise_router"`
+}
+
+// Values of SVI.Gateway.
+const (
+	GatewayAnycast = "anycast"
+	GatewayUnique  = "unique"
+)
+
+// VRF is what the API lacks of a VRF: route targets in place of the default
+// ones, and static routes.
+type VRF struct {
+	Import  []RouteTarget `yaml:"import_route_targets"`
+	Export  []RouteTarget `yaml:"export_route_targets"`
+	Statics []Static      `yaml:"statics"`
+}
+
+// Static is a static route by a host of a subnet of the VRF.
+type Static struct {
+	Prefix  Prefix `yaml:"prefix"`
+	NextHop Addr   `yaml:"next_hop"`
+}
+
+// SlowPath is what Linux does for the VRFs: a network namespace each.
+type SlowPath struct {
+	// Disabled leaves the kernel alone: gateways answer no ping and find no
+	// silent hosts.
+	Disabled bool `yaml:"disabled"`
+	// Namespaces is the prefix of the namespaces' names, which must be ours
+	// alone.
+	Namespaces string `yaml:"namespaces"`
+}
+
+// DefaultNamespaces is the default of SlowPath.Namespaces.
+const DefaultNamespaces = "p4evpn-"
+
+func (c *checker) checkRouting() {
+	f := c.file
+	if f.RouterMAC.IsMulticast() {
+		c.fail("router_mac", "%v is a group address", f.RouterMAC)
+	}
+	for _, id := range slices.Sorted(maps.Keys(f.SVIs)) {
+		switch f.SVIs[id].Gateway {
+		case "", GatewayAnycast, GatewayUnique:
+		default:
+			c.fail(fmt.Sprintf("svis.%s.gateway", id), "%q: want %s or %s", f.SVIs[id].Gateway, GatewayAnycast, GatewayUnique)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(f.VRFs)) {
+		c.checkStatics(id, f.VRFs[id].Statics)
+	}
+	if n := f.SlowPath.Namespaces; n == "" || strings.ContainsAny(n, "/ ") {
+		c.fail("slow_path.namespaces", "%q: want the beginning of a namespace's name, such as %s", n, DefaultNamespaces)
+	}
+}
+
+func (c *checker) checkStatics(vrf string, statics []Static) {
+	seen := map[Prefix]int{}
+	for i, s := range statics {
+		at := fmt.Sprintf("vrfs.%s.statics[%d]", vrf, i)
+		p := s.Prefix
+		switch {
+		case !p.IsValid():
+			c.fail(at+".prefix", "missing")
+			continue
+		case p.Masked() != p.Prefix:
+			c.fail(at+".prefix", "%v has host bits: want %v", p, p.Masked())
+		case p.Bits() > 0 && (p.Addr().IsMulticast() || p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast()):
+			c.fail(at+".prefix", "%v: no packets are routed there", p)
+		}
+		if j, ok := seen[p]; ok {
+			c.fail(at+".prefix", "%v is there already, as vrfs.%s.statics[%d]", p, vrf, j)
+		}
+		seen[p] = i
+		if n := s.NextHop; !n.IsValid() || n.Is4() != p.Addr().Is4() || n.IsUnspecified() || n.IsMulticast() || n.IsLoopback() {
+			c.fail(at+".next_hop", "%v: want a host's address of the prefix's family", n)
+		}
+	}
+}
