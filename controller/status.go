@@ -50,6 +50,16 @@ func (l *loop) status(ref intent.Ref, refusals map[uint16]string) intent.Status 
 			return intent.Status{}
 		}
 		sum = l.portSummary(bp)
+	case intent.KindVRF:
+		if v := l.vrfByID[ref.ID]; v != nil {
+			return l.vrfStatus(v)
+		}
+		return intent.Status{}
+	case intent.KindSVI:
+		if s := l.svis[ref.ID]; s != nil {
+			return l.sviStatus(s)
+		}
+		return intent.Status{}
 	default:
 		return intent.Status{}
 	}
@@ -170,6 +180,10 @@ func (f *failure) bridge() uint16 {
 	case p4.Source:
 		return k.Bridge
 	case p4.Replica:
+		return k.Bridge
+	case p4.ARPHost:
+		return k.Bridge
+	case p4.NDHost:
 		return k.Bridge
 	}
 	return 0

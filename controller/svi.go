@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -44,6 +45,9 @@ func (s *svi) linkLocal() netip.Addr {
 // unique says whether the SVI's MAC and addresses are this gateway's alone.
 func (l *loop) unique(s *svi) bool { return l.cfg.SVIs[s.ID].Unique }
 
+// sviMAC is the MAC that the SVI was given, else the gateway's own.
+func (l *loop) sviMAC(s *svi) ether.MAC { return cmp.Or(s.MAC, l.routerMAC) }
+
 func (l *loop) sviChanged(o intent.SVI, deleted bool) {
 	s := l.svis[o.ID]
 	if s != nil {
@@ -86,10 +90,7 @@ func (l *loop) settleSVIs() {
 }
 
 func (l *loop) placeSVI(s *svi, v *vrf, b *bridge) {
-	s.vrf, s.bridge, s.mac = v, b, s.MAC
-	if s.mac.IsZero() {
-		s.mac = l.routerMAC
-	}
+	s.vrf, s.bridge, s.mac = v, b, l.sviMAC(s)
 	b.svi, v.svis[s.ID] = s, s
 	if st := b.macs[s.mac]; st != nil && st.local != nil { // a tenant had it
 		l.forgetLocal(b, s.mac, st)

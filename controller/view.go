@@ -190,6 +190,8 @@ func routeRow(key bgp.Key, targets bgp.RouteTargets) view.Route {
 		row.RouteTargets = append(row.RouteTargets, rt.String())
 	}
 	switch {
+	case key.Type == bgp.TypePrefix:
+		row.Key = fmt.Sprintf("[5]:[%d]:[%d]:[%v]", key.EthernetTag, key.PrefixLength, key.IP)
 	case key.Type == bgp.TypeMulticast:
 		row.Key = fmt.Sprintf("[3]:[%d]:[%d]:[%v]", key.EthernetTag, key.IP.BitLen(), key.IP)
 	case key.IP.IsValid():
@@ -205,11 +207,15 @@ func (l *loop) unselected(r *route) string {
 	if l.locals[r.vtep] > 0 {
 		return "its next hop is ours"
 	}
-	if len(r.targets.bridges) == 0 {
-		return "no bridge imports its route targets"
+	if len(r.targets.bridges)+len(r.targets.vrfs) == 0 {
+		return "no bridge or VRF imports its route targets"
 	}
 	if r.kind == bgp.TypeMulticast {
 		return ""
+	}
+	why := l.unselectedPrefix(r)
+	if why == "" || r.kind == bgp.TypePrefix || len(r.targets.bridges) == 0 {
+		return why
 	}
 	for _, b := range r.targets.bridges {
 		if s := b.macs[r.mac]; s != nil {

@@ -69,7 +69,7 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 	slices.Sort(out)
 	if want := []string{
 		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: ",
-		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:02] 10.0.0.12: no bridge imports its route targets",
+		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:02] 10.0.0.12: no bridge or VRF imports its route targets",
 		"192.0.2.1 [3]:[0]:[32]:[10.0.0.11] 10.0.0.11: ",
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: ",
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.12: another location of the MAC is better",

@@ -1,25 +1,341 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/p4"
 )
 
 // VRFs gives a row for each VRF.
-func (c *Controller) VRFs(context.Context) ([]view.VRF, error) { return nil, nil }
+func (c *Controller) VRFs(ctx context.Context) (rows []view.VRF, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, v := range l.vrfs {
+			row := view.VRF{Name: v.ID, VNI: v.VNI, Loopback: v.Loopback, VTEP: v.VTEP,
+				SVIs: slices.Sorted(maps.Keys(v.svis))}
+			if v.local.IsValid() {
+				row.RouterMAC = l.routerMAC
+			}
+			row.State, row.Reason = l.vrfSummary(v).viewState()
+			for _, s := range v.svis {
+				for ip := range s.bridge.hosts {
+					if s.covers(ip) && s.bridge.locate(ip).known() {
+						row.Hosts++
+					}
+				}
+			}
+			for p := range l.prefixesOf(v) {
+				if l.desiredRoute(v.Index, p) != nil {
+					row.Prefixes++
+				}
+			}
+			rows = append(rows, row)
+		}
+	})
+	return rows, err
+}
 
 // SVIs gives a row for each SVI.
-func (c *Controller) SVIs(context.Context) ([]view.SVI, error) { return nil, nil }
+func (c *Controller) SVIs(ctx context.Context) (rows []view.SVI, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, s := range l.svis {
+			row := view.SVI{Name: s.ID, VRF: s.VRF, Bridge: s.Bridge, MAC: l.sviMAC(s),
+				Gateways: slices.Clone(s.Gateways), Anycast: !l.unique(s)}
+			row.State, row.Reason = l.sviSummary(s).viewState()
+			rows = append(rows, row)
+		}
+	})
+	return rows, err
+}
 
-// Hosts gives a row for each address of a bridge, of all bridges if none is named.
-func (c *Controller) Hosts(context.Context, string) ([]view.Host, error) { return nil, nil }
+// Hosts gives a row for each address of a bridge, of all bridges if none is
+// named.
+func (c *Controller) Hosts(ctx context.Context, name string) (rows []view.Host, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, b := range l.bridges {
+			if name != "" && name != b.ID {
+				continue
+			}
+			if b.svi != nil {
+				for _, g := range b.svi.Gateways {
+					rows = append(rows, l.hostRow(b, g.Addr()))
+				}
+			}
+			for ip := range b.hosts {
+				if b.svi.has(ip) || !b.locate(ip).known() {
+					continue
+				}
+				rows = append(rows, l.hostRow(b, ip))
+			}
+		}
+	})
+	return rows, err
+}
+
+func (l *loop) hostRow(b *bridge, ip netip.Addr) view.Host {
+	row := view.Host{Bridge: b.ID, IP: ip, Kind: view.HostGateway}
+	if b.svi.has(ip) {
+		row.MAC = b.svi.mac
+	} else {
+		at := b.locate(ip)
+		row.MAC, row.Kind = at.mac, view.HostLocal
+		if at.route != nil {
+			row.Kind, row.VTEP = view.HostRemote, at.route.vtep
+		}
+	}
+	var sum summary
+	if ip.Is4() {
+		sum.check(l, p4.ARPHost{Bridge: b.Index, Address: ip})
+	} else {
+		sum.check(l, p4.NDHost{Bridge: b.Index, Address: ip})
+	}
+	if b.svi.covers(ip) {
+		sum.check(l, p4.Route{VRF: b.svi.vrf.Index, Prefix: single(ip)})
+	}
+	sum.checkTarget(l)
+	row.State, row.Reason = sum.viewState()
+	return row
+}
 
 // Prefixes gives a row for each prefix of a VRF, of all VRFs if none is named.
-func (c *Controller) Prefixes(context.Context, string) ([]view.Prefix, error) { return nil, nil }
+func (c *Controller) Prefixes(ctx context.Context, name string) (rows []view.Prefix, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, v := range l.vrfs {
+			if name != "" && name != v.ID {
+				continue
+			}
+			for p := range l.prefixesOf(v) {
+				rows = append(rows, l.choices(v, p)...)
+			}
+		}
+	})
+	return rows, err
+}
 
-// Lookup says what becomes of a packet to an address in a VRF.
-func (c *Controller) Lookup(_ context.Context, vrf string, address netip.Addr) (view.Lookup, error) {
-	return view.Lookup{VRF: vrf, Address: address, Result: "unreachable: nothing routes in this VRF"}, nil
+// prefixesOf gives every prefix that a VRF may have an entry for.
+func (l *loop) prefixesOf(v *vrf) map[netip.Prefix]struct{} {
+	out := map[netip.Prefix]struct{}{}
+	for p := range v.prefixes {
+		out[p] = struct{}{}
+	}
+	if v.Loopback.IsValid() {
+		out[single(v.Loopback.Addr())] = struct{}{}
+	}
+	for _, st := range l.cfg.VRFs[v.ID].Statics {
+		out[st.Prefix.Masked()] = struct{}{}
+	}
+	for _, s := range v.svis {
+		for _, g := range s.Gateways {
+			out[g.Masked()], out[single(g.Addr())] = struct{}{}, struct{}{}
+		}
+		for ip := range s.bridge.hosts {
+			if s.covers(ip) {
+				out[single(ip)] = struct{}{}
+			}
+		}
+	}
+	return out
+}
+
+// choices gives what a prefix could lead to, the one in use first, and says of
+// the others why they are not.
+func (l *loop) choices(v *vrf, p netip.Prefix) (rows []view.Prefix) {
+	r, kind, s := l.own(v, p)
+	if kind != notOwn {
+		row := view.Prefix{VRF: v.ID, Prefix: p, Selected: true}
+		if s != nil {
+			row.Bridge = s.bridge.ID
+		}
+		switch kind {
+		case ownAddress:
+			row.Kind = view.PrefixGateway
+		case ownHost:
+			row.Kind, row.MAC = view.PrefixHost, r.MAC
+			if at := s.bridge.locate(p.Addr()); at.route != nil {
+				row.VTEP = at.route.vtep
+			}
+		case ownSubnet:
+			row.Kind = view.PrefixConnected
+		case ownStatic:
+			row.Kind, row.MAC, row.NextHop = view.PrefixStatic, r.MAC, l.staticNextHop(v, p)
+		}
+		row.State, row.Reason = l.routeState(v, p)
+		rows = append(rows, row)
+	} else if hop := l.staticNextHop(v, p); hop.IsValid() {
+		rows = append(rows, view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixStatic, NextHop: hop, State: view.Down,
+			Reason: "nobody has heard of the next hop"})
+	}
+	best := v.remote(p)
+	routes := slices.Clone(v.prefixes[p])
+	slices.SortFunc(routes, func(a, b candidate) int {
+		if a.precedes(&b) {
+			return -1
+		}
+		return 1
+	})
+	for i := range routes {
+		rows = append(rows, l.remoteChoice(v, p, &routes[i], kind, best))
+	}
+	slices.SortStableFunc(rows, func(a, b view.Prefix) int { return cmp.Compare(boolRank(b.Selected), boolRank(a.Selected)) })
+	return rows
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (l *loop) remoteChoice(v *vrf, p netip.Prefix, c *candidate, own localKind, best *candidate) view.Prefix {
+	row := view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixRemote, VTEP: c.route.vtep,
+		VNI: c.route.encapsulation(), RouterMAC: c.route.routerMAC, State: view.Down}
+	switch {
+	case !c.usable():
+		row.Reason = fmt.Sprintf("VTEP %v: %s", c.route.vtep, c.via.unresolved())
+	case own != notOwn:
+		row.Reason = "this gateway has the prefix itself"
+	case best.route != c.route:
+		row.Reason = "another route is better"
+	default:
+		row.Selected = true
+		row.State, row.Reason = l.routeState(v, p)
+	}
+	return row
+}
+
+// unselectedPrefix says why no VRF uses a route, "" if one does.
+func (l *loop) unselectedPrefix(r *route) string {
+	why := "no VRF imports it"
+	if !r.routable() {
+		return why
+	}
+	for _, v := range r.targets.vrfs {
+		if _, kind, _ := l.own(v, r.prefix); kind != notOwn {
+			why = "this gateway has the prefix itself"
+			continue
+		}
+		best := v.remote(r.prefix)
+		switch {
+		case best == nil:
+			why = "its VTEP cannot be reached"
+		case best.route == r || best.route.rank() == r.rank() && best.route.encapsulation() == r.encapsulation() && best.route.routerMAC == r.routerMAC:
+			return "" // or one that says the same, from another peer
+		default:
+			why = "another route of the prefix is better"
+		}
+	}
+	return why
+}
+
+// routeState says whether the target has the entry of a prefix.
+func (l *loop) routeState(v *vrf, p netip.Prefix) (view.State, string) {
+	var sum summary
+	sum.check(l, p4.Route{VRF: v.Index, Prefix: p})
+	sum.checkTarget(l)
+	return sum.viewState()
+}
+
+// staticNextHop is the next hop of the VRF's static route of a prefix, invalid
+// if there is none.
+func (l *loop) staticNextHop(v *vrf, p netip.Prefix) netip.Addr {
+	for _, st := range l.cfg.VRFs[v.ID].Statics {
+		if st.Prefix.Masked() == p {
+			return st.NextHop
+		}
+	}
+	return netip.Addr{}
+}
+
+// Lookup says what becomes of a packet to an address in a VRF: by the entries
+// that the target holds, as the pipeline does.
+func (c *Controller) Lookup(ctx context.Context, vrf string, address netip.Addr) (view.Lookup, error) {
+	address = address.Unmap().WithZone("")
+	out := view.Lookup{VRF: vrf, Address: address, Result: "unreachable: there is no such VRF"}
+	err := c.ask(ctx, func(l *loop) {
+		if v := l.vrfByID[vrf]; v != nil {
+			l.lookup(v, &out)
+		}
+	})
+	return out, err
+}
+
+func (l *loop) lookup(v *vrf, out *view.Lookup) {
+	out.Result = "dropped: no route"
+	if out.Address.Is6() && out.Address.IsLinkLocalUnicast() {
+		out.Result = "to this gateway: a link-local address goes no further"
+		return
+	}
+	found := false
+	for bits := out.Address.BitLen(); bits >= 0; bits-- {
+		p := netip.PrefixFrom(out.Address, bits).Masked()
+		key := p4.Route{VRF: v.Index, Prefix: p}.Key()
+		if value, held := l.target.acked[key]; held && !found {
+			found = true
+			e := p4.Entry{Key: key, Value: value}
+			out.Entry = e.String()
+			if d, err := p4.Decode(e); err == nil {
+				out.Result = l.outcome(d)
+			}
+		}
+		out.Candidates = append(out.Candidates, l.choices(v, p)...)
+	}
+}
+
+// outcome puts what an entry of a route does into words.
+func (l *loop) outcome(d any) string {
+	r, ok := d.(p4.Route)
+	if !ok {
+		return "an entry that makes no sense"
+	}
+	switch r.Kind {
+	case p4.RouteHost:
+		return fmt.Sprintf("to the host %v of bridge %s, %s", r.MAC, l.bridgeName(r.Bridge), l.whereabouts(r))
+	case p4.RouteVTEP:
+		to := "a VTEP that is gone"
+		if t := l.tunnelByID[r.VTEP]; t != nil {
+			to = "VTEP " + t.remote.String()
+		}
+		return fmt.Sprintf("to %s by L3 VNI %d, router MAC %v", to, r.VNI, r.Destination)
+	case p4.RouteGlean:
+		return "to an attached subnet whose host is not known: the gateway looks for it"
+	case p4.RouteLocal:
+		return "to this gateway"
+	}
+	return "dropped"
+}
+
+func (l *loop) bridgeName(index uint16) string {
+	if b := l.bridges[index]; b != nil {
+		return b.ID
+	}
+	return fmt.Sprint(index)
+}
+
+// whereabouts says where the bridge's FDB sends to the host.
+func (l *loop) whereabouts(r p4.Route) string {
+	index := r.Bridge
+	key := p4.FDB{Bridge: index, MAC: r.MAC}.Key()
+	value, held := l.target.acked[key]
+	d, err := p4.Decode(p4.Entry{Key: key, Value: value})
+	f, ok := d.(p4.FDB)
+	switch {
+	case !held || err != nil || !ok:
+		return "which is flooded for: its MAC is not known"
+	case f.Kind == p4.ToPort:
+		if b := l.bridges[index]; b != nil && l.ports[f.Port] != nil {
+			return "port " + l.portName(b, f.Port)
+		}
+		return fmt.Sprintf("port %d", f.Port)
+	case f.Kind == p4.ToVTEP:
+		if t := l.tunnelByID[f.VTEP]; t != nil {
+			return fmt.Sprintf("VTEP %v by VNI %d", t.remote, f.VNI)
+		}
+	}
+	return "dropped"
 }

@@ -1,0 +1,113 @@
+package controller
+
+import (
+	"fmt"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// vrfSummary: a VRF is up when the target has its L3 VNI and its loopback.
+func (l *loop) vrfSummary(v *vrf) summary {
+	s := summary{unmet: unstretchedVRF(v)}
+	if v.local.IsValid() {
+		s.check(l, p4.L3VNI{Local: v.local, VNI: v.VNI})
+		s.check(l, p4.LocalVTEP{Address: v.local})
+	}
+	if v.Loopback.IsValid() {
+		s.check(l, p4.Route{VRF: v.Index, Prefix: single(v.Loopback.Addr())})
+	}
+	s.checkTarget(l)
+	s.partly = l.refusalsWhere(func(k entry) bool { r, ok := k.(p4.Route); return ok && r.VRF == v.Index })
+	return s
+}
+
+// sviSummary: an SVI is up when packets to its MAC are routed, its subnets and
+// addresses have their routes and somebody answers for them.
+func (l *loop) sviSummary(o *svi) summary {
+	if o.bridge == nil {
+		return summary{unmet: fmt.Sprintf("VRF %s or logical bridge %s is not in place, or the bridge has another SVI", o.VRF, o.Bridge)}
+	}
+	var s summary
+	s.check(l, p4.RouterMAC{Bridge: o.bridge.Index, MAC: o.mac})
+	s.check(l, p4.RouterInterface{Bridge: o.bridge.Index})
+	for _, g := range o.Gateways {
+		s.check(l, p4.Route{VRF: o.vrf.Index, Prefix: g.Masked()})
+		s.check(l, p4.Route{VRF: o.vrf.Index, Prefix: single(g.Addr())})
+		if g.Addr().Is4() {
+			s.check(l, p4.ARPHost{Bridge: o.bridge.Index, Address: g.Addr()})
+		} else {
+			s.check(l, p4.NDHost{Bridge: o.bridge.Index, Address: g.Addr()})
+		}
+	}
+	s.checkTarget(l)
+	s.partly = l.refusalsWhere(func(k entry) bool {
+		switch k := k.(type) {
+		case p4.ARPHost:
+			return k.Bridge == o.bridge.Index
+		case p4.NDHost:
+			return k.Bridge == o.bridge.Index
+		}
+		return false
+	})
+	return s
+}
+
+// refusalsWhere says which entries of some are not on the target, and why.
+func (l *loop) refusalsWhere(concerned func(entry) bool) string {
+	n, first := 0, error(nil)
+	for _, f := range l.target.failed {
+		if !concerned(f.what) {
+			continue
+		}
+		if n++; first == nil || f.attempts > 0 {
+			first = f.err
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d entries are not on the target: %v", n, first)
+}
+
+// kernelComponent is the slow path's part. An object is up without it: packets
+// are routed, but the gateway answers no ping and finds no silent hosts.
+func kernelComponent(there bool, fault string) intent.Component {
+	c := intent.Component{Name: "slowpath", Status: intent.ComponentSuccess}
+	switch {
+	case fault != "":
+		c.Status, c.Details = intent.ComponentError, details(fault)
+	case !there:
+		c.Status, c.Details = intent.ComponentPending, details("Linux is still to be set up for it")
+	}
+	return c
+}
+
+// vrfStatus adds what BGP and the kernel do for a VRF.
+func (l *loop) vrfStatus(v *vrf) intent.Status {
+	out := l.vrfSummary(v).status()
+	if v.local.IsValid() {
+		n := 0
+		for k := range l.adverts {
+			if k.vrf == v.Index {
+				n++
+			}
+		}
+		out.Components = append(out.Components, intent.Component{Name: "bgp", Status: intent.ComponentSuccess,
+			Details: fmt.Sprintf(`{"routes":%d}`, n)})
+	}
+	if l.slow != nil {
+		fault, there := l.slow.Status().VRFs[v.Index]
+		out.Components = append(out.Components, kernelComponent(there, fault))
+	}
+	return out
+}
+
+func (l *loop) sviStatus(s *svi) intent.Status {
+	out := l.sviSummary(s).status()
+	if l.slow != nil && s.bridge != nil {
+		fault, there := l.slow.Status().SVIs[s.bridge.Index]
+		out.Components = append(out.Components, kernelComponent(there, fault))
+	}
+	return out
+}
