@@ -174,6 +174,9 @@ func read(db *bbolt.DB) (m model, err error) {
 		} else if fi.Size() < tx.Size() {
 			return fmt.Errorf("%w (%d bytes are left of %d)", ErrDamaged, fi.Size(), tx.Size())
 		}
+		if err := checkPages(tx); err != nil {
+			return err
+		}
 		version, err := readSchema(tx)
 		if err != nil {
 			return err
@@ -187,6 +190,26 @@ func read(db *bbolt.DB) (m model, err error) {
 		return nil
 	})
 	return m, err
+}
+
+// checkPages checks that no page says it goes on behind the last one: freeing
+// such a one would keep bbolt busy for minutes. A read-only handle knows too
+// little for that, and frees none.
+func checkPages(tx *bbolt.Tx) error {
+	count := int(tx.Size()) / tx.DB().Info().PageSize
+	for id := 0; id < count; id++ {
+		p, err := tx.Page(id)
+		if err != nil || p == nil {
+			return nil
+		}
+		if p.Type == "free" {
+			continue
+		}
+		if id += p.OverflowCount; id >= count {
+			return fmt.Errorf("%w (page %d goes on behind the end)", ErrDamaged, p.ID)
+		}
+	}
+	return nil
 }
 
 func readSchema(tx *bbolt.Tx) (int, error) {
