@@ -33,7 +33,7 @@ func FuzzStoreFile(f *testing.F) {
 	f.Add(uint(len(good)), []byte("behind the end"))  // grown
 	f.Add(uint(3*4096), []byte{9, 9, 9, 9, 9, 9, 9})  // a page of content
 	f.Add(uint(3*4096+10), []byte{0xff, 0xff, 0, 12}) // its element count
-	for page := range uint(len(good) / 4096) { // each page says how many more belong to it
+	for page := range uint(len(good) / 4096) {        // each page says how many more belong to it
 		f.Add(page*4096+12, []byte{0xff, 0xff, 0xff, 0x7f})
 	}
 	f.Fuzz(func(t *testing.T, at uint, b []byte) {
