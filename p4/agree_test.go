@@ -22,12 +22,14 @@ import (
 func TestTheSoftswitchDoesWhatBMv2Does(t *testing.T) {
 	referee, own := newGateway(t, newBMv2(t)), newGateway(t, newSoftswitch(t))
 	for _, g := range []*gateway{referee, own} {
-		g.add(p4.Trap{EtherType: 0x0806, Priority: 1, Reason: 1},
-			p4.Trap{EtherType: 0x86dd, MAC: hostA, Origin: p4.OriginVXLAN, Priority: 2, Divert: true, Reason: 2},
+		g.add(routing()...)
+		g.add(known()...)
+		g.add(p4.Trap{EtherType: 0x86dd, MAC: hostA, Origin: p4.OriginVXLAN, Priority: 2, Divert: true, Reason: 2},
+			via(vrf2, "0.0.0.0/0", 2, router2), via(vrf2, "::/0", 2, router2),
 			p4.FDB{Bridge: bridge2, MAC: hostT, Kind: p4.Drop}, p4.FDB{Bridge: bridge2, MAC: hostA, Kind: p4.ToVTEP, VTEP: 9, VNI: 9})
 	}
 	random := rand.New(rand.NewPCG(4789, 7348))
-	for i := range 1000 {
+	for i := range 3000 {
 		port, in := randomFrame(random)
 		want, got := carried(referee.send(port, in)), carried(own.send(port, in))
 		if !maps.EqualFunc(want, got, func(a, b [][]byte) bool { return slices.EqualFunc(a, b, slices.Equal) }) {
@@ -39,7 +41,8 @@ func TestTheSoftswitchDoesWhatBMv2Does(t *testing.T) {
 	}
 	for counter, cells := range map[string]uint32{
 		"ingress_drops": uint32(p4.DropReasons), "egress_drops": uint32(p4.DropReasons),
-		"bridge_vxlan_in": bridge2 + 1, "bridge_vxlan_out": bridge2 + 1,
+		"bridge_vxlan_in": bridge3 + 1, "bridge_vxlan_out": bridge3 + 1,
+		"vrf_routed": vrf2 + 1, "vrf_vxlan_in": vrf2 + 1, "vrf_vxlan_out": vrf2 + 1,
 	} {
 		for i := range cells {
 			if want, got := referee.count(counter, i), own.count(counter, i); got != want {
@@ -103,10 +106,10 @@ func randomFrame(r *rand.Rand) (uint32, []byte) {
 // wholeFrame gives a frame without damage, and what stands before it when it
 // enters by the CPU port.
 func wholeFrame(r *rand.Rand) (port uint32, head, f []byte) {
-	vlans := []uint16{0, 10, 10, 20, 20, 30}
+	vlans := []uint16{0, 10, 10, 20, 20, 30, 40}
 	tunnel := func() []byte {
-		from := one(r, vtep1, vtep2, netip.MustParseAddr("10.0.0.9"))
-		return tunnelled(from, one(r, ours, ours, vtep2), one[uint32](r, vni1, vni1, vni2, 7), tenantFrame(r))
+		from := one(r, vtep1, vtep1, vtep2, vtep2, netip.MustParseAddr("10.0.0.9"))
+		return tunnelled(from, one(r, ours, ours, ours, vtep2), one[uint32](r, vni1, vni1, vni2, l3vni1, l3vni1, l3vni2, 7), tenantFrame(r))
 	}
 	switch r.IntN(10) {
 	case 0, 1:
@@ -120,15 +123,69 @@ func wholeFrame(r *rand.Rand) (port uint32, head, f []byte) {
 	case 8:
 		return one[uint32](r, uplink, host), nil, tenantFrame(r)
 	}
-	head = one(r, injected(0, one[uint16](r, access1, trunk, uplink, host), 0, nil), injected(1, 0, one[uint16](r, bridge1, bridge2), nil))
+	head = one(r, injected(0, one[uint16](r, access1, trunk, uplink, host), 0, nil),
+		injected(1, 0, one[uint16](r, bridge1, bridge2, 0), nil), injected(2, 0, one[uint16](r, bridge1, bridge3), nil),
+		injected(3, 0, one[uint16](r, vrf1, vrf2, 9), nil))
 	return p4.CPUPort, head, tenantFrame(r)
 }
 
 func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
+// tenantFrame gives a frame that is bridged, routed, or asks for a neighbour.
 func tenantFrame(r *rand.Rand) []byte {
-	macs := []ether.MAC{hostA, hostB, hostT, remote, nobody, {2, 0, 0, 0, 1, byte(r.IntN(8))}, ether.Broadcast, {1, 0x80, 0xc2, 0, 0, 14}}
-	src, dst := one(r, macs[:7]...), one(r, macs...)
+	macs := []ether.MAC{hostA, hostB, hostT, remote, nobody, hostO, hostV, {2, 0, 0, 0, 1, byte(r.IntN(8))}, ether.Broadcast,
+		{1, 0x80, 0xc2, 0, 0, 14}, gateway1, gateway2, gateway3, anycast, ourRouter, ourRouter}
+	src, dst := one(r, macs[:9]...), one(r, macs...)
+	switch r.IntN(8) {
+	case 0:
+		return randomQuestion(r, src)
+	case 1, 2:
+		return otherFrame(r, src, dst)
+	}
+	return randomPacket(r, src, dst)
+}
+
+// randomPacket gives one between addresses of the tests, most of them for a
+// router.
+func randomPacket(r *rand.Rand, src, dst ether.MAC) []byte {
+	if r.IntN(2) == 0 {
+		dst = one(r, gateway1, gateway1, gateway2, gateway3, ourRouter, ourRouter)
+	}
+	address := func() string {
+		return one(r, "10.1.0.1", "10.1.0.10", "10.1.0.11", "10.1.0.99", "10.2.0.1", "10.2.0.20", "10.2.0.30", "10.2.0.40", "10.2.0.50",
+			"10.3.0.1", "10.3.4.1", "10.3.4.66", "10.3.5.1", "10.99.0.1")
+	}
+	odd4 := []string{"127.0.0.1", "0.0.0.0", "224.0.0.5", "255.255.255.255", "240.1.1.1"}
+	odd6 := []string{"::", "::1", "fe80::1", "fe80::a", "ff02::1", "febf::1"}
+	p := packet{src: src, dst: dst, from: address(), to: address(), ttl: one[uint8](r, 0, 0, 0, 0, 1, 2, 255), size: r.IntN(250)}
+	if r.IntN(2) == 0 {
+		p.from, p.to = sixth(p.from), sixth(p.to)
+		odd4 = odd6
+	}
+	switch r.IntN(12) {
+	case 0:
+		p.from = one(r, odd4...)
+	case 1:
+		p.to = one(r, odd4...)
+	}
+	return p.frame()
+}
+
+// randomQuestion asks for a neighbour by ARP or ND.
+func randomQuestion(r *rand.Rand, src ether.MAC) []byte {
+	target := one(r, "10.1.0.1", "10.1.0.12", "10.1.0.50", "10.1.0.99")
+	asker := one(r, "10.1.0.10", "10.1.0.12", "0.0.0.0")
+	if r.IntN(2) == 0 {
+		return arp(src, one(r, ether.Broadcast, gateway1, hostB), one[uint16](r, 1, 1, 2), one(r, src, src, hostB), asker, ether.MAC{}, target)
+	}
+	if asker == "0.0.0.0" {
+		return solicitation(src, "::", sixth(target), 255)
+	}
+	return solicitation(src, sixth(asker), one(r, sixth(target), "fe80::1"), one[uint8](r, 255, 255, 64), sourceOption(one(r, src, src, hostB)))
+}
+
+// otherFrame gives a frame of any kind, which a router does not understand.
+func otherFrame(r *rand.Rand, src, dst ether.MAC) []byte {
 	eth := func(t layers.EthernetType) *layers.Ethernet {
 		return &layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: t}
 	}
