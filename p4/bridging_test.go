@@ -360,11 +360,12 @@ func FuzzBridgingCarriesAnyPayload(f *testing.F) {
 	f.Add(frame(hostA, hostB)[12:])
 	f.Add(tunnelled(vtep1, ours, vni1, frame(remote, hostA))[12:])
 	f.Add([]byte{0x86, 0xdd, 0x60, 0, 0, 0})
+	once := inMemory()
 	f.Fuzz(func(t *testing.T, rest []byte) {
 		if len(rest) < 2 || rest[0] == 0x81 && rest[1] == 0 || len(rest) > 9000 {
 			return
 		}
-		g := newGateway(t, newSoftswitch(t))
+		g := once(t, func(*gateway) {})
 		in := slices.Concat(hostB[:], hostA[:], rest)
 		g.expect(g.send(access1, in), out{access2: {in}})
 		back := slices.Concat(hostA[:], remote[:], rest)

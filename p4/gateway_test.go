@@ -104,6 +104,24 @@ func newGateway(t *testing.T, on target) *gateway {
 	return g
 }
 
+// inMemory gives one gateway of the softswitch again and again, since to load
+// the program takes far longer than a frame does. setUp runs the first time.
+func inMemory() func(t *testing.T, setUp func(*gateway)) *gateway {
+	var kept target
+	return func(t *testing.T, setUp func(*gateway)) *gateway {
+		t.Helper()
+		if kept == nil {
+			g := newGateway(t, newSoftswitch(t))
+			setUp(g)
+			kept = g.target
+		}
+		if _, err := kept.learned(); err != nil {
+			t.Fatal(err)
+		}
+		return &gateway{t, kept}
+	}
+}
+
 // add writes entries.
 func (g *gateway) add(entries ...entry) {
 	g.Helper()

@@ -295,3 +295,67 @@ func TestARoutedPacketOfABridgeWithoutAnInterfaceIsDropped(t *testing.T) {
 		g.dropped("egress_drops", p4.DropNoInterface, g.send(access1, p.frame()))
 	})
 }
+
+// FuzzARouterChangesOnlyWhatItMay holds that a frame for a gateway is dropped,
+// punted as it came, answered where it asks, or forwarded with other MACs and
+// the TTL less one, nothing else.
+func FuzzARouterChangesOnlyWhatItMay(f *testing.F) {
+	for _, p := range []packet{
+		{from: "10.1.0.10", to: "10.2.0.20"}, {from: "10.1.0.10", to: "10.3.0.1", ttl: 1}, {from: "10.1.0.10", to: "10.1.0.1"},
+	} {
+		for _, p := range both(p) {
+			f.Add(p.frame()[12:])
+		}
+	}
+	f.Add([]byte{8, 0, 0x45})
+	f.Add(whoHas(hostA, "10.1.0.10", "10.1.0.1")[12:])
+	f.Add(solicitation(hostA, "2001:db8:1::10", "2001:db8:1::1", 255, sourceOption(hostA))[12:])
+	f.Add(tunnelled(vtep1, ours, l3vni1, packet{from: "10.3.0.1", to: "10.2.0.20"}.frame())[12:])
+	once := inMemory()
+	f.Fuzz(func(t *testing.T, rest []byte) {
+		if len(rest) < 2 || rest[0] == 0x81 && rest[1] == 0 || len(rest) > 9000 {
+			return
+		}
+		g := once(t, func(g *gateway) {
+			g.add(routing()...)
+			g.add(known()...)
+			g.add(via(vrf1, "0.0.0.0/0", 1, router1), via(vrf1, "::/0", 1, router1))
+		})
+		in := slices.Concat(gateway1[:], hostA[:], rest)
+		for port, frames := range g.send(access1, in) {
+			for _, got := range frames {
+				switch {
+				case port == p4.CPUPort:
+					g.expect(out{port: {got[7:]}}, out{port: {in}})
+				case port == access1 && (in[13] == 6 || in[12] == 0x86 && in[20] == 58 && in[54] == 135):
+					// An answer: the tests of neighbours say what is in it.
+				default:
+					if port == uplink {
+						got = got[50:]
+					}
+					if len(got) > 16 && string(got[12:14]) == "\x81\x00" {
+						got = slices.Concat(got[:12], got[16:])
+					}
+					g.expect(out{port: {got[12:]}}, out{port: {oneHopLater(in)[12:]}})
+				}
+			}
+		}
+	})
+}
+
+// oneHopLater is a frame of IP with the TTL or hop limit less one.
+func oneHopLater(f []byte) []byte {
+	f = slices.Clone(f)
+	if f[12] == 0x86 {
+		f[21]--
+		return f
+	}
+	f[22]--
+	// Linux's ip_decrease_ttl.
+	sum := uint32(binary.BigEndian.Uint16(f[24:])) + 0x100
+	if sum >= 0xffff {
+		sum++
+	}
+	binary.BigEndian.PutUint16(f[24:], uint16(sum))
+	return f
+}
