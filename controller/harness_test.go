@@ -165,16 +165,18 @@ func (s *fakeSpeaker) Originate(add []bgp.Route, withdraw []bgp.Key) error {
 	return nil
 }
 
-// originated gives our type-2 routes by MAC, and our type-3 routes by VNI.
+// originated gives our type-2 routes of a MAC alone, and our type-3 routes by
+// VNI.
 func (s *fakeSpeaker) originated() (macs map[ether.MAC]bgp.Route, floods map[uint32]bgp.Route) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	macs, floods = map[ether.MAC]bgp.Route{}, map[uint32]bgp.Route{}
 	for _, r := range s.routes {
-		if r.Type == bgp.TypeMACIP {
-			macs[r.MAC] = r
-		} else {
+		switch {
+		case r.Type == bgp.TypeMulticast:
 			floods[r.Label] = r
+		case r.Type == bgp.TypeMACIP && !r.IP.IsValid():
+			macs[r.MAC] = r
 		}
 	}
 	return macs, floods
@@ -270,6 +272,15 @@ func checkOrder(u *p4v1.Update, s *p4rttest.State) error {
 		}
 	case p4.Member:
 		return has(p4.EgressVLAN{Port: d.Port, Bridge: d.Bridge})
+	case p4.RouterMAC:
+		return has(p4.RouterInterface{Bridge: d.Bridge})
+	case p4.Route:
+		switch d.Kind {
+		case p4.RouteHost:
+			return has(p4.RouterInterface{Bridge: d.Bridge})
+		case p4.RouteVTEP:
+			return cmp.Or(has(p4.Tunnel{VTEP: d.VTEP}), has(p4.Path{VTEP: d.VTEP}))
+		}
 	}
 	return nil
 }
@@ -289,6 +300,13 @@ func checkUnused(d entry, s *p4rttest.State) error {
 		case p4.Member:
 			v, ok := d.(p4.EgressVLAN)
 			used = ok && v.Port == o.Port && v.Bridge == o.Bridge
+		case p4.Route:
+			i, ok := d.(p4.RouterInterface)
+			t, tunnel := d.(p4.Tunnel)
+			used = ok && o.Kind == p4.RouteHost && i.Bridge == o.Bridge || tunnel && o.Kind == p4.RouteVTEP && t.VTEP == o.VTEP
+		case p4.RouterMAC:
+			i, ok := d.(p4.RouterInterface)
+			used = ok && i.Bridge == o.Bridge
 		}
 		if used {
 			return fmt.Errorf("%v is deleted while %v refers to it", d.Entry(), decode(e).Entry())
@@ -344,7 +362,7 @@ func (g *gateway) settled() bool {
 	done := false
 	g.peek(func(l *loop) {
 		done = g.intentSeen(l) && len(g.underlay.events) == 0 && l.depth() == 0 && !l.target.busy &&
-			len(l.target.failed) == 0 && l.target.phase == phaseUp && len(l.dirtyPorts) == 0
+			len(l.target.failed) == 0 && l.target.phase == phaseUp && len(l.dirtyPorts)+len(l.dirtySVIs) == 0
 	})
 	return done
 }
@@ -354,7 +372,14 @@ func (g *gateway) intentSeen(l *loop) bool {
 	same := true
 	_ = g.store.View(func(tx *intent.Tx) error {
 		bridges, ports := tx.Bridges().List("", 0), tx.Ports().List("", 0)
-		same = len(bridges) == len(l.bridges) && len(ports) == len(l.objects)
+		vrfs, svis := tx.VRFs().List("", 0), tx.SVIs().List("", 0)
+		same = len(bridges) == len(l.bridges) && len(ports) == len(l.objects) && len(vrfs) == len(l.vrfs) && len(svis) == len(l.svis)
+		for _, v := range vrfs {
+			same = same && l.vrfByID[v.ID] != nil && l.vrfByID[v.ID].VRF == v
+		}
+		for _, s := range svis {
+			same = same && l.svis[s.ID] != nil && l.svis[s.ID].SVI.Equal(s)
+		}
 		for _, b := range bridges {
 			same = same && l.byID[b.ID] != nil && l.byID[b.ID].LogicalBridge == b
 		}
@@ -526,7 +551,11 @@ func facts(held []entry) []string {
 			}
 		case p4.Adjacency:
 			out = append(out, fmt.Sprintf("adjacency %v>%v", k.Source, k.Destination))
-		case p4.Source:
+		case p4.Route:
+			if k.Kind == p4.RouteVTEP {
+				out = append(out, fmt.Sprintf("route %d %v -> vni %d %v>%v %s", k.VRF, k.Prefix, k.VNI, k.Source, k.Destination, vtep(k.VTEP)))
+				continue
+			}
 			out = append(out, k.Entry().String())
 		default:
 			out = append(out, k.Entry().String())
