@@ -52,6 +52,7 @@ type Router struct {
 	rib     map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute // by neighbour
 	ended   map[netip.Addr]bool                              // neighbours that sent End-of-RIB
 	settled bool
+	over    bool // BGP has ended
 	// adopted are next hops of an earlier run that BGP has not named yet.
 	adopted    map[netip.Prefix]hops
 	advertised []netip.Prefix
@@ -96,8 +97,11 @@ func (r *Router) loop(ctx context.Context, k *kernel, lost <-chan error) error {
 	defer settle.Stop()
 	retry := time.NewTimer(0)
 	defer retry.Stop()
-	events := r.cfg.Speaker.UnicastEvents()
+	var events <-chan []bgp.UnicastEvent
 	for {
+		if r.adopted != nil && !r.over { // not before we know what is there
+			events = r.cfg.Speaker.UnicastEvents()
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -105,7 +109,7 @@ func (r *Router) loop(ctx context.Context, k *kernel, lost <-chan error) error {
 			return fmt.Errorf("underlay routes: %w", err)
 		case batch, open := <-events:
 			if !open { // BGP has ended, and so do we soon
-				events = nil
+				events, r.over = nil, true
 				continue
 			}
 			r.apply(batch)
