@@ -76,6 +76,8 @@ type options struct {
 	target p4rttest.Config
 	server *p4rttest.Server // instead of a new one
 	store  *intent.Store    // instead of a new one
+
+	noSlowPath bool
 }
 
 // start runs a gateway until the test ends.
@@ -104,7 +106,11 @@ func start(tb testing.TB, o options) *gateway {
 		tb.Fatal(err)
 	}
 	g.speaker, g.underlay, g.slow = newFakeSpeaker(), newFakeUnderlay(), newFakeSlowPath()
-	g.c, err = New(g.cfg, Inputs{g.store, g.speaker, client, g.underlay, g.slow})
+	in := Inputs{g.store, g.speaker, client, g.underlay, g.slow}
+	if o.noSlowPath {
+		in.SlowPath = nil
+	}
+	g.c, err = New(g.cfg, in)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -215,6 +215,7 @@ func nd(typ byte, m ether.MAC, source, target string, option byte) []byte {
 // hears has a host say by ARP or ND who it is.
 func (g *gateway) hears(bridge, port uint16, m ether.MAC, ip string) {
 	g.Helper()
+	g.settle()
 	if addr(ip).Is4() {
 		g.punt(p4.PuntARP, port, bridge, 0, arp(m, ip, "10.10.0.99"))
 	} else {

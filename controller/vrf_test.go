@@ -164,7 +164,9 @@ func TestAVRFWhoseVNIMovesFollowsTheOtherRoutes(t *testing.T) {
 	g, v, _, _ := routed(t, options{})
 	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")), update(peer1, prefixRoute(leaf1, 6000, "10.60.0.0/16")))
 	g.settle()
-	via := func(vni string) string { return "10.0.0.11 vni " + vni + " " + routerMAC.String() + ">" + leaf1Route.String() }
+	via := func(vni string) string {
+		return "10.0.0.11 vni " + vni + " " + routerMAC.String() + ">" + leaf1Route.String()
+	}
 	g.wantRouteTo(v, "10.50.0.0/16", via("5000"))
 	g.wantRouteTo(v, "10.60.0.0/16", "nowhere")
 	g.update(func(tx *intent.Tx) error {
