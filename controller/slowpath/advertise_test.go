@@ -172,6 +172,7 @@ func FuzzNeighbourMessages(f *testing.F) {
 }
 
 func TestSVIAdvertisesItselfToHosts(t *testing.T) {
+	t.Parallel() // waits for the time between two advertisements
 	l := newLab(t)
 	l.start()
 	v := red()

@@ -2,6 +2,7 @@ package slowpath
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -18,10 +19,18 @@ type known struct {
 func (l *loop) observe(t *target, n neighbour, e entry) {
 	l.checkRemote(n, e)
 	now := Neighbor{VRF: t.live.id, Bridge: n.bridge, IP: n.ip}
-	if e.learned() {
+	if e.learned() && t.attached(n) {
 		now.MAC, now.Present = e.mac, true
 	}
 	l.update(now)
+}
+
+// attached says whether an address is of the SVI's subnets, or link-local. The
+// kernel also believes hosts that claim others, and remembers those of a subnet
+// that was there before.
+func (t *target) attached(n neighbour) bool {
+	return n.ip.IsLinkLocalUnicast() && n.ip.Is6() ||
+		slices.ContainsFunc(t.subnets[n.bridge], func(p netip.Prefix) bool { return p.Contains(n.ip) })
 }
 
 // update queues a host's state when it is another one.

@@ -44,6 +44,7 @@ func TestRemoteHostIsNeitherAskedForNorOverwritten(t *testing.T) {
 }
 
 func TestProbeTellsTheSilentFromTheGone(t *testing.T) {
+	t.Parallel() // waits for the kernel's timers
 	l := newLab(t)
 	l.start()
 	l.set(red())
@@ -66,6 +67,45 @@ func TestProbeTellsTheSilentFromTheGone(t *testing.T) {
 	l.event(Neighbor{VRF: 1, Bridge: 10, IP: tenEleven})
 	t.Logf("gone after %v", time.Since(start))
 	l.Probe(30, six) // no such SVI
+}
+
+func TestOnlyHostsOfTheSubnetsAreHosts(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	v := red()
+	l.set(v)
+	for _, claimed := range []string{"10.0.20.11", "172.16.0.1"} {
+		l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, claimed, "10.0.10.1")})
+		l.until("the kernel believes it", func() bool { return strings.Contains(l.ip("red", "neighbour"), claimed) })
+	}
+	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
+	next := func(want Neighbor) {
+		t.Helper()
+		select {
+		case n := <-l.Events():
+			if n != want {
+				t.Errorf("event %+v, want %+v", n, want)
+			}
+		case <-time.After(timeout):
+			t.Errorf("no event %+v", want)
+		}
+	}
+	next(Neighbor{VRF: 1, Bridge: 10, IP: tenEleven, MAC: hostMAC, Present: true})
+	// Another subnet makes one host of the bridge of another.
+	v.SVIs[0].Addresses = prefixes("172.16.0.2/24")
+	l.Set([]VRF{v})
+	got := map[Neighbor]bool{}
+	for deadline := time.After(timeout); len(got) < 2; {
+		select {
+		case n := <-l.Events():
+			got[n] = true
+		case <-deadline:
+			t.Fatalf("only events %+v", got)
+		}
+	}
+	if !got[Neighbor{VRF: 1, Bridge: 10, IP: tenEleven}] || !got[Neighbor{VRF: 1, Bridge: 10, IP: netip.MustParseAddr("172.16.0.1"), MAC: hostMAC, Present: true}] {
+		t.Errorf("events %+v", got)
+	}
 }
 
 func TestMovedMACIsAnEvent(t *testing.T) {

@@ -1,6 +1,7 @@
 package slowpath
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -231,6 +232,9 @@ func TestTapInUseElsewhereIsTriedAgain(t *testing.T) {
 	l.until("a tap that another process has is an error", func() bool {
 		return strings.Contains(l.Status().VRFs[1], "another process has it open") && strings.Contains(l.Status().SVIs[10], "another process has it open")
 	})
+	if err := RemoveAll(l.prefix); !errors.Is(err, errForeign) {
+		t.Errorf("RemoveAll while they are in use: %v", err)
+	}
 	first.stop()
 	l.placed(red())
 }

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/netip"
 	"reflect"
-	"slices"
 	"time"
 )
 
@@ -27,6 +26,7 @@ type target struct {
 	said    string        // error text of the last attempt
 	err     error         // of the VRF in the last attempt
 	svis    map[uint16]error
+	subnets map[uint16][]netip.Prefix // by bridge
 }
 
 // loop owns all state but what Slowpath guards by its mutexes.
@@ -210,13 +210,14 @@ func (l *loop) take(t *target, n *seen) {
 
 // converge makes one target what it should be, or prepares another attempt.
 func (l *loop) converge(t *target, now time.Time) {
-	t.dirty, t.changed = false, false
+	t.dirty = false
 	switch {
 	case t.gone:
 		t.err = l.remove(t)
 	case t.plan.err == nil:
 		l.build(t)
 	}
+	t.changed = false
 	said := t.failure()
 	if said != "" {
 		t.pause = min(max(l.s.cfg.Retry, 2*t.pause), 64*l.s.cfg.Retry)
@@ -239,8 +240,10 @@ func (l *loop) converge(t *target, now time.Time) {
 // failure is what is wrong after an attempt, in one text.
 func (t *target) failure() string {
 	err := t.err
-	for _, bridge := range slices.Sorted(maps.Keys(t.svis)) {
-		err = errors.Join(err, fmt.Errorf("SVI of bridge %d: %w", bridge, t.svis[bridge]))
+	for _, s := range t.plan.SVIs {
+		if e := t.svis[s.Bridge]; e != nil {
+			err = errors.Join(err, fmt.Errorf("SVI %s of bridge %d: %w", s.Name, s.Bridge, e))
+		}
 	}
 	if err == nil {
 		return ""
@@ -257,24 +260,22 @@ func (l *loop) build(t *target) {
 		}
 	}
 	before := maps.Clone(t.live.links)
-	t.err, t.svis = t.live.converge(t.plan)
+	t.svis, t.err = t.live.converge(t.plan)
 	for bridge, link := range before {
 		if t.live.links[bridge] != link {
 			l.left(t, bridge)
 		}
 	}
+	t.subnets = map[uint16][]netip.Prefix{}
+	for _, s := range t.plan.SVIs {
+		t.subnets[s.Bridge] = s.Addresses
+	}
 	for bridge, link := range t.live.links {
-		if bridge != 0 && before[bridge] != link {
-			l.arrived(t, bridge)
+		if bridge != 0 && (t.changed || before[bridge] != link) {
+			l.at[bridge] = t
+			l.resync(t, bridge)
 		}
 	}
-}
-
-// arrived reads the neighbours of an SVI that came into place, and installs
-// those behind VTEPs.
-func (l *loop) arrived(t *target, bridge uint16) {
-	l.at[bridge] = t
-	l.resync(t, bridge)
 }
 
 // left forgets the neighbours of an SVI that is not in place any more.

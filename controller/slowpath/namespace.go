@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -64,15 +63,36 @@ func openNamespace(name string) (netns.NsHandle, error) {
 	if err := os.Remove(filepath.Join(namespaceDir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return netns.None(), fmt.Errorf("remove stale %s: %w", filepath.Join(namespaceDir, name), err)
 	}
+	err := shareMounts()
 	ns := netns.None()
-	err := onOwnThread(func() (err error) {
-		ns, err = netns.NewNamed(name)
-		return err
-	})
+	if err == nil {
+		err = onOwnThread(func() (err error) {
+			ns, err = netns.NewNamed(name)
+			return err
+		})
+	}
 	if err != nil {
 		return netns.None(), fmt.Errorf("make network namespace %s (needs CAP_SYS_ADMIN): %w", name, err)
 	}
 	return ns, nil
+}
+
+// shareMounts makes the folder a shared mount, as `ip netns` does: what is
+// mounted there later is seen, and can be removed, from other mount namespaces.
+func shareMounts() error {
+	if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
+		return err
+	}
+	err := unix.Mount("", namespaceDir, "none", unix.MS_SHARED|unix.MS_REC, "")
+	if errors.Is(err, unix.EINVAL) { // not a mount yet
+		if err = unix.Mount(namespaceDir, namespaceDir, "none", unix.MS_BIND|unix.MS_REC, ""); err == nil {
+			err = unix.Mount("", namespaceDir, "none", unix.MS_SHARED|unix.MS_REC, "")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("share mounts in %s: %w", namespaceDir, err)
+	}
+	return nil
 }
 
 func isNamespace(name string) bool {
@@ -137,11 +157,13 @@ func removeTaps(ns netns.NsHandle) error {
 	made := false // by us: it has the VRF tap, which comes first
 	for _, l := range links {
 		bridge, ours := bridgeOfTap(l)
-		switch flags := l.Attrs().Flags; {
+		switch flags := l.Attrs().RawFlags; {
+		case ours && flags&unix.IFF_LOWER_UP != 0: // a tap has carrier while it is open
+			return fmt.Errorf("interface %s is open in another process: %w", l.Attrs().Name, errForeign)
 		case ours:
 			taps = append(taps, l)
 			made = made || bridge == 0
-		case flags&net.FlagUp != 0 && flags&net.FlagLoopback == 0:
+		case flags&unix.IFF_UP != 0 && flags&unix.IFF_LOOPBACK == 0:
 			foreign = l.Attrs().Name
 		}
 	}

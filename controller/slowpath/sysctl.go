@@ -57,9 +57,11 @@ var ofIPv6 = []setting{
 }
 
 // ofNeighbours go to ipv4/neigh/ and ipv6/neigh/ of a tap: a probe ends with one
-// question to everybody, which finds a host whose MAC address changed, and a
-// new address is believed at once.
+// question to everybody, which finds a host whose MAC address changed; a new
+// address is believed at once; and hosts that are idle are not forgotten when
+// the table grows beyond the first limit.
 var ofNeighbours = []setting{
+	{file: "gc_stale_time", value: "86400"},
 	{file: "mcast_resolicit", value: "1"},
 	{file: "locktime", value: "0"},
 }

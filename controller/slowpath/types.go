@@ -35,7 +35,7 @@ type Frame struct {
 }
 
 // Neighbor is what the kernel knows of a host, as it learned it by ARP or ND
-// itself. Link-local addresses are among them.
+// itself. The address is of one of the SVI's subnets, or link-local (v6).
 type Neighbor struct {
 	VRF, Bridge uint16
 	IP          netip.Addr

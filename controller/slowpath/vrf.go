@@ -122,19 +122,19 @@ func toIPNet(p netip.Prefix) *net.IPNet {
 
 // converge makes the namespace what the plan says, doing nothing where it is
 // that already. Errors of SVIs are by bridge; they do not stop other SVIs.
-func (v *vrf) converge(p plan) (error, map[uint16]error) {
-	errs := map[uint16]error{}
+func (v *vrf) converge(p plan) (errs map[uint16]error, err error) {
 	n, err := v.read()
 	if err != nil {
-		return err, errs
+		return nil, err
 	}
+	errs = map[uint16]error{}
 	err = cmp.Or(v.removeUnwanted(n, p), v.loopback(n, p.Loopback), v.uplink(n, p))
 	for _, s := range p.SVIs {
 		if e := v.svi(n, s); e != nil {
 			errs[s.Bridge] = e
 		}
 	}
-	return err, errs
+	return errs, err
 }
 
 // removeUnwanted removes the taps of SVIs that are not in the plan; those
@@ -287,17 +287,9 @@ func (v *vrf) openTap(bridge uint16, name string) error {
 	return nil
 }
 
-// addresses adds and removes until an interface has just the wanted ones.
+// addresses adds and removes until an interface has just the wanted ones. With
+// the last v4 address the kernel would drop all neighbours: adding comes first.
 func (v *vrf) addresses(link netlink.Link, have, wanted []netip.Prefix) error {
-	for _, p := range have {
-		if slices.Contains(wanted, p) {
-			continue
-		}
-		err := v.handle.AddrDel(link, &netlink.Addr{IPNet: toIPNet(p)})
-		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-			return fmt.Errorf("remove address %s of %s: %w", p, link.Attrs().Name, err)
-		}
-	}
 	for _, p := range wanted {
 		if slices.Contains(have, p) {
 			continue
@@ -311,6 +303,15 @@ func (v *vrf) addresses(link netlink.Link, have, wanted []netip.Prefix) error {
 		}
 		if err := v.settle(link, p.Addr()); err != nil {
 			return err
+		}
+	}
+	for _, p := range have {
+		if slices.Contains(wanted, p) {
+			continue
+		}
+		err := v.handle.AddrDel(link, &netlink.Addr{IPNet: toIPNet(p)})
+		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("remove address %s of %s: %w", p, link.Attrs().Name, err)
 		}
 	}
 	return nil
