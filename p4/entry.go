@@ -201,13 +201,24 @@ func (f field) pack(key []byte, m *p4v1.FieldMatch) ([]byte, error) {
 			return nil, fmt.Errorf("field %s: prefix length %d of %d bits", f.name, n, f.bits)
 		}
 		key, err := f.widen(key, m.GetLpm().GetValue())
+		for i, host := len(key)-1, f.bits-int(n); err == nil && host > 0; i, host = i-1, host-8 {
+			key[i] &= 0xff << min(host, 8) // what is behind the prefix says nothing
+		}
 		return append(key, byte(n)), err
 	case p4configv1.MatchField_TERNARY:
+		at := len(key)
 		key, err := f.widen(key, m.GetTernary().GetValue())
 		if err != nil {
 			return nil, err
 		}
-		return f.widen(key, m.GetTernary().GetMask())
+		size := len(key) - at
+		if key, err = f.widen(key, m.GetTernary().GetMask()); err != nil {
+			return nil, err
+		}
+		for i := range size { // what is masked out says nothing
+			key[at+i] &= key[at+size+i]
+		}
+		return key, nil
 	}
 	if m.GetExact() == nil {
 		return nil, fmt.Errorf("field %s: no exact match: %w", f.name, ErrForeign)

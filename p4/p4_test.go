@@ -191,6 +191,29 @@ func TestRecompilingGivesTheCommittedArtefacts(t *testing.T) {
 	}
 }
 
+// A server that keeps bits which the mask or the prefix length leaves out gives
+// them back; the entry is the same.
+func TestBitsThatDoNotCountAreNoPartOfAKey(t *testing.T) {
+	for _, e := range []Entry{
+		Trap{Reason: PuntARP, Priority: 1}.Entry(),
+		Peer{Prefix: netip.MustParsePrefix("10.0.0.0/12")}.Entry(),
+		Peer{Prefix: netip.MustParsePrefix("10.0.0.0/8")}.Entry(),
+	} {
+		ent := e.Entity()
+		te := ent.GetTableEntry()
+		if lpm := te.GetMatch(); len(lpm) > 0 {
+			lpm[0].GetLpm().Value = []byte{10, 0x0f, 0xff, 0xff}
+		} else {
+			te.Match = append(te.Match, &p4v1.FieldMatch{FieldId: 5, FieldMatchType: &p4v1.FieldMatch_Ternary_{
+				Ternary: &p4v1.FieldMatch_Ternary{Value: []byte{1}, Mask: []byte{0}},
+			}})
+		}
+		if got, err := FromEntity(ent); err != nil || got != e {
+			t.Errorf("%v came back as %v, %v", e, got, err)
+		}
+	}
+}
+
 func FuzzFromEntityNeverPanics(f *testing.F) {
 	for _, v := range everyType {
 		b, err := proto.Marshal(v.Entry().Entity())
