@@ -188,8 +188,14 @@ func TestOverlappingAddressesOfTwoVRFsNeverMeet(t *testing.T) {
 					red.src, red.dst = router1, ourRouter
 					g.expect(g.send(uplink, tunnelled(vtep1, ours, vni, red.frame())), want)
 				}
-				if a, b := g.count("vrf_routed", vrf1).packets, g.count("vrf_routed", vrf2).packets; a != 2 || b != 2 {
-					g.Errorf("vrf_routed = %d, %d; want 2 each", a, b)
+				back := p
+				back.from, back.to = p.to, p.from
+				g.add(p4.Route{VRF: vrf2, Prefix: host32(back.to), Kind: p4.RouteVTEP, VTEP: 1, VNI: l3vni2, Source: ourRouter, Destination: router1})
+				g.expectTunnelled(g.send(trunk, tagged(back.frame(), 30)), vtep1, l3vni2, 46, back.hop(ourRouter, router1))
+				for counter, want := range map[string][2]uint64{"vrf_routed": {2, 3}, "vrf_vxlan_in": {1, 1}, "vrf_vxlan_out": {0, 1}} {
+					if got := [2]uint64{g.count(counter, vrf1).packets, g.count(counter, vrf2).packets}; got != want {
+						g.Errorf("%s = %v, want %v", counter, got, want)
+					}
 				}
 			})
 		})
