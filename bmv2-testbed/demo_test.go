@@ -37,6 +37,10 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	status := m.Run()
+	if err := closeShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
 	_ = os.RemoveAll(binaryFolder)
 	os.Exit(status)
 }

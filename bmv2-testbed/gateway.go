@@ -12,10 +12,8 @@ import (
 	"strings"
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
-	net "github.com/opiproject/opi-api/network/opinetcommon/v1alpha1/gen/go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
@@ -69,9 +67,14 @@ func (l *Lab) Gateway(n *Namespace, binary, target string, vtep netip.Addr, port
 		return nil, fmt.Errorf("connect to the gateway's API: %w", err)
 	}
 	l.onClose(g.conn.Close)
+	l.onClose(func() error { return removeNamespaces(g.vrfNamespaces()) })
 	g.view = p4evpnv1.NewViewClient(g.conn)
 	return g, nil
 }
+
+// vrfNamespaces is how the names of the namespaces begin that the controller
+// makes for its VRFs: they are swept with the lab.
+func (g *Gateway) vrfNamespaces() string { return g.lab.prefix + "vrf-" }
 
 // StartSwitch starts the target without a program.
 func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
@@ -118,7 +121,7 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 		return fmt.Errorf("write the gateway's configuration: %w", err)
 	}
 	var err error
-	if g.control, err = g.lab.Start(g.NS, "controller", g.binary, "run", "-c", file); err != nil {
+	if g.control, err = g.lab.StartSharing(g.NS, "controller", g.binary, "run", "-c", file); err != nil {
 		return err
 	}
 	return Eventually(ctx, 2*patience, "the gateway's API answers", func(ctx context.Context) error {
@@ -136,16 +139,15 @@ func (g *Gateway) KillController() error { return g.control.Kill() }
 // KillSwitch ends the switch in the same way.
 func (g *Gateway) KillSwitch() error { return g.dataplane.Kill() }
 
-// CreateBridge makes a logical bridge by the API.
+// CreateBridge makes a logical bridge by the API; VNI 0 is none.
 func (g *Gateway) CreateBridge(ctx context.Context, id string, vlan uint16, vni uint32) error {
-	v4 := g.VTEP.As4()
-	vtep := &net.IPPrefix{Len: 32, Addr: &net.IPAddress{
-		Af:     net.IpAf_IP_AF_INET,
-		V4OrV6: &net.IPAddress_V4Addr{V4Addr: uint32(v4[0])<<24 | uint32(v4[1])<<16 | uint32(v4[2])<<8 | uint32(v4[3])},
-	}}
+	spec := &opi.LogicalBridgeSpec{VlanId: uint32(vlan)}
+	if vni != 0 {
+		spec.Vni, spec.VtepIpPrefix = &vni, opiPrefix(netip.PrefixFrom(g.VTEP, g.VTEP.BitLen()))
+	}
 	_, err := opi.NewLogicalBridgeServiceClient(g.conn).CreateLogicalBridge(ctx, &opi.CreateLogicalBridgeRequest{
 		LogicalBridgeId: id,
-		LogicalBridge:   &opi.LogicalBridge{Spec: &opi.LogicalBridgeSpec{VlanId: uint32(vlan), Vni: proto.Uint32(vni), VtepIpPrefix: vtep}},
+		LogicalBridge:   &opi.LogicalBridge{Spec: spec},
 	})
 	if err != nil {
 		return fmt.Errorf("create logical bridge %s: %w", id, err)

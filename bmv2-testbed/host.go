@@ -98,3 +98,12 @@ func gratuitousARP(mac ether.MAC, ip netip.Addr) []byte {
 	f = append(f, ip.AsSlice()...)
 	return f[:60]
 }
+
+// hostOf gives the tenth address after a gateway's.
+func hostOf(gateway netip.Prefix) netip.Addr {
+	a := gateway.Addr()
+	for range 9 {
+		a = a.Next()
+	}
+	return a
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,6 +115,23 @@ func deleteNamespace(name string) error {
 		return fmt.Errorf("delete namespace %s: %w: %s", name, err, strings.TrimSpace(string(out)))
 	}
 	return nil
+}
+
+// removeNamespaces ends what runs in the namespaces whose names begin with a
+// prefix, and deletes them.
+func removeNamespaces(prefix string) error {
+	entries, err := os.ReadDir(netnsFolder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			killAllIn(e.Name())
+			errs = append(errs, deleteNamespace(e.Name()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // killAllIn ends every process whose network namespace is the named one: only

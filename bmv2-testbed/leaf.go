@@ -24,7 +24,7 @@ type Leaf struct {
 	VTEP netip.Addr
 	VRFs map[string]LeafVRF
 
-	vxlanMTU int // of VXLAN devices made from now on; 0: the kernel's own, 1500
+	vxlanMTU int
 }
 
 // Peer is a BGP neighbour of a leaf.
@@ -33,6 +33,7 @@ type Peer struct {
 	AS       uint32
 	Password string // TCP MD5, if any
 	Multihop bool   // from our VTEP address to one that is not on the link
+	Passive  bool   // it connects to us: two connections that cross cost seconds
 	Underlay bool   // exchange VTEP addresses too, by ipv4 unicast
 }
 
@@ -41,15 +42,15 @@ const leafAgeing = 5 * time.Second
 
 // Leaf starts FRR in a namespace and puts the VTEP address on its loopback.
 // Cables, addresses and routes of the underlay are the caller's. What is in the
-// namespaces of its VRFs can come later.
-func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer, vrfs ...LeafVRF) (*Leaf, error) {
+// namespaces of its VRFs can come later. mtu is that of its VXLAN devices.
+func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer, mtu int, vrfs ...LeafVRF) (*Leaf, error) {
 	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
 		return nil, err
 	}
 	if err := n.Sysctl("net.ipv4.ip_forward", "1"); err != nil {
 		return nil, err
 	}
-	leaf := &Leaf{Name: name, AS: as, VTEP: vtep, VRFs: map[string]LeafVRF{}}
+	leaf := &Leaf{Name: name, AS: as, VTEP: vtep, VRFs: map[string]LeafVRF{}, vxlanMTU: mtu}
 	for _, v := range vrfs {
 		leaf.VRFs[v.Name] = v
 		if err := v.NS.forwarding(); err != nil {
@@ -76,6 +77,9 @@ func leafConfig(as uint32, id netip.Addr, peers []Peer, vrfs []LeafVRF) string {
 	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 10 30\n", as, id)
 	for _, p := range peers {
 		fmt.Fprintf(&b, " neighbor %[1]s remote-as %[2]d\n neighbor %[1]s timers connect 1\n", p.Address, p.AS)
+		if p.Passive {
+			fmt.Fprintf(&b, " neighbor %s passive\n", p.Address)
+		}
 		if p.Password != "" {
 			fmt.Fprintf(&b, " neighbor %s password %s\n", p.Address, p.Password)
 		}

@@ -42,18 +42,15 @@ func (v LeafVRF) bgpConfig(as uint32, id netip.Addr) string {
 	}
 	var b strings.Builder
 	b.WriteString(v.hide("ip", v.Hidden) + v.hide("ipv6", v.Hidden6))
-	fmt.Fprintf(&b, "router bgp %d vrf %s\n bgp router-id %s\n no bgp ebgp-requires-policy\n", as, v.Name, id)
-	for _, family := range []string{"ipv4", "ipv6"} {
-		fmt.Fprintf(&b, " address-family %s unicast\n  redistribute connected route-map %s-%s\n exit-address-family\n", family, v.Name, family)
-	}
-	b.WriteString(" address-family l2vpn evpn\n")
-	for _, family := range []string{"ipv4", "ipv6"} {
-		fmt.Fprintf(&b, "  advertise %s unicast\n", family)
-		if v.Default {
-			fmt.Fprintf(&b, "  default-originate %s\n", family)
+	fmt.Fprintf(&b, "router bgp %d vrf %s\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp network import-check\n", as, v.Name, id)
+	for family, all := range map[string]string{"ipv4": "0.0.0.0/0", "ipv6": "::/0"} {
+		fmt.Fprintf(&b, " address-family %s unicast\n  redistribute connected route-map %s-%[1]s\n", family, v.Name)
+		if v.Default { // FRR 8.4 forgets the VNI of what default-originate makes
+			fmt.Fprintf(&b, "  network %s\n", all)
 		}
+		b.WriteString(" exit-address-family\n")
 	}
-	b.WriteString(" exit-address-family\n")
+	b.WriteString(" address-family l2vpn evpn\n  advertise ipv4 unicast\n  advertise ipv6 unicast\n exit-address-family\n")
 	return b.String()
 }
 

@@ -36,7 +36,7 @@ func TestTwoLeavesRouteOverEVPN(t *testing.T) {
 			tenant.Hidden, tenant.Hidden6 = prefix("198.51.100.1/32"), prefix("2001:db8:5100::1/128")
 		}
 		leaf := must(l.Leaf(ctx, n, fmt.Sprintf("leaf%d", i+1), uint32(65101+i), number("10.0.0.%d", i),
-			[]Peer{{Address: number("10.1.3.%d", 1-i), AS: uint32(65102 - i), Underlay: true}}, tenant, vrf("other", 5002), vrf("blue", 0)))(t)
+			[]Peer{{Address: number("10.1.3.%d", 1-i), AS: uint32(65102 - i), Underlay: true}}, 1500, tenant, vrf("other", 5002), vrf("blue", 0)))(t)
 		leaves[i] = leaf
 		// Symmetric, twice with the same addresses: each leaf has a subnet of its own.
 		for k, name := range []string{"tenant", "other"} {
@@ -100,13 +100,4 @@ func leafHost(t *testing.T, l *Lab, leaf *Leaf, vrf string, vni uint32, number b
 	check(t, leaf.JoinVRF(vrf, dev, vni))
 	check(t, h.Configure())
 	return h
-}
-
-// hostOf gives the tenth address after a gateway's.
-func hostOf(gateway netip.Prefix) netip.Addr {
-	a := gateway.Addr()
-	for range 9 {
-		a = a.Next()
-	}
-	return a
 }

@@ -118,10 +118,11 @@ func (n *Namespace) Sysctl(key, value string) error {
 }
 
 // enableIPv6 lets devices have IPv6 addresses: the named ones, and all that are
-// made later. They do without duplicate-address detection, which takes a second.
+// made later. They do without duplicate-address detection, which takes a second,
+// and without what routers advertise.
 func (n *Namespace) enableIPv6(devices ...string) error {
 	for _, scope := range append([]string{"all", "default"}, devices...) {
-		for key, value := range map[string]string{"accept_dad": "0", "dad_transmits": "0", "router_solicitations": "0", "disable_ipv6": "0"} {
+		for key, value := range map[string]string{"accept_dad": "0", "dad_transmits": "0", "accept_ra": "0", "disable_ipv6": "0"} {
 			if err := n.Sysctl("net.ipv6.conf."+scope+"."+key, value); err != nil {
 				return err
 			}

@@ -27,6 +27,16 @@ const grace = 3 * time.Second
 // Start starts a program in a namespace. It has a process group of its own, so
 // that Ctrl-C reaches the lab, which ends it in order, and not the program.
 func (l *Lab) Start(n *Namespace, name string, args ...string) (*Process, error) {
+	return l.start(name, append([]string{"ip", "netns", "exec", n.Name}, args...))
+}
+
+// StartSharing does what Start does for a program that makes namespaces itself:
+// `ip netns exec` would give it mounts of its own, where they end with it.
+func (l *Lab) StartSharing(n *Namespace, name string, args ...string) (*Process, error) {
+	return l.start(name, append([]string{"nsenter", "--net=" + filepath.Join(netnsFolder, n.Name)}, args...))
+}
+
+func (l *Lab) start(name string, args []string) (*Process, error) {
 	p := &Process{Name: name, Log: filepath.Join(l.Dir, name+".log"), done: make(chan struct{})}
 	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -34,7 +44,7 @@ func (l *Lab) Start(n *Namespace, name string, args ...string) (*Process, error)
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	// No context ends it: Close does, after what depends on it.
-	p.cmd = exec.Command("ip", append([]string{"netns", "exec", n.Name}, args...)...)
+	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Dir = l.Dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -49,7 +59,7 @@ func (l *Lab) Start(n *Namespace, name string, args ...string) (*Process, error)
 	return p, nil
 }
 
-// PID is the process's id: `ip netns exec` becomes the program it starts.
+// PID is the process's id: what enters the namespace becomes the program.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // errEnded is of a process that should run: waiting for it is in vain.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"strings"
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 
@@ -197,7 +196,7 @@ func (d *demo) startLeaves(ctx context.Context, ns map[string]*Namespace, o Demo
 		other := demoUplinks[1-i]
 		peers := []Peer{o.sessions.peer(u.address, gatewayVTEP, gatewayAS), o.sessions.peer(u.other, other.vtep, other.as)}
 		name := fmt.Sprintf("leaf%d", i+1)
-		leaf, err := d.lab.Leaf(ctx, ns[name], name, o.sessions.as(u.as), u.vtep, peers)
+		leaf, err := d.lab.Leaf(ctx, ns[name], name, o.sessions.as(u.as), u.vtep, peers, 1500)
 		if err != nil {
 			return err
 		}
@@ -269,33 +268,14 @@ func (d *demo) startGateway(ctx context.Context, ns map[string]*Namespace, o Dem
 
 // gatewayConfig writes the configuration file as an operator would.
 func (d *demo) gatewayConfig() string {
-	o := d.options
-	var b strings.Builder
-	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s/p4evpn.db\n", gatewayAS, gatewayVTEP, d.lab.Dir)
-	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", targetAddress, o.ownSwitch)
-	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: \"127.0.0.1:9464\"}\nlearning: {ageing: %s}\n", d.gateway.socket, demoAgeing)
-	b.WriteString("ports:\n")
+	f := gatewayFile{gateway: d.gateway, as: gatewayAS, ownSwitch: d.options.ownSwitch, uplinks: demoUplinks}
 	for _, p := range demoPorts {
-		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s}\n", p.name, p.number)
+		f.ports = append(f.ports, SwitchPort{p.number, p.name})
 	}
-	b.WriteString("uplinks:\n")
 	for _, u := range demoUplinks {
-		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, device: %[5]s}}\n",
-			u.name, u.number, u.hostPort, u.hostPortDevice, u.host)
+		f.peers = append(f.peers, d.options.sessions.peer(u.peer, u.vtep, u.as))
 	}
-	b.WriteString("bgp:\n  neighbors:\n")
-	for _, u := range demoUplinks {
-		p := o.sessions.peer(u.peer, u.vtep, u.as)
-		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 30s, keepalive: 10s, connect_retry: 1s", p.Address, p.AS)
-		if p.Password != "" {
-			fmt.Fprintf(&b, ", password: %q", p.Password)
-		}
-		if p.Multihop {
-			fmt.Fprintf(&b, ", local_address: %s, multihop: 2", gatewayVTEP)
-		}
-		b.WriteString("}\n")
-	}
-	return b.String()
+	return f.String()
 }
 
 // as gives a node's AS number.

@@ -43,7 +43,7 @@ func TestTCPCarriesAMegabyteEachWay(t *testing.T) {
 func transfer(ctx context.Context, from, to *Host, data []byte) error {
 	var listener net.Listener
 	err := to.NS.Do(func() (err error) {
-		listener, err = net.Listen("tcp4", net.JoinHostPort(to.Address.Addr().String(), "7"))
+		listener, err = net.Listen("tcp", net.JoinHostPort(to.Address.Addr().String(), "7"))
 		return err
 	})
 	if err != nil {
@@ -66,7 +66,7 @@ func transfer(ctx context.Context, from, to *Host, data []byte) error {
 	group.Go(func() error {
 		var conn net.Conn
 		err := from.NS.Do(func() (err error) {
-			conn, err = net.DialTimeout("tcp4", listener.Addr().String(), patience)
+			conn, err = net.DialTimeout("tcp", listener.Addr().String(), patience)
 			return err
 		})
 		if err != nil {

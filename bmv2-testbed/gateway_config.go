@@ -1,0 +1,51 @@
+package testbed
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// gatewayFile is a gateway's configuration file.
+type gatewayFile struct {
+	gateway   *Gateway
+	as        uint32
+	ownSwitch bool         // `p4evpn run` starts the switch
+	ports     []SwitchPort // by the names that the API binds them by
+	uplinks   []demoUplink
+	peers     []Peer
+	more      string // of the file, as it is
+}
+
+func (f gatewayFile) String() string {
+	g := f.gateway
+	var b strings.Builder
+	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, filepath.Join(g.lab.Dir, "p4evpn.db"))
+	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", targetAddress, f.ownSwitch)
+	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: \"127.0.0.1:9464\"}\nlearning: {ageing: %s}\n", g.socket, demoAgeing)
+	fmt.Fprintf(&b, "slow_path: {namespaces: %s}\n", g.vrfNamespaces())
+	b.WriteString("ports:\n")
+	for _, p := range f.ports {
+		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s}\n", p.Dev, p.Number)
+	}
+	b.WriteString("uplinks:\n")
+	for _, u := range f.uplinks {
+		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, device: %[5]s}}\n",
+			u.name, u.number, u.hostPort, u.hostPortDevice, u.host)
+	}
+	b.WriteString("bgp:\n  neighbors:\n")
+	for _, p := range f.peers {
+		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 30s, keepalive: 10s, connect_retry: 1s", p.Address, p.AS)
+		if p.Password != "" {
+			fmt.Fprintf(&b, ", password: %q", p.Password)
+		}
+		if p.Multihop {
+			fmt.Fprintf(&b, ", local_address: %s, multihop: 2", g.VTEP)
+		}
+		if p.Underlay {
+			b.WriteString(", families: [evpn, ipv4]")
+		}
+		b.WriteString("}\n")
+	}
+	return b.String() + f.more
+}
