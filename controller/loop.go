@@ -252,10 +252,12 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 }
 
 func stopReason(ctx context.Context, input string) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return fmt.Errorf("controller: the %s stopped", input)
 	}
-	return fmt.Errorf("controller: the %s stopped", input)
 }
 
 // announce closes synced after the first read-back.

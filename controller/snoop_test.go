@@ -8,7 +8,6 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/controller/slowpath"
-	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -138,5 +137,5 @@ func TestAGatewayWithoutASlowPathForwards(t *testing.T) {
 	g.svi("blue", 10, "10.10.0.1/24")
 	g.hears(b, 1, mac(5), "10.10.0.5")
 	g.punt(p4.PuntLocal, 1, b, v, []byte("lost"))
-	g.wantRouteTo(v, "10.10.0.5/32", "host "+ether.MAC(mac(5)).String()+" in 1")
+	g.wantRouteTo(v, "10.10.0.5/32", "host "+mac(5).String()+" in 1")
 }

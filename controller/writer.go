@@ -77,15 +77,17 @@ func (w *writer) do(ctx context.Context, j job) result {
 // or refuses them, goes without.
 func configureMeters(ctx context.Context, t Target) error {
 	var held []*p4v1.MeterEntry
-	err := t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
+	if t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
 		held = append(held, e.GetMeterEntry())
 		return nil
-	})
-	updates := p4.PuntMeterUpdates(held)
-	if err != nil || len(updates) == 0 {
-		return nil // what stands in the way of reading meters says so again below
+	}) != nil {
+		return nil // what stands in the way of reading meters says so again when entries are read
 	}
-	_, err = t.Write(ctx, updates)
+	updates := p4.PuntMeterUpdates(held)
+	if len(updates) == 0 {
+		return nil
+	}
+	_, err := t.Write(ctx, updates)
 	return err
 }
 

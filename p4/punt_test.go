@@ -41,7 +41,7 @@ func TestWhatTheControllerMustSeeIsPuntedAsItCame(t *testing.T) {
 		"at the end of fe80::/10": {packet{to: "febf:ffff::1"}, p4.PuntLocal},
 	}
 	for name, tc := range cases {
-		families := both(packet{from: "10.1.0.11", to: "10.1.0.1"})
+		var families map[string]packet
 		if p := tc.in; p.from == "" && p.to[0] == 'f' {
 			p.from = "2001:db8:1::11"
 			families = map[string]packet{"IPv6": p}

@@ -196,11 +196,14 @@ func read(db *bbolt.DB) (m model, err error) {
 // such a one would keep bbolt busy for minutes. A read-only handle knows too
 // little for that, and frees none.
 func checkPages(tx *bbolt.Tx) error {
+	if tx.DB().IsReadOnly() {
+		return nil
+	}
 	count := int(tx.Size()) / tx.DB().Info().PageSize
 	for id := 0; id < count; id++ {
 		p, err := tx.Page(id)
-		if err != nil || p == nil {
-			return nil
+		if err != nil {
+			return err
 		}
 		if p.Type == "free" {
 			continue
