@@ -347,3 +347,28 @@ func TestWhatIsShownOfRouting(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+func TestHostsThatWereThereFirstAreRoutedWhenTheirGatewayComes(t *testing.T) {
+	g := start(t, options{})
+	b := g.bridge(10, 100)
+	g.access("eth1", 10)
+	g.hears(b, 1, mac(5), "10.10.0.5")
+	g.send(update(peer1, hostRoute(leaf1, 100, mac(9), "10.10.0.9", 0)))
+	g.settle()
+	v := g.vrf("blue", 5000)
+	g.svi("blue", 10, "10.10.0.1/24")
+	g.settle()
+	g.wantRouteTo(v, "10.10.0.5/32", "host "+mac(5).String()+" in 1")
+	g.wantRouteTo(v, "10.10.0.9/32", "host "+mac(9).String()+" in 1")
+	if r := g.slow.remotes(); len(r) != 1 || r[neighborKey{b, addr("10.10.0.9")}] != mac(9) {
+		t.Errorf("the kernel was told of %v", r)
+	}
+	g.update(func(tx *intent.Tx) error { return tx.SVIs().Delete("svi-10") })
+	g.settle()
+	g.wantRouteTo(v, "10.10.0.5/32", "nowhere")
+	g.wantAnswer(b, "10.10.0.5", mac(5).String())
+	g.wantOwn(bgp.TypeMACIP, "[2]:[0]:[02:00:00:00:00:05]:[10.10.0.5] RD 10.0.0.1:100 via 10.0.0.1 VNI 100 RT 65000:100")
+	if r := g.slow.remotes(); len(r) != 0 {
+		t.Errorf("the kernel still has %v", r)
+	}
+}

@@ -3,6 +3,7 @@ package controller
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -47,6 +48,8 @@ func TestTheOrderOfInputsDoesNotMatter(t *testing.T) {
 				cfg.MaxMACs, cfg.Ports[0].MaxMACs = 4, 2
 			}
 			cfg.AcceptUnknownVTEPs = seed%5 == 0
+			cfg.SVIs = map[string]SVI{"svi-1": {Unique: true}}
+			cfg.VRFs = map[string]VRF{"vrf-0": {Statics: []Static{{prefix("10.99.0.0/16"), addr("10.0.0.102")}}}}
 			cfg.Ports[2].Static = []StaticMAC{{MAC: mac(3)}, {MAC: mac(4), VLAN: 10}}
 			h := &story{
 				gateway: start(t, options{cfg: cfg, target: p4rttest.Config{Seed: seed, MayFail: true}}),
@@ -72,7 +75,7 @@ func (h *story) step() {
 		weight int
 		do     func()
 	}{
-		{30, h.route}, {12, h.unroute}, {30, h.report}, {8, h.silence}, {10, h.path}, {8, h.changeBridge}, {8, h.changePort},
+		{30, h.route}, {20, h.routeIP}, {16, h.unroute}, {20, h.speak}, {8, h.changeVRF}, {8, h.changeSVI}, {3, h.punt}, {30, h.report}, {8, h.silence}, {10, h.path}, {8, h.changeBridge}, {8, h.changePort},
 		{2, h.peerDown}, {2, h.fail}, {1, h.interrupt}, {8, h.settleMaybe},
 	}
 	total := 0
@@ -88,7 +91,7 @@ func (h *story) step() {
 	}
 }
 
-var vnis = []uint32{100, 200, 300}
+var vnis, l3vnis = []uint32{100, 200, 300}, []uint32{5000, 6000}
 
 func (h *story) route() {
 	leaf, vni := pick(h.rand, h.leaves), pick(h.rand, vnis)
@@ -104,6 +107,91 @@ func (h *story) route() {
 	if h.rand.IntN(6) == 0 {
 		r.RouteTargets = bgp.MakeRouteTargets(bgp.AutoRouteTarget(1, 100), bgp.AutoRouteTarget(1, 200))
 	}
+	h.advertise(r)
+}
+
+// routeIP is a route of a host or prefix.
+func (h *story) routeIP() {
+	leaf, l3vni := pick(h.rand, h.leaves), pick(h.rand, l3vnis)
+	r := prefixRoute(leaf, l3vni, pick(h.rand, []string{"0.0.0.0/0", "10.0.0.0/24", "10.0.0.101/32", "10.7.0.0/16", "2001:db8::/64", "10.99.0.0/16"}))
+	if h.rand.IntN(2) == 0 {
+		if h.rand.IntN(2) == 0 {
+			l3vni = 0
+		}
+		r = hostRoute(leaf, pick(h.rand, vnis), mac(h.rand.IntN(6)), h.address(), l3vni)
+		r.Sequence, r.DefaultGateway = uint32(h.rand.IntN(3)), h.rand.IntN(8) == 0
+	}
+	h.advertise(r)
+}
+
+// address is one of few that hosts and gateways share.
+func (h *story) address() string {
+	return pick(h.rand, []string{"10.0.0.101", "10.0.0.102", "10.0.1.101", "10.0.0.1", "2001:db8::101", "fe80::101", "10.200.0.1"})
+}
+
+// speak has a host send ARP or ND. Its MAC is learned on the way.
+func (h *story) speak() {
+	m, ip := mac(1+h.rand.IntN(5)), h.address()
+	bridge, port := uint16(1+h.rand.IntN(3)), uint16(1+h.rand.IntN(3))
+	if addr(ip).Is4() {
+		h.target.SendPacketIn(packetIn(p4.PuntARP, port, bridge, 0, arp(m, ip, "10.0.0.9")))
+	} else {
+		h.target.SendPacketIn(packetIn(p4.PuntND, port, bridge, 0, nd(neighborSolicitation, m, ip, "fe80::9", optionSourceLinkLayer)))
+	}
+}
+
+func (h *story) punt() {
+	h.target.SendPacketIn(packetIn(p4.PuntReason(1+h.rand.IntN(6)), 1, uint16(h.rand.IntN(4)), uint16(h.rand.IntN(3)), []byte("anything")))
+}
+
+func (h *story) changeVRF() {
+	n := h.rand.IntN(2)
+	o := intent.VRF{ID: fmt.Sprintf("vrf-%d", n), VNI: l3vnis[n]}
+	switch h.rand.IntN(4) {
+	case 0:
+		o.VNI = 0
+	case 1:
+		o.VTEP = netip.PrefixFrom(vtep2, 32)
+	case 2:
+		o.Loopback = prefix("10.200.0.1/32")
+	}
+	_ = h.store.Update(func(tx *intent.Tx) error {
+		if _, err := tx.VRFs().Get(o.ID); err != nil {
+			_, err = tx.VRFs().Create(o)
+			return err
+		}
+		if h.rand.IntN(4) == 0 {
+			return tx.VRFs().Delete(o.ID) // refused while SVIs use it
+		}
+		_, err := tx.VRFs().Update(o)
+		return err
+	})
+}
+
+func (h *story) changeSVI() {
+	n := h.rand.IntN(3)
+	o := intent.SVI{ID: fmt.Sprintf("svi-%d", n), VRF: fmt.Sprintf("vrf-%d", h.rand.IntN(2)), Bridge: fmt.Sprintf("bridge-%d", h.rand.IntN(3)),
+		Gateways: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 1}), 24)}}
+	if h.rand.IntN(2) == 0 {
+		o.Gateways = append(o.Gateways, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 7: byte(n), 15: 1}), 64))
+	}
+	if h.rand.IntN(3) == 0 {
+		o.MAC = mac(1 + h.rand.IntN(5)) // a tenant may have it
+	}
+	_ = h.store.Update(func(tx *intent.Tx) error {
+		if _, err := tx.SVIs().Get(o.ID); err != nil {
+			_, err = tx.SVIs().Create(o)
+			return err
+		}
+		if h.rand.IntN(3) == 0 {
+			return tx.SVIs().Delete(o.ID)
+		}
+		_, err := tx.SVIs().Update(o)
+		return err
+	})
+}
+
+func (h *story) advertise(r bgp.Route) {
 	peer := pick(h.rand, []netip.Addr{peer1, peer2})
 	if h.peers[peer] == nil {
 		h.peers[peer] = map[bgp.Key]bgp.Route{}
@@ -247,13 +335,25 @@ func (h *story) drain() {
 }
 
 // compare holds the target against one whose controller saw only the last
-// state. What was learned is an input: the other one takes it from its target.
+// state. What was learned and heard is an input: the other one takes it from its
+// target.
 func (h *story) compare(t *testing.T) {
 	var sources []*p4v1.Entity
 	held := h.entries()
 	for _, k := range held {
-		if s, ok := k.(p4.Source); ok && s.Verdict == p4.Known && s.IdleTimeout != 0 {
-			sources = append(sources, s.Entry().Entity())
+		switch k := k.(type) {
+		case p4.Source:
+			if k.Verdict == p4.Known && k.IdleTimeout != 0 {
+				sources = append(sources, k.Entry().Entity())
+			}
+		case p4.ARPHost:
+			if k.Metadata != "" {
+				sources = append(sources, k.Entry().Entity())
+			}
+		case p4.NDHost:
+			if k.Metadata != "" {
+				sources = append(sources, k.Entry().Entity())
+			}
 		}
 	}
 	server := p4rttest.New(t, p4rttest.Config{Check: checkOrder, Running: &p4v1.ForwardingPipelineConfig{
@@ -277,6 +377,9 @@ func (h *story) compare(t *testing.T) {
 	}
 	h.wantSameRoutes(t, fresh)
 	h.wantSameMemory(t, fresh)
+	if got, want := h.slow.remotes(), fresh.slow.remotes(); !maps.Equal(got, want) {
+		t.Errorf("the kernel was told of %v, want %v", got, want)
+	}
 	h.wantDeclinedKnown(t, held)
 }
 
@@ -328,9 +431,17 @@ func (h *story) wantSameRoutes(t *testing.T, fresh *gateway) {
 func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 	sizes := func(g *gateway) (out string) {
 		g.peek(func(l *loop) {
-			stations, instances, learned := 0, 0, 0
+			stations, instances, learned, hosts, claims, prefixes := 0, 0, 0, 0, 0, 0
+			for _, v := range l.vrfs {
+				prefixes += len(v.prefixes)
+			}
+			for _, t := range l.tunnels {
+				prefixes += 1000 * t.prefixes
+			}
 			for _, b := range l.bridges {
 				stations += len(b.macs)
+				hosts += len(b.hosts)
+				claims += len(b.claims)
 				instances += len(b.instances)
 				learned += b.learned
 				if len(b.flood) != len(b.instances) {
@@ -340,6 +451,8 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			for _, p := range l.ports {
 				learned -= p.learned
 			}
+			out += fmt.Sprintf("%d hosts, %d counted, %d local, %d claims, %d prefixes, %d told, ",
+				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), claims, prefixes, len(l.given))
 			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, %d target sets, %d learned too many, %d acked, %d failed",
 				len(l.tunnels), len(l.remotes), len(l.adjacencies), stations, instances, len(l.targets), learned,
 				len(l.target.acked)-len(declinedSources(l)), len(l.target.failed))
