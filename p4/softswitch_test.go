@@ -3,6 +3,7 @@ package p4_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
@@ -21,9 +22,12 @@ type softswitch struct {
 	failed   error // of a digest
 }
 
+// loaded is the program, which takes longer to load than most tests to run.
+var loaded = sync.OnceValues(func() (*pipeline.Program, error) { return pipeline.Load(p4.DeviceConfig()) })
+
 func newSoftswitch(t *testing.T) target {
 	t.Helper()
-	prog, err := pipeline.Load(p4.DeviceConfig())
+	prog, err := loaded()
 	if err != nil {
 		t.Fatal(err)
 	}
