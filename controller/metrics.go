@@ -86,7 +86,7 @@ var (
 	descDeclined = desc("declined_macs_total", "Source MACs that were not learned, by reason.", "reason")
 	descIgnored  = desc("declined_macs_overflow_total", "Source MACs declined without an entry, since their port has too many.")
 	descOwn      = desc("own_routes", "Routes that we advertise.")
-	descBad      = desc("bad_input_total", "Digests and idle timeouts that made no sense.")
+	descBad      = desc("bad_input_total", "Digests, idle timeouts and punted frames that made no sense.")
 	descRefused  = desc("own_routes_refused_total", "Routes of ours that the speaker did not take.")
 	descHosts    = desc("hosts", "Addresses of hosts known, by where they are.", "location")
 	descTooMany  = desc("hosts_refused_total", "Addresses of local hosts that were not taken, since their MAC has too many.")

@@ -76,19 +76,23 @@ func (w *writer) do(ctx context.Context, j job) result {
 // configureMeters bounds what the target sends us. A target that has no meters,
 // or refuses them, goes without.
 func configureMeters(ctx context.Context, t Target) error {
-	var held []*p4v1.MeterEntry
-	if t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
-		held = append(held, e.GetMeterEntry())
-		return nil
-	}) != nil {
-		return nil // what stands in the way of reading meters says so again when entries are read
-	}
+	held, ok := readMeters(ctx, t)
 	updates := p4.PuntMeterUpdates(held)
-	if len(updates) == 0 {
+	if !ok || len(updates) == 0 {
 		return nil
 	}
 	_, err := t.Write(ctx, updates)
 	return err
+}
+
+// readMeters gives no reason when it fails: what stands in the way of reading
+// meters says so again when entries are read.
+func readMeters(ctx context.Context, t Target) (held []*p4v1.MeterEntry, ok bool) {
+	err := t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
+		held = append(held, e.GetMeterEntry())
+		return nil
+	})
+	return held, err == nil
 }
 
 func plan(changes []change) p4rt.Plan {
