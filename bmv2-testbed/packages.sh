@@ -12,6 +12,8 @@ need ping iputils-ping
 need zebra frr
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+# Go fetches modules by HTTPS.
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
