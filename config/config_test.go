@@ -63,10 +63,18 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"prefix to nobody":     {minimal + "bgp:\n  underlay: {advertise: [10.0.0.1/32]}\n", "bgp.underlay.advertise", "line 5:"},
 		"prefix with host bits": {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv4]}\n  underlay:\n    advertise: [10.0.0.1/24]\n",
 			"want 10.0.0.0/24", "line 8:"},
-		"prefix that is none": {minimal + "bgp:\n  underlay: {advertise: [10.0.0.1]}\n", "10.0.0.1", "[5:"},
-		"group prefix":        {minimal + "bgp:\n  underlay: {advertise: [224.0.0.0/4]}\n", "unicast", "line 5:"},
-		"bad route target":    {minimal + "bridges:\n  blue: {import_route_targets: [\"x\"]}\n", "x", "[5:"},
-		"election id":         {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
+		"prefix that is none":    {minimal + "bgp:\n  underlay: {advertise: [10.0.0.1]}\n", "10.0.0.1", "[5:"},
+		"group prefix":           {minimal + "bgp:\n  underlay: {advertise: [224.0.0.0/4]}\n", "unicast", "line 5:"},
+		"bad route target":       {minimal + "bridges:\n  blue: {import_route_targets: [\"x\"]}\n", "x", "[5:"},
+		"group router MAC":       {minimal + "router_mac: \"01:00:00:00:00:01\"\n", "group address", "line 4:"},
+		"unknown gateway":        {minimal + "svis:\n  blue: {gateway: shared}\n", "want anycast or unique", "line 5:"},
+		"static with host bits":  {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.1/8, next_hop: 10.0.0.1}\n", "want 10.0.0.0/8", "line 7:"},
+		"static twice":           {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.0/8, next_hop: 10.0.0.1}\n    - {prefix: 10.0.0.0/8, next_hop: 10.0.0.2}\n", "vrfs.blue.statics[0]", "line 8:"},
+		"static without a hop":   {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.0/8}\n", "next_hop", "line 7:"},
+		"static of two families": {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.0/8, next_hop: \"2001:db8::1\"}\n", "family", "line 7:"},
+		"static to a group":      {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 224.0.0.0/4, next_hop: 10.0.0.1}\n", "no packets", "line 7:"},
+		"no namespaces":          {minimal + "slow_path: {namespaces: \"\"}\n", "slow_path.namespaces", "line 4:"},
+		"election id":            {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(tc.in))

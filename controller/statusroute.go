@@ -105,6 +105,10 @@ func (l *loop) vrfStatus(v *vrf) intent.Status {
 
 func (l *loop) sviStatus(s *svi) intent.Status {
 	out := l.sviSummary(s).status()
+	if s.EnableBGP {
+		out.Components = append(out.Components, intent.Component{Name: "bgp", Status: intent.ComponentError,
+			Details: details("BGP sessions with hosts are not supported yet: the SVI routes without them")})
+	}
 	if l.slow != nil && s.bridge != nil {
 		fault, there := l.slow.Status().SVIs[s.bridge.Index]
 		out.Components = append(out.Components, kernelComponent(there, fault))
