@@ -33,6 +33,9 @@ func (c *Controller) Bridges(ctx context.Context) (rows []view.Bridge, err error
 		refusals := l.refusals()
 		for _, b := range l.bridges {
 			row := view.Bridge{Name: b.ID, VLAN: b.VLAN, VNI: b.VNI, VTEP: b.VTEP, MACs: uint32(len(b.macs))}
+			if !row.VTEP.IsValid() && b.local.IsValid() { // the configured one
+				row.VTEP = netip.PrefixFrom(b.local, b.local.BitLen())
+			}
 			row.State, row.Reason = l.bridgeSummary(b, refusals).viewState()
 			ports := map[string]bool{}
 			for n := range b.ports {
