@@ -34,6 +34,7 @@ func (l *loop) sviSummary(o *svi) summary {
 	for _, g := range o.Gateways {
 		s.check(l, p4.Route{VRF: o.vrf.Index, Prefix: g.Masked()})
 		s.check(l, p4.Route{VRF: o.vrf.Index, Prefix: single(g.Addr())})
+		s.check(l, p4.Gateway{Bridge: o.bridge.Index, Address: g.Addr()})
 		if g.Addr().Is4() {
 			s.check(l, p4.ARPHost{Bridge: o.bridge.Index, Address: g.Addr()})
 		} else {

@@ -127,10 +127,12 @@ func (l *loop) markSVI(s *svi) {
 	l.mark(p4.RouterMAC{Bridge: b.Index, MAC: s.mac})
 	l.mark(p4.RouterInterface{Bridge: b.Index})
 	l.markAnswer(b, s.linkLocal())
+	l.mark(p4.Gateway{Bridge: b.Index, Address: s.linkLocal()})
 	for _, g := range s.Gateways {
 		l.markPrefix(v, g.Masked())
 		l.mark(p4.Route{VRF: v.Index, Prefix: single(g.Addr())})
 		l.markAnswer(b, g.Addr())
+		l.mark(p4.Gateway{Bridge: b.Index, Address: g.Addr()})
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(g.Addr())}] = struct{}{}
 	}
 	for _, st := range l.cfg.VRFs[v.ID].Statics {
@@ -145,6 +147,14 @@ func (l *loop) desiredRouterMAC(index uint16, mac ether.MAC) entry {
 		return nil
 	}
 	return p4.RouterMAC{Bridge: index, MAC: mac, VRF: b.svi.vrf.Index}
+}
+
+// desiredGateway keeps tenants from speaking for our addresses.
+func (l *loop) desiredGateway(index uint16, ip netip.Addr) entry {
+	if b := l.bridges[index]; b != nil && b.svi.has(ip) {
+		return p4.Gateway{Bridge: index, Address: ip}
+	}
+	return nil
 }
 
 func (l *loop) desiredRouterInterface(index uint16) entry {

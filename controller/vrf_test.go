@@ -19,6 +19,8 @@ func TestAVRFWithSVIsRoutesBetweenThem(t *testing.T) {
 		p4.L3VNI{Local: vtep1, VNI: 5000, VRF: v, RouterMAC: routerMAC},
 		p4.RouterMAC{Bridge: b10, MAC: routerMAC, VRF: v}, p4.RouterMAC{Bridge: b20, MAC: routerMAC, VRF: v},
 		p4.RouterInterface{Bridge: b10, MAC: routerMAC}, p4.RouterInterface{Bridge: b20, MAC: routerMAC},
+		p4.Gateway{Bridge: b10, Address: addr("10.10.0.1")}, p4.Gateway{Bridge: b10, Address: addr("2001:db8:10::1")},
+		p4.Gateway{Bridge: b10, Address: addr("fe80::aff:fe00:1")},
 	} {
 		if got := g.get(want); got != want {
 			t.Errorf("%v, want %v", got, want)

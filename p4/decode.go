@@ -69,6 +69,10 @@ func decodeRouting(e Entry, k unpacker, action uint32, v unpacker) (any, error) 
 		return RouterInterface{Bridge: k.u16(), MAC: v.mac()}, nil
 	case tableARPHost:
 		return ARPHost{Bridge: k.u16(), Address: k.ipv4(), MAC: v.mac(), Metadata: string(v)}, nil
+	case tableGateway4:
+		return Gateway{Bridge: k.u16(), Address: k.ipv4()}, nil
+	case tableGateway6:
+		return Gateway{Bridge: k.u16(), Address: k.ipv6()}, nil
 	case tableNDHost:
 		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.u8() == 1, Metadata: string(v)}, nil
 	}

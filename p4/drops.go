@@ -35,6 +35,7 @@ const (
 	DropNoInterface
 	DropNoRoute
 	DropTruncated
+	DropForgedGateway
 	DropReasons // how many there are
 )
 
@@ -44,7 +45,7 @@ var dropNames = [...]string{
 	"declined_source", "fdb", "hairpin", "split_horizon", "no_path",
 	"no_tunnel", "no_adjacency", "wrong_router_mac", "bad_ip", "ip_options",
 	"martian", "route", "mtu", "punt_rate", "no_interface", "no_route",
-	"truncated",
+	"truncated", "forged_gateway",
 }
 
 // String gives the name that metrics use, such as "unknown_vni".

@@ -76,6 +76,7 @@ const reason_t DROP_PUNT_RATE       = 23;
 const reason_t DROP_NO_INTERFACE    = 24;
 const reason_t DROP_NO_ROUTE        = 25;
 const reason_t DROP_TRUNCATED       = 26; // no Ethernet header
+const reason_t DROP_FORGED_GATEWAY  = 27; // a tenant says that it is the gateway
 
 // Why a frame went to the controller; 1 and 2 are those of its own traps, for
 // ARP and ND.

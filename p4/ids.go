@@ -23,6 +23,8 @@ const (
 	tableInterface  = 0x020000c0
 	tableARPHost    = 0x020000d0
 	tableNDHost     = 0x020000d1
+	tableGateway4   = 0x020000d2
+	tableGateway6   = 0x020000d3
 
 	actionBridgePort = 0x01000001
 	actionUplink     = 0x01000002
@@ -55,6 +57,7 @@ const (
 	actionSource     = 0x010000c0
 	actionARPReply   = 0x010000d0
 	actionNDReply    = 0x010000d2
+	actionForged     = 0x010000d4
 )
 
 // CPUPort is where packet-ins leave and packet-outs enter.

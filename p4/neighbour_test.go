@@ -265,3 +265,40 @@ func TestAnswersToTheGatewayAreTheKernels(t *testing.T) {
 		}
 	})
 }
+
+func TestATenantNeverSpeaksForTheGateway(t *testing.T) {
+	advertise := func(target string) []byte {
+		return ndMessage(hostA, ether.MAC{0x33, 0x33, 0, 0, 0, 1}, target, "ff02::1", 255, layers.ICMPv6TypeNeighborAdvertisement,
+			&layers.ICMPv6NeighborAdvertisement{Flags: 0x20, TargetAddress: netip.MustParseAddr(target).AsSlice(),
+				Options: layers.ICMPv6Options{{Type: layers.ICMPv6OptTargetAddress, Data: hostA[:]}}})
+	}
+	for name, f := range map[string][]byte{
+		"gratuitous ARP":         arp(hostA, ether.Broadcast, layers.ARPRequest, hostA, "10.1.0.1", ether.MAC{}, "10.1.0.1"),
+		"ARP reply":              arp(hostA, hostB, layers.ARPReply, hostA, "10.1.0.1", hostB, "10.1.0.12"),
+		"ARP request":            whoHas(hostA, "10.1.0.1", "10.1.0.12"),
+		"advertisement":          advertise("2001:db8:1::1"),
+		"link-local":             advertise("fe80::1"),
+		"neighbour solicitation": solicitation(hostA, "2001:db8:1::1", "2001:db8:1::12", 255, sourceOption(hostA)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			answering(t, func(g *gateway) {
+				g.add(p4.Gateway{Bridge: bridge1, Address: netip.MustParseAddr("10.1.0.1")},
+					p4.Gateway{Bridge: bridge1, Address: netip.MustParseAddr("2001:db8:1::1")},
+					p4.Gateway{Bridge: bridge1, Address: netip.MustParseAddr("fe80::1")})
+				got := g.send(access1, f)
+				delete(got, p4.CPUPort) // a copy tells the controller
+				g.dropped("ingress_drops", p4.DropForgedGateway, got)
+			})
+		})
+	}
+	answering(t, func(g *gateway) {
+		g.add(p4.Gateway{Bridge: bridge1, Address: netip.MustParseAddr("10.1.0.1")})
+		other := arp(hostA, hostB, layers.ARPReply, hostA, "10.1.0.11", hostB, "10.1.0.12")
+		got := g.send(access1, other)
+		delete(got, p4.CPUPort)
+		g.expect(got, out{access2: {other}})
+		// Another gateway of the subnet is behind a VTEP, and may say so.
+		theirs := arp(remote, hostA, layers.ARPReply, remote, "10.1.0.1", hostA, "10.1.0.11")
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, theirs)), out{access1: {theirs}})
+	})
+}

@@ -63,6 +63,8 @@ var everyType = []interface{ Entry() Entry }{
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("192.168.1.1/32"), Kind: RouteLocal},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("10.0.0.0/7"), Kind: RouteDrop},
 	RouterInterface{Bridge: 1, MAC: mac1},
+	Gateway{Bridge: 1, Address: netip.MustParseAddr("192.168.1.1")},
+	Gateway{Bridge: 1, Address: netip.MustParseAddr("fe80::1")},
 	ARPHost{Bridge: 1, Address: netip.MustParseAddr("192.168.1.1"), MAC: mac1},
 	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::1"), MAC: mac1, Router: true},
 	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::2"), MAC: mac2},

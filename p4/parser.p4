@@ -66,6 +66,7 @@ parser frame_parser(packet_in packet,
         packet.extract(hdr.icmpv6);
         transition select(hdr.icmpv6.type, hdr.icmpv6.code, hdr.ipv6.payload_length) {
             (NEIGHBOUR_SOLICITATION, 0, 32): parse_neighbour;
+            (NEIGHBOUR_ADVERTISEMENT, 0, 32): parse_neighbour;
             default: accept;
         }
     }

@@ -137,3 +137,18 @@ func (n NDHost) Entry() Entry {
 
 // Key packs the key alone.
 func (n NDHost) Key() Key { return pack(tableNDHost).u16(n.Bridge).ipv6(n.Address).key() }
+
+// Gateway is an address of the gateway in a bridge, which no tenant may claim by
+// ARP or neighbour discovery (gateway.ipv4, gateway.ipv6).
+type Gateway struct {
+	Bridge  uint16
+	Address netip.Addr
+}
+
+// Entry packs the entry.
+func (g Gateway) Entry() Entry {
+	if g.Address.Is4() {
+		return Entry{pack(tableGateway4).u16(g.Bridge).ipv4(g.Address).key(), pack(actionForged).value()}
+	}
+	return Entry{pack(tableGateway6).u16(g.Bridge).ipv6(g.Address).key(), pack(actionForged).value()}
+}

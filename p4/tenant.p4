@@ -52,6 +52,7 @@ control decide(inout headers_t hdr,
                inout standard_metadata_t standard_metadata) {
     learn_source() sources;
     trap_frame() traps;
+    guard_gateway() guard;
     answer_request() answers;
     enter_router() router;
     route_packet() routes;
@@ -70,9 +71,12 @@ control decide(inout headers_t hdr,
             traps.apply(hdr, meta, standard_metadata);
             if (meta.punt_reason == 0) {
                 if (meta.origin == ORIGIN_BRIDGE) {
-                    answers.apply(hdr, meta, standard_metadata);
+                    guard.apply(hdr, meta);
+                    if (meta.drop_reason == DROP_NONE) {
+                        answers.apply(hdr, meta, standard_metadata);
+                    }
                 }
-                if (meta.reply == 0) {
+                if (meta.drop_reason == DROP_NONE && meta.reply == 0) {
                     router.apply(hdr, meta, standard_metadata);
                 }
             }
