@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// demoCheck is one claim of the demo. Its notes are for the narration.
-type demoCheck struct {
+// claim is one check of a network. Its notes are for the narration.
+type claim[N any] struct {
 	name string
-	run  func(ctx context.Context, d *demo) (notes string, err error)
+	run  func(ctx context.Context, network N) (notes string, err error)
 }
 
-var demoChecks = []demoCheck{
+var demoChecks = []claim[*demo]{
 	{"BGP and ARP of the underlay run through the pipeline's uplinks and host ports", underlayThroughPipeline},
 	{"hosts on the gateway's access ports reach each other", localPings},
 	{"hosts behind the gateway and behind each leaf reach each other, both ways", remotePings},
@@ -33,8 +33,8 @@ var demoChecks = []demoCheck{
 }
 
 // selected gives the checks whose name contains a text.
-func selected(part string) []demoCheck {
-	return slices.DeleteFunc(slices.Clone(demoChecks), func(c demoCheck) bool { return !strings.Contains(c.name, part) })
+func selected[N any](checks []claim[N], part string) []claim[N] {
+	return slices.DeleteFunc(slices.Clone(checks), func(c claim[N]) bool { return !strings.Contains(c.name, part) })
 }
 
 // converge waits until everybody floods to everybody in both bridges.

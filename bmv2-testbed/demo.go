@@ -32,7 +32,7 @@ type sessions struct {
 	password  string // TCP MD5
 }
 
-// RunDemo builds the demo's topology, runs its checks and removes everything,
+// RunDemo builds the demo's networks, runs their checks and removes everything,
 // also when ctx ends first. The error says which checks failed, or what kept
 // the demo from running; the last line written is "demo: N of M checks passed".
 func RunDemo(ctx context.Context, o DemoOptions) (err error) {
@@ -42,50 +42,112 @@ func RunDemo(ctx context.Context, o DemoOptions) (err error) {
 	if err := needs(o.Target); err != nil {
 		return err
 	}
-	passed, checks := 0, selected(o.Only)
-	if len(checks) == 0 {
+	s := &score{of: len(selected(demoChecks, o.Only)) + len(selected(routedChecks, o.Only))}
+	if s.of == 0 {
 		return fmt.Errorf("no check's name contains %q", o.Only)
+	}
+	defer func() {
+		err = errors.Join(err, s.close())
+		_, _ = fmt.Fprintf(o.Out, "demo: %d of %d checks passed\n", s.passed, s.of)
+	}()
+	err = runChecks(ctx, o, s, "demo", demoChecks, buildDemo)
+	if err == nil && ctx.Err() == nil {
+		err = runChecks(ctx, o, s, "routed", routedChecks, buildRouted)
+	}
+	if err != nil {
+		return err
+	}
+	if o.Keep {
+		o.say("Left in place until Ctrl-C; namespaces: ip netns list | grep %s%d-, logs: %s", labPrefix, os.Getpid(), strings.Join(s.folders(), ", "))
+		<-ctx.Done()
+	}
+	if len(s.failed) > 0 {
+		err = fmt.Errorf("%d checks failed: %s", len(s.failed), strings.Join(s.failed, "; "))
+	}
+	return err
+}
+
+// score is how far the demo is, and what it has to remove.
+type score struct {
+	done, passed, of int
+	failed           []string
+	labs             []*Lab
+}
+
+func (s *score) close() error {
+	var errs []error
+	for _, l := range s.labs {
+		if err := l.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("clean up: %w", err))
+		}
+	}
+	s.labs = nil
+	return errors.Join(errs...)
+}
+
+func (s *score) folders() (list []string) {
+	for _, l := range s.labs {
+		list = append(list, l.Dir)
+	}
+	return list
+}
+
+// network is what checks look at; end shows what a user sees of it.
+type network interface{ end(ctx context.Context) }
+
+// runChecks builds a network and runs those of its checks that are wanted; the
+// network is removed afterwards unless it is to be kept.
+func runChecks[N network](ctx context.Context, o DemoOptions, s *score, name string, checks []claim[N], build func(context.Context, *Lab, DemoOptions) (N, error)) error {
+	if checks = selected(checks, o.Only); len(checks) == 0 {
+		return nil
 	}
 	lab, err := NewLab()
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closing := lab.Close(); closing != nil {
-			err = errors.Join(err, fmt.Errorf("clean up: %w", closing))
-		}
-		_, _ = fmt.Fprintf(o.Out, "demo: %d of %d checks passed\n", passed, len(checks))
-	}()
-
+	s.labs = append(s.labs, lab)
 	start := time.Now()
-	d, err := buildDemo(ctx, lab, o)
+	n, err := build(ctx, lab, o)
 	if err != nil {
 		showLogs(o.Out, lab)
-		return fmt.Errorf("build the demo's network: %w", err)
+		return fmt.Errorf("build the %s network: %w", name, err)
 	}
-	d.say("The network is up after %.1f s.", time.Since(start).Seconds())
-	var failed []string
-	for i, c := range checks {
-		if err := d.check(ctx, i+1, len(checks), c); err != nil {
-			failed = append(failed, c.name)
-		} else {
-			passed++
-		}
-		if ctx.Err() != nil {
+	o.say("The network is up after %.1f s.", time.Since(start).Seconds())
+	before := len(s.failed)
+	for _, c := range checks {
+		s.done++
+		start := time.Now()
+		notes, err := c.run(ctx, n)
+		if s.tell(o, c.name, notes, err, time.Since(start)); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
-	d.wake(ctx)
-	d.view(ctx)
-	if len(failed) > 0 {
+	n.end(ctx)
+	if len(s.failed) > before {
 		showLogs(o.Out, lab)
-		err = fmt.Errorf("%d checks failed: %s", len(failed), strings.Join(failed, "; "))
 	}
 	if o.Keep {
-		d.say("Left in place until Ctrl-C; namespaces: ip netns list | grep %s, logs: %s", lab.prefix, lab.Dir)
-		<-ctx.Done()
+		return nil
 	}
-	return err
+	return s.close()
+}
+
+// tell notes how a check went, and says so.
+func (s *score) tell(o DemoOptions, name, notes string, err error, took time.Duration) {
+	result := "ok  "
+	if err == nil {
+		s.passed++
+	} else {
+		result = "FAIL"
+		s.failed = append(s.failed, name)
+	}
+	o.say("%s %2d/%d %s (%.1f s)", result, s.done, s.of, name, took.Seconds())
+	if notes != "" {
+		o.say("          %s", notes)
+	}
+	if err != nil {
+		o.say("          %v", err)
+	}
 }
 
 func (o *DemoOptions) complete() (err error) {
@@ -131,22 +193,15 @@ func needs(target string) error {
 	return fmt.Errorf("the demo needs %s: apt-get install --no-install-recommends iproute2 iputils-ping frr", strings.Join(names, ", "))
 }
 
-// check runs one check and says how it went.
-func (d *demo) check(ctx context.Context, n, of int, c demoCheck) error {
-	start := time.Now()
-	notes, err := c.run(ctx, d)
-	result := "ok  "
-	if err != nil {
-		result = "FAIL"
-	}
-	d.say("%s %2d/%d %s (%.1f s)", result, n, of, c.name, time.Since(start).Seconds())
-	if notes != "" {
-		d.say("          %s", notes)
-	}
-	if err != nil {
-		d.say("          %v", err)
-	}
-	return err
+// end lets all hosts be learned again, and shows them.
+func (d *demo) end(ctx context.Context) {
+	d.wake(ctx)
+	d.options.view(ctx, d.gateway, []string{"neighbors"}, []string{"bridges"}, []string{"vteps"}, []string{"fdb"}, []string{"routes"},
+		[]string{"entries", "bridge.fdb"}, []string{"entries", "multicast_group"})
+}
+
+func (r *routed) end(ctx context.Context) {
+	r.options.view(ctx, r.gateway, []string{"vrfs"}, []string{"svis"}, []string{"hosts"}, []string{"prefixes", "tenant"}, []string{"entries", "router.ipv4"})
 }
 
 // wake lets all hosts be learned again, for a view with something in it.
@@ -161,10 +216,10 @@ func (d *demo) wake(ctx context.Context) {
 
 const viewLines = 16
 
-// view prints what a user sees of the gateway.
-func (d *demo) view(ctx context.Context) {
-	for _, args := range [][]string{{"neighbors"}, {"bridges"}, {"vteps"}, {"fdb"}, {"routes"}, {"entries", "bridge.fdb"}, {"entries", "multicast_group"}} {
-		out, err := d.gateway.Show(ctx, args...)
+// view prints what a user sees of a gateway.
+func (o DemoOptions) view(ctx context.Context, g *Gateway, commands ...[]string) {
+	for _, args := range commands {
+		out, err := g.Show(ctx, args...)
 		if err != nil {
 			out = err.Error()
 		}
@@ -172,12 +227,14 @@ func (d *demo) view(ctx context.Context) {
 		if len(lines) > viewLines {
 			lines = append(lines[:viewLines:viewLines], fmt.Sprintf("... %d more", len(lines)-viewLines))
 		}
-		d.say("\n$ p4evpn show %s\n%s", strings.Join(args, " "), strings.Join(lines, "\n"))
+		o.say("\n$ p4evpn show %s\n%s", strings.Join(args, " "), strings.Join(lines, "\n"))
 	}
-	d.say("")
+	o.say("")
 }
 
-func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", args...) }
+func (o DemoOptions) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(o.Out, format+"\n", args...)
+}
 
 // showLogs prints the ends of all logs after a failure.
 func showLogs(out io.Writer, l *Lab) {

@@ -43,10 +43,10 @@ func (v LeafVRF) bgpConfig(as uint32, id netip.Addr) string {
 	var b strings.Builder
 	b.WriteString(v.hide("ip", v.Hidden) + v.hide("ipv6", v.Hidden6))
 	fmt.Fprintf(&b, "router bgp %d vrf %s\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp network import-check\n", as, v.Name, id)
-	for family, all := range map[string]string{"ipv4": "0.0.0.0/0", "ipv6": "::/0"} {
-		fmt.Fprintf(&b, " address-family %s unicast\n  redistribute connected route-map %s-%[1]s\n", family, v.Name)
+	for _, f := range []struct{ name, all string }{{"ipv4", "0.0.0.0/0"}, {"ipv6", "::/0"}} {
+		fmt.Fprintf(&b, " address-family %s unicast\n  redistribute connected route-map %s-%[1]s\n", f.name, v.Name)
 		if v.Default { // FRR 8.4 forgets the VNI of what default-originate makes
-			fmt.Fprintf(&b, "  network %s\n", all)
+			fmt.Fprintf(&b, "  network %s\n", f.all)
 		}
 		b.WriteString(" exit-address-family\n")
 	}

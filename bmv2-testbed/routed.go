@@ -3,7 +3,6 @@ package testbed
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
@@ -77,7 +76,6 @@ var routedUplinks = []demoUplink{{"uplink1", 10, "up1", gatewayUp1, leaf1Up, lea
 
 // routed is the routed network when it is up.
 type routed struct {
-	out     io.Writer
 	options DemoOptions
 	lab     *Lab
 	gateway *Gateway
@@ -88,7 +86,8 @@ type routed struct {
 
 // buildRouted makes the network and waits until the gateway's objects are up.
 func buildRouted(ctx context.Context, l *Lab, o DemoOptions) (*routed, error) {
-	r := &routed{out: o.Out, options: o, lab: l, hosts: map[string]*Host{}}
+	r := &routed{options: o, lab: l, hosts: map[string]*Host{}}
+	o.say("Building a gateway (%s switch) with three VRFs, an FRR leaf and %d hosts.", o.Target, len(segments))
 	gw, err := l.Namespace("gw")
 	if err != nil {
 		return nil, err
@@ -259,22 +258,4 @@ func (r *routed) createObjects(ctx context.Context, _ *Namespace) error {
 		return err
 	}
 	return g.AwaitRoutingUp(ctx)
-}
-
-// reach sends echo requests from a host to addresses until each is answered.
-func (r *routed) reach(ctx context.Context, from string, to ...netip.Addr) error {
-	for _, a := range to {
-		if _, err := r.hosts[from].Reach(ctx, a, patience); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// reachEachOther does so between two hosts, both ways and by both versions of IP.
-func (r *routed) reachEachOther(ctx context.Context, a, b string) error {
-	if err := r.reach(ctx, a, r.hosts[b].Address.Addr(), r.hosts[b].Address6.Addr()); err != nil {
-		return err
-	}
-	return r.reach(ctx, b, r.hosts[a].Address.Addr(), r.hosts[a].Address6.Addr())
 }

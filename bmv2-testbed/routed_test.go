@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"sync"
 	"testing"
 )
@@ -97,4 +98,22 @@ func viewOf(t *testing.T, g *Gateway, leaves ...*Leaf) {
 			t.Logf("%s: %s: %v\n%s", leaf.Name, what, err, out)
 		}
 	}
+}
+
+// reach sends echo requests from a host to addresses until each is answered.
+func (r *routed) reach(ctx context.Context, from string, to ...netip.Addr) error {
+	for _, a := range to {
+		if _, err := r.hosts[from].Reach(ctx, a, patience); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reachEachOther does so between two hosts, both ways and by both versions of IP.
+func (r *routed) reachEachOther(ctx context.Context, a, b string) error {
+	if err := r.reach(ctx, a, r.hosts[b].Address.Addr(), r.hosts[b].Address6.Addr()); err != nil {
+		return err
+	}
+	return r.reach(ctx, b, r.hosts[a].Address.Addr(), r.hosts[a].Address6.Addr())
 }

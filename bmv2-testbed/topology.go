@@ -3,7 +3,6 @@ package testbed
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
@@ -50,7 +49,6 @@ var (
 
 // demo is the demo's network when it is up.
 type demo struct {
-	out             io.Writer
 	options         DemoOptions
 	lab             *Lab
 	gateway         *Gateway
@@ -101,8 +99,8 @@ var demoUplinks = []demoUplink{
 // buildDemo makes the network and waits until the leaves have the gateway's
 // flood routes and the gateway theirs.
 func buildDemo(ctx context.Context, l *Lab, o DemoOptions) (*demo, error) {
-	d := &demo{out: o.Out, options: o, lab: l}
-	d.say("Building a gateway (%s switch), two FRR leaves and eight hosts in network namespaces.", o.Target)
+	d := &demo{options: o, lab: l}
+	o.say("Building a gateway (%s switch), two FRR leaves and eight hosts in network namespaces.", o.Target)
 	spaces := map[string]*Namespace{}
 	for _, name := range []string{"gw", "leaf1", "leaf2", "h1", "h2", "trunk", "t10", "t20", "l1a", "l1b", "l2a", "l2b"} {
 		n, err := l.Namespace(name)
