@@ -29,26 +29,36 @@ type FRR struct {
 // frrDaemons is where Debian and the project's own packages put the daemons.
 var frrDaemons = "/usr/lib/frr"
 
-// StartFRR starts zebra and bgpd in a namespace with bgpd's configuration. If
+// NewFRR prepares zebra and bgpd in a namespace with bgpd's configuration. If
 // there are VRFs, their namespaces are what FRR takes for VRFs.
-func (l *Lab) StartFRR(ctx context.Context, n *Namespace, short, bgpConfig string, vrfs ...LeafVRF) (*FRR, error) {
+func (l *Lab) NewFRR(n *Namespace, short, bgpConfig string, vrfs ...LeafVRF) (*FRR, error) {
 	f := &FRR{NS: n, Folder: filepath.Join(l.Dir, short), lab: l, vrfs: vrfs}
 	files := map[string]string{"bgpd.conf": bgpConfig, "zebra.conf": zebraConfig(vrfs), "vtysh.conf": "no service integrated-vtysh-config\n"}
-	if err := f.writeFolder(files); err != nil {
+	return f, f.writeFolder(files)
+}
+
+// StartFRR prepares and starts both.
+func (l *Lab) StartFRR(ctx context.Context, n *Namespace, short, bgpConfig string) (*FRR, error) {
+	f, err := l.NewFRR(n, short, bgpConfig)
+	if err != nil {
 		return nil, err
 	}
+	return f, f.Start(ctx)
+}
+
+// Start starts zebra and bgpd.
+func (f *FRR) Start(ctx context.Context) (err error) {
 	more := []string{"-s", "90000000"}
-	if len(vrfs) > 0 {
+	if len(f.vrfs) > 0 {
 		more = append(more, "--vrfwnetns")
 	}
-	var err error
 	if f.zebra, err = f.start("zebra", more...); err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.await(ctx, "zebra", f.zebra); err != nil {
-		return nil, err
+		return err
 	}
-	return f, f.StartBGP(ctx)
+	return f.StartBGP(ctx)
 }
 
 // writeFolder makes the folder and gives it to the user that the daemons become.

@@ -40,10 +40,20 @@ type Peer struct {
 // leafAgeing is how long a leaf's bridge keeps a MAC that is silent.
 const leafAgeing = 5 * time.Second
 
-// Leaf starts FRR in a namespace and puts the VTEP address on its loopback.
-// Cables, addresses and routes of the underlay are the caller's. What is in the
-// namespaces of its VRFs can come later. mtu is that of its VXLAN devices.
-func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer, mtu int, vrfs ...LeafVRF) (*Leaf, error) {
+// Leaf puts the VTEP address on a namespace's loopback and starts FRR in it.
+// Cables, addresses and routes of the underlay are the caller's.
+func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer) (*Leaf, error) {
+	leaf, err := l.NewLeaf(n, name, as, vtep, peers, 1500)
+	if err != nil {
+		return nil, err
+	}
+	return leaf, leaf.Start(ctx)
+}
+
+// NewLeaf prepares a leaf with VRFs. What is to be in the namespaces of its VRFs
+// comes before Start: zebra misses some of what changes there afterwards. mtu is
+// that of its VXLAN devices.
+func (l *Lab) NewLeaf(n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer, mtu int, vrfs ...LeafVRF) (*Leaf, error) {
 	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
 		return nil, err
 	}
@@ -51,17 +61,15 @@ func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vt
 		return nil, err
 	}
 	leaf := &Leaf{Name: name, AS: as, VTEP: vtep, VRFs: map[string]LeafVRF{}, vxlanMTU: mtu}
+	var err error
+	if leaf.FRR, err = l.NewFRR(n, name, leafConfig(as, vtep, peers, vrfs), vrfs...); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	for _, v := range vrfs {
 		leaf.VRFs[v.Name] = v
 		if err := v.NS.forwarding(); err != nil {
 			return nil, err
 		}
-	}
-	var err error
-	if leaf.FRR, err = l.StartFRR(ctx, n, name, leafConfig(as, vtep, peers, vrfs), vrfs...); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	for _, v := range vrfs {
 		if v.VNI == 0 {
 			continue
 		}

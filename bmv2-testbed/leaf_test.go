@@ -72,7 +72,7 @@ func TestTwoLeavesBridgeOverEVPN(t *testing.T) {
 		check(t, n.AddAddress("eth0", netip.PrefixFrom(addr("10.1.3.%d", i), 24)))
 		check(t, n.AddRoute(netip.PrefixFrom(addr("10.0.0.%d", other), 32), addr("10.1.3.%d", other)))
 		leaf := must(l.Leaf(ctx, n, fmt.Sprintf("leaf%d", i+1), uint32(65101+i), addr("10.0.0.%d", i),
-			[]Peer{{Address: addr("10.1.3.%d", other), AS: uint32(65101 + other)}}, 1500))(t)
+			[]Peer{{Address: addr("10.1.3.%d", other), AS: uint32(65101 + other)}}))(t)
 		check(t, leaf.AddVNI(vni))
 		hosts[i] = &Host{
 			Name: fmt.Sprintf("host%d", i+1), NS: must(l.Namespace(fmt.Sprintf("host%d", i+1)))(t), Dev: "eth0",

@@ -89,7 +89,7 @@ func (r *reference) underlay(t *testing.T) map[string]*Namespace {
 		as := map[string]uint32{"gw": gatewayAS, "leaf2": 65002, "border": 65003}[link.node]
 		peers = append(peers, Peer{Address: node, AS: as, Underlay: true, Passive: true})
 	}
-	must(r.lab.Leaf(t.Context(), spaces["spine"], "spine", spineAS, netip.MustParseAddr("10.0.0.1"), peers, 1500))(t)
+	must(r.lab.Leaf(t.Context(), spaces["spine"], "spine", spineAS, netip.MustParseAddr("10.0.0.1"), peers))(t)
 	return spaces
 }
 
@@ -99,12 +99,12 @@ func (r *reference) leaves(t *testing.T, spaces map[string]*Namespace) {
 	vrf := func(leaf, name string, vni uint32) LeafVRF {
 		return LeafVRF{Name: name, NS: must(r.lab.Namespace(leaf + "-" + name))(t), VNI: vni, RouterMAC: ether.MAC{2, 0xbb, leaf[0], leaf[1], name[0], 1}}
 	}
-	start := func(name string, as uint32, vtep, spine string, vrfs ...LeafVRF) *Leaf {
+	prepare := func(name string, as uint32, vtep, spine string, vrfs ...LeafVRF) *Leaf {
 		peers := []Peer{{Address: netip.MustParseAddr(spine), AS: spineAS, Underlay: true}}
-		return must(r.lab.Leaf(t.Context(), spaces[name], name, as, netip.MustParseAddr(vtep), peers, 1500, vrfs...))(t)
+		return must(r.lab.NewLeaf(spaces[name], name, as, netip.MustParseAddr(vtep), peers, 1500, vrfs...))(t)
 	}
-	r.leaf2 = start("leaf2", 65002, "10.0.0.4", "10.1.2.2", vrf("leaf2", "blue", 0), vrf("leaf2", "green", greenL3VNI))
-	r.border = start("border", 65003, "10.0.0.3", "10.1.3.2", vrf("border", "green", greenL3VNI), vrf("border", "yellow", yellowL3VNI))
+	r.leaf2 = prepare("leaf2", 65002, "10.0.0.4", "10.1.2.2", vrf("leaf2", "blue", 0), vrf("leaf2", "green", greenL3VNI))
+	r.border = prepare("border", 65003, "10.0.0.3", "10.1.3.2", vrf("border", "green", greenL3VNI), vrf("border", "yellow", yellowL3VNI))
 
 	check(t, r.leaf2.AddVNI(10))
 	for vlan, vrf := range map[uint32]string{20: "blue", 30: "blue", 40: "green"} {
@@ -119,6 +119,8 @@ func (r *reference) leaves(t *testing.T, spaces map[string]*Namespace) {
 	}
 	check(t, r.border.VRFs["green"].NS.AddAddress("lo", netip.MustParsePrefix("6.6.6.6/32")))
 	check(t, r.border.VRFs["yellow"].NS.AddAddress("lo", netip.MustParsePrefix("7.7.7.7/32")))
+	check(t, r.leaf2.Start(t.Context()))
+	check(t, r.border.Start(t.Context()))
 }
 
 // gatewayOf is the gateway's address in a bridge, on every node that has one.

@@ -141,7 +141,7 @@ func (r *routed) startLeaf(ctx context.Context, gw *Namespace) error {
 		}
 	}
 	peers := []Peer{{Address: here, AS: gatewayAS, Passive: true}}
-	if r.leaf, err = r.lab.Leaf(ctx, n, "leaf", u.as, u.vtep, peers, routedMTU-vxlanOverhead, vrfs...); err != nil {
+	if r.leaf, err = r.lab.NewLeaf(n, "leaf", u.as, u.vtep, peers, routedMTU-vxlanOverhead, vrfs...); err != nil {
 		return err
 	}
 	for _, p := range []netip.Prefix{farPrefix4, farPrefix6, hidden4, hidden6} {
@@ -158,7 +158,7 @@ func (r *routed) startLeaf(ctx context.Context, gw *Namespace) error {
 			return err
 		}
 	}
-	return nil
+	return r.leaf.Start(ctx)
 }
 
 // startHosts cables the hosts to the gateway, to the leaf, or to both: then

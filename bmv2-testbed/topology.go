@@ -194,7 +194,7 @@ func (d *demo) startLeaves(ctx context.Context, ns map[string]*Namespace, o Demo
 		other := demoUplinks[1-i]
 		peers := []Peer{o.sessions.peer(u.address, gatewayVTEP, gatewayAS), o.sessions.peer(u.other, other.vtep, other.as)}
 		name := fmt.Sprintf("leaf%d", i+1)
-		leaf, err := d.lab.Leaf(ctx, ns[name], name, o.sessions.as(u.as), u.vtep, peers, 1500)
+		leaf, err := d.lab.Leaf(ctx, ns[name], name, o.sessions.as(u.as), u.vtep, peers)
 		if err != nil {
 			return err
 		}
