@@ -18,7 +18,8 @@ var figures = []figure{
 	{[]string{"mac_move_p50", "mac_move_p99"}, measureMoves},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
 	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
-	{[]string{"switch_l2_vs_bmv2", "switch_encap_vs_bmv2", "switch_decap_vs_bmv2"}, measurePackets},
+	{[]string{"switch_l2_vs_bmv2", "switch_encap_vs_bmv2", "switch_decap_vs_bmv2"}, measureBridging},
+	{[]string{"switch_route_vs_bmv2", "switch_symmetric_vs_bmv2"}, measureRouting},
 }
 
 // value is one measured number.

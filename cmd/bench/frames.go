@@ -8,22 +8,37 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// The switch of the packet figures has two access ports of one bridge and an
-// uplink; each is a cable to a device of ours.
+// The switch of the packet figures has two access ports of one bridge, one of
+// another bridge in the same VRF, and an uplink; each is a cable to a device of
+// ours.
 const (
-	portA, portB, portUp, portHost = 1, 2, 3, 4
+	portA, portB, portUp, portHost, portC = 1, 2, 3, 4, 5
 
-	devA, devB, devUp = "stationA", "stationB", "underlay"
+	devA, devB, devUp, devC = "stationA", "stationB", "underlay", "stationC"
 
 	packetBridge = 1
+	routedBridge = 2 // of station C
+	packetVRF    = 1
 	packetVNI    = 5000
+	packetL3VNI  = 6000
 	packetFlows  = 2 * burst
+
+	tunnelMTU = 1464 // the largest tenant frame on a cable of 1500 bytes
 )
 
 var (
 	macA = ether.MAC{2, 0, 0, 0, 0, 0xa}
 	macB = ether.MAC{2, 0, 0, 0, 0, 0xb}
 	macR = ether.MAC{2, 0, 0, 0, 0, 0xc} // behind the remote VTEP
+	macC = ether.MAC{2, 0, 0, 0, 0, 0xd}
+
+	gatewayMAC      = ether.MAC{2, 3, 0, 0, 0, 1} // of the SVIs, and our router MAC
+	remoteRouterMAC = ether.MAC{2, 3, 0, 0, 0, 2}
+
+	addressA = netip.MustParseAddr("10.0.0.1")
+	addressB = netip.MustParseAddr("10.0.0.2")
+	addressC = netip.MustParseAddr("10.2.0.2")
+	addressR = netip.MustParseAddr("10.3.0.2") // of a prefix behind the remote VTEP
 
 	uplinkMAC  = ether.MAC{2, 1, 0, 0, 0, 1}
 	nextHopMAC = ether.MAC{2, 2, 0, 0, 0, 1}
@@ -43,12 +58,19 @@ func packetEntries() []p4.Entry {
 		p4.LocalVTEP{Address: gatewayVTEP}, p4.Peer{Prefix: netip.PrefixFrom(remoteVTEP, 32)},
 		p4.VNI{Local: gatewayVTEP, VNI: packetVNI, Bridge: packetBridge},
 		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: nextHopMAC},
-		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1}, p4.Path{VTEP: 1, Port: portUp},
+		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1, MTU: tunnelMTU}, p4.Path{VTEP: 1, Port: portUp, MTU: tunnelMTU},
 		group,
 		p4.Source{Bridge: packetBridge, MAC: macA, Port: portA}, p4.Source{Bridge: packetBridge, MAC: macB, Port: portB},
 		p4.FDB{Bridge: packetBridge, MAC: macA, Kind: p4.ToPort, Port: portA},
 		p4.FDB{Bridge: packetBridge, MAC: macB, Kind: p4.ToPort, Port: portB},
 		p4.FDB{Bridge: packetBridge, MAC: macR, Kind: p4.ToVTEP, VTEP: 1, VNI: packetVNI},
+
+		p4.BridgePort{Port: portC}, p4.Member{Port: portC, Bridge: routedBridge}, p4.EgressVLAN{Port: portC, Bridge: routedBridge},
+		p4.Source{Bridge: routedBridge, MAC: macC, Port: portC}, p4.FDB{Bridge: routedBridge, MAC: macC, Kind: p4.ToPort, Port: portC},
+		p4.RouterMAC{Bridge: packetBridge, MAC: gatewayMAC, VRF: packetVRF}, p4.RouterInterface{Bridge: routedBridge, MAC: gatewayMAC},
+		p4.Route{VRF: packetVRF, Prefix: netip.PrefixFrom(addressC, 32), Kind: p4.RouteHost, Bridge: routedBridge, MAC: macC},
+		p4.Route{VRF: packetVRF, Prefix: netip.PrefixFrom(addressR, 24).Masked(), Kind: p4.RouteVTEP,
+			VTEP: 1, VNI: packetL3VNI, Source: gatewayMAC, Destination: remoteRouterMAC},
 	} {
 		entries = append(entries, e.Entry())
 	}
@@ -62,12 +84,30 @@ type packetCase struct {
 	frame       func(size, flow int) []byte // that is sent; size is the inner frame's
 	destination ether.MAC                   // of the frame that arrives
 	grows       int                         // bytes by which that is longer
+	routed      *hop                        // what else a router changes; nil for none
+}
+
+// hop is the inner Ethernet header of a frame that was routed.
+type hop struct{ source, destination ether.MAC }
+
+// inner is the inner frame that arrives for one that is sent. Its checksum is
+// computed afresh, as RFC 1624 would have it.
+func (c packetCase) inner(sent []byte) []byte {
+	if c.routed == nil {
+		return sent
+	}
+	f := append(make([]byte, 0, len(sent)), c.routed.destination[:]...)
+	f = append(append(f, c.routed.source[:]...), sent[12:]...)
+	f[14+8]--
+	binary.BigEndian.PutUint16(f[14+10:], 0)
+	binary.BigEndian.PutUint16(f[14+10:], ipv4Checksum(f[14:34]))
+	return f
 }
 
 // vxlanOverhead is the outer Ethernet, IPv4, UDP and VXLAN headers.
 const vxlanOverhead = 14 + 20 + 8 + 8
 
-var packetCases = []packetCase{
+var bridgedCases = []packetCase{
 	{name: "l2", from: devA, to: devB, destination: macB,
 		frame: func(size, flow int) []byte { return innerFrame(macA, macB, size, flow) }},
 	{name: "encap", from: devA, to: devUp, destination: nextHopMAC, grows: vxlanOverhead,
@@ -76,15 +116,29 @@ var packetCases = []packetCase{
 		frame: func(size, flow int) []byte { return vxlanFrame(innerFrame(macR, macA, size, flow), flow) }},
 }
 
+// routedCases are local routing, from one bridge to the other, and symmetric
+// IRB, to a prefix behind the remote VTEP by the L3 VNI.
+var routedCases = []packetCase{
+	{name: "route", from: devA, to: devC, destination: macC, routed: &hop{gatewayMAC, macC},
+		frame: func(size, flow int) []byte { return innerPacket(macA, gatewayMAC, addressC, size, flow) }},
+	{name: "symmetric", from: devA, to: devUp, destination: nextHopMAC, grows: vxlanOverhead, routed: &hop{gatewayMAC, remoteRouterMAC},
+		frame: func(size, flow int) []byte { return innerPacket(macA, gatewayMAC, addressR, size, flow) }},
+}
+
 // inner takes the outer headers off a frame that is longer for them.
 func inner(frame []byte, size int) []byte { return frame[len(frame)-size:] }
 
 // innerFrame is a tenant's UDP datagram in a frame of a size without FCS.
 func innerFrame(source, destination ether.MAC, size, flow int) []byte {
+	return innerPacket(source, destination, addressB, size, flow)
+}
+
+// innerPacket is innerFrame with an IP destination.
+func innerPacket(source, destination ether.MAC, to netip.Addr, size, flow int) []byte {
 	f := append(make([]byte, 0, size+vxlanOverhead), destination[:]...)
 	f = append(f, source[:]...)
 	f = append(f, 0x08, 0x00)
-	f = ipv4UDP(f, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), 1024+uint16(flow), 9, size-14-28)
+	f = ipv4UDP(f, addressA, to, 1024+uint16(flow), 9, size-14-28)
 	return f[:size]
 }
 
@@ -106,14 +160,19 @@ func ipv4UDP(b []byte, from, to netip.Addr, source, destination uint16, payload 
 	b = binary.BigEndian.AppendUint16(b, uint16(28+payload))
 	b = append(b, 0, 0, 0x40, 0, 64, 17, 0, 0)
 	b = append(append(b, from.AsSlice()...), to.AsSlice()...)
-	var sum uint32
-	for i := at; i < len(b); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	sum = sum>>16 + sum&0xffff
-	binary.BigEndian.PutUint16(b[at+10:], ^uint16(sum>>16+sum))
+	binary.BigEndian.PutUint16(b[at+10:], ipv4Checksum(b[at:]))
 	b = binary.BigEndian.AppendUint16(b, source)
 	b = binary.BigEndian.AppendUint16(b, destination)
 	b = binary.BigEndian.AppendUint16(b, uint16(8+payload))
 	return append(b, 0, 0) // no checksum
+}
+
+// ipv4Checksum is that of a header whose own field of it is 0.
+func ipv4Checksum(header []byte) uint16 {
+	var sum uint32
+	for i := 0; i < len(header); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(header[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	return ^uint16(sum>>16 + sum)
 }

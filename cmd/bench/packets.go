@@ -25,10 +25,20 @@ const (
 // the ratios.
 var packetSizes = []int{64, 512, 1400}
 
+// measureBridging and measureRouting are the same method for frames that are
+// bridged and for those that are routed.
+func measureBridging(ctx context.Context, b *bench) ([]value, error) {
+	return measurePackets(ctx, b, bridgedCases)
+}
+
+func measureRouting(ctx context.Context, b *bench) ([]value, error) {
+	return measurePackets(ctx, b, routedCases)
+}
+
 // measurePackets sends frames through the embedded switch and then through
 // BMv2, over the same cables, with the same P4 program and entries, and finds
 // the highest rate that arrives with at most 1 % loss.
-func measurePackets(ctx context.Context, b *bench) (values []value, err error) {
+func measurePackets(ctx context.Context, b *bench, all []packetCase) (values []value, err error) {
 	if os.Geteuid() != 0 {
 		return nil, skip("it makes a network namespace: run it as root")
 	}
@@ -38,7 +48,7 @@ func measurePackets(ctx context.Context, b *bench) (values []value, err error) {
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
 	var cases []packetCase
-	for _, c := range packetCases {
+	for _, c := range all {
 		if b.wanted("switch_" + c.name + "_vs_bmv2") {
 			cases = append(cases, c)
 		}
@@ -103,7 +113,7 @@ func newRig(b *bench, lab *testbed.Lab) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dev := range []string{devA, devB, devUp} {
+	for _, dev := range []string{devA, devB, devUp, devC} {
 		if err := lab.Cable(testbed.End{NS: ns, Dev: dev}, testbed.End{NS: ns, Dev: switchEnd(dev)}); err != nil {
 			return nil, err
 		}
@@ -114,11 +124,14 @@ func newRig(b *bench, lab *testbed.Lab) (*rig, error) {
 // switchEnd is the device at the switch's end of a cable.
 func switchEnd(dev string) string { return "sw-" + dev }
 
+// port names a port of the switch and its device, as -i takes it.
+func port(number int, dev string) string { return fmt.Sprintf("%d@%s", number, switchEnd(dev)) }
+
 // measure gives the rates of one switch in frames/s by cell.
 func (r *rig) measure(ctx context.Context, kind switchKind, cases []packetCase) (map[string]speed, error) {
 	o := switchOptions{
 		kind: kind, address: "unix:" + filepath.Join(r.bench.dir, "p4rt.sock"), thrift: thriftPort,
-		ports:  []string{fmt.Sprintf("%d@%s", portA, switchEnd(devA)), fmt.Sprintf("%d@%s", portB, switchEnd(devB)), fmt.Sprintf("%d@%s", portUp, switchEnd(devUp))},
+		ports:  []string{port(portA, devA), port(portB, devB), port(portUp, devUp), port(portC, devC)},
 		inside: func(args ...string) *exec.Cmd { return r.ns.Command(ctx, args...) },
 	}
 	sw, err := r.bench.startProgrammed(ctx, o, 0)
@@ -167,7 +180,7 @@ func (r *rig) prove(ctx context.Context, c packetCase, size int) error {
 		if err != nil {
 			return err
 		}
-		if len(got) != len(sent)+c.grows || !bytes.Equal(got[:6], c.destination[:]) || !bytes.Equal(inner(got, size), inner(sent, size)) {
+		if len(got) != len(sent)+c.grows || !bytes.Equal(got[:6], c.destination[:]) || !bytes.Equal(inner(got, size), c.inner(inner(sent, size))) {
 			return fmt.Errorf("got % x for % x", got, sent)
 		}
 		return nil

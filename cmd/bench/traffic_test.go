@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"slices"
 	"testing"
 
 	"golang.org/x/net/bpf"
@@ -73,7 +74,7 @@ func TestTheSearchEndsWhenNothingArrivesOrATrialFails(t *testing.T) {
 }
 
 func TestFramesHaveTheirSizeAndAValidOuterHeader(t *testing.T) {
-	for _, c := range packetCases {
+	for _, c := range slices.Concat(bridgedCases, routedCases) {
 		for _, size := range packetSizes {
 			f := c.frame(size, 3)
 			if len(f)+min(c.grows, 0) != size || bytes.Equal(f, c.frame(size, 4)) {
@@ -89,6 +90,22 @@ func TestFramesHaveTheirSizeAndAValidOuterHeader(t *testing.T) {
 			if sum = sum>>16 + sum&0xffff; sum != 0xffff {
 				t.Errorf("%s: IPv4 header sums up to %#x", c.name, sum)
 			}
+		}
+	}
+}
+
+func TestARoutedFrameHasNewMACsAndOneHopLess(t *testing.T) {
+	for _, c := range routedCases {
+		sent := c.frame(64, 0)
+		got := c.inner(sent)
+		if !bytes.Equal(got[:6], c.routed.destination[:]) || !bytes.Equal(got[6:12], gatewayMAC[:]) || got[22] != sent[22]-1 {
+			t.Errorf("%s: % x arrives for % x", c.name, got, sent)
+		}
+		if sum := ipv4Checksum(got[14:34]); sum != 0 {
+			t.Errorf("%s: the IPv4 header is off by %#x", c.name, sum)
+		}
+		if !bytes.Equal(got[26:], sent[26:]) || sent[22] != 64 {
+			t.Errorf("%s: more is changed: % x for % x", c.name, got, sent)
 		}
 	}
 }
