@@ -15,7 +15,10 @@ type figure struct {
 // figures are measured in this order. To add one, add a line.
 var figures = []figure{
 	{[]string{"type2_100k_vs_gobgp", "type2_100k_bytes_per_route"}, measureType2},
+	{[]string{"macip_100k_vs_gobgp", "macip_100k_bytes_per_route"}, measureMACIP},
+	{[]string{"type5_100k_vs_gobgp", "type5_100k_bytes_per_route"}, measureType5},
 	{[]string{"mac_move_p50", "mac_move_p99"}, measureMoves},
+	{[]string{"arp_to_route_p50", "arp_to_route_p99"}, measureARP},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
 	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
 	{[]string{"switch_l2_vs_bmv2", "switch_encap_vs_bmv2", "switch_decap_vs_bmv2"}, measureBridging},

@@ -25,7 +25,15 @@ const (
 // uplinks goes, and every replica that left by it must leave by the other.
 func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 	speaker := &fakeSpeaker{events: make(chan []bgp.Event)}
-	g, err := b.startGateway(ctx, speaker, floodBridges)
+	store, err := storeWith(floodBridges)
+	if err != nil {
+		return nil, err
+	}
+	o, err := overLoopback(embedded)
+	if err != nil {
+		return nil, err
+	}
+	g, err := b.startGateway(ctx, speaker, store, o)
 	if err != nil {
 		return nil, err
 	}

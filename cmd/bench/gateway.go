@@ -20,6 +20,7 @@ const (
 	gatewayAS = 65000
 	leafAS    = 65001
 	firstVNI  = 10_001 // of the first bridge; the others follow
+	l3VNI     = 9_999  // of the VRF
 
 	uplink1, hostPort1 = 1, 2
 	uplink2, hostPort2 = 3, 4
@@ -28,6 +29,9 @@ const (
 var (
 	routerID    = netip.MustParseAddr("10.255.0.1")
 	gatewayVTEP = routerID
+
+	tenantGateway = netip.MustParsePrefix("100.64.0.1/10") // of the SVI
+	leafRouterMAC = ether.MAC{2, 3, 0, 0, 0, 2}
 )
 
 // vtep is the address of the n-th remote VTEP, from 0.
@@ -41,21 +45,12 @@ type gateway struct {
 	stop     func() // ends the controller and the switch
 }
 
-// startGateway starts a switch and a controller with as many bridges, one VNI
-// each, and waits until the controller has taken the target over. The
+// startGateway starts a switch and a controller with a store, two uplinks and
+// other ports, and waits until the controller has taken the target over. The
 // controller is in this process, the switch is not.
-func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, bridges int) (*gateway, error) {
-	o, err := overLoopback(embedded)
-	if err != nil {
-		return nil, err
-	}
+func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, store *intent.Store, o switchOptions, ports ...controller.Port) (*gateway, error) {
 	sw, err := b.startSwitch(ctx, o)
 	if err != nil {
-		return nil, err
-	}
-	store, err := storeWith(bridges)
-	if err != nil {
-		sw.stop()
 		return nil, err
 	}
 	t, err := newTarget(o.address, 0)
@@ -66,10 +61,10 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, br
 	g := &gateway{target: t, underlay: newFakeUnderlay()}
 	loop, err := controller.New(controller.Config{
 		AS: gatewayAS, RouterID: routerID, VTEPs: []netip.Addr{gatewayVTEP},
-		Ports: []controller.Port{
+		Ports: append([]controller.Port{
 			{Name: "up1", Number: uplink1, Kind: controller.KindUplink, HostPort: hostPort1, HostDevice: "up1"},
 			{Name: "up2", Number: uplink2, Kind: controller.KindUplink, HostPort: hostPort2, HostDevice: "up2"},
-		},
+		}, ports...),
 		Logger: slog.Default(),
 	}, controller.Inputs{Intent: store, Speaker: speaker, Target: t, Underlay: g.underlay})
 	if err != nil {
@@ -105,7 +100,7 @@ func storeWith(bridges int) (*intent.Store, error) {
 	err := store.Update(func(tx *intent.Tx) error {
 		for i := range bridges {
 			_, err := tx.Bridges().Create(intent.LogicalBridge{
-				ID: fmt.Sprintf("bridge-%04d", i), VLAN: uint16(i + 1), VNI: firstVNI + uint32(i),
+				ID: bridgeID(i), VLAN: uint16(i + 1), VNI: firstVNI + uint32(i),
 			})
 			if err != nil {
 				return err
@@ -114,6 +109,19 @@ func storeWith(bridges int) (*intent.Store, error) {
 		return nil
 	})
 	return store, err
+}
+
+func bridgeID(n int) string { return fmt.Sprintf("bridge-%04d", n) }
+
+// addSVI gives the first bridge an SVI in a VRF with an L3 VNI.
+func addSVI(store *intent.Store) error {
+	return store.Update(func(tx *intent.Tx) error {
+		if _, err := tx.VRFs().Create(intent.VRF{ID: "vrf-0000", VNI: l3VNI}); err != nil {
+			return err
+		}
+		_, err := tx.SVIs().Create(intent.SVI{ID: "svi-0000", VRF: "vrf-0000", Bridge: bridgeID(0), Gateways: []netip.Prefix{tenantGateway}})
+		return err
+	})
 }
 
 // fakeUnderlay reaches every VTEP by both uplinks, until one is lost.

@@ -21,12 +21,12 @@ const (
 // UPDATEs of two leaves that raise the sequence, while nothing else happens;
 // from the UPDATE on the wire to the FDB entry acknowledged by the switch.
 func measureMoves(ctx context.Context, b *bench) ([]value, error) {
-	g, err := b.startBGPGateway(ctx, 2)
+	g, err := b.startBGPGateway(ctx, setup{injectors: 2})
 	if err != nil {
 		return nil, err
 	}
 	defer g.stop()
-	if err := g.settle(ctx); err != nil {
+	if err := g.settle(ctx, 0, movingMACs); err != nil {
 		return nil, err
 	}
 	acked := make(chan time.Time, 1)
@@ -57,10 +57,10 @@ func measureMoves(ctx context.Context, b *bench) ([]value, error) {
 	}, nil
 }
 
-// settle puts all MACs behind the first leaf and waits for their entries.
-func (g *bgpGateway) settle(ctx context.Context) error {
-	done, progress := g.target.countAcked("bridge.fdb", movingMACs)
-	if err := g.sessions[0].Send(bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, movingMACs, perUpdate), nil)); err != nil {
+// settle puts MACs behind the first leaf and waits for their entries.
+func (g *bgpGateway) settle(ctx context.Context, first, n int) error {
+	done, progress := g.target.countAcked(map[string]int64{"bridge.fdb": int64(n)})
+	if err := g.sessions[0].Send(bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, first, n, perUpdate), nil)); err != nil {
 		return err
 	}
 	return await(ctx, done, progress)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/intent"
 )
 
 // BGP of the figures runs between addresses of the loopback: the receiver is
@@ -29,22 +31,31 @@ type bgpGateway struct {
 	stop     func()
 }
 
+// setup says what a gateway with a real speaker has besides one bridge.
+type setup struct {
+	injectors int
+	routed    bool              // the bridge has an SVI in a VRF
+	port      *controller.Port  // an access port of the bridge
+	on        *switchOptions    // the switch; nil for one without ports
+	hear      func(body []byte) // is given the UPDATEs to injectors; may be nil
+}
+
 // startBGPGateway starts a gateway with one bridge and establishes sessions
 // from as many injectors.
-func (b *bench) startBGPGateway(ctx context.Context, injectors int) (*bgpGateway, error) {
+func (b *bench) startBGPGateway(ctx context.Context, s setup) (*bgpGateway, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
 	cfg := bgp.Config{AS: gatewayAS, RouterID: routerID, ListenAddresses: []netip.Addr{receiver}, ListenPort: int(port.Port())}
-	for n := range injectors {
+	for n := range s.injectors {
 		cfg.Neighbors = append(cfg.Neighbors, bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true})
 	}
 	speaker, err := bgp.New(cfg, slog.Default())
 	if err != nil {
 		return nil, err
 	}
-	g, err := b.startGateway(ctx, speaker, 1)
+	g, err := b.startOneBridge(ctx, speaker, s)
 	if err != nil {
 		return nil, err
 	}
@@ -64,19 +75,49 @@ func (b *bench) startBGPGateway(ctx context.Context, injectors int) (*bgpGateway
 		cancel()
 		owned.Wait()
 	}
-	for n := range injectors {
-		s, err := dial(ctx, n, port.Port())
+	for n := range s.injectors {
+		session, err := dial(ctx, n, port.Port())
 		if err != nil {
 			out.stop()
 			return nil, err
 		}
-		out.sessions = append(out.sessions, s)
+		out.sessions = append(out.sessions, session)
 		owned.Go(func() {
-			for range s.Updates() { // what the gateway tells us does not matter here
+			for body := range session.Updates() {
+				if s.hear != nil {
+					s.hear(body)
+				}
 			}
 		})
 	}
 	return out, nil
+}
+
+func (b *bench) startOneBridge(ctx context.Context, speaker controller.Speaker, s setup) (*gateway, error) {
+	store, err := storeWith(1)
+	if err != nil {
+		return nil, err
+	}
+	if s.routed {
+		if err := addSVI(store); err != nil {
+			return nil, err
+		}
+	}
+	if s.port == nil {
+		o, err := overLoopback(embedded)
+		if err != nil {
+			return nil, err
+		}
+		return b.startGateway(ctx, speaker, store, o)
+	}
+	err = store.Update(func(tx *intent.Tx) error {
+		_, err := tx.Ports().Create(intent.BridgePort{ID: s.port.Name, MAC: s.port.MAC, Type: intent.Access, Bridges: []string{bridgeID(0)}})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.startGateway(ctx, speaker, store, *s.on, *s.port)
 }
 
 func dial(ctx context.Context, n int, port uint16) (*bgptest.Session, error) {
