@@ -27,6 +27,7 @@ type bridge struct {
 	svi    *svi // its gateway, nil = none in place
 	hosts  map[netip.Addr]*host
 	claims map[ether.MAC]map[netip.Addr]struct{} // addresses that hosts here have
+	heard  map[ether.MAC]netip.Addr              // said by MACs that may be about to move here
 }
 
 // intentChanged takes one transaction of the store.
@@ -65,6 +66,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			flood: map[netip.Addr]*replica{}, instances: map[uint16]*replica{},
 			ids:   ids{first: p4.LocalInstance + 1, last: 65535},
 			hosts: map[netip.Addr]*host{}, claims: map[ether.MAC]map[netip.Addr]struct{}{},
+			heard: map[ether.MAC]netip.Addr{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b
 		l.awaitSVIs(func(s *svi) bool { return s.Bridge == o.ID })

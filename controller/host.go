@@ -215,6 +215,7 @@ func (l *loop) forgetHosts(b *bridge) {
 		l.hostChanged(b, ip)
 	}
 	clear(b.claims)
+	clear(b.heard)
 }
 
 // markAnswer marks the entry that answers for an address of a bridge.

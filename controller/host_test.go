@@ -199,17 +199,33 @@ func TestWhereAnAddressIsSelected(t *testing.T) {
 }
 
 // A host that moves here brings its address along: its MAC's sequence counts.
+// The copy of its ARP may come before the digest.
 func TestAHostThatMovesHereIsHere(t *testing.T) {
 	g, _, b, _ := routed(t, options{})
 	g.send(update(peer1, hostRoute(leaf0, 100, mac(5), "10.10.0.5", 5000)))
 	g.settle()
 	g.hears(b, 1, mac(5), "10.10.0.5")
+	g.learn(b, 1, mac(5))
 	g.wantFDB(b, mac(5), "port 1")
 	g.wantOwn(bgp.TypeMACIP, "[2]:[0]:[02:00:00:00:00:05]:[10.10.0.5] RD 10.0.0.1:100 via 10.0.0.1 VNI 100 L3 VNI 5000 "+
 		"router MAC 02:00:0a:00:00:01 sequence 1 RT 65000:100 65000:5000")
 	if r := g.slow.remotes(); len(r) != 0 {
 		t.Errorf("to the kernel it is still elsewhere: %v", r)
 	}
+}
+
+// A copy that was under way when the MAC moved off takes nothing back.
+func TestALateCopyDoesNotTakeAMovedMACBack(t *testing.T) {
+	g, _, b, _ := routed(t, options{})
+	g.hears(b, 1, mac(5), "10.10.0.5")
+	r := hostRoute(leaf0, 100, mac(5), "10.10.0.5", 5000)
+	r.Sequence = 1
+	g.send(update(peer1, r))
+	g.settle()
+	g.wantFDB(b, mac(5), "10.0.0.0 vni 100")
+	g.hears(b, 1, mac(5), "10.10.0.5")
+	g.wantFDB(b, mac(5), "10.0.0.0 vni 100")
+	g.wantOwn(bgp.TypeMACIP)
 }
 
 func TestTheKernelsNeighboursAreHostsWhileTheirMACIsHere(t *testing.T) {

@@ -39,9 +39,25 @@ func (l *loop) snoop(p p4.PacketIn) {
 		}
 		return
 	}
-	// The digest of a new MAC comes on its own, and may come later.
-	l.learn(p4.Learn{Bridge: p.Bridge, MAC: s.mac, Port: p.Port})
-	l.spoke(b, s.ip, s.mac)
+	// The digest of a new MAC comes on its own, and may come later. That a MAC
+	// moved here is for the digest alone to say: a copy may be older than the
+	// move that took the MAC away.
+	if b.macs[s.mac] == nil {
+		l.learn(p4.Learn{Bridge: p.Bridge, MAC: s.mac, Port: p.Port})
+	}
+	if _, here := b.rankHere(s.mac); here {
+		l.spoke(b, s.ip, s.mac)
+	} else if len(b.heard) < maxAddresses {
+		b.heard[s.mac] = s.ip
+	}
+}
+
+// arrived takes what a MAC said before its digest did.
+func (l *loop) arrived(b *bridge, mac ether.MAC) {
+	if ip, ok := b.heard[mac]; ok {
+		delete(b.heard, mac)
+		l.spoke(b, ip, mac)
+	}
 }
 
 // readSighting reads an untagged frame. The sender must be who sent the frame:
