@@ -206,6 +206,7 @@ func TestAHostThatMovesHereIsHere(t *testing.T) {
 	g.settle()
 	g.hears(b, 1, mac(5), "10.10.0.5")
 	g.learn(b, 1, mac(5))
+	g.settle()
 	g.wantFDB(b, mac(5), "port 1")
 	g.wantOwn(bgp.TypeMACIP, "[2]:[0]:[02:00:00:00:00:05]:[10.10.0.5] RD 10.0.0.1:100 via 10.0.0.1 VNI 100 L3 VNI 5000 "+
 		"router MAC 02:00:0a:00:00:01 sequence 1 RT 65000:100 65000:5000")
