@@ -66,7 +66,6 @@ func TestTransparentTrunkCarriesEveryBridgeByItsVLAN(t *testing.T) {
 }
 
 func TestPortThatDoesNotExistIsDownAndSaysWhy(t *testing.T) {
-	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	check(t, d.gateway.CreatePort(ctx, "nowhere", ether.MAC{2, 0, 0, 0, 1, 99}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))

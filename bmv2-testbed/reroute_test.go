@@ -84,7 +84,6 @@ func TestVTEPWithoutARouteIsNotFloodedTo(t *testing.T) {
 }
 
 func TestOneMACOnTwoVLANsOfATrunkIsTwoStations(t *testing.T) {
-	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	d.whole(t)

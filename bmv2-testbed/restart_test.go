@@ -10,12 +10,8 @@ import (
 
 // eachTarget runs a test with the demo's network on every target there is.
 func eachTarget(t *testing.T, test func(t *testing.T, d *demo)) {
-	t.Parallel()
 	for _, target := range []string{Embedded, BMv2} {
-		t.Run(target, func(t *testing.T) {
-			t.Parallel()
-			test(t, buildNetwork(t, DemoOptions{Target: target}))
-		})
+		t.Run(target, func(t *testing.T) { test(t, buildNetwork(t, DemoOptions{Target: target})) })
 	}
 }
 
@@ -77,7 +73,6 @@ func TestRestartedSwitchIsProgrammedAnew(t *testing.T) {
 }
 
 func TestGatewayStartsASwitchThatOutlivesIt(t *testing.T) {
-	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded, ownSwitch: true})
 	ctx := t.Context()
 	d.whole(t)

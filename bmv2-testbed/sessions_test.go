@@ -8,7 +8,6 @@ import (
 )
 
 func TestKindsOfBGPSessions(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		name string
 		kind sessions
@@ -27,7 +26,6 @@ func TestKindsOfBGPSessions(t *testing.T) {
 }
 
 func TestWrongPasswordKeepsTheSessionDownAndSaysSo(t *testing.T) {
-	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	check(t, d.awaitSessions(ctx))

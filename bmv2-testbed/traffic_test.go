@@ -88,7 +88,6 @@ func transfer(ctx context.Context, from, to *Host, data []byte) error {
 }
 
 func TestFramesOverTheUnderlaysMTUDoNotHarmOthers(t *testing.T) {
-	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	d.whole(t)
