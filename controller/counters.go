@@ -21,6 +21,8 @@ var (
 	descDrops         = pipelineDesc("drops_total", "Frames dropped, by reason.", "stage", "reason")
 	descBridgePackets = pipelineDesc("bridge_vxlan_packets_total", "Frames of a bridge over VXLAN.", "bridge", "direction")
 	descBridgeBytes   = pipelineDesc("bridge_vxlan_bytes_total", "Bytes of frames of a bridge over VXLAN.", "bridge", "direction")
+	descVRFPackets    = pipelineDesc("vrf_packets_total", "Packets of a VRF: routed, and of them those in and out by its L3 VNI.", "vrf", "direction")
+	descVRFBytes      = pipelineDesc("vrf_bytes_total", "Bytes of packets of a VRF.", "vrf", "direction")
 	descSession       = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.", []string{"neighbor", "as"}, nil)
 )
 
@@ -37,7 +39,8 @@ func (c *Controller) Counters() Counters { return Counters{c} }
 
 // Describe is of prometheus.Collector.
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descBridgePackets, descBridgeBytes, descSession} {
+	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descBridgePackets, descBridgeBytes,
+		descVRFPackets, descVRFBytes, descSession} {
 		ch <- d
 	}
 }
@@ -58,7 +61,7 @@ func (k Counters) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	entities := []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All(), p4.IngressDrops.All(), p4.EgressDrops.All(),
-		p4.BridgeVXLANIn.All(), p4.BridgeVXLANOut.All()}
+		p4.BridgeVXLANIn.All(), p4.BridgeVXLANOut.All(), p4.VRFRouted.All(), p4.VRFVXLANIn.All(), p4.VRFVXLANOut.All()}
 	// What was read before an error is true, and the next scrape has the rest.
 	_ = k.c.in.Target.Read(ctx, entities, func(e *p4v1.Entity) error {
 		if n, err := p4.DecodeCount(e); err == nil {
@@ -69,10 +72,10 @@ func (k Counters) Collect(ch chan<- prometheus.Metric) {
 }
 
 // cellNames gives the cells of counters their names.
-type cellNames struct{ ports, bridges map[uint16]string }
+type cellNames struct{ ports, bridges, vrfs map[uint16]string }
 
 func (k Counters) labels(ctx context.Context) (cellNames, error) {
-	names := cellNames{ports: map[uint16]string{}, bridges: map[uint16]string{}}
+	names := cellNames{ports: map[uint16]string{}, bridges: map[uint16]string{}, vrfs: map[uint16]string{}}
 	err := k.c.ask(ctx, func(l *loop) {
 		for _, p := range l.cfg.Ports {
 			names.ports[p.Number] = p.Name
@@ -83,8 +86,39 @@ func (k Counters) labels(ctx context.Context) (cellNames, error) {
 		for index, b := range l.bridges {
 			names.bridges[index] = b.ID
 		}
+		for index, v := range l.vrfs {
+			names.vrfs[index] = v.ID
+		}
 	})
 	return names, err
+}
+
+// counterLabels says which metrics a counter of the pipeline is, and the value of
+// their last label.
+var counterLabels = map[p4.Counter]struct {
+	packets, bytes *prometheus.Desc
+	label          string
+}{
+	p4.PortIn:         {descPortPackets, descPortBytes, "in"},
+	p4.PortOut:        {descPortPackets, descPortBytes, "out"},
+	p4.BridgeVXLANIn:  {descBridgePackets, descBridgeBytes, "in"},
+	p4.BridgeVXLANOut: {descBridgePackets, descBridgeBytes, "out"},
+	p4.VRFRouted:      {descVRFPackets, descVRFBytes, "routed"},
+	p4.VRFVXLANIn:     {descVRFPackets, descVRFBytes, "in"},
+	p4.VRFVXLANOut:    {descVRFPackets, descVRFBytes, "out"},
+}
+
+// name is that of what a cell counts, false if it is nothing that we know.
+func (names cellNames) name(n p4.Count) (name string, ok bool) {
+	switch n.Counter {
+	case p4.PortIn, p4.PortOut:
+		name, ok = names.ports[n.Index]
+	case p4.BridgeVXLANIn, p4.BridgeVXLANOut:
+		name, ok = names.bridges[n.Index]
+	case p4.VRFRouted, p4.VRFVXLANIn, p4.VRFVXLANOut:
+		name, ok = names.vrfs[n.Index]
+	}
+	return name, ok
 }
 
 // emit makes the metrics of one cell. Cells of nothing that we know are left
@@ -94,22 +128,7 @@ func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 	send := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	direction := "in"
 	switch n.Counter {
-	case p4.PortOut, p4.BridgeVXLANOut:
-		direction = "out"
-	}
-	switch n.Counter {
-	case p4.PortIn, p4.PortOut:
-		if name, ok := names.ports[n.Index]; ok {
-			send(descPortPackets, n.Packets, name, direction)
-			send(descPortBytes, n.Bytes, name, direction)
-		}
-	case p4.BridgeVXLANIn, p4.BridgeVXLANOut:
-		if name, ok := names.bridges[n.Index]; ok {
-			send(descBridgePackets, n.Packets, name, direction)
-			send(descBridgeBytes, n.Bytes, name, direction)
-		}
 	case p4.IngressDrops, p4.EgressDrops:
 		if n.Packets == 0 || n.Index >= uint16(p4.DropReasons) {
 			return
@@ -119,5 +138,11 @@ func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 			stage = "egress"
 		}
 		send(descDrops, n.Packets, stage, p4.DropReason(n.Index).String())
+		return
+	}
+	if name, ok := names.name(n); ok {
+		c := counterLabels[n.Counter]
+		send(c.packets, n.Packets, name, c.label)
+		send(c.bytes, n.Bytes, name, c.label)
 	}
 }

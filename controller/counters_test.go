@@ -14,6 +14,7 @@ import (
 func TestAScrapeGivesThePipelinesCountersTheirNames(t *testing.T) {
 	g := start(t, options{})
 	index := g.bridge(10, 100)
+	v := g.vrf("blue", 5001)
 	g.settle()
 	set := func(c p4.Counter, index uint16, packets, bytes int64) {
 		g.target.SetCounter(uint32(c), int64(index), &p4v1.CounterData{PacketCount: packets, ByteCount: bytes})
@@ -24,6 +25,10 @@ func TestAScrapeGivesThePipelinesCountersTheirNames(t *testing.T) {
 	set(p4.IngressDrops, uint16(p4.DropHairpin), 2, 200)
 	set(p4.EgressDrops, uint16(p4.DropMTU), 1, 9000)
 	set(p4.BridgeVXLANOut, index, 5, 500)
+	set(p4.VRFRouted, v, 11, 1100)
+	set(p4.VRFVXLANIn, v, 4, 400)
+	set(p4.VRFVXLANOut, v, 6, 600)
+	set(p4.VRFRouted, v+1, 1, 1) // no VRF of ours
 	reg := prometheus.NewPedanticRegistry()
 	reg.MustRegister(g.c.Counters())
 	const want = `
@@ -35,9 +40,20 @@ p4evpn_pipeline_bridge_vxlan_packets_total{bridge="bridge-10",direction="out"} 5
 # TYPE p4evpn_pipeline_drops_total counter
 p4evpn_pipeline_drops_total{reason="hairpin",stage="ingress"} 2
 p4evpn_pipeline_drops_total{reason="mtu",stage="egress"} 1
+# HELP p4evpn_pipeline_vrf_bytes_total Bytes of packets of a VRF.
+# TYPE p4evpn_pipeline_vrf_bytes_total counter
+p4evpn_pipeline_vrf_bytes_total{direction="in",vrf="blue"} 400
+p4evpn_pipeline_vrf_bytes_total{direction="out",vrf="blue"} 600
+p4evpn_pipeline_vrf_bytes_total{direction="routed",vrf="blue"} 1100
+# HELP p4evpn_pipeline_vrf_packets_total Packets of a VRF: routed, and of them those in and out by its L3 VNI.
+# TYPE p4evpn_pipeline_vrf_packets_total counter
+p4evpn_pipeline_vrf_packets_total{direction="in",vrf="blue"} 4
+p4evpn_pipeline_vrf_packets_total{direction="out",vrf="blue"} 6
+p4evpn_pipeline_vrf_packets_total{direction="routed",vrf="blue"} 11
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want),
-		"p4evpn_pipeline_drops_total", "p4evpn_pipeline_bridge_vxlan_packets_total"); err != nil {
+		"p4evpn_pipeline_drops_total", "p4evpn_pipeline_bridge_vxlan_packets_total",
+		"p4evpn_pipeline_vrf_packets_total", "p4evpn_pipeline_vrf_bytes_total"); err != nil {
 		t.Error(err)
 	}
 	families, err := reg.Gather()
