@@ -49,6 +49,9 @@ func TestMartiansAreNotRouted(t *testing.T) {
 		"from class E":              {from: "250.0.0.1", to: "10.2.0.20"},
 		"to broadcast":              {from: "10.1.0.11", to: "255.255.255.255"},
 		"from broadcast":            {from: "255.255.255.255", to: "10.2.0.20"},
+		"to 169.254/16":             {from: "10.1.0.11", to: "169.254.1.2"},
+		"from 169.254/16":           {from: "169.254.255.254", to: "10.2.0.20"},
+		"from 169.254/16, glean":    {from: "169.254.0.1", to: "10.2.0.99"},
 		"to ::":                     {from: "2001:db8:1::11", to: "::"},
 		"from ::":                   {from: "::", to: "2001:db8:2::20"},
 		"to ::1":                    {from: "2001:db8:1::11", to: "::1"},
@@ -68,16 +71,39 @@ func TestMartiansAreNotRouted(t *testing.T) {
 
 func TestLinkLocalAddressesAreNoneOfAnL3VNI(t *testing.T) {
 	for name, p := range map[string]packet{
-		"to":   {from: "2001:db8:3::1", to: "fe80::1"},
-		"from": {from: "fe80::1", to: "2001:db8:1::1"},
+		"to":         {from: "2001:db8:3::1", to: "fe80::1"},
+		"from":       {from: "fe80::1", to: "2001:db8:1::1"},
+		"to, IPv4":   {from: "10.3.0.1", to: "169.254.7.1"},
+		"from, IPv4": {from: "169.254.7.2", to: "10.1.0.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			routed(t, func(g *gateway) {
+				g.add(p4.Route{VRF: vrf1, Prefix: host32("169.254.7.1"), Kind: p4.RouteLocal})
 				p.src, p.dst = router1, ourRouter
 				g.dropped("ingress_drops", p4.DropMartian, g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())))
 			})
 		})
 	}
+}
+
+// A bridge may have such a subnet, and its gateway an address in it (RFC 3927
+// section 2.6.2).
+func TestAGatewayHasALinkLocalAddressInItsBridgeAlone(t *testing.T) {
+	routed(t, func(g *gateway) {
+		g.add(glean(vrf1, "169.254.7.0/24"), p4.Route{VRF: vrf1, Prefix: host32("169.254.7.1"), Kind: p4.RouteLocal},
+			p4.Route{VRF: vrf1, Prefix: host32("169.254.7.9"), Bridge: bridge2, MAC: hostO})
+		for _, from := range []string{"169.254.7.2", "10.1.0.11"} {
+			p := packet{src: hostA, dst: gateway1, from: from, to: "169.254.7.1"}
+			g.expect(g.send(access1, p.frame()), out{p4.CPUPort: {punted(p4.PuntLocal, access1, bridge1, vrf1, p.frame())}})
+		}
+		for n, to := range []string{"169.254.7.9", "169.254.7.99", "10.2.0.20"} {
+			p := packet{src: hostA, dst: gateway1, from: "169.254.7.2", to: to}
+			g.expect(g.send(access1, p.frame()), out{})
+			if c := g.count("ingress_drops", uint32(p4.DropMartian)).packets; c != uint64(n+1) {
+				g.Errorf("to %s: ingress_drops[martian] = %d, want %d", to, c, n+1)
+			}
+		}
+	})
 }
 
 func TestPacketsThatAreNotWholeAreNotRouted(t *testing.T) {

@@ -60,6 +60,9 @@ func TestWhatTheControllerMustSeeIsPuntedAsItCame(t *testing.T) {
 					g.expect(g.send(access1, p.frame()), out{p4.CPUPort: {punted(tc.reason, access1, bridge1, vrf1, p.frame())}})
 					p.src, p.dst = remote, gateway1
 					g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, p.frame())), out{p4.CPUPort: {punted(tc.reason, uplink, bridge1, vrf1, p.frame())}})
+					if n := g.count("vrf_routed", vrf1).packets; n != 0 {
+						g.Errorf("vrf_routed = %d, want 0", n)
+					}
 				})
 			})
 		}
@@ -152,6 +155,8 @@ func TestAReplicaThatIsTooBigLeavesTheOthers(t *testing.T) {
 	})
 }
 
+// The controller's packets are Linux's own, or Linux has counted the hop: one
+// that it may send with TTL 1 is sent so.
 func TestTheControllerRoutesInAVRF(t *testing.T) {
 	for family, p := range both(packet{from: "10.1.0.1", to: "10.2.0.30"}) {
 		t.Run(family, func(t *testing.T) {
@@ -159,7 +164,7 @@ func TestTheControllerRoutesInAVRF(t *testing.T) {
 				// Whatever the MACs are.
 				for _, macs := range [][2]ether.MAC{{gateway1, gateway2}, {}, {ether.Broadcast, ether.Broadcast}} {
 					p.src, p.dst = macs[0], macs[1]
-					g.expect(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), out{trunk: {tagged(p.hop(gateway2, hostV), 20)}})
+					g.expect(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), out{trunk: {tagged(p.sent(gateway2, hostV), 20)}})
 				}
 				g.expectLearned()
 				if n := g.count("vrf_routed", vrf1).packets; n != 3 {
@@ -171,7 +176,9 @@ func TestTheControllerRoutesInAVRF(t *testing.T) {
 	for family, p := range both(packet{src: gateway1, dst: ourRouter, from: "10.1.0.1", to: "10.3.0.1"}) {
 		t.Run("to a VTEP, "+family, func(t *testing.T) {
 			routed(t, func(g *gateway) {
-				g.expectTunnelled(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), vtep1, theirL3VNI, 46, p.hop(ourRouter, router1))
+				g.expectTunnelled(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), vtep1, theirL3VNI, 46, p.sent(ourRouter, router1))
+				p.ttl = 1
+				g.expectTunnelled(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), vtep1, theirL3VNI, 46, p.sent(ourRouter, router1))
 			})
 		})
 	}
@@ -185,7 +192,7 @@ func TestWhatTheControllerInjectsNeverComesBack(t *testing.T) {
 	}{
 		"glean":   {packet{to: "10.2.0.99"}, p4.DropNoRoute},
 		"local":   {packet{to: "10.2.0.1"}, p4.DropNoRoute},
-		"TTL 1":   {packet{to: "10.2.0.20", ttl: 1}, p4.DropNoRoute},
+		"TTL 1":   {packet{to: "10.2.0.99", ttl: 1}, p4.DropNoRoute},
 		"MTU":     {packet{to: "10.3.5.1", size: narrowMTU}, p4.DropMTU},
 		"nowhere": {packet{to: "10.99.0.1"}, p4.DropNoRoute},
 	} {

@@ -4,6 +4,7 @@
 #ifndef P4EVPN_ROUTER
 #define P4EVPN_ROUTER
 
+const bit<16> IPV4_LINK_LOCAL = 0xa9fe; // 169.254.0.0/16
 const bit<10> LINK_LOCAL = 0x3fa; // fe80::/10
 
 // Whether a frame of a bridge is for the gateway's own MAC, and so to be routed.
@@ -40,10 +41,6 @@ control enter_router(inout headers_t hdr,
 control route_packet(inout headers_t hdr,
                      inout metadata_t meta,
                      inout standard_metadata_t standard_metadata) {
-    @brief("Packets routed, by VRF id")
-    @name(".vrf_routed") @id(0x12000007)
-    counter(4096, CounterType.packets_and_bytes) vrf_routed;
-
     @brief("The next hop is a host of an attached subnet: on through the bridge's FDB")
     @name(".router.to_host") @id(0x010000b0)
     action to_host(bridge_t bridge, mac_t mac) {
@@ -101,7 +98,8 @@ control route_packet(inout headers_t hdr,
         size = 262144;
     }
 
-    // A packet to the gateway itself may arrive with TTL 1.
+    // A packet to the gateway itself may arrive with TTL 1, and one of the
+    // controller's leave with it.
     action expire() { meta.punt_reason = PUNT_TTL; }
 
     // What may not cross a router: RFC 1812 section 5.3.7, RFC 6890.
@@ -143,6 +141,12 @@ control route_packet(inout headers_t hdr,
                 martian();
             } else {
                 ipv4.apply();
+                // RFC 3927 section 7: it goes no further than a gateway that has
+                // such an address itself.
+                if ((source[31:16] == IPV4_LINK_LOCAL || meta.ipv4[31:16] == IPV4_LINK_LOCAL) &&
+                    (meta.in_bridge == 0 || meta.punt_reason != PUNT_LOCAL)) {
+                    martian();
+                }
             }
         } else if (meta.ether_type == ETHERTYPE_IPV6) {
             bit<4> version = 0;
@@ -188,17 +192,18 @@ control route_packet(inout headers_t hdr,
             local();
         }
         if (meta.drop_reason == DROP_NONE && meta.punt_reason == 0) {
-            if (ttl <= 1) {
+            if (ttl <= 1 && meta.ingress_port != CPU_PORT) {
                 expire();
             } else {
                 meta.origin = ORIGIN_ROUTED;
-                vrf_routed.count((bit<32>)meta.vrf);
             }
         }
     }
 }
 
-// Rewrites a routed packet in egress: MAC addresses, TTL.
+// Rewrites a routed packet in egress: MAC addresses, TTL. What the controller
+// sends was routed by Linux already, or is its own: its TTL stays, so that the
+// gateway is one hop.
 control rewrite_routed(inout headers_t hdr,
                        inout metadata_t meta,
                        inout standard_metadata_t standard_metadata) {
@@ -225,7 +230,9 @@ control rewrite_routed(inout headers_t hdr,
         } else {
             hdr.ethernet.source = meta.source;
         }
-        if (hdr.ipv4.isValid()) {
+        if (meta.ingress_port == CPU_PORT) {
+            // Its TTL stays.
+        } else if (hdr.ipv4.isValid()) {
             hdr.ipv4.ttl = hdr.ipv4.ttl - 1;
             // One less in the upper byte of a word is one more there in the
             // complement. 0xffff becomes 0 (RFC 1624 section 3).

@@ -168,6 +168,12 @@ func (p packet) hop(src, dst ether.MAC) []byte {
 	return p.frame()
 }
 
+// sent is the frame with other MACs and nothing else changed.
+func (p packet) sent(src, dst ether.MAC) []byte {
+	p.src, p.dst = src, dst
+	return p.frame()
+}
+
 // encapsulated checks the outer headers of a frame that left by the uplink, all
 // but the UDP source port, and gives what is inside.
 func (g *gateway) encapsulated(f []byte, to netip.Addr, vni uint32, dscp byte) []byte {

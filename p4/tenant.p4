@@ -50,6 +50,10 @@ control view_tenant(inout headers_t hdr,
 control decide(inout headers_t hdr,
                inout metadata_t meta,
                inout standard_metadata_t standard_metadata) {
+    @brief("Packets routed and sent on, by VRF id")
+    @name(".vrf_routed") @id(0x12000007)
+    counter(4096, CounterType.packets_and_bytes) vrf_routed;
+
     learn_source() sources;
     trap_frame() traps;
     guard_gateway() guard;
@@ -88,6 +92,9 @@ control decide(inout headers_t hdr,
             }
             if (meta.drop_reason == DROP_NONE && meta.punt_reason == 0) {
                 forwarding.apply(hdr, meta, standard_metadata);
+                if (meta.routed == 1 && meta.drop_reason == DROP_NONE && meta.punt_reason == 0) {
+                    vrf_routed.count((bit<32>)meta.vrf);
+                }
             }
         }
     }
