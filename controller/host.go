@@ -33,7 +33,7 @@ const maxAddresses = 1024
 // may share a gateway's address with another MAC.
 func (b *bridge) locate(ip netip.Addr) location {
 	h := b.hosts[ip]
-	if h == nil || b.svi.has(ip) {
+	if h == nil || b.svi.guards(ip) {
 		return location{}
 	}
 	var best *route

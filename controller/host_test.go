@@ -97,6 +97,40 @@ func TestTheGatewaysAddressCannotBeClaimed(t *testing.T) {
 	g.wantSource(b, routerMAC, 1, nil) // it is a tenant's like any other now
 }
 
+func TestTheVRFsLoopbackCannotBeClaimed(t *testing.T) {
+	g, v, b, b20 := routed(t, options{})
+	g.hears(b, 1, mac(6), "10.255.0.1") // a host's, until it is ours
+	g.wantAnswer(b, "10.255.0.1", mac(6).String())
+	setLoopback := func(p netip.Prefix) {
+		g.update(func(tx *intent.Tx) error {
+			o, err := tx.VRFs().Get("blue")
+			if o.Loopback = p; err == nil {
+				_, err = tx.VRFs().Update(o)
+			}
+			return err
+		})
+		g.settle()
+	}
+	setLoopback(prefix("10.255.0.1/24"))
+	g.wantAnswer(b, "10.255.0.1", "nobody")
+	for _, index := range []uint16{b, b20} {
+		if k := (p4.Gateway{Bridge: index, Address: addr("10.255.0.1")}); g.get(k) != k {
+			t.Errorf("bridge %d: a tenant may claim the loopback", index)
+		}
+	}
+	before := g.c.loop.stats.forged.Load()
+	g.hears(b, 1, mac(6), "10.255.0.1")
+	if g.c.loop.stats.forged.Load() != before+1 {
+		t.Error("the claim was not counted")
+	}
+	g.wantAnswer(b, "10.255.0.1", "nobody")
+	g.wantRouteTo(v, "10.255.0.1/32", "local")
+	setLoopback(netip.Prefix{})
+	if g.get(p4.Gateway{Bridge: b, Address: addr("10.255.0.1")}) != nil {
+		t.Error("an address is guarded that is nobody's any more")
+	}
+}
+
 func TestAMACThatBecomesTheGatewaysIsForgotten(t *testing.T) {
 	g := start(t, options{})
 	b := g.bridge(10, 100)

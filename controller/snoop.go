@@ -32,7 +32,7 @@ func (l *loop) snoop(p p4.PacketIn) {
 	if !s.ip.IsValid() {
 		return
 	}
-	if b.svi.has(s.ip) {
+	if b.svi.guards(s.ip) {
 		if s.mac != b.svi.mac {
 			l.stats.forged.Add(1)
 			l.log.Debug("a tenant claims the gateway's address", "bridge", b.ID, "address", s.ip, "mac", s.mac, "port", p.Port)

@@ -24,6 +24,12 @@ func (s *svi) has(ip netip.Addr) bool {
 	return s != nil && (s.gateway(ip) || ip == s.linkLocal())
 }
 
+// guards says whether no tenant of the bridge may speak for an address: those
+// that the gateway has there, and the loopback of its VRF.
+func (s *svi) guards(ip netip.Addr) bool {
+	return s.has(ip) || s != nil && s.vrf != nil && s.vrf.Loopback.IsValid() && s.vrf.Loopback.Addr() == ip
+}
+
 // gateway says whether an address is one of those that the SVI was given.
 func (s *svi) gateway(ip netip.Addr) bool {
 	return s != nil && slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr() == ip })
@@ -128,6 +134,9 @@ func (l *loop) markSVI(s *svi) {
 	l.mark(p4.RouterInterface{Bridge: b.Index})
 	l.markAnswer(b, s.linkLocal())
 	l.mark(p4.Gateway{Bridge: b.Index, Address: s.linkLocal()})
+	if v.Loopback.IsValid() {
+		l.mark(p4.Gateway{Bridge: b.Index, Address: v.Loopback.Addr()})
+	}
 	for _, g := range s.Gateways {
 		l.markPrefix(v, g.Masked())
 		l.mark(p4.Route{VRF: v.Index, Prefix: single(g.Addr())})
@@ -151,7 +160,7 @@ func (l *loop) desiredRouterMAC(index uint16, mac ether.MAC) entry {
 
 // desiredGateway keeps tenants from speaking for our addresses.
 func (l *loop) desiredGateway(index uint16, ip netip.Addr) entry {
-	if b := l.bridges[index]; b != nil && b.svi.has(ip) {
+	if b := l.bridges[index]; b != nil && b.svi.guards(ip) {
 		return p4.Gateway{Bridge: index, Address: ip}
 	}
 	return nil
