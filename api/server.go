@@ -1,18 +1,23 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	pb "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -29,105 +34,191 @@ const drainTimeout = 2 * time.Second
 // Config says what a Server serves and where.
 type Config struct {
 	// Listen is "host:port", "unix:/run/p4evpn/api.sock", the same with
-	// "unix://" or "tcp://host:port".
-	Listen string
-	Store  *intent.Store
+	// "unix://" or "tcp://host:port". RESTListen is a further address of the
+	// same form, or empty. Each serves gRPC and REST.
+	Listen, RESTListen string
+	Store              *intent.Store
 	// Status and View are answered by the controller; without a View the
 	// View service is not offered.
 	Status intent.StatusSource
 	View   view.View
+	// TLS asks for certificates on every address, and Roles says what the
+	// subject of a client's may do (RFC 2253, as subjectOf writes it). Without
+	// TLS whoever can connect may do everything.
+	TLS    *TLS
+	Roles  map[string]Role
+	Limits Limits
 	Logger *slog.Logger // nil: slog.Default()
 }
 
-// Server is the gRPC server. It runs once.
+// Server serves gRPC and REST on the same addresses. It runs once.
 type Server struct {
-	network, address string
-	grpc             *grpc.Server
-	health           *health.Server
-	log              *slog.Logger
+	addresses []address
+	tls       *tls.Config
+	http      *http.Server
+	grpc      *grpc.Server
+	services  *services
+	health    *health.Server
+	log       *slog.Logger
 }
+
+// address is where to listen.
+type address struct{ network, address string }
 
 // NewServer prepares a server; Run makes it listen.
 func NewServer(cfg Config) (*Server, error) {
-	network, address, err := splitListen(cfg.Listen)
+	s := &Server{health: health.NewServer(), log: cmp.Or(cfg.Logger, slog.Default())}
+	for _, listen := range []string{cfg.Listen, cfg.RESTListen} {
+		if listen == "" && len(s.addresses) > 0 {
+			continue // no further one
+		}
+		a, err := splitListen(listen)
+		if err != nil {
+			return nil, err
+		}
+		s.addresses = append(s.addresses, a)
+	}
+	limits := cfg.Limits.complete()
+	guard := &guard{limit: newLimiter(limits), log: s.log}
+	if cfg.TLS != nil {
+		var err error
+		if s.tls, err = serverTLS(*cfg.TLS, s.log); err != nil {
+			return nil, err
+		}
+		guard.roles = maps.Clone(cfg.Roles)
+		if guard.roles == nil {
+			guard.roles = map[string]Role{}
+		}
+	}
+	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(limits.MessageBytes))
+	s.services = &services{grpc: s.grpc, guard: guard, unary: map[string]unaryMethod{}}
+	s.register(cfg)
+	gateway, err := newREST(s.services, limits.MessageBytes)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("API: %w", err)
 	}
-	s := &Server{network: network, address: address, grpc: grpc.NewServer(), health: health.NewServer(), log: cfg.Logger}
-	if s.log == nil {
-		s.log = slog.Default()
-	}
-	pb.RegisterLogicalBridgeServiceServer(s.grpc, newBridgeService(cfg.Store, cfg.Status))
-	pb.RegisterBridgePortServiceServer(s.grpc, newPortService(cfg.Store, cfg.Status))
-	pb.RegisterVrfServiceServer(s.grpc, newVRFService(cfg.Store, cfg.Status))
-	pb.RegisterSviServiceServer(s.grpc, newSVIService(cfg.Store, cfg.Status))
-	if cfg.View != nil {
-		p4evpnv1.RegisterViewServer(s.grpc, &viewService{view: cfg.View, store: cfg.Store})
-	}
-	healthpb.RegisterHealthServer(s.grpc, s.health)
-	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
-	for name := range s.grpc.GetServiceInfo() {
-		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_NOT_SERVING)
-	}
-	reflection.Register(s.grpc)
+	s.http = newHTTP(s.grpc, gateway, s.log)
 	return s, nil
 }
 
-func splitListen(listen string) (network, address string, err error) {
-	network, address = "tcp", listen
+// register gives every service to gRPC and REST, and a health to each.
+func (s *Server) register(cfg Config) {
+	pb.RegisterLogicalBridgeServiceServer(s.services, newBridgeService(cfg.Store, cfg.Status))
+	pb.RegisterBridgePortServiceServer(s.services, newPortService(cfg.Store, cfg.Status))
+	pb.RegisterVrfServiceServer(s.services, newVRFService(cfg.Store, cfg.Status))
+	pb.RegisterSviServiceServer(s.services, newSVIService(cfg.Store, cfg.Status))
+	if cfg.View != nil {
+		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, store: cfg.Store})
+	}
+	healthpb.RegisterHealthServer(s.services, s.health)
+	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	for name := range s.services.GetServiceInfo() {
+		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_NOT_SERVING)
+	}
+	reflection.Register(s.services)
+}
+
+// newHTTP serves gRPC and REST from one listener: what is gRPC says so.
+func newHTTP(calls *grpc.Server, gateway *rest, log *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
+	return &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+				calls.ServeHTTP(w, r)
+			} else {
+				gateway.ServeHTTP(w, r)
+			}
+		}),
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 20 * time.Second, WriteByteTimeout: time.Minute},
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn), // failed TLS handshakes
+	}
+}
+
+func splitListen(listen string) (address, error) {
+	a := address{"tcp", listen}
 	if scheme, rest, ok := strings.Cut(listen, "://"); ok {
-		network, address = scheme, rest
+		a = address{scheme, rest}
 	} else if path, ok := strings.CutPrefix(listen, "unix:"); ok { // gRPC's shorter form
-		network, address = "unix", path
+		a = address{"unix", path}
 	}
 	switch {
-	case network == "unix" && address != "":
-		return network, address, nil
-	case network == "tcp":
-		if _, _, err := net.SplitHostPort(address); err == nil {
-			return network, address, nil
+	case a.network == "unix" && a.address != "":
+		return a, nil
+	case a.network == "tcp":
+		if _, _, err := net.SplitHostPort(a.address); err == nil {
+			return a, nil
 		}
 	}
-	return "", "", fmt.Errorf("API address %q: want host:port or unix:///path", listen)
+	return a, fmt.Errorf("API address %q: want host:port or unix:///path", listen)
 }
 
 // Run listens and serves until ctx ends, then lets calls in progress finish for
 // a moment. An address that cannot be had is an error at once.
 func (s *Server) Run(ctx context.Context) error {
-	if s.network == "unix" {
-		removeStaleSocket(s.address)
+	var listeners []net.Listener
+	for _, a := range s.addresses {
+		lis, err := s.listen(ctx, a)
+		if err != nil {
+			for _, l := range listeners {
+				_ = l.Close()
+			}
+			return fmt.Errorf("API: %w", err)
+		}
+		listeners = append(listeners, lis)
 	}
-	lis, err := new(net.ListenConfig).Listen(ctx, s.network, s.address)
-	if err != nil {
-		return fmt.Errorf("API: %w", err)
-	}
-	return s.Serve(ctx, lis)
+	return s.Serve(ctx, listeners...)
 }
 
-// Serve is Run on a listener, which it closes.
-func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
-	s.log.Info("API listens", "address", lis.Addr().String())
-	s.health.Resume() // every service that is registered is now serving
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		s.stop()
-	})
-	err := s.grpc.Serve(lis)
-	if !stop() {
-		<-stopped
-		return nil // ended because it was asked to
+func (s *Server) listen(ctx context.Context, a address) (net.Listener, error) {
+	if a.network == "unix" {
+		removeStaleSocket(a.address)
 	}
-	s.grpc.Stop()
-	return fmt.Errorf("API: %w", err)
+	lis, err := new(net.ListenConfig).Listen(ctx, a.network, a.address)
+	if err != nil {
+		return nil, err
+	}
+	if at, ok := lis.Addr().(*net.TCPAddr); ok && s.tls == nil && !at.IP.IsLoopback() {
+		s.log.Warn("the API listens without TLS where others can reach it: whoever does may change everything; set api.tls", "address", at.String())
+	}
+	return lis, nil
+}
+
+// Serve is Run on listeners, which it closes.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	s.health.Resume() // every service that is registered is now serving
+	group, serving := errgroup.WithContext(ctx)
+	for _, lis := range listeners {
+		s.log.Info("API listens", "address", lis.Addr().String(), "tls", s.tls != nil)
+		if s.tls != nil {
+			lis = tls.NewListener(lis, s.tls)
+		}
+		group.Go(func() error { return s.http.Serve(lis) })
+	}
+	group.Go(func() error {
+		<-serving.Done()
+		s.stop()
+		return nil
+	})
+	if err := group.Wait(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("API: %w", err)
+	}
+	return nil
 }
 
 // stop drains; health watchers would hold that up, so they are told first.
 func (s *Server) stop() {
 	s.health.Shutdown()
-	timer := time.AfterFunc(drainTimeout, s.grpc.Stop)
-	defer timer.Stop()
-	s.grpc.GracefulStop()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close()
+	}
+	s.grpc.Stop()
 }
 
 // removeStaleSocket removes what a server that was killed left behind, and

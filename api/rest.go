@@ -1,0 +1,226 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	pb "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// bodyTimeout bounds how long a client may take to send a request's body.
+const bodyTimeout = 30 * time.Second
+
+// rest serves the paths that the annotations of the API give its methods, and
+// /healthz. A request ends in a call to services, with the peer that sent it.
+type rest struct {
+	services *services
+	maxBody  int
+	mux      *runtime.ServeMux
+}
+
+// restRequest is a request over REST on its way through the guard.
+type restRequest struct {
+	id       string
+	recorded bool // in the access log, as a call
+}
+
+type restKey struct{}
+
+func newREST(s *services, maxBody int) (*rest, error) {
+	h := &rest{services: s, maxBody: maxBody}
+	none := func(string) (string, bool) { return "", false }
+	h.mux = runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler),
+		runtime.WithIncomingHeaderMatcher(none), // what the guard needs is in the context
+		runtime.WithOutgoingHeaderMatcher(none),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		runtime.SetQueryParameterParser(queryParser{}),
+		runtime.WithRoutingErrorHandler(noSuchPath),
+		runtime.WithHealthzEndpoint(healthpb.NewHealthClient(s)),
+		runtime.WithMiddlewares(h.withoutContradiction),
+	)
+	ctx := context.Background() // the handlers of a client do not use it
+	return h, errors.Join(
+		pb.RegisterLogicalBridgeServiceHandlerClient(ctx, h.mux, pb.NewLogicalBridgeServiceClient(s)),
+		pb.RegisterBridgePortServiceHandlerClient(ctx, h.mux, pb.NewBridgePortServiceClient(s)),
+		pb.RegisterVrfServiceHandlerClient(ctx, h.mux, pb.NewVrfServiceClient(s)),
+		pb.RegisterSviServiceHandlerClient(ctx, h.mux, pb.NewSviServiceClient(s)),
+	)
+}
+
+// marshaler shows fields that are not set too, and refuses those that are not
+// there.
+var marshaler = &runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}
+
+func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	request := &restRequest{id: requestID(r.Header.Values(requestIDHeader)...)}
+	w.Header().Set(requestIDHeader, request.id)
+	p := &peer.Peer{Addr: httpAddr(r.RemoteAddr)}
+	if r.TLS != nil {
+		p.AuthInfo = credentials.TLSInfo{State: *r.TLS}
+	}
+	r = r.WithContext(context.WithValue(peer.NewContext(r.Context(), p), restKey{}, request))
+	answer := &recorder{ResponseWriter: w, code: http.StatusOK}
+	if err := h.admit(answer, r); err != nil {
+		runtime.HTTPError(r.Context(), h.mux, marshaler, answer, r, err)
+	} else {
+		h.mux.ServeHTTP(answer, r)
+	}
+	if !request.recorded {
+		attrs := append(h.services.guard.identify(r.Context()).attrs(), slog.String("via", "rest"),
+			slog.String("request", clip(r.Method+" "+r.URL.Path)), slog.Int("status", answer.code), slog.Duration("took", time.Since(start)))
+		h.services.guard.log.LogAttrs(r.Context(), slog.LevelInfo, "API request that calls no method", attrs...)
+	}
+}
+
+// recorder notes the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	code int
+}
+
+func (r *recorder) WriteHeader(code int) {
+	r.code = code
+	r.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// httpAddr is the address of a peer, as net/http gives it.
+type httpAddr string
+
+func (a httpAddr) Network() string { return "tcp" }
+func (a httpAddr) String() string  { return string(a) }
+
+// admit counts the request and reads its body, which must be one JSON value.
+func (h *rest) admit(w http.ResponseWriter, r *http.Request) error {
+	guard := h.services.guard
+	if err := guard.limit.take(guard.identify(r.Context()).client()); err != nil {
+		return err
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(h.maxBody)+1))
+	_ = control.SetReadDeadline(time.Time{})
+	switch {
+	case err != nil:
+		return status.Errorf(codes.InvalidArgument, "the request's body cannot be read: %v", err)
+	case len(body) > h.maxBody:
+		return &runtime.HTTPStatusError{HTTPStatus: http.StatusRequestEntityTooLarge,
+			Err: status.Errorf(codes.ResourceExhausted, "the request's body is larger than %d bytes: send less, or raise api.limits.message_bytes of the configuration", h.maxBody)}
+	}
+	if body = bytes.TrimSpace(body); len(body) > 0 {
+		if r.Method != http.MethodPost && r.Method != http.MethodPatch {
+			return status.Errorf(codes.InvalidArgument, "%s takes no body: its fields are query parameters", r.Method)
+		}
+		var value json.RawMessage
+		if err := json.Unmarshal(body, &value); err != nil {
+			return status.Errorf(codes.InvalidArgument, "the request's body is not one JSON value: %v", err)
+		}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+// noSuchPath says what there is.
+func noSuchPath(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	err := status.Errorf(codes.InvalidArgument, "%.80q is no path", r.URL.Path)
+	switch code {
+	case http.StatusNotFound:
+		err = status.Errorf(codes.NotFound, "there is nothing at %.80q: want /v1/%s, ..., or /v1/%s", r.URL.Path, bridgeNaming.collection, bridgeNaming.name("{id}"))
+	case http.StatusMethodNotAllowed:
+		err = status.Errorf(codes.Unimplemented, "%.20q cannot be used at %.80q", r.Method, r.URL.Path)
+	}
+	runtime.HTTPError(ctx, mux, m, w, r, &runtime.HTTPStatusError{HTTPStatus: code, Err: err})
+}
+
+// queryParser refuses parameters that name no field, which the library's own
+// passes over, and those that the path or the body has.
+type queryParser struct{ runtime.DefaultQueryParser }
+
+// Parse fills in a message.
+func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	for key := range values {
+		fields := m.ProtoReflect().Descriptor().Fields()
+		name, _, _ := strings.Cut(key, ".")
+		f := fields.ByTextName(name)
+		if f == nil {
+			f = fields.ByJSONName(name)
+		}
+		if f == nil {
+			return fmt.Errorf("%.80q is no parameter of this request", key)
+		}
+		if filter.HasCommonPrefix([]string{string(f.Name())}) {
+			return fmt.Errorf("%.80q is no query parameter: it is in the path or the body", key)
+		}
+	}
+	return p.DefaultQueryParser.Parse(m, values, filter)
+}
+
+// withoutContradiction refuses what generated handlers pass over: parameters
+// where there are none, and a body that names another object than the path.
+func (h *rest) withoutContradiction(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		if err := contradiction(r, params); err != nil {
+			runtime.HTTPError(r.Context(), h.mux, marshaler, w, r, err)
+			return
+		}
+		next(w, r, params)
+	}
+}
+
+func contradiction(r *http.Request, params map[string]string) error {
+	if _, named := params["name"]; named && r.Method == http.MethodGet && r.URL.RawQuery != "" {
+		return badField("name", "a get takes no query parameters")
+	}
+	if r.Method != http.MethodPatch {
+		return nil
+	}
+	for field, name := range params { // there is one
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		var sent struct{ Name string }
+		if json.Unmarshal(body, &sent) != nil || sent.Name == "" {
+			continue // the generated handler says what is wrong
+		}
+		if !sameName(sent.Name, name) {
+			return badField(field, fmt.Sprintf("the body names %.80q, the path %.80q: want one", sent.Name, name))
+		}
+	}
+	return nil
+}
+
+// sameName says whether two names are forms of the same.
+func sameName(a, b string) bool {
+	for _, n := range namings {
+		if x, err := n.id(a); err == nil {
+			y, err := n.id(b)
+			return err == nil && x == y
+		}
+	}
+	return a == b
+}
