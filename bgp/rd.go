@@ -47,6 +47,18 @@ func (r RD) Number() uint32 { return adminNumber(binary.BigEndian.Uint16(r[:]), 
 
 func (r RD) String() string { return formatAdmin(binary.BigEndian.Uint16(r[:]), r[2:]) }
 
+// MarshalText gives the form that ParseRD reads.
+func (r RD) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what ParseRD does.
+func (r *RD) UnmarshalText(b []byte) error {
+	v, err := ParseRD(string(b))
+	if err == nil {
+		*r = v
+	}
+	return err
+}
+
 // parseAdmin reads "administrator:number", which RDs and route targets share.
 func parseAdmin(s string) (typ uint8, value [6]byte, err error) {
 	admin, num, ok := strings.Cut(s, ":")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -18,9 +19,9 @@ import (
 )
 
 // SchemaVersion is the version of the file's layout that this program writes.
-// Version 1 had no VRFs and SVIs; such a file is brought to this one when it is
-// opened.
-const SchemaVersion = 2
+// Version 1 had no VRFs and SVIs, version 2 none of p4evpn.v1's kinds; such a file
+// is brought to this one when it is opened.
+const SchemaVersion = 3
 
 // lockTimeout bounds the wait for a file that another process has open.
 const lockTimeout = time.Second
@@ -35,9 +36,13 @@ var (
 		KindBridgePort:    []byte("bridge_ports"),
 		KindVRF:           []byte("vrfs"),
 		KindSVI:           []byte("svis"),
+		KindInstance:      []byte("instances"),
+		KindStaticMAC:     []byte("static_macs"),
+		KindSpeaker:       []byte("speakers"),
+		KindNeighbor:      []byte("neighbors"),
 	}
 	// since says which version of the layout brought a bucket, if not the first.
-	since      = map[Kind]int{KindVRF: 2, KindSVI: 2}
+	since      = map[Kind]int{KindVRF: 2, KindSVI: 2, KindInstance: 3, KindStaticMAC: 3, KindSpeaker: 3, KindNeighbor: 3}
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
@@ -51,13 +56,17 @@ var (
 
 // Open opens the store in a file, which is made if it does not exist. The whole
 // file is read and checked before anything may be written to it.
-func Open(path string) (*Store, error) {
+//
+// Configured objects, which are Instances, Neighbors and a Speaker, are those of
+// the configuration file: they are shown like all others and never stored or
+// changed. One in the file that has the id of such an object is hidden by it.
+func Open(path string, configured ...Object) (*Store, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("create store %s: %w", path, err)
 		}
 	}
-	s, err := open(path)
+	s, err := open(path, configured)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
@@ -104,7 +113,7 @@ func create(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-func open(path string) (*Store, error) {
+func open(path string, configured []Object) (*Store, error) {
 	// bbolt makes a new store of an empty file, which would hide a loss.
 	if fi, err := os.Stat(path); err != nil {
 		return nil, err
@@ -125,6 +134,10 @@ func open(path string) (*Store, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	m, hidden := m.with(configured)
+	for _, r := range hidden {
+		slog.Warn("the configuration file stands in for a stored object, which is kept and not used", "object", r)
 	}
 	return newStore(db, path, m), nil
 }
@@ -183,7 +196,9 @@ func read(db *bbolt.DB) (m model, err error) {
 		}
 		t := begin(model{})
 		if err := errors.Join(load(tx, version, &t.bridges), load(tx, version, &t.ports),
-			load(tx, version, &t.vrfs), load(tx, version, &t.svis)); err != nil {
+			load(tx, version, &t.vrfs), load(tx, version, &t.svis),
+			load(tx, version, &t.instances), load(tx, version, &t.statics),
+			load(tx, version, &t.speakers), load(tx, version, &t.neighbors)); err != nil {
 			return fmt.Errorf("%w (%w)", ErrDamaged, err)
 		}
 		m = t.model()

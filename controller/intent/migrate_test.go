@@ -36,8 +36,11 @@ func allRouting(t *testing.T, s *Store) (vrfs []VRF, svis []SVI) {
 // older makes a closed store as version 1 left it: without VRFs and SVIs.
 func older(t *testing.T, path string) {
 	edit(t, path, func(tx *bbolt.Tx) error {
-		return errors.Join(tx.DeleteBucket([]byte("vrfs")), tx.DeleteBucket([]byte("svis")),
-			tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("1")))
+		var errs error
+		for kind := range since {
+			errs = errors.Join(errs, tx.DeleteBucket(buckets[kind]))
+		}
+		return errors.Join(errs, tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("1")))
 	})
 }
 

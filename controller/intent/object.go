@@ -17,6 +17,10 @@ const (
 	KindBridgePort    Kind = "bridge port"
 	KindVRF           Kind = "VRF"
 	KindSVI           Kind = "SVI"
+	KindInstance      Kind = "EVPN instance"
+	KindStaticMAC     Kind = "static MAC"
+	KindSpeaker       Kind = "BGP speaker"
+	KindNeighbor      Kind = "neighbor"
 )
 
 // Ref names one object. It is comparable.
@@ -32,7 +36,7 @@ func (r Ref) String() string {
 	return string(r.Kind) + " " + r.ID
 }
 
-// Object is a LogicalBridge, BridgePort, VRF or SVI, held by value.
+// Object is one of the kinds above, held by value.
 type Object interface {
 	Ref() Ref
 	// Validate checks what can be said of the object alone; the error is an

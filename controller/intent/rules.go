@@ -17,6 +17,10 @@ const (
 	MaxIndex     = 4095
 	MaxGateways  = 64    // addresses of one SVI
 	MaxRemoteAS  = 65535 // the OPI API's, of a tenant's BGP speaker
+
+	MaxRouteTargets = 32 // of one instance and direction
+	MaxStaticIPs    = 64 // addresses of one static MAC
+	MaxPassword     = 80 // bytes, TCP MD5
 )
 
 // CheckID checks an object's id: 4 to 63 characters (the OPI API), lower-case
@@ -207,6 +211,12 @@ func (b LogicalBridge) release(tx *Tx) error {
 			v.inUse(s.Ref())
 		}
 	}
+	for _, s := range tx.statics.rows {
+		if s.Bridge == b.ID {
+			v.inUse(s.Ref())
+		}
+	}
+	v.instance(tx, b.Ref())
 	return v.conflict(b.Ref())
 }
 
@@ -235,7 +245,8 @@ func (p BridgePort) Validate() error {
 	return v.invalid(p.Ref())
 }
 
-// admit checks that the port's bridges exist, and gives it its serial.
+// admit checks that the port's bridges exist and that it goes on carrying those of
+// its static MACs, and gives it its serial.
 func (p BridgePort) admit(tx *Tx, old *BridgePort) (BridgePort, error) {
 	if old != nil {
 		p.Serial = old.Serial
@@ -251,11 +262,27 @@ func (p BridgePort) admit(tx *Tx, old *BridgePort) (BridgePort, error) {
 			v.missing(fmt.Sprintf("logical_bridges[%d]", i), Ref{KindLogicalBridge, id})
 		}
 	}
-	return p, v.notFound(p.Ref())
+	if v != nil {
+		return p, v.notFound(p.Ref())
+	}
+	for _, s := range tx.statics.rows {
+		if s.Port == p.ID && !p.carries(s.Bridge) {
+			v = append(v, Violation{"logical_bridges", fmt.Sprintf("%v is on this port in %v: delete or move that first", s.Ref(), Ref{KindLogicalBridge, s.Bridge}), s.Ref()})
+		}
+	}
+	return p, v.conflict(p.Ref())
 }
 
-// release: nothing refers to a port.
-func (p BridgePort) release(*Tx) error { return nil }
+// release checks that no static MAC is on the port any more.
+func (p BridgePort) release(tx *Tx) error {
+	var v violations
+	for _, s := range tx.statics.rows {
+		if s.Port == p.ID {
+			v.inUse(s.Ref())
+		}
+	}
+	return v.conflict(p.Ref())
+}
 
 func (p BridgePort) clone() BridgePort {
 	p.Bridges = slices.Clone(p.Bridges)

@@ -35,7 +35,11 @@ type entry struct {
 }
 
 // NewMemory makes a store that forgets everything when it is closed.
-func NewMemory() *Store { return newStore(nil, "", model{}) }
+// The configured objects are as Open's.
+func NewMemory(configured ...Object) *Store {
+	m, _ := model{}.with(configured)
+	return newStore(nil, "", m)
+}
 
 func newStore(db *bbolt.DB, path string, m model) *Store {
 	s := &Store{db: db, path: path}
@@ -126,7 +130,8 @@ func (s *Store) Watch(ctx context.Context) <-chan Batch {
 }
 
 func (m model) snapshot() Batch {
-	return Batch{Snapshot: true, Changes: slices.Concat(created(m.bridges), created(m.ports), created(m.vrfs), created(m.svis))}
+	return Batch{Snapshot: true, Changes: slices.Concat(created(m.bridges), created(m.ports), created(m.vrfs), created(m.svis),
+		created(m.instances), created(m.statics), created(m.speakers), created(m.neighbors))}
 }
 
 func created[T Object](rows []T) []Change {

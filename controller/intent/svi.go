@@ -76,7 +76,24 @@ func (s SVI) admit(tx *Tx, _ *SVI) (SVI, error) {
 			v.overlaps(s, o)
 		}
 	}
+	for _, o := range tx.statics.rows {
+		if o.Bridge == s.Bridge {
+			v.stations(s, o)
+		}
+	}
 	return s, v.conflict(s.Ref())
+}
+
+// stations checks a gateway against a static MAC of its bridge.
+func (v *violations) stations(s SVI, o StaticMAC) {
+	if s.MAC == o.MAC {
+		v.taken("mac_address", s.MAC, o.Ref())
+	}
+	for i, g := range s.Gateways {
+		if slices.Contains(o.IPs, g.Addr()) {
+			v.taken(fmt.Sprintf("gw_ip_prefix[%d]", i), g.Addr(), o.Ref())
+		}
+	}
 }
 
 // overlaps checks the subnets of an SVI against those of another in its VRF.

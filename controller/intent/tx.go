@@ -14,6 +14,12 @@ type Tx struct {
 	ports   Table[BridgePort]
 	vrfs    Table[VRF]
 	svis    Table[SVI]
+
+	instances Table[Instance]
+	statics   Table[StaticMAC]
+	speakers  Table[Speaker]
+	neighbors Table[Neighbor]
+
 	changes []Change
 }
 
@@ -29,6 +35,18 @@ func (tx *Tx) VRFs() *Table[VRF] { return &tx.vrfs }
 // SVIs is the table of SVIs.
 func (tx *Tx) SVIs() *Table[SVI] { return &tx.svis }
 
+// Instances is the table of EVPN instances' settings.
+func (tx *Tx) Instances() *Table[Instance] { return &tx.instances }
+
+// StaticMACs is the table of static MACs.
+func (tx *Tx) StaticMACs() *Table[StaticMAC] { return &tx.statics }
+
+// Speakers is the table of the BGP speaker, of which there is one at most.
+func (tx *Tx) Speakers() *Table[Speaker] { return &tx.speakers }
+
+// Neighbors is the table of BGP neighbours.
+func (tx *Tx) Neighbors() *Table[Neighbor] { return &tx.neighbors }
+
 // model is all objects at one time. Its slices are sorted by id and never
 // changed once the model is published.
 type model struct {
@@ -36,6 +54,11 @@ type model struct {
 	ports   []BridgePort
 	vrfs    []VRF
 	svis    []SVI
+
+	instances []Instance
+	statics   []StaticMAC
+	speakers  []Speaker
+	neighbors []Neighbor
 }
 
 func begin(m model) *Tx {
@@ -44,11 +67,16 @@ func begin(m model) *Tx {
 	tx.ports = Table[BridgePort]{tx: tx, kind: KindBridgePort, rows: m.ports}
 	tx.vrfs = Table[VRF]{tx: tx, kind: KindVRF, rows: m.vrfs}
 	tx.svis = Table[SVI]{tx: tx, kind: KindSVI, rows: m.svis}
+	tx.instances = Table[Instance]{tx: tx, kind: KindInstance, rows: m.instances}
+	tx.statics = Table[StaticMAC]{tx: tx, kind: KindStaticMAC, rows: m.statics}
+	tx.speakers = Table[Speaker]{tx: tx, kind: KindSpeaker, rows: m.speakers}
+	tx.neighbors = Table[Neighbor]{tx: tx, kind: KindNeighbor, rows: m.neighbors}
 	return tx
 }
 
 func (tx *Tx) model() model {
-	return model{tx.bridges.rows, tx.ports.rows, tx.vrfs.rows, tx.svis.rows}
+	return model{tx.bridges.rows, tx.ports.rows, tx.vrfs.rows, tx.svis.rows,
+		tx.instances.rows, tx.statics.rows, tx.speakers.rows, tx.neighbors.rows}
 }
 
 // Row is what a type must have to live in a Table: the objects of this package.
@@ -69,6 +97,10 @@ var (
 	_ Row[BridgePort]    = BridgePort{}
 	_ Row[VRF]           = VRF{}
 	_ Row[SVI]           = SVI{}
+	_ Row[Instance]      = Instance{}
+	_ Row[StaticMAC]     = StaticMAC{}
+	_ Row[Speaker]       = Speaker{}
+	_ Row[Neighbor]      = Neighbor{}
 )
 
 // Table is all objects of one kind within a transaction. Objects go in and
@@ -123,6 +155,9 @@ func (t *Table[T]) Create(o T) (T, error) {
 	}
 	i, ok := t.find(o.Ref().ID)
 	if ok {
+		if err := changeable(t.rows[i]); err != nil {
+			return o, err
+		}
 		return o, &Error{Exists, o.Ref(), []Violation{{Problem: "there is a different one with this id already"}}}
 	}
 	o, err := o.clone().admit(t.tx, nil)
@@ -149,6 +184,9 @@ func (t *Table[T]) Update(o T) (T, error) {
 	if o.Equal(old) {
 		return old.clone(), nil
 	}
+	if err := changeable(old); err != nil {
+		return o, err
+	}
 	o, err := o.clone().admit(t.tx, &old)
 	if err != nil {
 		return o, err
@@ -167,6 +205,9 @@ func (t *Table[T]) Delete(id string) error {
 		return t.missing(id)
 	}
 	old := t.rows[i]
+	if err := changeable(old); err != nil {
+		return err
+	}
 	if err := old.release(t.tx); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (v VRF) admit(tx *Tx, old *VRF) (VRF, error) {
 	return v, err
 }
 
-// release checks that the VRF has no SVI any more.
+// release checks that the VRF has no SVI and no settings any more.
 func (v VRF) release(tx *Tx) error {
 	var bad violations
 	for _, s := range tx.svis.rows {
@@ -53,6 +53,7 @@ func (v VRF) release(tx *Tx) error {
 			bad.inUse(s.Ref())
 		}
 	}
+	bad.instance(tx, v.Ref())
 	return bad.conflict(v.Ref())
 }
 

@@ -1,0 +1,132 @@
+package intent
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// Instance is what a bridge's or VRF's EVPN instance (EVI, RFC 7432 section 2)
+// has in place of what follows from its VNI.
+type Instance struct {
+	// ID says what it is of: "bridge." or "vrf." and that one's id, such as
+	// "bridge.blue". InstanceID makes it, Of reads it.
+	ID string `json:"id"`
+	// RD is the route distinguisher of our routes, which no other instance has;
+	// the zero value is none: <router id>:<number>.
+	RD bgp.RD `json:"rd,omitzero"`
+	// Import and Export are route targets, at most MaxRouteTargets each. None
+	// means to import *:VNI and to export (AS mod 65536):VNI.
+	Import []bgp.RouteTarget `json:"import,omitempty"`
+	Export []bgp.RouteTarget `json:"export,omitempty"`
+	// Configured says that the configuration file gives it.
+	Configured bool `json:"-"`
+}
+
+// The first halves of instances' ids.
+const (
+	bridgeInstance = "bridge."
+	vrfInstance    = "vrf."
+)
+
+// InstanceID is the id of the instance of a logical bridge or VRF.
+func InstanceID(of Ref) string {
+	if of.Kind == KindVRF {
+		return vrfInstance + of.ID
+	}
+	return bridgeInstance + of.ID
+}
+
+// CheckInstanceID checks an instance's id.
+func CheckInstanceID(id string) error {
+	_, err := instanceOf(id)
+	return err
+}
+
+func instanceOf(id string) (Ref, error) {
+	if of, ok := strings.CutPrefix(id, bridgeInstance); ok {
+		return Ref{KindLogicalBridge, of}, CheckID(of)
+	}
+	if of, ok := strings.CutPrefix(id, vrfInstance); ok {
+		return Ref{KindVRF, of}, CheckID(of)
+	}
+	return Ref{}, fmt.Errorf("%q: want %s or %s and the id of one, such as %sblue", clip(id), bridgeInstance, vrfInstance, bridgeInstance)
+}
+
+// Of is the logical bridge or VRF that the instance is of; it need not be there
+// if the instance is configured.
+func (i Instance) Of() Ref {
+	of, _ := instanceOf(i.ID)
+	return of
+}
+
+// Ref names the instance.
+func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
+
+// Equal says whether two instances ask for the same; the order of route targets
+// means nothing.
+func (i Instance) Equal(o Instance) bool {
+	return i.ID == o.ID && i.RD == o.RD && bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
+		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
+}
+
+// Validate checks the instance alone.
+func (i Instance) Validate() error {
+	var v violations
+	v.check("id", CheckInstanceID(i.ID))
+	v.targets("import_route_targets", i.Import)
+	v.targets("export_route_targets", i.Export)
+	return v.invalid(i.Ref())
+}
+
+func (v *violations) targets(field string, rts []bgp.RouteTarget) {
+	if n := len(rts); n > MaxRouteTargets {
+		v.add(field, fmt.Sprintf("%d given: want at most %d", n, MaxRouteTargets))
+		return
+	}
+	for i, rt := range rts {
+		if slices.Contains(rts[:i], rt) {
+			v.add(fmt.Sprintf("%s[%d]", field, i), fmt.Sprintf("%v is there twice", rt))
+		}
+	}
+}
+
+// admit checks that the bridge or VRF is there and that the RD is its own.
+func (i Instance) admit(tx *Tx, _ *Instance) (Instance, error) {
+	var v violations
+	of, found := i.Of(), false
+	switch of.Kind {
+	case KindLogicalBridge:
+		_, found = tx.bridges.find(of.ID)
+	case KindVRF:
+		_, found = tx.vrfs.find(of.ID)
+	}
+	if !found {
+		v.missing("id", of)
+		return i, v.notFound(i.Ref())
+	}
+	for _, o := range tx.instances.rows {
+		if i.RD != (bgp.RD{}) && o.RD == i.RD && o.ID != i.ID {
+			v.taken("route_distinguisher", i.RD, o.Ref())
+		}
+	}
+	return i, v.conflict(i.Ref())
+}
+
+// instance adds that a bridge or VRF has settings that must go first; those of
+// the configuration file wait for the next one of that name.
+func (v *violations) instance(tx *Tx, of Ref) {
+	if i, ok := tx.instances.find(InstanceID(of)); ok && !tx.instances.rows[i].Configured {
+		v.inUse(tx.instances.rows[i].Ref())
+	}
+}
+
+// release: nothing refers to an instance.
+func (i Instance) release(*Tx) error { return nil }
+
+func (i Instance) clone() Instance {
+	i.Import, i.Export = slices.Clone(i.Import), slices.Clone(i.Export)
+	return i
+}
