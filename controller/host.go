@@ -2,6 +2,7 @@ package controller
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -36,15 +37,7 @@ func (b *bridge) locate(ip netip.Addr) location {
 	if h == nil || b.svi.guards(ip) {
 		return location{}
 	}
-	var best *route
-	for _, r := range h.routes {
-		if r.gateway {
-			continue
-		}
-		if best == nil || r.rank().beats(best.rank()) || !best.rank().beats(r.rank()) && r.mac.Compare(best.mac) < 0 {
-			best = r
-		}
-	}
+	best := bestRoute(h.routes, func(*route) bool { return true })
 	for _, mac := range [...]ether.MAC{h.seen, h.kernel} {
 		if mine, here := b.rankHere(mac); here && (best == nil || b.frozen(mac) || mine.beats(best.rank())) {
 			return location{mac: mac}
@@ -53,7 +46,32 @@ func (b *bridge) locate(ip netip.Addr) location {
 	if best == nil {
 		return location{}
 	}
+	if len(h.routes) > 1 && !b.reaches(best) {
+		if other := bestRoute(h.routes, b.reaches); other != nil {
+			best = other
+		}
+	}
 	return location{best.mac, best}
+}
+
+// bestRoute is the best of an address's routes that will do, nil if none does.
+func bestRoute(routes []*route, do func(*route) bool) *route {
+	var best *route
+	for _, r := range routes {
+		if r.gateway || !do(r) {
+			continue
+		}
+		if best == nil || r.rank().beats(best.rank()) || !best.rank().beats(r.rank()) && r.mac.Compare(best.mac) < 0 {
+			best = r
+		}
+	}
+	return best
+}
+
+// reaches says whether there is a path to the VTEP of an imported type-2 route.
+func (b *bridge) reaches(r *route) bool {
+	s := b.macs[r.mac]
+	return s != nil && slices.ContainsFunc(s.routes, func(c candidate) bool { return c.route == r && c.usable() })
 }
 
 // rankHere is the rank of a MAC that is on one of the bridge's ports.

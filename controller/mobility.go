@@ -2,6 +2,7 @@ package controller
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -83,8 +84,23 @@ func (s *station) remote() *candidate {
 	return best
 }
 
+// reached is the best candidate whose VTEP can be reached. Where there is none it
+// is the best one, so that frames for the MAC are dropped and not flooded.
+func (s *station) reached() *candidate {
+	best := s.remote()
+	if best == nil || best.usable() || len(s.routes) == 1 {
+		return best
+	}
+	some := station{routes: slices.DeleteFunc(slices.Clone(s.routes), func(c candidate) bool { return !c.usable() })}
+	if c := some.remote(); c != nil {
+		return c
+	}
+	return best
+}
+
 // selected says where the MAC is: on a local port if the second result is true,
-// else behind the candidate, which is nil if it is nowhere.
+// else behind the candidate, which is nil if it is nowhere. That the best VTEP
+// cannot be reached does not bring a MAC back here.
 func (b *bridge) selected(mac ether.MAC, s *station) (*candidate, bool) {
 	c := s.remote()
 	mine := rank{vtep: b.local}
@@ -92,7 +108,7 @@ func (b *bridge) selected(mac ether.MAC, s *station) (*candidate, bool) {
 	case s.static != 0:
 		mine.sticky = true
 	case s.local == nil:
-		return c, false
+		return s.reached(), false
 	case b.frozen(mac):
 		return nil, true
 	default:
@@ -101,7 +117,7 @@ func (b *bridge) selected(mac ether.MAC, s *station) (*candidate, bool) {
 	if c == nil || mine.beats(c.route.rank()) {
 		return nil, true
 	}
-	return c, false
+	return s.reached(), false
 }
 
 // changed is called after the candidates of a MAC changed: it marks what

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/p4"
@@ -28,9 +29,7 @@ func (l *loop) importPrefix(v *vrf, r *route) {
 	if l.locals[r.vtep] > 0 || !r.routable() {
 		return
 	}
-	via := l.useTunnel(v.local, r.vtep)
-	via.prefixes++
-	v.prefixes[r.prefix] = append(v.prefixes[r.prefix], candidate{r, via})
+	v.prefixes[r.prefix] = append(v.prefixes[r.prefix], candidate{r, l.useTunnel(v.local, r.vtep)})
 	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
 }
 
@@ -45,7 +44,6 @@ func (l *loop) unimportPrefix(v *vrf, r *route) {
 		if v.prefixes[r.prefix] = routes[:last]; last == 0 {
 			delete(v.prefixes, r.prefix)
 		}
-		c.via.prefixes--
 		l.dropTunnel(c.via)
 		l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
 		return
@@ -167,6 +165,20 @@ func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, localKind, *svi) {
 	return r, notOwn, nil
 }
 
+// choose says what has a prefix of a VRF: this gateway, or else the candidate,
+// which is nil if nothing does. A host of an attached subnet whose VTEP cannot
+// be reached gives way to a router that leads to it.
+func (l *loop) choose(v *vrf, p netip.Prefix) (p4.Route, localKind, *svi, *candidate) {
+	r, kind, s := l.own(v, p)
+	c := v.remote(p)
+	if kind == ownHost && c != nil {
+		if at := s.bridge.locate(p.Addr()); !at.here() && !s.bridge.reaches(at.route) {
+			return p4.Route{VRF: v.Index, Prefix: p}, notOwn, nil, c
+		}
+	}
+	return r, kind, s, c
+}
+
 // desiredRoute sends packets of a VRF to what has the prefix: this gateway, a
 // host of an attached subnet, or the router behind the best VTEP.
 func (l *loop) desiredRoute(id uint16, p netip.Prefix) entry {
@@ -174,11 +186,10 @@ func (l *loop) desiredRoute(id uint16, p netip.Prefix) entry {
 	if v == nil {
 		return nil
 	}
-	r, kind, _ := l.own(v, p)
+	r, kind, _, c := l.choose(v, p)
 	if kind != notOwn {
 		return r
 	}
-	c := v.remote(p)
 	if c == nil {
 		return nil
 	}
@@ -187,23 +198,47 @@ func (l *loop) desiredRoute(id uint16, p netip.Prefix) entry {
 	return r
 }
 
-// settleTunnels has prefixes chosen anew that lead over tunnels which found or
-// lost their path.
+// settleTunnels has prefixes, MACs and hosts chosen anew that lead over tunnels
+// which found or lost their path. A MAC with one route has no choice.
 func (l *loop) settleTunnels() {
 	if len(l.dirtyTunnels) == 0 {
 		return
 	}
+	flipped := func(c candidate) bool { _, yes := l.dirtyTunnels[c.via]; return yes }
 	for _, v := range l.vrfs {
 		for p, routes := range v.prefixes {
-			for i := range routes {
-				if _, flipped := l.dirtyTunnels[routes[i].via]; flipped {
-					l.mark(p4.Route{VRF: v.Index, Prefix: p})
-					break
-				}
+			if slices.ContainsFunc(routes, flipped) {
+				l.mark(p4.Route{VRF: v.Index, Prefix: p})
+			}
+		}
+	}
+	for _, b := range l.bridges {
+		for mac, s := range b.macs {
+			if !slices.ContainsFunc(s.routes, flipped) {
+				continue
+			}
+			if len(s.routes) > 1 {
+				l.mark(p4.FDB{Bridge: b.Index, MAC: mac})
+			}
+			for _, c := range s.routes {
+				l.hostFlipped(b, c.route.prefix)
 			}
 		}
 	}
 	clear(l.dirtyTunnels)
+}
+
+// hostFlipped is called when the way to an address, invalid for none, was found or
+// lost: it may be chosen anew where there is a choice.
+func (l *loop) hostFlipped(b *bridge, p netip.Prefix) {
+	h := b.hosts[p.Addr()]
+	switch {
+	case h == nil:
+	case len(h.routes) > 1:
+		l.hostChanged(b, p.Addr())
+	case b.svi.covers(p.Addr()) && len(b.svi.vrf.prefixes[p]) > 0:
+		l.mark(p4.Route{VRF: b.svi.vrf.Index, Prefix: p})
+	}
 }
 
 // joinVRF imports into a VRF what matches it.

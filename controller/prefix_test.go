@@ -152,6 +152,48 @@ func TestAPrefixFollowsItsVTEPsInTheUnderlay(t *testing.T) {
 	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")
 }
 
+// A MAC, and an address at two MACs, go over to the next best VTEP while the best
+// one cannot be reached; without another they stay, and are dropped.
+func TestAHostFollowsItsVTEPsInTheUnderlay(t *testing.T) {
+	g, v, b, _ := routed(t, options{})
+	newer := hostRoute(leaf1, 100, mac(5), "10.10.0.5", 0)
+	newer.Sequence = 3
+	moved := hostRoute(leaf1, 100, mac(6), "10.10.0.6", 0)
+	moved.Sequence = 3
+	g.send(update(peer1, newer), update(peer1, hostRoute(leaf2, 100, mac(5), "10.10.0.5", 0)),
+		update(peer1, moved), update(peer1, hostRoute(leaf2, 100, mac(7), "10.10.0.6", 0)),
+		update(peer1, hostRoute(leaf1, 100, mac(8), "10.10.0.8", 5000)), update(peer1, prefixRoute(leaf2, 5000, "10.10.0.8/32")))
+	wantLeaf1 := func() {
+		t.Helper()
+		g.settle()
+		g.wantFDB(b, mac(5), "10.0.0.11 vni 100")
+		g.wantRouteTo(v, "10.10.0.5/32", "host "+mac(5).String()+" in 1")
+		g.wantRouteTo(v, "10.10.0.6/32", "host "+mac(6).String()+" in 1")
+		g.wantAnswer(b, "10.10.0.6", mac(6).String())
+		g.wantFDB(b, mac(8), "10.0.0.11 vni 100")
+		g.wantRouteTo(v, "10.10.0.8/32", "host "+mac(8).String()+" in 1")
+	}
+	wantLeaf1()
+	g.underlay.set(leaf1, "no route")
+	g.settle()
+	if f, ok := g.get(p4.FDB{Bridge: b, MAC: mac(8)}).(p4.FDB); !ok || f.Kind != p4.ToVTEP {
+		t.Errorf("frames for a MAC that cannot be reached are flooded: %+v", f)
+	}
+	g.underlay.set(leaf1, "", path1)
+	wantLeaf1()
+	g.underlay.set(leaf2, "no route")
+	wantLeaf1()
+	g.underlay.set(leaf2, "", path1)
+	g.underlay.set(leaf1, "no route")
+	g.settle()
+	g.wantFDB(b, mac(5), "10.0.0.12 vni 100")
+	g.wantRouteTo(v, "10.10.0.6/32", "host "+mac(7).String()+" in 1")
+	g.wantAnswer(b, "10.10.0.6", mac(7).String())
+	g.wantRouteTo(v, "10.10.0.8/32", viaLeaf2)
+	g.underlay.set(leaf1, "", path1)
+	wantLeaf1()
+}
+
 func TestARouteWhoseTunnelIsRefusedWaitsForIt(t *testing.T) {
 	g, v, _, _ := routed(t, options{})
 	g.target.FailUpdates(refuse(p4.Tunnel{}))

@@ -435,9 +435,6 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			for _, v := range l.vrfs {
 				prefixes += len(v.prefixes)
 			}
-			for _, t := range l.tunnels {
-				prefixes += 1000 * t.prefixes
-			}
 			for _, b := range l.bridges {
 				stations += len(b.macs)
 				hosts += len(b.hosts)

@@ -145,7 +145,7 @@ func (l *loop) prefixesOf(v *vrf) map[netip.Prefix]struct{} {
 // choices gives what a prefix could lead to, the one in use first, and says of
 // the others why they are not.
 func (l *loop) choices(v *vrf, p netip.Prefix) (rows []view.Prefix) {
-	r, kind, s := l.own(v, p)
+	r, kind, s, best := l.choose(v, p)
 	if kind != notOwn {
 		row := view.Prefix{VRF: v.ID, Prefix: p, Selected: true}
 		if s != nil {
@@ -170,7 +170,6 @@ func (l *loop) choices(v *vrf, p netip.Prefix) (rows []view.Prefix) {
 		rows = append(rows, view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixStatic, NextHop: hop, State: view.Down,
 			Reason: "nobody has heard of the next hop"})
 	}
-	best := v.remote(p)
 	routes := slices.Clone(v.prefixes[p])
 	slices.SortFunc(routes, func(a, b candidate) int {
 		if a.precedes(&b) {
@@ -216,11 +215,11 @@ func (l *loop) unselectedPrefix(r *route) string {
 		return why
 	}
 	for _, v := range r.targets.vrfs {
-		if _, kind, _ := l.own(v, r.prefix); kind != notOwn {
+		_, kind, _, best := l.choose(v, r.prefix)
+		if kind != notOwn {
 			why = "this gateway has the prefix itself"
 			continue
 		}
-		best := v.remote(r.prefix)
 		switch {
 		case best == nil:
 			why = "its VTEP cannot be reached"
@@ -285,7 +284,12 @@ func (l *loop) lookup(v *vrf, out *view.Lookup) {
 		}
 		out.Candidates = append(out.Candidates, l.choices(v, p)...)
 	}
+	if out.Address.Is4() && out.Address.IsLinkLocalUnicast() && out.Result != toGateway {
+		out.Result = "dropped: a link-local address is not routed"
+	}
 }
+
+const toGateway = "to this gateway"
 
 // outcome puts what an entry of a route does into words.
 func (l *loop) outcome(d any) string {
@@ -305,7 +309,7 @@ func (l *loop) outcome(d any) string {
 	case p4.RouteGlean:
 		return "to an attached subnet whose host is not known: the gateway looks for it"
 	case p4.RouteLocal:
-		return "to this gateway"
+		return toGateway
 	}
 	return "dropped"
 }

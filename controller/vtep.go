@@ -35,8 +35,6 @@ type tunnel struct {
 	port   uint16     // uplink of the path
 	adj    *adjacency // nil: there is no path
 	floods map[*bridge]struct{}
-	// prefixes counts the routes of VRFs that lead over the tunnel.
-	prefixes int
 }
 
 // useTunnel gives the tunnel and counts one more user.
@@ -170,7 +168,7 @@ func (l *loop) pathChanged(t *tunnel) {
 	for b := range t.floods {
 		l.mark(p4.Group{ID: b.Index})
 	}
-	if (old != nil) != ok && t.prefixes > 0 {
+	if (old != nil) != ok {
 		l.dirtyTunnels[t] = struct{}{}
 	}
 }
