@@ -46,11 +46,6 @@ type Target struct {
 	Embedded bool `yaml:"embedded"`
 }
 
-// API is where the gRPC services listen: "host:port", or "unix:PATH".
-type API struct {
-	Listen string `yaml:"listen"`
-}
-
 // Metrics is where Prometheus scrapes, "host:port"; empty for nowhere.
 type Metrics struct {
 	Listen string `yaml:"listen"`

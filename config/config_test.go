@@ -74,6 +74,14 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"static of two families": {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.0/8, next_hop: \"2001:db8::1\"}\n", "family", "line 7:"},
 		"static to a group":      {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 224.0.0.0/4, next_hop: 10.0.0.1}\n", "no packets", "line 7:"},
 		"no namespaces":          {minimal + "slow_path: {namespaces: \"\"}\n", "slow_path.namespaces", "line 4:"},
+		"half of TLS":            {minimal + "api:\n  tls: {certificate: a, key: b}\n", "api.tls.client_ca", "line 5:"},
+		"TLS without roles":      {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n", "nobody may", "line 5:"},
+		"roles without TLS":      {minimal + "api:\n  roles: {CN=a: viewer}\n", "set api.tls", "line 5:"},
+		"unknown role":           {minimal + "api:\n  roles: {\"CN=a,O=b\": admin}\n", "want viewer or operator", "line 5:"},
+		"role of nobody":         {minimal + "api:\n  roles: {\"\": viewer}\n", "empty subject", "line 5:"},
+		"negative limit":         {minimal + "api:\n  limits: {burst: -1}\n", "api.limits", "line 5:"},
+		"limit that is none":     {minimal + "api:\n  limits: {calls_per_second: .nan}\n", "api.limits", "line 5:"},
+		"no address of the API":  {minimal + "api: {listen: \"\"}\n", "api.listen", "line 4:"},
 		"election id":            {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
 	} {
 		t.Run(name, func(t *testing.T) {

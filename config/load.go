@@ -150,6 +150,7 @@ func (c *checker) check() {
 	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 {
 		c.fail("learning", "negative values have no meaning")
 	}
+	c.checkAPI()
 	c.checkBGP()
 	c.checkPorts()
 	c.checkRouting()

@@ -158,7 +158,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.loop, err = controller.New(controllerConfig(f), in); err != nil {
 		return nil, err
 	}
-	g.api, err = api.NewServer(api.Config{Listen: f.API.Listen, Store: store, Status: g.loop, View: g.loop})
+	g.api, err = api.NewServer(apiConfig(f, store, g.loop))
 	return g, err
 }
 

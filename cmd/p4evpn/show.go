@@ -8,25 +8,19 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/config"
 )
 
 // shower is what the show commands share.
 type shower struct {
-	api     string
+	gateway remote
 	format  string
-	timeout time.Duration
 }
 
 func newShow() *cobra.Command {
@@ -35,9 +29,8 @@ func newShow() *cobra.Command {
 		Use: "show", Short: "Show the state of a running gateway", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVar(&s.api, "api", config.DefaultAPI, "address of the gateway's API: host:port or unix:PATH")
+	s.gateway.addFlags(cmd)
 	cmd.PersistentFlags().StringVarP(&s.format, "output", "o", "table", "table or json")
-	cmd.PersistentFlags().DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait for the answer")
 	_ = cmd.RegisterFlagCompletionFunc("output", choices("table", "json"))
 	routes := s.filtered("routes [in|out]", "EVPN routes, received and advertised", showRoutes)
 	routes.ValidArgsFunction = choices("in", "out")
@@ -109,30 +102,21 @@ func (s *shower) run(cmd *cobra.Command, q query, filter string) error {
 	if s.format != "table" && s.format != "json" {
 		return fmt.Errorf("--output %q: want table or json", s.format)
 	}
-	conn, err := grpc.NewClient(s.api, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := s.gateway.dial()
 	if err != nil {
-		return fmt.Errorf("API at %s: %w", s.api, err)
+		return err
 	}
 	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), s.gateway.timeout)
 	defer cancel()
 	t, err := q(ctx, p4evpnv1.NewViewClient(conn), filter)
 	if err != nil {
-		return explain(s.api, err)
+		return s.gateway.explain(err)
 	}
 	if s.format == "json" {
 		return t.writeJSON(cmd.OutOrStdout())
 	}
 	return t.write(cmd.OutOrStdout())
-}
-
-// explain says what to do about an API that does not answer.
-func explain(api string, err error) error {
-	st := status.Convert(err)
-	if st.Code() == codes.Unavailable {
-		return fmt.Errorf("no gateway answers at %s: is `p4evpn run` there, and is --api its api.listen? (%s)", api, st.Message())
-	}
-	return errors.New(st.Message())
 }
 
 func (t *table) write(w io.Writer) error {

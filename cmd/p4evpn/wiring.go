@@ -4,9 +4,11 @@ import (
 	"log/slog"
 	"net/netip"
 
+	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
@@ -119,6 +121,22 @@ func controllerConfig(f *config.File) controller.Config {
 	}
 	for id, b := range f.Bridges {
 		c.Targets[id] = controller.RouteTargets{Import: routeTargets(b.Import), Export: routeTargets(b.Export)}
+	}
+	return c
+}
+
+func apiConfig(f *config.File, store *intent.Store, loop *controller.Controller) api.Config {
+	a := f.API
+	c := api.Config{
+		Listen: a.Listen, RESTListen: a.RESTListen, Store: store, Status: loop, View: loop,
+		Roles:  map[string]api.Role{},
+		Limits: api.Limits{MessageBytes: a.Limits.MessageBytes, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst},
+	}
+	if a.TLS != (config.TLS{}) {
+		c.TLS = &api.TLS{Certificate: a.TLS.Certificate, Key: a.TLS.Key, ClientCA: a.TLS.ClientCA}
+	}
+	for subject, role := range a.Roles {
+		c.Roles[subject] = api.Role(role)
 	}
 	return c
 }

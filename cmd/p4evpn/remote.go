@@ -1,0 +1,84 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/p4evpn/p4evpn/config"
+)
+
+// remote is how a command reaches the API of a running gateway.
+type remote struct {
+	address         string
+	ca, certificate string
+	key             string
+	timeout         time.Duration
+}
+
+// addFlags gives a command and those below it the flags.
+func (r *remote) addFlags(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVar(&r.address, "api", config.DefaultAPI, "address of the gateway's API: host:port or unix:PATH")
+	f.StringVar(&r.ca, "ca", "", "authority of the gateway's certificate, a PEM file; with --cert and --key for an API with TLS")
+	f.StringVar(&r.certificate, "cert", "", "our certificate, a PEM file")
+	f.StringVar(&r.key, "key", "", "the key of our certificate, a PEM file")
+	f.DurationVar(&r.timeout, "timeout", 10*time.Second, "how long to wait for the answer")
+	for _, name := range []string{"ca", "cert", "key"} {
+		_ = cmd.MarkPersistentFlagFilename(name, "pem", "crt", "key")
+	}
+}
+
+// dial gives a connection, which is made when it is first used.
+func (r *remote) dial() (*grpc.ClientConn, error) {
+	creds, err := r.credentials()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		return nil, fmt.Errorf("API at %s: %w", r.address, err)
+	}
+	return conn, nil
+}
+
+func (r *remote) credentials() (credentials.TransportCredentials, error) {
+	if r.ca == "" && r.certificate == "" && r.key == "" {
+		return insecure.NewCredentials(), nil
+	}
+	if r.ca == "" || r.certificate == "" || r.key == "" {
+		return nil, errors.New("TLS wants all of --ca, --cert and --key")
+	}
+	pair, err := tls.LoadX509KeyPair(r.certificate, r.key)
+	if err != nil {
+		return nil, fmt.Errorf("--cert %s with --key %s: %w", r.certificate, r.key, err)
+	}
+	pem, err := os.ReadFile(r.ca)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca %s: it holds no certificate in PEM", r.ca)
+	}
+	return credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12}), nil
+}
+
+// explain says what to do about an API that does not answer.
+func (r *remote) explain(err error) error {
+	st := status.Convert(err)
+	if st.Code() == codes.Unavailable {
+		return fmt.Errorf("no gateway answers at %s: is `p4evpn run` there, is --api its api.listen, and do the certificates fit? (%s)", r.address, st.Message())
+	}
+	return errors.New(st.Message())
+}
