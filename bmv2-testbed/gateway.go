@@ -37,6 +37,8 @@ type Gateway struct {
 	VTEP netip.Addr
 
 	lab                *Lab
+	folder             string // of its files; the lab's, but for a second gateway
+	name               string // begins the names of its processes and namespaces; empty but for a second gateway
 	binary             string
 	target             string
 	ports              []SwitchPort
@@ -47,34 +49,50 @@ type Gateway struct {
 }
 
 const (
-	cpuPort       = 510
-	targetAddress = "127.0.0.1:9559"
-	thriftPort    = "9090"
+	cpuPort        = 510
+	targetAddress  = "127.0.0.1:9559"
+	metricsAddress = "127.0.0.1:9464"
+	thriftPort     = "9090"
 )
 
 // Gateway prepares a gateway in a namespace with a p4evpn binary. The devices
 // of its ports must be there, cabled as End.Switch.
 func (l *Lab) Gateway(n *Namespace, binary, target string, vtep netip.Addr, ports []SwitchPort) (*Gateway, error) {
+	g := &Gateway{NS: n, VTEP: vtep, lab: l, folder: l.Dir, binary: binary, target: target, ports: ports}
+	return g, g.prepare()
+}
+
+// SecondGateway prepares one more gateway in a lab, by a name.
+func (l *Lab) SecondGateway(n *Namespace, name, binary, target string, vtep netip.Addr, ports []SwitchPort) (*Gateway, error) {
 	g := &Gateway{
-		NS: n, VTEP: vtep, lab: l, binary: binary, target: target, ports: ports,
-		socket: "unix:" + filepath.Join(l.Dir, "api.sock"),
+		NS: n, VTEP: vtep, lab: l, folder: filepath.Join(l.Dir, name), name: name + "-", binary: binary, target: target, ports: ports,
 	}
-	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
-		return nil, err
+	if err := os.Mkdir(g.folder, 0o755); err != nil {
+		return nil, fmt.Errorf("make the folder of gateway %s: %w", name, err)
+	}
+	return g, g.prepare()
+}
+
+func (g *Gateway) prepare() error {
+	g.socket = "unix:" + filepath.Join(g.folder, "api.sock")
+	if err := g.NS.AddAddress("lo", netip.PrefixFrom(g.VTEP, g.VTEP.BitLen())); err != nil {
+		return err
 	}
 	var err error
 	if g.conn, err = grpc.NewClient(g.socket, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
-		return nil, fmt.Errorf("connect to the gateway's API: %w", err)
+		return fmt.Errorf("connect to the gateway's API: %w", err)
 	}
-	l.onClose(g.conn.Close)
-	l.onClose(func() error { return removeNamespaces(g.vrfNamespaces()) })
+	g.lab.onClose(g.conn.Close)
+	g.lab.onClose(func() error { return removeNamespaces(g.vrfNamespaces()) })
 	g.view = p4evpnv1.NewViewClient(g.conn)
-	return g, nil
+	return nil
 }
 
 // vrfNamespaces is how the names of the namespaces begin that the controller
 // makes for its VRFs: they are swept with the lab.
-func (g *Gateway) vrfNamespaces() string { return g.lab.prefix + "vrf-" }
+func (g *Gateway) vrfNamespaces() string { return g.lab.prefix + g.name + "vrf-" }
+
+func (g *Gateway) storeFile() string { return filepath.Join(g.folder, "p4evpn.db") }
 
 // StartSwitch starts the target without a program.
 func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
@@ -90,7 +108,7 @@ func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
 		common = append(common, "-i", fmt.Sprintf("%d@%s", p.Number, p.Dev))
 	}
 	args = append(append(args, common...), own...)
-	if g.dataplane, err = g.lab.Start(g.NS, "switch", args...); err != nil || g.target != BMv2 {
+	if g.dataplane, err = g.lab.Start(g.NS, g.name+"switch", args...); err != nil || g.target != BMv2 {
 		return err
 	}
 	return g.deepenQueues(ctx)
@@ -116,12 +134,12 @@ func (g *Gateway) deepenQueues(ctx context.Context) error {
 // StartController starts `p4evpn run` with a configuration file's text and
 // waits until its API answers.
 func (g *Gateway) StartController(ctx context.Context, config string) error {
-	file := filepath.Join(g.lab.Dir, "p4evpn.yaml")
+	file := filepath.Join(g.folder, "p4evpn.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return fmt.Errorf("write the gateway's configuration: %w", err)
 	}
 	var err error
-	if g.control, err = g.lab.StartSharing(g.NS, "controller", g.binary, "run", "-c", file); err != nil {
+	if g.control, err = g.lab.StartSharing(g.NS, g.name+"controller", g.binary, "run", "-c", file); err != nil {
 		return err
 	}
 	return Eventually(ctx, 2*patience, "the gateway's API answers", func(ctx context.Context) error {

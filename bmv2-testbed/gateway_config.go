@@ -1,8 +1,8 @@
 package testbed
 
 import (
+	"cmp"
 	"fmt"
-	"path/filepath"
 	"strings"
 )
 
@@ -11,18 +11,20 @@ type gatewayFile struct {
 	gateway   *Gateway
 	as        uint32
 	ownSwitch bool         // `p4evpn run` starts the switch
+	target    string       // address of P4Runtime; empty: targetAddress
 	ports     []SwitchPort // by the names that the API binds them by
 	uplinks   []demoUplink
 	peers     []Peer
+	ageing    string // empty: demoAgeing
 	more      string // of the file, as it is
 }
 
 func (f gatewayFile) String() string {
 	g := f.gateway
 	var b strings.Builder
-	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, filepath.Join(g.lab.Dir, "p4evpn.db"))
-	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", targetAddress, f.ownSwitch)
-	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: \"127.0.0.1:9464\"}\nlearning: {ageing: %s}\n", g.socket, demoAgeing)
+	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, g.storeFile())
+	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", cmp.Or(f.target, targetAddress), f.ownSwitch)
+	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s}\n", g.socket, metricsAddress, cmp.Or(f.ageing, demoAgeing))
 	fmt.Fprintf(&b, "slow_path: {namespaces: %s}\n", g.vrfNamespaces())
 	b.WriteString("ports:\n")
 	for _, p := range f.ports {

@@ -35,6 +35,7 @@ type Peer struct {
 	Multihop bool   // from our VTEP address to one that is not on the link
 	Passive  bool   // it connects to us: two connections that cross cost seconds
 	Underlay bool   // exchange VTEP addresses too, by ipv4 unicast
+	Graceful bool   // of a gateway: graceful restart
 }
 
 // leafAgeing is how long a leaf's bridge keeps a MAC that is silent.
@@ -132,25 +133,33 @@ func vxlanOf(vni uint32) string  { return fmt.Sprintf("vx%d", vni) }
 // AddVNI makes the bridge and the VXLAN device of a VNI.
 func (l *Leaf) AddVNI(vni uint32) error { return l.addVNI(l.NS, vni) }
 
-// addVNI makes them for a namespace of the leaf. The VXLAN device is made where
-// the underlay is, whose addresses and routes it goes on to use.
 func (l *Leaf) addVNI(n *Namespace, vni uint32) error {
+	if err := addVNI(l.NS, n, l.VTEP, vni, l.vxlanMTU); err != nil {
+		return fmt.Errorf("%s: %w", l.Name, err)
+	}
+	return nil
+}
+
+// addVNI makes the bridge and the VXLAN device of a VNI in a namespace. The
+// VXLAN device is made where the underlay is, whose addresses and routes it goes
+// on to use.
+func addVNI(underlay, n *Namespace, vtep netip.Addr, vni uint32, mtu int) error {
 	ageing := uint32(leafAgeing / (10 * time.Millisecond)) // USER_HZ
 	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeOf(vni)}, AgeingTime: &ageing}
 	vx := &netlink.Vxlan{
-		LinkAttrs: netlink.LinkAttrs{Name: vxlanOf(vni), MTU: l.vxlanMTU},
-		VxlanId:   int(vni), SrcAddr: net.IP(l.VTEP.AsSlice()), Port: 4789, Learning: false,
+		LinkAttrs: netlink.LinkAttrs{Name: vxlanOf(vni), MTU: mtu},
+		VxlanId:   int(vni), SrcAddr: net.IP(vtep.AsSlice()), Port: 4789, Learning: false,
 	}
-	if err := l.NS.link.LinkAdd(vx); err != nil {
-		return fmt.Errorf("%s: make %s: %w", l.Name, vx.Name, err)
+	if err := underlay.link.LinkAdd(vx); err != nil {
+		return fmt.Errorf("make %s: %w", vx.Name, err)
 	}
-	if n != l.NS {
-		if err := l.NS.link.LinkSetNsFd(vx, int(n.handle)); err != nil {
-			return fmt.Errorf("%s: move %s to %s: %w", l.Name, vx.Name, n.Name, err)
+	if n != underlay {
+		if err := underlay.link.LinkSetNsFd(vx, int(n.handle)); err != nil {
+			return fmt.Errorf("move %s to %s: %w", vx.Name, n.Name, err)
 		}
 	}
 	if err := n.link.LinkAdd(br); err != nil {
-		return fmt.Errorf("%s: make %s: %w", l.Name, br.Name, err)
+		return fmt.Errorf("make %s: %w", br.Name, err)
 	}
 	// Both under the names that they have here.
 	err := n.change("join to "+br.Name, vx.Name, func(link netlink.Link) error {

@@ -1,0 +1,61 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Metrics reads what the controller counts, by name with labels as Prometheus
+// writes them.
+func (g *Gateway) Metrics(ctx context.Context) (map[string]float64, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		err = g.NS.Do(func() error {
+			conn, err = new(net.Dialer).DialContext(ctx, network, address)
+			return err
+		})
+		return conn, err
+	}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+metricsAddress+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, fmt.Errorf("read the gateway's metrics: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the gateway's metrics: %w", err)
+	}
+	values := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		i := strings.LastIndexByte(line, ' ')
+		if i < 0 || line[0] == '#' {
+			continue
+		}
+		if v, err := strconv.ParseFloat(line[i+1:], 64); err == nil {
+			values[line[:i]] = v
+		}
+	}
+	return values, nil
+}
+
+// Updates counts the updates that the controller wrote to the target since it
+// started.
+func (g *Gateway) Updates(ctx context.Context) (int, error) {
+	values, err := g.Metrics(ctx)
+	n := 0.0
+	for name, v := range values {
+		if strings.HasPrefix(name, "p4rt_updates_total{") {
+			n += v
+		}
+	}
+	return int(n), err
+}
