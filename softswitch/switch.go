@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
@@ -84,12 +83,13 @@ func New(cfg Config, log *slog.Logger) (*Switch, error) {
 		return nil, fmt.Errorf("serve P4Runtime: %w", err)
 	}
 	s.grpc = grpc.NewServer(
+		p4rtserver.ServerOption(),
 		grpc.MaxRecvMsgSize(maxRequest),
 		// A client whose machine is gone must not stay primary.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)
-	p4v1.RegisterP4RuntimeServer(s.grpc, s.server)
+	s.server.Register(s.grpc)
 	return s, nil
 }
 

@@ -82,8 +82,8 @@ func startTarget(t testing.TB) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gs := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
-	p4v1.RegisterP4RuntimeServer(gs, tg.server)
+	gs := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), ServerOption())
+	tg.server.Register(gs)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { tg.server.Run(ctx) })

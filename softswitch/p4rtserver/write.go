@@ -14,6 +14,23 @@ import (
 // Write applies the updates of a batch in their order, each whether or not
 // others fail (12).
 func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteResponse, error) {
+	return s.write(req, messages(req.Updates))
+}
+
+// updateList is those of a WriteRequest. What at gives is valid until it is
+// called again.
+type updateList interface {
+	len() int
+	at(i int) *p4v1.Update
+}
+
+type messages []*p4v1.Update
+
+func (m messages) len() int              { return len(m) }
+func (m messages) at(i int) *p4v1.Update { return m[i] }
+
+// write does a request; the updates are not looked for in req.
+func (s *Server) write(req *p4v1.WriteRequest, updates updateList) (*p4v1.WriteResponse, error) {
 	s.state.Lock()
 	defer s.state.Unlock()
 	s.counters.writes.Add(1)
@@ -27,13 +44,13 @@ func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteRe
 	if req.Atomicity != p4v1.WriteRequest_CONTINUE_ON_ERROR {
 		return nil, status.Errorf(codes.Unimplemented, "atomicity %v: only CONTINUE_ON_ERROR is supported", req.Atomicity)
 	}
-	s.counters.updates.Add(uint64(len(req.Updates)))
+	s.counters.updates.Add(uint64(updates.len()))
 	var errs []error // made at the first failure
 	var tr translator
-	for i, u := range req.Updates {
-		if err := f.apply(&tr, u); err != nil {
+	for i := range updates.len() {
+		if err := f.apply(&tr, updates.at(i)); err != nil {
 			if errs == nil {
-				errs = make([]error, len(req.Updates))
+				errs = make([]error, updates.len())
 			}
 			errs[i] = err
 			s.counters.failedUpdates.Add(1)
