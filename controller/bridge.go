@@ -111,6 +111,9 @@ func (l *loop) stretch(b *bridge, oldVNI uint32) {
 	if b.local.IsValid() {
 		l.leave(b)
 		l.mark(p4.VNI{Local: b.local, VNI: oldVNI})
+		if b.svi != nil {
+			l.markSVI(b.svi) // its VRF's VNI ended here too
+		}
 		l.dropLocal(b.local)
 		if l.byVNI[oldVNI] == b {
 			delete(l.byVNI, oldVNI)

@@ -32,10 +32,10 @@ func (l *loop) hostAdvert(b *bridge, ip netip.Addr, r bgp.Route, rd bgp.RD) (bgp
 	return r, true
 }
 
-// routedBy is the VRF that routes to a host of the bridge by its L3 VNI, at the
-// same VTEP; nil if none does.
+// routedBy is the VRF that routes to a host of the bridge by its L3 VNI, which
+// ends at the bridge's VTEP too; nil if none does.
 func (b *bridge) routedBy(ip netip.Addr) *vrf {
-	if !b.svi.covers(ip) || !b.svi.vrf.local.IsValid() || b.svi.vrf.local != b.local {
+	if !b.svi.covers(ip) || !b.svi.vrf.local.IsValid() {
 		return nil
 	}
 	return b.svi.vrf

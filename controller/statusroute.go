@@ -31,6 +31,9 @@ func (l *loop) sviSummary(o *svi) summary {
 	var s summary
 	s.check(l, p4.RouterMAC{Bridge: o.bridge.Index, MAC: o.mac})
 	s.check(l, p4.RouterInterface{Bridge: o.bridge.Index})
+	if o.bridge.local.IsValid() {
+		s.check(l, p4.L3VNI{Local: o.bridge.local, VNI: o.vrf.VNI})
+	}
 	for _, g := range o.Gateways {
 		s.check(l, p4.Route{VRF: o.vrf.Index, Prefix: g.Masked()})
 		s.check(l, p4.Route{VRF: o.vrf.Index, Prefix: single(g.Addr())})

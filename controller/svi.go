@@ -132,6 +132,9 @@ func (l *loop) markSVI(s *svi) {
 	v, b := s.vrf, s.bridge
 	l.mark(p4.RouterMAC{Bridge: b.Index, MAC: s.mac})
 	l.mark(p4.RouterInterface{Bridge: b.Index})
+	if b.local.IsValid() && v.VNI != 0 {
+		l.mark(p4.L3VNI{Local: b.local, VNI: v.VNI})
+	}
 	l.markAnswer(b, s.linkLocal())
 	l.mark(p4.Gateway{Bridge: b.Index, Address: s.linkLocal()})
 	if v.Loopback.IsValid() {

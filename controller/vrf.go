@@ -146,10 +146,24 @@ func (l *loop) desiredVNI(local netip.Addr, vni uint32) entry {
 	if b := l.byVNI[vni]; b != nil && b.local == local {
 		return p4.VNI{Local: local, VNI: vni, Bridge: b.Index}
 	}
-	if v := l.vrfByVNI[vni]; v != nil && v.local == local {
+	if v := l.vrfByVNI[vni]; v != nil && v.endsAt(local) {
 		return p4.L3VNI{Local: local, VNI: vni, VRF: v.Index, RouterMAC: l.routerMAC}
 	}
 	return nil
+}
+
+// endsAt says whether the VRF's L3 VNI ends at one of our VTEP addresses: its own,
+// and those of its bridges, since a type-2 route has one next hop for both VNIs.
+func (v *vrf) endsAt(local netip.Addr) bool {
+	if v.local == local {
+		return true
+	}
+	for _, s := range v.svis {
+		if s.bridge.local == local {
+			return true
+		}
+	}
+	return false
 }
 
 // vrfExports are what our routes of the VRF carry.

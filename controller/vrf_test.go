@@ -192,6 +192,42 @@ func TestAVRFWhoseVNIMovesFollowsTheOtherRoutes(t *testing.T) {
 	}
 }
 
+// A type-2 route has one next hop for its two VNIs.
+func TestAnL3VNIEndsAtTheVTEPsOfItsBridgesToo(t *testing.T) {
+	g, v, b, _ := routed(t, options{})
+	g.hears(b, 1, mac(5), "10.10.0.5")
+	setVTEP := func(p netip.Prefix) {
+		g.update(func(tx *intent.Tx) error {
+			o, err := tx.Bridges().Get("bridge-10")
+			if o.VTEP = p; err == nil {
+				_, err = tx.Bridges().Update(o)
+			}
+			return err
+		})
+		g.settle()
+	}
+	const of = " VNI 100 L3 VNI 5000 router MAC 02:00:0a:00:00:01 RT 65000:100 65000:5000"
+	const host = "[2]:[0]:[02:00:00:00:00:05]:[10.10.0.5] RD 10.0.0.1:100 via "
+	at1, at2 := p4.L3VNI{Local: vtep1, VNI: 5000, VRF: v, RouterMAC: routerMAC}, p4.L3VNI{Local: vtep2, VNI: 5000, VRF: v, RouterMAC: routerMAC}
+	g.wantOwn(bgp.TypeMACIP, host+"10.0.0.1"+of)
+	setVTEP(netip.PrefixFrom(vtep2, 24))
+	g.wantOwn(bgp.TypeMACIP, host+"10.0.0.2"+of)
+	if g.get(at1) != at1 || g.get(at2) != at2 {
+		t.Errorf("the L3 VNI ends at %v and %v", g.get(at1), g.get(at2))
+	}
+	setVTEP(netip.Prefix{})
+	g.wantOwn(bgp.TypeMACIP, host+"10.0.0.1"+of)
+	if g.get(at1) != at1 || g.get(at2) != nil {
+		t.Errorf("the L3 VNI ends at %v and %v", g.get(at1), g.get(at2))
+	}
+	setVTEP(netip.PrefixFrom(vtep2, 24))
+	g.update(func(tx *intent.Tx) error { return tx.SVIs().Delete("svi-10") })
+	g.settle()
+	if g.get(at2) != nil {
+		t.Error("the L3 VNI ends at the VTEP of a bridge that is no longer routed")
+	}
+}
+
 func TestAVNIMayGoFromABridgeToAVRF(t *testing.T) {
 	g := start(t, options{})
 	g.bridge(10, 100)
