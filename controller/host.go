@@ -3,6 +3,7 @@ package controller
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -222,6 +223,7 @@ func (l *loop) markRouted(s *svi, ip netip.Addr) {
 	for _, st := range l.cfg.VRFs[s.vrf.ID].Statics {
 		if st.NextHop == ip {
 			l.markPrefix(s.vrf, st.Prefix.Masked())
+			l.probed = time.Time{} // it may be lost
 		}
 	}
 }

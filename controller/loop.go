@@ -240,7 +240,6 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 		case <-timer.C:
 			l.retry()
 			l.thaw()
-			l.probeStatics()
 		case <-ctx.Done():
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/ether"
@@ -62,7 +63,7 @@ func (l *loop) settleKernel() {
 	}
 	if l.dirtyKernel {
 		l.slow.Set(l.kernelVRFs())
-		l.dirtyKernel = false
+		l.dirtyKernel, l.probed = false, time.Time{}
 	}
 	for k := range l.dirtyNeighbors {
 		mac := l.remoteNeighbor(k)
@@ -77,6 +78,7 @@ func (l *loop) settleKernel() {
 		}
 	}
 	clear(l.dirtyNeighbors)
+	l.probeStatics()
 }
 
 // remoteNeighbor is the MAC of a host behind a VTEP that the kernel is to know,
@@ -112,10 +114,10 @@ func (l *loop) kernelVRFs() []slowpath.VRF {
 }
 
 // probeStatics has the kernel look for next hops of static routes that nobody
-// has heard of.
+// has heard of: at once when there is a new one, and again and again.
 func (l *loop) probeStatics() {
 	now := l.cfg.Now()
-	if l.slow == nil || now.Sub(l.probed) < idleTick/2 {
+	if now.Sub(l.probed) < idleTick/2 {
 		return
 	}
 	l.probed = now

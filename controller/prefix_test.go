@@ -231,11 +231,21 @@ func TestNextHopsOfStaticsAreLookedFor(t *testing.T) {
 	cfg := testConfig()
 	cfg.VRFs = map[string]VRF{"blue": {Statics: []Static{{prefix("192.168.0.0/16"), addr("10.10.0.7")}}}}
 	g, _, b, _ := routed(t, options{cfg: cfg})
-	g.now.advance(idleTick)
-	g.peek(func(l *loop) { l.probeStatics() })
-	g.slow.mu.Lock()
-	defer g.slow.mu.Unlock()
-	if !g.slow.probed[neighborKey{b, addr("10.10.0.7")}] {
-		t.Error("nobody looks for the next hop")
+	wantLookedFor := func(when string) {
+		t.Helper()
+		g.eventually("looked for "+when, func() bool {
+			g.slow.mu.Lock()
+			defer g.slow.mu.Unlock()
+			found := g.slow.probed[neighborKey{b, addr("10.10.0.7")}]
+			clear(g.slow.probed)
+			return found
+		})
 	}
+	wantLookedFor("at once")
+	g.hears(b, 1, mac(7), "10.10.0.7")
+	g.idle(b, 1, mac(7))
+	wantLookedFor("when it was lost")
+	g.now.advance(idleTick)
+	g.peek(func(*loop) {})
+	wantLookedFor("again")
 }

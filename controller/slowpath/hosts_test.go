@@ -69,6 +69,15 @@ func TestProbeTellsTheSilentFromTheGone(t *testing.T) {
 	l.Probe(30, six) // no such SVI
 }
 
+func TestAProbeWaitsForItsSVI(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	l.Set([]VRF{red()})
+	l.Probe(10, tenEleven)
+	l.Probe(30, tenEleven) // there will be no such SVI
+	l.frame("question", isARP(1, 10, layers.ARPRequest, "10.0.10.11"))
+}
+
 func TestOnlyHostsOfTheSubnetsAreHosts(t *testing.T) {
 	l := newLab(t)
 	l.start()

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -37,7 +38,8 @@ type loop struct {
 	hosts   map[place]map[netip.Addr]*known
 	queue   []*known // hosts whose state may have to be published
 	remotes remotes
-	first   bool // Set was not seen yet
+	probes  map[neighbour]struct{} // of SVIs that are not in place yet
+	first   bool                   // Set was not seen yet
 }
 
 // run works until ctx ends.
@@ -69,6 +71,7 @@ func newLoop(s *Slowpath) *loop {
 		targets: map[string]*target{},
 		at:      map[uint16]*target{},
 		hosts:   map[place]map[netip.Addr]*known{},
+		probes:  map[neighbour]struct{}{},
 		remotes: remotes{
 			dirty:  map[neighbour]struct{}{},
 			failed: map[neighbour]struct{}{},
@@ -101,8 +104,12 @@ func (l *loop) look() time.Time {
 	if t := l.due(now); t != nil {
 		l.converge(t, now)
 	}
-	for n := range probes {
-		l.probe(n)
+	maps.Copy(l.probes, probes)
+	for n := range l.probes {
+		if l.at[n.bridge] != nil || !l.planned(n.bridge) {
+			l.probe(n)
+			delete(l.probes, n)
+		}
 	}
 	next := l.installRemotes(now)
 	for _, t := range l.targets {
@@ -114,6 +121,16 @@ func (l *loop) look() time.Time {
 		}
 	}
 	return next
+}
+
+// planned says whether a bridge is to have an SVI.
+func (l *loop) planned(bridge uint16) bool {
+	for _, t := range l.targets {
+		if !t.gone && slices.ContainsFunc(t.plan.SVIs, func(s SVI) bool { return s.Bridge == bridge }) {
+			return true
+		}
+	}
+	return false
 }
 
 func earliest(a, b time.Time) time.Time {

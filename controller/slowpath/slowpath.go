@@ -182,7 +182,7 @@ func (s *Slowpath) RemoveRemote(bridge uint16, ip netip.Addr) {
 
 // Probe asks a host whether it is still there; the answer, or the lack of one
 // after some seconds, is an event if it changes anything. A host that is behind
-// a VTEP is not asked.
+// a VTEP is not asked; one of an SVI that is not in place yet is asked then.
 func (s *Slowpath) Probe(bridge uint16, ip netip.Addr) {
 	s.mu.Lock()
 	s.probes[neighbour{bridge, ip.Unmap().WithZone("")}] = struct{}{}
