@@ -84,39 +84,3 @@ func (c *Counter) Write(index int, packets, bytes uint64) error {
 	c.base[index].bytes.Store(bytes)
 	return nil
 }
-
-// registerArray is a register: cells of one or more words. Each word is read
-// and written atomically; an action as a whole is not.
-type registerArray struct {
-	size, words int
-	cells       []atomic.Uint64
-}
-
-func newRegisterArray(size, bits int) *registerArray {
-	n := (bits + 63) / 64
-	return &registerArray{size: size, words: n, cells: make([]atomic.Uint64, size*n)}
-}
-
-// read copies a cell to dst; false for an index outside the array.
-func (a *registerArray) read(index uint64, dst []uint64) bool {
-	if index >= uint64(a.size) {
-		return false
-	}
-	for i := range dst {
-		dst[i] = a.cells[int(index)*a.words+i].Load()
-	}
-	return true
-}
-
-// write stores a cell; top masks its highest word.
-func (a *registerArray) write(index uint64, src []uint64, top uint64) {
-	if index >= uint64(a.size) {
-		return
-	}
-	for i, v := range src {
-		if i == a.words-1 {
-			v &= top
-		}
-		a.cells[int(index)*a.words+i].Store(v)
-	}
-}

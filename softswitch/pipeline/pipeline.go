@@ -20,7 +20,7 @@ type Pipeline struct {
 	counters  []*Counter
 	meters    []*Meter
 	profiles  []*Profile
-	registers []*registerArray
+	registers []*Register
 	clock     atomic.Int64
 	start     time.Time
 	mu        sync.Mutex // groups and sessions: serialises writers
@@ -41,8 +41,8 @@ func New(prog *Program, lim Limits) *Pipeline {
 	for _, c := range prog.counters {
 		p.counters = append(p.counters, newCounter(c.Name, c.Size))
 	}
-	for _, r := range prog.registers {
-		p.registers = append(p.registers, newRegisterArray(r.Size, r.Bits))
+	for i := range prog.registers {
+		p.registers = append(p.registers, newRegister(&prog.registers[i]))
 	}
 	for _, s := range prog.profiles {
 		p.profiles = append(p.profiles, newProfile(s, max(s.size, p.lim.MinTableSize)))
