@@ -6,7 +6,7 @@ BIN     := bin/p4evpn
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test demo bench lint packages clean
+.PHONY: build p4 proto test demo bench conformance lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -33,6 +33,12 @@ demo: packages build
 
 bench: packages build
 	$(GO) run ./cmd/bench -run '$(BENCH)'
+
+# p4c's own packet tests on the embedded switch and BMv2: P4C is a p4c source
+# tree, whose programs p4c-bm2-ss on PATH compiles.
+conformance:
+	@test -n '$(P4C)' || { echo 'name a p4c source tree: make conformance P4C=DIR'; exit 1; }
+	$(GO) run ./softswitch/conformance $(CONFORMANCE) '$(P4C)'
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these files'; exit 1; }
