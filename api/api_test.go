@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,9 +18,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
@@ -38,10 +40,12 @@ func (f fakeStatus) Status(_ context.Context, refs ...intent.Ref) []intent.Statu
 	return out
 }
 
-// gateway is a server with its clients over an in-process connection.
+// gateway is a server with its clients.
 type gateway struct {
 	store   *intent.Store
 	conn    *grpc.ClientConn
+	http    *http.Client
+	url     string
 	bridges pb.LogicalBridgeServiceClient
 	ports   pb.BridgePortServiceClient
 	vrfs    pb.VrfServiceClient
@@ -51,21 +55,32 @@ type gateway struct {
 
 func serve(t testing.TB, store *intent.Store, st intent.StatusSource, v view.View) *gateway {
 	t.Helper()
-	srv, err := NewServer(Config{Listen: "127.0.0.1:0", Store: store, Status: st, View: v, Logger: slog.New(slog.DiscardHandler)})
+	return serveConfig(t, Config{Store: store, Status: st, View: v}, nil)
+}
+
+// serveConfig serves a configuration to a client that uses TLS if it is given
+// some.
+func serveConfig(t testing.TB, cfg Config, client *tls.Config) *gateway {
+	t.Helper()
+	cfg.Listen = "127.0.0.1:0"
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	srv, err := NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lis := bufconn.Listen(1 << 20)
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx, lis) }()
-	conn, err := grpc.NewClient("passthrough:///bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := connect(t, cfg.Store, lis.Addr().String(), client)
 	t.Cleanup(func() {
-		_ = conn.Close()
+		_ = g.conn.Close()
+		g.http.CloseIdleConnections()
 		cancel()
 		select {
 		case err := <-done:
@@ -76,7 +91,27 @@ func serve(t testing.TB, store *intent.Store, st intent.StatusSource, v view.Vie
 			t.Error("the server does not stop")
 		}
 	})
-	return &gateway{store, conn, pb.NewLogicalBridgeServiceClient(conn), pb.NewBridgePortServiceClient(conn),
+	return g
+}
+
+// connect makes the clients of a server.
+func connect(t testing.TB, store *intent.Store, address string, client *tls.Config) *gateway {
+	t.Helper()
+	creds, url := insecure.NewCredentials(), "http://localhost"
+	if client != nil {
+		creds, url = credentials.NewTLS(client), "https://localhost"
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
+	conn, err := grpc.NewClient("passthrough:///localhost", grpc.WithTransportCredentials(creds),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, "", "") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{TLSClientConfig: client, DialContext: dial}
+	return &gateway{store, conn, &http.Client{Transport: transport, Timeout: 10 * time.Second}, url,
+		pb.NewLogicalBridgeServiceClient(conn), pb.NewBridgePortServiceClient(conn),
 		pb.NewVrfServiceClient(conn), pb.NewSviServiceClient(conn), p4evpnv1.NewViewClient(conn)}
 }
 

@@ -131,7 +131,7 @@ func (h *rest) admit(w http.ResponseWriter, r *http.Request) error {
 			Err: status.Errorf(codes.ResourceExhausted, "the request's body is larger than %d bytes: send less, or raise api.limits.message_bytes of the configuration", h.maxBody)}
 	}
 	if body = bytes.TrimSpace(body); len(body) > 0 {
-		if r.Method != http.MethodPost && r.Method != http.MethodPatch {
+		if r.Method == http.MethodGet || r.Method == http.MethodDelete {
 			return status.Errorf(codes.InvalidArgument, "%s takes no body: its fields are query parameters", r.Method)
 		}
 		var value json.RawMessage

@@ -56,7 +56,6 @@ type Server struct {
 	addresses []address
 	tls       *tls.Config
 	http      *http.Server
-	grpc      *grpc.Server
 	services  *services
 	health    *health.Server
 	log       *slog.Logger
@@ -90,14 +89,13 @@ func NewServer(cfg Config) (*Server, error) {
 			guard.roles = map[string]Role{}
 		}
 	}
-	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(limits.MessageBytes))
-	s.services = &services{grpc: s.grpc, guard: guard, unary: map[string]unaryMethod{}}
+	s.services = newServices(guard, grpc.MaxRecvMsgSize(limits.MessageBytes))
 	s.register(cfg)
 	gateway, err := newREST(s.services, limits.MessageBytes)
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
 	}
-	s.http = newHTTP(s.grpc, gateway, s.log)
+	s.http = newHTTP(s.services.grpc, gateway, s.log)
 	return s, nil
 }
 
@@ -218,7 +216,7 @@ func (s *Server) stop() {
 	if err := s.http.Shutdown(ctx); err != nil {
 		_ = s.http.Close()
 	}
-	s.grpc.Stop()
+	s.services.grpc.Stop()
 }
 
 // removeStaleSocket removes what a server that was killed left behind, and

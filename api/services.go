@@ -6,6 +6,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	encodingproto "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -28,6 +31,11 @@ var (
 // unaryMethod runs a method on the message that dec fills in.
 type unaryMethod func(ctx context.Context, dec func(any) error) (any, error)
 
+func newServices(g *guard, options ...grpc.ServerOption) *services {
+	options = append(options, grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}))
+	return &services{grpc: grpc.NewServer(options...), guard: g, unary: map[string]unaryMethod{}}
+}
+
 // RegisterService takes a service, as generated code does it.
 func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	d := *desc
@@ -37,7 +45,7 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		name, handler := "/"+d.ServiceName+"/"+m.MethodName, m.Handler
 		m.Handler = func(impl any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
 			err = s.guard.call(ctx, name, func() error {
-				resp, err = handler(impl, ctx, func(v any) error { return unreadable(dec(v)) }, nil)
+				resp, err = handler(impl, ctx, func(m any) error { return readInto(m, dec) }, nil)
 				return err
 			})
 			return resp, err
@@ -62,8 +70,8 @@ func (s *services) Invoke(ctx context.Context, method string, args, reply any, _
 	if !ok {
 		return status.Errorf(codes.Unimplemented, "there is no method %s", method)
 	}
-	resp, err := call(ctx, func(v any) error {
-		proto.Merge(v.(proto.Message), args.(proto.Message))
+	resp, err := call(ctx, func(in any) error {
+		proto.Merge(in.(*incoming).message.(proto.Message), args.(proto.Message))
 		return nil
 	})
 	if err != nil {
@@ -78,16 +86,39 @@ func (s *services) NewStream(_ context.Context, _ *grpc.StreamDesc, method strin
 	return nil, status.Errorf(codes.Unimplemented, "%s is for gRPC only", method)
 }
 
-// unreadable gives the client's mistake its code: gRPC says Internal of bytes
-// that are no message.
-func unreadable(err error) error {
-	if status.Code(err) == codes.Internal {
-		return status.Error(codes.InvalidArgument, "the request cannot be read: "+clip(status.Convert(err).Message()))
-	}
-	return err
+// incoming is a message that is being read. gRPC answers Internal by itself to
+// bytes that are no message, though that is the client's mistake; so our codec
+// takes them, and the error is found here.
+type incoming struct {
+	message any
+	err     error
 }
 
-// readable is a stream whose unreadable messages are the client's mistake.
+// codec is gRPC's own but for incoming messages.
+type codec struct{ encoding.CodecV2 }
+
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	in, ok := v.(*incoming)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	in.err = c.CodecV2.Unmarshal(data, in.message)
+	return nil
+}
+
+// readInto receives a message by a function of gRPC's.
+func readInto(m any, receive func(any) error) error {
+	in := &incoming{message: m}
+	if err := receive(in); err != nil {
+		return err
+	}
+	if in.err != nil {
+		return status.Error(codes.InvalidArgument, "the request is no message of its type: "+clip(in.err.Error()))
+	}
+	return nil
+}
+
+// readable is a stream that receives so.
 type readable struct{ grpc.ServerStream }
 
-func (r readable) RecvMsg(m any) error { return unreadable(r.ServerStream.RecvMsg(m)) }
+func (r readable) RecvMsg(m any) error { return readInto(m, r.ServerStream.RecvMsg) }
