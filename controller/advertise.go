@@ -42,6 +42,9 @@ func (l *loop) markAdverts(b *bridge) {
 
 // desiredAdvert is the route that k names, if we have it.
 func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
+	if l.cfg.AS == 0 {
+		return bgp.Route{}, false // there is no speaker
+	}
 	if k.vrf != 0 {
 		return l.prefixAdvert(l.vrfs[k.vrf], k.prefix)
 	}
@@ -50,7 +53,7 @@ func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
 		return bgp.Route{}, false
 	}
 	r := bgp.Route{NextHop: b.local, Label: b.VNI, RouteTargets: l.exportTargets(b)}
-	rd := bgp.RouterRD(l.cfg.RouterID, l.rdNumber(b))
+	rd := l.bridgeRD(b)
 	if k.prefix.IsValid() {
 		return l.hostAdvert(b, k.prefix.Addr(), r, rd)
 	}
@@ -73,20 +76,6 @@ func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
 		r.Sequence = s.local.sequence
 	}
 	return r, true
-}
-
-// rdNumber is the second half of the bridge's route distinguisher: its VNI if
-// that fits 16 bits, else its index, or the next number that is no VNI here.
-// Like that it depends on nothing but the bridges there are.
-func (l *loop) rdNumber(b *bridge) uint16 {
-	if b.VNI <= math.MaxUint16 {
-		return uint16(b.VNI)
-	}
-	n := uint32(b.Index)
-	for l.byVNI[n] != nil {
-		n += 4096 // no two bridges share an index
-	}
-	return uint16(n)
 }
 
 // markDisplacedRDs marks the routes of bridges whose RD gives way to a VNI that

@@ -3,7 +3,6 @@ package controller
 import (
 	"net/netip"
 
-	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -28,6 +27,10 @@ type bridge struct {
 	hosts  map[netip.Addr]*host
 	claims map[ether.MAC]map[netip.Addr]struct{} // addresses that hosts here have
 	heard  map[ether.MAC]netip.Addr              // said by MACs that may be about to move here
+	// statics are the static MACs that are in place, with their ports, and fixed
+	// their addresses.
+	statics map[ether.MAC]uint16
+	fixed   map[netip.Addr]ether.MAC
 }
 
 // intentChanged takes one transaction of the store.
@@ -46,6 +49,12 @@ func (l *loop) intentChanged(batch intent.Batch) {
 			l.vrfChanged(o, c.New == nil)
 		case intent.SVI:
 			l.sviChanged(o, c.New == nil)
+		case intent.Instance:
+			l.instanceChanged(o, c.New == nil)
+		case intent.StaticMAC:
+			l.stationChanged(o, c.New == nil)
+		case intent.Speaker:
+			l.speakerChanged(o, c.New == nil)
 		}
 	}
 }
@@ -66,7 +75,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			flood: map[netip.Addr]*replica{}, instances: map[uint16]*replica{},
 			ids:   ids{first: p4.LocalInstance + 1, last: 65535},
 			hosts: map[netip.Addr]*host{}, claims: map[ether.MAC]map[netip.Addr]struct{}{},
-			heard: map[ether.MAC]netip.Addr{},
+			heard: map[ether.MAC]netip.Addr{}, statics: map[ether.MAC]uint16{}, fixed: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b
 		l.awaitSVIs(func(s *svi) bool { return s.Bridge == o.ID })
@@ -206,15 +215,4 @@ func (l *loop) markBridge(b *bridge) {
 			l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: port})
 		}
 	}
-}
-
-// importTargets are what the bridge imports by; empty means *:VNI.
-func (l *loop) importTargets(b *bridge) bgp.RouteTargets { return l.cfg.Targets[b.ID].Import }
-
-// exportTargets are what our routes of the bridge carry.
-func (l *loop) exportTargets(b *bridge) bgp.RouteTargets {
-	if t := l.cfg.Targets[b.ID].Export; t.Len() > 0 {
-		return t
-	}
-	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, b.VNI))
 }

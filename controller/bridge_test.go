@@ -97,20 +97,9 @@ func TestADeletedBridgeLeavesNothing(t *testing.T) {
 }
 
 func TestRoutesAreImportedByRouteTarget(t *testing.T) {
-	set := func(rts ...string) bgp.RouteTargets {
-		var out []bgp.RouteTarget
-		for _, s := range rts {
-			rt, err := bgp.ParseRouteTarget(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, rt)
-		}
-		return bgp.MakeRouteTargets(out...)
-	}
-	cfg := testConfig()
-	cfg.Targets = map[string]RouteTargets{"bridge-20": {Import: set("64512:1", "64512:2"), Export: set("64512:3")}}
-	g := start(t, options{cfg: cfg})
+	set := func(rts ...string) bgp.RouteTargets { return bgp.MakeRouteTargets(mustRTs(rts...)...) }
+	store := intent.NewMemory(intent.Instance{ID: "bridge.bridge-20", Import: mustRTs("64512:1", "64512:2"), Export: mustRTs("64512:3")})
+	g := start(t, options{store: store})
 	auto, byHand := g.bridge(10, 100), g.bridge(20, 200)
 	for i, c := range []struct {
 		label   uint32

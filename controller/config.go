@@ -8,21 +8,21 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
 // Config is what the controller is told once, at the start.
 type Config struct {
-	AS       uint32     // ours, for the default export route target
-	RouterID netip.Addr // IPv4, the first half of our route distinguishers
+	// AS is ours, for the default export route target, and RouterID IPv4, the
+	// first half of our route distinguishers. Both are replaced by those of the
+	// intent's Speaker when it has one; without an AS nothing is advertised.
+	AS       uint32
+	RouterID netip.Addr
 	// VTEPs are our VTEP addresses, IPv4. A bridge that names none of its own
 	// uses the first.
 	VTEPs []netip.Addr
 	Ports []Port
-	// Targets are route targets set by hand, by the id of a logical bridge.
-	Targets map[string]RouteTargets
 	// RouterMAC is the gateway's own in symmetric IRB; zero derives it from the
 	// first VTEP. No other gateway may have it: it is no anycast MAC.
 	RouterMAC ether.MAC
@@ -43,9 +43,6 @@ type Config struct {
 	Now    func() time.Time // nil = time.Now; tests have their own
 }
 
-// RouteTargets replace the default ones of a bridge where they are not empty.
-type RouteTargets struct{ Import, Export bgp.RouteTargets }
-
 // SVI is what the API lacks of an SVI.
 type SVI struct {
 	// Unique says that no other gateway has the SVI's MAC and addresses: they
@@ -57,7 +54,6 @@ type SVI struct {
 
 // VRF is what the API lacks of a VRF.
 type VRF struct {
-	Targets RouteTargets
 	Statics []Static
 }
 
@@ -118,7 +114,7 @@ func (c Config) complete() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if !c.RouterID.Is4() {
+	if c.AS != 0 && !c.RouterID.Is4() {
 		return c, errors.New("router id: want an IPv4 address")
 	}
 	seen := map[netip.Addr]bool{}

@@ -392,6 +392,21 @@ func (g *gateway) intentSeen(l *loop) bool {
 		for _, p := range ports {
 			same = same && l.objects[p.ID] != nil && l.objects[p.ID].BridgePort.Equal(p)
 		}
+		stations, instances, speakers := tx.StaticMACs().List("", 0), tx.Instances().List("", 0), tx.Speakers().List("", 0)
+		for _, s := range stations {
+			same = same && l.stations[s.Bridge][s.ID].Equal(s)
+		}
+		for _, i := range instances {
+			same = same && l.instances[i.ID] == instance{i.RD, bgp.MakeRouteTargets(i.Import...), bgp.MakeRouteTargets(i.Export...)}
+		}
+		for _, s := range speakers {
+			same = same && l.cfg.AS == s.AS && l.cfg.RouterID == s.RouterID
+		}
+		n := 0
+		for _, of := range l.stations {
+			n += len(of)
+		}
+		same = same && n == len(stations) && len(l.instances) == len(instances)
 		return nil
 	})
 	return same

@@ -12,6 +12,7 @@ import (
 // host is one IP address of a bridge: who has it here, and who advertises it.
 // One that nobody knows any more is dropped.
 type host struct {
+	static ether.MAC // a static MAC was given the address; zero = none
 	seen   ether.MAC // a local host said so itself, by ARP or ND; zero = none
 	kernel ether.MAC // the slow path resolved it; zero = not
 	routes []*route  // imported type-2 routes with the address
@@ -39,7 +40,7 @@ func (b *bridge) locate(ip netip.Addr) location {
 		return location{}
 	}
 	best := bestRoute(h.routes, func(*route) bool { return true })
-	for _, mac := range [...]ether.MAC{h.seen, h.kernel} {
+	for _, mac := range [...]ether.MAC{h.static, h.seen, h.kernel} {
 		if mine, here := b.rankHere(mac); here && (best == nil || b.frozen(mac) || mine.beats(best.rank())) {
 			return location{mac: mac}
 		}
@@ -101,12 +102,12 @@ func (l *loop) host(b *bridge, ip netip.Addr) *host {
 	return h
 }
 
-// claim sets one of the two MACs that a host has here, and keeps the addresses
+// claim sets one of the MACs that a host has here, and keeps the addresses
 // by MAC.
 func (b *bridge) claim(ip netip.Addr, h *host, which *ether.MAC, mac ether.MAC) {
 	old := *which
 	*which = mac
-	if !old.IsZero() && old != h.seen && old != h.kernel {
+	if !old.IsZero() && old != h.static && old != h.seen && old != h.kernel {
 		if delete(b.claims[old], ip); len(b.claims[old]) == 0 {
 			delete(b.claims, old)
 		}
@@ -206,7 +207,7 @@ func (l *loop) hostChanged(b *bridge, ip netip.Addr) {
 	if b.svi != nil {
 		l.markRouted(b.svi, ip)
 	}
-	if h.seen.IsZero() && h.kernel.IsZero() && len(h.routes) == 0 {
+	if h.static.IsZero() && h.seen.IsZero() && h.kernel.IsZero() && len(h.routes) == 0 {
 		delete(b.hosts, ip)
 		l.stats.hosts.Add(-1)
 	}
@@ -231,10 +232,11 @@ func (l *loop) markRouted(s *svi, ip netip.Addr) {
 // forgetHosts drops all addresses of a bridge that goes.
 func (l *loop) forgetHosts(b *bridge) {
 	for ip, h := range b.hosts {
-		h.seen, h.kernel, h.routes = ether.MAC{}, ether.MAC{}, nil
+		h.static, h.seen, h.kernel, h.routes = ether.MAC{}, ether.MAC{}, ether.MAC{}, nil
 		l.hostChanged(b, ip)
 	}
 	clear(b.claims)
+	clear(b.fixed)
 	clear(b.heard)
 }
 
@@ -267,7 +269,7 @@ func (l *loop) desiredAnswer(index uint16, ip netip.Addr) entry {
 		return nil
 	}
 	metadata := ""
-	if at.here() {
+	if at.here() && at.mac != b.hosts[ip].static {
 		metadata = localHost
 	}
 	if ip.Is4() {

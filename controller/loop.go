@@ -114,7 +114,10 @@ type loop struct {
 	vrfByID   map[string]*vrf
 	vrfByVNI  map[uint32]*vrf // those that EVPN stretches
 	svis      map[string]*svi
-	given     map[neighborKey]ether.MAC // hosts behind VTEPs that the kernel was told of
+	instances map[string]instance                    // by id
+	givenRDs  map[bgp.RD]bool                        // those among them
+	stations  map[string]map[string]intent.StaticMAC // by bridge's id, by id
+	given     map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
 
 	peers   map[netip.Addr]*peer
 	targets map[bgp.RouteTargets]*targetSet
@@ -160,6 +163,7 @@ func newLoop(cfg Config, in Inputs) *loop {
 		adverts:   map[advertKey]bgp.Key{},
 		routerMAC: routerMACOf(cfg),
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
+		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{}, stations: map[string]map[string]intent.StaticMAC{},
 		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
 		target: newTargetState(),
 		stats:  newStats(),

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
-	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -176,6 +174,9 @@ func (l *loop) attach(p *port) {
 	old := p.attached
 	p.attached = want
 	for vlan, a := range old {
+		if w := want[vlan]; w == nil || *w != *a {
+			l.dirtyStatics[a.bridge] = struct{}{}
+		}
 		if w := want[vlan]; w == nil || w.bridge != a.bridge {
 			l.mark(p4.Member{Port: p.Number, VLAN: vlan})
 			l.detachBridge(p, a.bridge, want)
@@ -184,6 +185,9 @@ func (l *loop) attach(p *port) {
 	for vlan, a := range want {
 		if o := old[vlan]; o == nil || o.bridge != a.bridge {
 			l.mark(p4.Member{Port: p.Number, VLAN: vlan})
+		}
+		if o := old[vlan]; o == nil || *o != *a {
+			l.dirtyStatics[a.bridge] = struct{}{}
 		}
 		l.attachBridge(p, a.bridge, vlan)
 	}
@@ -198,7 +202,6 @@ func (l *loop) attachBridge(p *port, index, vlan uint16) {
 	b.ports[p.Number] = vlan
 	l.mark(p4.EgressVLAN{Port: p.Number, Bridge: index})
 	l.mark(p4.Group{ID: index})
-	l.dirtyStatics[index] = struct{}{}
 }
 
 // detachBridge takes a port out of a bridge unless want still has it, and
@@ -224,42 +227,6 @@ func (l *loop) detachBridge(p *port, index uint16, want map[uint16]*attachment) 
 	}
 	for mac := range b.declined {
 		l.undecline(b, mac, p.Number)
-	}
-	l.dirtyStatics[index] = struct{}{}
-}
-
-// setStatics puts the configured MACs of the bridge's ports in place, those of
-// the lowest port number where two ports claim one MAC.
-func (l *loop) setStatics(b *bridge) {
-	want := map[ether.MAC]uint16{}
-	for _, n := range slices.Sorted(maps.Keys(b.ports)) {
-		for _, st := range l.ports[n].Static {
-			a := l.ports[n].attached[st.VLAN]
-			if a == nil || a.bridge != b.Index {
-				continue
-			}
-			if other, ok := want[st.MAC]; ok {
-				l.log.Warn("static MAC is configured on two ports of a bridge, the first one has it",
-					"bridge", b.ID, "mac", st.MAC, "port", l.ports[other].Name, "other", l.ports[n].Name)
-				continue
-			}
-			want[st.MAC] = n
-		}
-	}
-	for mac, s := range b.macs {
-		if n, ok := want[mac]; s.static != 0 && (!ok || n != s.static) {
-			l.markStation(b, mac)
-			s.static = 0
-			l.changed(b, mac)
-		}
-	}
-	for mac, n := range want {
-		if s := b.station(mac); s.static != n {
-			s.static = n
-			l.undecline(b, mac, n)
-			l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: n})
-			l.changed(b, mac)
-		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // importsVRF says whether a VRF takes routes with these targets, as imports
 // does for bridges.
 func (l *loop) importsVRF(v *vrf, rts bgp.RouteTargets) bool {
-	wanted := l.cfg.VRFs[v.ID].Targets.Import
+	wanted := l.vrfInstance(v).imports
 	if wanted.Len() == 0 {
 		return rts.MatchesVNI(v.VNI)
 	}

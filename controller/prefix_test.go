@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -101,18 +102,11 @@ func TestRoutesThatAVRFDoesNotUse(t *testing.T) {
 }
 
 func TestRouteTargetsOfAVRFByHand(t *testing.T) {
-	rt := func(s string) bgp.RouteTargets {
-		r, err := bgp.ParseRouteTarget(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return bgp.MakeRouteTargets(r)
-	}
-	cfg := testConfig()
-	cfg.VRFs = map[string]VRF{"blue": {Targets: RouteTargets{Import: rt("64512:1"), Export: rt("64512:2")}}}
-	g, v, _, _ := routed(t, options{cfg: cfg})
+	store := intent.NewMemory(intent.Instance{ID: "vrf.blue",
+		Import: mustRTs("64512:1"), Export: mustRTs("64512:2")})
+	g, v, _, _ := routed(t, options{store: store})
 	byHand := prefixRoute(leaf1, 5000, "10.60.0.0/16")
-	byHand.RouteTargets = rt("64512:1")
+	byHand.RouteTargets = bgp.MakeRouteTargets(mustRTs("64512:1")...)
 	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")), update(peer1, byHand))
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")
@@ -120,7 +114,7 @@ func TestRouteTargetsOfAVRFByHand(t *testing.T) {
 	g.speaker.mu.Lock()
 	defer g.speaker.mu.Unlock()
 	for _, r := range g.speaker.routes {
-		if r.Type == bgp.TypePrefix && r.RouteTargets != rt("64512:2") {
+		if r.Type == bgp.TypePrefix && r.RouteTargets != bgp.MakeRouteTargets(mustRTs("64512:2")...) {
 			t.Errorf("exported %v", r)
 		}
 	}

@@ -23,10 +23,18 @@ func (c *Controller) Status(ctx context.Context, refs ...intent.Ref) []intent.St
 	ctx, cancel := context.WithTimeout(ctx, statusWait)
 	defer cancel()
 	out := make([]intent.Status, len(refs))
+	sessions := c.sessions(refs)
 	err := c.ask(ctx, func(l *loop) {
 		refusals := l.refusals()
 		for i, ref := range refs {
-			out[i] = l.status(ref, refusals)
+			switch ref.Kind {
+			case intent.KindSpeaker:
+				out[i] = l.speakerStatus()
+			case intent.KindNeighbor:
+				out[i] = sessions[ref.ID]
+			default:
+				out[i] = l.status(ref, refusals)
+			}
 		}
 	})
 	if err != nil {
@@ -60,6 +68,14 @@ func (l *loop) status(ref intent.Ref, refusals map[uint16]string) intent.Status 
 			return l.sviStatus(s)
 		}
 		return intent.Status{}
+	case intent.KindInstance:
+		sum = l.instanceSummary(ref.ID)
+	case intent.KindStaticMAC:
+		o, ok := l.stationNamed(ref.ID)
+		if !ok {
+			return intent.Status{}
+		}
+		sum = l.stationSummary(o)
 	default:
 		return intent.Status{}
 	}

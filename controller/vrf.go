@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/netip"
 
-	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -30,6 +29,9 @@ func routerMACOf(cfg Config) ether.MAC {
 	of := cfg.RouterID
 	if len(cfg.VTEPs) > 0 {
 		of = cfg.VTEPs[0]
+	}
+	if !of.IsValid() {
+		return ether.MAC{2} // no routing by VNI without a VTEP
 	}
 	a := of.As4()
 	return ether.MAC{2, 0, a[0], a[1], a[2], a[3]}
@@ -164,31 +166,6 @@ func (v *vrf) endsAt(local netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// vrfExports are what our routes of the VRF carry.
-func (l *loop) vrfExports(v *vrf) bgp.RouteTargets {
-	if t := l.cfg.VRFs[v.ID].Targets.Export; t.Len() > 0 {
-		return t
-	}
-	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, v.VNI))
-}
-
-// vrfRD is the VRF's route distinguisher: its IPv4 loopback or the router id,
-// and a number as a bridge's.
-func (l *loop) vrfRD(v *vrf) bgp.RD {
-	admin := l.cfg.RouterID
-	if a := v.Loopback.Addr(); a.Is4() {
-		admin = a
-	}
-	if v.VNI <= math.MaxUint16 {
-		return bgp.RouterRD(admin, uint16(v.VNI))
-	}
-	n := uint32(v.Index)
-	for l.vrfByVNI[n] != nil {
-		n += 4096 // no two VRFs share an index
-	}
-	return bgp.RouterRD(admin, uint16(n))
 }
 
 // markDisplacedVRFs is markDisplacedRDs for VRFs.

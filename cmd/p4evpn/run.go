@@ -77,7 +77,7 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 	if err := os.MkdirAll(filepath.Dir(f.Store), 0o750); err != nil {
 		return fmt.Errorf("making the store's folder: %w", err)
 	}
-	store, err := intent.Open(f.Store)
+	store, err := intent.Open(f.Store, configured(f)...)
 	if err != nil {
 		return err
 	}
@@ -141,8 +141,11 @@ func notify(state string) {
 
 func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	g := &gateway{store: store}
-	var err error
-	if g.speaker, err = bgp.New(speakerConfig(f), slog.Default()); err != nil {
+	speaker, err := speakerConfig(f, store)
+	if err != nil {
+		return nil, err
+	}
+	if g.speaker, err = bgp.New(speaker, slog.Default()); err != nil {
 		return nil, err
 	}
 	if g.client, err = p4rt.New(clientConfig(f)); err != nil {

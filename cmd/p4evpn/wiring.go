@@ -10,6 +10,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/peering"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/p4"
@@ -18,22 +19,49 @@ import (
 
 // What each part is told, out of the configuration file.
 
-func speakerConfig(f *config.File) bgp.Config {
-	c := bgp.Config{
-		AS:              f.AS,
-		RouterID:        f.RouterID.Addr,
-		ListenAddresses: addrs(f.BGP.ListenAddresses),
-		ListenPort:      f.BGP.Port,
-	}
+// configured are the objects that the file gives and the API can give too.
+func configured(f *config.File) []intent.Object {
+	objects := []intent.Object{intent.Speaker{AS: f.AS, RouterID: f.RouterID.Addr}}
 	for _, n := range f.BGP.Neighbors {
-		c.Neighbors = append(c.Neighbors, bgp.Neighbor{
+		objects = append(objects, intent.Neighbor{
 			Address: n.Address.Addr, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress.Addr,
 			Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
 			HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
 			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families),
 		})
 	}
-	return c
+	for id, b := range f.Bridges {
+		objects = append(objects, configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export))
+	}
+	for id, v := range f.VRFs {
+		if len(v.Import)+len(v.Export) > 0 {
+			objects = append(objects, configuredInstance(intent.KindVRF, id, v.Import, v.Export))
+		}
+	}
+	return objects
+}
+
+func configuredInstance(kind intent.Kind, id string, imports, exports []config.RouteTarget) intent.Instance {
+	return intent.Instance{
+		ID:     intent.InstanceID(intent.Ref{Kind: kind, ID: id}),
+		Import: routeTargets(imports), Export: routeTargets(exports),
+	}
+}
+
+func speakerConfig(f *config.File, store *intent.Store) (bgp.Config, error) {
+	c := bgp.Config{
+		AS:              f.AS,
+		RouterID:        f.RouterID.Addr,
+		ListenAddresses: addrs(f.BGP.ListenAddresses),
+		ListenPort:      f.BGP.Port,
+	}
+	err := store.View(func(tx *intent.Tx) error {
+		for _, n := range tx.Neighbors().List("", 0) {
+			c.Neighbors = append(c.Neighbors, peering.Neighbor(n))
+		}
+		return nil
+	})
+	return c, err
 }
 
 func families(in []config.Family) []bgp.Family {
@@ -80,12 +108,9 @@ func underlayConfig(f *config.File) underlay.Config {
 
 func controllerConfig(f *config.File) controller.Config {
 	c := controller.Config{
-		AS:       f.AS,
-		RouterID: f.RouterID.Addr,
-		VTEPs:    addrs(f.VTEPs),
-		Targets:  map[string]controller.RouteTargets{},
-		Ageing:   f.Learning.Ageing,
-		MaxMACs:  f.Learning.MaxMACs,
+		VTEPs:   addrs(f.VTEPs),
+		Ageing:  f.Learning.Ageing,
+		MaxMACs: f.Learning.MaxMACs,
 		Duplicates: controller.Duplicates{
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},
@@ -101,7 +126,7 @@ func controllerConfig(f *config.File) controller.Config {
 		}
 	}
 	for id, v := range f.VRFs {
-		vrf := controller.VRF{Targets: controller.RouteTargets{Import: routeTargets(v.Import), Export: routeTargets(v.Export)}}
+		var vrf controller.VRF
 		for _, s := range v.Statics {
 			vrf.Statics = append(vrf.Statics, controller.Static{Prefix: s.Prefix.Prefix, NextHop: s.NextHop.Addr})
 		}
@@ -118,9 +143,6 @@ func controllerConfig(f *config.File) controller.Config {
 		c.Ports = append(c.Ports, controller.Port{
 			Name: u.Name, Number: u.Number, Kind: controller.KindUplink, HostPort: u.Host.Number, HostDevice: u.Host.Device,
 		})
-	}
-	for id, b := range f.Bridges {
-		c.Targets[id] = controller.RouteTargets{Import: routeTargets(b.Import), Export: routeTargets(b.Export)}
 	}
 	return c
 }
@@ -162,10 +184,10 @@ func addrs(in []config.Addr) []netip.Addr {
 	return out
 }
 
-func routeTargets(in []config.RouteTarget) bgp.RouteTargets {
+func routeTargets(in []config.RouteTarget) []bgp.RouteTarget {
 	var rts []bgp.RouteTarget
 	for _, r := range in {
 		rts = append(rts, r.RouteTarget)
 	}
-	return bgp.MakeRouteTargets(rts...)
+	return rts
 }

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -8,9 +9,12 @@ import (
 // with gives the model with the objects that the configuration file gives, and
 // which of its own give way to one of those for now. What the file says of an
 // object that is not there yet waits for it: references are not checked.
-func (m model) with(configured []Object) (model, []Ref) {
+func (m model) with(configured []Object) (model, []Ref, error) {
 	var hidden []Ref
 	for _, o := range configured {
+		if err := o.Validate(); err != nil {
+			return m, nil, fmt.Errorf("the configuration: %w", err)
+		}
 		var was bool
 		switch o := o.(type) {
 		case Instance:
@@ -29,7 +33,7 @@ func (m model) with(configured []Object) (model, []Ref) {
 			hidden = append(hidden, o.Ref())
 		}
 	}
-	return m, hidden
+	return m, hidden, nil
 }
 
 // put sets an object in sorted rows, and says whether it replaced one.

@@ -135,7 +135,10 @@ func open(path string, configured []Object) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	m, hidden := m.with(configured)
+	m, hidden, err := m.with(configured)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	for _, r := range hidden {
 		slog.Warn("the configuration file stands in for a stored object, which is kept and not used", "object", r)
 	}

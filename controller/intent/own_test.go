@@ -242,3 +242,10 @@ func TestIDsThatAreMadeOfOtherThingsHaveOneForm(t *testing.T) {
 		}
 	}
 }
+
+func TestAConfigurationThatBreaksTheRulesIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	if _, err := Open(path, neighbor("10.1.1.1", 0)); err == nil || !strings.Contains(err.Error(), "configuration: neighbor 10.1.1.1: remote_as") {
+		t.Errorf("got %v", err)
+	}
+}

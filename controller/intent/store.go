@@ -35,9 +35,12 @@ type entry struct {
 }
 
 // NewMemory makes a store that forgets everything when it is closed.
-// The configured objects are as Open's.
+// The configured objects are as Open's and must be valid.
 func NewMemory(configured ...Object) *Store {
-	m, _ := model{}.with(configured)
+	m, _, err := model{}.with(configured)
+	if err != nil {
+		panic(err)
+	}
 	return newStore(nil, "", m)
 }
 

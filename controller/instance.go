@@ -1,0 +1,198 @@
+package controller
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+// instance is what a bridge's or VRF's EVPN instance was given in place of what
+// follows from its VNI; the zero value is nothing.
+type instance struct {
+	rd               bgp.RD
+	imports, exports bgp.RouteTargets
+}
+
+func (l *loop) bridgeInstance(b *bridge) instance { return l.instances[intent.InstanceID(b.Ref())] }
+func (l *loop) vrfInstance(v *vrf) instance       { return l.instances[intent.InstanceID(v.Ref())] }
+
+// instanceChanged takes the settings of an instance as they are now. What it
+// imports before and after stays where it is.
+func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
+	old, now := l.instances[o.ID], instance{}
+	if deleted {
+		delete(l.instances, o.ID)
+	} else {
+		now = instance{o.RD, bgp.MakeRouteTargets(o.Import...), bgp.MakeRouteTargets(o.Export...)}
+		l.instances[o.ID] = now
+	}
+	switch of := o.Of(); of.Kind {
+	case intent.KindLogicalBridge:
+		if b := l.byID[of.ID]; b != nil {
+			l.reimport(b)
+			l.markAdverts(b)
+		}
+	case intent.KindVRF:
+		if v := l.vrfByID[of.ID]; v != nil {
+			l.reimportVRF(v)
+			l.markExports(v)
+		}
+	}
+	if old.rd != now.rd {
+		delete(l.givenRDs, old.rd)
+		if now.rd != (bgp.RD{}) {
+			l.givenRDs[now.rd] = true
+		}
+		l.markAllAdverts() // one that has it by its VNI gives way, or has it again
+	}
+}
+
+// speakerChanged takes our AS and router id, which are in every route of ours.
+func (l *loop) speakerChanged(o intent.Speaker, deleted bool) {
+	if deleted {
+		o = intent.Speaker{}
+	}
+	l.cfg.AS, l.cfg.RouterID = o.AS, o.RouterID
+	l.markAllAdverts()
+}
+
+func (l *loop) markAllAdverts() {
+	for _, b := range l.bridges {
+		l.markAdverts(b)
+	}
+	for _, v := range l.vrfs {
+		l.markExports(v)
+	}
+}
+
+// markExports marks our routes that carry the VRF's route targets: its own and
+// those of the hosts in its subnets.
+func (l *loop) markExports(v *vrf) {
+	l.markOwnPrefixes(v)
+	for _, s := range v.svis {
+		l.markAdverts(s.bridge)
+	}
+}
+
+// reimport makes the routes that a bridge imports follow its route targets. All
+// that is new comes before anything goes, so that a VTEP in use stays in use.
+func (l *loop) reimport(b *bridge) {
+	if !b.local.IsValid() {
+		return
+	}
+	var lost []*targetSet
+	for _, t := range l.targets {
+		i, now := slices.Index(t.bridges, b), l.imports(b, t.targets)
+		switch {
+		case i < 0 && now:
+			t.bridges = append(t.bridges, b)
+			for r := range t.routes {
+				l.importRoute(b, r)
+			}
+		case i >= 0 && !now:
+			t.bridges = slices.Delete(t.bridges, i, i+1)
+			lost = append(lost, t)
+		}
+	}
+	for _, t := range lost {
+		for r := range t.routes {
+			l.unimportRoute(b, r)
+		}
+	}
+}
+
+// reimportVRF is reimport for VRFs.
+func (l *loop) reimportVRF(v *vrf) {
+	if !v.local.IsValid() {
+		return
+	}
+	var lost []*targetSet
+	for _, t := range l.targets {
+		i, now := slices.Index(t.vrfs, v), l.importsVRF(v, t.targets)
+		switch {
+		case i < 0 && now:
+			t.vrfs = append(t.vrfs, v)
+			for r := range t.routes {
+				l.importPrefix(v, r)
+			}
+		case i >= 0 && !now:
+			t.vrfs = slices.Delete(t.vrfs, i, i+1)
+			lost = append(lost, t)
+		}
+	}
+	for _, t := range lost {
+		for r := range t.routes {
+			l.unimportPrefix(v, r)
+		}
+	}
+}
+
+// importTargets are what the bridge imports by; empty means *:VNI.
+func (l *loop) importTargets(b *bridge) bgp.RouteTargets { return l.bridgeInstance(b).imports }
+
+// exportTargets are what our routes of the bridge carry.
+func (l *loop) exportTargets(b *bridge) bgp.RouteTargets {
+	if t := l.bridgeInstance(b).exports; t.Len() > 0 {
+		return t
+	}
+	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, b.VNI))
+}
+
+// vrfExports are what our routes of the VRF carry.
+func (l *loop) vrfExports(v *vrf) bgp.RouteTargets {
+	if t := l.vrfInstance(v).exports; t.Len() > 0 {
+		return t
+	}
+	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, v.VNI))
+}
+
+// bridgeRD is the bridge's route distinguisher: the one that it was given, else
+// the router id and a number.
+func (l *loop) bridgeRD(b *bridge) bgp.RD {
+	if rd := l.bridgeInstance(b).rd; rd != (bgp.RD{}) {
+		return rd
+	}
+	return l.autoRD(l.cfg.RouterID, b.VNI, b.Index, func(n uint32) bool { return l.byVNI[n] != nil })
+}
+
+// vrfRD is the VRF's route distinguisher: the one that it was given, else its
+// IPv4 loopback or the router id, and a number as a bridge's.
+func (l *loop) vrfRD(v *vrf) bgp.RD {
+	if rd := l.vrfInstance(v).rd; rd != (bgp.RD{}) {
+		return rd
+	}
+	admin := l.cfg.RouterID
+	if a := v.Loopback.Addr(); a.Is4() {
+		admin = a
+	}
+	return l.autoRD(admin, v.VNI, v.Index, func(n uint32) bool { return l.vrfByVNI[n] != nil })
+}
+
+// autoRD numbers a route distinguisher by the VNI if that fits 16 bits, else by
+// the index, or the next number that is no VNI here; one that was given to an
+// instance by hand is that one's. Like that it depends on nothing but what there
+// is now, and no two share one, since no two of a kind share an index.
+func (l *loop) autoRD(admin netip.Addr, vni uint32, index uint16, isVNI func(uint32) bool) bgp.RD {
+	given := func(n uint32) bool { return l.givenRDs[bgp.RouterRD(admin, uint16(n))] }
+	if vni <= math.MaxUint16 && !given(vni) {
+		return bgp.RouterRD(admin, uint16(vni))
+	}
+	n := uint32(index)
+	for n+4096 <= math.MaxUint16 && (isVNI(n) || given(n)) {
+		n += 4096
+	}
+	return bgp.RouterRD(admin, uint16(n))
+}
+
+// instanceSummary: the settings of what is there are in force.
+func (l *loop) instanceSummary(id string) summary {
+	switch of := (intent.Instance{ID: id}).Of(); {
+	case of.Kind == intent.KindVRF && l.vrfByID[of.ID] == nil, of.Kind == intent.KindLogicalBridge && l.byID[of.ID] == nil:
+		return summary{unmet: fmt.Sprintf("there is no %v", of)}
+	}
+	return summary{}
+}

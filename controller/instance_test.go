@@ -1,0 +1,165 @@
+package controller
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+func mustRTs(texts ...string) (rts []bgp.RouteTarget) {
+	for _, s := range texts {
+		rt, err := bgp.ParseRouteTarget(s)
+		if err != nil {
+			panic(err)
+		}
+		rts = append(rts, rt)
+	}
+	return rts
+}
+
+func mustRD(s string) bgp.RD {
+	rd, err := bgp.ParseRD(s)
+	if err != nil {
+		panic(err)
+	}
+	return rd
+}
+
+// instance sets what a bridge or VRF has of its own.
+func (g *gateway) instance(o intent.Instance) {
+	g.Helper()
+	g.update(func(tx *intent.Tx) error {
+		if _, err := tx.Instances().Get(o.ID); err == nil {
+			_, err = tx.Instances().Update(o)
+			return err
+		}
+		_, err := tx.Instances().Create(o)
+		return err
+	})
+	g.settle()
+}
+
+// keys gives our routes as their keys and route targets.
+func (g *gateway) keys() string {
+	g.speaker.mu.Lock()
+	defer g.speaker.mu.Unlock()
+	var out []string
+	for _, r := range g.speaker.routes {
+		out = append(out, fmt.Sprintf("type %d %v rd %v rt %v", r.Type, r.Prefix(), r.RD, r.RouteTargets))
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestAnInstancesExportsFollowItAtRunTime(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	g.learn(b, 1, mac(1))
+	g.settle()
+	g.instance(intent.Instance{ID: "bridge.bridge-10", RD: mustRD("65000:10"), Export: mustRTs("65000:10")})
+	for _, r := range g.speaker.routes {
+		if r.RD != mustRD("65000:10") || r.RouteTargets != bgp.MakeRouteTargets(mustRTs("65000:10")...) {
+			t.Errorf("advertised %v, want RD and RT 65000:10", r)
+		}
+	}
+	if n := len(g.speaker.routes); n != 2 {
+		t.Errorf("%d routes, want the MAC's and the flood route alone:\n%s", n, g.keys())
+	}
+	g.update(func(tx *intent.Tx) error { return tx.Instances().Delete("bridge.bridge-10") })
+	g.settle()
+	if keys := g.keys(); strings.Count(keys, "rd 10.0.0.1:100 rt 65000:100") != 2 {
+		t.Errorf("after the instance went:\n%s", keys)
+	}
+}
+
+func TestABridgeGivesWayToAnRDThatIsGivenByHand(t *testing.T) {
+	g := start(t, options{})
+	g.bridge(10, 100)
+	g.bridge(20, 200)
+	g.settle()
+	g.instance(intent.Instance{ID: "bridge.bridge-20", RD: mustRD("10.0.0.1:100")})
+	_, floods := g.speaker.originated()
+	if floods[200].RD != mustRD("10.0.0.1:100") || floods[100].RD == floods[200].RD {
+		t.Errorf("RDs %v and %v", floods[100].RD, floods[200].RD)
+	}
+	g.update(func(tx *intent.Tx) error { return tx.Instances().Delete("bridge.bridge-20") })
+	g.settle()
+	if _, floods := g.speaker.originated(); floods[100].RD != mustRD("10.0.0.1:100") || floods[200].RD != mustRD("10.0.0.1:200") {
+		t.Errorf("RDs %v and %v after it went", floods[100].RD, floods[200].RD)
+	}
+}
+
+// What both the old and the new route targets match is not touched: not one
+// entry of it is written.
+func TestImportsThatStayAreNotWrittenAgain(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	both, only := macRoute(leaf1, 100, mac(1)), macRoute(leaf2, 100, mac(2))
+	both.RouteTargets = bgp.MakeRouteTargets(mustRTs("65001:100", "7:7")...)
+	g.send(update(peer1, both), update(peer1, only))
+	g.settle()
+	g.target.FailUpdates(func(u *p4v1.Update) error {
+		if u.GetType() != p4v1.Update_DELETE {
+			t.Errorf("wrote %v", u)
+		}
+		return nil
+	})
+	g.instance(intent.Instance{ID: "bridge.bridge-10", Import: mustRTs("7:7")})
+	g.wantFDB(b, mac(1), "10.0.0.11 vni 100")
+	g.wantFDB(b, mac(2), "nowhere")
+	g.target.FailUpdates(nil)
+	g.instance(intent.Instance{ID: "bridge.bridge-10"})
+	g.wantFDB(b, mac(2), "10.0.0.12 vni 100")
+}
+
+func TestAVRFsRoutesFollowItsInstanceAtRunTime(t *testing.T) {
+	g, v, b10, _ := routed(t, options{})
+	route := prefixRoute(leaf1, 5000, "10.60.0.0/16")
+	route.RouteTargets = bgp.MakeRouteTargets(mustRTs("64512:1")...)
+	g.send(update(peer1, route), update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")))
+	g.hears(b10, 1, mac(1), "10.10.0.5")
+	g.settle()
+	g.wantRouteTo(v, "10.60.0.0/16", "nowhere")
+	g.instance(intent.Instance{ID: "vrf.blue", RD: mustRD("64512:9"), Import: mustRTs("64512:1"), Export: mustRTs("64512:2")})
+	g.wantRouteTo(v, "10.60.0.0/16", viaLeaf1)
+	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")
+	g.speaker.mu.Lock()
+	defer g.speaker.mu.Unlock()
+	hosts := 0
+	for _, r := range g.speaker.routes {
+		switch {
+		case r.Type == bgp.TypePrefix && (r.RD != mustRD("64512:9") || r.RouteTargets != bgp.MakeRouteTargets(mustRTs("64512:2")...)):
+			t.Errorf("exported %v", r)
+		case r.Type == bgp.TypeMACIP && r.IP.IsValid():
+			if hosts++; !r.RouteTargets.Contains(mustRTs("64512:2")[0]) || r.RouteTargets.Contains(mustRTs("65000:5000")[0]) {
+				t.Errorf("host %v", r)
+			}
+		}
+	}
+	if hosts != 1 {
+		t.Errorf("%d hosts advertised, want 1", hosts)
+	}
+}
+
+func TestNothingIsAdvertisedWithoutASpeaker(t *testing.T) {
+	cfg := testConfig()
+	cfg.AS, cfg.VTEPs = 0, []netip.Addr{vtep1}
+	g, b := twoPorts(t, options{cfg: cfg})
+	g.update(func(tx *intent.Tx) error {
+		_, err := tx.Speakers().Create(intent.Speaker{AS: 64999, RouterID: addr("10.9.9.9")})
+		return err
+	})
+	g.learn(b, 1, mac(1))
+	g.settle()
+	if keys := g.keys(); strings.Count(keys, "rd 10.9.9.9:100 rt 64999:100") != 2 {
+		t.Errorf("advertised:\n%s", keys)
+	}
+	if err := g.store.Update(func(tx *intent.Tx) error { return tx.Speakers().Delete(intent.TheSpeaker) }); err != nil {
+		t.Fatal(err)
+	}
+	g.eventually("everything is withdrawn", func() bool { return g.keys() == "" })
+	g.wantFDB(b, mac(1), "port 1")
+}

@@ -1,0 +1,161 @@
+package controller
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// stationChanged takes a static MAC of the intent as it is now.
+func (l *loop) stationChanged(o intent.StaticMAC, deleted bool) {
+	for id, of := range l.stations { // it may have been another bridge's
+		if _, was := of[o.ID]; !was {
+			continue
+		}
+		if delete(of, o.ID); len(of) == 0 {
+			delete(l.stations, id)
+		}
+		l.markStatics(id)
+	}
+	if deleted {
+		return
+	}
+	if l.stations[o.Bridge] == nil {
+		l.stations[o.Bridge] = map[string]intent.StaticMAC{}
+	}
+	l.stations[o.Bridge][o.ID] = o
+	l.markStatics(o.Bridge)
+}
+
+// markStatics has the static MACs of a bridge looked at again.
+func (l *loop) markStatics(id string) {
+	if b := l.byID[id]; b != nil {
+		l.dirtyStatics[b.Index] = struct{}{}
+	}
+}
+
+// setStatics puts the static MACs of a bridge in place.
+func (l *loop) setStatics(b *bridge) {
+	want := l.configuredStatics(b)
+	fixed := map[netip.Addr]ether.MAC{}
+	for _, st := range l.stations[b.ID] {
+		if n, why := l.stationPort(b, st); why == "" && (want[st.MAC] == 0 || want[st.MAC] == n) {
+			want[st.MAC] = n
+			for _, ip := range st.IPs {
+				fixed[ip] = st.MAC
+			}
+		}
+	}
+	for mac, n := range b.statics {
+		if want[mac] != n {
+			delete(b.statics, mac)
+			l.markStation(b, mac)
+			b.macs[mac].static = 0
+			l.changed(b, mac)
+		}
+	}
+	for mac, n := range want {
+		if s := b.station(mac); s.static != n {
+			s.static, b.statics[mac] = n, n
+			l.undecline(b, mac, n)
+			l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: n})
+			l.changed(b, mac)
+		}
+	}
+	l.setFixed(b, fixed)
+}
+
+// configuredStatics are the MACs that the configuration has on the bridge's
+// ports, those of the lowest port number where two ports claim one MAC.
+func (l *loop) configuredStatics(b *bridge) map[ether.MAC]uint16 {
+	want := map[ether.MAC]uint16{}
+	for _, n := range slices.Sorted(maps.Keys(b.ports)) {
+		for _, st := range l.ports[n].Static {
+			a := l.ports[n].attached[st.VLAN]
+			if a == nil || a.bridge != b.Index {
+				continue
+			}
+			if other, ok := want[st.MAC]; ok {
+				l.log.Warn("static MAC is configured on two ports of a bridge, the first one has it",
+					"bridge", b.ID, "mac", st.MAC, "port", l.ports[other].Name, "other", l.ports[n].Name)
+				continue
+			}
+			want[st.MAC] = n
+		}
+	}
+	return want
+}
+
+// stationPort is the port of the target that a static MAC is on, or why it is on
+// none now.
+func (l *loop) stationPort(b *bridge, st intent.StaticMAC) (uint16, string) {
+	bp := l.objects[st.Port]
+	if bp == nil {
+		return 0, "there is no bridge port " + st.Port
+	}
+	if bp.port != nil {
+		for _, a := range bp.port.attached {
+			if a.bridge == b.Index && a.by == bp {
+				return bp.port.Number, ""
+			}
+		}
+	}
+	if bp.reason != "" {
+		return 0, "bridge port " + st.Port + ": " + bp.reason
+	}
+	return 0, "bridge port " + st.Port + " is not attached to the bridge"
+}
+
+// setFixed gives addresses of the bridge to its static MACs, and to nobody else.
+func (l *loop) setFixed(b *bridge, want map[netip.Addr]ether.MAC) {
+	for ip := range b.fixed {
+		if _, ok := want[ip]; !ok {
+			delete(b.fixed, ip)
+			b.claim(ip, b.hosts[ip], &b.hosts[ip].static, ether.MAC{})
+			l.hostChanged(b, ip)
+		}
+	}
+	for ip, mac := range want {
+		if b.fixed[ip] == mac {
+			continue
+		}
+		b.fixed[ip] = mac
+		h := l.host(b, ip)
+		b.claim(ip, h, &h.static, mac)
+		l.hostChanged(b, ip)
+	}
+}
+
+// stationSummary: a static MAC is up when the target sends to it and lets its
+// frames pass.
+func (l *loop) stationSummary(o intent.StaticMAC) summary {
+	b := l.byID[o.Bridge]
+	if b == nil {
+		return summary{unmet: "there is no logical bridge " + o.Bridge}
+	}
+	n, why := l.stationPort(b, o)
+	if st := b.macs[o.MAC]; why == "" && st != nil && st.static != n {
+		why = "the configuration has the MAC on port " + l.ports[st.static].Name
+	}
+	s := summary{unmet: why}
+	if why == "" {
+		s.check(l, p4.FDB{Bridge: b.Index, MAC: o.MAC})
+		s.check(l, p4.Source{Bridge: b.Index, MAC: o.MAC, Port: n})
+	}
+	s.checkTarget(l)
+	return s
+}
+
+// stationNamed finds a static MAC by its id.
+func (l *loop) stationNamed(id string) (intent.StaticMAC, bool) {
+	for _, of := range l.stations {
+		if o, ok := of[id]; ok {
+			return o, true
+		}
+	}
+	return intent.StaticMAC{}, false
+}
