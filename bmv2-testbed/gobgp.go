@@ -2,11 +2,13 @@ package testbed
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,6 +33,21 @@ type LeafMACs struct {
 	MACs []ether.MAC
 	// Many are so many more, which nobody has: 06:00 and a number from First on.
 	Many, First uint32
+}
+
+// All gives the addresses, those of Many too.
+func (m LeafMACs) All() []ether.MAC {
+	all := slices.Clone(m.MACs)
+	for i := range m.Many {
+		all = append(all, manyMAC(m.First+i))
+	}
+	return all
+}
+
+func manyMAC(i uint32) ether.MAC {
+	mac := ether.MAC{6}
+	binary.BigEndian.PutUint32(mac[2:], i)
+	return mac
 }
 
 // LeafPrefixes are what a leaf routes; VNI 0: nothing.

@@ -22,7 +22,7 @@ func measured(t *testing.T, m *Meter, whole ...string) {
 }
 
 func TestControllerKillLosesNothing(t *testing.T) {
-	eachRestartable(t, func(t *testing.T, n *restartNetwork) {
+	eachRestartable(t, wholeSize, func(t *testing.T, n *restartNetwork) {
 		ctx := t.Context()
 		m := must(StartMeter(append(n.local(1000), n.remote(100)...)...))(t)
 		check(t, n.gateway.KillController())
@@ -35,7 +35,7 @@ func TestControllerKillLosesNothing(t *testing.T) {
 		t.Logf("a host with an empty neighbour table reached its gateway and a host behind it after %.0f ms", time.Since(start).Seconds()*1000)
 		start = time.Now()
 		n.startController(ctx, t)
-		check(t, n.awaitRoutes(ctx, manyMACs))
+		check(t, n.awaitRoutes(ctx, int(n.size.macs)))
 		t.Logf("all routes are back %.2f s after the start", time.Since(start).Seconds())
 		measured(t, m, "local")
 	})

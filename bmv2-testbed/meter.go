@@ -62,7 +62,9 @@ const (
 	meterBuffer = 8 << 20               // of a socket: seconds of a flow
 	meterPause  = time.Millisecond      // between looks at what is due
 	meterBurst  = 20 * time.Millisecond // what a late sender makes up for; the rest was never sent
-	meterSettle = 500 * time.Millisecond
+	meterSettle = 700 * time.Millisecond
+	// meterPatience is how long a switch may take to bring what waits in it.
+	meterPatience = 10 * time.Second
 )
 
 // StartMeter starts the flows, whose hosts should have reached each other before.
@@ -191,13 +193,40 @@ func (m *Meter) Stop() []Reading {
 	default:
 	}
 	close(m.stop)
-	time.Sleep(meterSettle) // no answer says that no more will come
+	for until, quiet := time.Now().Add(meterPatience), time.Now(); time.Now().Before(until); {
+		time.Sleep(meterSettle / 10)
+		missing, last := m.missing()
+		if missing == 0 {
+			break
+		}
+		if last := m.start.Add(last); last.After(quiet) {
+			quiet = last
+		}
+		if time.Since(quiet) > meterSettle { // nothing says that no more will come
+			break
+		}
+	}
 	m.close()
 	var readings []Reading
 	for _, f := range m.flows {
 		readings = append(readings, f.reading())
 	}
 	return readings
+}
+
+// missing counts the answers that have not come, and when the last one did.
+func (m *Meter) missing() (n int, last time.Duration) {
+	for _, f := range m.flows {
+		f.mu.Lock()
+		for _, answers := range f.answers {
+			if answers == 0 {
+				n++
+			}
+		}
+		last = max(last, f.last)
+		f.mu.Unlock()
+	}
+	return n, last
 }
 
 func (m *Meter) close() {

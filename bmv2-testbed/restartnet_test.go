@@ -29,30 +29,40 @@ kernel and second keep EVPN routes over a graceful restart; FRR 8.4 does not.
 */
 type restartNetwork struct {
 	target          string
+	size            restartSize
 	lab             *Lab
 	gateway, second *Gateway
 	kernel          *GoBGPLeaf
 	leaf            *Leaf
 	hosts           map[string]*Host
+	cable           *cable      // of the gateway to its switch; nil: none
 	config          gatewayFile // of the gateway
 	secondConfig    gatewayFile
 }
 
+// restartSize is how much of the network a test needs.
+type restartSize struct {
+	macs    uint32 // that kernel advertises
+	objects int    // of the gateway
+	peers   bool   // second and leaf are there
+	cable   bool   // the gateway speaks with its switch over a cable that can be cut
+}
+
+// wholeSize is what the restarts of the controller are promised for.
+var wholeSize = restartSize{macs: 10_000, objects: 1_000, peers: true}
+
 const (
 	kernelAS, secondAS = 65201, 65202
 	restartTime        = 30 // s
-	manyMACs           = 10_000
-	manyObjects        = 1_000
+	cabledAddress      = "127.0.0.1:9560"
 )
 
 var (
 	kernelVTEP = netip.MustParseAddr("10.0.0.21")
 	secondVTEP = netip.MustParseAddr("10.0.0.22")
 
-	kernelSubnet  = netip.MustParsePrefix("10.1.40.1/24")
-	secondSubnet  = netip.MustParsePrefix("10.1.50.1/24")
-	kernelRouter  = ether.MAC{2, 0xcc, 0, 0, 0, 0x21}
-	gracefulUnder = "graceful_restart: {restart_time: 30s}"
+	kernelSubnet = netip.MustParsePrefix("10.1.40.1/24")
+	kernelRouter = ether.MAC{2, 0xcc, 0, 0, 0, 0x21}
 )
 
 // restartUplinks are the gateway's: to kernel, second and leaf.
@@ -78,19 +88,19 @@ var gobgpleaf = sync.OnceValues(func() (string, error) {
 })
 
 // eachRestartable runs a test with a network of its own on every target.
-func eachRestartable(t *testing.T, test func(t *testing.T, n *restartNetwork)) {
+func eachRestartable(t *testing.T, size restartSize, test func(t *testing.T, n *restartNetwork)) {
 	for _, target := range []string{Embedded, BMv2} {
-		t.Run(target, func(t *testing.T) { test(t, buildRestartable(t, target)) })
+		t.Run(target, func(t *testing.T) { test(t, buildRestartable(t, target, size)) })
 	}
 }
 
-func buildRestartable(t *testing.T, target string) *restartNetwork {
+func buildRestartable(t *testing.T, target string, size restartSize) *restartNetwork {
 	needDemo(t, target)
 	start := time.Now()
-	n := &restartNetwork{target: target, lab: needLab(t), hosts: map[string]*Host{}}
+	n := &restartNetwork{target: target, size: size, lab: needLab(t), hosts: map[string]*Host{}}
 	t.Cleanup(func() { logsOf(t, n.lab) })
 	spaces := map[string]*Namespace{}
-	for _, name := range []string{"gw", "kernel", "second", "leaf"} {
+	for _, name := range []string{"gw", "kernel", "second", "leaf"} { // two may stay empty
 		spaces[name] = must(n.lab.Namespace(name))(t)
 	}
 	n.underlay(t, spaces)
@@ -168,12 +178,15 @@ func (n *restartNetwork) startPeers(t *testing.T, spaces map[string]*Namespace) 
 	}
 	n.kernel = must(n.lab.NewGoBGPLeaf(spaces["kernel"], "kernel", must(gobgpleaf())(t), GoBGPConfig{
 		AS: kernelAS, VTEP: kernelVTEP, Peers: gateway(restartUplinks[0]), RestartTime: restartTime,
-		MACs: []LeafMACs{{VNI: blueVNI, MACs: []ether.MAC{n.hosts["ka"].MAC}, Many: manyMACs}},
+		MACs: []LeafMACs{{VNI: blueVNI, MACs: []ether.MAC{n.hosts["ka"].MAC}, Many: n.size.macs}},
 		L3:   LeafPrefixes{VNI: tenantVNI, RouterMAC: kernelRouter, Prefixes: []netip.Prefix{kernelSubnet.Masked()}},
 	}))(t)
 	check(t, n.kernel.Join("ka", blueVNI))
 	check(t, spaces["kernel"].AddAddress("kr", kernelSubnet))
 	check(t, n.kernel.Start(ctx))
+	if !n.size.peers {
+		return
+	}
 	n.leaf = must(n.lab.Leaf(ctx, spaces["leaf"], "leaf", leaf1AS, leaf1VTEP, gateway(restartUplinks[2])))(t)
 	check(t, n.leaf.AddVNI(blueVNI))
 	check(t, n.leaf.Join("fa", blueVNI))
@@ -196,14 +209,25 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 	}
 	n.gateway = must(n.lab.Gateway(spaces["gw"], binary, n.target, gatewayVTEP, all(n.config.ports, restartUplinks)))(t)
 	n.config.gateway = n.gateway
+	if n.size.cable {
+		n.cable, n.config.target = newCable(t, n.gateway.NS, cabledAddress, targetAddress), cabledAddress
+	}
 	n.secondConfig = gatewayFile{as: secondAS, ageing: "5m", uplinks: secondUplinks, ports: []SwitchPort{{1, "port1"}, {2, "port2"}},
 		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS, Passive: true, Graceful: true}}}
 	n.second = must(n.lab.SecondGateway(spaces["second"], "second", binary, Embedded, secondVTEP, all(n.secondConfig.ports, secondUplinks)))(t)
 	n.secondConfig.gateway = n.second
-	for _, f := range []gatewayFile{n.config, n.secondConfig} {
+	for _, f := range n.files() {
 		check(t, f.gateway.StartSwitch(ctx))
 		check(t, f.gateway.StartController(ctx, f.String()))
 	}
+}
+
+// files are the configurations of the gateways that are there.
+func (n *restartNetwork) files() []gatewayFile {
+	if n.size.peers {
+		return []gatewayFile{n.config, n.secondConfig}
+	}
+	return []gatewayFile{n.config}
 }
 
 // createObjects makes the objects of both gateways, and so many bridges more on
@@ -213,7 +237,8 @@ func (n *restartNetwork) createObjects(t *testing.T) {
 	ctx := t.Context()
 	access := opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS
 	loopback := netip.MustParsePrefix("10.255.1.1/32")
-	for i, g := range []*Gateway{n.gateway, n.second} {
+	for i, f := range n.files() {
+		g := f.gateway
 		check(t, g.CreateVRF(ctx, "tenant", tenantVNI, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 255, 1, byte(i + 1)}), loopback.Bits())))
 		check(t, g.CreateBridge(ctx, blue, tagBlue, blueVNI))
 	}
@@ -223,17 +248,17 @@ func (n *restartNetwork) createObjects(t *testing.T) {
 	}
 	segment(n.gateway, "east", 11, "10.1.11.1/24", 11)
 	segment(n.gateway, "west", 12, "10.1.12.1/24", 12)
-	segment(n.second, "south", 50, "10.1.50.1/24", 50)
-	for _, p := range []struct {
-		g      *Gateway
-		port   string
-		bridge string
-	}{{n.gateway, "port1", blue}, {n.gateway, "port2", blue}, {n.gateway, "port3", "east"}, {n.gateway, "port4", "west"}, {n.second, "port1", blue}, {n.second, "port2", "south"}} {
-		check(t, p.g.CreatePort(ctx, p.port, ether.MAC{2, 0, 0, 0, 4, p.port[4]}, access, p.bridge))
+	for port, bridge := range map[string]string{"port1": blue, "port2": blue, "port3": "east", "port4": "west"} {
+		check(t, n.gateway.CreatePort(ctx, port, ether.MAC{2, 0, 0, 0, 4, port[4]}, access, bridge))
 	}
-	check(t, n.createMany(ctx, manyObjects-10)) // and a VRF, three bridges, two SVIs, four ports
-	for _, g := range []*Gateway{n.gateway, n.second} {
-		check(t, g.AwaitRoutingUp(ctx))
+	if n.size.peers {
+		segment(n.second, "south", 50, "10.1.50.1/24", 50)
+		check(t, n.second.CreatePort(ctx, "port1", ether.MAC{2, 0, 0, 0, 5, 1}, access, blue))
+		check(t, n.second.CreatePort(ctx, "port2", ether.MAC{2, 0, 0, 0, 5, 2}, access, "south"))
+	}
+	check(t, n.createMany(ctx, n.size.objects-10)) // and a VRF, three bridges, two SVIs, four ports
+	for _, f := range n.files() {
+		check(t, f.gateway.AwaitRoutingUp(ctx))
 	}
 }
 
@@ -253,9 +278,9 @@ func (n *restartNetwork) createMany(ctx context.Context, count int) error {
 func (n *restartNetwork) settle(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	check(t, n.awaitRoutes(ctx, manyMACs))
-	for _, way := range [][2]string{{"a", "b"}, {"r1", "r2"}, {"a", "ka"}, {"r1", "kr"}, {"b", "sa"}, {"r2", "sr"}, {"a", "fa"}} {
-		_, err := n.hosts[way[0]].Reach(ctx, n.hosts[way[1]].Address.Addr(), 2*patience)
+	check(t, n.awaitRoutes(ctx, int(n.size.macs)))
+	for _, f := range n.all(1) {
+		_, err := f.From.Reach(ctx, f.To.Address.Addr(), 2*patience)
 		check(t, err)
 	}
 }
@@ -280,14 +305,58 @@ func (n *restartNetwork) awaitRoutes(ctx context.Context, want int) error {
 	})
 }
 
-// flows are what runs through a restart.
+// awaitMany waits until the gateway has just those of the many routes that
+// kernel's configuration names now.
+func (n *restartNetwork) awaitMany(t *testing.T) {
+	t.Helper()
+	m := n.kernel.Config.MACs[0]
+	check(t, Eventually(t.Context(), 2*patience, "the gateway has kernel's routes", func(ctx context.Context) error {
+		text, err := n.gateway.Show(ctx, "routes")
+		if err != nil {
+			return err
+		}
+		if got := strings.Count(text, "[06:00:"); got != int(m.Many) {
+			return fmt.Errorf("it has %d of the many, want %d", got, m.Many)
+		}
+		for _, i := range []uint32{m.First, m.First + m.Many - 1} {
+			if mac := manyMAC(i).String(); !strings.Contains(text, mac) {
+				return fmt.Errorf("it has no %s", mac)
+			}
+		}
+		return nil
+	}))
+}
+
+// rate is packets/s that a target carries also while it is written to and read,
+// on a machine that others load.
+func (n *restartNetwork) rate() int {
+	if n.target == BMv2 {
+		return 250
+	}
+	return 1000
+}
+
+// local are flows between hosts of the gateway.
 func (n *restartNetwork) local(rate int) []Flow {
 	return []Flow{n.flow("local L2", "a", "b", rate), n.flow("local L3", "r1", "r2", rate)}
 }
 
 // remote are flows to peers that keep EVPN routes over a graceful restart.
 func (n *restartNetwork) remote(rate int) []Flow {
-	return []Flow{n.flow("GoBGP L2", "a", "ka", rate), n.flow("GoBGP L3", "r1", "kr", rate), n.flow("p4evpn L2", "b", "sa", rate), n.flow("p4evpn L3", "r2", "sr", rate)}
+	flows := []Flow{n.flow("GoBGP L2", "a", "ka", rate), n.flow("GoBGP L3", "r1", "kr", rate)}
+	if n.size.peers {
+		flows = append(flows, n.flow("p4evpn L2", "b", "sa", rate), n.flow("p4evpn L3", "r2", "sr", rate))
+	}
+	return flows
+}
+
+// all are these, and one to FRR.
+func (n *restartNetwork) all(rate int) []Flow {
+	flows := append(n.local(rate), n.remote(rate)...)
+	if n.size.peers {
+		flows = append(flows, n.flow("FRR L2", "a", "fa", rate))
+	}
+	return flows
 }
 
 func (n *restartNetwork) flow(name, from, to string, rate int) Flow {

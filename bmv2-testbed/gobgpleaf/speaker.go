@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,7 +15,6 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/server"
 
 	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
-	"github.com/p4evpn/p4evpn/ether"
 )
 
 const (
@@ -141,13 +139,7 @@ func routesOf(c testbed.GoBGPConfig) (map[string]*apiutil.Path, error) {
 		if err := add(m.VNI, nlri, err, tunnel); err != nil {
 			return nil, err
 		}
-		macs := m.MACs
-		for i := range m.Many {
-			mac := ether.MAC{6}
-			binary.BigEndian.PutUint32(mac[2:], m.First+i)
-			macs = append(macs, mac)
-		}
-		for _, mac := range macs {
+		for _, mac := range m.All() {
 			nlri, err := bgp.NewEVPNMacIPAdvertisementRoute(rd, bgp.EthernetSegmentIdentifier{}, 0, mac.String(), netip.Addr{}, []uint32{m.VNI})
 			if err := add(m.VNI, nlri, err); err != nil {
 				return nil, err

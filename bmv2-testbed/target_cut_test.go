@@ -1,0 +1,56 @@
+package testbed
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// cutFor is how long the connection to the target is cut: longer with
+// P4EVPN_SOAK set, as `make soak` does.
+func cutFor() time.Duration {
+	if os.Getenv("P4EVPN_SOAK") != "" {
+		return 30 * time.Second
+	}
+	return 3 * time.Second
+}
+
+func (n *restartNetwork) cableCut(t *testing.T) {
+	const half = 2500 // routes withdrawn, and as many new ones
+	ctx, r := t.Context(), n.gateway.raw(t)
+	n.awaitQuiet(t)
+	before, heldBefore := must(n.gateway.Updates(ctx))(t), must(r.held(ctx))(t)
+	m := must(StartMeter(append(n.local(n.rate()), n.remote(100)...)...))(t)
+	n.cable.set(true)
+	start := time.Now()
+	n.kernel.Config.MACs[0].First += half
+	check(t, n.kernel.Reload())
+	// And there and back again, many times: what did not last is not written.
+	for range 4 {
+		n.kernel.Config.MACs[0].First -= half
+		check(t, n.kernel.Reload())
+		<-time.After(cutFor() / 10)
+		n.kernel.Config.MACs[0].First += half
+		check(t, n.kernel.Reload())
+		<-time.After(cutFor() / 10)
+	}
+	n.awaitMany(t)
+	<-time.After(cutFor() - time.Since(start))
+	depth := must(n.gateway.Metrics(ctx))(t)["p4evpn_controller_queue_depth"]
+	n.cable.set(false)
+	mended := time.Now()
+	n.awaitQuiet(t)
+	took, writes := time.Since(mended)-700*time.Millisecond, must(n.gateway.Updates(ctx))(t)-before
+	measured(t, m, "") // no entry in use changed
+	t.Logf("cut for %.1f s: %d updates for %d changes, %.2f s after it was mended; at most %.0f keys waited",
+		mended.Sub(start).Seconds(), writes, 2*half, took.Seconds(), depth)
+	if writes != 2*half {
+		t.Errorf("%d updates were written, want %d: as many as there were changes", writes, 2*half)
+	}
+	if depth > 2*half+100 {
+		t.Errorf("%.0f keys waited, want no more than changed", depth)
+	}
+	n.kernel.Config.MACs[0].First -= half
+	check(t, n.kernel.Reload())
+	n.awaitHeld(t, r, heldBefore)
+}
