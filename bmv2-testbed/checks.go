@@ -24,6 +24,7 @@ var demoChecks = []claim[*demo]{
 	{"frames with a VLAN tag that the port does not carry reach nobody", foreignTags},
 	{"neither leaf gets the other's routes from the gateway", noTransit},
 	{"a host that moves from port to port is reachable within 1 s", moveBetweenPorts},
+	{"a station that is back at its port at once is found there by one frame", moveBackAtOnce},
 	{"a host that moves from the gateway to a leaf is reachable within 1 s, with a higher sequence number", moveToLeaf},
 	{"a host that moves from leaf to leaf is reachable within 1 s, with a higher sequence number", moveBetweenLeaves},
 	{"a host that moves from a leaf to the gateway is reachable within 1 s, with a higher sequence number", moveBack},

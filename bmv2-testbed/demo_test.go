@@ -75,7 +75,7 @@ func runDemo(t *testing.T, target string) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last, want := lines[len(lines)-1], "demo: 22 of 22 checks passed"; last != want {
+	if last, want := lines[len(lines)-1], "demo: 23 of 23 checks passed"; last != want {
 		t.Errorf("the last line is %q, want %q", last, want)
 	}
 	nothingLeft(t, os.Getpid())
@@ -107,7 +107,7 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 		{"Ctrl-C while the network is being built", "Building", os.Interrupt},
 		{"Ctrl-C in the middle of a check", "ok    4/", os.Interrupt},
 		{"SIGTERM", "ok    1/", syscall.SIGTERM},
-		{"SIGTERM while tenants are routed", "ok   17/", syscall.SIGTERM},
+		{"SIGTERM while tenants are routed", "ok   18/", syscall.SIGTERM},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -123,7 +123,7 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 			if err := cmd.Wait(); err == nil {
 				t.Error("exit status 0, want another: not all checks were run")
 			}
-			if !strings.Contains(text, " of 22 checks passed\n") {
+			if !strings.Contains(text, " of 23 checks passed\n") {
 				t.Errorf("no last line in:\n%s", text)
 			}
 			nothingLeft(t, cmd.Process.Pid)

@@ -47,7 +47,7 @@ type Config struct {
 	MaxBatch int
 	// QueueSize bounds the digest lists, the packet-ins and the idle timeout
 	// notifications (of each so many) that wait for the reader of Events;
-	// 1,024 unless given.
+	// 8,192 unless given.
 	QueueSize int
 	// ProbeInterval is how often an idle connection is tried, and how long an
 	// answer may take; 5 s unless given. A target that is dead, hung or lost
@@ -60,14 +60,15 @@ type Config struct {
 	PushTimeout time.Duration
 }
 
-// DigestConfig says how the target shall send one digest (P4Runtime 9.8).
-// BMv2 wants MaxTimeout and MaxListSize both set, and repeats a digest for
-// every packet when AckTimeout is zero; zero values are therefore replaced by
-// defaults: 10 ms, 512 and 1 s.
+// DigestConfig says how the target shall send one digest (P4Runtime 9.8). The
+// zero value has each message sent at once, in a list of its own. BMv2 makes
+// 100 to 200 ms of any MaxTimeout that is shorter, and without one sends a list
+// only when it is full. It repeats a digest for every packet when AckTimeout is
+// zero, which therefore means 1 s.
 type DigestConfig struct {
 	ID          uint32
 	MaxTimeout  time.Duration // longest wait for a list to fill
-	MaxListSize int32
+	MaxListSize int32         // 0 = 1
 	AckTimeout  time.Duration // after which data not acknowledged is sent again
 }
 
@@ -75,8 +76,8 @@ func (d DigestConfig) entity() *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_DigestEntry{DigestEntry: &p4v1.DigestEntry{
 		DigestId: d.ID,
 		Config: &p4v1.DigestEntry_Config{
-			MaxTimeoutNs: int64(cmp.Or(d.MaxTimeout, 10*time.Millisecond)),
-			MaxListSize:  cmp.Or(d.MaxListSize, 512),
+			MaxTimeoutNs: int64(d.MaxTimeout),
+			MaxListSize:  cmp.Or(d.MaxListSize, 1),
 			AckTimeoutNs: int64(cmp.Or(d.AckTimeout, time.Second)),
 		},
 	}}}
@@ -116,7 +117,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.MaxBatch = cmp.Or(c.MaxBatch, 2000)
-	c.QueueSize = cmp.Or(c.QueueSize, 1024)
+	c.QueueSize = cmp.Or(c.QueueSize, 8192)
 	c.ProbeInterval = cmp.Or(c.ProbeInterval, 5*time.Second)
 	c.MinBackoff = cmp.Or(c.MinBackoff, 100*time.Millisecond)
 	c.MaxBackoff = max(c.MinBackoff, cmp.Or(c.MaxBackoff, 5*time.Second))
