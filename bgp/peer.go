@@ -229,9 +229,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 }
 
 // RemoveNeighbor ends the session with a Cease and returns when the last event
-// of the neighbour, its PeerDown, is in the queue. GoBGP leaves the password
-// with the listener: a neighbour that shall have none from now on needs a
-// restart.
+// of the neighbour, its PeerDown, is in the queue.
 func (s *Speaker) RemoveNeighbor(ctx context.Context, addr netip.Addr) error {
 	removed, err := s.remove(ctx, addr)
 	if err != nil {
@@ -267,7 +265,20 @@ func (s *Speaker) remove(ctx context.Context, addr netip.Addr) (<-chan struct{},
 	if s.gobgp == nil {
 		return p.removed, nil
 	}
+	if p.neighbor.Password != "" {
+		if err := s.forgetPassword(ctx, p.neighbor); err != nil {
+			return nil, err
+		}
+	}
 	return p.removed, s.gobgp.DeletePeer(ctx, &api.DeletePeerRequest{Address: addr.String()})
+}
+
+// forgetPassword takes a neighbour's key from the listener, which DeletePeer
+// leaves there: the next one with this address may have none.
+func (s *Speaker) forgetPassword(ctx context.Context, n Neighbor) error {
+	n.Password, n.Passive = "", true
+	_, err := s.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n.peer()})
+	return err
 }
 
 // Peers gives the neighbours in the order in which they were added.
@@ -304,7 +315,7 @@ func (s *Speaker) Peers() []PeerState {
 		}
 		states = append(states, st)
 	}
-	return states
+	return append(states, s.refusedStates()...)
 }
 
 func sessionState(s api.PeerState_SessionState) string {

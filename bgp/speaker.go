@@ -28,6 +28,8 @@ type Speaker struct {
 
 	mu    sync.Mutex // guards peers and what they point to
 	peers []*peer
+	// refused are neighbours that were asked for and could not be had.
+	refused map[netip.Addr]refusal
 
 	originate sync.Mutex        // guards what follows; held while routes of ours change
 	gobgp     *server.BgpServer // nil while it does not take routes

@@ -25,6 +25,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/peering"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
@@ -65,6 +66,7 @@ type gateway struct {
 	store    *intent.Store
 	resolver *underlay.Resolver
 	speaker  *bgp.Speaker
+	peering  *peering.Keeper
 	router   *underlayroute.Router
 	client   *p4rt.Client
 	slow     *slowpath.Slowpath // nil: Linux is to do nothing for the VRFs
@@ -104,6 +106,7 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 		group.Go(func() error { return g.runSlowPath(ctx) })
 	}
 	group.Go(func() error { return g.api.Run(ctx) })
+	group.Go(func() error { return g.peering.Run(ctx) })
 	group.Go(func() error { return g.speak(ctx) })
 	if f.Metrics.Listen != "" {
 		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.loop, g.loop.Counters(), g.client) })
@@ -148,6 +151,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.speaker, err = bgp.New(speaker, slog.Default()); err != nil {
 		return nil, err
 	}
+	g.peering = &peering.Keeper{Intent: store, Speaker: g.speaker, Retry: 10 * time.Second, Log: slog.Default()}
 	if g.client, err = p4rt.New(clientConfig(f)); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,64 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+)
+
+// refusal is a neighbour that could not be had, and why.
+type refusal struct {
+	neighbor Neighbor
+	err      error
+}
+
+// SetNeighbors makes the neighbours exactly these. One that is as it was keeps
+// its session, one that changed gets a new one, one that is left out is removed
+// as by RemoveNeighbor. Those that cannot be had are in the error and in Peers,
+// the others stand; asking again tries them again. Calls must not overlap.
+func (s *Speaker) SetNeighbors(ctx context.Context, want []Neighbor) error {
+	s.mu.Lock()
+	have := make(map[netip.Addr]Neighbor, len(s.peers))
+	for _, p := range s.peers {
+		have[p.state.Address] = p.neighbor
+	}
+	s.mu.Unlock()
+	var errs []error
+	for addr, n := range have {
+		same := func(w Neighbor) bool { return reflect.DeepEqual(w, n) }
+		if slices.ContainsFunc(want, same) {
+			continue
+		}
+		if err := s.RemoveNeighbor(ctx, addr); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		delete(have, addr)
+	}
+	refused := make(map[netip.Addr]refusal)
+	for _, n := range want {
+		if _, ok := have[n.Address]; ok {
+			continue
+		}
+		if err := s.AddNeighbor(ctx, n); err != nil {
+			refused[n.Address] = refusal{n, err}
+			errs = append(errs, err)
+		}
+	}
+	s.mu.Lock()
+	s.refused = refused
+	s.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// refusedStates are the states of neighbours that could not be had; s.mu is held.
+func (s *Speaker) refusedStates() []PeerState {
+	var out []PeerState
+	for addr, r := range s.refused {
+		out = append(out, PeerState{Address: addr, AS: r.neighbor.AS, State: "idle", LastDown: fmt.Sprint(r.err)})
+	}
+	return out
+}

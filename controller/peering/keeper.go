@@ -1,0 +1,90 @@
+package peering
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+// Intent is where neighbours come from; *intent.Store is one.
+type Intent interface {
+	Watch(context.Context) <-chan intent.Batch
+}
+
+// Speaker is what a Keeper keeps; *bgp.Speaker is one.
+type Speaker interface {
+	SetNeighbors(context.Context, []bgp.Neighbor) error
+}
+
+// Keeper brings each change of the intent to the speaker.
+type Keeper struct {
+	Intent  Intent
+	Speaker Speaker
+	// Retry is the pause before what the speaker refused is tried again.
+	Retry time.Duration
+	Log   *slog.Logger
+
+	neighbors map[netip.Addr]bgp.Neighbor
+	told      string // what was logged of the last refusal
+}
+
+// Run follows the intent until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	k.neighbors = map[netip.Addr]bgp.Neighbor{}
+	watch := k.Intent.Watch(ctx)
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
+	retry.Stop() // nothing is known before the first batch
+	for {
+		select {
+		case batch, open := <-watch:
+			if !open {
+				return ctx.Err()
+			}
+			if !k.take(batch) {
+				continue
+			}
+		case <-retry.C:
+		}
+		if err := k.apply(ctx); err != nil {
+			retry.Reset(k.Retry)
+		} else {
+			retry.Stop()
+		}
+	}
+}
+
+// take notes what changed, and says whether anything of ours did.
+func (k *Keeper) take(batch intent.Batch) bool {
+	changed := false
+	for _, c := range batch.Changes {
+		if n, ok := c.Old.(intent.Neighbor); ok {
+			delete(k.neighbors, n.Address)
+			changed = true
+		}
+		if n, ok := c.New.(intent.Neighbor); ok {
+			k.neighbors[n.Address] = Neighbor(n)
+			changed = true
+		}
+	}
+	return changed
+}
+
+func (k *Keeper) apply(ctx context.Context) error {
+	err := k.Speaker.SetNeighbors(ctx, slices.Collect(maps.Values(k.neighbors)))
+	if err == nil {
+		k.told = ""
+		return nil
+	}
+	if text := err.Error(); text != k.told && ctx.Err() == nil {
+		k.told = text
+		k.Log.Error("some BGP neighbours cannot be had, trying again", "error", err)
+	}
+	return err
+}
