@@ -25,7 +25,7 @@ type job struct {
 	changes []change
 }
 
-// change is one update. Messages are made from it as late as possible.
+// change is one update. It is written as it is: no message is made of it.
 type change struct {
 	what     entry // names the entry
 	entry    p4.Entry
@@ -33,6 +33,18 @@ type change struct {
 	needs    []string
 	releases []string
 }
+
+// GetType makes a change a p4rt.Update.
+func (c *change) GetType() p4v1.Update_Type { return c.op }
+
+// GetEntity makes a change a p4rt.Update.
+func (c *change) GetEntity() *p4v1.Entity { return c.entry.Entity() }
+
+// AppendEntity makes a change a p4rt.EntityAppender.
+func (c *change) AppendEntity(b []byte) []byte { return c.entry.AppendEntity(b) }
+
+// Key is for those who look at what is written.
+func (c *change) Key() p4.Key { return c.entry.Key }
 
 // result is what came of a job.
 type result struct {
@@ -77,9 +89,12 @@ func (w *writer) do(ctx context.Context, j job) result {
 // or refuses them, goes without.
 func configureMeters(ctx context.Context, t Target) error {
 	held, ok := readMeters(ctx, t)
-	updates := p4.PuntMeterUpdates(held)
-	if !ok || len(updates) == 0 {
+	if !ok {
 		return nil
+	}
+	var updates []p4rt.Update
+	for _, u := range p4.PuntMeterUpdates(held) {
+		updates = append(updates, u)
 	}
 	_, err := t.Write(ctx, updates)
 	return err
@@ -97,10 +112,11 @@ func readMeters(ctx context.Context, t Target) (held []*p4v1.MeterEntry, ok bool
 
 func plan(changes []change) p4rt.Plan {
 	p := make(p4rt.Plan, len(changes))
-	for i, c := range changes {
+	for i := range changes {
+		c := &changes[i]
 		p[i] = p4rt.Change{
 			Key:      string(c.entry.Key),
-			Update:   &p4v1.Update{Type: c.op, Entity: c.entry.Entity()},
+			Update:   c,
 			Level:    level(c.what),
 			Needs:    c.needs,
 			Releases: c.releases,

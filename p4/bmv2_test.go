@@ -161,7 +161,7 @@ func (b *bmv2) event() (p4rt.Event, error) {
 }
 
 func (b *bmv2) write(op p4v1.Update_Type, entities ...*p4v1.Entity) error {
-	var updates []*p4v1.Update
+	var updates []p4rt.Update
 	for _, e := range entities {
 		updates = append(updates, &p4v1.Update{Type: op, Entity: e})
 	}

@@ -11,7 +11,7 @@ import (
 // value. Entries come from FromEntity or from those structs, so that only an
 // action that the type does not cover is an error.
 func Decode(e Entry) (any, error) {
-	switch e.Key.id() {
+	switch e.Key.ID() {
 	case kindGroup:
 		return Group{ID: uint16(binary.BigEndian.Uint32([]byte(e.Key[4:]))), Members: e.groupMembers()}, nil
 	case kindCloneSession:
@@ -19,7 +19,7 @@ func Decode(e Entry) (any, error) {
 	}
 	k, v := unpacker(e.Key[4:]), unpacker(e.Value)
 	action := v.u32()
-	switch id := e.Key.id(); id {
+	switch id := e.Key.ID(); id {
 	case tablePort:
 		return decodePort(k, action, v)
 	case tableLocal:
@@ -58,7 +58,7 @@ func Decode(e Entry) (any, error) {
 }
 
 func decodeRouting(e Entry, k unpacker, action uint32, v unpacker) (any, error) {
-	switch e.Key.id() {
+	switch e.Key.ID() {
 	case tableRouterMAC:
 		return RouterMAC{Bridge: k.u16(), MAC: k.mac(), VRF: v.u16()}, nil
 	case tableIPv4:

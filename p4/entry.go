@@ -7,6 +7,7 @@ import (
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // Key says which entity of the target an Entry is: packed, comparable, usable
@@ -36,17 +37,21 @@ const (
 // ErrForeign says that an entity is not one that this program can hold.
 var ErrForeign = errors.New("not an entity of this program")
 
-func (k Key) id() uint32 {
+// ID is the P4Info id of the key's table, or a number that is none.
+func (k Key) ID() uint32 {
 	if len(k) < 4 {
 		return 0
 	}
 	return binary.BigEndian.Uint32([]byte(k[:4]))
 }
 
+// action is the id of a table entry's action.
+func (v Value) action() uint32 { return binary.BigEndian.Uint32([]byte(v[:4])) }
+
 // Table is the P4Info name of the key's table, such as "bridge.fdb", or
 // "multicast_group" or "clone_session".
 func (k Key) Table() string {
-	switch id := k.id(); id {
+	switch id := k.ID(); id {
 	case kindGroup:
 		return "multicast_group"
 	case kindCloneSession:
@@ -63,77 +68,22 @@ func (k Key) Table() string {
 // neither by this package's types nor by FromEntity: that is a programming
 // error.
 func (e Entry) Entity() *p4v1.Entity {
-	switch id := e.Key.id(); id {
+	switch e.Key.ID() {
 	case kindGroup:
 		return e.groupEntity()
 	case kindCloneSession:
 		return e.cloneEntity()
 	default:
-		return e.tableEntity(program().tables[id])
+		return e.tableEntity()
 	}
 }
 
-func (e Entry) tableEntity(t *tableLayout) *p4v1.Entity {
-	te := &p4v1.TableEntry{TableId: t.id, Match: make([]*p4v1.FieldMatch, 0, len(t.fields))}
-	key := []byte(e.Key[4:])
-	for _, f := range t.fields {
-		if m := f.match1(key); m != nil {
-			te.Match = append(te.Match, m)
-		}
-		key = key[f.size():]
+func (e Entry) tableEntity() *p4v1.Entity {
+	ent := &p4v1.Entity{}
+	if err := proto.Unmarshal(e.AppendEntity(nil), ent); err != nil {
+		panic(fmt.Sprintf("p4: entry %x %x: %v", string(e.Key), string(e.Value), err))
 	}
-	if t.ternary {
-		te.Priority = int32(binary.BigEndian.Uint32(key))
-	}
-	val := []byte(e.Value)
-	a := program().actions[binary.BigEndian.Uint32(val)]
-	val = val[4:]
-	action := &p4v1.Action{ActionId: a.id}
-	for _, p := range a.params {
-		action.Params = append(action.Params, &p4v1.Action_Param{ParamId: p.id, Value: canonical(val[:p.bytes:p.bytes])})
-		val = val[p.bytes:]
-	}
-	te.Action = &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: action}}
-	if t.ageing {
-		te.IdleTimeoutNs = int64(binary.BigEndian.Uint64(val))
-		val = val[8:]
-	}
-	if len(val) > 0 {
-		te.Metadata = val
-	}
-	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: te}}
-}
-
-// match1 makes the match of one packed field; nil where P4Runtime wants a
-// "don't care" left out.
-func (f field) match1(key []byte) *p4v1.FieldMatch {
-	m := &p4v1.FieldMatch{FieldId: f.id}
-	v := key[:f.bytes:f.bytes]
-	switch f.match {
-	case p4configv1.MatchField_LPM:
-		if key[f.bytes] == 0 {
-			return nil
-		}
-		m.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(v), PrefixLen: int32(key[f.bytes])}}
-	case p4configv1.MatchField_TERNARY:
-		mask := key[f.bytes : 2*f.bytes : 2*f.bytes]
-		if isZero(mask) {
-			return nil
-		}
-		m.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(v), Mask: canonical(mask)}}
-	default:
-		m.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: canonical(v)}}
-	}
-	return m
-}
-
-func isZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
+	return ent
 }
 
 // FromEntity reads an entity that a target answered. What the program cannot

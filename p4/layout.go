@@ -16,6 +16,7 @@ type field struct {
 	name  string
 	bits  int
 	bytes int
+	size  int // packed, with what match adds
 	match p4configv1.MatchField_MatchType
 }
 
@@ -31,6 +32,7 @@ type actionLayout struct {
 	id     uint32
 	name   string
 	params []field
+	size   int // packed, with its id
 }
 
 type layout struct {
@@ -57,9 +59,10 @@ var program = sync.OnceValue(func() *layout {
 		l.tables[tl.id] = tl
 	}
 	for _, a := range info.GetActions() {
-		al := &actionLayout{id: a.GetPreamble().GetId(), name: a.GetPreamble().GetName()}
+		al := &actionLayout{id: a.GetPreamble().GetId(), name: a.GetPreamble().GetName(), size: 4}
 		for _, p := range a.GetParams() {
-			al.params = append(al.params, newField(p.GetId(), p.GetName(), p.GetBitwidth(), 0))
+			f := newField(p.GetId(), p.GetName(), p.GetBitwidth(), 0)
+			al.params, al.size = append(al.params, f), al.size+f.bytes
 		}
 		slices.SortFunc(al.params, func(a, b field) int { return cmp.Compare(a.id, b.id) })
 		l.actions[al.id] = al
@@ -68,30 +71,39 @@ var program = sync.OnceValue(func() *layout {
 })
 
 func newField(id uint32, name string, bits int32, match p4configv1.MatchField_MatchType) field {
-	return field{id: id, name: name, bits: int(bits), bytes: (int(bits) + 7) / 8, match: match}
+	bytes := (int(bits) + 7) / 8
+	return field{id: id, name: name, bits: int(bits), bytes: bytes, size: matchSize(bytes, match), match: match}
 }
 
-// size is the packed length of a match field: an LPM adds its prefix length, a
-// ternary its mask.
-func (f field) size() int {
-	switch f.match {
+// matchSize is the packed length of a match field: an LPM adds its prefix
+// length, a ternary its mask.
+func matchSize(bytes int, match p4configv1.MatchField_MatchType) int {
+	switch match {
 	case p4configv1.MatchField_LPM:
-		return f.bytes + 1
+		return bytes + 1
 	case p4configv1.MatchField_TERNARY:
-		return 2 * f.bytes
+		return 2 * bytes
 	}
-	return f.bytes
+	return bytes
 }
 
 func (t *tableLayout) keySize() int {
 	n := 4
 	for _, f := range t.fields {
-		n += f.size()
+		n += f.size
 	}
 	if t.ternary {
 		n += 4
 	}
 	return n
+}
+
+// shortest is canonical for what is packed.
+func shortest(v string) string {
+	for len(v) > 1 && v[0] == 0 {
+		v = v[1:]
+	}
+	return v
 }
 
 // canonical strips leading zeros, as P4Runtime section 8.4 writes numbers.

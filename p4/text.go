@@ -19,7 +19,7 @@ func (e Entry) String() string {
 	var b strings.Builder
 	b.WriteString(e.Key.String())
 	b.WriteString(" ->")
-	switch e.Key.id() {
+	switch e.Key.ID() {
 	case kindGroup:
 		for _, m := range e.groupMembers() {
 			fmt.Fprintf(&b, " %d/%d", m.Port, m.Instance)
@@ -41,7 +41,7 @@ func (e Entry) writeAction(b *strings.Builder) {
 		fmt.Fprintf(b, " %s=%s", p.name, p.text(val[:p.bytes]))
 		val = val[p.bytes:]
 	}
-	if program().tables[e.Key.id()].ageing {
+	if program().tables[e.Key.ID()].ageing {
 		if d := time.Duration(binary.BigEndian.Uint64(val)); d != 0 {
 			fmt.Fprintf(b, " idle_timeout=%v", d)
 		}
@@ -54,7 +54,7 @@ func (e Entry) writeAction(b *strings.Builder) {
 
 // String renders the key: the table and its match fields.
 func (k Key) String() string {
-	id := k.id()
+	id := k.ID()
 	if id == kindGroup || id == kindCloneSession {
 		return fmt.Sprintf("%s %d", k.Table(), binary.BigEndian.Uint32([]byte(k[4:])))
 	}
@@ -66,15 +66,15 @@ func (k Key) String() string {
 	b.WriteString(t.name)
 	key := []byte(k[4:])
 	for _, f := range t.fields {
-		v, rest := key[:f.bytes], key[f.bytes:f.size()]
+		v, rest := key[:f.bytes], key[f.bytes:f.size]
 		switch {
 		case f.match == p4configv1.MatchField_LPM:
 			fmt.Fprintf(&b, " %s=%s/%d", f.name, f.text(v), rest[0])
-		case f.match == p4configv1.MatchField_TERNARY && isZero(rest):
+		case f.match == p4configv1.MatchField_TERNARY && string(canonical(rest)) == "\x00":
 		default:
 			fmt.Fprintf(&b, " %s=%s", f.name, f.text(v))
 		}
-		key = key[f.size():]
+		key = key[f.size:]
 	}
 	if t.ternary {
 		fmt.Fprintf(&b, " priority=%d", binary.BigEndian.Uint32(key))

@@ -7,9 +7,8 @@ import (
 	"sync"
 	"time"
 
-	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
-
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -122,7 +121,7 @@ type groupWatch struct {
 	at      time.Time                    // of the last change
 }
 
-func (w *groupWatch) observe(at time.Time, updates []*p4v1.Update, errs []error) {
+func (w *groupWatch) observe(at time.Time, updates []p4rt.Update, errs []error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, u := range updates {

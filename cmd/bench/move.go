@@ -10,6 +10,7 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
 )
 
 const (
@@ -31,9 +32,9 @@ func measureMoves(ctx context.Context, b *bench) ([]value, error) {
 	}
 	acked := make(chan time.Time, 1)
 	id := tableID("bridge.fdb")
-	g.target.watch(func(at time.Time, updates []*p4v1.Update, errs []error) {
+	g.target.watch(func(at time.Time, updates []p4rt.Update, errs []error) {
 		for i, u := range updates {
-			if u.GetType() == p4v1.Update_MODIFY && u.GetEntity().GetTableEntry().GetTableId() == id && errs[i] == nil {
+			if u.GetType() == p4v1.Update_MODIFY && table(u) == id && errs[i] == nil {
 				acked <- at
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -169,9 +170,9 @@ func (t *target) countAcked(tables map[string]int64) (done chan struct{}, progre
 		all.Add(n)
 		missing[tableID(name)] = left
 	}
-	t.watch(func(_ time.Time, updates []*p4v1.Update, errs []error) {
+	t.watch(func(_ time.Time, updates []p4rt.Update, errs []error) {
 		for i, u := range updates {
-			left := missing[u.GetEntity().GetTableEntry().GetTableId()]
+			left := missing[table(u)]
 			switch {
 			case left == nil || u.GetType() != p4v1.Update_INSERT:
 			case errs[i] != nil:

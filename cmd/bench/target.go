@@ -23,14 +23,23 @@ type target struct {
 
 // observer is told of a Write that returned, by the goroutine that wrote and
 // before the writer knows. It must be quick.
-type observer func(at time.Time, updates []*p4v1.Update, errs []error)
+type observer func(at time.Time, updates []p4rt.Update, errs []error)
 
-func (t *target) Write(ctx context.Context, updates []*p4v1.Update) ([]error, error) {
+func (t *target) Write(ctx context.Context, updates []p4rt.Update) ([]error, error) {
 	errs, err := t.Client.Write(ctx, updates)
 	if o := t.observe.Load(); o != nil {
 		(*o)(time.Now(), updates, errs)
 	}
 	return errs, err
+}
+
+// table is the P4Info id of the table that an update writes, without making a
+// message of it where there is none.
+func table(u p4rt.Update) uint32 {
+	if k, ok := u.(interface{ Key() p4.Key }); ok {
+		return k.Key().ID()
+	}
+	return u.GetEntity().GetTableEntry().GetTableId()
 }
 
 // watch has every Write that returns from now on shown to o.
@@ -101,14 +110,14 @@ func drain(events <-chan p4rt.Event, up chan struct{}) {
 
 // install writes entries and fails unless each was acknowledged.
 func (t *target) install(ctx context.Context, entries ...p4.Entry) error {
-	updates := make([]*p4v1.Update, len(entries))
+	updates := make([]p4rt.Update, len(entries))
 	for i, e := range entries {
 		updates[i] = &p4v1.Update{Type: p4v1.Update_INSERT, Entity: e.Entity()}
 	}
 	return t.write(ctx, updates)
 }
 
-func (t *target) write(ctx context.Context, updates []*p4v1.Update) error {
+func (t *target) write(ctx context.Context, updates []p4rt.Update) error {
 	errs, err := t.Client.Write(ctx, updates)
 	if err != nil {
 		return err

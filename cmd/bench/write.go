@@ -7,6 +7,7 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
+	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -83,10 +84,10 @@ func measureWritesTo(ctx context.Context, b *bench, kind switchKind) (writeSpeed
 }
 
 // fdbInserts are n entries of a bridge, in batches.
-func fdbInserts(bridge uint16, n, per int) [][]*p4v1.Update {
-	var batches [][]*p4v1.Update
+func fdbInserts(bridge uint16, n, per int) [][]p4rt.Update {
+	var batches [][]p4rt.Update
 	for i := 0; i < n; i += per {
-		batch := make([]*p4v1.Update, 0, per)
+		batch := make([]p4rt.Update, 0, per)
 		for j := i; j < min(i+per, n); j++ {
 			e := p4.FDB{Bridge: bridge, MAC: stationMAC(uint32(j)), Kind: p4.ToVTEP, VTEP: 1, VNI: 100}
 			batch = append(batch, &p4v1.Update{Type: p4v1.Update_INSERT, Entity: e.Entry().Entity()})

@@ -217,7 +217,7 @@ func TestMastershipIsLostAndRegained(t *testing.T) {
 	if got := next[p4rt.NotPrimary](t, c); got.Primary != (p4rt.ElectionID{High: 1}) {
 		t.Errorf("NotPrimary names %v", got.Primary)
 	}
-	errs, err := c.Write(t.Context(), []*p4v1.Update{nexthop(p4v1.Update_INSERT, 2, 1)})
+	errs, err := c.Write(t.Context(), []p4rt.Update{nexthop(p4v1.Update_INSERT, 2, 1)})
 	if !errors.Is(err, p4rt.ErrNotPrimary) || !errors.Is(errs[0], p4rt.ErrNotWritten) {
 		t.Errorf("Write as a backup: %v, %v", errs[0], err)
 	}
@@ -261,7 +261,7 @@ func TestLostClaimIsNotTurnedIntoAnother(t *testing.T) {
 	})
 	s.ReleaseMastership()
 	s.WaitFor("the client is back as a backup", func() bool {
-		_, err := c.Write(t.Context(), []*p4v1.Update{nexthop(p4v1.Update_INSERT, 1, 1)})
+		_, err := c.Write(t.Context(), []p4rt.Update{nexthop(p4v1.Update_INSERT, 1, 1)})
 		return s.Counts().Connections == 2 && errors.Is(err, p4rt.ErrNotPrimary)
 	})
 }
@@ -317,7 +317,7 @@ func TestNothingWorksBeforeRunAndAfterIt(t *testing.T) {
 	}
 	refused := func() {
 		t.Helper()
-		errs, err := c.Write(t.Context(), []*p4v1.Update{nexthop(p4v1.Update_INSERT, 1, 1)})
+		errs, err := c.Write(t.Context(), []p4rt.Update{nexthop(p4v1.Update_INSERT, 1, 1)})
 		if !errors.Is(err, p4rt.ErrNotConnected) || !errors.Is(errs[0], p4rt.ErrNotWritten) {
 			t.Errorf("Write: %v, %v", errs[0], err)
 		}
@@ -352,7 +352,7 @@ func TestUseDuringDisconnectsIsSafe(t *testing.T) {
 		for w := range uint64(4) {
 			wg.Go(func() {
 				for i := uint64(0); ctx.Err() == nil; i++ {
-					errs, err := c.Write(ctx, []*p4v1.Update{nexthop(p4v1.Update_INSERT, 1+w*4000+i%4000, 1)})
+					errs, err := c.Write(ctx, []p4rt.Update{nexthop(p4v1.Update_INSERT, 1+w*4000+i%4000, 1)})
 					if (err != nil) && errs[0] == nil {
 						t.Error("an update of a failed write looks acknowledged")
 					}

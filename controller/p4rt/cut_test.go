@@ -109,7 +109,7 @@ func TestClientComesBackAfterTheCableWasCut(t *testing.T) {
 
 	cable.set(true)
 	// A write under way does not wait for ever.
-	errs, err := c.Write(context.Background(), []*p4v1.Update{nexthop(p4v1.Update_INSERT, 2, 1)})
+	errs, err := c.Write(context.Background(), []p4rt.Update{nexthop(p4v1.Update_INSERT, 2, 1)})
 	if !errors.Is(err, p4rt.ErrNotConnected) || errs[0] == nil {
 		t.Errorf("Write over a cut cable: %v, %v", errs[0], err)
 	}

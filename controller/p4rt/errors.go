@@ -48,7 +48,7 @@ func (e codeError) Error() string { return codes.Code(e).String() }
 type UpdateError struct {
 	// Index is the update's place in the slice given to Write.
 	Index  int
-	Update *p4v1.Update
+	Update Update
 	// Code is never OK. BMv2 says Unknown for a table that is full.
 	Code    codes.Code
 	Message string

@@ -80,7 +80,7 @@ func TestWriteErrorsSaysOfEachUpdateOnlyWhatIsKnown(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			batch := []*p4v1.Update{{}, {}, {}}
+			batch := []Update{&p4v1.Update{}, &p4v1.Update{}, &p4v1.Update{}}
 			errs, whole := writeErrors(batch, c.err)
 			if (whole != nil) != c.whole {
 				t.Errorf("the whole failed with %v, want that to be %v", whole, c.whole)
@@ -96,7 +96,7 @@ func TestWriteErrorsSaysOfEachUpdateOnlyWhatIsKnown(t *testing.T) {
 
 func TestUpdateErrorNamesUpdateCodeAndReason(t *testing.T) {
 	u := &p4v1.Update{Type: p4v1.Update_INSERT, Entity: &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: 77}}}}
-	errs, _ := writeErrors([]*p4v1.Update{{}, u}, status.FromProto(&spb.Status{Code: 2, Details: []*anypb.Any{
+	errs, _ := writeErrors([]Update{&p4v1.Update{}, u}, status.FromProto(&spb.Status{Code: 2, Details: []*anypb.Any{
 		detail(codes.OK, ""), detail(codes.AlreadyExists, "match entry exists"),
 	}}).Err())
 	err := fmt.Errorf("bridge b1: %w", errs[1])
@@ -185,7 +185,10 @@ func FuzzWriteErrors(f *testing.F) {
 		if proto.Unmarshal(b, st) != nil {
 			return
 		}
-		batch := make([]*p4v1.Update, n)
+		batch := make([]Update, n)
+		for i := range batch {
+			batch[i] = &p4v1.Update{}
+		}
 		err := status.FromProto(st).Err()
 		errs, whole := writeErrors(batch, err)
 		if len(errs) != len(batch) {

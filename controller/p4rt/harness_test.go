@@ -181,7 +181,7 @@ func tableOf(id uint32) *p4v1.Entity {
 }
 
 // write writes and fails the test on any error.
-func write(tb testing.TB, c *p4rt.Client, updates ...*p4v1.Update) {
+func write(tb testing.TB, c *p4rt.Client, updates ...p4rt.Update) {
 	tb.Helper()
 	errs, err := c.Write(tb.Context(), updates)
 	if err != nil {

@@ -57,7 +57,7 @@ func (m *metrics) all() []prometheus.Collector {
 }
 
 // wrote counts one Write RPC.
-func (m *metrics) wrote(batch []*p4v1.Update, errs []error, took time.Duration) {
+func (m *metrics) wrote(batch []Update, errs []error, took time.Duration) {
 	m.writeSeconds.Observe(took.Seconds())
 	m.batchUpdates.Observe(float64(len(batch)))
 	var types [4]int

@@ -45,7 +45,7 @@ func gauge(tb testing.TB, c *p4rt.Client, name string, label ...string) promethe
 func TestMetricsCountWhatHappened(t *testing.T) {
 	c, s := up(t, p4rttest.Config{})
 	for range 2 {
-		if _, err := c.Write(t.Context(), []*p4v1.Update{
+		if _, err := c.Write(t.Context(), []p4rt.Update{
 			nexthop(p4v1.Update_INSERT, 1, 1), nexthop(p4v1.Update_DELETE, 2, 1),
 		}); err != nil {
 			t.Fatal(err)

@@ -118,7 +118,7 @@ func (s *session) enable(ctx context.Context, d DigestConfig) error {
 	if found {
 		return nil
 	}
-	errs, err := s.writeRPC(ctx, []*p4v1.Update{{Type: p4v1.Update_INSERT, Entity: d.entity()}})
+	errs, err := s.writeAll(ctx, []Update{&p4v1.Update{Type: p4v1.Update_INSERT, Entity: d.entity()}})
 	switch {
 	case err != nil:
 		return err
@@ -133,7 +133,7 @@ func (s *session) enable(ctx context.Context, d DigestConfig) error {
 // their replicas and sends each copy twice when they are made anew
 // (behavioral-model issue 891). What cannot be deleted is left to the push.
 func (s *session) clearReplication(ctx context.Context) {
-	var deletes []*p4v1.Update
+	var deletes []Update
 	for _, e := range []*p4v1.PacketReplicationEngineEntry{
 		{Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{}}},
 		{Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{CloneSessionEntry: &p4v1.CloneSessionEntry{}}},
@@ -147,11 +147,9 @@ func (s *session) clearReplication(ctx context.Context) {
 			s.cfg.Logger.Warn("reading the replication entries of the pipeline to be replaced", "error", err)
 		}
 	}
-	for _, batch := range s.split(deletes) {
-		errs, err := s.writeRPC(ctx, batch)
-		if err = errors.Join(append(errs, err)...); err != nil {
-			s.cfg.Logger.Warn("deleting the replication entries of the pipeline to be replaced", "error", err)
-		}
+	errs, err := s.writeAll(ctx, deletes)
+	if err = errors.Join(append(errs, err)...); err != nil {
+		s.cfg.Logger.Warn("deleting the replication entries of the pipeline to be replaced", "error", err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Writer is what a Plan is written to; Client is one.
 type Writer interface {
-	Write(ctx context.Context, updates []*p4v1.Update) ([]error, error)
+	Write(ctx context.Context, updates []Update) ([]error, error)
 }
 
 // Change is one update of a Plan.
@@ -18,7 +18,7 @@ type Change struct {
 	// Key names the entry that is written, in the caller's own terms. A plan
 	// has at most one change for a key.
 	Key    string
-	Update *p4v1.Update
+	Update Update
 	// Level is the entry's place in the order of dependency: an entry refers
 	// to entries of lower levels only.
 	Level int
@@ -49,7 +49,7 @@ func (p Plan) Write(ctx context.Context, w Writer) ([]error, error) {
 	stages := p.stages()
 	for n, stage := range stages {
 		var write []int
-		var updates []*p4v1.Update
+		var updates []Update
 		for _, i := range stage {
 			if skip := p[i].blocked(failed, held); skip != nil {
 				errs[i] = skip

@@ -125,7 +125,7 @@ func TestPlanSkipsWhatDependsOnAFailure(t *testing.T) {
 			full := map[string]bool{}
 			for _, change := range c.plan {
 				if slices.Contains(c.fail, change.Key) {
-					full[change.Update.String()] = true
+					full[fmt.Sprint(change.Update)] = true
 				}
 			}
 			s.FailUpdates(func(u *p4v1.Update) error {

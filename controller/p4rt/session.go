@@ -34,7 +34,8 @@ type session struct {
 	*Client
 	ctx    context.Context // ends with the session
 	cancel context.CancelCauseFunc
-	rpc    p4v1.P4RuntimeClient
+	conn   *grpc.ClientConn
+	rpc    p4v1.P4RuntimeClient // over conn
 	stream p4v1.P4Runtime_StreamChannelClient
 	out    chan *p4v1.StreamMessageRequest // to the sender, the stream's only writer
 	// arbitration holds the latest answer of the arbitration, until handled.
@@ -52,6 +53,7 @@ func (c *Client) connect(ctx context.Context) error {
 	defer conn.Close()
 	s := &session{
 		Client:      c,
+		conn:        conn,
 		rpc:         p4v1.NewP4RuntimeClient(conn),
 		out:         make(chan *p4v1.StreamMessageRequest, 256),
 		arbitration: make(chan *p4v1.MasterArbitrationUpdate, 1),

@@ -122,14 +122,14 @@ func held(t *testing.T, c *p4rt.Client) map[p4.Key]p4.Value {
 
 func empty(t *testing.T, c *p4rt.Client) {
 	t.Helper()
-	var updates []*p4v1.Update
+	var updates []p4rt.Update
 	for k, v := range held(t, c) {
 		updates = append(updates, &p4v1.Update{Type: remove, Entity: p4.Entry{Key: k, Value: v}.Entity()})
 	}
 	writeEntries(t, c, updates)
 }
 
-func writeEntries(t *testing.T, c *p4rt.Client, updates []*p4v1.Update) {
+func writeEntries(t *testing.T, c *p4rt.Client, updates []p4rt.Update) {
 	t.Helper()
 	errs, err := c.Write(context.Background(), updates)
 	if err = errors.Join(append(errs, err)...); err != nil {
@@ -137,8 +137,8 @@ func writeEntries(t *testing.T, c *p4rt.Client, updates []*p4v1.Update) {
 	}
 }
 
-func inserts(entries ...p4.Entry) []*p4v1.Update {
-	var updates []*p4v1.Update
+func inserts(entries ...p4.Entry) []p4rt.Update {
+	var updates []p4rt.Update
 	for _, e := range entries {
 		updates = append(updates, &p4v1.Update{Type: insert, Entity: e.Entity()})
 	}
@@ -195,7 +195,7 @@ func readsBack(t *testing.T, tg *target) {
 		p4.Group{ID: 1, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 4, Instance: 2}}}.Entry(),
 		p4.FDB{Bridge: 1, MAC: someMAC(1), Kind: p4.ToVTEP, VTEP: 256, VNI: 5}.Entry(),
 	} {
-		writeEntries(t, c, []*p4v1.Update{{Type: modify, Entity: e.Entity()}})
+		writeEntries(t, c, []p4rt.Update{&p4v1.Update{Type: modify, Entity: e.Entity()}})
 		want[e.Key] = e.Value
 	}
 	if got := held(t, c); !maps.Equal(got, want) {
@@ -213,13 +213,13 @@ func answersEachUpdate(t *testing.T, tg *target) {
 	twice := again.Entity()
 	g := twice.GetPacketReplicationEngineEntry().GetMulticastGroupEntry()
 	g.Replicas = append(g.Replicas, g.GetReplicas()[0])
-	errs, err := c.Write(context.Background(), []*p4v1.Update{
+	errs, err := c.Write(context.Background(), []p4rt.Update{
 		inserts(p4.FDB{Bridge: 2, MAC: someMAC(1), Port: 1}.Entry())[0],
 		inserts(there)[0],
-		{Type: modify, Entity: p4.FDB{Bridge: 1, MAC: someMAC(2), Port: 1}.Entry().Entity()},
-		{Type: remove, Entity: p4.FDB{Bridge: 1, MAC: someMAC(3), Port: 1}.Entry().Entity()},
+		&p4v1.Update{Type: modify, Entity: p4.FDB{Bridge: 1, MAC: someMAC(2), Port: 1}.Entry().Entity()},
+		&p4v1.Update{Type: remove, Entity: p4.FDB{Bridge: 1, MAC: someMAC(3), Port: 1}.Entry().Entity()},
 		wide,
-		{Type: insert, Entity: twice},
+		&p4v1.Update{Type: insert, Entity: twice},
 		inserts(p4.FDB{Bridge: 2, MAC: someMAC(2), Port: 1}.Entry())[0],
 	})
 	if err != nil {
@@ -243,7 +243,7 @@ func answersManyUpdates(t *testing.T, tg *target) {
 	cfg.MaxBatch = 5000
 	c := start(t, cfg)
 	nextUp(t, c)
-	var updates []*p4v1.Update
+	var updates []p4rt.Update
 	for i := range 5000 {
 		updates = append(updates, &p4v1.Update{Type: remove, Entity: p4.FDB{Bridge: 3, MAC: someMAC(i)}.Entry().Entity()})
 	}

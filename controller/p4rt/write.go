@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // Write sends updates, in as few RPCs as their number and size allow, and
@@ -22,34 +22,52 @@ import (
 // gRPC status) and is nil when every update got its own answer.
 //
 // Calls are served one after the other.
-func (c *Client) Write(ctx context.Context, updates []*p4v1.Update) ([]error, error) {
-	errs := make([]error, len(updates))
+func (c *Client) Write(ctx context.Context, updates []Update) ([]error, error) {
 	if len(updates) == 0 {
-		return errs, nil
+		return nil, nil
 	}
 	select {
 	case c.writing <- struct{}{}:
 		defer func() { <-c.writing }()
 	case <-ctx.Done():
-		return fill(errs, ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), ctx.Err())
+		return fill(make([]error, len(updates)), ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), ctx.Err())
 	}
 	s, err := c.writer()
 	if err != nil {
-		return fill(errs, ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), err)
+		return fill(make([]error, len(updates)), ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), err)
 	}
-	done := 0
-	for _, batch := range s.split(updates) {
-		got, err := s.writeRPC(ctx, batch)
+	errs, err := s.writeAll(ctx, updates)
+	if err != nil {
+		err = fmt.Errorf("write of %d updates: %w", len(updates), err)
+	}
+	return errs, err
+}
+
+// encoders keep their buffers from one Write to the next.
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
+
+// writeAll does what Write promises.
+func (s *session) writeAll(ctx context.Context, updates []Update) ([]error, error) {
+	errs := make([]error, len(updates))
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	for done := 0; done < len(updates); {
+		n, err := s.encode(e, updates[done:])
+		if err != nil {
+			fill(errs[done:], ErrNotWritten)
+			return errs, err
+		}
+		got, err := s.writeRPC(ctx, updates[done:done+n], e.request)
 		for i, e := range got {
 			if u := (*UpdateError)(nil); errors.As(e, &u) {
 				u.Index = done + i
 			}
 			errs[done+i] = e
 		}
-		done += len(batch)
+		done += n
 		if err != nil {
 			fill(errs[done:], ErrNotWritten)
-			return errs, fmt.Errorf("write of %d updates: %w", len(updates), err)
+			return errs, err
 		}
 	}
 	return errs, nil
@@ -62,33 +80,29 @@ func fill(errs []error, err error) []error {
 	return errs
 }
 
-// split cuts updates into batches for one RPC each.
-func (c *Client) split(updates []*p4v1.Update) [][]*p4v1.Update {
-	var batches [][]*p4v1.Update
-	for begin := 0; begin < len(updates); {
-		end, size := begin, 0
-		for end < len(updates) && end-begin < c.cfg.MaxBatch {
-			size += proto.Size(updates[end]) + 6 // tag and length
-			if size > maxWriteBytes && end > begin {
-				break
-			}
-			end++
-		}
-		batches = append(batches, updates[begin:end])
-		begin = end
-	}
-	return batches
-}
-
-// writeRPC is one Write RPC. Its results are as those of Client.Write.
-func (s *session) writeRPC(ctx context.Context, batch []*p4v1.Update) ([]error, error) {
-	began := time.Now()
-	_, err := s.rpc.Write(ctx, &p4v1.WriteRequest{
+// encode makes a request of as many updates as one RPC may carry, and says how
+// many those are.
+func (s *session) encode(e *encoder, updates []Update) (n int, err error) {
+	err = e.begin(&p4v1.WriteRequest{
 		DeviceId:   s.cfg.DeviceID,
 		ElectionId: s.id.Load().proto(),
-		Updates:    batch,
 		Atomicity:  p4v1.WriteRequest_CONTINUE_ON_ERROR,
 	})
+	for err == nil && n < min(len(updates), s.cfg.MaxBatch) {
+		before := len(e.request)
+		if err = e.add(updates[n]); err == nil && len(e.request) > maxWriteBytes && n > 0 {
+			e.request = e.request[:before]
+			break
+		}
+		n++
+	}
+	return n, err
+}
+
+// writeRPC sends the request of a batch.
+func (s *session) writeRPC(ctx context.Context, batch []Update, request []byte) ([]error, error) {
+	began := time.Now()
+	err := s.conn.Invoke(ctx, p4v1.P4Runtime_Write_FullMethodName, encoded(request), &p4v1.WriteResponse{}, sendEncoded)
 	errs, whole := writeErrors(batch, err)
 	if whole != nil {
 		whole = s.rpcError(ctx, whole)
@@ -101,7 +115,7 @@ func (s *session) writeRPC(ctx context.Context, batch []*p4v1.Update) ([]error, 
 // Write RPC has for it (P4Runtime 12.3): with at least one failed update the
 // status is UNKNOWN, and its details are one p4.v1.Error for each update, in
 // order. A status without details is about the request as a whole.
-func writeErrors(batch []*p4v1.Update, err error) (errs []error, whole error) {
+func writeErrors(batch []Update, err error) (errs []error, whole error) {
 	errs = make([]error, len(batch))
 	if err == nil {
 		return errs, nil

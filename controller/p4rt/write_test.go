@@ -19,7 +19,7 @@ import (
 func TestWriteGivesEachUpdateItsOwnAnswer(t *testing.T) {
 	c, s := up(t, p4rttest.Config{})
 	write(t, c, nexthop(p4v1.Update_INSERT, 1, 1), nexthop(p4v1.Update_INSERT, 2, 1))
-	errs, err := c.Write(t.Context(), []*p4v1.Update{
+	errs, err := c.Write(t.Context(), []p4rt.Update{
 		nexthop(p4v1.Update_INSERT, 1, 1),
 		nexthop(p4v1.Update_MODIFY, 2, 3),
 		nexthop(p4v1.Update_DELETE, 3, 1),
@@ -45,7 +45,7 @@ func TestWriteGivesEachUpdateItsOwnAnswer(t *testing.T) {
 func TestWriteIsSplitByNumber(t *testing.T) {
 	c, s := up(t, p4rttest.Config{}, func(c *p4rt.Config) { c.MaxBatch = 1000 })
 	before := s.Counts().Writes
-	var updates []*p4v1.Update
+	var updates []p4rt.Update
 	for i := range uint64(4500) {
 		updates = append(updates, nexthop(p4v1.Update_INSERT, i, 1))
 	}
@@ -78,7 +78,7 @@ func TestWriteIsSplitByNumber(t *testing.T) {
 // The server takes 4 MB, as servers do by default.
 func TestWriteIsSplitBySize(t *testing.T) {
 	c, s := up(t, p4rttest.Config{})
-	var updates []*p4v1.Update
+	var updates []p4rt.Update
 	for i := range uint64(12) {
 		u := nexthop(p4v1.Update_INSERT, i, 1)
 		u.GetEntity().GetTableEntry().Metadata = make([]byte, 1<<20)
@@ -99,7 +99,7 @@ func TestErrorsOfAFullBatchFitTheTrailers(t *testing.T) {
 	c, s := up(t, p4rttest.Config{}, func(c *p4rt.Config) { c.MaxBatch = 5000 })
 	long := strings.Repeat("The target has a lot to say about this. ", 10)
 	s.FailUpdates(func(*p4v1.Update) error { return status.Error(codes.Internal, long) })
-	updates := make([]*p4v1.Update, 5000)
+	updates := make([]p4rt.Update, 5000)
 	for i := range updates {
 		updates[i] = nexthop(p4v1.Update_INSERT, uint64(i), 1)
 	}
@@ -142,7 +142,7 @@ func TestWriteThatFailsAsAWholeSaysWhatIsKnown(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			c.fail(s, client, cancel)
-			errs, err := client.Write(ctx, []*p4v1.Update{nexthop(p4v1.Update_INSERT, 1, 1), nexthop(p4v1.Update_INSERT, 2, 1)})
+			errs, err := client.Write(ctx, []p4rt.Update{nexthop(p4v1.Update_INSERT, 1, 1), nexthop(p4v1.Update_INSERT, 2, 1)})
 			if !errors.Is(errs[0], c.first) {
 				t.Errorf("first update: %v, want %v", errs[0], c.first)
 			}
@@ -173,7 +173,7 @@ func inWrite(f func() error) p4rttest.Interceptor {
 func TestWriteToATargetWithoutPipelineBringsItBack(t *testing.T) {
 	c, s := up(t, p4rttest.Config{})
 	s.Lose()
-	if _, err := c.Write(t.Context(), []*p4v1.Update{nexthop(p4v1.Update_INSERT, 1, 1)}); !errors.Is(err, p4rt.ErrNotConnected) {
+	if _, err := c.Write(t.Context(), []p4rt.Update{nexthop(p4v1.Update_INSERT, 1, 1)}); !errors.Is(err, p4rt.ErrNotConnected) {
 		t.Errorf("Write: %v", err)
 	}
 	next[p4rt.Down](t, c)

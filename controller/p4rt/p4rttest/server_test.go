@@ -61,7 +61,7 @@ func TestEachBatchIsShuffledBySeed(t *testing.T) {
 			ids = append(ids, u.GetEntity().GetTableEntry().GetMatch()[0].GetExact().GetValue()[0])
 			return nil
 		}})
-		var updates []*p4v1.Update
+		var updates []p4rt.Update
 		for id := range byte(20) {
 			updates = append(updates, entry(id))
 		}
@@ -92,7 +92,7 @@ func TestCheckSeesTheStateBeforeTheUpdate(t *testing.T) {
 		}
 		return nil
 	}})
-	errs, err := connect(t, s).Write(t.Context(), []*p4v1.Update{entry(1), entry(2), entry(3)})
+	errs, err := connect(t, s).Write(t.Context(), []p4rt.Update{entry(1), entry(2), entry(3)})
 	if err != nil {
 		t.Fatal(err)
 	}
