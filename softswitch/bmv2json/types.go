@@ -199,6 +199,7 @@ type Param struct {
 // Primitive is one call in an action.
 type Primitive struct {
 	Op     string  `json:"op"`
+	Source Source  `json:"source_info"`
 	Params []Value `json:"parameters"`
 }
 
@@ -285,9 +286,17 @@ type EntryKey struct {
 type Conditional struct {
 	Name       string  `json:"name"`
 	ID         int     `json:"id"`
+	Source     Source  `json:"source_info"`
 	Expression Value   `json:"expression"`
 	TrueNext   *string `json:"true_next"`
 	FalseNext  *string `json:"false_next"`
+}
+
+// Source is the place in the P4 source that something was compiled from.
+type Source struct {
+	File     string `json:"filename"`
+	Line     int    `json:"line"`
+	Fragment string `json:"source_fragment"` // shortened by p4c
 }
 
 // ActionCall is an action called without a table.

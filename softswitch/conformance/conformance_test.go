@@ -52,12 +52,16 @@ expect 1 ALTERED
 
 func TestAScriptRunsOnOursAsItSays(t *testing.T) {
 	json, names, s := prepare(t, everyCommand)
-	got, err := runOurs(json, names, s)
+	got, err := runOurs(json, names, s, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.check(got); err != nil {
 		t.Error(err)
+	}
+	accounted, err := runOurs(json, names, s, true)
+	if err != nil || !maps.EqualFunc(got, accounted, slices.Equal) {
+		t.Errorf("with an account of each frame it sends %v, %v", accounted, err)
 	}
 }
 
@@ -68,7 +72,7 @@ func TestOursAndBMv2SendTheSameFrames(t *testing.T) {
 		}
 	}
 	json, names, s := prepare(t, everyCommand)
-	got, err := runOurs(json, names, s)
+	got, err := runOurs(json, names, s, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +121,7 @@ func TestWhatAScriptExpectsMustCome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			json, names, s := prepare(t, c.text)
-			got, err := runOurs(json, names, s)
+			got, err := runOurs(json, names, s, false)
 			if err == nil {
 				err = s.check(got)
 			}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -139,8 +141,11 @@ func (t *test) run(ctx context.Context, tree, dir string, reference bool) result
 		r.skipped = err
 		return r
 	}
-	got, err := runOurs(json, names, s)
+	got, err := runOurs(json, names, s, false)
 	r.ours = errors.Join(err, s.check(got))
+	if accounted, _ := runOurs(json, names, s, true); !maps.EqualFunc(got, accounted, slices.Equal) {
+		r.ours = errors.Join(r.ours, fmt.Errorf("with an account of each frame it sends %v", accounted))
+	}
 	if !reference {
 		return r
 	}

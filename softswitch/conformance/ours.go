@@ -21,6 +21,8 @@ type ours struct {
 	labels map[string]*pipeline.Entry
 	mcast  multicast
 	out    map[uint32][]string
+	// account runs each frame with an account of it.
+	account bool
 }
 
 // multicast is the part of BMv2's replication engine that scripts program.
@@ -36,13 +38,13 @@ type node struct {
 	ports []uint32
 }
 
-func runOurs(json []byte, names *program, s *script) (map[uint32][]string, error) {
+func runOurs(json []byte, names *program, s *script, account bool) (map[uint32][]string, error) {
 	prog, err := pipeline.Load(json)
 	if err != nil {
 		return nil, err
 	}
 	p := pipeline.New(prog, pipeline.Limits{MinTableSize: 1024})
-	o := &ours{names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{}, out: map[uint32][]string{},
+	o := &ours{account: account, names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{}, out: map[uint32][]string{},
 		mcast: multicast{groups: map[uint32][]pipeline.Replica{}, sessions: map[uint32]pipeline.Session{}, mgid: map[uint32]uint32{}}}
 	for _, ph := range s.phases {
 		for _, c := range ph.configure {
@@ -68,7 +70,11 @@ func (o *ours) step(c command) error {
 		return err
 	}
 	o.w.Reset()
-	o.w.Process(c.portNumber(), data)
+	if o.account {
+		o.w.Trace(c.portNumber(), data)
+	} else {
+		o.w.Process(c.portNumber(), data)
+	}
 	for _, f := range o.w.Out {
 		o.out[f.Port] = append(o.out[f.Port], fmt.Sprintf("%x", f.Data))
 	}

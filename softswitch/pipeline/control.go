@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
@@ -10,6 +11,7 @@ import (
 type control struct {
 	start int // -1 if empty
 	nodes []flowNode
+	notes []nodeNote // of each node
 }
 
 // flowNode is a table, an action without a table, or a condition.
@@ -25,7 +27,11 @@ type flowNode struct {
 // runControl walks the graph until its end or an exit.
 func (w *Worker) runControl(c *control) {
 	w.exit = false
-	for n := c.start; n >= 0 && !w.exit; {
+	n := c.start
+	if w.trace != nil {
+		n = w.traceNodes(c)
+	}
+	for n >= 0 && !w.exit {
 		nd := &c.nodes[n]
 		switch {
 		case nd.table >= 0:
@@ -116,7 +122,7 @@ func (c *compiler) compileControl(ctl *control, s *bmv2json.Pipeline) error {
 		if err != nil {
 			return fmt.Errorf("table %q: %w", s.Tables[i].Name, err)
 		}
-		ctl.nodes = append(ctl.nodes, *n)
+		ctl.add(*n, c.tableNote(n))
 	}
 	for i := range s.Conditionals {
 		n, err := c.conditionNode(f, &s.Conditionals[i])
@@ -124,7 +130,7 @@ func (c *compiler) compileControl(ctl *control, s *bmv2json.Pipeline) error {
 			return fmt.Errorf("conditional %q: %w", s.Conditionals[i].Name, err)
 		}
 		edges[len(ctl.nodes)] = []int{n.next, n.other}
-		ctl.nodes = append(ctl.nodes, *n)
+		ctl.add(*n, nodeNote{source: cmp.Or(s.Conditionals[i].Source.Fragment, n.name)})
 	}
 	for i := range s.ActionCalls {
 		call := &s.ActionCalls[i]
@@ -134,7 +140,7 @@ func (c *compiler) compileControl(ctl *control, s *bmv2json.Pipeline) error {
 			return fmt.Errorf("action call %q: no action without parameters with id %d, or: %w", call.Name, call.ActionID, orUnsupported(err))
 		}
 		edges[len(ctl.nodes)] = []int{next}
-		ctl.nodes = append(ctl.nodes, flowNode{name: call.Name, table: -1, ops: act.ops, next: next})
+		ctl.add(flowNode{name: call.Name, table: -1, ops: act.ops, next: next}, nodeNote{act.name, c.sources(act.id)})
 	}
 	start, err := f.node(s.InitTable)
 	if err != nil {
@@ -142,6 +148,19 @@ func (c *compiler) compileControl(ctl *control, s *bmv2json.Pipeline) error {
 	}
 	ctl.start = start
 	return acyclic(ctl, edges)
+}
+
+func (ctl *control) add(n flowNode, note nodeNote) {
+	ctl.nodes, ctl.notes = append(ctl.nodes, n), append(ctl.notes, note)
+}
+
+// tableNote is of the table compiled last, which may have become its action.
+func (c *compiler) tableNote(n *flowNode) nodeNote {
+	if n.table >= 0 {
+		return nodeNote{}
+	}
+	act := c.prog.tables[len(c.prog.tables)-1].defaultAct
+	return nodeNote{act.name, c.sources(act.id)}
 }
 
 // acyclic checks that no path through the graph comes back.

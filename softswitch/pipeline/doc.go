@@ -7,6 +7,9 @@
 // sessions), which is a Pipeline. A Worker carries one frame at a time through
 // parser, ingress, replication, egress and deparser.
 //
+// A worker can also give an account of a frame (Trace): each parser state,
+// table, action and changed field.
+//
 // The packet path neither locks nor allocates. Configuration may change while
 // packets run: writers serialise among themselves and publish by atomic
 // pointers, so a packet sees each table either before or after a change.

@@ -35,6 +35,9 @@ type parser struct {
 	start  int
 	states []parserState
 	sums   []checksum // to verify
+	// For accounts: names of error codes, and of fields by their slots.
+	errors map[uint64]string
+	fields map[int]string
 }
 
 type parserState struct {
@@ -83,8 +86,11 @@ func (w *Worker) parse() {
 	p := &w.p.prog.parser
 	w.cursor = 0
 	w.parserError = p.codes[errNone]
-	steps := 0
-	for s := p.start; s >= 0; steps++ {
+	s, steps := p.start, 0
+	if w.trace != nil {
+		s = w.traceStates(s)
+	}
+	for ; s >= 0; steps++ {
 		if steps == maxParserSteps {
 			w.fail(errParserTimeout)
 			break
@@ -227,13 +233,21 @@ func (w *Worker) lookahead(off, bits int) (uint64, bool) {
 func (c *compiler) compileParser() error {
 	p := &c.prog.parser
 	p.start = -1
+	p.errors, p.fields = map[uint64]string{}, map[int]string{}
 	for i := range p.codes {
 		p.codes[i] = uint64(i)
+		p.errors[uint64(i)] = coreErrorNames[i]
+	}
+	for _, h := range c.l.headers {
+		for _, f := range h.fields {
+			p.fields[f.slot] = h.name + "." + f.name
+		}
 	}
 	for _, e := range c.spec.Errors {
 		if e.Code < 0 {
 			return fmt.Errorf("errors: %q: code %d is negative", e.Name, e.Code)
 		}
+		p.errors[uint64(e.Code)] = e.Name
 		if i := slices.Index(coreErrorNames[:], e.Name); i >= 0 {
 			p.codes[i] = uint64(e.Code)
 		}

@@ -28,11 +28,12 @@ type Worker struct {
 	// Out collects the frames to send, in order, until Reset.
 	Out []Packet
 
-	p    *Pipeline
-	sink Sink
-	r    []uint64 // the register file
-	key  []uint64
-	rng  *rand.Rand
+	p     *Pipeline
+	sink  Sink
+	trace *tracer  // nil but in Trace
+	r     []uint64 // the register file
+	key   []uint64
+	rng   *rand.Rand
 	// cells are this worker's shards of the counters.
 	cells [][]counterCell
 
@@ -94,6 +95,9 @@ func (w *Worker) Process(port uint32, frame []byte) {
 	for passes := 1; len(w.again) > 0 && passes < maxPasses; passes++ {
 		next := w.again[0]
 		w.again = append(w.again[:0], w.again[1:]...)
+		if w.trace != nil {
+			w.trace.why = "recirculate"
+		}
 		w.clearState()
 		w.restore(next.list, next.saved)
 		w.set(w.p.prog.std.instanceType, instanceRecirculate)
@@ -133,7 +137,7 @@ func (w *Worker) ingress(port uint32, frame []byte) {
 		if w.cloneSession != 0 {
 			w.cloneIngress(port)
 		}
-		if w.digest > 0 && w.sink != nil {
+		if w.digest > 0 {
 			w.sendDigest(&w.p.prog.digests[w.digest-1])
 		}
 		if w.resubmit == 0 {
@@ -144,19 +148,29 @@ func (w *Worker) ingress(port uint32, frame []byte) {
 		w.clearState()
 		w.restore(list, w.saved)
 		w.set(std.instanceType, instanceResubmit)
+		if w.trace != nil {
+			w.trace.why = "resubmit"
+		}
 	}
 	if w.resubmit != 0 {
 		return
 	}
 	if group := w.r[std.mcastGrp.slot]; group != 0 {
 		w.set(std.instanceType, instanceReplication)
-		if replicas := w.p.groups.get(uint32(group)); replicas != nil {
+		replicas := w.p.groups.get(uint32(group))
+		if w.trace != nil {
+			w.trace.multicast(w, uint32(group), replicas)
+		}
+		if replicas != nil {
 			w.replicate(*replicas, 0)
 		}
 		return
 	}
 	out := uint32(w.r[std.egressSpec.slot])
 	if out == w.p.lim.DropPort {
+		if w.trace != nil {
+			w.trace.add(w, Step{Kind: StepDrop, Name: "ingress"})
+		}
 		return
 	}
 	w.set(std.instanceType, instanceNormal)
@@ -179,6 +193,9 @@ func (w *Worker) unsnap(depth int) {
 	s := &w.snaps[depth]
 	copy(w.r, s.r)
 	w.payload, w.length, w.truncateTo = s.payload, s.length, s.truncateTo
+	if w.trace != nil {
+		w.trace.rebase(w)
+	}
 }
 
 // replicate sends a copy of the packet through egress for each replica.
@@ -201,6 +218,9 @@ func (w *Worker) replicate(replicas []Replica, depth int) {
 func (w *Worker) cloneIngress(port uint32) {
 	session := w.p.sessions.get(w.cloneSession &^ cloneRequested)
 	list := w.cloneList
+	if w.trace != nil {
+		w.trace.clone(w, session)
+	}
 	w.cloneSession = 0
 	if session == nil {
 		return
@@ -271,8 +291,14 @@ func (w *Worker) egress(port uint32, depth int) {
 	}
 	session := w.p.sessions.get(w.cloneSession &^ cloneRequested)
 	list := w.cloneList
+	if depth >= maxCopies {
+		session = nil
+	}
+	if w.trace != nil {
+		w.trace.clone(w, session)
+	}
 	w.cloneSession = 0
-	if session == nil || depth >= maxCopies {
+	if session == nil {
 		w.leave(port)
 		return
 	}
@@ -290,9 +316,15 @@ func (w *Worker) egress(port uint32, depth int) {
 // leave drops the packet, deparses it for its port, or recirculates it.
 func (w *Worker) leave(port uint32) {
 	if uint32(w.r[w.p.prog.std.egressSpec.slot]) == w.p.lim.DropPort {
+		if w.trace != nil {
+			w.trace.add(w, Step{Kind: StepDrop, Name: "egress"})
+		}
 		return
 	}
 	data := w.deparse()
+	if w.trace != nil {
+		w.trace.leaves(w, port, data)
+	}
 	if w.recirculate != 0 {
 		list := w.recirculate - 1
 		w.recirculate = 0
@@ -319,7 +351,12 @@ func (w *Worker) sendDigest(d *fieldList) {
 		w.fields = append(w.fields, buf[:n:n])
 		buf = buf[n:]
 	}
-	w.sink.Digest(uint32(d.id), d.name, w.fields)
+	if w.trace != nil {
+		w.trace.digest(w, d)
+	}
+	if w.sink != nil {
+		w.sink.Digest(uint32(d.id), d.name, w.fields)
+	}
 }
 
 // room reserves n bytes of output. What was reserved before stays where it
