@@ -6,7 +6,7 @@ BIN     := bin/p4evpn
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test demo bench conformance lint packages clean
+.PHONY: build p4 proto test demo mininet mininet-test bench conformance lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -30,6 +30,15 @@ test: packages
 
 demo: packages build
 	$(BIN) demo
+
+# P4EVPN_TARGET=bmv2 runs either on BMv2. Debian's Python has Debian's Mininet.
+MININET := /usr/bin/python3 -B bmv2-testbed/mininet --binary $(BIN)
+
+mininet: packages build
+	$(MININET)
+
+mininet-test: packages build
+	$(MININET) --test
 
 bench: packages build
 	$(GO) run ./cmd/bench -run '$(BENCH)'

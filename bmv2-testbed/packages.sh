@@ -7,9 +7,16 @@ missing=
 need() { # need PROGRAM PACKAGE
 	PATH=$PATH:/usr/lib/frr:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
+need_module() { # need_module MODULE PACKAGE: of Debian's Python
+	/usr/bin/python3 -c "import $1" >/dev/null 2>&1 || missing="$missing $2"
+}
 need ip iproute2
 need ping iputils-ping
 need zebra frr
+need mnexec mininet
+need ethtool ethtool
+need_module grpc python3-grpcio
+need_module google.protobuf python3-protobuf
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 # Go fetches modules by HTTPS.
