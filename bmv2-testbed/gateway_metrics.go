@@ -51,11 +51,15 @@ func (g *Gateway) Metrics(ctx context.Context) (map[string]float64, error) {
 // started.
 func (g *Gateway) Updates(ctx context.Context) (int, error) {
 	values, err := g.Metrics(ctx)
-	n := 0.0
+	return int(counted(values, "p4rt_updates_total")), err
+}
+
+// counted sums a metric over its labels.
+func counted(values map[string]float64, metric string) (sum float64) {
 	for name, v := range values {
-		if strings.HasPrefix(name, "p4rt_updates_total{") {
-			n += v
+		if name == metric || strings.HasPrefix(name, metric+"{") {
+			sum += v
 		}
 	}
-	return int(n), err
+	return sum
 }

@@ -46,6 +46,7 @@ type restartSize struct {
 	objects int    // of the gateway
 	peers   bool   // second and leaf are there
 	cable   bool   // the gateway speaks with its switch over a cable that can be cut
+	tmpfs   bool   // the gateway's store is on a small file system of its own
 }
 
 // wholeSize is what the restarts of the controller are promised for.
@@ -211,6 +212,9 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 	n.config.gateway = n.gateway
 	if n.size.cable {
 		n.cable, n.config.target = newCable(t, n.gateway.NS, cabledAddress, targetAddress), cabledAddress
+	}
+	if n.size.tmpfs {
+		n.config.store = filepath.Join(n.smallDisk(t), "p4evpn.db")
 	}
 	n.secondConfig = gatewayFile{as: secondAS, ageing: "5m", uplinks: secondUplinks, ports: []SwitchPort{{1, "port1"}, {2, "port2"}},
 		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS, Passive: true, Graceful: true}}}

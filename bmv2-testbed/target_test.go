@@ -36,6 +36,9 @@ func (n *restartNetwork) awaitHeld(t *testing.T, r *rawTarget, want map[string]b
 	}))
 }
 
+// quiet is how long nothing is written when everything has been.
+const quiet = 700 * time.Millisecond
+
 // awaitQuiet waits until the controller is primary and has nothing to write.
 func (n *restartNetwork) awaitQuiet(t *testing.T) {
 	t.Helper()
@@ -52,9 +55,9 @@ func (n *restartNetwork) awaitQuiet(t *testing.T) {
 		if now != before || values["p4evpn_controller_target_up"] != 1 || values["p4evpn_controller_queue_depth"] > 0 {
 			before, since = now, time.Now()
 		}
-		if quiet := time.Since(since); quiet < 700*time.Millisecond {
+		if idle := time.Since(since); idle < quiet {
 			return fmt.Errorf("target_up is %v, %v keys wait, %d updates %v ago",
-				values["p4evpn_controller_target_up"], values["p4evpn_controller_queue_depth"], now, quiet)
+				values["p4evpn_controller_target_up"], values["p4evpn_controller_queue_depth"], now, idle)
 		}
 		return nil
 	}))
