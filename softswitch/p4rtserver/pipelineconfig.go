@@ -2,6 +2,7 @@ package p4rtserver
 
 import (
 	"context"
+	"slices"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
@@ -54,6 +55,27 @@ func (s *Server) Configure(config *p4v1.ForwardingPipelineConfig) error {
 	}
 	s.commit()
 	return nil
+}
+
+// Apply makes updates without a client, in their order, each whether or not
+// others fail. It returns an error for each, or nil if none failed.
+func (s *Server) Apply(updates []*p4v1.Update) []error {
+	s.state.Lock()
+	defer s.state.Unlock()
+	if s.control == nil {
+		return slices.Repeat([]error{errNoPipeline}, len(updates))
+	}
+	var errs []error
+	var tr translator
+	for i, u := range updates {
+		if err := s.control.apply(&tr, u); err != nil {
+			if errs == nil {
+				errs = make([]error, len(updates))
+			}
+			errs[i] = err
+		}
+	}
+	return errs
 }
 
 // save makes the configuration the one that Write and Read refer to. The
