@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 // Config is what the speaker is told once, at the start.
@@ -19,6 +20,9 @@ type Config struct {
 	ListenAddresses []netip.Addr
 	ListenPort      int
 	Neighbors       []Neighbor
+	// Deferral is how long Converged waits for the neighbours; 0 is 60 s. It
+	// should be shorter than the time for which they keep our routes.
+	Deferral time.Duration
 }
 
 // Neighbor is one peer. It is eBGP or iBGP by its AS.
@@ -45,15 +49,14 @@ type Neighbor struct {
 	GracefulRestart GracefulRestart
 }
 
-// GracefulRestart is RFC 4724 for one neighbour.
+// GracefulRestart is RFC 4724 for one neighbour, in both directions: it keeps
+// our routes while we restart, and we keep those of its families that it names
+// in its OPEN.
 type GracefulRestart struct {
 	Enabled bool
-	// RestartTime is how long the peer shall keep our routes, default the
-	// hold time; Deferral how long we wait for End-of-RIB, default 3/4 of it.
-	RestartTime, Deferral time.Duration
-	// Restarting says that forwarding was preserved over a restart of ours:
-	// it sets the R and F bits.
-	Restarting bool
+	// RestartTime is how long the neighbour shall keep our routes without a
+	// session, in whole seconds; 0 is 120 s.
+	RestartTime time.Duration
 }
 
 // Family is an address family of a session.
@@ -71,6 +74,8 @@ const (
 const (
 	defaultHoldTime     = 90 * time.Second
 	defaultConnectRetry = 10 * time.Second
+	defaultRestartTime  = 120 * time.Second
+	defaultDeferral     = 60 * time.Second
 	idleAfterReset      = 5 * time.Second
 )
 
@@ -89,6 +94,9 @@ func (c *Config) check() error {
 		if !a.IsValid() {
 			return errors.New("listen addresses: one is not an address")
 		}
+	}
+	if c.Deferral < 0 {
+		return fmt.Errorf("deferral %v: want a time that is not negative", c.Deferral)
 	}
 	seen := make(map[netip.Addr]bool)
 	for i := range c.Neighbors {
@@ -126,7 +134,6 @@ func (n *Neighbor) check() error {
 		{"keepalive", n.Keepalive, time.Second, 21845 * time.Second},
 		{"connect retry", n.ConnectRetry, time.Second, 65535 * time.Second},
 		{"restart time", n.GracefulRestart.RestartTime, time.Second, 4095 * time.Second},
-		{"deferral", n.GracefulRestart.Deferral, time.Second, 65535 * time.Second},
 	} {
 		if t.value != 0 && (t.value < t.min || t.value > t.max || t.value%time.Second != 0) {
 			return fmt.Errorf("%s %v: want whole seconds from %v to %v", t.name, t.value, t.min, t.max)
@@ -154,6 +161,17 @@ func (n *Neighbor) unicastFamily() Family {
 		return IPv4Unicast
 	}
 	return IPv6Unicast
+}
+
+// rf is the family's name in GoBGP.
+func (f Family) rf() bgp.Family {
+	switch f {
+	case IPv4Unicast:
+		return bgp.RF_IPv4_UC
+	case IPv6Unicast:
+		return bgp.RF_IPv6_UC
+	}
+	return bgp.RF_EVPN
 }
 
 func (f Family) String() string {
@@ -211,8 +229,9 @@ func (n *Neighbor) afiSafis() []*api.AfiSafi {
 	return list
 }
 
-// peer gives the neighbour as GoBGP wants it.
-func (n *Neighbor) peer() *api.Peer {
+// peer gives the neighbour as GoBGP wants it. Restarting sets the R and F bits
+// of the OPEN: we restarted, and went on forwarding.
+func (n *Neighbor) peer(restarting bool) *api.Peer {
 	hold := orDefault(n.HoldTime, defaultHoldTime)
 	p := &api.Peer{
 		Conf: &api.PeerConf{
@@ -239,12 +258,14 @@ func (n *Neighbor) peer() *api.Peer {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)}
 	}
 	if gr := n.GracefulRestart; gr.Enabled {
-		restart := orDefault(gr.RestartTime, hold)
 		p.GracefulRestart = &api.GracefulRestart{
-			Enabled:         true,
-			RestartTime:     uint32(seconds(restart)),
-			DeferralTime:    uint32(seconds(orDefault(gr.Deferral, restart*3/4))),
-			LocalRestarting: gr.Restarting,
+			Enabled:     true,
+			RestartTime: uint32(seconds(orDefault(gr.RestartTime, defaultRestartTime))),
+			// A restarted GoBGP sends nothing before all neighbours sent
+			// End-of-RIB, or this time after the session came up. What we
+			// advertise depends on no neighbour: the shortest will do.
+			DeferralTime:    1,
+			LocalRestarting: restarting,
 		}
 	}
 	return p

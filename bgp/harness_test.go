@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -174,6 +175,21 @@ func (v *view) awaitRoutes(peer netip.Addr, want ...Route) {
 func (v *view) awaitLast(peer netip.Addr, what string) {
 	v.t.Helper()
 	v.await(peer, what, func(_ map[Key]Route, h []string) bool { return len(h) > 0 && h[len(h)-1] == what })
+}
+
+// awaitKind takes events until one of a kind comes.
+func awaitKind(t testing.TB, s *Speaker, kind Kind) {
+	t.Helper()
+	for late := time.After(patience); ; {
+		select {
+		case batch := <-s.Events():
+			if slices.ContainsFunc(batch, func(e Event) bool { return e.Kind == kind }) {
+				return
+			}
+		case <-late:
+			t.Fatalf("no event %v came", kind)
+		}
+	}
 }
 
 // forget empties the history.

@@ -26,17 +26,18 @@ type PeerState struct {
 	EndOfRIB bool      // of EVPN, received in this session
 	Flaps    uint64    // sessions lost since the start
 	LastDown string    // why the last session ended, empty if none did
+	Graceful bool      // it does graceful restart, or is away and its routes are kept
 }
 
 // peer is one neighbour's session as the watcher sees it.
 type peer struct {
 	neighbor Neighbor
 	state    PeerState
-	graceful bool // down, and its routes are kept
 	decoder  decoder
-	// stale is kept with graceful restart only: each route of the peer, true
-	// since the session went down. GoBGP does not say which of them it drops
-	// at the restarted peer's End-of-RIB.
+	restart  restart
+	// stale is kept of a peer that does graceful restart: each of its routes,
+	// true since the session went down. GoBGP does not say which of them it
+	// drops at the restarted peer's End-of-RIB.
 	stale map[Key]bool
 	// unicastStale is the same for unicast routes, unicastEnd says that their
 	// End-of-RIB was received in this session.
@@ -48,16 +49,11 @@ type peer struct {
 }
 
 func newPeer(n Neighbor, as uint32) *peer {
-	p := &peer{
+	return &peer{
 		neighbor: n,
 		state:    PeerState{Address: n.Address, AS: n.AS, State: "idle"},
 		decoder:  decoder{as: as, allowOwnAS: n.AllowOwnAS},
 	}
-	if n.GracefulRestart.Enabled {
-		p.stale = make(map[Key]bool)
-		p.unicastStale = make(map[netip.Prefix]bool)
-	}
-	return p
 }
 
 func (s *Speaker) peer(addr netip.Addr) *peer {
@@ -79,9 +75,10 @@ func (s *Speaker) onPaths(paths []*apiutil.Path, _ time.Time) {
 		return
 	}
 	p := s.peer(paths[0].PeerAddress)
-	if p == nil || !p.state.Up && !p.graceful {
+	if p == nil || !p.state.Up {
 		return // ours, or of a session that is over
 	}
+	p.restart.heard = time.Now()
 	events := make([]Event, 0, len(paths))
 	for _, path := range paths {
 		if path.Family != bgp.RF_EVPN {
@@ -132,14 +129,10 @@ func (s *Speaker) onEndOfRIB(path *apiutil.Path, _ time.Time) {
 		return
 	}
 	p.state.EndOfRIB = true
-	var events []Event
-	for k, stale := range p.stale {
-		if stale {
-			delete(p.stale, k)
-			events = append(events, Event{Peer: p.state.Address, Kind: RouteWithdraw, Route: Route{Key: k}})
-		}
-	}
-	s.queue.push(append(events, Event{Peer: p.state.Address, Kind: EndOfRIB})...)
+	s.dropStale(p, EVPN)
+	s.queue.push(Event{Peer: p.state.Address, Kind: EndOfRIB})
+	p.restart.told(EVPN)
+	s.checkConverged()
 }
 
 func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
@@ -151,6 +144,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 	}
 	s.sessionChanged(p, ev)
 	if p.removed != nil && ev.Peer.State.SessionState == bgp.BGP_FSM_IDLE {
+		s.expire(p)
 		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
 		close(p.removed)
 	}
@@ -159,10 +153,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEvent) {
 	addr := p.state.Address
 	if ev.Peer.State.SessionState == bgp.BGP_FSM_ESTABLISHED {
-		p.state.Up, p.state.Since, p.state.EndOfRIB, p.unicastEnd, p.graceful = true, time.Now(), false, false, false
+		p.state.Up, p.state.Since, p.state.EndOfRIB, p.unicastEnd = true, time.Now(), false, false
 		p.state.RouterID = ev.Peer.State.RouterID
-		s.log.Info("BGP session up", "peer", addr)
-		s.announce(p, PeerUp)
+		s.sessionUp(p, ev.Peer.State.RemoteCap)
 		return
 	}
 	reason := ev.Peer.State.DisconnectReason
@@ -171,25 +164,16 @@ func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEven
 		p.state.Up, p.state.Since = false, time.Now()
 		p.state.Flaps++
 		p.state.LastDown = ev.Peer.State.DisconnectMessage
-		p.graceful = reason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART
-	case p.graceful && reason == api.PeerState_DISCONNECT_REASON_RESTART_TIMER_EXPIRED:
-		p.graceful = false
-	default:
-		return
+		s.sessionDown(p, reason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART)
+		s.log.Info("BGP session down", "peer", addr, "reason", ev.Peer.State.DisconnectMessage, "graceful", p.restart.away)
+	case reason == api.PeerState_DISCONNECT_REASON_RESTART_TIMER_EXPIRED:
+		s.expire(p)
 	}
-	for k := range p.stale {
-		p.stale[k] = true
-	}
-	for k := range p.unicastStale {
-		p.unicastStale[k] = true
-	}
-	s.log.Info("BGP session down", "peer", addr, "reason", ev.Peer.State.DisconnectMessage, "graceful", p.graceful)
-	s.announce(p, PeerDown)
 }
 
 // announce tells the consumers of the families that the session has.
 func (s *Speaker) announce(p *peer, kind Kind) {
-	graceful := kind == PeerDown && p.graceful
+	graceful := kind == PeerDown && p.restart.away
 	if p.neighbor.has(EVPN) {
 		s.queue.push(Event{Peer: p.state.Address, Kind: kind, Graceful: graceful})
 	}
@@ -219,7 +203,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	if s.gobgp == nil {
 		return nil // Run adds it
 	}
-	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer()}); err != nil {
+	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer(false)}); err != nil {
 		s.mu.Lock()
 		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
 		s.mu.Unlock()
@@ -257,6 +241,7 @@ func (s *Speaker) remove(ctx context.Context, addr netip.Addr) (<-chan struct{},
 		return p.removed, nil
 	}
 	p.removed = make(chan struct{})
+	s.checkConverged()
 	if s.gobgp == nil {
 		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
 		close(p.removed)
@@ -310,6 +295,7 @@ func (s *Speaker) Peers() []PeerState {
 	states := make([]PeerState, 0, len(s.peers))
 	for _, p := range s.peers {
 		st := p.state
+		st.Graceful = p.restart.away || p.state.Up && p.restart.capable
 		if l, ok := now[st.Address.String()]; ok {
 			st.State, st.Routes, st.Unicast = l.state, l.routes, l.unicast
 		}

@@ -158,6 +158,7 @@ const (
 	PeerUp
 	PeerDown
 	EndOfRIB
+	Converged
 )
 
 func (k Kind) String() string {
@@ -172,6 +173,8 @@ func (k Kind) String() string {
 		return "peer down"
 	case EndOfRIB:
 		return "end of RIB"
+	case Converged:
+		return "converged"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -187,6 +190,11 @@ func (k Kind) String() string {
 // withdrawn right before the EndOfRIB of its next session, or all of it, with
 // another PeerDown, when the restart time is over. A withdrawal may name a
 // route that was never delivered.
+//
+// Converged is of no peer and comes once: every neighbour has sent its routes
+// since Run began, or Config.Deferral is over. That is said by End-of-RIB, or by
+// two seconds of silence where a neighbour does no graceful restart. Until then
+// a route that is missing may still come.
 type Event struct {
 	Peer     netip.Addr
 	Kind     Kind

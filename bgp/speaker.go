@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -26,8 +27,11 @@ type Speaker struct {
 	unicastQueue  *queue[UnicastEvent]
 	unicastEvents chan []UnicastEvent
 
-	mu    sync.Mutex // guards peers and what they point to
-	peers []*peer
+	mu      sync.Mutex // guards what follows and what peers point to
+	peers   []*peer
+	running bool // all sessions of the configuration were started
+	// Converged was said to the consumer of EVPN routes, and of unicast ones.
+	converged, unicastConverged bool
 	// refused are neighbours that were asked for and could not be had.
 	refused map[netip.Addr]refusal
 
@@ -35,6 +39,7 @@ type Speaker struct {
 	gobgp     *server.BgpServer // nil while it does not take routes
 	local     map[Key]Route
 	prefixes  map[netip.Prefix]bool // unicast, of ours
+	preserved bool                  // forwarding was, over a restart of ours
 }
 
 // New checks the configuration. Run starts it.
@@ -85,6 +90,9 @@ func (s *Speaker) Run(ctx context.Context) error {
 	if err := s.start(ctx, gobgp); err != nil {
 		return err
 	}
+	deferral := time.AfterFunc(orDefault(s.cfg.Deferral, defaultDeferral), func() { s.converge(true) })
+	defer deferral.Stop()
+	s.converge(false)
 	var unicast sync.WaitGroup
 	unicast.Go(func() { s.unicastQueue.run(ctx, s.unicastEvents) })
 	defer unicast.Wait()
@@ -138,7 +146,7 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 	peers := slices.Clone(s.peers)
 	s.mu.Unlock()
 	for _, p := range peers {
-		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: p.neighbor.peer()}); err != nil {
+		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: p.neighbor.peer(s.preserved)}); err != nil {
 			return fmt.Errorf("neighbor %v: %w", p.neighbor.Address, err)
 		}
 	}
@@ -190,6 +198,11 @@ func (s *Speaker) stop(gobgp *server.BgpServer, muted *atomic.Bool) {
 	// complains that BGP has stopped already.
 	muted.Store(true)
 	gobgp.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		p.stopTimer()
+	}
 }
 
 // Originate advertises and withdraws routes of ours, declaratively by key: an

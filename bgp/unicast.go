@@ -147,21 +147,15 @@ func (s *Speaker) onUnicast(p *peer, path *apiutil.Path) {
 
 // onUnicastEnd takes the End-of-RIB of a unicast family; s.mu is held.
 func (s *Speaker) onUnicastEnd(p *peer, family bgp.Family) {
-	own := bgp.RF_IPv4_UC
-	if p.neighbor.unicastFamily() == IPv6Unicast {
-		own = bgp.RF_IPv6_UC
-	}
-	if family != own || p.unicastEnd {
+	own := p.neighbor.unicastFamily()
+	if family != own.rf() || p.unicastEnd {
 		return
 	}
 	p.unicastEnd = true
-	for prefix, stale := range p.unicastStale {
-		if stale {
-			delete(p.unicastStale, prefix)
-			s.unicastQueue.push(UnicastEvent{Peer: p.state.Address, Kind: RouteWithdraw, Route: UnicastRoute{Prefix: prefix}})
-		}
-	}
+	s.dropStale(p, own)
 	s.unicastQueue.push(UnicastEvent{Peer: p.state.Address, Kind: EndOfRIB})
+	p.restart.told(own)
+	s.checkConverged()
 }
 
 // unicast decodes one path of a unicast family; what it gives is as of event.

@@ -48,6 +48,7 @@ func awaitUnicast(t *testing.T, s *Speaker, peer netip.Addr, kind Kind, prefix n
 	for {
 		select {
 		case batch := <-s.UnicastEvents():
+			batch = slices.DeleteFunc(batch, func(e UnicastEvent) bool { return e.Kind == Converged })
 			for i, e := range batch {
 				if e.Peer == peer && e.Kind == kind && e.Route.Prefix == prefix {
 					if i != len(batch)-1 {

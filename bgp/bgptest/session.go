@@ -42,6 +42,7 @@ type Config struct {
 // Session is an established session.
 type Session struct {
 	conn    net.Conn
+	open    []byte // the body of the other side's OPEN
 	send    sync.Mutex
 	updates chan []byte
 	done    chan struct{}
@@ -80,11 +81,12 @@ func dialOnce(ctx context.Context, cfg Config) (*Session, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	r := bufio.NewReaderSize(conn, 1<<16)
-	if err := handshake(conn, r, cfg); err != nil {
+	open, err := handshake(conn, r, cfg)
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	s := &Session{conn: conn, updates: make(chan []byte, 1024), done: make(chan struct{})}
+	s := &Session{conn: conn, open: open, updates: make(chan []byte, 1024), done: make(chan struct{})}
 	s.owned.Go(func() { s.receive(r) })
 	s.owned.Go(func() { s.keepalive(cfg.HoldTime / 3) })
 	return s, nil
@@ -106,25 +108,50 @@ func signMD5(c syscall.RawConn, remote netip.Addr, password string) error {
 	return err
 }
 
-func handshake(conn net.Conn, r *bufio.Reader, cfg Config) error {
+// handshake gives the body of the other side's OPEN.
+func handshake(conn net.Conn, r *bufio.Reader, cfg Config) (open []byte, err error) {
 	if _, err := conn.Write(openMessage(cfg)); err != nil {
-		return err
+		return nil, err
 	}
 	for _, want := range []byte{Open, Keepalive} {
 		typ, body, err := readMessage(r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if typ != want {
-			return fmt.Errorf("message of type %d (% x) instead of %d", typ, body, want)
+			return nil, fmt.Errorf("message of type %d (% x) instead of %d", typ, body, want)
 		}
 		if typ == Open {
+			open = body
 			if _, err := conn.Write(Message(Keepalive, nil)); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return open, nil
+}
+
+// Restart says what the other side's OPEN holds of graceful restart (RFC 4724
+// section 3): the R bit, its restart time, and for how many families it has the
+// F bit. The time is -1 without the capability.
+func (s *Session) Restart() (restarted bool, restart time.Duration, forwarding int) {
+	const optionsAt = 10 // behind version, AS, hold time, identifier and length
+	for options := s.open[min(optionsAt, len(s.open)):]; len(options) >= 2; {
+		size := min(2+int(options[1]), len(options))
+		for caps := options[2:size]; len(caps) >= 2; {
+			n := min(2+int(caps[1]), len(caps))
+			if value := caps[2:n]; caps[0] == 64 && len(value) >= 2 {
+				flags := binary.BigEndian.Uint16(value)
+				for value = value[2:]; len(value) >= 4; value = value[4:] {
+					forwarding += int(value[3] >> 7)
+				}
+				return flags&0x8000 != 0, time.Duration(flags&0xfff) * time.Second, forwarding
+			}
+			caps = caps[n:]
+		}
+		options = options[size:]
+	}
+	return false, -1, 0
 }
 
 // Send writes bytes as they are: whole messages, or what a test wants to be

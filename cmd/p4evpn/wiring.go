@@ -74,11 +74,6 @@ func families(in []config.Family) []bgp.Family {
 
 func routerConfig(f *config.File, speaker underlayroute.Speaker) underlayroute.Config {
 	c := underlayroute.Config{Speaker: speaker, VTEPs: addrs(f.VTEPs), Devices: underlayConfig(f).Uplinks}
-	for _, n := range f.BGP.Neighbors {
-		if n.Unicast() {
-			c.Neighbors = append(c.Neighbors, n.Address.Addr)
-		}
-	}
 	for _, p := range f.BGP.Underlay.Advertise {
 		c.Advertise = append(c.Advertise, p.Prefix)
 	}

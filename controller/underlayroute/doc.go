@@ -24,8 +24,7 @@
 // The kernel is read anew at each change, its own or BGP's, and corrected where
 // it differs. Routes outlive the process: those that are there at the start
 // stay, next hop by next hop, until BGP has said the same or otherwise; what
-// nobody repeats goes when all neighbours have sent End-of-RIB, or when the
-// time for that is over.
+// nobody repeats goes when BGP has converged.
 //
 // The package knows bgp's unicast events and netlink; nothing of EVPN or P4.
 package underlayroute

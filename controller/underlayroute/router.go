@@ -27,17 +27,12 @@ type Speaker interface {
 // Config of a Router.
 type Config struct {
 	Speaker Speaker
-	// Neighbors are those with a unicast family, whose End-of-RIB is waited
-	// for before routes of an earlier run are removed.
-	Neighbors []netip.Addr
 	// Devices are the netdevs of the uplinks' host ports.
 	Devices []string
 	VTEPs   []netip.Addr
 	// Advertise are the prefixes that we advertise; none means the VTEPs and
 	// the connected prefixes of Devices that are up.
 	Advertise []netip.Prefix
-	// Settle is how long the neighbours have for End-of-RIB; 0 = 60 s.
-	Settle time.Duration
 	// Namespace is the network namespace to work in; nil = the process's own.
 	Namespace *netns.NsHandle
 	Logger    *slog.Logger // nil = slog.Default
@@ -49,29 +44,33 @@ type Router struct {
 	log  *slog.Logger
 	wake chan struct{} // one slot: the kernel changed
 
-	rib     map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute // by neighbour
-	ended   map[netip.Addr]bool                              // neighbours that sent End-of-RIB
-	settled bool
-	over    bool // BGP has ended
+	told chan struct{} // closed when BGP was told our prefixes
+
+	rib       map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute // by neighbour
+	converged bool                                             // BGP has said all that it knew
+	over      bool                                             // BGP has ended
 	// adopted are next hops of an earlier run that BGP has not named yet.
 	adopted    map[netip.Prefix]hops
 	advertised []netip.Prefix
-	told       map[netip.Prefix]string // what was logged of a prefix
+	noted      map[netip.Prefix]string // what was logged of a prefix
 	failing    string                  // what was logged of the last attempt
 }
 
 // New prepares a Router; Run does the work.
 func New(cfg Config) *Router {
-	cfg.Settle = cmp.Or(cfg.Settle, time.Minute)
 	return &Router{
 		cfg:   cfg,
 		log:   cmp.Or(cfg.Logger, slog.Default()),
 		wake:  make(chan struct{}, 1),
+		told:  make(chan struct{}),
 		rib:   map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute{},
-		ended: map[netip.Addr]bool{},
-		told:  map[netip.Prefix]string{},
+		noted: map[netip.Prefix]string{},
 	}
 }
+
+// Advertised is closed once BGP was told our prefixes. Sessions that start then
+// have them before End-of-RIB.
+func (r *Router) Advertised() <-chan struct{} { return r.told }
 
 // retryPause is the wait before what the kernel refused is tried again.
 const retryPause = time.Second
@@ -93,8 +92,6 @@ func (r *Router) Run(ctx context.Context) error {
 }
 
 func (r *Router) loop(ctx context.Context, k *kernel, lost <-chan error) error {
-	settle := time.NewTimer(r.cfg.Settle)
-	defer settle.Stop()
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	var events <-chan []bgp.UnicastEvent
@@ -113,10 +110,6 @@ func (r *Router) loop(ctx context.Context, k *kernel, lost <-chan error) error {
 				continue
 			}
 			r.apply(batch)
-		case <-settle.C:
-			if !r.settled {
-				r.settle()
-			}
 		case <-r.wake:
 		case <-retry.C:
 		}
@@ -149,22 +142,10 @@ func (r *Router) apply(batch []bgp.UnicastEvent) {
 		case bgp.RouteWithdraw:
 			if delete(r.rib[p], e.Peer); len(r.rib[p]) == 0 {
 				delete(r.rib, p)
-				delete(r.told, p)
+				delete(r.noted, p)
 			}
-		case bgp.EndOfRIB:
-			r.ended[e.Peer] = true
-		}
-	}
-}
-
-// settle lets go of what an earlier run left and BGP did not repeat.
-func (r *Router) settle() {
-	r.settled = true
-	for _, n := range r.cfg.Neighbors {
-		if !r.ended[n] {
-			r.log.Warn("underlay routes: no End-of-RIB from a neighbor in time; removing routes of an earlier run that nobody repeated",
-				"neighbor", n, "waited", r.cfg.Settle)
-			break
+		case bgp.Converged:
+			r.converged = true
 		}
 	}
 }
@@ -182,11 +163,8 @@ func (r *Router) reconcile(k *kernel) error {
 			r.adopted[p] = maps.Clone(h)
 		}
 	}
-	if !r.settled && !slices.ContainsFunc(r.cfg.Neighbors, func(n netip.Addr) bool { return !r.ended[n] }) {
-		r.settle()
-	}
-	if r.settled {
-		clear(r.adopted)
+	if r.converged {
+		clear(r.adopted) // nobody repeated what is left
 	}
 	want := r.want(now)
 	var errs []error
@@ -218,8 +196,8 @@ func (r *Router) reconcile(k *kernel) error {
 // made before something changes.
 func (r *Router) tell(p netip.Prefix, err error) error {
 	if errors.Is(err, errTaken) {
-		if r.told[p] != err.Error() {
-			r.told[p] = err.Error()
+		if r.noted[p] != err.Error() {
+			r.noted[p] = err.Error()
 			r.log.Warn("underlay route not installed", "prefix", p, "err", err)
 		}
 		return nil
@@ -240,7 +218,7 @@ func (r *Router) want(now *state) map[netip.Prefix]hops {
 			r.note(p, "no next hop of it is on the link of an uplink that is up")
 		default:
 			want[p] = best
-			delete(r.told, p)
+			delete(r.noted, p)
 		}
 	}
 	for p, old := range r.adopted {
@@ -262,8 +240,8 @@ func (r *Router) want(now *state) map[netip.Prefix]hops {
 // note says once why a route is not used. That is normal, such as for the
 // subnet of an uplink that the neighbour at its other end advertises too.
 func (r *Router) note(p netip.Prefix, why string) {
-	if r.told[p] != why {
-		r.told[p] = why
+	if r.noted[p] != why {
+		r.noted[p] = why
 		r.log.Debug("underlay route not used", "prefix", p, "reason", why)
 	}
 }
@@ -286,6 +264,9 @@ func (r *Router) advertise(now *state) error {
 	}
 	if err := r.cfg.Speaker.AdvertiseUnicast(prefixes); err != nil {
 		return err
+	}
+	if r.advertised == nil {
+		close(r.told)
 	}
 	r.advertised = prefixes
 	return nil

@@ -111,8 +111,8 @@ func (l *lab) address(name, cidr string) {
 func (l *lab) start(change ...func(*Config)) (stop func()) {
 	l.t.Helper()
 	cfg := Config{
-		Speaker: l.speaker, Neighbors: []netip.Addr{peer1, peer2}, Devices: []string{"up1", "up2"},
-		VTEPs: []netip.Addr{vtep}, Settle: time.Hour, Namespace: &l.ns,
+		Speaker: l.speaker, Devices: []string{"up1", "up2"},
+		VTEPs: []netip.Addr{vtep}, Namespace: &l.ns,
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -149,7 +149,7 @@ func withdraw(peer netip.Addr, p netip.Prefix) bgp.UnicastEvent {
 	return bgp.UnicastEvent{Peer: peer, Kind: bgp.RouteWithdraw, Route: bgp.UnicastRoute{Prefix: p}}
 }
 
-func end(peer netip.Addr) bgp.UnicastEvent { return bgp.UnicastEvent{Peer: peer, Kind: bgp.EndOfRIB} }
+var converged = bgp.UnicastEvent{Kind: bgp.Converged}
 
 // routes reads the routes of a protocol as "prefix address@device ...".
 func (l *lab) routes(protocol int) []string {
@@ -279,7 +279,7 @@ func TestRoutesOfOtherProtocolsAreLeftAlone(t *testing.T) {
 	l.start()
 	l.send(update(peer1, leaf, "10.1.1.2"), update(peer1, other, "10.1.1.2"), update(peer1, leaf6, "2001:db8:0:1::2"))
 	l.await("10.0.0.12/32 10.1.1.2@up1") // beside the other, with our metric
-	l.send(withdraw(peer1, leaf), withdraw(peer1, other), withdraw(peer1, leaf6), end(peer1), end(peer2))
+	l.send(withdraw(peer1, leaf), withdraw(peer1, other), withdraw(peer1, leaf6), converged)
 	l.await()
 	if got := l.routes(unix.RTPROT_STATIC); len(got) != 2 {
 		t.Errorf("static routes %q, want both", got)
@@ -316,32 +316,21 @@ func TestRoutesFollowTheUplinks(t *testing.T) {
 
 func TestRestartKeepsRoutesUntilBGPHasSaidAll(t *testing.T) {
 	gone := netip.MustParsePrefix("10.0.0.13/32")
-	for _, c := range []struct {
-		name   string
-		settle func(*Config)
-		say    func(l *lab)
-	}{
-		{"End-of-RIB", func(*Config) {}, func(l *lab) { l.send(end(peer1)); l.send(end(peer2)) }},
-		{"timer", func(c *Config) { c.Settle = 300 * time.Millisecond }, func(*lab) {}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			l := newLab(t)
-			stop := l.start()
-			all := []string{"10.0.0.11/32 10.1.1.2@up1 10.1.2.2@up2", "10.0.0.13/32 10.1.2.2@up2"}
-			l.send(update(peer1, leaf, "10.1.1.2"), update(peer2, leaf, "10.1.2.2"), update(peer2, gone, "10.1.2.2"), end(peer1), end(peer2))
-			l.await(all...)
-			stop()
-			l.await(all...)
-			l.start(c.settle)
-			l.send(update(peer1, leaf, "10.1.1.2"))
-			l.send() // taken only when the one before is done
-			if got := l.routes(Protocol); c.name == "End-of-RIB" && !slices.Equal(got, all) {
-				t.Errorf("before End-of-RIB the kernel has %q, want %q", got, all)
-			}
-			c.say(l)
-			l.await("10.0.0.11/32 10.1.1.2@up1")
-		})
+	l := newLab(t)
+	stop := l.start()
+	all := []string{"10.0.0.11/32 10.1.1.2@up1 10.1.2.2@up2", "10.0.0.13/32 10.1.2.2@up2"}
+	l.send(update(peer1, leaf, "10.1.1.2"), update(peer2, leaf, "10.1.2.2"), update(peer2, gone, "10.1.2.2"), converged)
+	l.await(all...)
+	stop()
+	l.await(all...)
+	l.start()
+	l.send(update(peer1, leaf, "10.1.1.2"), bgp.UnicastEvent{Peer: peer1, Kind: bgp.EndOfRIB})
+	l.send() // taken only when the one before is done
+	if got := l.routes(Protocol); !slices.Equal(got, all) {
+		t.Errorf("before BGP converged the kernel has %q, want %q", got, all)
 	}
+	l.send(converged)
+	l.await("10.0.0.11/32 10.1.1.2@up1")
 }
 
 func TestAWithdrawalAfterARestartCountsAtOnce(t *testing.T) {
