@@ -20,8 +20,19 @@ type Config struct {
 	ListenAddresses []netip.Addr
 	ListenPort      int
 	Neighbors       []Neighbor
+	GracefulRestart GracefulRestart
+}
+
+// GracefulRestart is RFC 4724 with all neighbours that do it, in both
+// directions: they keep our routes while we restart, and we keep those of the
+// families that they name in their OPEN.
+type GracefulRestart struct {
+	Enabled bool
+	// RestartTime is how long neighbours shall keep our routes without a
+	// session, in whole seconds; 0 is 120 s.
+	RestartTime time.Duration
 	// Deferral is how long Converged waits for the neighbours; 0 is 60 s. It
-	// should be shorter than the time for which they keep our routes.
+	// should be shorter than the restart time.
 	Deferral time.Duration
 }
 
@@ -45,18 +56,7 @@ type Neighbor struct {
 	AllowOwnAS uint8
 	// MaxPrefixes ends the session with a Cease when the peer sends more
 	// routes of a family; 0 for no limit.
-	MaxPrefixes     uint32
-	GracefulRestart GracefulRestart
-}
-
-// GracefulRestart is RFC 4724 for one neighbour, in both directions: it keeps
-// our routes while we restart, and we keep those of its families that it names
-// in its OPEN.
-type GracefulRestart struct {
-	Enabled bool
-	// RestartTime is how long the neighbour shall keep our routes without a
-	// session, in whole seconds; 0 is 120 s.
-	RestartTime time.Duration
+	MaxPrefixes uint32
 }
 
 // Family is an address family of a session.
@@ -95,8 +95,11 @@ func (c *Config) check() error {
 			return errors.New("listen addresses: one is not an address")
 		}
 	}
-	if c.Deferral < 0 {
-		return fmt.Errorf("deferral %v: want a time that is not negative", c.Deferral)
+	if t := c.GracefulRestart.RestartTime; t < 0 || t > 4095*time.Second || t%time.Second != 0 {
+		return fmt.Errorf("restart time %v: want whole seconds from 1s to 4095s", t)
+	}
+	if t := c.GracefulRestart.Deferral; t < 0 {
+		return fmt.Errorf("deferral %v: want a time that is not negative", t)
 	}
 	seen := make(map[netip.Addr]bool)
 	for i := range c.Neighbors {
@@ -133,7 +136,6 @@ func (n *Neighbor) check() error {
 		{"hold time", n.HoldTime, 3 * time.Second, 65535 * time.Second},
 		{"keepalive", n.Keepalive, time.Second, 21845 * time.Second},
 		{"connect retry", n.ConnectRetry, time.Second, 65535 * time.Second},
-		{"restart time", n.GracefulRestart.RestartTime, time.Second, 4095 * time.Second},
 	} {
 		if t.value != 0 && (t.value < t.min || t.value > t.max || t.value%time.Second != 0) {
 			return fmt.Errorf("%s %v: want whole seconds from %v to %v", t.name, t.value, t.min, t.max)
@@ -211,7 +213,7 @@ func (f Family) api() *api.Family {
 }
 
 // afiSafis gives the session's families as GoBGP wants them.
-func (n *Neighbor) afiSafis() []*api.AfiSafi {
+func (n *Neighbor) afiSafis(graceful bool) []*api.AfiSafi {
 	var list []*api.AfiSafi
 	for _, f := range []Family{EVPN, IPv4Unicast, IPv6Unicast} {
 		if !n.has(f) {
@@ -221,7 +223,7 @@ func (n *Neighbor) afiSafis() []*api.AfiSafi {
 		if n.MaxPrefixes > 0 {
 			a.PrefixLimits = &api.PrefixLimit{Family: f.api(), MaxPrefixes: n.MaxPrefixes}
 		}
-		if n.GracefulRestart.Enabled {
+		if graceful {
 			a.MpGracefulRestart = &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}}
 		}
 		list = append(list, a)
@@ -231,7 +233,7 @@ func (n *Neighbor) afiSafis() []*api.AfiSafi {
 
 // peer gives the neighbour as GoBGP wants it. Restarting sets the R and F bits
 // of the OPEN: we restarted, and went on forwarding.
-func (n *Neighbor) peer(restarting bool) *api.Peer {
+func (n *Neighbor) peer(gr GracefulRestart, restarting bool) *api.Peer {
 	hold := orDefault(n.HoldTime, defaultHoldTime)
 	p := &api.Peer{
 		Conf: &api.PeerConf{
@@ -249,7 +251,7 @@ func (n *Neighbor) peer(restarting bool) *api.Peer {
 			IdleHoldTimeAfterReset: seconds(idleAfterReset),
 		}},
 		Transport: &api.Transport{PassiveMode: n.Passive, RemotePort: uint32(n.Port)},
-		AfiSafis:  n.afiSafis(),
+		AfiSafis:  n.afiSafis(gr.Enabled),
 	}
 	if n.LocalAddress.IsValid() {
 		p.Transport.LocalAddress = n.LocalAddress.String()
@@ -257,7 +259,7 @@ func (n *Neighbor) peer(restarting bool) *api.Peer {
 	if n.Multihop > 0 {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)}
 	}
-	if gr := n.GracefulRestart; gr.Enabled {
+	if gr.Enabled {
 		p.GracefulRestart = &api.GracefulRestart{
 			Enabled:     true,
 			RestartTime: uint32(seconds(orDefault(gr.RestartTime, defaultRestartTime))),

@@ -256,8 +256,7 @@ func TestPeerOverItsPrefixLimitIsCut(t *testing.T) {
 func TestGracefulRestartKeepsRoutesAndWithdrawsThoseNotSentAgain(t *testing.T) {
 	l := newLab(t)
 	n := l.raw(2, 65002)
-	n.GracefulRestart.Enabled = true
-	v := run(t, l.config(n))
+	v := run(t, l.graceful(n))
 	graceful := bgptest.Config{Local: l.addr(2), AS: 65002, RestartTime: 60 * time.Second}
 	s := l.dialAs(graceful)
 	must(t, s, bgptest.Update(leafAttributes(), leafMAC(1), leafMAC(2)), bgptest.Withdraw())
@@ -278,8 +277,7 @@ func TestGracefulRestartKeepsRoutesAndWithdrawsThoseNotSentAgain(t *testing.T) {
 func TestGracefulRestartThatNeverComesWithdrawsAll(t *testing.T) {
 	l := newLab(t)
 	n := l.raw(2, 65002)
-	n.GracefulRestart.Enabled = true
-	v := run(t, l.config(n))
+	v := run(t, l.graceful(n))
 	s := l.dialAs(bgptest.Config{Local: l.addr(2), AS: 65002, RestartTime: time.Second})
 	must(t, s, bgptest.Update(leafAttributes(), leafMAC(1)), bgptest.Withdraw())
 	v.awaitLast(l.addr(2), "end of RIB")

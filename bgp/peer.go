@@ -203,7 +203,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	if s.gobgp == nil {
 		return nil // Run adds it
 	}
-	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer(false)}); err != nil {
+	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer(s.cfg.GracefulRestart, false)}); err != nil {
 		s.mu.Lock()
 		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
 		s.mu.Unlock()
@@ -262,7 +262,7 @@ func (s *Speaker) remove(ctx context.Context, addr netip.Addr) (<-chan struct{},
 // leaves there: the next one with this address may have none.
 func (s *Speaker) forgetPassword(ctx context.Context, n Neighbor) error {
 	n.Password, n.Passive = "", true
-	_, err := s.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n.peer()})
+	_, err := s.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n.peer(s.cfg.GracefulRestart, false)})
 	return err
 }
 

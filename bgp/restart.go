@@ -39,9 +39,6 @@ func (r *restart) told(f Family) {
 // negotiate reads the capability of the peer's OPEN (section 3).
 func (r *restart) negotiate(n *Neighbor, caps []bgp.ParameterCapabilityInterface) {
 	r.capable, r.families, r.time = false, nil, 0
-	if !n.GracefulRestart.Enabled {
-		return
-	}
 	for _, c := range caps {
 		gr, ok := c.(*bgp.CapGracefulRestart)
 		if !ok {
@@ -62,6 +59,9 @@ func (r *restart) negotiate(n *Neighbor, caps []bgp.ParameterCapabilityInterface
 func (s *Speaker) sessionUp(p *peer, caps []bgp.ParameterCapabilityInterface) {
 	p.stopTimer()
 	p.restart.away = false
+	if !s.cfg.GracefulRestart.Enabled {
+		caps = nil
+	}
 	p.restart.negotiate(&p.neighbor, caps)
 	if len(p.restart.families) > 0 && p.stale == nil {
 		p.stale, p.unicastStale = make(map[Key]bool), make(map[netip.Prefix]bool)

@@ -20,10 +20,11 @@ import (
 // nobody is the peer of events that are of none.
 var nobody netip.Addr
 
-func (l *lab) graceful(n byte, as uint32) Neighbor {
-	r := l.raw(n, as)
-	r.GracefulRestart.Enabled = true
-	return r
+// graceful is a configuration with graceful restart.
+func (l *lab) graceful(neighbors ...Neighbor) Config {
+	c := l.config(neighbors...)
+	c.GracefulRestart.Enabled = true
+	return c
 }
 
 // dialGraceful plays a neighbour that does graceful restart.
@@ -40,7 +41,7 @@ func (v *view) converged() bool {
 
 func TestConvergedComesWithTheLastEndOfRIB(t *testing.T) {
 	l := newLab(t)
-	v := run(t, l.config(l.graceful(2, 65002), l.graceful(3, 65003), l.raw(4, 65004)))
+	v := run(t, l.graceful(l.raw(2, 65002), l.raw(3, 65003), l.raw(4, 65004)))
 	must(t, l.dial(4, 65004), bgptest.Withdraw()) // it sends End-of-RIB all the same
 	a, b := l.dialGraceful(2, 65002, false), l.dialGraceful(3, 65003, false)
 	must(t, a, bgptest.Update(leafAttributes(), leafMAC(1)), bgptest.Withdraw())
@@ -56,22 +57,22 @@ func TestConvergedComesWithTheLastEndOfRIB(t *testing.T) {
 
 func TestANeighbourThatStaysDownDelaysConvergedNoLongerThanTheDeferral(t *testing.T) {
 	l := newLab(t)
-	cfg := l.config(l.graceful(2, 65002), l.graceful(3, 65003))
-	cfg.Deferral = time.Second
+	cfg := l.graceful(l.raw(2, 65002), l.raw(3, 65003))
+	cfg.GracefulRestart.Deferral = time.Second
 	began := time.Now()
 	v := run(t, cfg)
 	s := l.dialGraceful(2, 65002, false)
 	must(t, s, bgptest.Withdraw())
 	v.awaitLast(nobody, "converged")
-	if took := time.Since(began); took < cfg.Deferral {
-		t.Errorf("converged after %v, before the neighbour's time of %v was over", took, cfg.Deferral)
+	if took := time.Since(began); took < cfg.GracefulRestart.Deferral {
+		t.Errorf("converged after %v, before the neighbour's time of %v was over", took, cfg.GracefulRestart.Deferral)
 	}
 	settle(v)
 }
 
 func TestANeighbourThatSendsNoEndOfRIBIsWaitedForUntilItIsSilent(t *testing.T) {
 	l := newLab(t)
-	v := run(t, l.config(l.graceful(2, 65002)))
+	v := run(t, l.graceful(l.raw(2, 65002)))
 	if v.converged() {
 		t.Error("converged before the neighbour was there")
 	}
@@ -91,7 +92,7 @@ func TestANeighbourThatSendsNoEndOfRIBIsWaitedForUntilItIsSilent(t *testing.T) {
 
 func TestARemovedNeighbourIsNotWaitedFor(t *testing.T) {
 	l := newLab(t)
-	v := run(t, l.config(l.graceful(2, 65002)))
+	v := run(t, l.graceful(l.raw(2, 65002)))
 	if err := v.RemoveNeighbor(t.Context(), l.addr(2)); err != nil {
 		t.Fatal(err)
 	}
@@ -102,9 +103,9 @@ func TestForwardingBitIsSetOnlyIfForwardingWasPreserved(t *testing.T) {
 	for _, preserved := range []bool{false, true} {
 		t.Run(fmt.Sprintf("preserved %v", preserved), func(t *testing.T) {
 			l := newLab(t)
-			n := l.graceful(2, 65002)
-			n.GracefulRestart.RestartTime = 77 * time.Second
-			s, err := New(l.config(n), discard)
+			cfg := l.graceful(l.raw(2, 65002))
+			cfg.GracefulRestart.RestartTime = 77 * time.Second
+			s, err := New(cfg, discard)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +123,7 @@ func TestForwardingBitIsSetOnlyIfForwardingWasPreserved(t *testing.T) {
 
 func TestARestartedSpeakerSendsItsRoutesThoughANeighbourIsDown(t *testing.T) {
 	l := newLab(t)
-	s, err := New(l.config(l.graceful(2, 65002), l.graceful(3, 65003)), discard)
+	s, err := New(l.graceful(l.raw(2, 65002), l.raw(3, 65003)), discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func TestARestartedSpeakerSendsItsRoutesThoughANeighbourIsDown(t *testing.T) {
 
 func TestStaleRoutesSurviveAnAttemptToConnectThatFails(t *testing.T) {
 	l := newLab(t)
-	v := run(t, l.config(l.graceful(2, 65002)))
+	v := run(t, l.graceful(l.raw(2, 65002)))
 	s := l.dialGraceful(2, 65002, false)
 	must(t, s, bgptest.Update(leafAttributes(), leafMAC(1)), bgptest.Withdraw())
 	v.awaitLast(l.addr(2), "end of RIB")
@@ -187,7 +188,7 @@ func TestStaleRoutesSurviveAnAttemptToConnectThatFails(t *testing.T) {
 
 func TestAPeerThatComesBackWithoutGracefulRestartLosesItsStaleRoutes(t *testing.T) {
 	l := newLab(t)
-	v := run(t, l.config(l.graceful(2, 65002)))
+	v := run(t, l.graceful(l.raw(2, 65002)))
 	s := l.dialGraceful(2, 65002, false)
 	must(t, s, bgptest.Update(leafAttributes(), leafMAC(1), leafMAC(2)), bgptest.Withdraw())
 	v.awaitLast(l.addr(2), "end of RIB")
@@ -206,9 +207,8 @@ func TestAPeerThatComesBackWithoutGracefulRestartLosesItsStaleRoutes(t *testing.
 
 func TestASpeakerThatIsKilledAndStartsAgainKeepsItsRoutesWithAnother(t *testing.T) {
 	l := newLab(t)
-	us := Neighbor{Address: l.addr(1), AS: 65000, LocalAddress: l.addr(2), Port: l.port, ConnectRetry: time.Second,
-		GracefulRestart: GracefulRestart{Enabled: true}}
-	peer := run(t, Config{AS: 65002, RouterID: leaf, ListenPort: -1, Neighbors: []Neighbor{us}})
+	us := Neighbor{Address: l.addr(1), AS: 65000, LocalAddress: l.addr(2), Port: l.port, ConnectRetry: time.Second}
+	peer := run(t, Config{AS: 65002, RouterID: leaf, ListenPort: -1, Neighbors: []Neighbor{us}, GracefulRestart: GracefulRestart{Enabled: true}})
 	first := l.process(childSpeaker{MACs: []byte{1, 2}})
 	peer.awaitLast(us.Address, "end of RIB")
 	peer.awaitRoutes(us.Address, ourMAC(1), ourMAC(2))
@@ -273,7 +273,7 @@ func serveChild(text string) error {
 // test.
 func (l *lab) process(c childSpeaker) *os.Process {
 	l.t.Helper()
-	c.Config = l.config(l.graceful(2, 65002))
+	c.Config = l.graceful(l.raw(2, 65002))
 	text, err := json.Marshal(c)
 	if err != nil {
 		l.t.Fatal(err)

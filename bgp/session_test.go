@@ -50,7 +50,7 @@ func goBGP(t *testing.T, l *lab, password string) *server.BgpServer {
 		t.Fatal(err)
 	}
 	peer := Neighbor{Address: l.addr(1), AS: 65000, LocalAddress: l.addr(2), Passive: true, Password: password}
-	if err := s.AddPeer(t.Context(), &api.AddPeerRequest{Peer: peer.peer(false)}); err != nil {
+	if err := s.AddPeer(t.Context(), &api.AddPeerRequest{Peer: peer.peer(GracefulRestart{}, false)}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -97,8 +97,7 @@ func TestGoBGPAndTheSpeakerExchangeRoutesOverASignedMultihopSession(t *testing.T
 func TestRoutesOriginatedBeforeRunAreSentBeforeAnythingElse(t *testing.T) {
 	l := newLab(t)
 	n := l.raw(2, 65002)
-	n.GracefulRestart.Enabled = true
-	s, err := New(l.config(n), discard)
+	s, err := New(l.graceful(n), discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,8 +217,7 @@ func TestStoppedSpeakerLeavesNoGoroutineAndNoListener(t *testing.T) {
 func TestStopIsNoCeaseForAPeerWithGracefulRestart(t *testing.T) {
 	l := newLab(t)
 	n := l.raw(2, 65002)
-	n.GracefulRestart.Enabled = true
-	s, err := New(l.config(n), discard)
+	s, err := New(l.graceful(n), discard)
 	if err != nil {
 		t.Fatal(err)
 	}

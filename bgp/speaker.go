@@ -90,7 +90,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	if err := s.start(ctx, gobgp); err != nil {
 		return err
 	}
-	deferral := time.AfterFunc(orDefault(s.cfg.Deferral, defaultDeferral), func() { s.converge(true) })
+	deferral := time.AfterFunc(orDefault(s.cfg.GracefulRestart.Deferral, defaultDeferral), func() { s.converge(true) })
 	defer deferral.Stop()
 	s.converge(false)
 	var unicast sync.WaitGroup
@@ -146,7 +146,7 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 	peers := slices.Clone(s.peers)
 	s.mu.Unlock()
 	for _, p := range peers {
-		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: p.neighbor.peer(s.preserved)}); err != nil {
+		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: p.neighbor.peer(s.cfg.GracefulRestart, s.preserved)}); err != nil {
 			return fmt.Errorf("neighbor %v: %w", p.neighbor.Address, err)
 		}
 	}

@@ -231,8 +231,7 @@ func announced(t *testing.T, l *lab, body []byte) string {
 func TestGracefulRestartKeepsUnicastRoutesUntilEndOfRIB(t *testing.T) {
 	l := newLab(t)
 	n := l.unicastNeighbor(2, 65002)
-	n.GracefulRestart.Enabled = true
-	v := run(t, l.config(n))
+	v := run(t, l.graceful(n))
 	cfg := bgptest.Config{Local: l.addr(2), AS: 65002, Unicast: true, RestartTime: 10 * time.Second}
 	s := l.dialAs(cfg)
 	must(t, s, bgptest.UnicastUpdate(l.fromLeaf(2, 65002), leafVTEP, leafOther), bgptest.IPv4EndOfRIB())

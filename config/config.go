@@ -57,6 +57,8 @@ type BGP struct {
 	Port            int        `yaml:"port"`
 	Neighbors       []Neighbor `yaml:"neighbors"`
 	Underlay        Underlay   `yaml:"underlay"`
+
+	GracefulRestart GracefulRestart `yaml:"graceful_restart"`
 }
 
 // Neighbor is one BGP peer.

@@ -37,6 +37,22 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	}
 }
 
+func TestGracefulRestartIsOnAndItsKeysStandAlone(t *testing.T) {
+	want := DefaultGracefulRestart
+	for in, change := range map[string]func(){
+		"": func() {},
+		"bgp: {graceful_restart: {restart_time: 90s}}\n": func() { want.RestartTime = 90 * time.Second },
+		"bgp: {graceful_restart: {enabled: false}}\n":    func() { want.Enabled = false },
+		"bgp: {port: 1790}\n":                            func() {},
+	} {
+		want = DefaultGracefulRestart
+		change()
+		if f, err := Parse([]byte(minimal + in)); err != nil || f.BGP.GracefulRestart != want {
+			t.Errorf("%q gives %+v (%v), want %+v", in, f, err, want)
+		}
+	}
+}
+
 func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 	for name, tc := range map[string]struct{ in, want, line string }{
 		"unknown key":          {minimal + "colour: red\n", `"colour"`, "[4:1]"},
@@ -57,6 +73,8 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"bad MAC":              {minimal + "ports:\n- {name: a, number: 1, interface: x, mac: \"zz\"}\n", "zz", "[5:"},
 		"neighbour without AS": {minimal + "bgp:\n  neighbors:\n  - address: 10.1.0.1\n", "bgp.neighbors[0].as", "line 6:"},
 		"neighbour twice":      {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1}\n  - {address: 10.1.0.1, as: 2}\n", "bgp.neighbors[1]", "line 7:"},
+		"restart time":         {minimal + "bgp:\n  graceful_restart:\n    restart_time: 2h\n", "bgp.graceful_restart.restart_time: 2h", "line 6:"},
+		"late deferral":        {minimal + "bgp:\n  graceful_restart:\n    deferral: 3m\n", "bgp.graceful_restart.deferral: 3m", "line 6:"},
 		"unknown family":       {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [evpn, vpnv4]}\n", "vpnv4", "[6:"},
 		"family twice":         {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv4, ipv4]}\n", "bgp.neighbors[0].families[1]", "line 6:"},
 		"ipv6 over IPv4":       {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv6]}\n", "over that IP version", "line 6:"},

@@ -41,6 +41,7 @@ func Parse(b []byte) (*File, error) {
 		API:    API{Listen: DefaultAPI},
 
 		SlowPath: SlowPath{Namespaces: DefaultNamespaces},
+		BGP:      BGP{GracefulRestart: DefaultGracefulRestart},
 	}
 	if err := decode(b, f); err != nil {
 		return nil, err
@@ -184,6 +185,7 @@ func (c *checker) checkBGP() {
 	}
 	c.unique("bgp.neighbors", addrs)
 	c.checkUnderlay()
+	c.checkRestart()
 }
 
 func (c *checker) checkPorts() {

@@ -139,6 +139,7 @@ func (l *loop) desiredGroup(index uint16) entry {
 			g.Members = append(g.Members, p4.GroupMember{Port: rep.via.port, Instance: instance})
 		}
 	}
+	l.keepFlooded(&g)
 	if len(g.Members) == 0 {
 		return nil
 	}

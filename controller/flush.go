@@ -15,6 +15,7 @@ type targetState struct {
 	session uint64 // counts connections: results of an older one mean nothing
 	busy    bool   // the writer has a job
 	reads   int    // read-backs that succeeded
+	pushed  bool   // the pipeline was, since the start
 	readAt  time.Time
 	// acked is what the target acknowledged or answered on read-back.
 	acked  map[p4.Key]p4.Value
@@ -58,6 +59,7 @@ func (l *loop) flush(w *writer) time.Duration {
 	l.settle()
 	l.settleKernel()
 	l.flushAdverts()
+	l.endHold()
 	t := &l.target
 	l.stats.depth.Store(int64(l.depth()))
 	now := time.Now()
@@ -86,6 +88,9 @@ func (l *loop) wakeAfter(now time.Time) time.Duration {
 	}
 	if l.target.phase == phaseReading && !l.target.busy {
 		next = min(next, l.target.readAt.Sub(now))
+	}
+	if h := &l.hold; !h.over && !h.converged.IsZero() {
+		next = min(next, resolveTime-now.Sub(h.converged))
 	}
 	if !l.target.retryAt.IsZero() {
 		next = min(next, l.target.retryAt.Sub(now))
@@ -168,6 +173,9 @@ func (l *loop) diff(key p4.Key, k entry) (change, bool) {
 	have, held := l.target.acked[key]
 	want := l.desired(k)
 	if want == nil {
+		if held && l.holds(key, k, nil) {
+			return change{}, false
+		}
 		if held {
 			return change{what: k, entry: p4.Entry{Key: key, Value: have}, op: p4v1.Update_DELETE}, true
 		}
@@ -177,9 +185,14 @@ func (l *loop) diff(key p4.Key, k entry) (change, bool) {
 	}
 	e := want.Entry()
 	if held && e.Value == have {
+		l.hold.settled(key)
 		l.recovered(key, k)
 		return change{}, false
 	}
+	if held && l.holds(key, k, want) {
+		return change{}, false
+	}
+	l.hold.settled(key)
 	if on, blocked := l.blockedOn(want); blocked {
 		l.block(key, k, on)
 		return change{}, false

@@ -78,6 +78,7 @@ type options struct {
 	store  *intent.Store    // instead of a new one
 
 	noSlowPath bool
+	holding    bool // BGP has not converged yet
 }
 
 // start runs a gateway until the test ends.
@@ -124,6 +125,9 @@ func start(tb testing.TB, o options) *gateway {
 	stopClient, cancelClient := context.WithCancel(context.Background())
 	wg.Go(func() { _ = client.Run(stopClient) })
 	tb.Cleanup(func() { cancel(); <-g.c.stopped; cancelClient(); wg.Wait() })
+	if !o.holding {
+		g.converge()
+	}
 	return g
 }
 
@@ -451,6 +455,9 @@ func (g *gateway) access(name string, vlan uint16) {
 
 // send hands BGP events of a peer to the loop.
 func (g *gateway) send(events ...bgp.Event) { g.speaker.events <- events }
+
+// converge says that all peers have sent all their routes.
+func (g *gateway) converge() { g.send(bgp.Event{Kind: bgp.Converged}) }
 
 func update(peer netip.Addr, r bgp.Route) bgp.Event {
 	return bgp.Event{Peer: peer, Kind: bgp.RouteUpdate, Route: r}

@@ -64,6 +64,9 @@ type Controller struct {
 	running  chan struct{} // closed when the loop takes requests
 	stopped  chan struct{} // closed when Run returned
 	synced   chan struct{} // closed after the first read-back
+	// preserved: the target had our pipeline. It is written before synced is
+	// closed.
+	preserved bool
 }
 
 // New checks the configuration and makes a Controller. It does nothing until
@@ -87,6 +90,10 @@ func New(cfg Config, in Inputs) (*Controller, error) {
 // Synced is closed once the target's state was taken over for the first time:
 // from then on what is local has been given to BGP.
 func (c *Controller) Synced() <-chan struct{} { return c.synced }
+
+// Preserved says, once Synced is closed, whether the target was found with our
+// pipeline, so that it went on forwarding while nobody controlled it.
+func (c *Controller) Preserved() bool { return c.preserved }
 
 // loop is all state, owned by the goroutine that runs it.
 type loop struct {
@@ -143,6 +150,7 @@ type loop struct {
 
 	dirty  [levels]map[p4.Key]entry
 	target targetState
+	hold   hold
 	stats  *stats
 }
 
@@ -238,7 +246,6 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 			}
 		case r := <-w.results:
 			l.finished(r)
-			c.announce()
 		case do := <-c.requests:
 			do(l)
 		case <-timer.C:
@@ -251,6 +258,7 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 			return stopReason(ctx, input)
 		}
 		timer.Reset(l.flush(w))
+		c.announce()
 	}
 }
 
@@ -263,12 +271,14 @@ func stopReason(ctx context.Context, input string) error {
 	}
 }
 
-// announce closes synced after the first read-back.
+// announce closes synced after the first read-back, when BGP was given what is
+// local.
 func (c *Controller) announce() {
 	if c.loop.target.reads > 0 {
 		select {
 		case <-c.synced:
 		default:
+			c.preserved = !c.loop.target.pushed
 			close(c.synced)
 		}
 	}

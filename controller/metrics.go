@@ -93,12 +93,13 @@ var (
 	descForged   = desc("forged_gateway_claims_total", "ARP and ND of tenants that claim a gateway's address.")
 	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
 	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
+	descHeld     = desc("held_entries", "Entries of before a restart that nothing has confirmed, and that wait for BGP to converge.")
 	descUp       = desc("target_up", "1 while the target is written to.")
 )
 
 // Describe is of prometheus.Collector.
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned,
+	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned, descHeld,
 		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
 		descHosts, descTooMany, descForged, descPunts, descPrefixes} {
 		ch <- d
@@ -156,11 +157,11 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var counts map[string]int
-	var failing, up int64
+	var failing, held, up int64
 	prefixes := map[[2]string]int64{}
 	if c.ask(ctx, func(l *loop) {
 		counts = maps.Clone(l.target.counts)
-		failing = int64(len(l.target.failed))
+		failing, held = int64(len(l.target.failed)), int64(len(l.hold.inherited))
 		for _, v := range l.vrfs {
 			prefixes[[2]string{v.ID, "2"}], prefixes[[2]string{v.ID, "5"}] = v.imported()
 		}
@@ -177,5 +178,6 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 		gauge(descPrefixes, n, k[0], k[1])
 	}
 	gauge(descFailing, failing)
+	gauge(descHeld, held)
 	gauge(descUp, up)
 }

@@ -19,6 +19,7 @@ type SlowPath interface {
 	SetRemote(bridge uint16, ip netip.Addr, mac ether.MAC)
 	RemoveRemote(bridge uint16, ip netip.Addr)
 	Probe(bridge uint16, ip netip.Addr)
+	Converged()
 	Status() slowpath.Status
 }
 

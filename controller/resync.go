@@ -12,6 +12,7 @@ import (
 func (l *loop) targetChanged(e p4rt.Event) {
 	switch e := e.(type) {
 	case p4rt.Up:
+		l.target.pushed = l.target.pushed || e.Pushed
 		l.targetUp()
 	case p4rt.Down:
 		l.targetLost("the target is not connected: " + e.Err.Error())
@@ -81,6 +82,14 @@ type foreign struct{ entry p4.Entry }
 
 func (f foreign) Entry() p4.Entry { return f.entry }
 
+// decoded is the typed value of an entry that the target holds.
+func decoded(e p4.Entry) entry {
+	if d, err := p4.Decode(e); err == nil {
+		return d.(entry)
+	}
+	return foreign{e}
+}
+
 // adopt starts from what the target holds: ids and learned MACs are taken from
 // it, and everything is compared with what is desired.
 func (l *loop) adopt(entries []p4.Entry) {
@@ -96,12 +105,9 @@ func (l *loop) adopt(entries []p4.Entry) {
 	held := make([]entry, len(entries))
 	for i, e := range entries {
 		l.setAcked(e.Key, e.Value, true)
-		if d, err := p4.Decode(e); err == nil {
-			held[i] = d.(entry)
-		} else {
-			held[i] = foreign{e}
-		}
+		held[i] = decoded(e)
 	}
+	l.hold.inherit(t.acked)
 	l.adoptTunnels(held)
 	l.adoptAdjacencies(held)
 	l.adoptReplicas(held)

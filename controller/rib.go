@@ -42,6 +42,8 @@ func (l *loop) bgpChanged(events []bgp.Event) {
 			if !e.Graceful {
 				l.peerDown(e.Peer)
 			}
+		case bgp.Converged:
+			l.bgpConverged()
 		}
 	}
 }

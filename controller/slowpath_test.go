@@ -19,6 +19,7 @@ type fakeSlowPath struct {
 	delivered []slowpath.Frame
 	probed    map[neighborKey]bool
 	status    slowpath.Status
+	converged bool
 }
 
 func newFakeSlowPath() *fakeSlowPath {
@@ -50,6 +51,12 @@ func (s *fakeSlowPath) RemoveRemote(bridge uint16, ip netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.remote, neighborKey{bridge, ip})
+}
+
+func (s *fakeSlowPath) Converged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.converged = true
 }
 
 func (s *fakeSlowPath) Probe(bridge uint16, ip netip.Addr) {

@@ -15,9 +15,11 @@ type remote struct {
 	addr    netip.Addr
 	users   int // of all its tunnels
 	tracked bool
-	paths   []underlay.Path
-	reason  string // why there is no path
-	tunnels []*tunnel
+	// answered: the underlay has said something since it tracks the VTEP.
+	answered bool
+	paths    []underlay.Path
+	reason   string // why there is no path
+	tunnels  []*tunnel
 }
 
 // tunnelKey names a tunnel: our VTEP address and theirs.
@@ -128,7 +130,7 @@ func (l *loop) settleRemotes() {
 			l.underlay.Track(addr)
 		case !used && r.tracked:
 			l.underlay.Untrack(addr)
-			r.paths, r.reason = nil, "not looked up yet"
+			r.paths, r.reason, r.answered = nil, "not looked up yet", false
 		}
 		r.tracked = r.users > 0
 		if len(r.tunnels) == 0 {
@@ -144,7 +146,7 @@ func (l *loop) underlayChanged(c underlay.Change) {
 	if r == nil || !r.tracked {
 		return
 	}
-	r.paths, r.reason = c.Paths, c.Reason
+	r.paths, r.reason, r.answered = c.Paths, c.Reason, true
 	for _, t := range r.tunnels {
 		l.pathChanged(t)
 	}

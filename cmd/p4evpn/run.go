@@ -119,21 +119,36 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 	return nil
 }
 
-// speak starts BGP once the target's state was taken over: a session before
-// that would announce a gateway that does not forward. The underlay's routes
-// follow it.
+// speak starts BGP once the target's state was taken over and all that is local
+// was given to it: a session before that would announce a gateway that does not
+// forward, or say End-of-RIB too early.
 func (g *gateway) speak(ctx context.Context) error {
 	select {
 	case <-g.loop.Synced():
-		notify("STATUS=the P4 target is in hand, BGP runs")
-		group, ctx := errgroup.WithContext(ctx)
-		group.Go(func() error { return g.router.Run(ctx) })
-		group.Go(func() error { return g.speaker.Run(ctx) })
-		return group.Wait()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if g.loop.Preserved() {
+		g.speaker.PreservedForwarding()
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.router.Run(ctx) })
+	group.Go(func() error {
+		select {
+		case <-g.router.Advertised():
+		case <-time.After(underlayPatience):
+			slog.Warn("BGP starts before the prefixes of the underlay are known to it")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		notify("STATUS=the P4 target is in hand, BGP runs")
+		return g.speaker.Run(ctx)
+	})
+	return group.Wait()
 }
+
+// underlayPatience bounds how long EVPN waits for the underlay's own prefixes.
+const underlayPatience = 5 * time.Second
 
 // notify tells systemd, where it started us, how we are.
 func notify(state string) {

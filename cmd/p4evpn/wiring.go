@@ -54,6 +54,7 @@ func speakerConfig(f *config.File, store *intent.Store) (bgp.Config, error) {
 		RouterID:        f.RouterID.Addr,
 		ListenAddresses: addrs(f.BGP.ListenAddresses),
 		ListenPort:      f.BGP.Port,
+		GracefulRestart: bgp.GracefulRestart(f.BGP.GracefulRestart),
 	}
 	err := store.View(func(tx *intent.Tx) error {
 		for _, n := range tx.Neighbors().List("", 0) {

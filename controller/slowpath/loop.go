@@ -76,7 +76,6 @@ func newLoop(s *Slowpath) *loop {
 			dirty:  map[neighbour]struct{}{},
 			failed: map[neighbour]struct{}{},
 			errs:   map[uint16]error{},
-			sweep:  time.Now().Add(adoption),
 		},
 	}
 }
@@ -86,7 +85,7 @@ func newLoop(s *Slowpath) *loop {
 func (l *loop) look() time.Time {
 	s := l.s
 	s.mu.Lock()
-	news, wanted, announced, probes := s.news, s.wanted, s.seen, s.probes
+	news, wanted, announced, probes, converged := s.news, s.wanted, s.seen, s.probes, s.converged
 	s.news, s.seen, s.probes = false, map[*vrf]*seen{}, map[neighbour]struct{}{}
 	maps.Copy(l.remotes.dirty, s.dirty)
 	clear(s.dirty)
@@ -110,6 +109,9 @@ func (l *loop) look() time.Time {
 			l.probe(n)
 			delete(l.probes, n)
 		}
+	}
+	if converged && !l.remotes.swept {
+		l.sweepRemotes()
 	}
 	next := l.installRemotes(now)
 	for _, t := range l.targets {

@@ -13,12 +13,8 @@ type remotes struct {
 	failed map[neighbour]struct{} // to try again
 	at     time.Time              // when
 	errs   map[uint16]error       // the last failure of each bridge
-	sweep  time.Time              // until then, what an earlier process installed stays
+	swept  bool                   // what an earlier process installed is gone
 }
-
-// adoption is the time in which those who call SetRemote are to have learned
-// again what they knew before a restart.
-const adoption = 2 * time.Minute
 
 // remotesAtOnce bounds how long installing keeps the loop from other work.
 const remotesAtOnce = 512
@@ -30,9 +26,8 @@ func (l *loop) checkRemote(n neighbour, e entry) {
 	mac, wanted := l.s.remotes[n.bridge][n.ip]
 	l.s.mu.Unlock()
 	installed := e.state != 0 && e.flags&unix.NTF_EXT_LEARNED != 0
-	swept := !time.Now().Before(l.remotes.sweep)
 	switch {
-	case wanted && !(installed && e.mac == mac), installed && !wanted && swept:
+	case wanted && !(installed && e.mac == mac), installed && !wanted && l.remotes.swept:
 		l.remotes.dirty[n] = struct{}{}
 	}
 }
@@ -67,9 +62,6 @@ func (l *loop) installRemotes(now time.Time) time.Time {
 	if len(r.failed) > 0 {
 		next = earliest(next, r.at)
 	}
-	if !r.sweep.IsZero() {
-		next = earliest(next, l.sweepRemotes(now))
-	}
 	return next
 }
 
@@ -88,15 +80,11 @@ func (l *loop) reportBridge(bridge uint16) {
 
 // sweepRemotes removes, once, what an earlier process installed and nobody has
 // asked for since.
-func (l *loop) sweepRemotes(now time.Time) time.Time {
-	if now.Before(l.remotes.sweep) {
-		return l.remotes.sweep
-	}
-	l.remotes.sweep = time.Time{}
+func (l *loop) sweepRemotes() {
+	l.remotes.swept = true
 	for bridge, t := range l.at {
 		l.resync(t, bridge)
 	}
-	return now
 }
 
 // installRemote installs or removes one host. That of an SVI which is not in

@@ -26,14 +26,16 @@ type Slowpath struct {
 		delivered, injected, noTap, malformed, refused, muted atomic.Uint64
 	}
 
-	mu      sync.Mutex
-	wanted  map[string]plan                     // by VRF name; nil = Set was not called yet
-	news    bool                                // wanted changed since the loop looked
-	remotes map[uint16]map[netip.Addr]ether.MAC // by bridge
-	dirty   map[neighbour]struct{}              // remotes to install or remove
-	probes  map[neighbour]struct{}              // hosts to ask
-	seen    map[*vrf]*seen
-	status  map[string]Status // by VRF name
+	mu     sync.Mutex
+	wanted map[string]plan // by VRF name; nil = Set was not called yet
+	news   bool            // wanted changed since the loop looked
+	// converged: what an earlier process set and nobody repeated may go.
+	converged bool
+	remotes   map[uint16]map[netip.Addr]ether.MAC // by bridge
+	dirty     map[neighbour]struct{}              // remotes to install or remove
+	probes    map[neighbour]struct{}              // hosts to ask
+	seen      map[*vrf]*seen
+	status    map[string]Status // by VRF name
 
 	taps struct {
 		sync.RWMutex
@@ -147,8 +149,7 @@ func (s *Slowpath) Events() <-chan Neighbor { return s.events }
 
 // SetRemote makes a host behind a VTEP a neighbour that the kernel neither asks
 // for nor forgets, whatever it learned before. It may precede the SVI. Those
-// that an earlier process set are removed when nobody sets them again within
-// two minutes of Run.
+// that an earlier process set stay until Converged.
 func (s *Slowpath) SetRemote(bridge uint16, ip netip.Addr, mac ether.MAC) {
 	ip = ip.Unmap().WithZone("")
 	s.mu.Lock()
@@ -176,6 +177,15 @@ func (s *Slowpath) RemoveRemote(bridge uint16, ip netip.Addr) {
 		}
 		s.dirty[neighbour{bridge, ip}] = struct{}{}
 	}
+	s.mu.Unlock()
+	s.poke()
+}
+
+// Converged says that every host that is still behind a VTEP has been set: what
+// an earlier process set besides is removed.
+func (s *Slowpath) Converged() {
+	s.mu.Lock()
+	s.converged = true
 	s.mu.Unlock()
 	s.poke()
 }

@@ -1,0 +1,33 @@
+package config
+
+import "time"
+
+// GracefulRestart is RFC 4724 with all neighbours: they keep our routes while
+// we restart, and we keep theirs.
+type GracefulRestart struct {
+	// Enabled is the default. Otherwise routes go with the session, in both
+	// directions.
+	Enabled bool `yaml:"enabled"`
+	// RestartTime is how long neighbours shall keep our routes without a
+	// session.
+	RestartTime time.Duration `yaml:"restart_time"`
+	// Deferral is how long after a restart what a neighbour may still say is
+	// waited for, before what nobody has said is removed.
+	Deferral time.Duration `yaml:"deferral"`
+}
+
+// DefaultGracefulRestart is what holds unless the file says otherwise.
+var DefaultGracefulRestart = GracefulRestart{Enabled: true, RestartTime: 120 * time.Second, Deferral: 60 * time.Second}
+
+func (c *checker) checkRestart() {
+	const at = "bgp.graceful_restart"
+	g := c.file.BGP.GracefulRestart
+	if g.RestartTime < time.Second || g.RestartTime > 4095*time.Second || g.RestartTime%time.Second != 0 {
+		c.fail(at+".restart_time", "%v: want whole seconds from 1s to 4095s", g.RestartTime)
+	}
+	if g.Deferral <= 0 {
+		c.fail(at+".deferral", "%v: want a time above 0", g.Deferral)
+	} else if g.Enabled && g.Deferral >= g.RestartTime {
+		c.fail(at+".deferral", "%v: want less than the restart time of %v, when neighbours give up", g.Deferral, g.RestartTime)
+	}
+}
