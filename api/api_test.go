@@ -228,10 +228,16 @@ func frozen(t testing.TB, s *intent.Store) any {
 		Ports   []intent.BridgePort
 		VRFs    []intent.VRF
 		SVIs    []intent.SVI
+
+		Instances []intent.Instance
+		Statics   []intent.StaticMAC
+		Speakers  []intent.Speaker
+		Neighbors []intent.Neighbor
 	}
 	var st state
 	err := s.View(func(tx *intent.Tx) error {
-		st = state{tx.Bridges().List("", 0), tx.Ports().List("", 0), tx.VRFs().List("", 0), tx.SVIs().List("", 0)}
+		st = state{tx.Bridges().List("", 0), tx.Ports().List("", 0), tx.VRFs().List("", 0), tx.SVIs().List("", 0),
+			tx.Instances().List("", 0), tx.StaticMACs().List("", 0), tx.Speakers().List("", 0), tx.Neighbors().List("", 0)}
 		return nil
 	})
 	if err != nil {
@@ -242,18 +248,19 @@ func frozen(t testing.TB, s *intent.Store) any {
 
 // fakeView answers with what it holds.
 type fakeView struct {
-	bridges   []view.Bridge
-	fdb       []view.FDBEntry
-	vteps     []view.VTEP
-	routes    []view.Route
-	neighbors []view.Neighbor
-	entries   []view.Entry
-	vrfs      []view.VRF
-	svis      []view.SVI
-	hosts     []view.Host
-	prefixes  []view.Prefix
-	lookup    view.Lookup
-	err       error
+	targetPorts []view.Port
+	bridges     []view.Bridge
+	fdb         []view.FDBEntry
+	vteps       []view.VTEP
+	routes      []view.Route
+	neighbors   []view.Neighbor
+	entries     []view.Entry
+	vrfs        []view.VRF
+	svis        []view.SVI
+	hosts       []view.Host
+	prefixes    []view.Prefix
+	lookup      view.Lookup
+	err         error
 }
 
 var errNotReady = errors.New("the controller has not read the target back yet")
@@ -275,6 +282,10 @@ func (f *fakeView) Routes(context.Context) ([]view.Route, error) {
 
 func (f *fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
 	return slices.Clone(f.neighbors), f.err
+}
+
+func (f *fakeView) Ports(context.Context) ([]view.Port, error) {
+	return slices.Clone(f.targetPorts), f.err
 }
 
 func (f *fakeView) Entries(_ context.Context, table string) ([]view.Entry, error) {

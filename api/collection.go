@@ -128,31 +128,39 @@ func (c *collection[O, M]) get(ctx context.Context, name string) (M, error) {
 	return c.show(ctx, o)[0], nil
 }
 
+// pageSize reads the size of a page that a client wants.
+func pageSize(size int32) (int, error) {
+	switch {
+	case size < 0:
+		return 0, badField("page_size", fmt.Sprintf("%d is negative: want 1 to %d, or 0 for %d", size, maxPageSize, defaultPageSize))
+	case size == 0:
+		return defaultPageSize, nil
+	}
+	return int(min(size, maxPageSize)), nil
+}
+
 // list gives one page and the token of the next, "" after the last.
 func (c *collection[O, M]) list(ctx context.Context, size int32, token string) ([]M, string, error) {
-	if size < 0 {
-		return nil, "", badField("page_size", fmt.Sprintf("%d is negative: want 1 to %d, or 0 for %d", size, maxPageSize, defaultPageSize))
+	limit, err := pageSize(size)
+	if err != nil {
+		return nil, "", err
 	}
-	if size == 0 {
-		size = defaultPageSize
-	}
-	size = min(size, maxPageSize)
 	after, err := c.parsePageToken(token)
 	if err != nil {
 		return nil, "", badField("page_token", err.Error())
 	}
 	var found []O
 	err = c.store.View(func(tx *intent.Tx) error {
-		found = c.table(tx).List(after, int(size)+1)
+		found = c.table(tx).List(after, limit+1)
 		return nil
 	})
 	if err != nil {
 		return nil, "", statusOf(c.naming, err)
 	}
 	next := ""
-	if len(found) > int(size) {
-		found = found[:size]
-		next = c.pageToken(found[size-1].Ref().ID)
+	if len(found) > limit {
+		found = found[:limit]
+		next = c.pageToken(found[limit-1].Ref().ID)
 	}
 	return c.show(ctx, found...), next, nil
 }

@@ -26,13 +26,53 @@ var (
 	portNaming   = naming{"bridgePorts", "ports", "bridge_port", "opi_api.network.evpn_gw.v1alpha1/BridgePort", "port-"}
 	vrfNaming    = naming{"vrfs", "vrfs", "vrf", "opi_api.network.evpn_gw.v1alpha1/Vrf", "vrf-"}
 	sviNaming    = naming{"svis", "svis", "svi", "opi_api.network.evpn_gw.v1alpha1/Svi", "svi-"}
-	namings      = map[intent.Kind]naming{
+
+	instanceNaming   = naming{"instances", "instances", "instance", "p4evpn.v1/Instance", ""}
+	staticMACNaming  = naming{"staticMacs", "staticMacs", "static_mac", "p4evpn.v1/StaticMac", "mac-"}
+	speakerNaming    = naming{"speakers", "speakers", "speaker", "p4evpn.v1/Speaker", ""}
+	neighborNaming   = naming{"neighbors", "neighbors", "neighbor", "p4evpn.v1/Neighbor", ""}
+	targetPortNaming = naming{"ports", "ports", "port", "p4evpn.v1/Port", ""}
+
+	namings = map[intent.Kind]naming{
 		intent.KindLogicalBridge: bridgeNaming,
 		intent.KindBridgePort:    portNaming,
 		intent.KindVRF:           vrfNaming,
 		intent.KindSVI:           sviNaming,
+		intent.KindInstance:      instanceNaming,
+		intent.KindStaticMAC:     staticMACNaming,
+		intent.KindSpeaker:       speakerNaming,
+		intent.KindNeighbor:      neighborNaming,
+	}
+
+	// Ids that are not the OPI API's, by collection.
+	ownIDs = map[string]func(string) error{
+		instanceNaming.collection: intent.CheckInstanceID,
+		speakerNaming.collection: func(id string) error {
+			if id != intent.TheSpeaker {
+				return fmt.Errorf("%.80q: the only one is %q", id, intent.TheSpeaker)
+			}
+			return nil
+		},
+		neighborNaming.collection: func(id string) error {
+			_, err := intent.NeighborAddress(id)
+			return err
+		},
+		targetPortNaming.collection: func(id string) error {
+			if id == "" || strings.Contains(id, "/") {
+				return fmt.Errorf("%.80q: want the port's name in the configuration", id)
+			}
+			return nil
+		},
 	}
 )
+
+// checkID checks the id of such an object.
+func (n naming) checkID(id string) error {
+	if check, ok := ownIDs[n.collection]; ok {
+		return check(id)
+	}
+	return intent.CheckID(id)
+}
 
 // name gives the proto's own form, the only one that works in a REST path.
 func (n naming) name(id string) string { return n.collection + "/" + id }
@@ -46,7 +86,7 @@ func (n naming) id(name string) (string, error) {
 	if !ok || collection != n.collection && collection != n.alias {
 		return "", fmt.Errorf("%.80q: want %s/{id}", name, n.collection)
 	}
-	return id, intent.CheckID(id)
+	return id, n.checkID(id)
 }
 
 // newID makes an id for an object that was given none.
@@ -64,7 +104,7 @@ func (n naming) parsePageToken(token string) (string, error) {
 		return "", nil
 	}
 	if b, err := base64.RawURLEncoding.Strict().DecodeString(token); err == nil {
-		if id, ok := strings.CutPrefix(string(b), "1/"+n.collection+"/"); ok && intent.CheckID(id) == nil {
+		if id, ok := strings.CutPrefix(string(b), "1/"+n.collection+"/"); ok && n.checkID(id) == nil {
 			return id, nil
 		}
 	}

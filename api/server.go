@@ -105,7 +105,12 @@ func (s *Server) register(cfg Config) {
 	pb.RegisterBridgePortServiceServer(s.services, newPortService(cfg.Store, cfg.Status))
 	pb.RegisterVrfServiceServer(s.services, newVRFService(cfg.Store, cfg.Status))
 	pb.RegisterSviServiceServer(s.services, newSVIService(cfg.Store, cfg.Status))
+	p4evpnv1.RegisterSpeakerServiceServer(s.services, newSpeakerService(cfg.Store, cfg.Status))
+	p4evpnv1.RegisterNeighborServiceServer(s.services, newNeighborService(cfg.Store, cfg.Status, cfg.View))
+	p4evpnv1.RegisterInstanceServiceServer(s.services, newInstanceService(cfg.Store, cfg.Status))
+	p4evpnv1.RegisterStaticMacServiceServer(s.services, newStaticMACService(cfg.Store, cfg.Status))
 	if cfg.View != nil {
+		p4evpnv1.RegisterPortServiceServer(s.services, &targetPortService{view: cfg.View})
 		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, store: cfg.Store})
 	}
 	healthpb.RegisterHealthServer(s.services, s.health)

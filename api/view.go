@@ -160,22 +160,22 @@ func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest, out grpc.ServerS
 	}, func(p []*p4evpnv1.Route) *p4evpnv1.ListRoutesResponse { return &p4evpnv1.ListRoutesResponse{Routes: p} })
 }
 
-func (s *viewService) ListNeighbors(_ *p4evpnv1.ListNeighborsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListNeighborsResponse]) error {
+func (s *viewService) ListSessions(_ *p4evpnv1.ListSessionsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListSessionsResponse]) error {
 	rows, err := s.view.Neighbors(out.Context())
 	if err != nil {
 		return failed(err)
 	}
 	slices.SortFunc(rows, func(a, b view.Neighbor) int { return a.Address.Compare(b.Address) })
-	return stream(rows, out, func(n view.Neighbor) *p4evpnv1.Neighbor {
-		m := &p4evpnv1.Neighbor{
+	return stream(rows, out, func(n view.Neighbor) *p4evpnv1.Session {
+		m := &p4evpnv1.Session{
 			Address: text(n.Address), As: n.AS, State: n.State, Received: n.Received, Advertised: n.Advertised, Reason: utf8(n.Reason),
 		}
 		if n.Uptime != 0 {
 			m.Uptime = durationpb.New(n.Uptime)
 		}
 		return m
-	}, func(p []*p4evpnv1.Neighbor) *p4evpnv1.ListNeighborsResponse {
-		return &p4evpnv1.ListNeighborsResponse{Neighbors: p}
+	}, func(p []*p4evpnv1.Session) *p4evpnv1.ListSessionsResponse {
+		return &p4evpnv1.ListSessionsResponse{Sessions: p}
 	})
 }
 

@@ -94,9 +94,9 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 	routes, err := g.listRoutes(ctx, "")
 	check("routes", []*p4evpnv1.Route{{Direction: "in", Type: 2, Rd: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
 		NextHop: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Peer: "10.0.0.3", Selected: true, Reason: "why"}}, routes, err)
-	ns, err := g.view.ListNeighbors(ctx, &p4evpnv1.ListNeighborsRequest{})
-	neighbors, err := collect(ns, err, (*p4evpnv1.ListNeighborsResponse).GetNeighbors)
-	check("neighbors", []*p4evpnv1.Neighbor{{Address: "10.0.0.3", As: 65001, State: "established", Uptime: durationpb.New(time.Hour), Received: 5, Advertised: 6, Reason: "why"}}, neighbors, err)
+	ns, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
+	neighbors, err := collect(ns, err, (*p4evpnv1.ListSessionsResponse).GetSessions)
+	check("neighbors", []*p4evpnv1.Session{{Address: "10.0.0.3", As: 65001, State: "established", Uptime: durationpb.New(time.Hour), Received: 5, Advertised: 6, Reason: "why"}}, neighbors, err)
 	entries, err := g.listEntries(ctx, "")
 	check("entries", []*p4evpnv1.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}}, entries, err)
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -38,7 +39,9 @@ type Config struct {
 	AcceptUnknownVTEPs bool
 	// Retry is the first pause before a refused entry is tried again; it
 	// doubles up to 64 times the value. 0 = 500 ms.
-	Retry  time.Duration
+	Retry time.Duration
+	// Link says whether a netdev is up, "" if that is not known; nil = not known.
+	Link   func(netdev string) view.State
 	Logger *slog.Logger     // nil = slog.Default
 	Now    func() time.Time // nil = time.Now; tests have their own
 }
@@ -88,9 +91,11 @@ type Port struct {
 	// Linux netdev at it, which is the name that underlay paths have.
 	HostPort   uint16
 	HostDevice string
-	MAC        ether.MAC   // of a bridge port, to bind API objects by; may be zero
-	MaxMACs    int         // limit of MACs learned on a bridge port; 0 = none
-	Static     []StaticMAC // sticky MACs that live on this port
+	// Netdev is what the port is for Linux, to show it; may be empty.
+	Netdev  string
+	MAC     ether.MAC   // of a bridge port, to bind API objects by; may be zero
+	MaxMACs int         // limit of MACs learned on a bridge port; 0 = none
+	Static  []StaticMAC // sticky MACs that live on this port
 }
 
 // StaticMAC is a MAC that is on its port for ever: it is never learned

@@ -80,7 +80,7 @@ func (k Counters) labels(ctx context.Context) (cellNames, error) {
 		for _, p := range l.cfg.Ports {
 			names.ports[p.Number] = p.Name
 			if p.Kind == KindUplink {
-				names.ports[p.HostPort] = p.Name + "-host"
+				names.ports[p.HostPort] = hostPortName(p)
 			}
 		}
 		for index, b := range l.bridges {

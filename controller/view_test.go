@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -185,5 +186,39 @@ p4evpn_controller_target_up 1
 	}
 	if n := g.c.loop.stats.unusable[unusableNextHop].Load(); n != 1 {
 		t.Errorf("%d routes without a next hop, want 1", n)
+	}
+}
+
+func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
+	cfg := testConfig()
+	cfg.Ports[0].Netdev = "vf1"
+	cfg.Link = func(netdev string) view.State {
+		if netdev == "vf1" {
+			return view.Up
+		}
+		return ""
+	}
+	g, b := twoPorts(t, options{cfg: cfg})
+	g.learn(b, 1, mac(1))
+	g.settle()
+	g.target.SetCounter(uint32(p4.PortIn), 1, &p4v1.CounterData{PacketCount: 5, ByteCount: 500})
+	g.target.SetCounter(uint32(p4.PortOut), 1, &p4v1.CounterData{PacketCount: 6, ByteCount: 600})
+	rows, err := g.c.Ports(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[view.PortKind]int{}
+	for _, r := range rows {
+		kinds[r.Kind]++
+		if r.State != view.Up {
+			t.Errorf("%s is %v: %s", r.Name, r.State, r.Reason)
+		}
+		if r.Name == "eth1" && (r.Netdev != "vf1" || r.Link != view.Up || r.MACs != 1 || !slices.Equal(r.BridgePorts, []string{"eth1"}) ||
+			r.PacketsIn != 5 || r.BytesIn != 500 || r.PacketsOut != 6 || r.BytesOut != 600) {
+			t.Errorf("eth1: %+v", r)
+		}
+	}
+	if kinds[view.BridgePort] != 3 || kinds[view.Uplink] != 2 || kinds[view.HostPort] != 2 {
+		t.Errorf("ports by kind: %v", kinds)
 	}
 }

@@ -887,26 +887,26 @@ func (x *Route) GetReason() string {
 	return ""
 }
 
-type ListNeighborsRequest struct {
+type ListSessionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListNeighborsRequest) Reset() {
-	*x = ListNeighborsRequest{}
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
 	mi := &file_p4evpn_v1_view_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListNeighborsRequest) String() string {
+func (x *ListSessionsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListNeighborsRequest) ProtoMessage() {}
+func (*ListSessionsRequest) ProtoMessage() {}
 
-func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_p4evpn_v1_view_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -918,32 +918,32 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
-func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{13}
 }
 
-type ListNeighborsResponse struct {
+type ListSessionsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Neighbors     []*Neighbor            `protobuf:"bytes,1,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListNeighborsResponse) Reset() {
-	*x = ListNeighborsResponse{}
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
 	mi := &file_p4evpn_v1_view_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListNeighborsResponse) String() string {
+func (x *ListSessionsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListNeighborsResponse) ProtoMessage() {}
+func (*ListSessionsResponse) ProtoMessage() {}
 
-func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_p4evpn_v1_view_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -955,20 +955,20 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
-func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
+func (x *ListSessionsResponse) GetSessions() []*Session {
 	if x != nil {
-		return x.Neighbors
+		return x.Sessions
 	}
 	return nil
 }
 
-// Neighbor is one BGP peer.
-type Neighbor struct {
+// Session is that with one BGP peer.
+type Session struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	As      uint32                 `protobuf:"varint,2,opt,name=as,proto3" json:"as,omitempty"`
@@ -985,20 +985,20 @@ type Neighbor struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Neighbor) Reset() {
-	*x = Neighbor{}
+func (x *Session) Reset() {
+	*x = Session{}
 	mi := &file_p4evpn_v1_view_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Neighbor) String() string {
+func (x *Session) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Neighbor) ProtoMessage() {}
+func (*Session) ProtoMessage() {}
 
-func (x *Neighbor) ProtoReflect() protoreflect.Message {
+func (x *Session) ProtoReflect() protoreflect.Message {
 	mi := &file_p4evpn_v1_view_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1010,54 +1010,54 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
-func (*Neighbor) Descriptor() ([]byte, []int) {
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *Neighbor) GetAddress() string {
+func (x *Session) GetAddress() string {
 	if x != nil {
 		return x.Address
 	}
 	return ""
 }
 
-func (x *Neighbor) GetAs() uint32 {
+func (x *Session) GetAs() uint32 {
 	if x != nil {
 		return x.As
 	}
 	return 0
 }
 
-func (x *Neighbor) GetState() string {
+func (x *Session) GetState() string {
 	if x != nil {
 		return x.State
 	}
 	return ""
 }
 
-func (x *Neighbor) GetUptime() *durationpb.Duration {
+func (x *Session) GetUptime() *durationpb.Duration {
 	if x != nil {
 		return x.Uptime
 	}
 	return nil
 }
 
-func (x *Neighbor) GetReceived() uint64 {
+func (x *Session) GetReceived() uint64 {
 	if x != nil {
 		return x.Received
 	}
 	return 0
 }
 
-func (x *Neighbor) GetAdvertised() uint64 {
+func (x *Session) GetAdvertised() uint64 {
 	if x != nil {
 		return x.Advertised
 	}
 	return 0
 }
 
-func (x *Neighbor) GetReason() string {
+func (x *Session) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
@@ -2237,11 +2237,11 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x04peer\x18\n" +
 	" \x01(\tR\x04peer\x12\x1a\n" +
 	"\bselected\x18\v \x01(\bR\bselected\x12\x16\n" +
-	"\x06reason\x18\f \x01(\tR\x06reason\"\x16\n" +
-	"\x14ListNeighborsRequest\"J\n" +
-	"\x15ListNeighborsResponse\x121\n" +
-	"\tneighbors\x18\x01 \x03(\v2\x13.p4evpn.v1.NeighborR\tneighbors\"\xd1\x01\n" +
-	"\bNeighbor\x12\x18\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\"\x15\n" +
+	"\x13ListSessionsRequest\"F\n" +
+	"\x14ListSessionsResponse\x12.\n" +
+	"\bsessions\x18\x01 \x03(\v2\x12.p4evpn.v1.SessionR\bsessions\"\xd0\x01\n" +
+	"\aSession\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x0e\n" +
 	"\x02as\x18\x02 \x01(\rR\x02as\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x121\n" +
@@ -2330,14 +2330,14 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x06result\x18\x04 \x01(\tR\x06result\x121\n" +
 	"\n" +
 	"candidates\x18\x05 \x03(\v2\x11.p4evpn.v1.PrefixR\n" +
-	"candidates2\xd0\x06\n" +
+	"candidates2\xcd\x06\n" +
 	"\x04View\x12N\n" +
 	"\vListBridges\x12\x1d.p4evpn.v1.ListBridgesRequest\x1a\x1e.p4evpn.v1.ListBridgesResponse0\x01\x12B\n" +
 	"\aListFDB\x12\x19.p4evpn.v1.ListFDBRequest\x1a\x1a.p4evpn.v1.ListFDBResponse0\x01\x12H\n" +
 	"\tListVTEPs\x12\x1b.p4evpn.v1.ListVTEPsRequest\x1a\x1c.p4evpn.v1.ListVTEPsResponse0\x01\x12K\n" +
 	"\n" +
-	"ListRoutes\x12\x1c.p4evpn.v1.ListRoutesRequest\x1a\x1d.p4evpn.v1.ListRoutesResponse0\x01\x12T\n" +
-	"\rListNeighbors\x12\x1f.p4evpn.v1.ListNeighborsRequest\x1a .p4evpn.v1.ListNeighborsResponse0\x01\x12N\n" +
+	"ListRoutes\x12\x1c.p4evpn.v1.ListRoutesRequest\x1a\x1d.p4evpn.v1.ListRoutesResponse0\x01\x12Q\n" +
+	"\fListSessions\x12\x1e.p4evpn.v1.ListSessionsRequest\x1a\x1f.p4evpn.v1.ListSessionsResponse0\x01\x12N\n" +
 	"\vListEntries\x12\x1d.p4evpn.v1.ListEntriesRequest\x1a\x1e.p4evpn.v1.ListEntriesResponse0\x01\x12E\n" +
 	"\bListVRFs\x12\x1a.p4evpn.v1.ListVRFsRequest\x1a\x1b.p4evpn.v1.ListVRFsResponse0\x01\x12E\n" +
 	"\bListSVIs\x12\x1a.p4evpn.v1.ListSVIsRequest\x1a\x1b.p4evpn.v1.ListSVIsResponse0\x01\x12H\n" +
@@ -2359,40 +2359,40 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 
 var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_p4evpn_v1_view_proto_goTypes = []any{
-	(*ListBridgesRequest)(nil),    // 0: p4evpn.v1.ListBridgesRequest
-	(*ListBridgesResponse)(nil),   // 1: p4evpn.v1.ListBridgesResponse
-	(*Bridge)(nil),                // 2: p4evpn.v1.Bridge
-	(*ListFDBRequest)(nil),        // 3: p4evpn.v1.ListFDBRequest
-	(*ListFDBResponse)(nil),       // 4: p4evpn.v1.ListFDBResponse
-	(*FDBEntry)(nil),              // 5: p4evpn.v1.FDBEntry
-	(*ListVTEPsRequest)(nil),      // 6: p4evpn.v1.ListVTEPsRequest
-	(*ListVTEPsResponse)(nil),     // 7: p4evpn.v1.ListVTEPsResponse
-	(*VTEP)(nil),                  // 8: p4evpn.v1.VTEP
-	(*Path)(nil),                  // 9: p4evpn.v1.Path
-	(*ListRoutesRequest)(nil),     // 10: p4evpn.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),    // 11: p4evpn.v1.ListRoutesResponse
-	(*Route)(nil),                 // 12: p4evpn.v1.Route
-	(*ListNeighborsRequest)(nil),  // 13: p4evpn.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil), // 14: p4evpn.v1.ListNeighborsResponse
-	(*Neighbor)(nil),              // 15: p4evpn.v1.Neighbor
-	(*ListEntriesRequest)(nil),    // 16: p4evpn.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 17: p4evpn.v1.ListEntriesResponse
-	(*Entry)(nil),                 // 18: p4evpn.v1.Entry
-	(*ListVRFsRequest)(nil),       // 19: p4evpn.v1.ListVRFsRequest
-	(*ListVRFsResponse)(nil),      // 20: p4evpn.v1.ListVRFsResponse
-	(*VRF)(nil),                   // 21: p4evpn.v1.VRF
-	(*ListSVIsRequest)(nil),       // 22: p4evpn.v1.ListSVIsRequest
-	(*ListSVIsResponse)(nil),      // 23: p4evpn.v1.ListSVIsResponse
-	(*SVI)(nil),                   // 24: p4evpn.v1.SVI
-	(*ListHostsRequest)(nil),      // 25: p4evpn.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),     // 26: p4evpn.v1.ListHostsResponse
-	(*Host)(nil),                  // 27: p4evpn.v1.Host
-	(*ListPrefixesRequest)(nil),   // 28: p4evpn.v1.ListPrefixesRequest
-	(*ListPrefixesResponse)(nil),  // 29: p4evpn.v1.ListPrefixesResponse
-	(*Prefix)(nil),                // 30: p4evpn.v1.Prefix
-	(*LookupRouteRequest)(nil),    // 31: p4evpn.v1.LookupRouteRequest
-	(*LookupRouteResponse)(nil),   // 32: p4evpn.v1.LookupRouteResponse
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*ListBridgesRequest)(nil),   // 0: p4evpn.v1.ListBridgesRequest
+	(*ListBridgesResponse)(nil),  // 1: p4evpn.v1.ListBridgesResponse
+	(*Bridge)(nil),               // 2: p4evpn.v1.Bridge
+	(*ListFDBRequest)(nil),       // 3: p4evpn.v1.ListFDBRequest
+	(*ListFDBResponse)(nil),      // 4: p4evpn.v1.ListFDBResponse
+	(*FDBEntry)(nil),             // 5: p4evpn.v1.FDBEntry
+	(*ListVTEPsRequest)(nil),     // 6: p4evpn.v1.ListVTEPsRequest
+	(*ListVTEPsResponse)(nil),    // 7: p4evpn.v1.ListVTEPsResponse
+	(*VTEP)(nil),                 // 8: p4evpn.v1.VTEP
+	(*Path)(nil),                 // 9: p4evpn.v1.Path
+	(*ListRoutesRequest)(nil),    // 10: p4evpn.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),   // 11: p4evpn.v1.ListRoutesResponse
+	(*Route)(nil),                // 12: p4evpn.v1.Route
+	(*ListSessionsRequest)(nil),  // 13: p4evpn.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil), // 14: p4evpn.v1.ListSessionsResponse
+	(*Session)(nil),              // 15: p4evpn.v1.Session
+	(*ListEntriesRequest)(nil),   // 16: p4evpn.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),  // 17: p4evpn.v1.ListEntriesResponse
+	(*Entry)(nil),                // 18: p4evpn.v1.Entry
+	(*ListVRFsRequest)(nil),      // 19: p4evpn.v1.ListVRFsRequest
+	(*ListVRFsResponse)(nil),     // 20: p4evpn.v1.ListVRFsResponse
+	(*VRF)(nil),                  // 21: p4evpn.v1.VRF
+	(*ListSVIsRequest)(nil),      // 22: p4evpn.v1.ListSVIsRequest
+	(*ListSVIsResponse)(nil),     // 23: p4evpn.v1.ListSVIsResponse
+	(*SVI)(nil),                  // 24: p4evpn.v1.SVI
+	(*ListHostsRequest)(nil),     // 25: p4evpn.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),    // 26: p4evpn.v1.ListHostsResponse
+	(*Host)(nil),                 // 27: p4evpn.v1.Host
+	(*ListPrefixesRequest)(nil),  // 28: p4evpn.v1.ListPrefixesRequest
+	(*ListPrefixesResponse)(nil), // 29: p4evpn.v1.ListPrefixesResponse
+	(*Prefix)(nil),               // 30: p4evpn.v1.Prefix
+	(*LookupRouteRequest)(nil),   // 31: p4evpn.v1.LookupRouteRequest
+	(*LookupRouteResponse)(nil),  // 32: p4evpn.v1.LookupRouteResponse
+	(*durationpb.Duration)(nil),  // 33: google.protobuf.Duration
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
 	2,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
@@ -2401,8 +2401,8 @@ var file_p4evpn_v1_view_proto_depIdxs = []int32{
 	8,  // 3: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
 	9,  // 4: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
 	12, // 5: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
-	15, // 6: p4evpn.v1.ListNeighborsResponse.neighbors:type_name -> p4evpn.v1.Neighbor
-	33, // 7: p4evpn.v1.Neighbor.uptime:type_name -> google.protobuf.Duration
+	15, // 6: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
+	33, // 7: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
 	18, // 8: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
 	21, // 9: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
 	24, // 10: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
@@ -2413,7 +2413,7 @@ var file_p4evpn_v1_view_proto_depIdxs = []int32{
 	3,  // 15: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
 	6,  // 16: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
 	10, // 17: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	13, // 18: p4evpn.v1.View.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
+	13, // 18: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
 	16, // 19: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
 	19, // 20: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
 	22, // 21: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
@@ -2424,7 +2424,7 @@ var file_p4evpn_v1_view_proto_depIdxs = []int32{
 	4,  // 26: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
 	7,  // 27: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
 	11, // 28: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	14, // 29: p4evpn.v1.View.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
+	14, // 29: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
 	17, // 30: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
 	20, // 31: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
 	23, // 32: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse

@@ -24,17 +24,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	View_ListBridges_FullMethodName   = "/p4evpn.v1.View/ListBridges"
-	View_ListFDB_FullMethodName       = "/p4evpn.v1.View/ListFDB"
-	View_ListVTEPs_FullMethodName     = "/p4evpn.v1.View/ListVTEPs"
-	View_ListRoutes_FullMethodName    = "/p4evpn.v1.View/ListRoutes"
-	View_ListNeighbors_FullMethodName = "/p4evpn.v1.View/ListNeighbors"
-	View_ListEntries_FullMethodName   = "/p4evpn.v1.View/ListEntries"
-	View_ListVRFs_FullMethodName      = "/p4evpn.v1.View/ListVRFs"
-	View_ListSVIs_FullMethodName      = "/p4evpn.v1.View/ListSVIs"
-	View_ListHosts_FullMethodName     = "/p4evpn.v1.View/ListHosts"
-	View_ListPrefixes_FullMethodName  = "/p4evpn.v1.View/ListPrefixes"
-	View_LookupRoute_FullMethodName   = "/p4evpn.v1.View/LookupRoute"
+	View_ListBridges_FullMethodName  = "/p4evpn.v1.View/ListBridges"
+	View_ListFDB_FullMethodName      = "/p4evpn.v1.View/ListFDB"
+	View_ListVTEPs_FullMethodName    = "/p4evpn.v1.View/ListVTEPs"
+	View_ListRoutes_FullMethodName   = "/p4evpn.v1.View/ListRoutes"
+	View_ListSessions_FullMethodName = "/p4evpn.v1.View/ListSessions"
+	View_ListEntries_FullMethodName  = "/p4evpn.v1.View/ListEntries"
+	View_ListVRFs_FullMethodName     = "/p4evpn.v1.View/ListVRFs"
+	View_ListSVIs_FullMethodName     = "/p4evpn.v1.View/ListSVIs"
+	View_ListHosts_FullMethodName    = "/p4evpn.v1.View/ListHosts"
+	View_ListPrefixes_FullMethodName = "/p4evpn.v1.View/ListPrefixes"
+	View_LookupRoute_FullMethodName  = "/p4evpn.v1.View/LookupRoute"
 )
 
 // ViewClient is the client API for View service.
@@ -54,8 +54,8 @@ type ViewClient interface {
 	ListVTEPs(ctx context.Context, in *ListVTEPsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListVTEPsResponse], error)
 	// ListRoutes lists EVPN routes by direction, type, key, RD and peer.
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListRoutesResponse], error)
-	// ListNeighbors lists BGP peers by address.
-	ListNeighbors(ctx context.Context, in *ListNeighborsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListNeighborsResponse], error)
+	// ListSessions lists BGP sessions by the neighbour's address.
+	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSessionsResponse], error)
 	// ListEntries lists the entries wanted on the target by table and text.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListEntriesResponse], error)
 	// ListVRFs lists the VRFs by name.
@@ -154,13 +154,13 @@ func (c *viewClient) ListRoutes(ctx context.Context, in *ListRoutesRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type View_ListRoutesClient = grpc.ServerStreamingClient[ListRoutesResponse]
 
-func (c *viewClient) ListNeighbors(ctx context.Context, in *ListNeighborsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListNeighborsResponse], error) {
+func (c *viewClient) ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSessionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[4], View_ListNeighbors_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[4], View_ListSessions_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ListNeighborsRequest, ListNeighborsResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[ListSessionsRequest, ListSessionsResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (c *viewClient) ListNeighbors(ctx context.Context, in *ListNeighborsRequest
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type View_ListNeighborsClient = grpc.ServerStreamingClient[ListNeighborsResponse]
+type View_ListSessionsClient = grpc.ServerStreamingClient[ListSessionsResponse]
 
 func (c *viewClient) ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListEntriesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -295,8 +295,8 @@ type ViewServer interface {
 	ListVTEPs(*ListVTEPsRequest, grpc.ServerStreamingServer[ListVTEPsResponse]) error
 	// ListRoutes lists EVPN routes by direction, type, key, RD and peer.
 	ListRoutes(*ListRoutesRequest, grpc.ServerStreamingServer[ListRoutesResponse]) error
-	// ListNeighbors lists BGP peers by address.
-	ListNeighbors(*ListNeighborsRequest, grpc.ServerStreamingServer[ListNeighborsResponse]) error
+	// ListSessions lists BGP sessions by the neighbour's address.
+	ListSessions(*ListSessionsRequest, grpc.ServerStreamingServer[ListSessionsResponse]) error
 	// ListEntries lists the entries wanted on the target by table and text.
 	ListEntries(*ListEntriesRequest, grpc.ServerStreamingServer[ListEntriesResponse]) error
 	// ListVRFs lists the VRFs by name.
@@ -331,8 +331,8 @@ func (UnimplementedViewServer) ListVTEPs(*ListVTEPsRequest, grpc.ServerStreaming
 func (UnimplementedViewServer) ListRoutes(*ListRoutesRequest, grpc.ServerStreamingServer[ListRoutesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListRoutes not implemented")
 }
-func (UnimplementedViewServer) ListNeighbors(*ListNeighborsRequest, grpc.ServerStreamingServer[ListNeighborsResponse]) error {
-	return status.Error(codes.Unimplemented, "method ListNeighbors not implemented")
+func (UnimplementedViewServer) ListSessions(*ListSessionsRequest, grpc.ServerStreamingServer[ListSessionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListSessions not implemented")
 }
 func (UnimplementedViewServer) ListEntries(*ListEntriesRequest, grpc.ServerStreamingServer[ListEntriesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListEntries not implemented")
@@ -417,16 +417,16 @@ func _View_ListRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type View_ListRoutesServer = grpc.ServerStreamingServer[ListRoutesResponse]
 
-func _View_ListNeighbors_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(ListNeighborsRequest)
+func _View_ListSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListSessionsRequest)
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(ViewServer).ListNeighbors(m, &grpc.GenericServerStream[ListNeighborsRequest, ListNeighborsResponse]{ServerStream: stream})
+	return srv.(ViewServer).ListSessions(m, &grpc.GenericServerStream[ListSessionsRequest, ListSessionsResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type View_ListNeighborsServer = grpc.ServerStreamingServer[ListNeighborsResponse]
+type View_ListSessionsServer = grpc.ServerStreamingServer[ListSessionsResponse]
 
 func _View_ListEntries_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ListEntriesRequest)
@@ -535,8 +535,8 @@ var View_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 		},
 		{
-			StreamName:    "ListNeighbors",
-			Handler:       _View_ListNeighbors_Handler,
+			StreamName:    "ListSessions",
+			Handler:       _View_ListSessions_Handler,
 			ServerStreams: true,
 		},
 		{

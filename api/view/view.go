@@ -23,6 +23,9 @@ type View interface {
 	VTEPs(context.Context) ([]VTEP, error)
 	Routes(context.Context) ([]Route, error)
 	Neighbors(context.Context) ([]Neighbor, error)
+	// Ports gives the ports of the target, with what the pipeline counted if the
+	// target answers.
+	Ports(context.Context) ([]Port, error)
 	// Entries gives the entries of one P4 table by its name, "" for all.
 	Entries(ctx context.Context, table string) ([]Entry, error)
 	VRFs(context.Context) ([]VRF, error)
@@ -134,6 +137,31 @@ type Neighbor struct {
 	Received   uint64        // EVPN routes in its Adj-RIB-In
 	Advertised uint64        // EVPN routes that we advertise to it
 	Reason     string        // why it is not established, if known
+}
+
+// PortKind is what a port of the target is for.
+type PortKind string
+
+// Kinds of ports.
+const (
+	BridgePort PortKind = "bridge"
+	Uplink     PortKind = "uplink"
+	HostPort   PortKind = "host" // the Linux side of an uplink
+)
+
+// Port is one port of the target.
+type Port struct {
+	Name        string
+	Kind        PortKind
+	Number      uint16
+	Netdev      string // what the embedded switch opens; of a host port the one behind it
+	Link        State  // of the netdev; "" if it is not known
+	State       State  // whether the target has the port's entry
+	Reason      string
+	BridgePorts []string // ids of bridge ports that are bound to it
+	MACs        uint32   // learned on it
+	// What the pipeline counted since it was loaded.
+	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
 }
 
 // Entry is one desired entry of the target.

@@ -45,6 +45,10 @@ func (fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
 	return []view.Neighbor{{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, State: "established", Uptime: time.Hour, Received: 7, Advertised: 3}}, nil
 }
 
+func (fakeView) Ports(context.Context) ([]view.Port, error) {
+	return []view.Port{{Name: "port1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up, State: view.Up, PacketsIn: 12}}, nil
+}
+
 func (fakeView) Entries(context.Context, string) ([]view.Entry, error) {
 	return []view.Entry{{Table: "bridge.fdb", Text: "bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=1", Level: 3, Acked: true}}, nil
 }

@@ -68,9 +68,9 @@ func showRoutes(ctx context.Context, c p4evpnv1.ViewClient, direction string) (*
 
 func showNeighbors(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
 	t := &table{columns: []string{"neighbor", "as", "state", "since", "received", "advertised", "reason"}}
-	stream, err := c.ListNeighbors(ctx, &p4evpnv1.ListNeighborsRequest{})
-	err = collect(stream, err, func(part *p4evpnv1.ListNeighborsResponse) {
-		for _, n := range part.GetNeighbors() {
+	stream, err := c.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
+	err = collect(stream, err, func(part *p4evpnv1.ListSessionsResponse) {
+		for _, n := range part.GetSessions() {
 			t.add(n, n.GetAddress(), n.GetAs(), n.GetState(), age(n.GetUptime()), n.GetReceived(), n.GetAdvertised(), n.GetReason())
 		}
 	})

@@ -2,9 +2,11 @@ package main
 
 import (
 	"log/slog"
+	"net"
 	"net/netip"
 
 	"github.com/p4evpn/p4evpn/api"
+	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
@@ -112,6 +114,7 @@ func controllerConfig(f *config.File) controller.Config {
 		},
 		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
 		RouterMAC:          f.RouterMAC.MAC,
+		Link:               link,
 		SVIs:               map[string]controller.SVI{},
 		VRFs:               map[string]controller.VRF{},
 	}
@@ -129,7 +132,7 @@ func controllerConfig(f *config.File) controller.Config {
 		c.VRFs[id] = vrf
 	}
 	for _, p := range f.Ports {
-		port := controller.Port{Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs}
+		port := controller.Port{Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs, Netdev: p.Interface}
 		for _, s := range p.Static {
 			port.Static = append(port.Static, controller.StaticMAC{MAC: s.MAC.MAC, VLAN: s.VLAN})
 		}
@@ -137,7 +140,7 @@ func controllerConfig(f *config.File) controller.Config {
 	}
 	for _, u := range f.Uplinks {
 		c.Ports = append(c.Ports, controller.Port{
-			Name: u.Name, Number: u.Number, Kind: controller.KindUplink, HostPort: u.Host.Number, HostDevice: u.Host.Device,
+			Name: u.Name, Number: u.Number, Kind: controller.KindUplink, HostPort: u.Host.Number, HostDevice: u.Host.Device, Netdev: u.Interface,
 		})
 	}
 	return c
@@ -157,6 +160,18 @@ func apiConfig(f *config.File, store *intent.Store, loop *controller.Controller)
 		c.Roles[subject] = api.Role(role)
 	}
 	return c
+}
+
+// link says whether a netdev here has carrier.
+func link(netdev string) view.State {
+	dev, err := net.InterfaceByName(netdev)
+	switch {
+	case err != nil:
+		return ""
+	case dev.Flags&net.FlagRunning != 0:
+		return view.Up
+	}
+	return view.Down
 }
 
 func switchPorts(f *config.File) []softswitch.Port {

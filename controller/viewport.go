@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"context"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// Ports gives a row for each port of the target.
+func (c *Controller) Ports(ctx context.Context) (rows []view.Port, err error) {
+	err = c.ask(ctx, func(l *loop) {
+		for _, p := range l.cfg.Ports {
+			switch p.Kind {
+			case KindBridge:
+				row := l.portRow(p.Name, view.BridgePort, p.Number, p.Netdev, p4.BridgePort{Port: p.Number})
+				row.MACs = uint32(l.ports[p.Number].learned)
+				for _, bp := range l.ports[p.Number].bound {
+					row.BridgePorts = append(row.BridgePorts, bp.ID)
+				}
+				rows = append(rows, row)
+			case KindUplink:
+				rows = append(rows,
+					l.portRow(p.Name, view.Uplink, p.Number, p.Netdev, p4.Uplink{Port: p.Number}),
+					l.portRow(hostPortName(p), view.HostPort, p.HostPort, p.HostDevice, p4.HostPort{Port: p.HostPort}))
+			}
+		}
+	})
+	if err == nil {
+		c.count(ctx, rows)
+	}
+	for i, r := range rows { // outside the loop: it asks the kernel
+		if c.loop.cfg.Link != nil && r.Netdev != "" {
+			rows[i].Link = c.loop.cfg.Link(r.Netdev)
+		}
+	}
+	return rows, err
+}
+
+// hostPortName is the name of an uplink's host port.
+func hostPortName(p Port) string { return p.Name + "-host" }
+
+func (l *loop) portRow(name string, kind view.PortKind, number uint16, netdev string, e entry) view.Port {
+	var s summary
+	s.check(l, e)
+	s.checkTarget(l)
+	row := view.Port{Name: name, Kind: kind, Number: number, Netdev: netdev}
+	row.State, row.Reason = s.viewState()
+	return row
+}
+
+// count adds what the pipeline counted, as far as the target says it in time.
+func (c *Controller) count(ctx context.Context, rows []view.Port) {
+	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
+	defer cancel()
+	byNumber := map[uint16]*view.Port{}
+	for i := range rows {
+		byNumber[rows[i].Number] = &rows[i]
+	}
+	// What was read before an error is true, and zeros say nothing of forwarding.
+	_ = c.in.Target.Read(ctx, []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All()}, func(e *p4v1.Entity) error {
+		n, err := p4.DecodeCount(e)
+		row := byNumber[n.Index]
+		if err != nil || row == nil {
+			return nil
+		}
+		if n.Counter == p4.PortIn {
+			row.PacketsIn, row.BytesIn = n.Packets, n.Bytes
+		} else {
+			row.PacketsOut, row.BytesOut = n.Packets, n.Bytes
+		}
+		return nil
+	})
+}
