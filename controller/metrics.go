@@ -74,7 +74,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descRoutes   = desc("routes", "EVPN routes received, by type.", "type")
-	descUnusable = desc("routes_unusable_total", "EVPN routes that could not be used, by reason.", "reason")
+	descUnusable = desc("routes_unusable_total", "EVPN routes that could not be used when they came, by reason.", "reason")
 	descEntries  = desc("entries", "Entries that the target acknowledged, by table.", "table")
 	descFailing  = desc("entries_failing", "Entries that the target refused or that wait for one that it refused.")
 	descErrors   = desc("write_errors_total", "Updates and Writes that the target refused.")

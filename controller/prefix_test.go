@@ -66,10 +66,10 @@ func TestRoutesThatAVRFDoesNotUse(t *testing.T) {
 		"loopback prefix":            {func(r *bgp.Route) { r.Key = bgp.PrefixKey(r.RD, prefix("127.0.0.0/8")) }, unusablePrefix},
 		"multicast prefix":           {func(r *bgp.Route) { r.Key = bgp.PrefixKey(r.RD, prefix("ff02::/16")) }, unusablePrefix},
 		"v4-mapped prefix":           {func(r *bgp.Route) { r.Key = bgp.PrefixKey(r.RD, prefix("::ffff:10.0.0.0/104")) }, unusablePrefix},
-		"our own next hop":           {func(r *bgp.Route) { r.NextHop = vtep1 }, unusableReasons},
-		"another VRF's route target": {func(r *bgp.Route) { r.RouteTargets = bgp.MakeRouteTargets(bgp.AutoRouteTarget(65001, 5001)) }, unusableReasons},
+		"our own next hop":           {func(r *bgp.Route) { r.NextHop = vtep1 }, unusableOwn},
+		"another VRF's route target": {func(r *bgp.Route) { r.RouteTargets = bgp.MakeRouteTargets(bgp.AutoRouteTarget(65001, 5001)) }, unusableTargets},
 		"a bridge's route target":    {func(r *bgp.Route) { r.RouteTargets = bgp.MakeRouteTargets(bgp.AutoRouteTarget(65001, 100)) }, unusableReasons},
-		"no route target":            {func(r *bgp.Route) { r.RouteTargets = bgp.RouteTargets{} }, unusableReasons},
+		"no route target":            {func(r *bgp.Route) { r.RouteTargets = bgp.RouteTargets{} }, unusableTargets},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, v, _, _ := routed(t, options{})

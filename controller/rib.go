@@ -83,8 +83,20 @@ func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
 		n = nil
 	} else {
 		n.targets = l.targetSet(r.RouteTargets)
+		l.countIdle(n)
 	}
 	l.setRoute(from, r.Key, n)
+}
+
+// countIdle counts a route that is kept and of no use now: that may change with
+// our own objects.
+func (l *loop) countIdle(r *route) {
+	switch {
+	case l.locals[r.vtep] > 0:
+		l.stats.unusable[unusableOwn].Add(1)
+	case len(r.targets.bridges)+len(r.targets.vrfs) == 0:
+		l.stats.unusable[unusableTargets].Add(1)
+	}
 }
 
 // readHost takes what a type-2 route says beyond its MAC. Where that will not do
@@ -119,11 +131,13 @@ const (
 	unusableRouterMAC
 	unusablePrefix
 	unusableOverlay
+	unusableOwn     // by ourselves
+	unusableTargets // no bridge or VRF imports it
 	unusableReasons
 )
 
 var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", "bad_vni", "bad_mac", "bad_router_mac", "bad_prefix",
-	"overlay_index"}
+	"overlay_index", "own_next_hop", "no_import"}
 
 func (r unusableReason) String() string { return unusableNames[r] }
 

@@ -109,7 +109,7 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 	group.Go(func() error { return g.peering.Run(ctx) })
 	group.Go(func() error { return g.speak(ctx) })
 	if f.Metrics.Listen != "" {
-		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.loop, g.loop.Counters(), g.client) })
+		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.collectors()...) })
 	}
 	notify(daemon.SdNotifyReady + "\nSTATUS=waiting for the P4 target")
 	defer notify(daemon.SdNotifyStopping)
@@ -182,6 +182,15 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	}
 	g.api, err = api.NewServer(apiConfig(f, store, g.loop))
 	return g, err
+}
+
+// collectors are the parts that count something.
+func (g *gateway) collectors() []prometheus.Collector {
+	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker}
+	if g.slow != nil {
+		all = append(all, g.slow)
+	}
+	return all
 }
 
 func serveMetrics(ctx context.Context, listen string, parts ...prometheus.Collector) error {
