@@ -53,6 +53,7 @@ const (
 	targetAddress  = "127.0.0.1:9559"
 	metricsAddress = "127.0.0.1:9464"
 	thriftPort     = "9090"
+	ownElectionID  = 1000 // leaves lower ones to clients that only read
 )
 
 // Gateway prepares a gateway in a namespace with a p4evpn binary. The devices

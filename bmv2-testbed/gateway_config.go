@@ -24,7 +24,7 @@ func (f gatewayFile) String() string {
 	g := f.gateway
 	var b strings.Builder
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, cmp.Or(f.store, g.storeFile()))
-	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, embedded: %t}\n", cmp.Or(f.target, targetAddress), f.ownSwitch)
+	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, election_id: %d, embedded: %t}\n", cmp.Or(f.target, targetAddress), ownElectionID, f.ownSwitch)
 	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s}\n", g.socket, metricsAddress, cmp.Or(f.ageing, demoAgeing))
 	fmt.Fprintf(&b, "slow_path: {namespaces: %s}\n", g.vrfNamespaces())
 	b.WriteString("ports:\n")

@@ -14,6 +14,7 @@ from typing import Any
 
 from run import Folder, SetupError, find
 
+MODULES = {"mininet": "mininet", "grpc": "python3-grpcio", "google.protobuf": "python3-protobuf"}
 NETWORKS = ("bridged", "reference")
 PACKAGES = {"mnexec": "mininet", "ifconfig": "net-tools", "ethtool": "ethtool", "vtysh": "frr"}
 
@@ -52,7 +53,7 @@ def require(options: argparse.Namespace) -> None:
         raise SetupError("Mininet makes network namespaces: run it as root (sudo make mininet)")
     for program, package in PACKAGES.items():
         find(program, f"apt-get install --no-install-recommends {package}")
-    for module, package in (("mininet", "mininet"), ("grpc", "python3-grpcio"), ("google.protobuf", "python3-protobuf")):
+    for module, package in MODULES.items():
         try:
             import_module(module)
         except ImportError:

@@ -36,7 +36,7 @@ class Networks(Mininet):
         self._tenants = [tenant for part in parts for tenant in part.TENANTS]
         topo = Parts(parts=parts, switch={"target": target, "binary": binary},
                      gateway={"binary": binary}, common={"folder": folder})
-        super().__init__(topo, controller=None, link=Cable, build=False)
+        super().__init__(topo, controller=None, link=Cable, build=False, autoSetMacs=True)
 
     def start(self) -> None:
         """Starts all, makes the gateways' objects, and waits until the hosts of each tenant reach each other."""

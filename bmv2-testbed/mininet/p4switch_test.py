@@ -5,6 +5,7 @@ import socket
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
 from p4switch import BMV2, EMBEDDED, P4Switch, refuses
 from run import SetupError
@@ -17,7 +18,7 @@ class P4SwitchTest(unittest.TestCase):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def switch(self, **params: object) -> P4Switch:
+    def switch(self, **params: Any) -> P4Switch:
         """Makes a switch that is removed with the test."""
         s = P4Switch("s7", self.folder, **params)
         self.addCleanup(s.terminate)
@@ -62,7 +63,6 @@ class P4SwitchTest(unittest.TestCase):
             s.bind(str(path))
             s.listen()
             self.assertIsNone(refuses(f"unix:{path}"))
-
 
 
 if __name__ == "__main__":
