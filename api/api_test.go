@@ -40,6 +40,9 @@ func (f fakeStatus) Status(_ context.Context, refs ...intent.Ref) []intent.Statu
 	return out
 }
 
+// Leaving says that nothing is.
+func (f fakeStatus) Leaving(context.Context, intent.Kind) []intent.Leaving { return nil }
+
 // gateway is a server with its clients.
 type gateway struct {
 	store   *intent.Store

@@ -18,7 +18,7 @@ type bridgeService struct {
 
 func newBridgeService(store *intent.Store, st intent.StatusSource) *bridgeService {
 	return &bridgeService{c: collection[intent.LogicalBridge, *pb.LogicalBridge]{
-		naming: bridgeNaming, store: store, status: st,
+		naming: bridgeNaming, store: store, status: st, kind: intent.KindLogicalBridge,
 		table: (*intent.Tx).Bridges,
 		read:  readBridge,
 		write: writeBridge,
@@ -45,8 +45,8 @@ func (s *bridgeService) UpdateLogicalBridge(ctx context.Context, r *pb.UpdateLog
 	return s.c.update(ctx, r.GetLogicalBridge(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *bridgeService) DeleteLogicalBridge(_ context.Context, r *pb.DeleteLogicalBridgeRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *bridgeService) DeleteLogicalBridge(ctx context.Context, r *pb.DeleteLogicalBridgeRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

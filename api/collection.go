@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.einride.tech/aip/fieldmask"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
@@ -30,6 +34,7 @@ type message interface {
 // keeps them, M as the API shows them.
 type collection[O intent.Row[O], M message] struct {
 	naming
+	kind   intent.Kind // of those that are shown while they leave
 	store  *intent.Store
 	status intent.StatusSource
 	table  func(*intent.Tx) *intent.Table[O]
@@ -122,6 +127,9 @@ func (c *collection[O, M]) get(ctx context.Context, name string) (M, error) {
 		o, err = c.table(tx).Get(id)
 		return err
 	})
+	if gone, ok := c.leaving(ctx, id, err); ok {
+		return c.write(gone.object, gone.status), nil
+	}
 	if err != nil {
 		return none, statusOf(c.naming, err)
 	}
@@ -137,6 +145,34 @@ func pageSize(size int32) (int, error) {
 		return defaultPageSize, nil
 	}
 	return int(min(size, maxPageSize)), nil
+}
+
+// row is an object with its status.
+type row[O any] struct {
+	object O
+	status intent.Status
+}
+
+// allLeaving are the deleted objects that the target still has entries of.
+func (c *collection[O, M]) allLeaving(ctx context.Context) (rows []row[O]) {
+	for _, l := range c.status.Leaving(ctx, c.kind) {
+		if o, ok := l.Object.(O); ok {
+			rows = append(rows, row[O]{o, l.Status})
+		}
+	}
+	return rows
+}
+
+// leaving gives an object that the store does not have and the target does.
+func (c *collection[O, M]) leaving(ctx context.Context, id string, err error) (row[O], bool) {
+	if errors.Is(err, intent.NotFound) {
+		for _, r := range c.allLeaving(ctx) {
+			if r.object.Ref().ID == id {
+				return r, true
+			}
+		}
+	}
+	return row[O]{}, false
 }
 
 // list gives one page and the token of the next, "" after the last.
@@ -157,12 +193,26 @@ func (c *collection[O, M]) list(ctx context.Context, size int32, token string) (
 	if err != nil {
 		return nil, "", statusOf(c.naming, err)
 	}
-	next := ""
-	if len(found) > limit {
-		found = found[:limit]
-		next = c.pageToken(found[limit-1].Ref().ID)
+	page := map[string]M{}
+	for _, r := range c.allLeaving(ctx) { // after the store, so that none falls between
+		if id := r.object.Ref().ID; id > after {
+			page[id] = c.write(r.object, r.status)
+		}
 	}
-	return c.show(ctx, found...), next, nil
+	for i, m := range c.show(ctx, found...) {
+		page[found[i].Ref().ID] = m // one with the id of a deleted one is in its place
+	}
+	ids := slices.Sorted(maps.Keys(page))
+	next := ""
+	if len(ids) > limit {
+		ids = ids[:limit]
+		next = c.pageToken(ids[limit-1])
+	}
+	out := make([]M, len(ids))
+	for i, id := range ids {
+		out[i] = page[id]
+	}
+	return out, next, nil
 }
 
 // update patches an object by a mask (AIP-134), or creates it if it is missing
@@ -177,6 +227,7 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 		return none, err
 	}
 	var o, old O
+	var missing error
 	err = c.store.Update(func(tx *intent.Tx) error {
 		var getErr error
 		if old, getErr = c.table(tx).Get(id); getErr != nil && allowMissing {
@@ -190,6 +241,7 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 			return badField("update_mask", err.Error())
 		}
 		if getErr != nil {
+			missing = getErr
 			return getErr
 		}
 		if o, err = c.read(id, c.patch(old, m, mask)); err != nil {
@@ -198,6 +250,9 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 		o, err = c.table(tx).Update(o)
 		return err
 	})
+	if _, ok := c.leaving(ctx, id, missing); ok && err != nil {
+		return none, status.Errorf(codes.FailedPrecondition, "%s is being deleted: create it anew, or update it with allow_missing", c.name(id))
+	}
 	if err != nil {
 		return none, statusOf(c.naming, err)
 	}
@@ -251,14 +306,18 @@ func (c *collection[O, M]) patch(old O, m M, mask *fieldmaskpb.FieldMask) M {
 	return patched
 }
 
-// remove deletes an object; a missing one is a success if that is allowed.
-func (c *collection[O, M]) remove(name string, allowMissing bool) error {
+// remove deletes an object; a missing one is a success if that is allowed, or if
+// its deletion is under way.
+func (c *collection[O, M]) remove(ctx context.Context, name string, allowMissing bool) error {
 	id, err := c.nameID("name", name)
 	if err != nil {
 		return err
 	}
 	err = c.store.Update(func(tx *intent.Tx) error { return c.table(tx).Delete(id) })
 	if allowMissing && errors.Is(err, intent.NotFound) {
+		return nil
+	}
+	if _, ok := c.leaving(ctx, id, err); ok {
 		return nil
 	}
 	return statusOf(c.naming, err)

@@ -222,7 +222,7 @@ func TestAPanicFailsItsCallOnly(t *testing.T) {
 	}
 }
 
-type panicking struct{}
+type panicking struct{ fakeStatus }
 
 func (panicking) Status(context.Context, ...intent.Ref) []intent.Status { panic("a fault") }
 

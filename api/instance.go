@@ -50,8 +50,8 @@ func (s *instanceService) UpdateInstance(ctx context.Context, r *pb.UpdateInstan
 	return s.c.update(ctx, r.GetInstance(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *instanceService) DeleteInstance(_ context.Context, r *pb.DeleteInstanceRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *instanceService) DeleteInstance(ctx context.Context, r *pb.DeleteInstanceRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

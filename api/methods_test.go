@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -380,5 +381,72 @@ func TestStatusIsWhatTheControllerSays(t *testing.T) {
 	if err != nil || p.Status.OperStatus != pb.BPOperStatus_BP_OPER_STATUS_DOWN || len(p.Status.Components) != 1 ||
 		p.Status.Components[0].Status != pb.CompStatus_COMP_STATUS_PENDING {
 		t.Errorf("%v %v, want down and pending", p, err)
+	}
+}
+
+// leavingStatus says that objects were deleted and are still on the target.
+type leavingStatus struct {
+	fakeStatus
+	objects []intent.Object
+}
+
+func (f leavingStatus) Leaving(_ context.Context, kind intent.Kind) (all []intent.Leaving) {
+	for _, o := range f.objects {
+		if o.Ref().Kind == kind {
+			all = append(all, intent.Leaving{Object: o, Status: intent.Status{Oper: intent.StatusToBeDeleted,
+				Components: []intent.Component{{Name: "pipeline", Status: intent.ComponentPending, Details: `{"reason":"the target is not connected"}`}}}})
+		}
+	}
+	return all
+}
+
+func TestADeletedObjectIsShownUntilTheTargetHasNoneOfIt(t *testing.T) {
+	gone := intent.LogicalBridge{ID: "vlan15", VLAN: 15, VNI: 15}
+	g := serve(t, intent.NewMemory(), leavingStatus{objects: []intent.Object{gone, intent.VRF{ID: "green", VNI: 100}}}, nil)
+	for _, vlan := range []uint32{10, 20, 30} {
+		g.createBridge(t, fmt.Sprintf("vlan%d", vlan), vlan, vlan)
+	}
+	m, err := g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: "logicalBridges/vlan15"})
+	if err != nil || m.Spec.VlanId != 15 || m.Status.OperStatus != pb.LBOperStatus_LB_OPER_STATUS_TO_BE_DELETED ||
+		m.Status.Components[0].Status != pb.CompStatus_COMP_STATUS_PENDING {
+		t.Errorf("%v %v", m, err)
+	}
+	var names []string
+	for token, first := "", true; first || token != ""; first = false {
+		r, err := g.bridges.ListLogicalBridges(t.Context(), &pb.ListLogicalBridgesRequest{PageSize: 2, PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range r.LogicalBridges {
+			names = append(names, b.Name)
+		}
+		token = r.NextPageToken
+	}
+	if want := []string{"logicalBridges/vlan10", "logicalBridges/vlan15", "logicalBridges/vlan20", "logicalBridges/vlan30"}; !slices.Equal(names, want) {
+		t.Errorf("%v, want %v", names, want)
+	}
+	before := frozen(t, g.store)
+	m.Spec.Vni = proto.Uint32(16)
+	_, err = g.bridges.UpdateLogicalBridge(t.Context(), &pb.UpdateLogicalBridgeRequest{LogicalBridge: m})
+	wantCode(t, err, codes.FailedPrecondition)
+	p := accessMsg(m.Name)
+	_, err = g.ports.CreateBridgePort(t.Context(), &pb.CreateBridgePortRequest{BridgePort: p})
+	wantCode(t, err, codes.NotFound, "bridge_port.spec.logical_bridges[0]")
+	for _, allow := range []bool{false, true} { // it is being deleted, as asked
+		if _, err := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: m.Name, AllowMissing: allow}); err != nil {
+			t.Error(err)
+		}
+	}
+	if !reflect.DeepEqual(frozen(t, g.store), before) {
+		t.Error("something changed")
+	}
+	// Its VLAN and VNI are free, and so is its id.
+	g.createBridge(t, "vlan16", 15, 15)
+	if m := g.createBridge(t, "vlan15", 16, 16); m.Status.OperStatus == pb.LBOperStatus_LB_OPER_STATUS_TO_BE_DELETED {
+		t.Errorf("%v", m)
+	}
+	r, err := g.bridges.ListLogicalBridges(t.Context(), &pb.ListLogicalBridgesRequest{})
+	if err != nil || len(r.LogicalBridges) != 5 || r.LogicalBridges[1].Spec.VlanId != 16 {
+		t.Errorf("%v %v, want the new one in the place of the deleted one", r, err)
 	}
 }

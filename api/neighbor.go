@@ -96,8 +96,8 @@ func (s *neighborService) UpdateNeighbor(ctx context.Context, r *pb.UpdateNeighb
 	return s.shown(ctx, n, err)
 }
 
-func (s *neighborService) DeleteNeighbor(_ context.Context, r *pb.DeleteNeighborRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *neighborService) DeleteNeighbor(ctx context.Context, r *pb.DeleteNeighborRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

@@ -19,7 +19,7 @@ type portService struct {
 
 func newPortService(store *intent.Store, st intent.StatusSource) *portService {
 	return &portService{c: collection[intent.BridgePort, *pb.BridgePort]{
-		naming: portNaming, store: store, status: st,
+		naming: portNaming, store: store, status: st, kind: intent.KindBridgePort,
 		table: (*intent.Tx).Ports,
 		read:  readPort,
 		write: writePort,
@@ -46,8 +46,8 @@ func (s *portService) UpdateBridgePort(ctx context.Context, r *pb.UpdateBridgePo
 	return s.c.update(ctx, r.GetBridgePort(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *portService) DeleteBridgePort(_ context.Context, r *pb.DeleteBridgePortRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *portService) DeleteBridgePort(ctx context.Context, r *pb.DeleteBridgePortRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

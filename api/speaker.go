@@ -45,8 +45,8 @@ func (s *speakerService) UpdateSpeaker(ctx context.Context, r *pb.UpdateSpeakerR
 	return s.c.update(ctx, r.GetSpeaker(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *speakerService) DeleteSpeaker(_ context.Context, r *pb.DeleteSpeakerRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *speakerService) DeleteSpeaker(ctx context.Context, r *pb.DeleteSpeakerRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

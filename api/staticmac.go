@@ -46,8 +46,8 @@ func (s *staticMACService) UpdateStaticMac(ctx context.Context, r *pb.UpdateStat
 	return s.c.update(ctx, r.GetStaticMac(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *staticMACService) DeleteStaticMac(_ context.Context, r *pb.DeleteStaticMacRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *staticMACService) DeleteStaticMac(ctx context.Context, r *pb.DeleteStaticMacRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

@@ -19,7 +19,7 @@ type sviService struct {
 
 func newSVIService(store *intent.Store, st intent.StatusSource) *sviService {
 	return &sviService{c: collection[intent.SVI, *pb.Svi]{
-		naming: sviNaming, store: store, status: st,
+		naming: sviNaming, store: store, status: st, kind: intent.KindSVI,
 		table: (*intent.Tx).SVIs,
 		read:  readSVI,
 		write: writeSVI,
@@ -46,8 +46,8 @@ func (s *sviService) UpdateSvi(ctx context.Context, r *pb.UpdateSviRequest) (*pb
 	return s.c.update(ctx, r.GetSvi(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *sviService) DeleteSvi(_ context.Context, r *pb.DeleteSviRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *sviService) DeleteSvi(ctx context.Context, r *pb.DeleteSviRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

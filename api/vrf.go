@@ -18,7 +18,7 @@ type vrfService struct {
 
 func newVRFService(store *intent.Store, st intent.StatusSource) *vrfService {
 	return &vrfService{c: collection[intent.VRF, *pb.Vrf]{
-		naming: vrfNaming, store: store, status: st,
+		naming: vrfNaming, store: store, status: st, kind: intent.KindVRF,
 		table: (*intent.Tx).VRFs,
 		read:  readVRF,
 		write: writeVRF,
@@ -45,8 +45,8 @@ func (s *vrfService) UpdateVrf(ctx context.Context, r *pb.UpdateVrfRequest) (*pb
 	return s.c.update(ctx, r.GetVrf(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *vrfService) DeleteVrf(_ context.Context, r *pb.DeleteVrfRequest) (*emptypb.Empty, error) {
-	if err := s.c.remove(r.GetName(), r.GetAllowMissing()); err != nil {
+func (s *vrfService) DeleteVrf(ctx context.Context, r *pb.DeleteVrfRequest) (*emptypb.Empty, error) {
+	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

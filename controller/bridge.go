@@ -36,26 +36,34 @@ type bridge struct {
 // intentChanged takes one transaction of the store.
 func (l *loop) intentChanged(batch intent.Batch) {
 	for _, c := range batch.Changes {
-		object := c.New
-		if object == nil {
-			object = c.Old
+		if c.New == nil {
+			l.depart(c.Old)
+		} else {
+			delete(l.leaving, c.New.Ref())
+			l.changeObject(c.New, false)
 		}
-		switch o := object.(type) {
-		case intent.LogicalBridge:
-			l.bridgeChanged(o, c.New == nil)
-		case intent.BridgePort:
-			l.objectChanged(o, c.New == nil)
-		case intent.VRF:
-			l.vrfChanged(o, c.New == nil)
-		case intent.SVI:
-			l.sviChanged(o, c.New == nil)
-		case intent.Instance:
-			l.instanceChanged(o, c.New == nil)
-		case intent.StaticMAC:
-			l.stationChanged(o, c.New == nil)
-		case intent.Speaker:
-			l.speakerChanged(o, c.New == nil)
-		}
+	}
+	l.version = batch.Version
+	close(l.taken)
+	l.taken = make(chan struct{})
+}
+
+func (l *loop) changeObject(object intent.Object, deleted bool) {
+	switch o := object.(type) {
+	case intent.LogicalBridge:
+		l.bridgeChanged(o, deleted)
+	case intent.BridgePort:
+		l.objectChanged(o, deleted)
+	case intent.VRF:
+		l.vrfChanged(o, deleted)
+	case intent.SVI:
+		l.sviChanged(o, deleted)
+	case intent.Instance:
+		l.instanceChanged(o, deleted)
+	case intent.StaticMAC:
+		l.stationChanged(o, deleted)
+	case intent.Speaker:
+		l.speakerChanged(o, deleted)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 type failure struct {
 	what     entry
 	err      error
-	attempts int // that the target itself refused
+	on       p4.Key // the entry that it waits for
+	attempts int    // that the target itself refused
 	next     time.Time
 }
 
@@ -53,6 +54,7 @@ func (l *loop) finished(r result) {
 		l.writeFailed(r.err)
 	}
 	t.holdUntil = time.Now().Add(holdOff(len(r.changes)))
+	l.sweepLeaving()
 }
 
 // holdOff is how long marks gather after a batch of that size: not at all when
@@ -118,6 +120,7 @@ func (l *loop) refused(c *change, err error) bool {
 	}
 	l.stats.errors.Add(1)
 	f := l.fail(key, c.what, err)
+	f.on = ""
 	f.attempts++
 	l.tryAgain(f, l.cfg.Retry<<min(f.attempts-1, 6))
 	return f.attempts == 1
@@ -138,6 +141,7 @@ func (l *loop) fail(key p4.Key, k entry, err error) *failure {
 // block records that an entry waits for another one that failed.
 func (l *loop) block(key p4.Key, k entry, on p4.Key) {
 	f := l.fail(key, k, fmt.Errorf("waits for %v", on))
+	f.on = on
 	waiting := l.target.waiting[on]
 	if waiting == nil {
 		waiting = map[p4.Key]entry{}
@@ -145,6 +149,23 @@ func (l *loop) block(key p4.Key, k entry, on p4.Key) {
 	}
 	waiting[key] = k
 	l.tryAgain(f, 64*l.cfg.Retry) // in case nothing wakes it before
+}
+
+// why says what stands in the way of an entry: what the target said of it, or of
+// the one that it waits for in the end.
+func (l *loop) why(f *failure) string {
+	first := f
+	for range levels {
+		on := l.target.failed[f.on]
+		if f.on == "" || on == nil {
+			break
+		}
+		f = on
+	}
+	if f == first {
+		return f.err.Error()
+	}
+	return fmt.Sprintf("waits for %v: %v", keyOf(f.what), f.err)
 }
 
 func (l *loop) tryAgain(f *failure, after time.Duration) {

@@ -76,6 +76,8 @@ func (l *loop) flush(w *writer) time.Duration {
 		if changes := l.changes(); len(changes) > 0 {
 			t.busy = true
 			w.jobs <- job{session: t.session, changes: changes}
+		} else {
+			l.sweepLeaving()
 		}
 	}
 	return l.wakeAfter(now)

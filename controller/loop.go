@@ -22,6 +22,7 @@ import (
 // Intent is where objects come from; *intent.Store is one.
 type Intent interface {
 	Watch(context.Context) <-chan intent.Batch
+	Version() uint64
 }
 
 // Speaker is the BGP side; *bgp.Speaker is one.
@@ -113,8 +114,16 @@ type loop struct {
 	kinds   map[p4.Key]entry   // port.kind, from the configuration
 	locals  map[netip.Addr]int // our VTEP addresses → how many use it
 	objects map[string]*bridgePort
-	thawed  time.Time
-	probed  time.Time // when next hops of statics were looked for
+	// version is the store's that was taken; taken is closed with the next one.
+	version uint64
+	taken   chan struct{}
+	// leaving are the deleted objects that the target may still know, departing
+	// is the one that is being deleted.
+	leaving   map[intent.Ref]*leaving
+	departing *leaving
+
+	thawed time.Time
+	probed time.Time // when next hops of statics were looked for
 
 	routerMAC ether.MAC
 	vrfs      map[uint16]*vrf // by index
@@ -160,6 +169,7 @@ func newLoop(cfg Config, in Inputs) *loop {
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, kinds: map[p4.Key]entry{},
 		locals: map[netip.Addr]int{}, objects: map[string]*bridgePort{},
+		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
 		peers: map[netip.Addr]*peer{}, targets: map[bgp.RouteTargets]*targetSet{},
 		remotes: map[netip.Addr]*remote{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
 		tunnelIDs:   ids{first: 1, last: 65535},
@@ -304,5 +314,30 @@ func (c *Controller) ask(ctx context.Context, do func(*loop)) error {
 		return errStopped
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// askUpToDate is ask, once the loop has taken the store's state as of the call.
+func (c *Controller) askUpToDate(ctx context.Context, do func(*loop)) error {
+	want := c.in.Intent.Version()
+	for {
+		var next <-chan struct{}
+		err := c.ask(ctx, func(l *loop) {
+			if l.version < want {
+				next = l.taken
+			} else {
+				do(l)
+			}
+		})
+		if err != nil || next == nil {
+			return err
+		}
+		select {
+		case <-next:
+		case <-c.stopped:
+			return errStopped
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }

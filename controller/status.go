@@ -24,7 +24,7 @@ func (c *Controller) Status(ctx context.Context, refs ...intent.Ref) []intent.St
 	defer cancel()
 	out := make([]intent.Status, len(refs))
 	sessions := c.sessions(refs)
-	err := c.ask(ctx, func(l *loop) {
+	err := c.askUpToDate(ctx, func(l *loop) {
 		refusals := l.refusals()
 		for i, ref := range refs {
 			switch ref.Kind {
@@ -145,7 +145,7 @@ func (s *summary) check(l *loop, k entry) {
 		return
 	}
 	if f := l.target.failed[e.Key]; f != nil && s.refused == "" {
-		s.refused = fmt.Sprintf("%v: %v", e.Key, f.err)
+		s.refused = fmt.Sprintf("%v: %s", e.Key, l.why(f))
 	} else if s.pending == "" {
 		s.pending = fmt.Sprintf("%v is not acknowledged yet", e.Key)
 	}
@@ -173,36 +173,82 @@ func (l *loop) bridgeSummary(b *bridge, refusals map[uint16]string) summary {
 // refusals says of each bridge which entries that follow from its routes and
 // hosts are not on the target.
 func (l *loop) refusals() map[uint16]string {
-	n, first := map[uint16]int{}, map[uint16]error{}
+	found := map[uint16]*refusal{}
 	for _, f := range l.target.failed {
-		index := f.bridge()
-		if n[index]++; first[index] == nil || f.attempts > 0 {
-			first[index] = f.err
+		for _, index := range l.concerned(f.what) {
+			if found[index] == nil {
+				found[index] = &refusal{}
+			}
+			found[index].add(f)
 		}
 	}
-	out := make(map[uint16]string, len(n))
-	for index := range n {
-		out[index] = fmt.Sprintf("%d entries are not on the target: %v", n[index], first[index])
+	out := make(map[uint16]string, len(found))
+	for index, r := range found {
+		out[index] = r.text(l)
 	}
 	return out
 }
 
-// bridge is the index of the bridge whose routes and hosts the entry follows
-// from, 0 if it is none's.
-func (f *failure) bridge() uint16 {
-	switch k := f.what.(type) {
-	case p4.FDB:
-		return k.Bridge
-	case p4.Source:
-		return k.Bridge
-	case p4.Replica:
-		return k.Bridge
-	case p4.ARPHost:
-		return k.Bridge
-	case p4.NDHost:
-		return k.Bridge
+// refusal counts entries that are not on the target; what the target itself said
+// of one comes before what waits.
+type refusal struct {
+	n     int
+	first *failure
+}
+
+func (r *refusal) add(f *failure) {
+	r.n++
+	if r.first == nil || r.first.attempts == 0 && f.attempts > 0 {
+		r.first = f
 	}
-	return 0
+}
+
+func (r *refusal) text(l *loop) string {
+	if r.n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d entries are not on the target, such as %v: %s", r.n, keyOf(r.first.what), l.why(r.first))
+}
+
+// concerned are the bridges whose routes and hosts an entry follows from.
+func (l *loop) concerned(k entry) []uint16 {
+	switch k := k.(type) {
+	case p4.FDB:
+		return []uint16{k.Bridge}
+	case p4.Source:
+		return []uint16{k.Bridge}
+	case p4.Replica:
+		return []uint16{k.Bridge}
+	case p4.ARPHost:
+		return []uint16{k.Bridge}
+	case p4.NDHost:
+		return []uint16{k.Bridge}
+	case p4.Tunnel:
+		return l.tunnelByID[k.VTEP].floodedBy()
+	case p4.Path:
+		return l.tunnelByID[k.VTEP].floodedBy()
+	case p4.Peer:
+		var all []uint16
+		if r := l.remotes[k.Prefix.Addr()]; r != nil {
+			for _, t := range r.tunnels {
+				all = append(all, t.floodedBy()...)
+			}
+		}
+		return all
+	}
+	return nil
+}
+
+// floodedBy are the bridges that flood over a tunnel, which may be nil.
+func (t *tunnel) floodedBy() []uint16 {
+	if t == nil {
+		return nil
+	}
+	var all []uint16
+	for b := range t.floods {
+		all = append(all, b.Index)
+	}
+	return all
 }
 
 func (l *loop) portSummary(bp *bridgePort) summary {

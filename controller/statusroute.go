@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/p4"
@@ -18,8 +19,28 @@ func (l *loop) vrfSummary(v *vrf) summary {
 		s.check(l, p4.Route{VRF: v.Index, Prefix: single(v.Loopback.Addr())})
 	}
 	s.checkTarget(l)
-	s.partly = l.refusalsWhere(func(k entry) bool { r, ok := k.(p4.Route); return ok && r.VRF == v.Index })
+	s.partly = l.refusalsWhere(func(k entry) bool {
+		switch k := k.(type) {
+		case p4.Route:
+			return k.VRF == v.Index
+		case p4.Peer:
+			return v.routesTo(k.Prefix.Addr())
+		}
+		return false
+	})
 	return s
+}
+
+// routesTo says whether a prefix of the VRF leads to a VTEP.
+func (v *vrf) routesTo(vtep netip.Addr) bool {
+	for _, candidates := range v.prefixes {
+		for _, c := range candidates {
+			if c.via != nil && c.via.remote == vtep {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sviSummary: an SVI is up when packets to its MAC are routed, its subnets and
@@ -59,19 +80,13 @@ func (l *loop) sviSummary(o *svi) summary {
 
 // refusalsWhere says which entries of some are not on the target, and why.
 func (l *loop) refusalsWhere(concerned func(entry) bool) string {
-	n, first := 0, error(nil)
+	var r refusal
 	for _, f := range l.target.failed {
-		if !concerned(f.what) {
-			continue
-		}
-		if n++; first == nil || f.attempts > 0 {
-			first = f.err
+		if concerned(f.what) {
+			r.add(f)
 		}
 	}
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d entries are not on the target: %v", n, first)
+	return r.text(l)
 }
 
 // kernelComponent is the slow path's part. An object is up without it: packets

@@ -52,10 +52,21 @@ type Status struct {
 	Components []Component
 }
 
-// StatusSource tells the status of objects. The controller is one; tests have
-// a fake. Status may be called from any goroutine and gives one status for each
-// reference, in their order; StatusUnknown for what it has not seen yet, and for
-// all when it cannot answer soon or before ctx ends.
+// Leaving is an object that was deleted and of which the target still has entries.
+type Leaving struct {
+	Object Object // as it was
+	Status Status
+}
+
+// StatusSource tells what became of objects. The controller is one; tests have a
+// fake. Its methods may be called from any goroutine, and what they say is of the
+// store's state when they were called, or of a later one.
 type StatusSource interface {
+	// Status gives one status for each reference, in their order; StatusUnknown
+	// for what it does not know, and for all when it cannot answer soon or
+	// before ctx ends.
 	Status(ctx context.Context, refs ...Ref) []Status
+	// Leaving gives the deleted objects of a kind that are StatusToBeDeleted, in
+	// the order of their ids; none when it cannot answer.
+	Leaving(ctx context.Context, kind Kind) []Leaving
 }

@@ -22,8 +22,9 @@ type Store struct {
 // version is one committed state and the way to the next. Only the changes are
 // chained, so that a slow watcher keeps those alive, and not every old model.
 type version struct {
-	model model
-	log   *entry
+	number uint64 // of the transactions before it since the store was opened
+	model  model
+	log    *entry
 }
 
 // entry is one transaction in the chain that watchers follow. done is closed
@@ -46,7 +47,7 @@ func NewMemory(configured ...Object) *Store {
 
 func newStore(db *bbolt.DB, path string, m model) *Store {
 	s := &Store{db: db, path: path}
-	s.head.Store(&version{m, &entry{done: make(chan struct{})}})
+	s.head.Store(&version{model: m, log: &entry{done: make(chan struct{})}})
 	return s
 }
 
@@ -60,6 +61,10 @@ func (s *Store) Close() error {
 	}
 	return s.db.Close()
 }
+
+// Version counts the transactions that changed something since the store was
+// opened: who has taken the batch of this version has seen all that is there now.
+func (s *Store) Version() uint64 { return s.head.Load().number }
 
 // View runs do on the state as it is now. Changes that do makes are forgotten.
 func (s *Store) View(do func(*Tx) error) error {
@@ -85,7 +90,7 @@ func (s *Store) Update(do func(*Tx) error) error {
 		}
 	}
 	log := &entry{done: make(chan struct{})}
-	s.head.Store(&version{tx.model(), log})
+	s.head.Store(&version{head.number + 1, tx.model(), log})
 	head.log.changes, head.log.next = tx.changes, log
 	close(head.log.done)
 	return nil
@@ -104,6 +109,8 @@ type Batch struct {
 	// after all that it refers to.
 	Snapshot bool
 	Changes  []Change
+	// Version is the store's with these changes.
+	Version uint64
 }
 
 // Watch gives a snapshot and then every later transaction, in order and without
@@ -115,6 +122,7 @@ func (s *Store) Watch(ctx context.Context) <-chan Batch {
 	go func() {
 		defer close(out)
 		batch := head.model.snapshot()
+		batch.Version = head.number
 		for at := head.log; ; at = at.next {
 			select {
 			case out <- batch:
@@ -123,7 +131,7 @@ func (s *Store) Watch(ctx context.Context) <-chan Batch {
 			}
 			select {
 			case <-at.done:
-				batch = Batch{Changes: at.changes}
+				batch = Batch{Changes: at.changes, Version: batch.Version + 1}
 			case <-ctx.Done():
 				return
 			}

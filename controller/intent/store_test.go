@@ -516,3 +516,31 @@ func TestASlowWatcherHoldsChangesOnly(t *testing.T) {
 	}
 	<-watch
 }
+
+func TestWhoHasTheBatchOfAVersionHasSeenAllThatWasThereThen(t *testing.T) {
+	s := NewMemory()
+	create := func(vlan uint16) {
+		if err := s.Update(func(tx *Tx) error {
+			_, err := tx.Bridges().Create(LogicalBridge{ID: fmt.Sprintf("vlan%d", vlan), VLAN: vlan})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create(10)
+	if err := s.Update(func(*Tx) error { return nil }); err != nil || s.Version() != 1 {
+		t.Errorf("version %d after one change, %v", s.Version(), err)
+	}
+	watch := s.Watch(t.Context())
+	for vlan := uint16(11); vlan < 14; vlan++ {
+		create(vlan)
+	}
+	for seen := 1; seen < 5; seen++ {
+		if b := <-watch; b.Version != uint64(seen) {
+			t.Errorf("batch %d has version %d", seen, b.Version)
+		}
+	}
+	if s.Version() != 4 {
+		t.Errorf("version %d, want 4", s.Version())
+	}
+}
