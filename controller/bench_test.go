@@ -69,7 +69,7 @@ func BenchmarkLoop(b *testing.B) {
 		l.target.session++
 		l.finished(result{job: job{session: l.target.session, changes: changes}, errs: make([]error, len(changes))})
 	}
-	if b.N > 1 && len(l.target.acked) == 0 {
+	if b.N > 1 && len(l.records) == 0 {
 		b.Fatal("nothing was acknowledged")
 	}
 }

@@ -18,9 +18,9 @@
 // target learned, advertise.go gives our routes. For routing, vrf.go and svi.go
 // realise the objects, snoop.go and neighbour.go learn who has which address,
 // host.go and prefix.go select, export.go gives our routes, and punt.go is the
-// way between the pipeline and the kernel's slow path; entries.go, flush.go,
-// writer.go, failures.go and resync.go bring entries to the target; status.go
-// and view.go say what came of it.
+// way between the pipeline and the kernel's slow path; entries.go, records.go,
+// flush.go, writer.go, failures.go and resync.go bring entries to the target;
+// status.go and view.go say what came of it.
 //
 // The package knows EVPN, package p4 and its five neighbours' small interfaces.
 // It knows nothing of gRPC services, netlink or GoBGP.

@@ -16,15 +16,6 @@ func keyOf(k entry) p4.Key {
 	return k.Entry().Key
 }
 
-// mark says that the entry which k names may have to change.
-func (l *loop) mark(k entry) {
-	key := keyOf(k)
-	l.dirty[level(k)][key] = k
-	if l.departing != nil {
-		l.departing.keys[key] = k
-	}
-}
-
 // desired computes the entry that k names from the loop's state, nil if there
 // shall be none.
 func (l *loop) desired(k entry) entry {

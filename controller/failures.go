@@ -38,14 +38,13 @@ func (l *loop) finished(r result) {
 		err := r.errs[i]
 		if err == nil || c.op == p4v1.Update_DELETE && errors.Is(err, p4rt.ErrNotFound) {
 			l.acknowledge(c)
-			continue
-		}
-		if l.refused(c, err) {
+		} else if l.refused(c, err) {
 			refused++
 			if first == nil {
 				first = err
 			}
 		}
+		l.forget(c.entry.Key, c.record)
 	}
 	if refused > 0 {
 		l.log.Warn("the target refused entries, they will be tried again", "entries", refused, "first", first)
@@ -71,30 +70,15 @@ func holdOff(n int) time.Duration {
 func (l *loop) acknowledge(c *change) {
 	key := c.entry.Key
 	if c.op == p4v1.Update_DELETE {
-		l.setAcked(key, "", false)
+		l.dropped(key, c.record)
 		l.recovered(key, c.what)
 		if l.desired(c.what) == nil {
 			l.gone(c.what)
 		}
 		return
 	}
-	l.setAcked(key, c.entry.Value, true)
+	l.holdsNow(key, c.record, c.entry.Value)
 	l.recovered(key, c.what)
-}
-
-func (l *loop) setAcked(key p4.Key, v p4.Value, held bool) {
-	t := &l.target
-	_, was := t.acked[key]
-	switch {
-	case held:
-		t.acked[key] = v
-		if !was {
-			t.counts[key.Table()]++
-		}
-	case was:
-		delete(t.acked, key)
-		t.counts[key.Table()]--
-	}
 }
 
 // refused records that an update was not done; true if the target itself
@@ -114,9 +98,9 @@ func (l *loop) refused(c *change, err error) bool {
 	case errors.Is(err, p4rt.ErrAlreadyExists) && c.op == p4v1.Update_INSERT:
 		// It is there with a value that we do not know. A byte more than any
 		// value has makes it differ from all, so that it becomes a MODIFY.
-		l.setAcked(key, c.entry.Value+"?", true)
+		l.holdsNow(key, c.record, c.entry.Value+"?")
 	case errors.Is(err, p4rt.ErrNotFound) && c.op == p4v1.Update_MODIFY:
-		l.setAcked(key, "", false)
+		l.dropped(key, c.record)
 	}
 	l.stats.errors.Add(1)
 	f := l.fail(key, c.what, err)

@@ -17,10 +17,8 @@ type targetState struct {
 	reads   int    // read-backs that succeeded
 	pushed  bool   // the pipeline was, since the start
 	readAt  time.Time
-	// acked is what the target acknowledged or answered on read-back.
-	acked  map[p4.Key]p4.Value
-	counts map[string]int // of acked, by table
-	failed map[p4.Key]*failure
+	counts  map[string]int // of what it holds, by table
+	failed  map[p4.Key]*failure
 	// waiting are the entries that wait for one that failed.
 	waiting map[p4.Key]map[p4.Key]entry
 	// retryAt is when the first failure is due, zero if none is.
@@ -41,8 +39,7 @@ const (
 func newTargetState() targetState {
 	return targetState{
 		reason: "the target was not reached yet",
-		acked:  map[p4.Key]p4.Value{}, counts: map[string]int{}, failed: map[p4.Key]*failure{},
-		waiting: map[p4.Key]map[p4.Key]entry{},
+		counts: map[string]int{}, failed: map[p4.Key]*failure{}, waiting: map[p4.Key]map[p4.Key]entry{},
 	}
 }
 
@@ -100,14 +97,6 @@ func (l *loop) wakeAfter(now time.Time) time.Duration {
 	return max(next, time.Millisecond)
 }
 
-func (l *loop) depth() int {
-	n := 0
-	for _, d := range l.dirty {
-		n += len(d)
-	}
-	return n
-}
-
 // settle computes what lies between inputs and entries: SVIs, attachments, static
 // MACs, the VTEPs to follow, the prefixes behind them.
 func (l *loop) settle() {
@@ -129,30 +118,36 @@ func (l *loop) settle() {
 // release is a flush without a target: it only lets go of what is not wanted
 // and not there. What else is dirty is computed when the target is up again.
 func (l *loop) release() {
-	for _, d := range l.dirty {
-		for key, k := range d {
-			if _, held := l.target.acked[key]; !held && l.desired(k) == nil {
+	for lv := range l.dirty {
+		for _, m := range l.takeMarked(lv) {
+			k := m.what
+			m.what = nil
+			if !m.held && l.desired(k) == nil {
 				l.gone(k)
 			}
+			l.forget(m.key, m.record)
 		}
-		clear(d)
 	}
 }
 
 // changes takes from the dirty keys what differs from the target.
 func (l *loop) changes() []change {
-	var out []change
+	out := make([]change, 0, min(l.depth(), maxBatch))
 	var removals []entry // of levels that others refer to: they come last
-	for lv, dirty := range l.dirty {
-		for key, k := range dirty {
+	for lv := range l.dirty {
+		taken := l.takeMarked(lv)
+		for i, m := range taken {
 			if lv == levelLeaf && len(out) >= maxBatch {
+				l.dirty[lv] = append(taken[i:], l.dirty[lv]...)
 				break
 			}
-			delete(dirty, key)
-			c, ok := l.diff(key, k)
+			k := m.what
+			m.what = nil
+			c, ok := l.diff(m, k)
 			switch {
 			case !ok:
-			case c.op == p4v1.Update_DELETE && lv != levelLeaf:
+				l.forget(m.key, m.record)
+			case c.op == p4v1.Update_DELETE && level(k) != levelLeaf:
 				removals = append(removals, k)
 			default:
 				out = append(out, c)
@@ -171,27 +166,27 @@ func (l *loop) changes() []change {
 }
 
 // diff compares one entry with what the target holds.
-func (l *loop) diff(key p4.Key, k entry) (change, bool) {
-	have, held := l.target.acked[key]
+func (l *loop) diff(m marked, k entry) (change, bool) {
+	key := m.key
 	want := l.desired(k)
 	if want == nil {
-		if held && l.holds(key, k, nil) {
+		if m.held && l.holds(key, k, nil) {
 			return change{}, false
 		}
-		if held {
-			return change{what: k, entry: p4.Entry{Key: key, Value: have}, op: p4v1.Update_DELETE}, true
+		if m.held {
+			return change{what: k, record: m.record, entry: p4.Entry{Key: key, Value: m.value}, op: p4v1.Update_DELETE}, true
 		}
 		l.recovered(key, k)
 		l.gone(k)
 		return change{}, false
 	}
 	e := want.Entry()
-	if held && e.Value == have {
+	if m.held && e.Value == m.value {
 		l.hold.settled(key)
 		l.recovered(key, k)
 		return change{}, false
 	}
-	if held && l.holds(key, k, want) {
+	if m.held && l.holds(key, k, want) {
 		return change{}, false
 	}
 	l.hold.settled(key)
@@ -199,8 +194,9 @@ func (l *loop) diff(key p4.Key, k entry) (change, bool) {
 		l.block(key, k, on)
 		return change{}, false
 	}
-	c := change{what: want, entry: e, op: p4v1.Update_INSERT}
-	if held {
+	e.Key = key // the same, and kept anyway
+	c := change{what: want, record: m.record, entry: e, op: p4v1.Update_INSERT}
+	if m.held {
 		c.op = p4v1.Update_MODIFY
 	}
 	return c, true
@@ -219,7 +215,8 @@ func (l *loop) removals(out []change, ks []entry) []change {
 			l.block(key, k, by)
 			continue
 		}
-		out = append(out, change{what: k, entry: p4.Entry{Key: key, Value: l.target.acked[key]}, op: p4v1.Update_DELETE})
+		r := l.record(key)
+		out = append(out, change{what: k, record: r, entry: p4.Entry{Key: key, Value: r.value}, op: p4v1.Update_DELETE})
 	}
 	return out
 }
@@ -248,7 +245,7 @@ func (l *loop) relate(changes []change) {
 
 // ackedRefs yields what the entry on the target refers to.
 func (l *loop) ackedRefs(key p4.Key, yield func(p4.Key) bool) {
-	if v, ok := l.target.acked[key]; ok {
+	if v, ok := l.acked(key); ok {
 		if d, err := p4.Decode(p4.Entry{Key: key, Value: v}); err == nil {
 			l.refs(d.(entry), yield)
 		}
@@ -272,6 +269,6 @@ func (l *loop) gone(k entry) {
 
 // held says whether the target holds the entry that k names.
 func (l *loop) held(k entry) bool {
-	_, ok := l.target.acked[keyOf(k)]
+	_, ok := l.acked(keyOf(k))
 	return ok
 }

@@ -24,15 +24,15 @@ type hold struct {
 const resolveTime = 5 * time.Second
 
 // inherit takes what the target holds, after it was read.
-func (h *hold) inherit(held map[p4.Key]p4.Value) {
+func (h *hold) inherit(held []p4.Entry) {
 	if h.over {
 		return
 	}
 	before := h.inherited
 	h.inherited = make(map[p4.Key]struct{}, len(held))
-	for k := range held {
-		if _, still := before[k]; still || before == nil {
-			h.inherited[k] = struct{}{}
+	for _, e := range held {
+		if _, still := before[e.Key]; still || before == nil {
+			h.inherited[e.Key] = struct{}{}
 		}
 	}
 }
@@ -85,7 +85,8 @@ func (l *loop) keepFlooded(g *p4.Group) {
 		return
 	}
 	key := keyOf(*g)
-	d, err := p4.Decode(p4.Entry{Key: key, Value: l.target.acked[key]})
+	value, _ := l.acked(key)
+	d, err := p4.Decode(p4.Entry{Key: key, Value: value})
 	if err != nil {
 		return
 	}
@@ -111,7 +112,7 @@ func (l *loop) endHold() {
 	h.over = true
 	n := 0
 	for key := range h.inherited {
-		if v, held := l.target.acked[key]; held {
+		if v, held := l.acked(key); held {
 			l.mark(decoded(p4.Entry{Key: key, Value: v}))
 			n++
 		}

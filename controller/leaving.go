@@ -46,11 +46,10 @@ func (l *loop) sweepLeaving() {
 }
 
 // left gives an entry of the object that is on the target, or may be: one that is
-// still dirty may be in a job under way.
+// still marked may be in a job under way.
 func (o *leaving) left(l *loop) (p4.Key, bool) {
 	for key, k := range o.keys {
-		_, dirty := l.dirty[level(k)][key]
-		if (dirty || l.held(k)) && l.desired(k) == nil {
+		if l.records[key] != nil && l.desired(k) == nil {
 			return key, true
 		}
 		delete(o.keys, key) // gone, or another object wants it

@@ -157,10 +157,11 @@ type loop struct {
 	dirtyKernel    bool
 	adverts        map[advertKey]bgp.Key // what was originated
 
-	dirty  [levels]map[p4.Key]entry
-	target targetState
-	hold   hold
-	stats  *stats
+	records map[p4.Key]*record
+	dirty   [levels][]marked // those that are marked
+	target  targetState
+	hold    hold
+	stats   *stats
 }
 
 func newLoop(cfg Config, in Inputs) *loop {
@@ -183,14 +184,11 @@ func newLoop(cfg Config, in Inputs) *loop {
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
 		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{}, stations: map[string]map[string]intent.StaticMAC{},
 		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
-		target: newTargetState(),
-		stats:  newStats(),
+		records: map[p4.Key]*record{}, target: newTargetState(),
+		stats: newStats(),
 	}
 	if l.slow != nil {
 		l.neighbors, l.dirtyKernel = l.slow.Events(), true
-	}
-	for i := range l.dirty {
-		l.dirty[i] = map[p4.Key]entry{}
 	}
 	for _, p := range cfg.Ports {
 		l.configurePort(p)

@@ -503,9 +503,9 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			}
 			out += fmt.Sprintf("%d hosts, %d counted, %d local, %d claims, %d prefixes, %d told, ",
 				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), claims, prefixes, len(l.given))
-			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, %d target sets, %d learned too many, %d acked, %d failed",
+			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, %d target sets, %d learned too many, %d records, %d failed",
 				len(l.tunnels), len(l.remotes), len(l.adjacencies), stations, instances, len(l.targets), learned,
-				len(l.target.acked)-len(declinedSources(l)), len(l.target.failed))
+				len(l.records)-len(declinedSources(l)), len(l.target.failed))
 		})
 		return out
 	}

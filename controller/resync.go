@@ -97,17 +97,16 @@ func (l *loop) adopt(entries []p4.Entry) {
 	t.phase, t.reason = phaseUp, ""
 	t.reads++
 	t.holdUntil = time.Time{}
-	t.acked = make(map[p4.Key]p4.Value, len(entries))
-	clear(t.counts)
+	l.droppedAll()
 	clear(t.failed)
 	clear(t.waiting)
 	l.settle()
 	held := make([]entry, len(entries))
 	for i, e := range entries {
-		l.setAcked(e.Key, e.Value, true)
+		l.holdsNow(e.Key, l.record(e.Key), e.Value)
 		held[i] = decoded(e)
 	}
-	l.hold.inherit(t.acked)
+	l.hold.inherit(entries)
 	l.adoptTunnels(held)
 	l.adoptAdjacencies(held)
 	l.adoptReplicas(held)

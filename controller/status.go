@@ -141,7 +141,7 @@ func (s *summary) check(l *loop, k entry) {
 		return
 	}
 	e := want.Entry()
-	if have, ok := l.target.acked[e.Key]; ok && have == e.Value {
+	if have, ok := l.acked(e.Key); ok && have == e.Value {
 		return
 	}
 	if f := l.target.failed[e.Key]; f != nil && s.refused == "" {

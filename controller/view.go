@@ -256,9 +256,9 @@ func (c *Controller) Entries(ctx context.Context, table string) (rows []view.Ent
 	var entries []p4.Entry
 	errs := map[p4.Key]string{}
 	err = c.ask(ctx, func(l *loop) {
-		for k, v := range l.target.acked {
-			if table == "" || table == k.Table() {
-				entries = append(entries, p4.Entry{Key: k, Value: v})
+		for k, r := range l.records {
+			if r.held && (table == "" || table == k.Table()) {
+				entries = append(entries, p4.Entry{Key: k, Value: r.value})
 			}
 		}
 		for k, f := range l.target.failed {
@@ -266,7 +266,7 @@ func (c *Controller) Entries(ctx context.Context, table string) (rows []view.Ent
 				continue
 			}
 			errs[k] = f.err.Error()
-			if _, held := l.target.acked[k]; !held {
+			if _, held := l.acked(k); !held {
 				rows = append(rows, view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(level(f.what)), Error: errs[k]})
 			}
 		}

@@ -274,7 +274,7 @@ func (l *loop) lookup(v *vrf, out *view.Lookup) {
 	for bits := out.Address.BitLen(); bits >= 0; bits-- {
 		p := netip.PrefixFrom(out.Address, bits).Masked()
 		key := p4.Route{VRF: v.Index, Prefix: p}.Key()
-		if value, held := l.target.acked[key]; held && !found {
+		if value, held := l.acked(key); held && !found {
 			found = true
 			e := p4.Entry{Key: key, Value: value}
 			out.Entry = e.String()
@@ -325,7 +325,7 @@ func (l *loop) bridgeName(index uint16) string {
 func (l *loop) whereabouts(r p4.Route) string {
 	index := r.Bridge
 	key := p4.FDB{Bridge: index, MAC: r.MAC}.Key()
-	value, held := l.target.acked[key]
+	value, held := l.acked(key)
 	d, err := p4.Decode(p4.Entry{Key: key, Value: value})
 	f, ok := d.(p4.FDB)
 	switch {

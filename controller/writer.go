@@ -27,7 +27,8 @@ type job struct {
 
 // change is one update. It is written as it is: no message is made of it.
 type change struct {
-	what     entry // names the entry
+	what     entry   // names the entry
+	record   *record // the loop's
 	entry    p4.Entry
 	op       p4v1.Update_Type
 	needs    []string
