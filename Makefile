@@ -6,7 +6,7 @@ BIN     := bin/p4evpn
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test demo mininet mininet-test bench conformance lint packages clean
+.PHONY: build p4 proto test demo mininet mininet-test bench conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -48,6 +48,13 @@ bench: packages build
 conformance:
 	@test -n '$(P4C)' || { echo 'name a p4c source tree: make conformance P4C=DIR'; exit 1; }
 	$(GO) run ./softswitch/conformance $(CONFORMANCE) '$(P4C)'
+
+# Random frames through the embedded switch and BMv2, which must be on PATH:
+# PACKETS for each program, beginning with the random entries of SEED.
+PACKETS ?= 100000
+SEED    ?= 1
+differential:
+	PACKETS=$(PACKETS) SEED=$(SEED) $(GO) test -v -timeout 0 -run TestRandomFrames ./softswitch/differential
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these files'; exit 1; }

@@ -19,8 +19,9 @@ type Config struct {
 	Binary string
 	// JSON is the path of the compiled program; empty starts without one
 	// (simple_switch_grpc only).
-	JSON  string
-	Ports []uint32
+	JSON     string
+	Ports    []uint32
+	DeviceID uint64
 	// TargetArgs come behind "--", such as --cpu-port 510.
 	TargetArgs []string
 }
@@ -61,7 +62,7 @@ func (s *Switch) start(ctx context.Context, c Config) error {
 		return err
 	}
 	_, thrift, _ := net.SplitHostPort(s.Thrift)
-	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off"}
+	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off", "--device-id", fmt.Sprint(c.DeviceID)}
 	for _, n := range numbers {
 		args = append(args, "-i", fmt.Sprintf("%d@%s", n, filepath.Join(s.dir, portFile(n))))
 	}

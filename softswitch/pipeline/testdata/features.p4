@@ -204,7 +204,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             } else if (hdr.calc.op == 0x44) {
                 std.mcast_grp = (bit<16>)hdr.calc.a;
             }
-        } else {
+        } else if (hdr.mark.isValid()) {
             if (hdr.mark.op == 0x84) {
                 pushed();
             } else if (hdr.mark.op == 0x85) {
