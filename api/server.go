@@ -42,6 +42,8 @@ type Config struct {
 	// View service is not offered.
 	Status intent.StatusSource
 	View   view.View
+	// Underlay are the routes that BGP learned there; nil: there are none.
+	Underlay view.Underlay
 	// TLS asks for certificates on every address, and Roles says what the
 	// subject of a client's may do (RFC 2253, as subjectOf writes it). Without
 	// TLS whoever can connect may do everything.
@@ -111,7 +113,7 @@ func (s *Server) register(cfg Config) {
 	p4evpnv1.RegisterStaticMacServiceServer(s.services, newStaticMACService(cfg.Store, cfg.Status))
 	if cfg.View != nil {
 		p4evpnv1.RegisterPortServiceServer(s.services, &targetPortService{view: cfg.View})
-		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, store: cfg.Store})
+		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, underlay: cfg.Underlay, store: cfg.Store})
 	}
 	healthpb.RegisterHealthServer(s.services, s.health)
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)

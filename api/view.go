@@ -29,8 +29,9 @@ const (
 // viewService is p4evpn.v1.View.
 type viewService struct {
 	p4evpnv1.UnimplementedViewServer
-	view  view.View
-	store *intent.Store
+	view     view.View
+	underlay view.Underlay // nil: nobody routes it
+	store    *intent.Store
 }
 
 // stream sends rows in messages of bounded size, and one empty message if there

@@ -28,6 +28,26 @@ func (s *viewService) ListVRFs(_ *p4evpnv1.ListVRFsRequest, out grpc.ServerStrea
 	}, func(p []*p4evpnv1.VRF) *p4evpnv1.ListVRFsResponse { return &p4evpnv1.ListVRFsResponse{Vrfs: p} })
 }
 
+func (s *viewService) ListUnderlayRoutes(_ *p4evpnv1.ListUnderlayRoutesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListUnderlayRoutesResponse]) error {
+	var rows []view.UnderlayRoute
+	if s.underlay != nil {
+		rows = s.underlay.UnderlayRoutes()
+	}
+	slices.SortFunc(rows, func(a, b view.UnderlayRoute) int { return a.Prefix.Compare(b.Prefix) })
+	return stream(rows, out, func(r view.UnderlayRoute) *p4evpnv1.UnderlayRoute {
+		m := &p4evpnv1.UnderlayRoute{Prefix: text(r.Prefix), State: string(r.State), Reason: utf8(r.Reason)}
+		for _, a := range r.Neighbors {
+			m.Neighbors = append(m.Neighbors, text(a))
+		}
+		for _, a := range r.NextHops {
+			m.NextHops = append(m.NextHops, text(a))
+		}
+		return m
+	}, func(p []*p4evpnv1.UnderlayRoute) *p4evpnv1.ListUnderlayRoutesResponse {
+		return &p4evpnv1.ListUnderlayRoutesResponse{Routes: p}
+	})
+}
+
 func (s *viewService) ListSVIs(_ *p4evpnv1.ListSVIsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListSVIsResponse]) error {
 	rows, err := s.view.SVIs(out.Context())
 	if err != nil {

@@ -26,6 +26,33 @@ func (g *gateway) listPrefixes(t *testing.T, vrf string) ([]*p4evpnv1.Prefix, er
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
+type fakeUnderlay []view.UnderlayRoute
+
+func (f fakeUnderlay) UnderlayRoutes() []view.UnderlayRoute { return f }
+
+func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
+	for _, tc := range []struct {
+		underlay view.Underlay
+		want     []*p4evpnv1.UnderlayRoute
+	}{
+		{nil, nil},
+		{fakeUnderlay{
+			{Prefix: prefix("2001:db8::/32"), NextHops: []netip.Addr{leaf}, State: view.Down, Reason: "why"},
+			{Prefix: prefix("10.0.0.4/32"), NextHops: []netip.Addr{leaf}, Neighbors: []netip.Addr{leaf}, State: view.Up},
+		}, []*p4evpnv1.UnderlayRoute{
+			{Prefix: "10.0.0.4/32", NextHops: []string{"10.0.0.3"}, Neighbors: []string{"10.0.0.3"}, State: "up"},
+			{Prefix: "2001:db8::/32", NextHops: []string{"10.0.0.3"}, State: "down", Reason: "why"},
+		}},
+	} {
+		g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &fakeView{}, Underlay: tc.underlay}, nil)
+		s, err := g.view.ListUnderlayRoutes(t.Context(), &p4evpnv1.ListUnderlayRoutesRequest{})
+		got, err := collect(s, err, (*p4evpnv1.ListUnderlayRoutesResponse).GetRoutes)
+		if diff := cmp.Diff(tc.want, got, protocmp.Transform()); diff != "" || err != nil {
+			t.Errorf("error %v (-want +got)\n%s", err, diff)
+		}
+	}
+}
+
 func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 	remote := view.Prefix{VRF: "green", Prefix: prefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: leaf, VNI: 100, RouterMAC: mac2,
 		Selected: true, State: view.Pending, Reason: "why"}

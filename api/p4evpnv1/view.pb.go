@@ -2172,6 +2172,166 @@ func (x *LookupRouteResponse) GetCandidates() []*Prefix {
 	return nil
 }
 
+type ListUnderlayRoutesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnderlayRoutesRequest) Reset() {
+	*x = ListUnderlayRoutesRequest{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnderlayRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnderlayRoutesRequest) ProtoMessage() {}
+
+func (x *ListUnderlayRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnderlayRoutesRequest.ProtoReflect.Descriptor instead.
+func (*ListUnderlayRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{33}
+}
+
+type ListUnderlayRoutesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Routes        []*UnderlayRoute       `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnderlayRoutesResponse) Reset() {
+	*x = ListUnderlayRoutesResponse{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnderlayRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnderlayRoutesResponse) ProtoMessage() {}
+
+func (x *ListUnderlayRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnderlayRoutesResponse.ProtoReflect.Descriptor instead.
+func (*ListUnderlayRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListUnderlayRoutesResponse) GetRoutes() []*UnderlayRoute {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+// UnderlayRoute is one ipv4 or ipv6 unicast prefix that neighbours advertise.
+type UnderlayRoute struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Prefix string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Neighbours that advertise it; none if an earlier run left it.
+	Neighbors []string `protobuf:"bytes,2,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	NextHops  []string `protobuf:"bytes,3,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
+	// "up" when the kernel has it, else "down".
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not up.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnderlayRoute) Reset() {
+	*x = UnderlayRoute{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnderlayRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnderlayRoute) ProtoMessage() {}
+
+func (x *UnderlayRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnderlayRoute.ProtoReflect.Descriptor instead.
+func (*UnderlayRoute) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *UnderlayRoute) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *UnderlayRoute) GetNeighbors() []string {
+	if x != nil {
+		return x.Neighbors
+	}
+	return nil
+}
+
+func (x *UnderlayRoute) GetNextHops() []string {
+	if x != nil {
+		return x.NextHops
+	}
+	return nil
+}
+
+func (x *UnderlayRoute) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *UnderlayRoute) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_p4evpn_v1_view_proto protoreflect.FileDescriptor
 
 const file_p4evpn_v1_view_proto_rawDesc = "" +
@@ -2330,7 +2490,16 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x06result\x18\x04 \x01(\tR\x06result\x121\n" +
 	"\n" +
 	"candidates\x18\x05 \x03(\v2\x11.p4evpn.v1.PrefixR\n" +
-	"candidates2\xcd\x06\n" +
+	"candidates\"\x1b\n" +
+	"\x19ListUnderlayRoutesRequest\"N\n" +
+	"\x1aListUnderlayRoutesResponse\x120\n" +
+	"\x06routes\x18\x01 \x03(\v2\x18.p4evpn.v1.UnderlayRouteR\x06routes\"\x90\x01\n" +
+	"\rUnderlayRoute\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1c\n" +
+	"\tneighbors\x18\x02 \x03(\tR\tneighbors\x12\x1b\n" +
+	"\tnext_hops\x18\x03 \x03(\tR\bnextHops\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\xb2\a\n" +
 	"\x04View\x12N\n" +
 	"\vListBridges\x12\x1d.p4evpn.v1.ListBridgesRequest\x1a\x1e.p4evpn.v1.ListBridgesResponse0\x01\x12B\n" +
 	"\aListFDB\x12\x19.p4evpn.v1.ListFDBRequest\x1a\x1a.p4evpn.v1.ListFDBResponse0\x01\x12H\n" +
@@ -2342,7 +2511,8 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\bListVRFs\x12\x1a.p4evpn.v1.ListVRFsRequest\x1a\x1b.p4evpn.v1.ListVRFsResponse0\x01\x12E\n" +
 	"\bListSVIs\x12\x1a.p4evpn.v1.ListSVIsRequest\x1a\x1b.p4evpn.v1.ListSVIsResponse0\x01\x12H\n" +
 	"\tListHosts\x12\x1b.p4evpn.v1.ListHostsRequest\x1a\x1c.p4evpn.v1.ListHostsResponse0\x01\x12Q\n" +
-	"\fListPrefixes\x12\x1e.p4evpn.v1.ListPrefixesRequest\x1a\x1f.p4evpn.v1.ListPrefixesResponse0\x01\x12L\n" +
+	"\fListPrefixes\x12\x1e.p4evpn.v1.ListPrefixesRequest\x1a\x1f.p4evpn.v1.ListPrefixesResponse0\x01\x12c\n" +
+	"\x12ListUnderlayRoutes\x12$.p4evpn.v1.ListUnderlayRoutesRequest\x1a%.p4evpn.v1.ListUnderlayRoutesResponse0\x01\x12L\n" +
 	"\vLookupRoute\x12\x1d.p4evpn.v1.LookupRouteRequest\x1a\x1e.p4evpn.v1.LookupRouteResponseB'Z%github.com/p4evpn/p4evpn/api/p4evpnv1b\x06proto3"
 
 var (
@@ -2357,85 +2527,91 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_view_proto_rawDescData
 }
 
-var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_p4evpn_v1_view_proto_goTypes = []any{
-	(*ListBridgesRequest)(nil),   // 0: p4evpn.v1.ListBridgesRequest
-	(*ListBridgesResponse)(nil),  // 1: p4evpn.v1.ListBridgesResponse
-	(*Bridge)(nil),               // 2: p4evpn.v1.Bridge
-	(*ListFDBRequest)(nil),       // 3: p4evpn.v1.ListFDBRequest
-	(*ListFDBResponse)(nil),      // 4: p4evpn.v1.ListFDBResponse
-	(*FDBEntry)(nil),             // 5: p4evpn.v1.FDBEntry
-	(*ListVTEPsRequest)(nil),     // 6: p4evpn.v1.ListVTEPsRequest
-	(*ListVTEPsResponse)(nil),    // 7: p4evpn.v1.ListVTEPsResponse
-	(*VTEP)(nil),                 // 8: p4evpn.v1.VTEP
-	(*Path)(nil),                 // 9: p4evpn.v1.Path
-	(*ListRoutesRequest)(nil),    // 10: p4evpn.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),   // 11: p4evpn.v1.ListRoutesResponse
-	(*Route)(nil),                // 12: p4evpn.v1.Route
-	(*ListSessionsRequest)(nil),  // 13: p4evpn.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil), // 14: p4evpn.v1.ListSessionsResponse
-	(*Session)(nil),              // 15: p4evpn.v1.Session
-	(*ListEntriesRequest)(nil),   // 16: p4evpn.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),  // 17: p4evpn.v1.ListEntriesResponse
-	(*Entry)(nil),                // 18: p4evpn.v1.Entry
-	(*ListVRFsRequest)(nil),      // 19: p4evpn.v1.ListVRFsRequest
-	(*ListVRFsResponse)(nil),     // 20: p4evpn.v1.ListVRFsResponse
-	(*VRF)(nil),                  // 21: p4evpn.v1.VRF
-	(*ListSVIsRequest)(nil),      // 22: p4evpn.v1.ListSVIsRequest
-	(*ListSVIsResponse)(nil),     // 23: p4evpn.v1.ListSVIsResponse
-	(*SVI)(nil),                  // 24: p4evpn.v1.SVI
-	(*ListHostsRequest)(nil),     // 25: p4evpn.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),    // 26: p4evpn.v1.ListHostsResponse
-	(*Host)(nil),                 // 27: p4evpn.v1.Host
-	(*ListPrefixesRequest)(nil),  // 28: p4evpn.v1.ListPrefixesRequest
-	(*ListPrefixesResponse)(nil), // 29: p4evpn.v1.ListPrefixesResponse
-	(*Prefix)(nil),               // 30: p4evpn.v1.Prefix
-	(*LookupRouteRequest)(nil),   // 31: p4evpn.v1.LookupRouteRequest
-	(*LookupRouteResponse)(nil),  // 32: p4evpn.v1.LookupRouteResponse
-	(*durationpb.Duration)(nil),  // 33: google.protobuf.Duration
+	(*ListBridgesRequest)(nil),         // 0: p4evpn.v1.ListBridgesRequest
+	(*ListBridgesResponse)(nil),        // 1: p4evpn.v1.ListBridgesResponse
+	(*Bridge)(nil),                     // 2: p4evpn.v1.Bridge
+	(*ListFDBRequest)(nil),             // 3: p4evpn.v1.ListFDBRequest
+	(*ListFDBResponse)(nil),            // 4: p4evpn.v1.ListFDBResponse
+	(*FDBEntry)(nil),                   // 5: p4evpn.v1.FDBEntry
+	(*ListVTEPsRequest)(nil),           // 6: p4evpn.v1.ListVTEPsRequest
+	(*ListVTEPsResponse)(nil),          // 7: p4evpn.v1.ListVTEPsResponse
+	(*VTEP)(nil),                       // 8: p4evpn.v1.VTEP
+	(*Path)(nil),                       // 9: p4evpn.v1.Path
+	(*ListRoutesRequest)(nil),          // 10: p4evpn.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 11: p4evpn.v1.ListRoutesResponse
+	(*Route)(nil),                      // 12: p4evpn.v1.Route
+	(*ListSessionsRequest)(nil),        // 13: p4evpn.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 14: p4evpn.v1.ListSessionsResponse
+	(*Session)(nil),                    // 15: p4evpn.v1.Session
+	(*ListEntriesRequest)(nil),         // 16: p4evpn.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),        // 17: p4evpn.v1.ListEntriesResponse
+	(*Entry)(nil),                      // 18: p4evpn.v1.Entry
+	(*ListVRFsRequest)(nil),            // 19: p4evpn.v1.ListVRFsRequest
+	(*ListVRFsResponse)(nil),           // 20: p4evpn.v1.ListVRFsResponse
+	(*VRF)(nil),                        // 21: p4evpn.v1.VRF
+	(*ListSVIsRequest)(nil),            // 22: p4evpn.v1.ListSVIsRequest
+	(*ListSVIsResponse)(nil),           // 23: p4evpn.v1.ListSVIsResponse
+	(*SVI)(nil),                        // 24: p4evpn.v1.SVI
+	(*ListHostsRequest)(nil),           // 25: p4evpn.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),          // 26: p4evpn.v1.ListHostsResponse
+	(*Host)(nil),                       // 27: p4evpn.v1.Host
+	(*ListPrefixesRequest)(nil),        // 28: p4evpn.v1.ListPrefixesRequest
+	(*ListPrefixesResponse)(nil),       // 29: p4evpn.v1.ListPrefixesResponse
+	(*Prefix)(nil),                     // 30: p4evpn.v1.Prefix
+	(*LookupRouteRequest)(nil),         // 31: p4evpn.v1.LookupRouteRequest
+	(*LookupRouteResponse)(nil),        // 32: p4evpn.v1.LookupRouteResponse
+	(*ListUnderlayRoutesRequest)(nil),  // 33: p4evpn.v1.ListUnderlayRoutesRequest
+	(*ListUnderlayRoutesResponse)(nil), // 34: p4evpn.v1.ListUnderlayRoutesResponse
+	(*UnderlayRoute)(nil),              // 35: p4evpn.v1.UnderlayRoute
+	(*durationpb.Duration)(nil),        // 36: google.protobuf.Duration
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
 	2,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
 	5,  // 1: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
-	33, // 2: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
+	36, // 2: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
 	8,  // 3: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
 	9,  // 4: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
 	12, // 5: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
 	15, // 6: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
-	33, // 7: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
+	36, // 7: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
 	18, // 8: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
 	21, // 9: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
 	24, // 10: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
 	27, // 11: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
 	30, // 12: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
 	30, // 13: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
-	0,  // 14: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
-	3,  // 15: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
-	6,  // 16: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
-	10, // 17: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	13, // 18: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
-	16, // 19: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
-	19, // 20: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
-	22, // 21: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
-	25, // 22: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
-	28, // 23: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
-	31, // 24: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
-	1,  // 25: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
-	4,  // 26: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
-	7,  // 27: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
-	11, // 28: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	14, // 29: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
-	17, // 30: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
-	20, // 31: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
-	23, // 32: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
-	26, // 33: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
-	29, // 34: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
-	32, // 35: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
-	25, // [25:36] is the sub-list for method output_type
-	14, // [14:25] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	35, // 14: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
+	0,  // 15: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
+	3,  // 16: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
+	6,  // 17: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
+	10, // 18: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
+	13, // 19: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
+	16, // 20: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
+	19, // 21: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
+	22, // 22: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
+	25, // 23: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
+	28, // 24: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
+	33, // 25: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
+	31, // 26: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
+	1,  // 27: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
+	4,  // 28: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
+	7,  // 29: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
+	11, // 30: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
+	14, // 31: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
+	17, // 32: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
+	20, // 33: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
+	23, // 34: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
+	26, // 35: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
+	29, // 36: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
+	34, // 37: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
+	32, // 38: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
+	27, // [27:39] is the sub-list for method output_type
+	15, // [15:27] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_view_proto_init() }
@@ -2449,7 +2625,7 @@ func file_p4evpn_v1_view_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_view_proto_rawDesc), len(file_p4evpn_v1_view_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,17 +24,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	View_ListBridges_FullMethodName  = "/p4evpn.v1.View/ListBridges"
-	View_ListFDB_FullMethodName      = "/p4evpn.v1.View/ListFDB"
-	View_ListVTEPs_FullMethodName    = "/p4evpn.v1.View/ListVTEPs"
-	View_ListRoutes_FullMethodName   = "/p4evpn.v1.View/ListRoutes"
-	View_ListSessions_FullMethodName = "/p4evpn.v1.View/ListSessions"
-	View_ListEntries_FullMethodName  = "/p4evpn.v1.View/ListEntries"
-	View_ListVRFs_FullMethodName     = "/p4evpn.v1.View/ListVRFs"
-	View_ListSVIs_FullMethodName     = "/p4evpn.v1.View/ListSVIs"
-	View_ListHosts_FullMethodName    = "/p4evpn.v1.View/ListHosts"
-	View_ListPrefixes_FullMethodName = "/p4evpn.v1.View/ListPrefixes"
-	View_LookupRoute_FullMethodName  = "/p4evpn.v1.View/LookupRoute"
+	View_ListBridges_FullMethodName        = "/p4evpn.v1.View/ListBridges"
+	View_ListFDB_FullMethodName            = "/p4evpn.v1.View/ListFDB"
+	View_ListVTEPs_FullMethodName          = "/p4evpn.v1.View/ListVTEPs"
+	View_ListRoutes_FullMethodName         = "/p4evpn.v1.View/ListRoutes"
+	View_ListSessions_FullMethodName       = "/p4evpn.v1.View/ListSessions"
+	View_ListEntries_FullMethodName        = "/p4evpn.v1.View/ListEntries"
+	View_ListVRFs_FullMethodName           = "/p4evpn.v1.View/ListVRFs"
+	View_ListSVIs_FullMethodName           = "/p4evpn.v1.View/ListSVIs"
+	View_ListHosts_FullMethodName          = "/p4evpn.v1.View/ListHosts"
+	View_ListPrefixes_FullMethodName       = "/p4evpn.v1.View/ListPrefixes"
+	View_ListUnderlayRoutes_FullMethodName = "/p4evpn.v1.View/ListUnderlayRoutes"
+	View_LookupRoute_FullMethodName        = "/p4evpn.v1.View/LookupRoute"
 )
 
 // ViewClient is the client API for View service.
@@ -66,6 +67,9 @@ type ViewClient interface {
 	ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListHostsResponse], error)
 	// ListPrefixes lists prefixes by VRF, prefix, and the selected one first.
 	ListPrefixes(ctx context.Context, in *ListPrefixesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListPrefixesResponse], error)
+	// ListUnderlayRoutes lists the routes of the underlay that BGP learned, by
+	// prefix.
+	ListUnderlayRoutes(ctx context.Context, in *ListUnderlayRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnderlayRoutesResponse], error)
 	// LookupRoute says which entry a packet to an address would use, and why.
 	LookupRoute(ctx context.Context, in *LookupRouteRequest, opts ...grpc.CallOption) (*LookupRouteResponse, error)
 }
@@ -268,6 +272,25 @@ func (c *viewClient) ListPrefixes(ctx context.Context, in *ListPrefixesRequest, 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type View_ListPrefixesClient = grpc.ServerStreamingClient[ListPrefixesResponse]
 
+func (c *viewClient) ListUnderlayRoutes(ctx context.Context, in *ListUnderlayRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnderlayRoutesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[10], View_ListUnderlayRoutes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListUnderlayRoutesRequest, ListUnderlayRoutesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListUnderlayRoutesClient = grpc.ServerStreamingClient[ListUnderlayRoutesResponse]
+
 func (c *viewClient) LookupRoute(ctx context.Context, in *LookupRouteRequest, opts ...grpc.CallOption) (*LookupRouteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LookupRouteResponse)
@@ -307,6 +330,9 @@ type ViewServer interface {
 	ListHosts(*ListHostsRequest, grpc.ServerStreamingServer[ListHostsResponse]) error
 	// ListPrefixes lists prefixes by VRF, prefix, and the selected one first.
 	ListPrefixes(*ListPrefixesRequest, grpc.ServerStreamingServer[ListPrefixesResponse]) error
+	// ListUnderlayRoutes lists the routes of the underlay that BGP learned, by
+	// prefix.
+	ListUnderlayRoutes(*ListUnderlayRoutesRequest, grpc.ServerStreamingServer[ListUnderlayRoutesResponse]) error
 	// LookupRoute says which entry a packet to an address would use, and why.
 	LookupRoute(context.Context, *LookupRouteRequest) (*LookupRouteResponse, error)
 	mustEmbedUnimplementedViewServer()
@@ -348,6 +374,9 @@ func (UnimplementedViewServer) ListHosts(*ListHostsRequest, grpc.ServerStreaming
 }
 func (UnimplementedViewServer) ListPrefixes(*ListPrefixesRequest, grpc.ServerStreamingServer[ListPrefixesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListPrefixes not implemented")
+}
+func (UnimplementedViewServer) ListUnderlayRoutes(*ListUnderlayRoutesRequest, grpc.ServerStreamingServer[ListUnderlayRoutesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListUnderlayRoutes not implemented")
 }
 func (UnimplementedViewServer) LookupRoute(context.Context, *LookupRouteRequest) (*LookupRouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookupRoute not implemented")
@@ -483,6 +512,17 @@ func _View_ListPrefixes_Handler(srv interface{}, stream grpc.ServerStream) error
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type View_ListPrefixesServer = grpc.ServerStreamingServer[ListPrefixesResponse]
 
+func _View_ListUnderlayRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListUnderlayRoutesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ViewServer).ListUnderlayRoutes(m, &grpc.GenericServerStream[ListUnderlayRoutesRequest, ListUnderlayRoutesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListUnderlayRoutesServer = grpc.ServerStreamingServer[ListUnderlayRoutesResponse]
+
 func _View_LookupRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(LookupRouteRequest)
 	if err := dec(in); err != nil {
@@ -562,6 +602,11 @@ var View_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListPrefixes",
 			Handler:       _View_ListPrefixes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListUnderlayRoutes",
+			Handler:       _View_ListUnderlayRoutes_Handler,
 			ServerStreams: true,
 		},
 	},

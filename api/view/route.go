@@ -81,6 +81,19 @@ type Prefix struct {
 	Reason    string     // why it is not selected or not up
 }
 
+// Underlay gives the routes of the underlay that BGP learned, in any order, from
+// any goroutine. Who routes the underlay is not the controller.
+type Underlay interface{ UnderlayRoutes() []UnderlayRoute }
+
+// UnderlayRoute is one route of the underlay that BGP learned.
+type UnderlayRoute struct {
+	Prefix    netip.Prefix
+	Neighbors []netip.Addr // that advertise it
+	NextHops  []netip.Addr
+	State     State  // up when the kernel has it
+	Reason    string // why it is not up
+}
+
 // Lookup is what becomes of a packet to one address.
 type Lookup struct {
 	VRF     string

@@ -180,13 +180,13 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.loop, err = controller.New(controllerConfig(f), in); err != nil {
 		return nil, err
 	}
-	g.api, err = api.NewServer(apiConfig(f, store, g.loop))
+	g.api, err = api.NewServer(apiConfig(f, g))
 	return g, err
 }
 
 // collectors are the parts that count something.
 func (g *gateway) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker}
+	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.router}
 	if g.slow != nil {
 		all = append(all, g.slow)
 	}

@@ -45,6 +45,7 @@ func newShow() *cobra.Command {
 		s.command("svis", "SVIs: which bridge routes in which VRF", showSVIs),
 		s.filtered("hosts [BRIDGE]", "Addresses of bridges: where each is, and its MAC", showHosts),
 		s.filtered("prefixes [VRF]", "Prefixes of VRFs: where each leads, and why", showPrefixes),
+		s.command("underlay", "Routes of the underlay that BGP learned", showUnderlay),
 		s.route(),
 	)
 	return cmd

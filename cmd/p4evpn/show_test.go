@@ -73,6 +73,11 @@ func (fakeView) Prefixes(context.Context, string) ([]view.Prefix, error) {
 	}, nil
 }
 
+func (fakeView) UnderlayRoutes() []view.UnderlayRoute {
+	hop := []netip.Addr{netip.MustParseAddr("10.1.1.1")}
+	return []view.UnderlayRoute{{Prefix: netip.MustParsePrefix("10.0.0.4/32"), NextHops: hop, Neighbors: hop, State: view.Up}}
+}
+
 func (f fakeView) Lookup(ctx context.Context, vrf string, address netip.Addr) (view.Lookup, error) {
 	all, err := f.Prefixes(ctx, vrf)
 	return view.Lookup{VRF: vrf, Address: address, Entry: "router.ipv4 vrf=1 destination=6.6.6.0/24 -> router.to_vtep vtep=1",
@@ -89,7 +94,7 @@ func serve(t *testing.T) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "api.sock")
-	srv, err := api.NewServer(api.Config{Listen: "unix://" + path, Store: store, View: fakeView{}})
+	srv, err := api.NewServer(api.Config{Listen: "unix://" + path, Store: store, View: fakeView{}, Underlay: fakeView{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +138,7 @@ func TestShowPrintsOneLineForEachRow(t *testing.T) {
 		"vrfs":                {"VRF", "green", "5000", "10.100.0.1/32", "svi-blue"},
 		"svis":                {"SVI", "svi-blue", "green", "10.10.10.1/24,2001:db8::1/64", "yes"},
 		"hosts":               {"ADDRESS", "10.10.10.11", "02:00:00:00:00:01", "remote", "10.0.0.3"},
+		"underlay":            {"PREFIX", "10.0.0.4/32", "10.1.1.1", "up"},
 		"prefixes":            {"PREFIX", "10.10.10.0/24", "bridge blue", "6.6.6.0/24", "10.0.0.3 vni 5000 router mac 02:00:00:00:00:01"},
 		"route green 6.6.6.6": {"6.6.6.6 in VRF green: to VTEP 10.0.0.3", "entry: router.ipv4 vrf=1", "CANDIDATE", "6.6.6.0/24"},
 	} {

@@ -54,6 +54,17 @@ func showPrefixes(ctx context.Context, c p4evpnv1.ViewClient, vrf string) (*tabl
 	return t, err
 }
 
+func showUnderlay(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
+	t := &table{columns: []string{"prefix", "next hops", "neighbors", "state", "reason"}}
+	stream, err := c.ListUnderlayRoutes(ctx, &p4evpnv1.ListUnderlayRoutesRequest{})
+	err = collect(stream, err, func(part *p4evpnv1.ListUnderlayRoutesResponse) {
+		for _, r := range part.GetRoutes() {
+			t.add(r, r.GetPrefix(), strings.Join(r.GetNextHops(), ","), strings.Join(r.GetNeighbors(), ","), r.GetState(), r.GetReason())
+		}
+	})
+	return t, err
+}
+
 // showRoute shows one answer: what becomes of the packet above its candidates.
 func showRoute(ctx context.Context, c p4evpnv1.ViewClient, vrf, address string) (*table, error) {
 	r, err := c.LookupRoute(ctx, &p4evpnv1.LookupRouteRequest{Vrf: vrf, Address: address})

@@ -146,10 +146,10 @@ func controllerConfig(f *config.File) controller.Config {
 	return c
 }
 
-func apiConfig(f *config.File, store *intent.Store, loop *controller.Controller) api.Config {
+func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
-		Listen: a.Listen, RESTListen: a.RESTListen, Store: store, Status: loop, View: loop,
+		Listen: a.Listen, RESTListen: a.RESTListen, Store: g.store, Status: g.loop, View: g.loop, Underlay: underlayView{g.router},
 		Roles:  map[string]api.Role{},
 		Limits: api.Limits{MessageBytes: a.Limits.MessageBytes, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst},
 	}
@@ -160,6 +160,21 @@ func apiConfig(f *config.File, store *intent.Store, loop *controller.Controller)
 		c.Roles[subject] = api.Role(role)
 	}
 	return c
+}
+
+// underlayView shows the routes that BGP learned.
+type underlayView struct{ router *underlayroute.Router }
+
+func (v underlayView) UnderlayRoutes() []view.UnderlayRoute {
+	var rows []view.UnderlayRoute
+	for _, r := range v.router.Routes() {
+		row := view.UnderlayRoute{Prefix: r.Prefix, Neighbors: r.Neighbors, NextHops: r.NextHops, State: view.Up, Reason: r.Reason}
+		if r.Reason != "" {
+			row.State = view.Down
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // link says whether a netdev here has carrier.

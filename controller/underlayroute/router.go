@@ -54,6 +54,9 @@ type Router struct {
 	advertised []netip.Prefix
 	noted      map[netip.Prefix]string // what was logged of a prefix
 	failing    string                  // what was logged of the last attempt
+
+	mu    sync.Mutex
+	table []Route // for others to see
 }
 
 // New prepares a Router; Run does the work.
@@ -188,7 +191,9 @@ func (r *Router) reconcile(k *kernel) error {
 		}
 	}
 	errs = append(errs, r.advertise(now))
-	return errors.Join(errs...)
+	err = errors.Join(errs...)
+	r.show(want, err)
+	return err
 }
 
 // tell logs what the kernel says of a prefix once, and gives an error that asks

@@ -45,6 +45,7 @@ type lab struct {
 	ns      netns.NsHandle
 	handle  *netlink.Handle
 	speaker *fakeSpeaker
+	router  *Router // the last one started
 }
 
 var (
@@ -119,7 +120,8 @@ func (l *lab) start(change ...func(*Config)) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- New(cfg).Run(ctx) }()
+	l.router = New(cfg)
+	go func(r *Router) { ended <- r.Run(ctx) }(l.router)
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
