@@ -83,7 +83,8 @@ func openPorts(dir string, numbers []uint32) (*ports, error) {
 		if _, err := p.in[n].Write(pcapHeader()); err != nil {
 			return p, err
 		}
-		p.readers.Go(func() { p.read(n) })
+		out := p.out[n]
+		p.readers.Go(func() { p.read(n, out) })
 	}
 	return p, nil
 }
@@ -91,8 +92,8 @@ func openPorts(dir string, numbers []uint32) (*ports, error) {
 func portFile(n uint32) string { return fmt.Sprintf("port%d", n) }
 
 // read passes on what comes out of a port until its pipe is closed.
-func (p *ports) read(n uint32) {
-	r := bufio.NewReader(p.out[n])
+func (p *ports) read(n uint32, out io.Reader) {
+	r := bufio.NewReader(out)
 	if _, err := r.Discard(pcapHeaderSize); err != nil {
 		return
 	}

@@ -26,6 +26,7 @@ type program struct {
 	actions map[int]*bmv2json.Action
 	tables  []*bmv2json.Table
 	direct  map[string]string // direct counter to its table
+	counted []string          // all counters
 }
 
 func newProgram(spec *bmv2json.Program) *program {
@@ -39,6 +40,7 @@ func newProgram(spec *bmv2json.Program) *program {
 		}
 	}
 	for _, c := range spec.Counters {
+		p.counted = append(p.counted, c.Name)
 		if c.Direct {
 			p.direct[c.Name] = c.Binding
 		}
@@ -62,6 +64,11 @@ func bySuffix[T any](what, want string, all []T, name func(T) string) (T, error)
 	}
 	var none T
 	return none, fmt.Errorf("%d %ss of name %q", len(found), what, want)
+}
+
+// counter is the full name of a counter.
+func (p *program) counter(name string) (string, error) {
+	return bySuffix("counter", name, p.counted, func(s string) string { return s })
 }
 
 func (p *program) resolve(c *call) (*entry, error) {

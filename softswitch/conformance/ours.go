@@ -239,20 +239,39 @@ func (o *ours) meter(c command) error {
 var counterRE = regexp.MustCompile(`^\S+\s+([\w.]+)\s*\(\s*(\$?\w+)\s*\)\s*(?:(packets|bytes)\s*(==|!=|<=|<|>=|>)\s*(\d+))?$`)
 
 func (o *ours) checkCounter(text string) error {
-	m := counterRE.FindStringSubmatch(text)
-	if m == nil {
-		return errors.New("syntax")
-	}
-	packets, bytes, err := o.counter(m[1], m[2])
-	if err != nil || m[3] == "" {
+	check, err := parseCheck(text)
+	if err != nil {
 		return err
 	}
-	got, want := packets, mustUint(m[5])
-	if m[3] == "bytes" {
+	packets, bytes, err := o.counter(check.name, check.index)
+	if err != nil {
+		return err
+	}
+	return check.holds(packets, bytes)
+}
+
+// check is a check_counter command.
+type check struct {
+	name, index     string
+	unit, condition string
+	number          uint64
+}
+
+func parseCheck(text string) (*check, error) {
+	m := counterRE.FindStringSubmatch(text)
+	if m == nil {
+		return nil, errors.New("not of the form NAME(INDEX) [packets|bytes CONDITION NUMBER]")
+	}
+	return &check{m[1], m[2], m[3], m[4], mustUint(m[5])}, nil
+}
+
+func (c *check) holds(packets, bytes uint64) error {
+	got, want := packets, c.number
+	if c.unit == "bytes" {
 		got = bytes
 	}
-	holds := map[string]bool{"==": got == want, "!=": got != want, "<": got < want, "<=": got <= want, ">": got > want, ">=": got >= want}
-	if !holds[m[4]] {
+	holds := map[string]bool{"": true, "==": got == want, "!=": got != want, "<": got < want, "<=": got <= want, ">": got > want, ">=": got >= want}
+	if !holds[c.condition] {
 		return fmt.Errorf("it is %d", got)
 	}
 	return nil
@@ -264,14 +283,7 @@ func mustUint(digits string) uint64 {
 }
 
 func (o *ours) counter(name, index string) (packets, bytes uint64, err error) {
-	var all []string
-	for _, c := range o.p.Counters() {
-		all = append(all, c.Name())
-	}
-	for c := range o.names.direct {
-		all = append(all, c)
-	}
-	full, err := bySuffix("counter", name, all, func(s string) string { return s })
+	full, err := o.names.counter(name)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -17,6 +19,15 @@ const (
 	// window is how many frames may be under way: an egress queue holds 64.
 	window = 8
 )
+
+// theirs runs a script on simple_switch.
+type theirs struct {
+	names   *program
+	sw      *bmv2.Switch
+	cli     *bmv2.Client
+	handles map[string]string // of labelled entries
+	out     map[uint32][]string
+}
 
 // runBMv2 runs a script on simple_switch; expected is how many frames ours
 // sent, which says how long to wait.
@@ -38,46 +49,78 @@ func runBMv2(ctx context.Context, jsonPath string, names *program, s *script, ex
 	if err := sw.Load(frames); err != nil {
 		return nil, err
 	}
-	out := map[uint32][]string{}
-	receive := func(n int, wait time.Duration) int {
-		got := sw.Receive(n, wait)
-		for _, f := range got {
-			out[f.Port] = append(out[f.Port], fmt.Sprintf("%x", f.Data))
-		}
-		return len(got)
-	}
+	t := &theirs{names: names, sw: sw, cli: cli, handles: map[string]string{}, out: map[uint32][]string{}}
+	var failed error // the first check that failed: what leaves is of interest still
 	for _, ph := range s.phases {
 		for _, c := range ph.configure {
-			if err := bmv2Configure(cli, names, c); err != nil {
-				return out, fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
+			if err := t.configure(c); err != nil {
+				return t.out, fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
 			}
 		}
-		packets := 0
-		for _, c := range ph.steps {
-			if c.verb != "packet" {
-				continue
-			}
-			if err := sw.Release(1); err != nil {
-				return out, err
-			}
-			if packets++; packets%window == 0 {
-				receive(1, quiet/4)
+		for i, c := range ph.steps {
+			if err := t.step(c, (i+1)%window == 0); err != nil && failed == nil {
+				failed = fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
 			}
 		}
 		if len(s.phases) > 1 {
-			receive(1<<20, quiet)
+			t.receive(1<<20, quiet)
 		}
 	}
-	got := 0
-	for _, list := range out {
-		got += len(list)
+	for _, list := range t.out {
+		expected -= len(list)
 	}
-	if got < expected {
-		receive(expected-got, patience)
+	if expected > 0 {
+		t.receive(expected, patience)
 	}
-	receive(1<<20, quiet)
-	return out, sw.Exited()
+	t.receive(1<<20, quiet)
+	return t.out, errors.Join(failed, sw.Exited())
 }
+
+func (t *theirs) receive(n int, wait time.Duration) {
+	for _, f := range t.sw.Receive(n, wait) {
+		t.out[f.Port] = append(t.out[f.Port], fmt.Sprintf("%x", f.Data))
+	}
+}
+
+// step sends a frame, and at times waits for what is under way, or checks a
+// counter.
+func (t *theirs) step(c command, pause bool) error {
+	if c.verb == "packet" {
+		err := t.sw.Release(1)
+		if pause {
+			t.receive(1, quiet/4)
+		}
+		return err
+	}
+	t.receive(1<<20, quiet)
+	check, err := parseCheck(c.text)
+	if err != nil {
+		return err
+	}
+	name, err := t.names.counter(check.name)
+	if err != nil {
+		return err
+	}
+	index := check.index
+	if label, ok := strings.CutPrefix(index, "$"); ok {
+		index = t.handles[label]
+	}
+	text, err := t.cli.Do("counter_read " + name + " " + index)
+	if err != nil {
+		return err
+	}
+	m := readingRE.FindStringSubmatch(text)
+	if m == nil {
+		return fmt.Errorf("simple_switch_CLI says %q", text)
+	}
+	return check.holds(mustUint(m[2]), mustUint(m[1]))
+}
+
+// What the client prints.
+var (
+	readingRE = regexp.MustCompile(`\(\s*(\d+) bytes, (\d+) packets\)`)
+	handleRE  = regexp.MustCompile(`added with handle (\d+)`)
+)
 
 func (s *script) frames() ([]bmv2.Frame, error) {
 	var out []bmv2.Frame
@@ -96,20 +139,23 @@ func (s *script) frames() ([]bmv2.Frame, error) {
 	return out, nil
 }
 
-func bmv2Configure(cli *bmv2.Client, names *program, c command) error {
-	text := c.text
+func (t *theirs) configure(c command) error {
+	text, label := c.text, ""
 	if c.verb == "add" || c.verb == "setdefault" {
 		parsed, err := parseCall(c.text)
 		if err != nil {
 			return err
 		}
-		e, err := names.resolve(parsed)
+		e, err := t.names.resolve(parsed)
 		if err != nil {
 			return err
 		}
-		text = e.bmv2(c.verb)
+		text, label = e.bmv2(c.verb), e.label
 	}
-	_, err := cli.Do(text)
+	answer, err := t.cli.Do(text)
+	if m := handleRE.FindStringSubmatch(answer); m != nil && label != "" {
+		t.handles[label] = m[1]
+	}
 	return err
 }
 

@@ -62,10 +62,6 @@ func (p *pool) random(bits int) *big.Int {
 	return v.Rsh(v, uint((bits+31)/32*32-bits))
 }
 
-func (p *pool) bytes(bits int) []byte {
-	return p.value(bits).FillBytes(make([]byte, (bits+7)/8))
-}
-
 // walk is one random way through a parser and the frame that takes it.
 type walk struct {
 	*pool

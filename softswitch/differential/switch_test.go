@@ -175,9 +175,9 @@ type ours struct {
 	*client
 	server *p4rtserver.Server
 	ports  []uint32
-	worker *pipeline.Worker
 
-	mu       sync.Mutex
+	mu       sync.Mutex // the test and packet-outs take turns
+	worker   *pipeline.Worker
 	injected int
 	out      []frame // of packet-outs
 }
@@ -214,6 +214,12 @@ func startOurs(t *testing.T, config *p4v1.ForwardingPipelineConfig, ports []uint
 // process runs a frame; what leaves by the CPU port is a packet-in, what
 // leaves by a port that the switch does not have is lost.
 func (o *ours) process(port uint32, data []byte) []frame {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.carry(port, data)
+}
+
+func (o *ours) carry(port uint32, data []byte) []frame {
 	o.worker.Reset()
 	o.worker.Process(port, data)
 	var out []frame
@@ -231,7 +237,7 @@ func (o *ours) process(port uint32, data []byte) []frame {
 func (o *ours) inject(data []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.out = append(o.out, o.process(cpuPort, data)...)
+	o.out = append(o.out, o.carry(cpuPort, data)...)
 	o.injected++
 	return nil
 }

@@ -73,9 +73,9 @@ func TestAnAccountHasTheEffectsOfProcess(t *testing.T) {
 			return e
 		}, featureFrames(), []uint32{0, 7}},
 	}
-	rounds := 2000
+	rounds := 600
 	if testing.Short() {
-		rounds = 300
+		rounds = 200
 	}
 	for name, c := range programs {
 		t.Run(name, func(t *testing.T) {
