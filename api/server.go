@@ -103,14 +103,7 @@ func NewServer(cfg Config) (*Server, error) {
 
 // register gives every service to gRPC and REST, and a health to each.
 func (s *Server) register(cfg Config) {
-	pb.RegisterLogicalBridgeServiceServer(s.services, newBridgeService(cfg.Store, cfg.Status))
-	pb.RegisterBridgePortServiceServer(s.services, newPortService(cfg.Store, cfg.Status))
-	pb.RegisterVrfServiceServer(s.services, newVRFService(cfg.Store, cfg.Status))
-	pb.RegisterSviServiceServer(s.services, newSVIService(cfg.Store, cfg.Status))
-	p4evpnv1.RegisterSpeakerServiceServer(s.services, newSpeakerService(cfg.Store, cfg.Status))
-	p4evpnv1.RegisterNeighborServiceServer(s.services, newNeighborService(cfg.Store, cfg.Status, cfg.View))
-	p4evpnv1.RegisterInstanceServiceServer(s.services, newInstanceService(cfg.Store, cfg.Status))
-	p4evpnv1.RegisterStaticMacServiceServer(s.services, newStaticMACService(cfg.Store, cfg.Status))
+	registerObjects(s.services, cfg.Store, cfg.Status, cfg.View)
 	if cfg.View != nil {
 		p4evpnv1.RegisterPortServiceServer(s.services, &targetPortService{view: cfg.View})
 		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, underlay: cfg.Underlay, store: cfg.Store})
@@ -121,6 +114,18 @@ func (s *Server) register(cfg Config) {
 		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_NOT_SERVING)
 	}
 	reflection.Register(s.services)
+}
+
+// registerObjects gives the services of the kinds of the store.
+func registerObjects(s *services, store *intent.Store, st intent.StatusSource, v view.View) {
+	pb.RegisterLogicalBridgeServiceServer(s, newBridgeService(store, st))
+	pb.RegisterBridgePortServiceServer(s, newPortService(store, st))
+	pb.RegisterVrfServiceServer(s, newVRFService(store, st))
+	pb.RegisterSviServiceServer(s, newSVIService(store, st))
+	p4evpnv1.RegisterSpeakerServiceServer(s, newSpeakerService(store, st))
+	p4evpnv1.RegisterNeighborServiceServer(s, newNeighborService(store, st, v))
+	p4evpnv1.RegisterInstanceServiceServer(s, newInstanceService(store, st))
+	p4evpnv1.RegisterStaticMacServiceServer(s, newStaticMACService(store, st))
 }
 
 // newHTTP serves gRPC and REST from one listener: what is gRPC says so.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -93,8 +94,15 @@ func serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveStore(t, api.Config{Store: store, View: fakeView{}, Underlay: fakeView{}})
+}
+
+// serveStore runs an API on a Unix socket and gives its address.
+func serveStore(t *testing.T, cfg api.Config) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "api.sock")
-	srv, err := api.NewServer(api.Config{Listen: "unix://" + path, Store: store, View: fakeView{}, Underlay: fakeView{}})
+	cfg.Listen, cfg.Logger = "unix://"+path, slog.New(slog.DiscardHandler)
+	srv, err := api.NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
