@@ -1,5 +1,5 @@
 // Package api serves the OPI EVPN GW API (opi_api.network.evpn_gw.v1alpha1) and
-// the View service of p4evpn.v1 over gRPC, with reflection and health.
+// the services of p4evpn.v1 over gRPC, with reflection and health.
 //
 // It translates: messages to objects of package intent and back, broken rules to
 // status codes with the field in the details. The rules themselves are intent's,

@@ -38,10 +38,11 @@ type Config struct {
 	// same form, or empty. Each serves gRPC and REST.
 	Listen, RESTListen string
 	Store              *intent.Store
-	// Status and View are answered by the controller; without a View the
-	// View service is not offered.
-	Status intent.StatusSource
-	View   view.View
+	// Status, View and Auditor are answered by the controller; without a View
+	// or an Auditor those services are not offered.
+	Status  intent.StatusSource
+	View    view.View
+	Auditor view.Auditor
 	// Underlay are the routes that BGP learned there; nil: there are none.
 	Underlay view.Underlay
 	// TLS asks for certificates on every address, and Roles says what the
@@ -107,6 +108,9 @@ func (s *Server) register(cfg Config) {
 	if cfg.View != nil {
 		p4evpnv1.RegisterPortServiceServer(s.services, &targetPortService{view: cfg.View})
 		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, underlay: cfg.Underlay, store: cfg.Store})
+	}
+	if cfg.Auditor != nil {
+		p4evpnv1.RegisterTargetServer(s.services, &targetService{auditor: cfg.Auditor})
 	}
 	healthpb.RegisterHealthServer(s.services, s.health)
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)

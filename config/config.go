@@ -44,6 +44,10 @@ type Target struct {
 	ElectionID uint64 `yaml:"election_id"`
 	// Embedded starts the embedded switch when nothing answers at Address.
 	Embedded bool `yaml:"embedded"`
+	// AuditInterval is how often the target's entries are compared with what it
+	// acknowledged; 0 = never. Left out it is 10 minutes for the embedded
+	// switch, and 0 for others: BMv2 forwards nothing while it is read.
+	AuditInterval time.Duration `yaml:"audit_interval"`
 }
 
 // Metrics is where Prometheus scrapes, "host:port"; empty for nowhere.

@@ -32,8 +32,12 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.API.Listen != DefaultAPI || f.Target.Address != DefaultTarget || f.Target.DeviceID != DefaultDeviceID ||
-		f.Store != DefaultStore || !f.Target.Embedded || f.Learning.Ageing != 90*time.Second {
+		f.Store != DefaultStore || !f.Target.Embedded || f.Learning.Ageing != 90*time.Second ||
+		f.Target.AuditInterval != DefaultAuditInterval {
 		t.Errorf("defaults: %+v", f)
+	}
+	if f, err = Parse([]byte(minimal + "target: {embedded: false}\n")); err != nil || f.Target.AuditInterval != 0 {
+		t.Errorf("a target that is not the embedded switch is audited every %v (%v)", f.Target.AuditInterval, err)
 	}
 }
 
@@ -73,6 +77,7 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"bad MAC":              {minimal + "ports:\n- {name: a, number: 1, interface: x, mac: \"zz\"}\n", "zz", "[5:"},
 		"neighbour without AS": {minimal + "bgp:\n  neighbors:\n  - address: 10.1.0.1\n", "bgp.neighbors[0].as", "line 6:"},
 		"neighbour twice":      {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1}\n  - {address: 10.1.0.1, as: 2}\n", "bgp.neighbors[1]", "line 7:"},
+		"audit interval":       {minimal + "target:\n  audit_interval: -5s\n", "target.audit_interval: -5s", "line 5:"},
 		"restart time":         {minimal + "bgp:\n  graceful_restart:\n    restart_time: 2h\n", "bgp.graceful_restart.restart_time: 2h", "line 6:"},
 		"late deferral":        {minimal + "bgp:\n  graceful_restart:\n    deferral: 3m\n", "bgp.graceful_restart.deferral: 3m", "line 6:"},
 		"unknown family":       {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [evpn, vpnv4]}\n", "vpnv4", "[6:"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -18,6 +19,10 @@ const (
 	DefaultTarget   = "127.0.0.1:9559"
 	DefaultStore    = "/var/lib/p4evpn/p4evpn.db"
 	DefaultDeviceID = 1
+	// DefaultAuditInterval is of the embedded switch.
+	DefaultAuditInterval = 10 * time.Minute
+
+	leftOut = -1 * time.Hour // of what has a default that depends on other keys
 )
 
 // Load reads and checks the file at path.
@@ -37,7 +42,7 @@ func Load(path string) (*File, error) {
 func Parse(b []byte) (*File, error) {
 	f := &File{
 		Store:  DefaultStore,
-		Target: Target{Address: DefaultTarget, DeviceID: DefaultDeviceID, ElectionID: 1, Embedded: true},
+		Target: Target{Address: DefaultTarget, DeviceID: DefaultDeviceID, ElectionID: 1, Embedded: true, AuditInterval: leftOut},
 		API:    API{Listen: DefaultAPI},
 
 		SlowPath: SlowPath{Namespaces: DefaultNamespaces},
@@ -45,6 +50,12 @@ func Parse(b []byte) (*File, error) {
 	}
 	if err := decode(b, f); err != nil {
 		return nil, err
+	}
+	if f.Target.AuditInterval == leftOut {
+		f.Target.AuditInterval = 0
+		if f.Target.Embedded {
+			f.Target.AuditInterval = DefaultAuditInterval
+		}
 	}
 	c := checker{file: f}
 	c.check()
@@ -147,6 +158,9 @@ func (c *checker) check() {
 	}
 	if f.Target.ElectionID == 0 {
 		c.fail("target.election_id", "0 is no election id: give 1 or more")
+	}
+	if f.Target.AuditInterval < 0 || f.Target.AuditInterval > 0 && f.Target.AuditInterval < time.Second {
+		c.fail("target.audit_interval", "%v: want 1s or more, or 0 for never", f.Target.AuditInterval)
 	}
 	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 {
 		c.fail("learning", "negative values have no meaning")

@@ -40,6 +40,10 @@ type Config struct {
 	// Retry is the first pause before a refused entry is tried again; it
 	// doubles up to 64 times the value. 0 = 500 ms.
 	Retry time.Duration
+	// AuditInterval is how often the target's entries are compared with what it
+	// acknowledged; 0 = only when the connection was made, and when asked. Some
+	// targets forward nothing while they are read.
+	AuditInterval time.Duration
 	// Link says whether a netdev is up, "" if that is not known; nil = not known.
 	Link   func(netdev string) view.State
 	Logger *slog.Logger     // nil = slog.Default

@@ -25,10 +25,15 @@ func (l *loop) finished(r result) {
 	t := &l.target
 	t.busy = false
 	if r.session != t.session {
+		l.notAnswered(r.changes)
 		return // the target is another one by now, or was read again
 	}
 	if r.changes == nil {
-		l.readBack(r)
+		if r.audit {
+			l.audited(r)
+		} else {
+			l.readBack(r)
+		}
 		return
 	}
 	l.stats.written(len(r.changes), r.took)
@@ -50,6 +55,7 @@ func (l *loop) finished(r result) {
 		l.log.Warn("the target refused entries, they will be tried again", "entries", refused, "first", first)
 	}
 	if r.err != nil {
+		l.notAnswered(r.changes)
 		l.writeFailed(r.err)
 	}
 	t.holdUntil = time.Now().Add(holdOff(len(r.changes)))
@@ -99,6 +105,7 @@ func (l *loop) refused(c *change, err error) bool {
 		// It is there with a value that we do not know. A byte more than any
 		// value has makes it differ from all, so that it becomes a MODIFY.
 		l.holdsNow(key, c.record, c.entry.Value+"?")
+		l.audits.unsure[key] = struct{}{}
 	case errors.Is(err, p4rt.ErrNotFound) && c.op == p4v1.Update_MODIFY:
 		l.dropped(key, c.record)
 	}

@@ -16,6 +16,7 @@ type targetState struct {
 	busy    bool   // the writer has a job
 	reads   int    // read-backs that succeeded
 	pushed  bool   // the pipeline was, since the start
+	emptied bool   // and since the last read-back, so that all entries are gone
 	readAt  time.Time
 	counts  map[string]int // of what it holds, by table
 	failed  map[p4.Key]*failure
@@ -60,6 +61,7 @@ func (l *loop) flush(w *writer) time.Duration {
 	t := &l.target
 	l.stats.depth.Store(int64(l.depth()))
 	now := time.Now()
+	_, auditDue := l.auditDue(now)
 	switch {
 	case t.phase == phaseReading && !t.busy && !now.Before(t.readAt):
 		t.busy = true
@@ -69,6 +71,9 @@ func (l *loop) flush(w *writer) time.Duration {
 	case t.busy:
 	case now.Before(t.holdUntil):
 		return t.holdUntil.Sub(now)
+	case auditDue:
+		t.busy = true
+		w.jobs <- job{session: t.session, audit: true}
 	default:
 		if changes := l.changes(); len(changes) > 0 {
 			t.busy = true
@@ -87,6 +92,9 @@ func (l *loop) wakeAfter(now time.Time) time.Duration {
 	}
 	if l.target.phase == phaseReading && !l.target.busy {
 		next = min(next, l.target.readAt.Sub(now))
+	}
+	if in, _ := l.auditDue(now); l.target.phase == phaseUp && !l.target.busy {
+		next = min(next, in)
 	}
 	if h := &l.hold; !h.over && !h.converged.IsZero() {
 		next = min(next, resolveTime-now.Sub(h.converged))

@@ -161,6 +161,7 @@ type loop struct {
 	dirty   [levels][]marked // those that are marked
 	target  targetState
 	hold    hold
+	audits  auditor
 	stats   *stats
 }
 
@@ -185,7 +186,8 @@ func newLoop(cfg Config, in Inputs) *loop {
 		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{}, stations: map[string]map[string]intent.StaticMAC{},
 		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
 		records: map[p4.Key]*record{}, target: newTargetState(),
-		stats: newStats(),
+		audits: auditor{unsure: map[p4.Key]struct{}{}},
+		stats:  newStats(),
 	}
 	if l.slow != nil {
 		l.neighbors, l.dirtyKernel = l.slow.Events(), true

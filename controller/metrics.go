@@ -46,6 +46,10 @@ type stats struct {
 	refusedRoutes atomic.Int64
 	depth         atomic.Int64 // dirty keys
 	originated    atomic.Int64 // routes of ours now
+	audits        atomic.Int64
+	missing       atomic.Int64 // entries that audits found
+	unexpected    atomic.Int64
+	changed       atomic.Int64
 	batch         prometheus.Histogram
 	latency       prometheus.Histogram
 }
@@ -93,13 +97,15 @@ var (
 	descForged   = desc("forged_gateway_claims_total", "ARP and ND of tenants that claim a gateway's address.")
 	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
 	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
+	descAudits   = desc("audits_total", "Times that the target's entries were compared with those it acknowledged.")
+	descDiffers  = desc("audit_differences_total", "Entries that somebody else deleted, added or changed on the target, by kind.", "kind")
 	descHeld     = desc("held_entries", "Entries of before a restart that nothing has confirmed, and that wait for BGP to converge.")
 	descUp       = desc("target_up", "1 while the target is written to.")
 )
 
 // Describe is of prometheus.Collector.
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned, descHeld,
+	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
 		descHosts, descTooMany, descForged, descPunts, descPrefixes} {
 		ch <- d
@@ -146,6 +152,10 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	gauge(descLearned, s.learned.Load())
 	gauge(descFrozen, s.frozen.Load())
 	gauge(descDepth, s.depth.Load())
+	counter(descAudits, &s.audits)
+	counter(descDiffers, &s.missing, auditMissing)
+	counter(descDiffers, &s.unexpected, auditUnexpected)
+	counter(descDiffers, &s.changed, auditChanged)
 	c.collectTarget(gauge)
 	s.batch.Collect(ch)
 	s.latency.Collect(ch)

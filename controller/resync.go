@@ -2,8 +2,10 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -13,6 +15,7 @@ func (l *loop) targetChanged(e p4rt.Event) {
 	switch e := e.(type) {
 	case p4rt.Up:
 		l.target.pushed = l.target.pushed || e.Pushed
+		l.target.emptied = l.target.emptied || e.Pushed
 		l.targetUp()
 	case p4rt.Down:
 		l.targetLost("the target is not connected: " + e.Err.Error())
@@ -32,6 +35,7 @@ func (l *loop) targetLost(reason string) {
 	t := &l.target
 	t.session++
 	t.phase, t.reason = phaseDown, reason
+	l.answerAudits(view.Audit{}, fmt.Errorf("%w: %s", errNoAudit, reason))
 }
 
 // targetUp starts over with a read-back, also of a target that was just given
@@ -73,7 +77,15 @@ func (l *loop) readBack(r result) {
 		l.log.Warn("the target holds entities that are not of this program, they are left alone", "entities", r.foreign)
 	}
 	l.log.Info("read the target's entries", "entries", len(r.entries), "took", r.took)
+	a := view.Audit{Entries: len(r.entries)}
+	if t := &l.target; t.reads > 0 && !t.emptied {
+		a = l.compare(r.entries, func(p4.Entry, p4.Entry) {})
+		l.reportAudit(a)
+	}
+	l.target.emptied = false
+	l.audits.last = time.Now()
 	l.adopt(r.entries)
+	l.answerAudits(a, nil)
 }
 
 // foreign is an entry that the types of package p4 do not cover. It is desired

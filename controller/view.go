@@ -14,7 +14,10 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-var _ view.View = (*Controller)(nil)
+var (
+	_ view.View    = (*Controller)(nil)
+	_ view.Auditor = (*Controller)(nil)
+)
 
 // viewState is how a summary shows in a row.
 func (s summary) viewState() (view.State, string) {

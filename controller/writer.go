@@ -23,6 +23,7 @@ type writer struct {
 type job struct {
 	session uint64 // of targetState
 	changes []change
+	audit   bool // of a read: of a target that is written to
 }
 
 // change is one update. It is written as it is: no message is made of it.

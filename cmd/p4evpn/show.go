@@ -124,6 +124,9 @@ func (t *table) write(w io.Writer) error {
 	for _, n := range t.notes {
 		_, _ = fmt.Fprintln(w, n)
 	}
+	if len(t.columns) == 0 {
+		return nil
+	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, strings.ToUpper(strings.Join(t.columns, "\t")))
 	for _, r := range t.rows {

@@ -88,13 +88,18 @@ func (f fakeView) Lookup(ctx context.Context, vrf string, address netip.Addr) (v
 // serve runs an API with fakeView on a Unix socket and gives its address.
 func serve(t *testing.T) string {
 	t.Helper()
+	return serveWith(t, nil)
+}
+
+func serveWith(t *testing.T, auditor view.Auditor) string {
+	t.Helper()
 	store := intent.NewMemory()
 	t.Cleanup(func() { _ = store.Close() })
 	err := store.Update(func(tx *intent.Tx) error { _, err := tx.VRFs().Create(intent.VRF{ID: "green"}); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serveStore(t, api.Config{Store: store, View: fakeView{}, Underlay: fakeView{}})
+	return serveStore(t, api.Config{Store: store, View: fakeView{}, Underlay: fakeView{}, Auditor: auditor})
 }
 
 // serveStore runs an API on a Unix socket and gives its address.

@@ -113,6 +113,7 @@ func controllerConfig(f *config.File) controller.Config {
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},
 		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
+		AuditInterval:      f.Target.AuditInterval,
 		RouterMAC:          f.RouterMAC.MAC,
 		Link:               link,
 		SVIs:               map[string]controller.SVI{},
@@ -149,7 +150,7 @@ func controllerConfig(f *config.File) controller.Config {
 func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
-		Listen: a.Listen, RESTListen: a.RESTListen, Store: g.store, Status: g.loop, View: g.loop, Underlay: underlayView{g.router},
+		Listen: a.Listen, RESTListen: a.RESTListen, Store: g.store, Status: g.loop, View: g.loop, Auditor: g.loop, Underlay: underlayView{g.router},
 		Roles:  map[string]api.Role{},
 		Limits: api.Limits{MessageBytes: a.Limits.MessageBytes, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst},
 	}

@@ -1,0 +1,143 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// tamper deletes, adds and changes an entry behind the gateway's back.
+func (g *gateway) tamper() {
+	g.target.Remove(g.get(p4.FDB{Bridge: 1, MAC: mac(1)}).Entry().Entity())
+	g.target.Put(
+		p4.FDB{Bridge: 1, MAC: mac(2), Kind: p4.Drop}.Entry().Entity(),
+		p4.Peer{Prefix: prefix("192.0.2.7/32")}.Entry().Entity(),
+	)
+}
+
+var tampered = []view.Difference{
+	{Kind: auditChanged, Table: "bridge.fdb"}, {Kind: auditMissing, Table: "bridge.fdb"}, {Kind: auditUnexpected, Table: "vxlan.peer"},
+}
+
+func (g *gateway) wantTampered(a view.Audit) {
+	g.Helper()
+	slices.SortFunc(a.Differences, func(a, b view.Difference) int { return strings.Compare(a.Kind, b.Kind) })
+	same := func(got, want view.Difference) bool {
+		return got.Kind == want.Kind && got.Table == want.Table &&
+			(got.Was == "") == (got.Kind == auditUnexpected) && (got.Is == "") == (got.Kind == auditMissing)
+	}
+	if !slices.EqualFunc(a.Differences, tampered, same) {
+		g.Errorf("found %+v", a.Differences)
+	}
+}
+
+// found gives what audits counted: missing, unexpected, changed.
+func (g *gateway) found() [3]int64 {
+	s := g.c.loop.stats
+	return [3]int64{s.missing.Load(), s.unexpected.Load(), s.changed.Load()}
+}
+
+func TestAuditFindsWhatSomebodyElseDidAndPutsItRight(t *testing.T) {
+	g, _ := busy(t, options{})
+	before := g.facts()
+	a, err := g.c.Audit(t.Context())
+	if err != nil || len(a.Differences) != 0 || a.Entries != len(g.target.Entries()) {
+		t.Errorf("audit of an untouched target: %+v, %v", a, err)
+	}
+	counts := g.target.Counts()
+	g.tamper()
+	if a, err = g.c.Audit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.wantTampered(a)
+	g.settle()
+	if !slices.Equal(before, g.facts()) {
+		t.Error("the entries are not as they were")
+	}
+	if n := g.target.Counts().Updates - counts.Updates; n != 3 {
+		t.Errorf("%d updates, want 3", n)
+	}
+	if got := g.found(); got != [3]int64{1, 1, 1} {
+		t.Errorf("counted %v", got)
+	}
+}
+
+func TestAuditAtConnectCountsWhatSomebodyElseDid(t *testing.T) {
+	g, _ := busy(t, options{})
+	before := g.facts()
+	g.target.TakeMastership(p4rt.ElectionID{Low: 99})
+	g.tamper()
+	g.target.ReleaseMastership()
+	g.eventually("put right", func() bool { return g.settled() && slices.Equal(before, g.facts()) })
+	if got := g.found(); got != [3]int64{1, 1, 1} {
+		t.Errorf("counted %v", got)
+	}
+	g.target.Restart() // empties it, and that is nobody's doing
+	g.eventually("all is back", func() bool { return g.settled() && slices.Equal(before, g.facts()) })
+	if got := g.found(); got != [3]int64{1, 1, 1} {
+		t.Errorf("after a restart of the target counted %v", got)
+	}
+}
+
+func TestAuditByItselfNeedsNoConnection(t *testing.T) {
+	o := options{cfg: testConfig()}
+	o.cfg.AuditInterval = 20 * time.Millisecond
+	g, _ := busy(t, o)
+	before := g.facts()
+	g.tamper()
+	g.eventually("put right", func() bool { return g.settled() && slices.Equal(before, g.facts()) })
+	if got := g.found(); got != [3]int64{1, 1, 1} {
+		t.Errorf("counted %v", got)
+	}
+}
+
+func TestAuditOfATargetThatIsAwayIsAnError(t *testing.T) {
+	g, _ := busy(t, options{})
+	held := make(chan struct{})
+	g.target.Intercept(func(ctx context.Context, m proto.Message) error {
+		if _, ok := m.(*p4v1.ReadRequest); ok {
+			close(held)
+			<-ctx.Done()
+		}
+		return nil
+	})
+	done := make(chan error, 1)
+	go func() { _, err := g.c.Audit(context.Background()); done <- err }()
+	<-held
+	g.target.Intercept(nil)
+	g.target.Stop()
+	if err := <-done; err == nil {
+		t.Error("an audit whose connection broke says that it went well")
+	}
+	if _, err := g.c.Audit(t.Context()); err == nil || !strings.Contains(err.Error(), "not connected") {
+		t.Errorf("audit of a target that is away: %v", err)
+	}
+}
+
+func TestAWriteWhoseAnswerGotLostIsNobodysDoing(t *testing.T) {
+	g, b := busy(t, options{})
+	lost := false
+	g.target.InterceptAnswer(func(_ context.Context, m proto.Message) error {
+		if _, ok := m.(*p4v1.WriteRequest); ok && !lost {
+			lost = true
+			go g.target.Disconnect()
+			return context.DeadlineExceeded
+		}
+		return nil
+	})
+	g.send(update(peer1, macRoute(leaf1, 100, mac(7))))
+	g.settle()
+	g.wantFDB(b, mac(7), "10.0.0.11 vni 100")
+	if got := g.found(); got != [3]int64{} {
+		t.Errorf("counted %v", got)
+	}
+}
