@@ -18,6 +18,7 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -78,7 +79,7 @@ func (h *story) step() {
 		weight int
 		do     func()
 	}{
-		{30, h.route}, {20, h.routeIP}, {16, h.unroute}, {20, h.speak}, {8, h.changeVRF}, {8, h.changeSVI}, {3, h.punt}, {30, h.report}, {8, h.silence}, {10, h.path}, {8, h.changeBridge}, {8, h.changePort},
+		{30, h.route}, {20, h.routeIP}, {16, h.unroute}, {20, h.speak}, {20, h.resolve}, {8, h.changeVRF}, {8, h.changeSVI}, {3, h.punt}, {30, h.report}, {8, h.silence}, {10, h.path}, {8, h.changeBridge}, {8, h.changePort},
 		{8, h.changeStation}, {5, h.changeInstance}, {1, h.changeSpeaker},
 		{2, h.peerDown}, {2, h.fail}, {1, h.interrupt}, {8, h.settleMaybe},
 	}
@@ -142,6 +143,34 @@ func (h *story) speak() {
 	} else {
 		h.target.SendPacketIn(packetIn(p4.PuntND, port, bridge, 0, nd(neighborSolicitation, m, ip, "fe80::9", optionSourceLinkLayer)))
 	}
+}
+
+// resolve has the kernel say that it found a neighbour, or lost one.
+func (h *story) resolve() {
+	n := slowpath.Neighbor{VRF: 99, Bridge: uint16(1 + h.rand.IntN(3)), IP: addr(h.address())}
+	h.peek(func(l *loop) {
+		if b := l.bridges[n.Bridge]; b != nil && b.svi != nil {
+			n.VRF = b.svi.vrf.Index
+		}
+	})
+	if h.rand.IntN(3) > 0 {
+		n.MAC, n.Present = mac(1+h.rand.IntN(5)), true
+	}
+	h.slow.events <- n
+}
+
+// neighbors are what the kernel knows of the SVIs that are in place.
+func (h *story) neighbors() (out []slowpath.Neighbor) {
+	h.peek(func(l *loop) {
+		for _, b := range l.bridges {
+			for ip, host := range b.hosts {
+				if !host.kernel.IsZero() {
+					out = append(out, slowpath.Neighbor{VRF: b.svi.vrf.Index, Bridge: b.Index, IP: ip, MAC: host.kernel, Present: true})
+				}
+			}
+		}
+	})
+	return out
 }
 
 func (h *story) punt() {
@@ -389,7 +418,7 @@ func (h *story) drain() {
 
 // compare holds the target against one whose controller saw only the last
 // state. What was learned and heard is an input: the other one takes it from its
-// target.
+// target, and from the kernel.
 func (h *story) compare(t *testing.T) {
 	var sources []*p4v1.Entity
 	held := h.entries()
@@ -423,6 +452,9 @@ func (h *story) compare(t *testing.T) {
 		for _, r := range routes {
 			fresh.send(update(peer, r))
 		}
+	}
+	for _, n := range h.neighbors() {
+		fresh.slow.events <- n
 	}
 	fresh.settle()
 	if got, want := withoutDeclined(held), withoutDeclined(fresh.entries()); !slices.Equal(got, want) {
