@@ -3,6 +3,7 @@ package bgp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -146,6 +147,50 @@ func TestARestartedSpeakerSendsItsRoutesThoughANeighbourIsDown(t *testing.T) {
 		t.Errorf("End-of-RIB after %v", took)
 	}
 	settle(v)
+}
+
+func TestDrainWithdrawsEverythingAndThenNobodyKeepsARoute(t *testing.T) {
+	l := newLab(t)
+	s, err := New(l.graceful(l.raw(2, 65002)), discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Originate([]Route{ourMAC(1), ourMAC(2)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	peer := l.dialGraceful(2, 65002, false)
+	held := map[Key]bool{}
+	take := func(enough func() bool) {
+		t.Helper()
+		for !enough() {
+			for _, p := range paths(bgptest.Message(bgptest.UpdateType, receive(t, peer))) {
+				k, _ := decodeKey(p.Nlri)
+				if held[k] = true; p.Withdrawal {
+					delete(held, k)
+				}
+			}
+		}
+	}
+	take(func() bool { return len(held) == 2 })
+	s.Drain(t.Context())
+	if err := s.Originate([]Route{ourMAC(3)}, nil); err != nil {
+		t.Errorf("originating while draining: %v", err)
+	}
+	take(func() bool { return len(held) == 0 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	var ceased bgptest.NotificationError
+	if !errors.As(peer.Err(), &ceased) || ceased.Code != 6 {
+		t.Errorf("the session ended by %v, want a Cease", peer.Err())
+	}
+	for body := range peer.Updates() {
+		t.Errorf("an UPDATE after Drain: % x", body)
+	}
 }
 
 func TestStaleRoutesSurviveAnAttemptToConnectThatFails(t *testing.T) {

@@ -40,6 +40,7 @@ type Speaker struct {
 	local     map[Key]Route
 	prefixes  map[netip.Prefix]bool // unicast, of ours
 	preserved bool                  // forwarding was, over a restart of ours
+	draining  bool                  // nothing is advertised any more
 }
 
 // New checks the configuration. Run starts it.
@@ -184,13 +185,15 @@ func keepRemoteRoutesOut(ctx context.Context, gobgp *server.BgpServer) error {
 }
 
 // stop ends sessions and listener. A neighbour with graceful restart sees the
-// connection close and keeps our routes; others get a Cease.
+// connection close and keeps our routes; others get a Cease, and all do after
+// Drain.
 func (s *Speaker) stop(gobgp *server.BgpServer, muted *atomic.Bool) {
 	s.originate.Lock()
 	s.gobgp = nil
+	graceful := !s.draining
 	s.originate.Unlock()
 	// Ending the sessions must not wait on a context that has ended already.
-	err := gobgp.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true})
+	err := gobgp.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: graceful})
 	if err != nil {
 		s.log.Warn("stopping BGP", "err", err)
 	}
@@ -225,6 +228,9 @@ func (s *Speaker) Originate(add []Route, withdraw []Key) error {
 const advertiseBatch = 512
 
 func (s *Speaker) advertise(add []Route, withdraw []Key) error {
+	if s.draining {
+		return nil
+	}
 	if s.gobgp == nil {
 		for _, r := range add {
 			s.local[r.Key] = r

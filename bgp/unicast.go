@@ -53,6 +53,9 @@ func (s *Speaker) AdvertiseUnicast(prefixes []netip.Prefix) error {
 	}
 	s.originate.Lock()
 	defer s.originate.Unlock()
+	if s.draining {
+		return nil
+	}
 	if s.gobgp == nil {
 		s.prefixes = want
 		return nil

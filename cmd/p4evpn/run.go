@@ -33,7 +33,7 @@ import (
 
 func newRun() *cobra.Command {
 	var file string
-	var inProcess, check bool
+	var inProcess, check, drain bool
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
 		Short: "Run the gateway",
@@ -50,11 +50,12 @@ when this command ends, and so does forwarding. SIGTERM and Ctrl-C end it cleanl
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(controller.GCPercent)
 			}
-			return run(cmd.Context(), f, inProcess)
+			return run(cmd.Context(), f, inProcess, drain)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file; p4evpn.example.yaml explains the keys")
 	cmd.Flags().BoolVar(&inProcess, "in-process", false, "run the embedded switch inside this process: forwarding ends with it")
+	cmd.Flags().BoolVar(&drain, "drain-on-exit", false, "withdraw our routes before the end, so that BGP neighbours send to others: for a gateway that does not come back soon")
 	cmd.Flags().BoolVar(&check, "check", false, "only check the configuration")
 	_ = cmd.MarkFlagRequired("config")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
@@ -75,7 +76,7 @@ type gateway struct {
 }
 
 // run wires the gateway and runs it until ctx ends or a part fails.
-func run(ctx context.Context, f *config.File, inProcess bool) error {
+func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 	if err := os.MkdirAll(filepath.Dir(f.Store), 0o750); err != nil {
 		return fmt.Errorf("making the store's folder: %w", err)
 	}
@@ -93,7 +94,16 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 		return err
 	}
 	warnOfHost(f)
+	asked := ctx
+	if drain { // the parts go on until that is done
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
+	if drain {
+		group.Go(func() error { defer stop(); g.drain(ctx, asked); return nil })
+	}
 	if f.Target.Embedded {
 		if err := provideSwitch(ctx, group, f, inProcess); err != nil {
 			return err
@@ -117,6 +127,23 @@ func run(ctx context.Context, f *config.File, inProcess bool) error {
 		return err
 	}
 	return nil
+}
+
+// drainTime bounds how long neighbours have to take our withdrawals.
+const drainTime = 10 * time.Second
+
+// drain waits until the end is asked for, and then has the neighbours send
+// elsewhere while the gateway runs on.
+func (g *gateway) drain(ctx, asked context.Context) {
+	select {
+	case <-asked.Done():
+	case <-ctx.Done():
+		return
+	}
+	notify(daemon.SdNotifyStopping + "\nSTATUS=withdrawing our routes")
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	g.speaker.Drain(ctx)
 }
 
 // speak starts BGP once the target's state was taken over and all that is local
