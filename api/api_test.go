@@ -223,30 +223,13 @@ func wantCode(t testing.TB, err error, code codes.Code, fields ...string) {
 	}
 }
 
-// frozen gives the whole state, to see that a failed call changed nothing.
+// frozen gives the whole store, objects of every kind, to see that a failed call
+// changed nothing.
 func frozen(t testing.TB, s *intent.Store) any {
 	t.Helper()
-	type state struct {
-		Bridges []intent.LogicalBridge
-		Ports   []intent.BridgePort
-		VRFs    []intent.VRF
-		SVIs    []intent.SVI
-
-		Instances []intent.Instance
-		Statics   []intent.StaticMAC
-		Speakers  []intent.Speaker
-		Neighbors []intent.Neighbor
-	}
-	var st state
-	err := s.View(func(tx *intent.Tx) error {
-		st = state{tx.Bridges().List("", 0), tx.Ports().List("", 0), tx.VRFs().List("", 0), tx.SVIs().List("", 0),
-			tx.Instances().List("", 0), tx.StaticMACs().List("", 0), tx.Speakers().List("", 0), tx.Neighbors().List("", 0)}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	return <-s.Watch(ctx)
 }
 
 // fakeView answers with what it holds.
