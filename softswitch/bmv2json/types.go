@@ -135,6 +135,7 @@ type ValueSet struct {
 	Name string `json:"name"`
 	ID   int    `json:"id"`
 	Bits int    `json:"compressed_bitwidth"`
+	Size int    `json:"max_size"`
 }
 
 // Deparser emits the valid headers of Order.

@@ -67,6 +67,9 @@ const (
 	StepEgress StepKind = "egress"
 	// StepDigest: Name is the digest, Params its members.
 	StepDigest StepKind = "digest"
+	// StepNote: Name is assert or assume, where one does not hold, or log_msg;
+	// Source what it says.
+	StepNote StepKind = "note"
 	// StepDrop: Name is "ingress" or "egress".
 	StepDrop StepKind = "drop"
 	// StepSend: the packet leaves by Port as Data; Changes are the checksums
@@ -206,7 +209,7 @@ func (s *Step) line() string {
 		return fmt.Sprintf("if %s: %s", s.Name, s.Result)
 	case StepTable:
 		return s.tableLine()
-	case StepAction:
+	case StepAction, StepNote:
 		return strings.TrimSuffix(fmt.Sprintf("%s: %s", s.Name, s.Source), ": ")
 	case StepReplicate:
 		if s.Result != "" {

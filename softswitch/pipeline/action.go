@@ -226,10 +226,9 @@ func init() {
 
 		"_jump":         {1, (*primitiveCompiler).jump},
 		"_jump_if_zero": {2, (*primitiveCompiler).jumpIfZero},
-		// Verification and logging do not touch the packet.
-		"assert":  {1, func(*primitiveCompiler, []bmv2json.Value) error { return nil }},
-		"assume":  {1, func(*primitiveCompiler, []bmv2json.Value) error { return nil }},
-		"log_msg": {2, func(*primitiveCompiler, []bmv2json.Value) error { return nil }},
+		"assert":        {1, func(pc *primitiveCompiler, p []bmv2json.Value) error { return pc.assert("assert", &p[0]) }},
+		"assume":        {1, func(pc *primitiveCompiler, p []bmv2json.Value) error { return pc.assert("assume", &p[0]) }},
+		"log_msg":       {2, (*primitiveCompiler).logMessage},
 	}
 	for name, operator := range map[string]string{
 		"add": "+", "subtract": "-", "bit_xor": "^", "bit_or": "|", "bit_and": "&",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
+	"math/rand/v2"
 
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
 )
@@ -193,6 +194,7 @@ var hashes = map[string]func(b []byte) uint64{
 	"cksum16":      csum16,
 	"xor16":        xor16,
 	"identity":     identity,
+	"random":       func([]byte) uint64 { return rand.Uint64() },
 }
 
 var crc16Table, ccittTable = func() (arc, ccitt [256]uint16) {

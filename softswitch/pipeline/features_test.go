@@ -10,9 +10,12 @@ import (
 
 // testdata/features.p4, compiled by p4c: everything of v1model that our own
 // program has no use for.
-func newFeatures(t testing.TB) *evpn {
+func newFeatures(t testing.TB) *evpn { return newProgram(t, "testdata/features.json") }
+
+// newProgram runs another program by the means of the EVPN program's tests.
+func newProgram(t testing.TB, path string) *evpn {
 	t.Helper()
-	json, err := os.ReadFile("testdata/features.json")
+	json, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,8 @@ type parserState struct {
 	// cases of one word, or of more; in order.
 	cases []selectCase
 	wide  []wideCase
-	other int // next state without a match; -1 ends
+	sets  bool // some of wide are value sets
+	other int  // next state without a match; -1 ends
 }
 
 type parserOp struct {
@@ -73,6 +74,7 @@ type selectCase struct {
 type wideCase struct {
 	value, mask []uint64 // one word for each part
 	next        int
+	set         int // index + 1 of a value set, instead of value and mask
 }
 
 // fail ends the parser with an error.
@@ -197,6 +199,9 @@ func (w *Worker) selectWide(st *parserState) (int, bool) {
 cases:
 	for i := range st.wide {
 		c := &st.wide[i]
+		if c.set > 0 && !w.p.valueSets[c.set-1].holds(w, st.key) {
+			continue
+		}
 		for j, m := range c.mask {
 			if w.selectKey[j]&m != c.value[j] {
 				continue cases
@@ -310,10 +315,12 @@ func (c *compiler) parserState(s *bmv2json.ParseState, index map[string]int) (*p
 				return nil, fmt.Errorf("transition %d: %w", i, err)
 			}
 		case "parse_vset":
-			// A value set is empty: nothing fills one over P4Runtime yet.
-			if !slices.ContainsFunc(c.spec.ValueSets, func(v bmv2json.ValueSet) bool { return v.Name == t.Value }) {
-				return nil, fmt.Errorf("transition %d: no parser value set %q", i, t.Value)
+			set, err := c.valueSet(t.Value, st.key)
+			if err != nil {
+				return nil, fmt.Errorf("transition %d: %w", i, err)
 			}
+			st.wide = append(st.wide, wideCase{next: next, set: set + 1})
+			st.sets = true
 		default:
 			return nil, fmt.Errorf("transition %d: type %q: %w", i, t.Type, ErrUnsupported)
 		}
@@ -328,7 +335,7 @@ func (st *parserState) finish() {
 	for _, k := range st.key {
 		total += k.bits
 	}
-	if total > 64 || st.wide == nil {
+	if total > 64 || st.wide == nil || st.sets {
 		return
 	}
 	for i := range st.key {

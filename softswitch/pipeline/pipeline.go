@@ -21,6 +21,7 @@ type Pipeline struct {
 	meters    []*Meter
 	profiles  []*Profile
 	registers []*Register
+	valueSets []*ValueSet
 	clock     atomic.Int64
 	start     time.Time
 	mu        sync.Mutex // groups and sessions: serialises writers
@@ -43,6 +44,9 @@ func New(prog *Program, lim Limits) *Pipeline {
 	}
 	for i := range prog.registers {
 		p.registers = append(p.registers, newRegister(&prog.registers[i]))
+	}
+	for i := range prog.valueSets {
+		p.valueSets = append(p.valueSets, newValueSet(&prog.valueSets[i]))
 	}
 	for _, s := range prog.profiles {
 		p.profiles = append(p.profiles, newProfile(s, max(s.size, p.lim.MinTableSize)))

@@ -20,6 +20,7 @@ type Program struct {
 	counters    []bmv2json.Counter // indirect ones
 	meters      []bmv2json.Meter
 	registers   []bmv2json.Register
+	valueSets   []bmv2json.ValueSet
 	digests     []fieldList
 	lists       []fieldList
 	constants   []slotValue
@@ -206,6 +207,12 @@ func (c *compiler) arrays() error {
 		cells += s.Size * ((s.Bits + 63) / 64)
 	}
 	c.prog.registers = c.spec.Registers
+	for _, s := range c.spec.ValueSets {
+		if s.Size < 0 || s.Bits < 1 || s.Bits > maxFieldBits {
+			return fmt.Errorf("parse_vsets: %q: %d members of %d bits: %w", s.Name, s.Size, s.Bits, ErrUnsupported)
+		}
+	}
+	c.prog.valueSets = c.spec.ValueSets
 	if cells > most {
 		return fmt.Errorf("counter_arrays, meter_arrays and register_arrays: %d cells in all; at most %d: %w", cells, most, ErrUnsupported)
 	}

@@ -36,6 +36,18 @@ func (t *tracer) add(w *Worker, s Step) {
 	t.account.Steps = append(t.account.Steps, s)
 }
 
+// begin starts a step in which there may be notes; what it returns ends it.
+func (t *tracer) begin(s Step) (end func(w *Worker)) {
+	i := len(t.account.Steps)
+	t.account.Steps = append(t.account.Steps, s)
+	return func(w *Worker) { t.account.Steps[i].Changes = t.changes(w) }
+}
+
+// note adds a step that changes nothing.
+func (t *tracer) note(name, text string) {
+	t.account.Steps = append(t.account.Steps, Step{Kind: StepNote, Name: name, Source: text})
+}
+
 // changes compares the registers with those of the last step.
 func (t *tracer) changes(w *Worker) []Change {
 	var out []Change
@@ -181,9 +193,9 @@ func (w *Worker) traceNodes(c *control) int {
 		switch {
 		case nd.table >= 0:
 			table := w.p.tables[nd.table]
-			step := table.step(w)
+			end := w.trace.begin(table.step(w))
 			n = table.apply(w)
-			w.trace.add(w, step)
+			end(w)
 		case nd.cond != nil:
 			holds := nd.cond(w)
 			if n = nd.other; holds {
@@ -191,9 +203,10 @@ func (w *Worker) traceNodes(c *control) int {
 			}
 			w.trace.add(w, Step{Kind: StepCondition, Name: note.source, Result: fmt.Sprint(holds)})
 		default:
+			end := w.trace.begin(Step{Kind: StepAction, Name: note.action, Source: note.source})
 			w.run(nd.ops)
 			n = nd.next
-			w.trace.add(w, Step{Kind: StepAction, Name: note.action, Source: note.source})
+			end(w)
 		}
 	}
 	return -1
