@@ -125,27 +125,37 @@ func (l *loop) deleteBridge(b *bridge) {
 // stretch makes EVPN follow a change of the bridge's VNI or VTEP: imported
 // routes leave the bridge and those that match now come in.
 func (l *loop) stretch(b *bridge, oldVNI uint32) {
-	if b.local.IsValid() {
+	l.relocate(&b.local, l.localVTEP(b.VNI, b.VTEP), func() {
 		l.leave(b)
 		l.mark(p4.VNI{Local: b.local, VNI: oldVNI})
 		if b.svi != nil {
 			l.markSVI(b.svi) // its VRF's VNI ended here too
 		}
-		l.dropLocal(b.local)
 		if l.byVNI[oldVNI] == b {
 			delete(l.byVNI, oldVNI)
 		}
-		b.local = netip.Addr{}
-	}
-	if local := l.localVTEP(b.VNI, b.VTEP); local.IsValid() {
-		b.local = local
+	}, func() {
 		l.byVNI[b.VNI] = b
-		l.useLocal(local)
-		l.mark(p4.VNI{Local: local, VNI: b.VNI})
+		l.mark(p4.VNI{Local: b.local, VNI: b.VNI})
 		l.join(b)
-	}
+	})
 	l.markAdverts(b)
 	l.markDisplacedRDs(oldVNI, b.VNI)
+}
+
+// relocate changes the VTEP address of a bridge or VRF, either invalid for none:
+// leave is called while it has the old one, enter when it has the new one.
+func (l *loop) relocate(local *netip.Addr, to netip.Addr, leave, enter func()) {
+	if local.IsValid() {
+		leave()
+		l.dropLocal(*local)
+		*local = netip.Addr{}
+	}
+	if to.IsValid() {
+		*local = to
+		l.useLocal(to)
+		enter()
+	}
 }
 
 // localVTEP is the VTEP address that a bridge or VRF was given, else the first

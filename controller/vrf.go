@@ -80,21 +80,16 @@ func (l *loop) deleteVRF(v *vrf) {
 // stretchVRF makes EVPN follow a change of the VRF's VNI or VTEP, as stretch
 // does for bridges.
 func (l *loop) stretchVRF(v *vrf, oldVNI uint32) {
-	if v.local.IsValid() {
+	l.relocate(&v.local, l.localVTEP(v.VNI, v.VTEP), func() {
 		l.leaveVRF(v)
 		l.mark(p4.L3VNI{Local: v.local, VNI: oldVNI})
-		l.dropLocal(v.local)
 		if l.vrfByVNI[oldVNI] == v {
 			delete(l.vrfByVNI, oldVNI)
 		}
-		v.local = netip.Addr{}
-	}
-	if local := l.localVTEP(v.VNI, v.VTEP); local.IsValid() {
-		v.local = local
+	}, func() {
 		l.vrfByVNI[v.VNI] = v
-		l.useLocal(local)
 		l.joinVRF(v)
-	}
+	})
 	l.markDisplacedVRFs(oldVNI, v.VNI)
 }
 
