@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,36 +20,19 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/prototext"
 
+	"github.com/p4evpn/p4evpn/softswitch/internal/netnstest"
 	"github.com/p4evpn/p4evpn/softswitch/netport"
 	"github.com/p4evpn/p4evpn/softswitch/pipeline"
 )
 
-const inNamespace = "SOFTSWITCH_TEST_IN_NAMESPACE"
-
-// TestMain runs the tests in a process with a network namespace of its own,
-// which vanishes with the process.
-func TestMain(m *testing.M) {
-	if os.Getuid() != 0 || os.Getenv(inNamespace) != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), inNamespace+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "tests in a network namespace:", err)
-		os.Exit(1)
-	}
-}
+// TestMain runs the tests in a network namespace of their own.
+func TestMain(m *testing.M) { netnstest.Main(m) }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Getenv(inNamespace) == "" {
-		t.Skip("SKIP: not root: cannot make a network namespace and veth pairs")
-	}
+	netnstest.Need(t)
 	link(t, "lo", netlink.LinkSetUp)
 }
 
