@@ -25,32 +25,35 @@ var ofNamespace = []setting{
 	{file: "ipv4/igmp_link_local_mcast_reports", value: "0", optional: true},
 }
 
-// ofIPv4 go to ipv4/conf/: for all, for taps to come, and for taps that are.
-var ofIPv4 = []setting{
+// ofBoth go to ipv4/conf/ and ipv6/conf/: for all, for taps to come, and for taps
+// that are.
+var ofBoth = []setting{
 	{file: "forwarding", value: "1"},
+	{file: "accept_redirects", value: "0"},
+}
+
+// ofIPv4 go to ipv4/conf/ alone.
+var ofIPv4 = []setting{
 	{file: "rp_filter", value: "0"},
 	// Another SVI's address is answered on its own bridge only, and requests
 	// carry the address of the asked host's subnet.
 	{file: "arp_ignore", value: "1"},
 	{file: "arp_announce", value: "2"},
-	{file: "accept_redirects", value: "0"},
 	{file: "send_redirects", value: "0"},
 	{file: "promote_secondaries", value: "1"},
 	// A tap has no carrier while the daemon restarts: neighbours stay.
 	{file: "arp_evict_nocarrier", value: "0", optional: true},
 }
 
-// ofIPv6 go to ipv6/conf/. The link-local address is ours to set, so that it
+// ofIPv6 go to ipv6/conf/ alone. The link-local address is ours to set, so that it
 // is there without duplicate-address detection: other gateways have it too.
 var ofIPv6 = []setting{
 	{file: "disable_ipv6", value: "0"},
-	{file: "forwarding", value: "1"},
 	{file: "addr_gen_mode", value: "1"},
 	{file: "accept_dad", value: "0"},
 	{file: "dad_transmits", value: "0"},
 	{file: "accept_ra", value: "0"},
 	{file: "autoconf", value: "0"},
-	{file: "accept_redirects", value: "0"},
 	{file: "router_solicitations", value: "0"},
 	{file: "keep_addr_on_down", value: "1", optional: true},
 	{file: "ndisc_evict_nocarrier", value: "0", optional: true},
@@ -70,15 +73,19 @@ var ofNeighbours = []setting{
 func namespaceSettings() error {
 	err := write("", ofNamespace)
 	for _, scope := range []string{"all", "default"} {
-		err = cmp.Or(err, write("ipv4/conf/"+scope, ofIPv4), write("ipv6/conf/"+scope, ofIPv6))
+		err = cmp.Or(err, interfaceSettings(scope))
 	}
 	return err
 }
 
+func interfaceSettings(name string) error {
+	v4, v6 := "ipv4/conf/"+name, "ipv6/conf/"+name
+	return cmp.Or(write(v6, ofIPv6), write(v4, ofBoth), write(v6, ofBoth), write(v4, ofIPv4))
+}
+
 // tapSettings also reach taps that an older version of us made.
 func tapSettings(name string) error {
-	return cmp.Or(
-		write("ipv4/conf/"+name, ofIPv4), write("ipv6/conf/"+name, ofIPv6),
+	return cmp.Or(interfaceSettings(name),
 		write("ipv4/neigh/"+name, ofNeighbours), write("ipv6/neigh/"+name, ofNeighbours))
 }
 
