@@ -45,12 +45,8 @@ type seen struct {
 // is cheaper than the single changes.
 const maxSeen = 16384
 
-// receiveBuffer holds a burst of some 10,000 notifications; an overrun is
-// noticed and cured by a dump.
-const receiveBuffer = 4 << 20
-
 // watch notes the namespace's notifications, never waiting for the loop, until
-// the socket is closed.
+// the socket is closed. An overrun is cured by a dump.
 func (s *Slowpath) watch(v *vrf) {
 	for {
 		messages, from, err := v.socket.Receive()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -43,16 +44,11 @@ func (s *Slowpath) openVRF(id uint16, name string) (_ *vrf, err error) {
 	if err := inNamespace(v.ns, namespaceSettings); err != nil {
 		return nil, err
 	}
-	if v.handle, err = netlink.NewHandleAt(v.ns, unix.NETLINK_ROUTE); err != nil {
-		return nil, fmt.Errorf("open netlink: %w", err)
+	conn, err := rtnetlink.Open(v.ns, unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return nil, err
 	}
-	if v.socket, err = nl.SubscribeAt(v.ns, netns.None(), unix.NETLINK_ROUTE,
-		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR); err != nil {
-		return nil, fmt.Errorf("subscribe to links and neighbours: %w", err)
-	}
-	if err := v.socket.SetReceiveBufferSize(receiveBuffer, true); err != nil {
-		_ = v.socket.SetReceiveBufferSize(receiveBuffer, false) // best effort without CAP_NET_ADMIN
-	}
+	v.handle, v.socket = conn.Handle, conn.Socket
 	v.watcher.Go(func() { s.watch(v) })
 	return v, nil
 }
@@ -105,19 +101,9 @@ func (v *vrf) read() (now, error) {
 		return n, fmt.Errorf("list addresses: %w", err)
 	}
 	for _, a := range addresses {
-		n.addresses[a.LinkIndex] = append(n.addresses[a.LinkIndex], fromIPNet(a.IPNet))
+		n.addresses[a.LinkIndex] = append(n.addresses[a.LinkIndex], rtnetlink.FromIPNet(a.IPNet))
 	}
 	return n, nil
-}
-
-func fromIPNet(n *net.IPNet) netip.Prefix {
-	ip, _ := netip.AddrFromSlice(n.IP)
-	bits, _ := n.Mask.Size()
-	return netip.PrefixFrom(ip.Unmap(), bits)
-}
-
-func toIPNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // converge makes the namespace what the plan says, doing nothing where it is
@@ -294,7 +280,7 @@ func (v *vrf) addresses(link netlink.Link, have, wanted []netip.Prefix) error {
 		if slices.Contains(have, p) {
 			continue
 		}
-		a := &netlink.Addr{IPNet: toIPNet(p)}
+		a := &netlink.Addr{IPNet: rtnetlink.ToIPNet(p)}
 		if p.Addr().Is6() {
 			a.Flags = unix.IFA_F_NODAD
 		}
@@ -309,7 +295,7 @@ func (v *vrf) addresses(link netlink.Link, have, wanted []netip.Prefix) error {
 		if slices.Contains(wanted, p) {
 			continue
 		}
-		err := v.handle.AddrDel(link, &netlink.Addr{IPNet: toIPNet(p)})
+		err := v.handle.AddrDel(link, &netlink.Addr{IPNet: rtnetlink.ToIPNet(p)})
 		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return fmt.Errorf("remove address %s of %s: %w", p, link.Attrs().Name, err)
 		}

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
@@ -43,48 +43,26 @@ type uplink struct {
 	mtu  int
 }
 
-// kernel asks the kernel, in one network namespace.
-type kernel struct {
-	handle *netlink.Handle
-	socket *nl.NetlinkSocket // notifications
-}
-
-// receiveBuffer holds a burst of some 10,000 notifications; an overrun is
-// noticed and cured by a resync.
-const receiveBuffer = 4 << 20
+// kernel asks the kernel, in one network namespace. An overrun of notifications
+// is noticed and cured by a resync.
+type kernel struct{ *rtnetlink.Conn }
 
 func openKernel(ns *netns.NsHandle) (*kernel, error) {
 	at := netns.None()
 	if ns != nil {
 		at = *ns
 	}
-	socket, err := nl.SubscribeAt(at, netns.None(), unix.NETLINK_ROUTE,
+	conn, err := rtnetlink.Open(at,
 		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEXTHOP)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to links, neighbours and routes: %w", err)
-	}
-	if err := socket.SetReceiveBufferSize(receiveBuffer, true); err != nil {
-		_ = socket.SetReceiveBufferSize(receiveBuffer, false) // best effort without CAP_NET_ADMIN
-	}
-	handle, err := netlink.NewHandleAt(at, unix.NETLINK_ROUTE)
-	if err != nil {
-		socket.Close()
-		return nil, err
-	}
-	return &kernel{handle: handle, socket: socket}, nil
-}
-
-func (k *kernel) close() {
-	k.socket.Close()
-	k.handle.Close()
+	return &kernel{conn}, err
 }
 
 // uplinks reads the named devices; those that do not exist are left out.
 func (k *kernel) uplinks(names []string) (map[int]uplink, error) {
 	found := map[int]uplink{}
 	for _, name := range names {
-		link, err := k.handle.LinkByName(name)
+		link, err := k.Handle.LinkByName(name)
 		if errors.As(err, &netlink.LinkNotFoundError{}) {
 			continue
 		}
@@ -104,7 +82,7 @@ func (k *kernel) uplinks(names []string) (map[int]uplink, error) {
 
 // neighbours reads the neighbour entries of one device, v4 and v6.
 func (k *kernel) neighbours(link int) (map[hop]neighbour, error) {
-	list, err := k.handle.NeighList(link, netlink.FAMILY_ALL)
+	list, err := k.Handle.NeighList(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("read neighbours of link %d: %w", link, err)
 	}
@@ -125,7 +103,7 @@ func fromNeigh(n *netlink.Neigh) (hop, neighbour) {
 // route looks a VTEP up as the kernel would for a packet of its own and gives
 // every next hop of the route that is alive, or the reason why there is none.
 func (k *kernel) route(vtep netip.Addr) ([]hop, string) {
-	routes, err := k.handle.RouteGetWithOptions(vtep.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
+	routes, err := k.Handle.RouteGetWithOptions(vtep.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
 	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), err == nil && len(routes) == 0:
 		return nil, fmt.Sprintf("no route to %s", vtep)
@@ -174,7 +152,7 @@ func gateway(n *netlink.NexthopInfo, vtep netip.Addr) netip.Addr {
 // use tells the kernel that the hop is in use: an entry that is missing or
 // failed is resolved, a stale one is confirmed, as if a packet had been sent.
 func (k *kernel) use(h hop) error {
-	return k.handle.NeighSet(&netlink.Neigh{
+	return k.Handle.NeighSet(&netlink.Neigh{
 		LinkIndex: h.link,
 		IP:        h.address.AsSlice(),
 		State:     unix.NUD_NONE,

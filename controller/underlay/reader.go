@@ -29,7 +29,7 @@ type seen struct {
 // loop, until the socket is closed.
 func (r *Resolver) read(k *kernel) error {
 	for {
-		messages, from, err := k.socket.Receive()
+		messages, from, err := k.Socket.Receive()
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			r.note(func(s *seen) { s.all = true })

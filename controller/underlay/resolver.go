@@ -84,7 +84,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 	var reader sync.WaitGroup
 	reader.Go(func() { lost <- r.read(k) })
 	err = newLoop(r, k).run(ctx, lost)
-	k.close() // ends the reader
+	k.Close() // ends the reader
 	reader.Wait()
 	return err
 }

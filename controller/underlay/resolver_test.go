@@ -347,8 +347,8 @@ func TestOverrunIsCuredByAResync(t *testing.T) {
 	r := New(Config{Uplinks: []string{"up1"}, Namespace: &l.gwNS, Retry: time.Hour})
 	k, err := openKernel(&l.gwNS)
 	must(t, err)
-	must(t, k.socket.SetReceiveBufferSize(4096, true))
-	defer k.close()
+	must(t, k.Socket.SetReceiveBufferSize(4096, true))
+	defer k.Close()
 
 	// The socket overflows while nobody reads it; the last news is lost.
 	link := l.link(l.gw, "up1").Attrs().Index
@@ -377,7 +377,7 @@ func TestOverrunIsCuredByAResync(t *testing.T) {
 	if c := lp.vteps[netip.MustParseAddr("10.1.0.101")].current; len(c.Paths) != 1 {
 		t.Errorf("after the resync: %+v, want one path", c)
 	}
-	k.socket.Close()
+	k.Socket.Close()
 	reader.Wait()
 }
 

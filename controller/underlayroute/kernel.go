@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 const (
@@ -58,40 +60,23 @@ func (s *state) onLink(a netip.Addr) (hop, bool) {
 }
 
 // kernel asks and changes the kernel, in one network namespace.
-type kernel struct {
-	handle *netlink.Handle
-	socket *nl.NetlinkSocket // notifications
-}
+type kernel struct{ *rtnetlink.Conn }
 
 func openKernel(ns *netns.NsHandle) (*kernel, error) {
 	at := netns.None()
 	if ns != nil {
 		at = *ns
 	}
-	socket, err := nl.SubscribeAt(at, netns.None(), unix.NETLINK_ROUTE,
-		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	conn, err := rtnetlink.Open(at, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to links, addresses and routes: %w", err)
-	}
-	handle, err := netlink.NewHandleAt(at, unix.NETLINK_ROUTE)
-	if err != nil {
-		socket.Close()
-		return nil, err
-	}
-	return &kernel{handle: handle, socket: socket}, nil
-}
-
-func (k *kernel) close() {
-	k.socket.Close()
-	k.handle.Close()
+	return &kernel{conn}, err
 }
 
 // read receives notifications until the socket is closed. What they say does
 // not matter: the loop reads the kernel anew.
 func (r *Router) read(k *kernel) error {
 	for {
-		messages, from, err := k.socket.Receive()
+		messages, from, err := k.Socket.Receive()
 		relevant := errors.Is(err, unix.ENOBUFS)
 		switch {
 		case relevant, errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
@@ -123,7 +108,7 @@ func (k *kernel) state(devices []string) (*state, error) {
 	s := &state{local: map[netip.Addr]bool{}, connected: map[netip.Prefix][]int{}, routes: map[netip.Prefix]hops{}}
 	up := map[int]bool{}
 	for _, name := range devices {
-		link, err := k.handle.LinkByName(name)
+		link, err := k.Handle.LinkByName(name)
 		if errors.As(err, &netlink.LinkNotFoundError{}) {
 			continue
 		}
@@ -132,7 +117,7 @@ func (k *kernel) state(devices []string) (*state, error) {
 		}
 		up[link.Attrs().Index] = link.Attrs().Flags&net.FlagUp != 0
 	}
-	addresses, err := k.handle.AddrList(nil, netlink.FAMILY_ALL)
+	addresses, err := k.Handle.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("read addresses: %w", err)
 	}
@@ -141,7 +126,7 @@ func (k *kernel) state(devices []string) (*state, error) {
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		filter := &netlink.Route{Protocol: Protocol, Table: unix.RT_TABLE_MAIN}
-		list, err := k.handle.RouteListFiltered(family, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+		list, err := k.Handle.RouteListFiltered(family, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 		if err != nil {
 			return nil, fmt.Errorf("read routes: %w", err)
 		}
@@ -162,8 +147,8 @@ func (s *state) address(a *netlink.Addr, uplink bool) {
 	if a.Peer != nil { // what is on the link is the peer's prefix
 		subnet = a.Peer
 	}
-	p, ok := fromIPNet(subnet)
-	if !ok || p.Addr().IsLinkLocalUnicast() {
+	p := rtnetlink.FromIPNet(subnet).Masked()
+	if !p.IsValid() || p.Addr().IsLinkLocalUnicast() {
 		return
 	}
 	s.prefixes = append(s.prefixes, p)
@@ -178,8 +163,7 @@ func (s *state) route(r *netlink.Route, family int) {
 		p = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
 	if r.Dst != nil {
-		var ok bool
-		if p, ok = fromIPNet(r.Dst); !ok {
+		if p = rtnetlink.FromIPNet(r.Dst).Masked(); !p.IsValid() {
 			return
 		}
 	}
@@ -202,7 +186,7 @@ func (s *state) route(r *netlink.Route, family int) {
 // set installs or replaces a route. Only one that is ours already is replaced,
 // since the kernel looks at prefix and metric alone.
 func (k *kernel) set(p netip.Prefix, h hops, ours bool) error {
-	route := &netlink.Route{Dst: toIPNet(p), Protocol: Protocol, Priority: Metric, Table: unix.RT_TABLE_MAIN}
+	route := &netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: Protocol, Priority: Metric, Table: unix.RT_TABLE_MAIN}
 	list := h.sorted()
 	for _, one := range list {
 		route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{LinkIndex: one.link, Gw: one.address.AsSlice()})
@@ -210,9 +194,9 @@ func (k *kernel) set(p netip.Prefix, h hops, ours bool) error {
 	if len(list) == 1 {
 		route.LinkIndex, route.Gw, route.MultiPath = list[0].link, list[0].address.AsSlice(), nil
 	}
-	change := k.handle.RouteAdd
+	change := k.Handle.RouteAdd
 	if ours {
-		change = k.handle.RouteReplace
+		change = k.Handle.RouteReplace
 	}
 	err := change(route)
 	if errors.Is(err, unix.EEXIST) {
@@ -226,22 +210,9 @@ func (k *kernel) set(p netip.Prefix, h hops, ours bool) error {
 
 // remove deletes our route of a prefix; that it is gone already is no error.
 func (k *kernel) remove(p netip.Prefix) error {
-	err := k.handle.RouteDel(&netlink.Route{Dst: toIPNet(p), Protocol: Protocol, Priority: Metric, Table: unix.RT_TABLE_MAIN})
+	err := k.Handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: Protocol, Priority: Metric, Table: unix.RT_TABLE_MAIN})
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("remove route %v: %w", p, err)
 	}
 	return nil
-}
-
-func fromIPNet(n *net.IPNet) (netip.Prefix, bool) {
-	a, ok := netip.AddrFromSlice(n.IP)
-	bits, _ := n.Mask.Size()
-	if a.Is4In6() && len(n.Mask) == net.IPv4len {
-		a = a.Unmap()
-	}
-	return netip.PrefixFrom(a, bits).Masked(), ok
-}
-
-func toIPNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

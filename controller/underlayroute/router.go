@@ -89,7 +89,7 @@ func (r *Router) Run(ctx context.Context) error {
 	var reader sync.WaitGroup
 	reader.Go(func() { lost <- r.read(k) })
 	err = r.loop(ctx, k, lost)
-	k.close() // ends the reader
+	k.Close() // ends the reader
 	reader.Wait()
 	return err
 }

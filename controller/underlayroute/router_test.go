@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 const patience = 10 * time.Second
@@ -271,9 +272,9 @@ func TestRoutesOfOtherProtocolsAreLeftAlone(t *testing.T) {
 	l := newLab(t)
 	other := netip.MustParsePrefix("10.0.0.12/32")
 	static := []*netlink.Route{
-		{Dst: toIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric},
-		{Dst: toIPNet(other), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_BGP},
-		{Dst: toIPNet(leaf6), Gw: net.ParseIP("2001:db8:0:2::9"), Protocol: unix.RTPROT_STATIC, Priority: Metric},
+		{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric},
+		{Dst: rtnetlink.ToIPNet(other), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_BGP},
+		{Dst: rtnetlink.ToIPNet(leaf6), Gw: net.ParseIP("2001:db8:0:2::9"), Protocol: unix.RTPROT_STATIC, Priority: Metric},
 	}
 	for _, r := range static {
 		must(t, l.handle.RouteAdd(r))
@@ -293,13 +294,13 @@ func TestRoutesOfOtherProtocolsAreLeftAlone(t *testing.T) {
 
 func TestRouteComesWhenTheOneInItsPlaceGoes(t *testing.T) {
 	l := newLab(t)
-	static := &netlink.Route{Dst: toIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric}
+	static := &netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric}
 	must(t, l.handle.RouteAdd(static))
 	l.start()
 	l.send(update(peer1, leaf, "10.1.1.2"))
 	must(t, l.handle.RouteDel(static))
 	l.await("10.0.0.11/32 10.1.1.2@up1")
-	must(t, l.handle.RouteDel(&netlink.Route{Dst: toIPNet(leaf)})) // by hand
+	must(t, l.handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf)})) // by hand
 	l.await("10.0.0.11/32 10.1.1.2@up1")
 }
 
