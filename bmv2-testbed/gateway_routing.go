@@ -74,3 +74,19 @@ func (g *Gateway) AwaitRoutingUp(ctx context.Context) error {
 		return nil
 	})
 }
+
+// DeleteSVI deletes the SVI of a bridge.
+func (g *Gateway) DeleteSVI(ctx context.Context, bridge string) error {
+	if _, err := opi.NewSviServiceClient(g.conn).DeleteSvi(ctx, &opi.DeleteSviRequest{Name: "svis/" + bridge}); err != nil {
+		return fmt.Errorf("delete SVI %s: %w", bridge, err)
+	}
+	return nil
+}
+
+// DeleteVRF deletes a VRF, which must have no SVIs.
+func (g *Gateway) DeleteVRF(ctx context.Context, id string) error {
+	if _, err := opi.NewVrfServiceClient(g.conn).DeleteVrf(ctx, &opi.DeleteVrfRequest{Name: "vrfs/" + id}); err != nil {
+		return fmt.Errorf("delete VRF %s: %w", id, err)
+	}
+	return nil
+}
