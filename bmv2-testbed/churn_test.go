@@ -188,13 +188,11 @@ func (n *restartNetwork) announce(t *testing.T) {
 
 // bounce shows the bouncer behind a port.
 func (c *churn) bounce() error {
-	h := c.n.hosts[[]string{"a", "b"}[c.random.IntN(2)]]
-	frame := append(slices.Clone(ether.Broadcast[:]), bouncer[:]...)
-	frame = append(frame, 0x88, 0xb5)
+	h := []string{"a", "b"}[c.random.IntN(2)]
 	if c.counts != nil {
 		c.count("MAC moves")
 	}
-	return sendFrom(h, append(frame, make([]byte, 46)...))
+	return c.n.speakFrom(h, bouncer)
 }
 
 func (c *churn) killPeer() error {

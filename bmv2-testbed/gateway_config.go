@@ -15,6 +15,7 @@ type gatewayFile struct {
 	ports     []SwitchPort // by the names that the API binds them by
 	uplinks   []demoUplink
 	peers     []Peer
+	deferral  string // after a restart; empty: the default
 	ageing    string // empty: demoAgeing
 	store     string // empty: storeFile
 	more      string // of the file, as it is
@@ -36,7 +37,11 @@ func (f gatewayFile) String() string {
 		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, device: %[5]s}}\n",
 			u.name, u.number, u.hostPort, u.hostPortDevice, u.host)
 	}
-	b.WriteString("bgp:\n  neighbors:\n")
+	b.WriteString("bgp:\n")
+	if f.deferral != "" {
+		fmt.Fprintf(&b, "  graceful_restart: {deferral: %s}\n", f.deferral)
+	}
+	b.WriteString("  neighbors:\n")
 	for _, p := range f.peers {
 		fmt.Fprintf(&b, "    - {address: %s, as: %d, hold_time: 30s, keepalive: 10s, connect_retry: 1s", p.Address, p.AS)
 		if p.Password != "" {

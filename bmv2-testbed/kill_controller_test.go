@@ -2,10 +2,36 @@ package testbed
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 )
+
+// What happens to sessions and routes when an end of BGP goes, one network for
+// all.
+func TestRestartsLoseNothing(t *testing.T) {
+	eachRestartable(t, wholeSize, func(t *testing.T, n *restartNetwork) {
+		for _, c := range []struct {
+			claim string
+			prove func(*restartNetwork, *testing.T)
+		}{
+			{"a killed controller", (*restartNetwork).controllerKilled},
+			{"a controller told to end, while much changes", (*restartNetwork).changedMeanwhile},
+			{"a controller killed, with a peer that stays down", (*restartNetwork).peerStaysDown},
+			{"a killed BGP peer that restarts gracefully", (*restartNetwork).peerKilled},
+			{"a killed BGP peer that does not", (*restartNetwork).hardPeerKilled},
+		} {
+			t.Run(c.claim, func(t *testing.T) {
+				n.settle(t)
+				n.awaitMany(t)
+				n.awaitQuiet(t)
+				c.prove(n, t)
+			})
+		}
+	})
+}
 
 // measured stops a meter and says what it saw. Flows whose names begin with one
 // of the given texts must have lost nothing.
@@ -21,24 +47,13 @@ func measured(t *testing.T, m *Meter, whole ...string) {
 	}
 }
 
-func TestControllerKillLosesNothing(t *testing.T) {
-	eachRestartable(t, wholeSize, func(t *testing.T, n *restartNetwork) {
-		ctx := t.Context()
-		m := must(StartMeter(append(n.local(1000), n.remote(100)...)...))(t)
-		check(t, n.gateway.KillController())
-		start := time.Now()
-		// Hosts that just came up know nobody, and find their gateway.
-		for _, name := range []string{"b", "r2"} {
-			must(n.hosts[name].NS.Output(ctx, "ip", "neigh", "flush", "all"))(t)
-		}
-		must(n.hosts["r2"].Reach(ctx, n.hosts["r1"].Address.Addr(), patience))(t)
-		t.Logf("a host with an empty neighbour table reached its gateway and a host behind it after %.0f ms", time.Since(start).Seconds()*1000)
-		start = time.Now()
-		n.startController(ctx, t)
-		check(t, n.awaitRoutes(ctx, int(n.size.macs)))
-		t.Logf("all routes are back %.2f s after the start", time.Since(start).Seconds())
-		measured(t, m, "local")
-	})
+// keeping are the flows that a restart of BGP does not touch.
+var keeping = []string{"local", "GoBGP", "p4evpn"}
+
+// traffic is a thousand packets/s between local hosts, and some to all others.
+func (n *restartNetwork) traffic(t *testing.T) *Meter {
+	t.Helper()
+	return must(StartMeter(append(n.local(1000), n.all(n.rate() / 5)[2:]...)...))(t)
 }
 
 // startController starts the gateway's controller again.
@@ -46,4 +61,47 @@ func (n *restartNetwork) startController(ctx context.Context, t *testing.T) {
 	t.Helper()
 	check(t, n.gateway.StartController(ctx, n.config.String()))
 	check(t, n.gateway.AwaitRoutingUp(ctx))
+}
+
+// awaitConverged waits until the controller has what all its peers say, or no
+// longer waits for it.
+func (n *restartNetwork) awaitConverged(t *testing.T, within time.Duration) {
+	t.Helper()
+	check(t, Eventually(t.Context(), within, "the controller says that BGP has converged", func(context.Context) error {
+		if err := n.gateway.control.Running(); err != nil {
+			return err
+		}
+		log := n.gateway.control.Tail(1 << 24)
+		if started := strings.LastIndex(log, "API listens"); !strings.Contains(log[started:], "BGP has converged") {
+			return fmt.Errorf("its log ends with %s", log[max(0, len(log)-400):])
+		}
+		return nil
+	}))
+}
+
+func (n *restartNetwork) controllerKilled(t *testing.T) {
+	ctx, r := t.Context(), n.gateway.raw(t)
+	before := must(r.held(ctx))(t)
+	m := n.traffic(t)
+	check(t, n.gateway.KillController())
+	n.oldStore = must(os.ReadFile(n.gateway.storeFile()))(t) // for the next claim
+	start := time.Now()
+	// Hosts that just came up know nobody, and find their gateway.
+	for _, name := range []string{"b", "r2"} {
+		must(n.hosts[name].NS.Output(ctx, "ip", "neigh", "flush", "all"))(t)
+	}
+	must(n.hosts["r2"].Reach(ctx, n.hosts["r1"].Address.Addr(), patience))(t)
+	t.Logf("a host with an empty neighbour table reached its gateway and a host behind it after %.0f ms", time.Since(start).Seconds()*1000)
+	start = time.Now()
+	n.startController(ctx, t)
+	t.Logf("all objects are up %.2f s after the start", time.Since(start).Seconds())
+	n.awaitConverged(t, 6*patience)
+	t.Logf("BGP has converged %.2f s after the start", time.Since(start).Seconds())
+	n.awaitQuiet(t)
+	must(n.hosts["a"].Reach(ctx, n.hosts["fa"].Address.Addr(), 2*patience))(t)
+	measured(t, m, keeping...)
+	if updates := must(n.gateway.Updates(ctx))(t); updates != 0 {
+		t.Errorf("%d updates were written though nothing changed, want none", updates)
+	}
+	check(t, differences(before, must(r.held(ctx))(t)))
 }

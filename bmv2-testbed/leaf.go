@@ -35,7 +35,6 @@ type Peer struct {
 	Multihop bool   // from our VTEP address to one that is not on the link
 	Passive  bool   // it connects to us: two connections that cross cost seconds
 	Underlay bool   // exchange VTEP addresses too, by ipv4 unicast
-	Graceful bool   // of a gateway: graceful restart
 }
 
 // leafAgeing is how long a leaf's bridge keeps a MAC that is silent.

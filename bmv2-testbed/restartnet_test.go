@@ -35,6 +35,7 @@ type restartNetwork struct {
 	kernel          *GoBGPLeaf
 	leaf            *Leaf
 	hosts           map[string]*Host
+	oldStore        []byte      // what the gateway's store was
 	cable           *cable      // of the gateway to its switch; nil: none
 	config          gatewayFile // of the gateway
 	secondConfig    gatewayFile
@@ -206,7 +207,7 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 	n.config = gatewayFile{as: gatewayAS, ageing: "5m", uplinks: restartUplinks,
 		ports: []SwitchPort{{1, "port1"}, {2, "port2"}, {3, "port3"}, {4, "port4"}}}
 	for _, u := range restartUplinks {
-		n.config.peers = append(n.config.peers, Peer{Address: netip.MustParseAddr(u.peer), AS: u.as, Graceful: true})
+		n.config.peers = append(n.config.peers, Peer{Address: netip.MustParseAddr(u.peer), AS: u.as})
 	}
 	n.gateway = must(n.lab.Gateway(spaces["gw"], binary, n.target, gatewayVTEP, all(n.config.ports, restartUplinks)))(t)
 	n.config.gateway = n.gateway
@@ -217,7 +218,7 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 		n.config.store = filepath.Join(n.smallDisk(t), "p4evpn.db")
 	}
 	n.secondConfig = gatewayFile{as: secondAS, ageing: "5m", uplinks: secondUplinks, ports: []SwitchPort{{1, "port1"}, {2, "port2"}},
-		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS, Passive: true, Graceful: true}}}
+		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS, Passive: true}}}
 	n.second = must(n.lab.SecondGateway(spaces["second"], "second", binary, Embedded, secondVTEP, all(n.secondConfig.ports, secondUplinks)))(t)
 	n.secondConfig.gateway = n.second
 	for _, f := range n.files() {
