@@ -6,7 +6,7 @@ BIN     := bin/p4evpn
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test demo mininet mininet-test bench conformance differential lint packages clean
+.PHONY: build p4 proto test soak demo mininet mininet-test bench conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -27,6 +27,12 @@ packages:
 test: packages
 	$(GO) vet ./...
 	$(GO) test -race -timeout 14m ./...
+
+# Half an hour of everything at random, and half a minute of no target: the long
+# forms of what `make test` does in seconds. On each target that is there.
+SOAK    ?= 30m
+soak: packages
+	P4EVPN_SOAK=$(SOAK) $(GO) test -v -count 1 -timeout 4h -run 'TestChurn|TestTarget' ./bmv2-testbed
 
 demo: packages build
 	$(BIN) demo

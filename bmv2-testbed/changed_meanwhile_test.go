@@ -74,7 +74,7 @@ func (n *restartNetwork) changedMeanwhile(t *testing.T) {
 			t.Errorf("the target still has of the object that is not in the store: %s", e)
 		}
 	}
-	measured(t, m, keeping...)
+	n.measured(t, m, keeping...)
 	n.kernel.Config.MACs[0].First -= withdrawn
 	check(t, n.kernel.Reload())
 }

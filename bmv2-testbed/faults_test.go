@@ -79,7 +79,7 @@ func (n *restartNetwork) diskFull(t *testing.T) {
 	check(t, os.Remove(filler))
 	check(t, n.gateway.CreateBridge(ctx, "after", 3000, 33_000))
 	t.Logf("%d objects were taken on a full disk before one was refused: %v", made, refused)
-	measured(t, m, "")
+	n.measured(t, m, "")
 }
 
 func (n *restartNetwork) storeReadOnly(t *testing.T) {
@@ -94,7 +94,7 @@ func (n *restartNetwork) storeReadOnly(t *testing.T) {
 	check(t, unix.Mount("", folder, "", unix.MS_REMOUNT, ""))
 	n.startController(ctx, t)
 	check(t, n.gateway.CreateBridge(ctx, "writable", 3001, 33_001))
-	measured(t, m, "")
+	n.measured(t, m, "")
 }
 
 func (n *restartNetwork) tapDeleted(t *testing.T) {
@@ -122,7 +122,7 @@ func (n *restartNetwork) tapDeleted(t *testing.T) {
 	must(r1.Reach(ctx, r1.Gateway, 2*patience))(t)
 	t.Logf("%d taps are back, and the gateway answers, %.2f s after the first was deleted", len(before), time.Since(start).Seconds())
 	check(t, n.gateway.AwaitRoutingUp(ctx))
-	measured(t, m, "")
+	n.measured(t, m, "")
 }
 
 // taps gives the interface indexes of a VRF's taps by name.
@@ -162,5 +162,5 @@ func (n *restartNetwork) linkDown(t *testing.T, ns *Namespace, dev string, cross
 	start := time.Now()
 	must(crossing.From.Reach(t.Context(), crossing.To.Address.Addr(), 2*patience))(t)
 	t.Logf("reached again %.2f s after the link is up", time.Since(start).Seconds())
-	measured(t, m, "another")
+	n.measured(t, m, "another")
 }

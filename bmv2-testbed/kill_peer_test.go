@@ -33,7 +33,7 @@ func (n *restartNetwork) peerKilled(t *testing.T) {
 	}
 	n.awaitMany(t)
 	n.awaitQuiet(t)
-	measured(t, m, keeping...)
+	n.measured(t, m, keeping...)
 	if now := must(n.gateway.Updates(ctx))(t); now != updates {
 		t.Errorf("%d updates were written though the peers came back with what they had, want none", now-updates)
 	}
@@ -73,7 +73,7 @@ func (n *restartNetwork) hardPeerKilled(t *testing.T) {
 	t.Logf("%d entries of %d are gone with it", len(before)-len(left), len(before))
 	check(t, n.leaf.StartBGP(ctx))
 	must(n.hosts["a"].Reach(ctx, n.hosts["fa"].Address.Addr(), 2*patience))(t)
-	measured(t, m, keeping...)
+	n.measured(t, m, keeping...)
 }
 
 // awaitSession waits until the gateway's session with a peer is up, or down.

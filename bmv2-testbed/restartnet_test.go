@@ -170,6 +170,14 @@ func (n *restartNetwork) makeHosts(t *testing.T, spaces map[string]*Namespace) {
 		check(t, host.Configure())
 		n.hosts[h.name] = host
 	}
+	for i, name := range []string{"p1", "p2"} {
+		n.hosts[name] = &Host{Name: name, NS: must(n.lab.Namespace(name))(t), Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, 4, byte(i)},
+			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(i + 1)}), 24)}
+	}
+	p1, p2 := n.hosts["p1"], n.hosts["p2"]
+	check(t, n.lab.Cable(End{NS: p1.NS, Dev: p1.Dev}, End{NS: p2.NS, Dev: p2.Dev}))
+	check(t, p1.Configure())
+	check(t, p2.Configure())
 }
 
 func (n *restartNetwork) startPeers(t *testing.T, spaces map[string]*Namespace) {
@@ -207,6 +215,9 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 	n.config = gatewayFile{as: gatewayAS, ageing: "5m", uplinks: restartUplinks,
 		ports: []SwitchPort{{1, "port1"}, {2, "port2"}, {3, "port3"}, {4, "port4"}}}
 	for _, u := range restartUplinks {
+		if u.as != kernelAS && !n.size.peers {
+			continue // nobody is there
+		}
 		n.config.peers = append(n.config.peers, Peer{Address: netip.MustParseAddr(u.peer), AS: u.as})
 	}
 	n.gateway = must(n.lab.Gateway(spaces["gw"], binary, n.target, gatewayVTEP, all(n.config.ports, restartUplinks)))(t)
@@ -341,9 +352,9 @@ func (n *restartNetwork) rate() int {
 	return 1000
 }
 
-// local are flows between hosts of the gateway.
+// local are flows between hosts of the gateway, and one that crosses no switch.
 func (n *restartNetwork) local(rate int) []Flow {
-	return []Flow{n.flow("local L2", "a", "b", rate), n.flow("local L3", "r1", "r2", rate)}
+	return []Flow{n.flow("local L2", "a", "b", rate), n.flow("local L3", "r1", "r2", rate), n.flow(pastTheGateway, "p1", "p2", rate)}
 }
 
 // remote are flows to peers that keep EVPN routes over a graceful restart.

@@ -43,7 +43,7 @@ func (n *restartNetwork) cableCut(t *testing.T) {
 	took, after := time.Since(mended)-quiet, must(n.gateway.Metrics(ctx))(t)
 	sent := counted(after, "p4rt_updates_total") - counted(before, "p4rt_updates_total")
 	unanswered := counted(after, "p4rt_update_errors_total") - counted(before, "p4rt_update_errors_total") // the cut came before the answer
-	measured(t, m, "")                                                                                     // no entry in use changed
+	n.measured(t, m, "")                                                                                   // no entry in use changed
 	t.Logf("cut for %.1f s: %.0f updates for %d changes, and %.0f that the cut kept from an answer, %.2f s after it was mended; at most %.0f keys waited",
 		mended.Sub(start).Seconds(), sent-unanswered, 2*half, unanswered, took.Seconds(), depth)
 	if answered := sent - unanswered; answered > 2*half || sent < 2*half {

@@ -38,7 +38,7 @@ func (n *restartNetwork) otherController(t *testing.T) {
 	leave()
 	n.awaitQuiet(t)
 	writes := must(n.gateway.Updates(ctx))(t) - before
-	measured(t, m, "")
+	n.measured(t, m, "")
 	t.Logf("after it left: %d updates for %d changes", writes, 2*half+1)
 	if writes < 2*half || writes > 2*half+1 { // what it removed may be what was withdrawn
 		t.Errorf("%d updates were written after it left, want %d", writes, 2*half+1)

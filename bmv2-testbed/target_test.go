@@ -78,5 +78,5 @@ func (n *restartNetwork) switchKilled(t *testing.T) {
 	t.Logf("everybody reaches everybody %.2f s after the kill", time.Since(start).Seconds())
 	n.awaitHeld(t, r, before)
 	t.Logf("all %d entries are back %.2f s after the kill", len(before), time.Since(start).Seconds())
-	measured(t, m) // while there is no switch, all is lost
+	n.measured(t, m) // while there is no switch, all is lost
 }
