@@ -3,6 +3,7 @@ package p4_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -97,6 +98,30 @@ func headerFields(header string) []*p4configv1.ControllerPacketMetadata_Metadata
 		}
 	}
 	panic("no controller header " + header)
+}
+
+// dump shows a frame as hex and layer by layer. What left by the CPU port starts
+// with packet_in.
+func dump(port uint32, f []byte) string {
+	layered := f
+	if port == p4.CPUPort {
+		layered = f[min(len(f), len(punted(0, 0, 0, 0, nil))):]
+	}
+	text := fmt.Sprintf("%x", f)
+	for _, l := range gopacket.NewPacket(layered, layers.LayerTypeEthernet, gopacket.NoCopy).Layers() {
+		text += "\n     " + gopacket.LayerString(l)
+	}
+	return text
+}
+
+// firstDifference gives the index of the first byte that differs.
+func firstDifference(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
 }
 
 // tunnelled is a frame from a VTEP to one of our addresses.

@@ -2,7 +2,6 @@ package p4_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"net/netip"
 	"slices"
 	"testing"
@@ -197,7 +196,7 @@ func (g *gateway) expect(got, want out) {
 	g.Helper()
 	for port := range got {
 		if want[port] == nil {
-			g.Errorf("port %d: %d frames left, none should: %s", port, len(got[port]), hex.EncodeToString(got[port][0]))
+			g.Errorf("port %d: %d frames left, none should:\n%s", port, len(got[port]), dump(port, got[port][0]))
 		}
 	}
 	for port, frames := range want {
@@ -207,7 +206,7 @@ func (g *gateway) expect(got, want out) {
 		}
 		for i, f := range frames {
 			if !bytes.Equal(got[port][i], f) {
-				g.Errorf("port %d, frame %d:\ngot  %x\nwant %x", port, i, got[port][i], f)
+				g.Errorf("port %d, frame %d differs from byte %d on:\ngot  %s\nwant %s", port, i, firstDifference(got[port][i], f), dump(port, got[port][i]), dump(port, f))
 			}
 		}
 	}
