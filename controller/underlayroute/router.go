@@ -173,13 +173,14 @@ func (r *Router) reconcile(k *kernel) error {
 	var errs []error
 	for p, h := range want {
 		have, ours := now.routes[p]
-		if maps.Equal(have, h) {
-			continue
+		if !maps.Equal(have, h) {
+			r.log.Debug("underlay route", "prefix", p, "next_hops", h.String())
+			if err := k.set(p, h, ours); err != nil {
+				errs = append(errs, r.tell(p, err))
+				continue
+			}
 		}
-		r.log.Debug("underlay route", "prefix", p, "next_hops", h.String())
-		if err := k.set(p, h, ours); err != nil {
-			errs = append(errs, r.tell(p, err))
-		}
+		delete(r.noted, p)
 	}
 	for p := range now.routes {
 		if want[p] != nil {
@@ -223,7 +224,6 @@ func (r *Router) want(now *state) map[netip.Prefix]hops {
 			r.note(p, "no next hop of it is on the link of an uplink that is up")
 		default:
 			want[p] = best
-			delete(r.noted, p)
 		}
 	}
 	for p, old := range r.adopted {

@@ -1,7 +1,10 @@
 package underlayroute
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 func TestWhatBecameOfEachRouteIsShown(t *testing.T) {
@@ -45,5 +52,29 @@ p4evpn_underlay_routes{installed="yes"} 1
 `))
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAPrefixThatIsTakenIsSaidOnce(t *testing.T) {
+	l := newLab(t)
+	must(t, l.handle.RouteAdd(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric}))
+	var log bytes.Buffer
+	stop := l.start(func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	l.send(update(peer1, leaf, "10.1.1.2"))
+	for n := range byte(3) { // each is looked at with all the others
+		other := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 1, n}), 32)
+		l.send(update(peer1, other, "10.1.1.2"))
+		l.await(other.String() + " 10.1.1.2@up1")
+		l.send(withdraw(peer1, other))
+		l.await()
+	}
+	if rows := l.router.Routes(); len(rows) != 1 || !strings.Contains(rows[0].Reason, "another protocol") {
+		t.Errorf("shown: %+v", rows)
+	}
+	stop()
+	if n := strings.Count(log.String(), "not installed"); n != 1 {
+		t.Errorf("said %d times, want once:\n%s", n, log.String())
 	}
 }
