@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -25,7 +26,8 @@ const (
 
 // CheckID checks an object's id: 4 to 63 characters (the OPI API), lower-case
 // letters, digits and hyphens, the first a letter and the last no hyphen
-// (AIP-122, which takes it from RFC 1034).
+// (AIP-122, which takes it from RFC 1034), or a UUID (RFC 9562), which may begin
+// with a digit.
 func CheckID(id string) error {
 	if len(id) < MinID || len(id) > MaxID {
 		return fmt.Errorf("%q has %d characters: want %d to %d", clip(id), len(id), MinID, MaxID)
@@ -33,7 +35,7 @@ func CheckID(id string) error {
 	for i := range len(id) {
 		switch c := id[i]; {
 		case c >= 'a' && c <= 'z':
-		case (c >= '0' && c <= '9' || c == '-') && i > 0:
+		case (c >= '0' && c <= '9' || c == '-') && (i > 0 || uuid.MatchString(id)):
 		default:
 			return fmt.Errorf("%q: want lower-case letters, digits and hyphens, a letter first", id)
 		}
@@ -43,6 +45,8 @@ func CheckID(id string) error {
 	}
 	return nil
 }
+
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // clip keeps messages readable whatever a client sends.
 func clip(s string) string {

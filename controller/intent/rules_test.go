@@ -17,6 +17,7 @@ func TestIDsFollowTheAPIAndAIP122(t *testing.T) {
 	for id, ok := range map[string]bool{
 		"vlan10": true, "vlan": true, "a-b-1": true, strings.Repeat("a", 63): true,
 		"": false, "abc": false, strings.Repeat("a", 64): false, "1abc": false, "-abc": false, "abc-": false,
+		"0b9f6a52-17c5-4b0e-9d39-3d1f2b9f4e11": true, "0b9f6a52-17c5-4b0e-9d39-3d1f2b9f4e1": false, "0B9F6A52-17c5-4b0e-9d39-3d1f2b9f4e11": false,
 		"Vlan10": false, "vlan_10": false, "vlan/10": false, "vlan 10": false, "vlän": false, "vlan\x00": false,
 	} {
 		if err := CheckID(id); (err == nil) != ok {
