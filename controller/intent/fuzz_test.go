@@ -35,6 +35,7 @@ func FuzzStoreFile(f *testing.F) {
 	f.Add(uint(3*4096+10), []byte{0xff, 0xff, 0, 12}) // its element count
 	for page := range uint(len(good) / 4096) {        // each page says how many more belong to it
 		f.Add(page*4096+12, []byte{0xff, 0xff, 0xff, 0x7f})
+		f.Add(page*4096+8, []byte{1, 0}) // a branch that may lead back to itself
 	}
 	f.Fuzz(func(t *testing.T, at uint, b []byte) {
 		bad := append([]byte(nil), good...)
@@ -48,7 +49,7 @@ func FuzzStoreFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s.db.NoSync = true
+		file(s).NoSync = true
 		_ = s.Update(func(tx *Tx) error {
 			_, err := tx.Bridges().Create(LogicalBridge{ID: "green", VLAN: 11})
 			return err

@@ -23,6 +23,9 @@ const (
 	KindNeighbor      Kind = "neighbor"
 )
 
+// Kinds are all of them in that order.
+var Kinds = []Kind{KindLogicalBridge, KindBridgePort, KindVRF, KindSVI, KindInstance, KindStaticMAC, KindSpeaker, KindNeighbor}
+
 // Ref names one object. It is comparable.
 type Ref struct {
 	Kind Kind

@@ -3,20 +3,19 @@ package intent
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"go.etcd.io/bbolt"
 )
 
 // Store keeps the objects. All methods may be called concurrently; writers
 // serialise among themselves and readers never wait for them.
 type Store struct {
-	mu   sync.Mutex // held by the one writer
-	db   *bbolt.DB  // nil: in memory only
-	path string
-	head atomic.Pointer[version]
+	mu      sync.Mutex // held by the one writer
+	backend Backend
+	name    string // of the backend, for people
+	head    atomic.Pointer[version]
 }
 
 // version is one committed state and the way to the next. Only the changes are
@@ -42,11 +41,11 @@ func NewMemory(configured ...Object) *Store {
 	if err != nil {
 		panic(err)
 	}
-	return newStore(nil, "", m)
+	return newStore(forgetful{}, "in memory", m)
 }
 
-func newStore(db *bbolt.DB, path string, m model) *Store {
-	s := &Store{db: db, path: path}
+func newStore(b Backend, name string, m model) *Store {
+	s := &Store{backend: b, name: name}
 	s.head.Store(&version{model: m, log: &entry{done: make(chan struct{})}})
 	return s
 }
@@ -56,10 +55,16 @@ func newStore(db *bbolt.DB, path string, m model) *Store {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.db == nil {
-		return nil
+	return s.backend.Close()
+}
+
+// Backup writes a copy of all that was acknowledged before the call, which
+// Restore takes. Changes do not wait for it.
+func (s *Store) Backup(w io.Writer) error {
+	if err := s.backend.Copy(w); err != nil {
+		return fmt.Errorf("backup of store %s: %w", s.name, err)
 	}
-	return s.db.Close()
+	return nil
 }
 
 // Version counts the transactions that changed something since the store was
@@ -84,10 +89,12 @@ func (s *Store) Update(do func(*Tx) error) error {
 	if len(tx.changes) == 0 {
 		return nil
 	}
-	if s.db != nil {
-		if err := persist(s.db, tx.changes); err != nil {
-			return fmt.Errorf("store %s: nothing was changed: %w", s.path, err)
-		}
+	kept, err := values(tx.changes)
+	if err == nil {
+		err = s.backend.Commit(kept)
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: nothing was changed: %w", s.name, err)
 	}
 	log := &entry{done: make(chan struct{})}
 	s.head.Store(&version{head.number + 1, tx.model(), log})

@@ -30,6 +30,9 @@ func mustOpen(t *testing.T, path string) *Store {
 	return s
 }
 
+// file is what a store writes to.
+func file(s *Store) *bbolt.DB { return s.backend.(*bolt).db }
+
 func createBridge(s *Store, b LogicalBridge) error {
 	return s.Update(func(tx *Tx) error { _, err := tx.Bridges().Create(b); return err })
 }
@@ -130,7 +133,7 @@ func TestWhatTheDiskRefusesIsNotShown(t *testing.T) {
 
 func TestDamageFoundWhileWritingIsAnErrorAndNoCrash(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "store.db"))
-	if err := s.db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(buckets[KindLogicalBridge]) }); err != nil {
+	if err := file(s).Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(buckets[KindLogicalBridge]) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := createBridge(s, bridge("vlan10", 10, 10)); !errors.Is(err, ErrDamaged) {
@@ -339,7 +342,7 @@ func TestATruncatedStoreIsRefusedAndLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := filled(t, path)
 	var used int64
-	if err := s.db.View(func(tx *bbolt.Tx) error { used = tx.Size(); return nil }); err != nil {
+	if err := file(s).View(func(tx *bbolt.Tx) error { used = tx.Size(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -382,7 +385,7 @@ func edit(t *testing.T, path string, change func(*bbolt.Tx) error) {
 	t.Helper()
 	s := mustOpen(t, path)
 	err := errors.Join(createBridge(s, bridge("vlan10", 10, 10)), createBridge(s, bridge("vlan20", 20, 20)), createPort(s, access("port1", "vlan10")))
-	if err := errors.Join(err, s.db.Update(change), s.Close()); err != nil {
+	if err := errors.Join(err, file(s).Update(change), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,12 +1,9 @@
 package intent
 
 import (
-	"bytes"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -27,7 +24,7 @@ const SchemaVersion = 3
 const lockTimeout = time.Second
 
 // The layout: bucket "meta" holds "schema" (the version in decimal digits); one
-// bucket a kind holds id -> CRC-32C (big endian) of id and JSON, then the JSON.
+// bucket a kind holds id -> value.
 var (
 	bucketMeta = []byte("meta")
 	keySchema  = []byte("schema")
@@ -42,8 +39,7 @@ var (
 		KindNeighbor:      []byte("neighbors"),
 	}
 	// since says which version of the layout brought a bucket, if not the first.
-	since      = map[Kind]int{KindVRF: 2, KindSVI: 2, KindInstance: 3, KindStaticMAC: 3, KindSpeaker: 3, KindNeighbor: 3}
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	since = map[Kind]int{KindVRF: 2, KindSVI: 2, KindInstance: 3, KindStaticMAC: 3, KindSpeaker: 3, KindNeighbor: 3}
 )
 
 // ErrDamaged and its kin say why a file cannot be used; such a file is left as
@@ -53,6 +49,13 @@ var (
 	ErrNewer   = errors.New("the file was written by a newer p4evpn: use that version")
 	ErrLocked  = errors.New("another process has the file open: stop it first")
 )
+
+// bolt is a Backend in one file of bbolt.
+type bolt struct {
+	db *bbolt.DB
+	// version is the file's, which is below SchemaVersion until migrate.
+	version int
+}
 
 // Open opens the store in a file, which is made if it does not exist. The whole
 // file is read and checked before anything may be written to it.
@@ -106,53 +109,49 @@ func create(path string) error {
 	if err := os.Link(f.Name(), path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncFolder(path)
 }
 
 func open(path string, configured []Object) (*Store, error) {
-	// bbolt makes a new store of an empty file, which would hide a loss.
-	if fi, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if fi.Size() == 0 {
-		return nil, fmt.Errorf("%w (it is empty)", ErrDamaged)
-	}
-	if err := check(path); err != nil {
+	if _, err := check(path); err != nil {
 		return nil, err
 	}
-	db, err := openBolt(path, false)
+	b, err := openBolt(path, false)
 	if err != nil {
 		return nil, err
 	}
 	// Another process may have written between the check and the lock.
-	m, err := read(db)
+	m, err := readModel(b)
 	if err == nil {
-		err = migrate(db)
+		err = b.migrate()
+	}
+	var hidden []Ref
+	if err == nil {
+		m, hidden, err = m.with(configured)
 	}
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	m, hidden, err := m.with(configured)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, b.Close())
 	}
 	for _, r := range hidden {
 		slog.Warn("the configuration file stands in for a stored object, which is kept and not used", "object", r)
 	}
-	return newStore(db, path, m), nil
+	return newStore(b, path, m), nil
 }
 
 // check reads everything through a read-only handle.
-func check(path string) error {
-	db, err := openBolt(path, true)
-	if err != nil {
-		return err
+func check(path string) (model, error) {
+	// bbolt makes a new store of an empty file, which would hide a loss.
+	if fi, err := os.Stat(path); err != nil {
+		return model{}, err
+	} else if fi.Size() == 0 {
+		return model{}, fmt.Errorf("%w (it is empty)", ErrDamaged)
 	}
-	_, err = read(db)
-	return errors.Join(err, db.Close())
+	b, err := openBolt(path, true)
+	if err != nil {
+		return model{}, err
+	}
+	m, err := readModel(b)
+	return m, errors.Join(err, b.Close())
 }
 
 // guard turns panics and memory faults, bbolt's answer to damaged pages, into
@@ -167,48 +166,89 @@ func guard(err *error) func() {
 	}
 }
 
-func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
+func openBolt(path string, readOnly bool) (b *bolt, err error) {
 	defer guard(&err)()
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: readOnly})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: readOnly})
 	var pathErr *fs.PathError
 	switch {
-	case err == nil, errors.As(err, &pathErr):
-		return db, err
+	case err == nil:
+		return &bolt{db: db}, nil
+	case errors.As(err, &pathErr):
+		return nil, err
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, ErrLocked
 	}
 	return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
 }
 
-// read reads and checks the whole model.
-func read(db *bbolt.DB) (m model, err error) {
+// Load is of Backend. It checks the file as a whole first.
+func (b *bolt) Load(give func(Value) error) (err error) {
 	defer guard(&err)()
-	err = db.View(func(tx *bbolt.Tx) error {
+	return b.db.View(func(tx *bbolt.Tx) error {
 		// Pages after the end of a truncated file would fault.
-		if fi, err := os.Stat(db.Path()); err != nil {
+		if fi, err := os.Stat(b.db.Path()); err != nil {
 			return err
 		} else if fi.Size() < tx.Size() {
 			return fmt.Errorf("%w (%d bytes are left of %d)", ErrDamaged, fi.Size(), tx.Size())
 		}
-		if err := checkPages(tx); err != nil {
-			return err
+		data, err := os.ReadFile(b.db.Path())
+		if err == nil {
+			err = errors.Join(checkPages(tx), checkTree(tx, data))
 		}
-		version, err := readSchema(tx)
 		if err != nil {
 			return err
 		}
-		t := begin(model{})
-		if err := errors.Join(load(tx, version, &t.bridges), load(tx, version, &t.ports),
-			load(tx, version, &t.vrfs), load(tx, version, &t.svis),
-			load(tx, version, &t.instances), load(tx, version, &t.statics),
-			load(tx, version, &t.speakers), load(tx, version, &t.neighbors)); err != nil {
-			return fmt.Errorf("%w (%w)", ErrDamaged, err)
+		if b.version, err = readSchema(tx); err != nil {
+			return err
 		}
-		m = t.model()
+		for _, kind := range Kinds {
+			if b.version < since[kind] {
+				continue
+			}
+			bucket := tx.Bucket(buckets[kind])
+			if bucket == nil {
+				return fmt.Errorf("%w (there is no list of %ss)", ErrDamaged, kind)
+			}
+			err := bucket.ForEach(func(id, data []byte) error { return give(Value{kind, string(id), data}) })
+			if err != nil {
+				return err
+			}
+		}
 		return nil
 	})
-	return m, err
 }
+
+// Commit is of Backend.
+func (b *bolt) Commit(values []Value) (err error) {
+	defer guard(&err)() // the check at Open does not see bbolt's list of free pages
+	return b.db.Update(func(tx *bbolt.Tx) error {
+		for _, v := range values {
+			bucket, id := tx.Bucket(buckets[v.Kind]), []byte(v.ID)
+			var err error
+			if v.Data == nil {
+				err = bucket.Delete(id)
+			} else {
+				err = bucket.Put(id, v.Data)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Copy is of Backend.
+func (b *bolt) Copy(w io.Writer) (err error) {
+	defer guard(&err)()
+	return b.db.View(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
+	})
+}
+
+// Close is of Backend.
+func (b *bolt) Close() error { return b.db.Close() }
 
 // checkPages checks that no page says it goes on behind the last one: freeing
 // such a one would keep bbolt busy for minutes. A read-only handle knows too
@@ -250,19 +290,14 @@ func readSchema(tx *bbolt.Tx) (int, error) {
 
 // migrate brings a file of an older version, which was read and found good, to
 // this one in one transaction.
-func migrate(db *bbolt.DB) (err error) {
+func (b *bolt) migrate() (err error) {
 	defer guard(&err)()
-	var version int
-	err = db.View(func(tx *bbolt.Tx) error {
-		version, err = readSchema(tx)
-		return err
-	})
-	if err != nil || version == SchemaVersion {
-		return err
+	if b.version == SchemaVersion {
+		return nil
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	err = b.db.Update(func(tx *bbolt.Tx) error {
 		for kind, first := range since {
-			if version < first {
+			if b.version < first {
 				if _, err := tx.CreateBucket(buckets[kind]); err != nil {
 					return err
 				}
@@ -271,83 +306,7 @@ func migrate(db *bbolt.DB) (err error) {
 		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion)))
 	})
 	if err != nil {
-		return fmt.Errorf("bring it from schema version %d to %d: %w", version, SchemaVersion, err)
+		return fmt.Errorf("bring it from schema version %d to %d: %w", b.version, SchemaVersion, err)
 	}
 	return nil
-}
-
-// load reads one kind of objects, each by the same rules as when it was made.
-func load[T Row[T]](tx *bbolt.Tx, version int, t *Table[T]) error {
-	if version < since[t.kind] {
-		return nil
-	}
-	b := tx.Bucket(buckets[t.kind])
-	if b == nil {
-		return fmt.Errorf("there is no list of %ss", t.kind)
-	}
-	return b.ForEach(func(k, v []byte) error {
-		o, err := decode[T](string(k), v)
-		if err != nil {
-			return fmt.Errorf("%v: %w", Ref{t.kind, clip(string(k))}, err)
-		}
-		if err := o.Validate(); err != nil {
-			return err
-		}
-		if _, err := o.admit(t.tx, &o); err != nil {
-			return err
-		}
-		t.rows, t.own = append(t.rows, o), true // bbolt's order is ours
-		return nil
-	})
-}
-
-func checksum(id string, js []byte) uint32 {
-	return crc32.Update(crc32.Checksum([]byte(id), castagnoli), castagnoli, js)
-}
-
-func encode(o Object) ([]byte, error) {
-	js, err := json.Marshal(o)
-	if err != nil {
-		return nil, err
-	}
-	return append(binary.BigEndian.AppendUint32(nil, checksum(o.Ref().ID, js)), js...), nil
-}
-
-func decode[T Object](id string, v []byte) (o T, err error) {
-	if len(v) < 4 || binary.BigEndian.Uint32(v) != checksum(id, v[4:]) {
-		return o, errors.New("wrong checksum")
-	}
-	d := json.NewDecoder(bytes.NewReader(v[4:]))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		return o, err
-	}
-	if o.Ref().ID != id {
-		return o, fmt.Errorf("it holds %v", o.Ref())
-	}
-	return o, nil
-}
-
-// persist writes the changes of one transaction; they are on the disk when it
-// returns nil, and not there when it does not.
-func persist(db *bbolt.DB, changes []Change) (err error) {
-	defer guard(&err)() // the check at Open does not see bbolt's list of free pages
-	return db.Update(func(tx *bbolt.Tx) error {
-		for _, c := range changes {
-			if c.New == nil {
-				if err := tx.Bucket(buckets[c.Old.Ref().Kind]).Delete([]byte(c.Old.Ref().ID)); err != nil {
-					return err
-				}
-				continue
-			}
-			v, err := encode(c.New)
-			if err != nil {
-				return err
-			}
-			if err := tx.Bucket(buckets[c.New.Ref().Kind]).Put([]byte(c.New.Ref().ID), v); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
