@@ -20,6 +20,7 @@ const (
 const (
 	maxPasses = 64 // through ingress
 	maxCopies = 8  // clones of clones
+	maxClones = 1024
 )
 
 // Worker carries frames through the pipeline, one at a time. It is for one
@@ -53,6 +54,7 @@ type Worker struct {
 	recirculate  int
 	cloneSession uint32
 	cloneList    int
+	clones       int // by egress, of this frame
 
 	selectKey []uint64
 	scratch   []byte
@@ -88,7 +90,7 @@ func (w *Worker) Reset() {
 // changed; it may be reused at once.
 func (w *Worker) Process(port uint32, frame []byte) {
 	w.now = w.p.clock.Load()
-	w.again = w.again[:0]
+	w.again, w.clones = w.again[:0], 0
 	w.clearState()
 	w.set(w.p.prog.std.ingressPort, uint64(port))
 	w.ingress(port, frame)
@@ -291,7 +293,7 @@ func (w *Worker) egress(port uint32, depth int) {
 	}
 	session := w.p.sessions.get(w.cloneSession &^ cloneRequested)
 	list := w.cloneList
-	if depth >= maxCopies {
+	if w.clones++; depth >= maxCopies || w.clones > maxClones {
 		session = nil
 	}
 	if w.trace != nil {
