@@ -51,6 +51,7 @@ def require(options: argparse.Namespace) -> None:
     """Checks what a run needs before anything is made."""
     if os.geteuid() != 0:
         raise SetupError("Mininet makes network namespaces: run it as root (sudo make mininet)")
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where ip is, which not every root's PATH has
     for program, package in PACKAGES.items():
         find(program, f"apt-get install --no-install-recommends {package}")
     for module, package in MODULES.items():

@@ -102,7 +102,7 @@ class Daemon:
         status = self._process.poll()
         if status is None:
             return None
-        words = self.log.read_text(errors="replace")[-800:].strip()
+        words = self.log.read_text(errors="replace")[-800:].strip() if self.log.exists() else "none"
         return f"{self.name} has ended with status {status}; its last words ({self.log}): {words}"
 
     def await_ready(self, what: str, check: Callable[[], Optional[str]]) -> None:
@@ -113,11 +113,11 @@ class Daemon:
             return check()
         eventually(f"{self.name}: {what}", both)
 
-    def stop(self) -> None:
+    def stop(self, patience: float = 5) -> None:
         """Ends the daemon, by force if it does not by itself."""
         self._process.terminate()
         try:
-            self._process.wait(5)
+            self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self.kill()
 
