@@ -116,7 +116,7 @@ func TestBytesThatAreNoMessageAreTheClientsMistake(t *testing.T) {
 		_ = stream.CloseSend()
 		err = stream.RecvMsg(&emptypb.Empty{})
 	}
-	wantCode(t, err, codes.InvalidArgument)
+	wantCode(t, err, codes.InvalidArgument, "request")
 	if !reflect.DeepEqual(frozen(t, g.store), before) {
 		t.Error("something changed")
 	}

@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	pb "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -55,6 +57,7 @@ func newREST(s *services, maxBody int) (*rest, error) {
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.SetQueryParameterParser(queryParser{}),
 		runtime.WithRoutingErrorHandler(noSuchPath),
+		runtime.WithErrorHandler(nameField),
 		runtime.WithHealthzEndpoint(healthpb.NewHealthClient(s)),
 		runtime.WithMiddlewares(h.withoutContradiction),
 	)
@@ -153,6 +156,23 @@ func noSuchPath(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler,
 		err = status.Errorf(codes.Unimplemented, "%.20q cannot be used at %.80q", r.Method, r.URL.Path)
 	}
 	runtime.HTTPError(ctx, mux, m, w, r, &runtime.HTTPStatusError{HTTPStatus: code, Err: err})
+}
+
+// fieldInText finds the field that protojson and the gateway name in their errors.
+var fieldInText = regexp.MustCompile(`(?:field|parameter:?) "?([A-Za-z0-9_.\[\]]+)"?`)
+
+// nameField gives the errors of the gateway itself the details that those of the
+// methods have.
+func nameField(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if st := status.Convert(err); st.Code() == codes.InvalidArgument && len(st.Details()) == 0 {
+		field := "request"
+		if found := fieldInText.FindStringSubmatch(st.Message()); found != nil {
+			field = found[1]
+		}
+		err = withDetails(st.Code(), st.Message(), &errdetails.BadRequest{
+			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: clip(st.Message())}}})
+	}
+	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, err)
 }
 
 // queryParser refuses parameters that name no field, which the library's own

@@ -251,7 +251,10 @@ func TestABadRESTRequestIsRefusedAndChangesNothing(t *testing.T) {
 	bad := func(method, path, body string, http int, code codes.Code, holds string) {
 		t.Helper()
 		r := g.do(t, method, path, body)
-		got, message, _ := r.problem(t)
+		got, message, fields := r.problem(t)
+		if code == codes.InvalidArgument && (len(fields) == 0 || slices.Contains(fields, "")) {
+			t.Errorf("%s %.100s %.100s: the details name no field: %.500s", method, path, body, r.body)
+		}
 		if r.code != http || got != code || !strings.Contains(message, holds) {
 			t.Errorf("%s %.100s %.100s: HTTP %d, %v: %s; want %d, %v with %q", method, path, body, r.code, got, message, http, code, holds)
 		}
@@ -387,6 +390,22 @@ func TestAWrongValueAnywhereInABodyIsTheClientsMistake(t *testing.T) {
 			})
 		}
 		t.Logf("%s: %d requests", k.collection, n)
+	}
+}
+
+func TestErrorsOfJSONNameTheField(t *testing.T) {
+	g := newGateway(t)
+	for body, want := range map[string]string{
+		`{"spec":{"vlanId":"x"}}`:                             "vlanId",
+		`{"spec":{"colour":"x"}}`:                             "colour",
+		`{"spec":{"vtepIpPrefix":{"addr":{"v6Addr":"!"}}}}`:   "v6Addr",
+		`{"spec":{"vtepIpPrefix":{"addr":{"af":"IP_AF_X"}}}}`: "af",
+		`{"spec":`: "request",
+	} {
+		r := g.do(t, "POST", "/v1/logicalBridges", body)
+		if _, _, fields := r.problem(t); r.code != 400 || !slices.Equal(fields, []string{want}) {
+			t.Errorf("%s: HTTP %d %s, want a violation of %q", body, r.code, r.body, want)
+		}
 	}
 }
 

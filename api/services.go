@@ -113,7 +113,7 @@ func readInto(m any, receive func(any) error) error {
 		return err
 	}
 	if in.err != nil {
-		return status.Error(codes.InvalidArgument, "the request is no message of its type: "+clip(in.err.Error()))
+		return badField("request", "no message of its type: "+in.err.Error())
 	}
 	return nil
 }
