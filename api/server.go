@@ -105,6 +105,7 @@ func NewServer(cfg Config) (*Server, error) {
 // register gives every service to gRPC and REST, and a health to each.
 func (s *Server) register(cfg Config) {
 	registerObjects(s.services, cfg.Store, cfg.Status, cfg.View)
+	p4evpnv1.RegisterStoreServiceServer(s.services, &storeService{store: cfg.Store})
 	if cfg.View != nil {
 		p4evpnv1.RegisterPortServiceServer(s.services, &targetPortService{view: cfg.View})
 		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, underlay: cfg.Underlay, store: cfg.Store})

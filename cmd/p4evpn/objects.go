@@ -18,7 +18,7 @@ type objects struct {
 }
 
 func newObjects() []*cobra.Command {
-	return []*cobra.Command{newCreate(), newGet(), newList(), newUpdate(), newDelete(), newApply()}
+	return []*cobra.Command{newCreate(), newGet(), newList(), newUpdate(), newDelete(), newApply(), newBackup(), newRestore()}
 }
 
 // call runs do with a client of the gateway.
