@@ -106,7 +106,7 @@ func (n *restartNetwork) peerStaysDown(t *testing.T) {
 	ctx := t.Context()
 	check(t, n.second.control.Signal(syscall.SIGSTOP))
 	check(t, n.gateway.KillController())
-	n.config.deferral = deferral.String()
+	n.config.deferral, n.gateway.flags = deferral.String(), []string{"--drain-on-exit"} // the latter for a later claim
 	start := time.Now()
 	n.startController(ctx, t)
 	n.awaitConverged(t, deferral+2*patience)

@@ -21,7 +21,7 @@ import (
 func churnFor(t *testing.T) time.Duration {
 	text := os.Getenv("P4EVPN_SOAK")
 	if text == "" {
-		return 16 * time.Second
+		return 12 * time.Second
 	}
 	return must(time.ParseDuration(text))(t)
 }

@@ -42,7 +42,8 @@ type Gateway struct {
 	binary             string
 	target             string
 	ports              []SwitchPort
-	socket             string // of the API
+	socket             string   // of the API
+	flags              []string // more, of `p4evpn run`
 	dataplane, control *Process
 	conn               *grpc.ClientConn
 	view               p4evpnv1.ViewClient
@@ -140,7 +141,7 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 		return fmt.Errorf("write the gateway's configuration: %w", err)
 	}
 	var err error
-	if g.control, err = g.lab.StartSharing(g.NS, g.name+"controller", g.binary, "run", "-c", file); err != nil {
+	if g.control, err = g.lab.StartSharing(g.NS, g.name+"controller", append([]string{g.binary, "run", "-c", file}, g.flags...)...); err != nil {
 		return err
 	}
 	return Eventually(ctx, 2*patience, "the gateway's API answers", func(ctx context.Context) error {
@@ -327,9 +328,14 @@ func (g *Gateway) Replicas(ctx context.Context) (map[string]int, error) {
 
 // Show runs `p4evpn show` as a user does.
 func (g *Gateway) Show(ctx context.Context, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, g.binary, append([]string{"show", "--api", g.socket}, args...)...).CombinedOutput()
+	return g.command(ctx, append([]string{"show"}, args...)...)
+}
+
+// command runs a command of p4evpn that asks the gateway.
+func (g *Gateway) command(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, g.binary, append(args, "--api", g.socket)...).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("p4evpn show %s: %w: %s", strings.Join(args, " "), err, out)
+		return "", fmt.Errorf("p4evpn %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return strings.TrimRight(string(out), "\n"), nil
 }

@@ -23,6 +23,7 @@ func TestRestartsLoseNothing(t *testing.T) {
 			{"a controller killed, with a peer that stays down", (*restartNetwork).peerStaysDown},
 			{"a killed BGP peer that restarts gracefully", (*restartNetwork).peerKilled},
 			{"a killed BGP peer that does not", (*restartNetwork).hardPeerKilled},
+			{"a controller told to drain", (*restartNetwork).drained},
 		} {
 			t.Run(c.claim, func(t *testing.T) {
 				n.settle(t)

@@ -8,28 +8,24 @@ import (
 	"time"
 )
 
-// peerKilled kills, one after the other, the BGP processes of both peers that
+// peerKilled kills the BGP processes of both peers that
 // restart gracefully.
 func (n *restartNetwork) peerKilled(t *testing.T) {
 	ctx, r := t.Context(), n.gateway.raw(t)
 	before, updates := must(r.held(ctx))(t), must(n.gateway.Updates(ctx))(t)
 	m := n.traffic(t)
-	for _, peer := range []struct {
-		name, address string
-		kill          func() error
-		start         func(context.Context) error
-	}{
-		{"GoBGP", restartUplinks[0].peer, n.kernel.Kill, n.kernel.Start},
-		{"p4evpn", restartUplinks[1].peer, n.second.KillController, func(ctx context.Context) error {
-			return n.second.StartController(ctx, n.secondConfig.String())
-		}},
-	} {
-		check(t, peer.kill())
-		start := time.Now()
-		check(t, n.awaitSession(ctx, peer.address, false))
-		check(t, peer.start(ctx))
-		check(t, n.awaitSession(ctx, peer.address, true))
-		t.Logf("the session with %s is up again %.2f s after the kill", peer.name, time.Since(start).Seconds())
+	start := time.Now()
+	check(t, n.kernel.Kill())
+	check(t, n.second.KillController())
+	peers := map[string]string{"GoBGP": restartUplinks[0].peer, "p4evpn": restartUplinks[1].peer}
+	for _, address := range peers {
+		check(t, n.awaitSession(ctx, address, false))
+	}
+	check(t, n.kernel.Start(ctx))
+	check(t, n.second.StartController(ctx, n.secondConfig.String()))
+	for name, address := range peers {
+		check(t, n.awaitSession(ctx, address, true))
+		t.Logf("the session with %s is up again %.2f s after the kill, or sooner", name, time.Since(start).Seconds())
 	}
 	n.awaitMany(t)
 	n.awaitQuiet(t)

@@ -50,16 +50,6 @@ func (g *Gateway) raw(t *testing.T) *rawTarget {
 	return r
 }
 
-// table gives the id of a table.
-func (r *rawTarget) table(name string) uint32 {
-	for _, t := range r.info.GetTables() {
-		if t.GetPreamble().GetName() == name {
-			return t.GetPreamble().GetId()
-		}
-	}
-	panic("the program has no table " + name)
-}
-
 // entities reads all tables, or those that are named, and the multicast groups.
 func (r *rawTarget) entities(ctx context.Context, tables ...string) ([]*p4v1.Entity, error) {
 	request := &p4v1.ReadRequest{DeviceId: rawDevice}

@@ -40,38 +40,6 @@ func (d *demo) whole(t *testing.T) {
 	}
 }
 
-func TestLocalForwardingOutlivesTheController(t *testing.T) {
-	eachTarget(t, func(t *testing.T, d *demo) {
-		ctx := t.Context()
-		d.whole(t)
-		// 150 pings over some 3 s, none of which may be lost.
-		steady := d.h1.NS.Command(ctx, "ping", "-n", "-q", "-i", "0.02", "-c", "150", "-W", "1", d.h2.Address.Addr().String())
-		var out strings.Builder
-		steady.Stdout, steady.Stderr = &out, &out
-		check(t, steady.Start())
-		check(t, d.gateway.KillController())
-		check(t, d.gateway.StartController(ctx, d.gatewayConfig()))
-		check(t, d.gateway.AwaitPortsUp(ctx))
-		if err := steady.Wait(); err != nil || !strings.Contains(out.String(), " 0% packet loss") {
-			t.Errorf("pings while the controller was killed and started again: %v\n%s", err, out.String())
-		}
-		d.whole(t)
-	})
-}
-
-func TestRestartedSwitchIsProgrammedAnew(t *testing.T) {
-	eachTarget(t, func(t *testing.T, d *demo) {
-		d.whole(t)
-		check(t, d.gateway.KillSwitch())
-		check(t, d.gateway.StartSwitch(t.Context()))
-		_, err := d.h1.Reach(t.Context(), d.h2.Address.Addr(), 15*time.Second)
-		check(t, err)
-		_, err = d.h1.Reach(t.Context(), d.l1a.Address.Addr(), 15*time.Second)
-		check(t, err)
-		d.whole(t)
-	})
-}
-
 func TestGatewayStartsASwitchThatOutlivesIt(t *testing.T) {
 	d := buildNetwork(t, DemoOptions{Target: Embedded, ownSwitch: true})
 	ctx := t.Context()

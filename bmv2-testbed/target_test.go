@@ -18,6 +18,7 @@ func TestTargetIsPutRight(t *testing.T) {
 			{"a killed switch has all its entries back unaided", (*restartNetwork).switchKilled},
 			{"routes that change while the target is out of reach are one diff", (*restartNetwork).cableCut},
 			{"while another controller is primary nothing is written, and a diff when it leaves", (*restartNetwork).otherController},
+			{"entries changed behind our back are found and put right", (*restartNetwork).changedBehindOurBack},
 		} {
 			t.Run(c.claim, func(t *testing.T) { c.prove(n, t) })
 		}
