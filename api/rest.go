@@ -32,11 +32,7 @@ const bodyTimeout = 30 * time.Second
 
 // rest serves the paths that the annotations of the API give its methods, and
 // /healthz. A request ends in a call to services, with the peer that sent it.
-type rest struct {
-	services *services
-	maxBody  int
-	mux      *runtime.ServeMux
-}
+type rest struct{ mux *runtime.ServeMux }
 
 // restRequest is a request over REST on its way through the guard.
 type restRequest struct {
@@ -46,8 +42,8 @@ type restRequest struct {
 
 type restKey struct{}
 
-func newREST(s *services, maxBody int) (*rest, error) {
-	h := &rest{services: s, maxBody: maxBody}
+func newREST(s *services, maxBody int) (http.Handler, error) {
+	h := &rest{}
 	none := func(string) (string, bool) { return "", false }
 	h.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler),
@@ -62,7 +58,7 @@ func newREST(s *services, maxBody int) (*rest, error) {
 		runtime.WithMiddlewares(h.withoutContradiction),
 	)
 	ctx := context.Background() // the handlers of a client do not use it
-	return h, errors.Join(
+	return &gate{guard: s.guard, maxBody: maxBody, refuse: h.refuse, next: h.mux}, errors.Join(
 		pb.RegisterLogicalBridgeServiceHandlerClient(ctx, h.mux, pb.NewLogicalBridgeServiceClient(s)),
 		pb.RegisterBridgePortServiceHandlerClient(ctx, h.mux, pb.NewBridgePortServiceClient(s)),
 		pb.RegisterVrfServiceHandlerClient(ctx, h.mux, pb.NewVrfServiceClient(s)),
@@ -70,11 +66,24 @@ func newREST(s *services, maxBody int) (*rest, error) {
 	)
 }
 
+func (h *rest) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	runtime.HTTPError(r.Context(), h.mux, marshaler, w, r, err)
+}
+
 // marshaler shows fields that are not set too, and refuses those that are not
 // there.
 var marshaler = &runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}
 
-func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// gate is what every HTTP request passes: it gets an id and its caller, is counted
+// and has its body read, and is logged if no call was.
+type gate struct {
+	guard   *guard
+	maxBody int
+	refuse  func(http.ResponseWriter, *http.Request, error)
+	next    http.Handler
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	request := &restRequest{id: requestID(r.Header.Values(requestIDHeader)...)}
 	w.Header().Set(requestIDHeader, request.id)
@@ -84,15 +93,15 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(context.WithValue(peer.NewContext(r.Context(), p), restKey{}, request))
 	answer := &recorder{ResponseWriter: w, code: http.StatusOK}
-	if err := h.admit(answer, r); err != nil {
-		runtime.HTTPError(r.Context(), h.mux, marshaler, answer, r, err)
+	if err := g.admit(answer, r); err != nil {
+		g.refuse(answer, r, err)
 	} else {
-		h.mux.ServeHTTP(answer, r)
+		g.next.ServeHTTP(answer, r)
 	}
 	if !request.recorded {
-		attrs := append(h.services.guard.identify(r.Context()).attrs(), slog.String("via", "rest"),
+		attrs := append(g.guard.identify(r.Context()).attrs(), slog.String("via", "rest"),
 			slog.String("request", clip(r.Method+" "+r.URL.Path)), slog.Int("status", answer.code), slog.Duration("took", time.Since(start)))
-		h.services.guard.log.LogAttrs(r.Context(), slog.LevelInfo, "API request that calls no method", attrs...)
+		g.guard.log.LogAttrs(r.Context(), slog.LevelInfo, "API request that calls no method", attrs...)
 	}
 }
 
@@ -117,21 +126,20 @@ func (a httpAddr) Network() string { return "tcp" }
 func (a httpAddr) String() string  { return string(a) }
 
 // admit counts the request and reads its body, which must be one JSON value.
-func (h *rest) admit(w http.ResponseWriter, r *http.Request) error {
-	guard := h.services.guard
-	if err := guard.limit.take(guard.identify(r.Context()).client()); err != nil {
+func (g *gate) admit(w http.ResponseWriter, r *http.Request) error {
+	if err := g.guard.limit.take(g.guard.identify(r.Context()).client()); err != nil {
 		return err
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(io.LimitReader(r.Body, int64(h.maxBody)+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(g.maxBody)+1))
 	_ = control.SetReadDeadline(time.Time{})
 	switch {
 	case err != nil:
 		return status.Errorf(codes.InvalidArgument, "the request's body cannot be read: %v", err)
-	case len(body) > h.maxBody:
+	case len(body) > g.maxBody:
 		return &runtime.HTTPStatusError{HTTPStatus: http.StatusRequestEntityTooLarge,
-			Err: status.Errorf(codes.ResourceExhausted, "the request's body is larger than %d bytes: send less, or raise api.limits.message_bytes of the configuration", h.maxBody)}
+			Err: status.Errorf(codes.ResourceExhausted, "the request's body is larger than %d bytes: send less, or raise api.limits.message_bytes of the configuration", g.maxBody)}
 	}
 	if body = bytes.TrimSpace(body); len(body) > 0 {
 		if r.Method == http.MethodGet || r.Method == http.MethodDelete {
@@ -203,7 +211,7 @@ func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities
 func (h *rest) withoutContradiction(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
 		if err := contradiction(r, params); err != nil {
-			runtime.HTTPError(r.Context(), h.mux, marshaler, w, r, err)
+			h.refuse(w, r, err)
 			return
 		}
 		next(w, r, params)

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/api/vtep"
 	"github.com/p4evpn/p4evpn/controller/intent"
 )
 
@@ -37,7 +39,11 @@ type Config struct {
 	// "unix://" or "tcp://host:port". RESTListen is a further address of the
 	// same form, or empty. Each serves gRPC and REST.
 	Listen, RESTListen string
-	Store              *intent.Store
+	// VTEPListen is an address for the REST API of package vtep, or empty; VTEP
+	// is our default VTEP address.
+	VTEPListen string
+	VTEP       netip.Addr
+	Store      *intent.Store
 	// Status, View and Auditor are answered by the controller; without a View
 	// or an Auditor those services are not offered.
 	Status  intent.StatusSource
@@ -59,6 +65,8 @@ type Server struct {
 	addresses []address
 	tls       *tls.Config
 	http      *http.Server
+	vtep      []address // none or one
+	vtepHTTP  *http.Server
 	services  *services
 	health    *health.Server
 	log       *slog.Logger
@@ -98,7 +106,16 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
 	}
-	s.http = newHTTP(s.services.grpc, gateway, s.log)
+	s.http = newHTTP(callsOr(s.services.grpc, gateway), s.log)
+	if cfg.VTEPListen == "" {
+		return s, nil
+	}
+	a, err := splitListen(cfg.VTEPListen)
+	if err != nil {
+		return nil, err
+	}
+	s.vtep = []address{a}
+	s.vtepHTTP = newHTTP(newVTEP(guard, limits.MessageBytes, &vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP}), s.log)
 	return s, nil
 }
 
@@ -133,20 +150,24 @@ func registerObjects(s *services, store *intent.Store, st intent.StatusSource, v
 	p4evpnv1.RegisterStaticMacServiceServer(s, newStaticMACService(store, st))
 }
 
-// newHTTP serves gRPC and REST from one listener: what is gRPC says so.
-func newHTTP(calls *grpc.Server, gateway *rest, log *slog.Logger) *http.Server {
+// callsOr serves gRPC and REST from one listener: what is gRPC says so.
+func callsOr(calls *grpc.Server, gateway http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			calls.ServeHTTP(w, r)
+		} else {
+			gateway.ServeHTTP(w, r)
+		}
+	})
+}
+
+func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
 	return &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-				calls.ServeHTTP(w, r)
-			} else {
-				gateway.ServeHTTP(w, r)
-			}
-		}),
+		Handler:           handler,
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 20 * time.Second, WriteByteTimeout: time.Minute},
 		ReadHeaderTimeout: 10 * time.Second,
@@ -176,7 +197,7 @@ func splitListen(listen string) (address, error) {
 // a moment. An address that cannot be had is an error at once.
 func (s *Server) Run(ctx context.Context) error {
 	var listeners []net.Listener
-	for _, a := range s.addresses {
+	for _, a := range append(s.addresses, s.vtep...) {
 		lis, err := s.listen(ctx, a)
 		if err != nil {
 			for _, l := range listeners {
@@ -186,7 +207,8 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		listeners = append(listeners, lis)
 	}
-	return s.Serve(ctx, listeners...)
+	n := len(s.addresses)
+	return s.serve(ctx, listeners[:n], listeners[n:])
 }
 
 func (s *Server) listen(ctx context.Context, a address) (net.Listener, error) {
@@ -203,16 +225,26 @@ func (s *Server) listen(ctx context.Context, a address) (net.Listener, error) {
 	return lis, nil
 }
 
-// Serve is Run on listeners, which it closes.
+// Serve is Run on listeners for gRPC and REST, which it closes.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	return s.serve(ctx, listeners, nil)
+}
+
+func (s *Server) serve(ctx context.Context, listeners, vtep []net.Listener) error {
 	s.health.Resume() // every service that is registered is now serving
 	group, serving := errgroup.WithContext(ctx)
-	for _, lis := range listeners {
-		s.log.Info("API listens", "address", lis.Addr().String(), "tls", s.tls != nil)
+	start := func(what string, server *http.Server, lis net.Listener) {
+		s.log.Info(what+" listens", "address", lis.Addr().String(), "tls", s.tls != nil)
 		if s.tls != nil {
 			lis = tls.NewListener(lis, s.tls)
 		}
-		group.Go(func() error { return s.http.Serve(lis) })
+		group.Go(func() error { return server.Serve(lis) })
+	}
+	for _, lis := range listeners {
+		start("API", s.http, lis)
+	}
+	for _, lis := range vtep {
+		start("API of VTEPs", s.vtepHTTP, lis)
 	}
 	group.Go(func() error {
 		<-serving.Done()
@@ -230,8 +262,10 @@ func (s *Server) stop() {
 	s.health.Shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close()
+	for _, server := range []*http.Server{s.http, s.vtepHTTP} {
+		if server != nil && server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
 	}
 	s.services.grpc.Stop()
 }

@@ -12,6 +12,8 @@ type API struct {
 	// want a port of REST's own.
 	Listen     string `yaml:"listen"`
 	RESTListen string `yaml:"rest_listen"`
+	// VTEPListen serves the REST API of RYU's rest_vtep; left out it is not served.
+	VTEPListen string `yaml:"vtep_listen"`
 	// TLS is mutual TLS; without it whoever can connect may do everything.
 	TLS TLS `yaml:"tls"`
 	// Roles says what a client may do, by the subject of its certificate such as

@@ -1,0 +1,178 @@
+package vtep
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+// Handler serves /vtep.
+type Handler struct {
+	// Store is where everything is kept, View what is known of sessions, ports
+	// and hosts.
+	Store *intent.Store
+	View  view.View
+	// VTEP is our address where a bridge names none, and so the next hop of its
+	// clients.
+	VTEP netip.Addr
+}
+
+// method answers one method of one path: with a value for the body, or an error.
+type method func(h *Handler, r *http.Request) (any, error)
+
+var paths = map[string]map[string]method{
+	"/vtep/speakers":                     {"POST": (*Handler).addSpeaker, "GET": (*Handler).getSpeaker, "DELETE": (*Handler).deleteSpeaker},
+	"/vtep/neighbors":                    {"POST": (*Handler).addNeighbor, "GET": (*Handler).getNeighbors},
+	"/vtep/neighbors/{address}":          {"GET": (*Handler).getNeighbor, "DELETE": (*Handler).deleteNeighbor},
+	"/vtep/networks":                     {"POST": (*Handler).addNetwork, "GET": (*Handler).getNetworks},
+	"/vtep/networks/{vni}":               {"GET": (*Handler).getNetwork, "DELETE": (*Handler).deleteNetwork},
+	"/vtep/networks/{vni}/clients":       {"POST": (*Handler).addClient},
+	"/vtep/networks/{vni}/clients/{mac}": {"DELETE": (*Handler).deleteClient},
+}
+
+// NewMux gives the paths to a mux of their own, in which everything else is 404.
+func NewMux(h *Handler) http.Handler {
+	mux := http.NewServeMux()
+	for path, methods := range paths {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			do, ok := methods[r.Method]
+			if !ok {
+				w.Header().Set("Allow", strings.Join(allowed(methods), ", "))
+				WriteError(w, http.StatusMethodNotAllowed, fmt.Sprintf("%.20q cannot be used at %.80q", r.Method, r.URL.Path))
+				return
+			}
+			answer(w, func() (any, error) { return do(h, r) })
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		WriteError(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %.80q: want /vtep/speakers, /vtep/neighbors or /vtep/networks", r.URL.Path))
+	})
+	return mux
+}
+
+func allowed(methods map[string]method) []string {
+	var names []string
+	for name := range methods {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// problem is an error that says its HTTP status.
+type problem struct {
+	status int
+	text   string
+}
+
+func (p *problem) Error() string { return p.text }
+
+func problemf(status int, format string, args ...any) error {
+	return &problem{status, fmt.Sprintf(format, args...)}
+}
+
+// statusOf is the HTTP status of an error.
+func statusOf(err error) int {
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+		return p.status
+	case errors.Is(err, intent.Invalid):
+		return http.StatusBadRequest
+	case errors.Is(err, intent.NotFound):
+		return http.StatusNotFound
+	case errors.Is(err, intent.Exists), errors.Is(err, intent.Conflict), errors.Is(err, intent.Exhausted):
+		return http.StatusConflict
+	}
+	return http.StatusInternalServerError
+}
+
+// created says of a create that found its object there what to do.
+func created(err error, format string, args ...any) error {
+	if errors.Is(err, intent.Exists) {
+		return problemf(http.StatusConflict, "there is "+format+" already: delete it first", args...)
+	}
+	return err
+}
+
+func answer(w http.ResponseWriter, do func() (any, error)) {
+	body, err := do()
+	if err != nil {
+		WriteError(w, statusOf(err), err.Error())
+		return
+	}
+	writeJSON(w, http.StatusOK, body)
+}
+
+// WriteError answers with an error as the originals do: {"error", "status"}.
+func WriteError(w http.ResponseWriter, status int, text string) {
+	writeJSON(w, status, map[string]any{"error": strings.ToValidUTF8(text, "?"), "status": status})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client went
+}
+
+// number is an integer as the originals take it: a JSON number, or a string such
+// as "10" or "0xa".
+type number uint32
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	text := string(b)
+	if len(b) > 1 && b[0] == '"' {
+		if err := json.Unmarshal(b, &text); err != nil {
+			return err
+		}
+	}
+	v, err := strconv.ParseUint(text, 0, 32)
+	if err != nil {
+		return fmt.Errorf("%.40q: want a whole number from 0 to %d", text, uint32(math.MaxUint32))
+	}
+	*n = number(v)
+	return nil
+}
+
+// read fills in what a request's body asks for. Fields that the originals do not
+// have are mistakes.
+func read(r *http.Request, into any) error {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if err == nil && dec.Decode(&struct{}{}) != io.EOF {
+		err = errors.New("there is more than one value")
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return problemf(http.StatusBadRequest, "the request has no body: want a JSON object")
+	case err != nil:
+		return problemf(http.StatusBadRequest, "the request's body: %v", err)
+	}
+	return nil
+}
+
+// need says which of the fields of a request's body are missing.
+func need(fields map[string]bool) error {
+	var missing []string
+	for name, given := range fields {
+		if !given {
+			missing = append(missing, name)
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	slices.Sort(missing)
+	return problemf(http.StatusBadRequest, "not specified: %s", strings.Join(missing, ", "))
+}

@@ -1,0 +1,219 @@
+package vtep
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+// network is a network as clients see it.
+type network struct {
+	EvpnNetwork evpnNetwork
+}
+
+type evpnNetwork struct {
+	Clients       map[string]client `json:"clients"`
+	EthernetTagID uint32            `json:"ethernet_tag_id"`
+	LogicalSwitch json.RawMessage   `json:"logical_switch,omitempty"` // echoed
+	RD            string            `json:"route_dist"`
+	VNI           uint32            `json:"vni"`
+}
+
+// bridgeOf is the bridge with a VNI.
+func bridgeOf(tx *intent.Tx, vni uint32) (intent.LogicalBridge, error) {
+	for _, b := range tx.Bridges().List("", 0) {
+		if b.VNI == vni && vni != 0 {
+			return b, nil
+		}
+	}
+	return intent.LogicalBridge{}, problemf(http.StatusNotFound, "no such VNI: %d", vni)
+}
+
+// pathVNI reads the VNI of a request's path.
+func pathVNI(r *http.Request) (uint32, error) {
+	text := r.PathValue("vni")
+	vni, err := strconv.ParseUint(text, 0, 32)
+	if err != nil {
+		return 0, problemf(http.StatusBadRequest, "vni: %.40q is no number", text)
+	}
+	return uint32(vni), nil
+}
+
+// addNetwork makes a bridge. Its VLAN, of which the API says nothing, is the VNI
+// where that is a free VLAN, else the highest free one.
+func (h *Handler) addNetwork(r *http.Request) (any, error) {
+	var in struct {
+		VNI           *number         `json:"vni"`
+		LogicalSwitch json.RawMessage `json:"logical_switch"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if err := need(map[string]bool{"vni": in.VNI != nil}); err != nil {
+		return nil, err
+	}
+	vni := uint32(*in.VNI)
+	if err := intent.CheckVNI(vni); err != nil {
+		return nil, problemf(http.StatusBadRequest, "vni: %v", err)
+	}
+	var rd string
+	err := h.Store.Update(func(tx *intent.Tx) error {
+		s, err := theSpeaker(tx)
+		if err != nil {
+			return err
+		}
+		b := intent.LogicalBridge{ID: fmt.Sprintf("vni-%d", vni), VNI: vni}
+		if b.VLAN, err = freeVLAN(tx, vni); err != nil {
+			return err
+		}
+		if b, err = tx.Bridges().Create(b); err != nil {
+			return created(err, "network %d", vni)
+		}
+		i := intent.Instance{ID: intent.InstanceID(b.Ref())}
+		rd = fmt.Sprintf("%d:%d", s.AS, vni)
+		rt, err := bgp.ParseRouteTarget(rd)
+		if err != nil {
+			return problemf(http.StatusBadRequest, "vni: AS %d and VNI %d make no route distinguisher and route target: make the bridge in the OPI API", s.AS, vni)
+		}
+		i.Import, i.Export = []bgp.RouteTarget{rt}, []bgp.RouteTarget{rt}
+		if i.RD, err = bgp.ParseRD(rd); err != nil {
+			return err
+		}
+		_, err = tx.Instances().Create(i)
+		return err
+	})
+	body := evpnNetwork{Clients: map[string]client{}, LogicalSwitch: in.LogicalSwitch, RD: rd, VNI: vni}
+	return map[uint32]network{vni: {body}}, err
+}
+
+func freeVLAN(tx *intent.Tx, vni uint32) (uint16, error) {
+	var taken [4095]bool
+	for _, b := range tx.Bridges().List("", 0) {
+		taken[b.VLAN] = true
+	}
+	if intent.CheckVLAN(vni) == nil && !taken[vni] {
+		return uint16(vni), nil
+	}
+	for vlan := uint16(4094); vlan > 0; vlan-- {
+		if !taken[vlan] {
+			return vlan, nil
+		}
+	}
+	return 0, problemf(http.StatusConflict, "there are %d bridges, and so no VLAN is free", len(taken)-1)
+}
+
+func (h *Handler) getNetworks(r *http.Request) (any, error) {
+	var bridges []intent.LogicalBridge
+	err := h.Store.View(func(tx *intent.Tx) error {
+		bridges = slices.DeleteFunc(tx.Bridges().List("", 0), func(b intent.LogicalBridge) bool { return b.VNI == 0 })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.networks(r.Context(), bridges)
+}
+
+func (h *Handler) getNetwork(r *http.Request) (any, error) {
+	vni, err := pathVNI(r)
+	if err != nil {
+		return nil, err
+	}
+	var b intent.LogicalBridge
+	err = h.Store.View(func(tx *intent.Tx) (err error) {
+		b, err = bridgeOf(tx, vni)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.networks(r.Context(), []intent.LogicalBridge{b})
+}
+
+// networks describes bridges by their VNIs.
+func (h *Handler) networks(ctx context.Context, bridges []intent.LogicalBridge) (map[uint32]network, error) {
+	ports, err := h.View.Ports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[uint32]network{}
+	for _, b := range bridges {
+		body := evpnNetwork{VNI: b.VNI}
+		if body.RD, err = h.routeDistinguisher(ctx, b); err != nil {
+			return nil, err
+		}
+		if body.Clients, err = h.clients(ctx, b, ports); err != nil {
+			return nil, err
+		}
+		out[b.VNI] = network{body}
+	}
+	return out, nil
+}
+
+// routeDistinguisher is that of our routes: the instance's, else the one that the
+// controller chose.
+func (h *Handler) routeDistinguisher(ctx context.Context, b intent.LogicalBridge) (string, error) {
+	var i intent.Instance
+	err := h.Store.View(func(tx *intent.Tx) error {
+		i, _ = tx.Instances().Get(intent.InstanceID(b.Ref()))
+		return nil
+	})
+	if err != nil || i.RD != (bgp.RD{}) {
+		return i.RD.String(), err
+	}
+	routes, err := h.View.Routes(ctx)
+	for _, r := range routes {
+		if r.Direction == view.Out && r.Type == 3 && r.VNI == b.VNI {
+			return r.RD, nil
+		}
+	}
+	return "", err
+}
+
+// deleteNetwork removes a bridge with its clients, its own settings and the access
+// ports that carry it. A trunk or an SVI on it is somebody else's: 409.
+func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
+	body, err := h.getNetwork(r)
+	if err != nil {
+		return nil, err
+	}
+	vni, err := pathVNI(r)
+	if err != nil {
+		return nil, err
+	}
+	err = h.Store.Update(func(tx *intent.Tx) error {
+		b, err := bridgeOf(tx, vni)
+		if err != nil {
+			return err
+		}
+		for _, s := range tx.StaticMACs().List("", 0) {
+			if s.Bridge == b.ID {
+				err = firstError(err, tx.StaticMACs().Delete(s.ID))
+			}
+		}
+		for _, p := range tx.Ports().List("", 0) {
+			if p.Type == intent.Access && slices.Contains(p.Bridges, b.ID) {
+				err = firstError(err, tx.Ports().Delete(p.ID))
+			}
+		}
+		if i, missing := tx.Instances().Get(intent.InstanceID(b.Ref())); missing == nil && !i.Configured {
+			err = firstError(err, tx.Instances().Delete(i.ID))
+		}
+		return firstError(err, tx.Bridges().Delete(b.ID))
+	})
+	return body, err
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,315 @@
+package vtep
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// fakeView knows two bridge ports, an uplink, one neighbour that is up, and one
+// station behind another VTEP.
+type fakeView struct{ view.View }
+
+var remote = netip.MustParseAddr("10.0.0.3")
+
+func (fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
+	return []view.Neighbor{{Address: remote, State: "established"}}, nil
+}
+
+func (fakeView) Ports(context.Context) ([]view.Port, error) {
+	return []view.Port{
+		{Name: "port1", Netdev: "vf1", Number: 1, Kind: view.BridgePort},
+		{Name: "port2", Netdev: "vf2", Number: 2, Kind: view.BridgePort},
+		{Name: "up1", Number: 10, Kind: view.Uplink},
+	}, nil
+}
+
+func (fakeView) FDB(_ context.Context, bridge string) ([]view.FDBEntry, error) {
+	if bridge != "vni-10" {
+		return nil, nil
+	}
+	return []view.FDBEntry{{Bridge: bridge, MAC: station, Kind: view.Remote, VTEP: remote}}, nil
+}
+
+func (fakeView) Hosts(_ context.Context, bridge string) ([]view.Host, error) {
+	return []view.Host{{Bridge: bridge, IP: netip.MustParseAddr("192.168.222.12"), MAC: station}}, nil
+}
+
+func (fakeView) VTEPs(context.Context) ([]view.VTEP, error) {
+	return []view.VTEP{{Address: remote, Paths: []view.Path{{Uplink: "up1"}}}}, nil
+}
+
+func (fakeView) Routes(context.Context) ([]view.Route, error) {
+	return []view.Route{{Direction: view.Out, Type: 3, VNI: 20, RD: "10.0.0.1:20"}}, nil
+}
+
+var station = ether.MAC{0x02, 0xac, 0x10, 0xff, 0x00, 0x12}
+
+// rest is a handler to ask.
+type rest struct {
+	t     *testing.T
+	store *intent.Store
+	mux   http.Handler
+}
+
+func newREST(t *testing.T, configured ...intent.Object) *rest {
+	store := intent.NewMemory(configured...)
+	return &rest{t, store, NewMux(&Handler{Store: store, View: fakeView{}, VTEP: netip.MustParseAddr("10.0.0.1")})}
+}
+
+// ask gives the status and the body of the answer to "METHOD PATH".
+func (r *rest) ask(request, body string) (int, string) {
+	r.t.Helper()
+	method, path, _ := strings.Cut(request, " ")
+	w := httptest.NewRecorder()
+	r.mux.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	if ct := w.Header().Get("Content-Type"); ct != "application/json" {
+		r.t.Errorf("%s: content type %q", request, ct)
+	}
+	return w.Code, w.Body.String()
+}
+
+// want asks and compares the answer, as JSON, with what it must be.
+func (r *rest) want(request, body, want string) {
+	r.t.Helper()
+	code, got := r.ask(request, body)
+	var a, b any
+	if err := json.Unmarshal([]byte(want), &b); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(got), &a); err != nil || code != http.StatusOK || !reflect.DeepEqual(a, b) {
+		r.t.Errorf("%s %s: %d\n got %s\nwant %s", request, body, code, got, want)
+	}
+}
+
+// refused asks for what must fail, with this status, and change nothing.
+func (r *rest) refused(request, body string, status int, says string) {
+	r.t.Helper()
+	before := r.store.Version()
+	code, got := r.ask(request, body)
+	var e struct {
+		Error  string
+		Status int
+	}
+	if err := json.Unmarshal([]byte(got), &e); err != nil || code != status || e.Status != status || !strings.Contains(e.Error, says) {
+		r.t.Errorf("%s %.200s: %d %s\nwant %d and an error that says %q", request, body, code, got, status, says)
+	}
+	if r.store.Version() != before {
+		r.t.Errorf("%s %.200s was refused and changed something", request, body)
+	}
+}
+
+// The first half of the example of two data centres.
+func (r *rest) example() {
+	r.t.Helper()
+	r.want("POST /vtep/speakers", `{"dpid": 1, "as_number": 65000, "router_id": "10.0.0.1"}`,
+		`{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000, "dpid": 1, "neighbors": {}, "router_id": "10.0.0.1"}}}`)
+	r.want("POST /vtep/neighbors", `{"address": "10.0.0.3", "remote_as": 65000}`,
+		`{"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "down"}}}`)
+	r.want("POST /vtep/networks", `{"vni": 10, "logical_switch": "ls1"}`,
+		`{"10": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "logical_switch": "ls1", "route_dist": "65000:10", "vni": 10}}}`)
+	r.want("POST /vtep/networks/10/clients", `{"port": "vf1", "mac": "02:ac:10:ff:00:11", "ip": "192.168.222.11"}`,
+		`{"10": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}}}`)
+}
+
+func TestTheExamplesRequestsGetTheOriginalsAnswers(t *testing.T) {
+	r := newREST(t)
+	r.example()
+	r.want("GET /vtep/speakers", "", `{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000, "router_id": "10.0.0.1",
+		"neighbors": {"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "up"}}}}}}`)
+	neighbor := `{"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "up"}}}`
+	r.want("GET /vtep/neighbors", "", neighbor)
+	r.want("GET /vtep/neighbors/10.0.0.3", "", neighbor)
+	network := `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "route_dist": "65000:10", "vni": 10, "clients": {
+		"02:ac:10:ff:00:11": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}},
+		"02:ac:10:ff:00:12": {"EvpnClient": {"ip": "192.168.222.12", "mac": "02:ac:10:ff:00:12", "next_hop": "10.0.0.3", "port": 10}}}}}}`
+	r.want("GET /vtep/networks", "", network)
+	r.want("GET /vtep/networks/10", "", network)
+	r.want("DELETE /vtep/networks/10/clients/02:ac:10:ff:00:11", "",
+		`{"10": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}}}`)
+	r.want("DELETE /vtep/neighbors/10.0.0.3", "", neighbor)
+	r.want("GET /vtep/neighbors", "", `{}`)
+}
+
+func TestWhatIsMadeHereShowsAmongTheObjects(t *testing.T) {
+	r := newREST(t)
+	r.example()
+	err := r.store.View(func(tx *intent.Tx) error {
+		b, err := tx.Bridges().Get("vni-10")
+		if err != nil || b.VNI != 10 || b.VLAN != 10 {
+			t.Errorf("bridge %+v, %v", b, err)
+		}
+		i, err := tx.Instances().Get("bridge.vni-10")
+		if err != nil || i.RD.String() != "65000:10" || len(i.Import) != 1 || i.Import[0].String() != "65000:10" || len(i.Export) != 1 {
+			t.Errorf("instance %+v, %v", i, err)
+		}
+		p, err := tx.Ports().Get("port1")
+		if err != nil || p.Type != intent.Access || len(p.Bridges) != 1 || p.Bridges[0] != "vni-10" {
+			t.Errorf("port %+v, %v", p, err)
+		}
+		statics := tx.StaticMACs().List("", 0)
+		if len(statics) != 1 || statics[0].Port != "port1" || statics[0].IPs[0] != netip.MustParseAddr("192.168.222.11") {
+			t.Errorf("static MACs %+v", statics)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatTheOtherAPIsMadeShowsHere(t *testing.T) {
+	r := newREST(t, intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")})
+	err := r.store.Update(func(tx *intent.Tx) error {
+		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "blue", VLAN: 7, VNI: 20, VTEP: netip.MustParsePrefix("10.0.0.9/32")})
+		if err == nil {
+			_, err = tx.Bridges().Create(intent.LogicalBridge{ID: "local", VLAN: 8})
+		}
+		if err == nil {
+			_, err = tx.Ports().Create(intent.BridgePort{ID: "port2", MAC: ether.MAC{2, 2}, Type: intent.Trunk})
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.want("GET /vtep/networks", "", `{"20": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "10.0.0.1:20", "vni": 20}}}`)
+	// The transparent trunk carries it.
+	r.want("POST /vtep/networks/20/clients", `{"port": 2, "mac": "02:00:00:00:00:01", "ip": "2001:db8::1"}`,
+		`{"20": {"EvpnClient": {"ip": "2001:db8::1", "mac": "02:00:00:00:00:01", "next_hop": "10.0.0.9", "port": 2}}}`)
+	// A VLAN that is taken is not asked for twice.
+	r.want("POST /vtep/networks", `{"vni": 7}`, `{"7": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:7", "vni": 7}}}`)
+	r.want("POST /vtep/networks", `{"vni": "0x5000"}`, `{"20480": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:20480", "vni": 20480}}}`)
+}
+
+func TestDeletingWorksInAnyOrder(t *testing.T) {
+	deletions := []string{"/vtep/speakers", "/vtep/neighbors/10.0.0.3", "/vtep/networks/10", "/vtep/networks/10/clients/02:ac:10:ff:00:11"}
+	var orders func(rest, done []string)
+	orders = func(rest, done []string) {
+		if len(rest) == 0 {
+			r := newREST(t)
+			r.example()
+			for _, path := range done {
+				code, body := r.ask("DELETE "+path, "")
+				if gone := code == http.StatusNotFound && strings.Contains(path, "clients"); code != http.StatusOK && !gone {
+					t.Errorf("in the order %v: %s: %d %s", done, path, code, body)
+				}
+			}
+			r.refused("GET /vtep/speakers", "", 404, "no speaker")
+			r.want("GET /vtep/neighbors", "", `{}`)
+			r.want("GET /vtep/networks", "", `{}`)
+			r.example() // nothing stands in the way of the next ones
+			return
+		}
+		for i := range rest {
+			others := append(append([]string{}, rest[:i]...), rest[i+1:]...)
+			orders(others, append(append([]string{}, done...), rest[i]))
+		}
+	}
+	orders(deletions, nil)
+}
+
+func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
+	r := newREST(t)
+	r.refused("GET /vtep/speakers", "", 404, "no speaker")
+	r.refused("POST /vtep/neighbors", `{"address": "10.0.0.3", "remote_as": 65000}`, 404, "no speaker")
+	r.refused("POST /vtep/networks", `{"vni": 10}`, 404, "no speaker")
+	r.example()
+	client := func(port, mac, ip string) string {
+		return `{"port": ` + port + `, "mac": ` + mac + `, "ip": ` + ip + `}`
+	}
+	const mac, ip = `"02:00:00:00:00:09"`, `"192.168.222.9"`
+	for _, c := range []struct {
+		request, body string
+		status        int
+		says          string
+	}{
+		{"POST /vtep/speakers", ``, 400, "no body"},
+		{"POST /vtep/speakers", `{`, 400, "body"},
+		{"POST /vtep/speakers", `[]`, 400, "body"},
+		{"POST /vtep/speakers", `{} {}`, 400, "more than one"},
+		{"POST /vtep/speakers", `{}`, 400, "as_number, router_id"},
+		{"POST /vtep/speakers", `{"as_number": "x", "router_id": "10.0.0.1"}`, 400, `"x"`},
+		{"POST /vtep/speakers", `{"as_number": 1.5, "router_id": "10.0.0.1"}`, 400, "1.5"},
+		{"POST /vtep/speakers", `{"as_number": 4294967296, "router_id": "10.0.0.1"}`, 400, "4294967296"},
+		{"POST /vtep/speakers", `{"as_number": 65000, "router_id": 5}`, 400, "router_id"},
+		{"POST /vtep/speakers", `{"as_number": 65000, "router_id": "fe80::1"}`, 409, "AS 65000"},
+		{"POST /vtep/speakers", `{"as_number": 65001, "router_id": "10.0.0.1"}`, 409, "there is a speaker"},
+		{"POST /vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1", "colour": 1}`, 400, "colour"},
+		{"PUT /vtep/speakers", `{}`, 405, "PUT"},
+		{"POST /vtep/neighbors", `{"address": "10.0.0.3", "remote_as": 65000}`, 409, "already"},
+		{"POST /vtep/neighbors", `{"address": "10.0.0.3"}`, 400, "remote_as"},
+		{"POST /vtep/neighbors", `{"address": "ten", "remote_as": 1}`, 400, "ten"},
+		{"POST /vtep/neighbors", `{"address": "224.0.0.1", "remote_as": 1}`, 400, "224.0.0.1"},
+		{"POST /vtep/neighbors", `{"address": "10.0.0.4", "remote_as": 0}`, 400, "remote_as"},
+		{"GET /vtep/neighbors/10.0.0.4", ``, 404, "10.0.0.4"},
+		{"GET /vtep/neighbors/ten", ``, 404, "ten"},
+		{"DELETE /vtep/neighbors/10.0.0.4", ``, 404, "10.0.0.4"},
+		{"POST /vtep/networks", `{"vni": 10}`, 409, "already"},
+		{"POST /vtep/networks", `{"vni": 0}`, 400, "vni"},
+		{"POST /vtep/networks", `{"vni": 16777216}`, 400, "vni"},
+		{"POST /vtep/networks", `{"vni": -1}`, 400, "-1"},
+		{"POST /vtep/networks", `{"vni": null}`, 400, "vni"},
+		{"GET /vtep/networks/11", ``, 404, "no such VNI: 11"},
+		{"GET /vtep/networks/0", ``, 404, "no such VNI: 0"},
+		{"GET /vtep/networks/ten", ``, 400, "ten"},
+		{"DELETE /vtep/networks/11", ``, 404, "no such VNI: 11"},
+		{"POST /vtep/networks/11/clients", client(`"port2"`, mac, ip), 404, "no such VNI: 11"},
+		{"POST /vtep/networks/10/clients", client(`"port9"`, mac, ip), 404, "no such port"},
+		{"POST /vtep/networks/10/clients", client(`"up1"`, mac, ip), 404, "no such port"},
+		{"POST /vtep/networks/10/clients", client(`true`, mac, ip), 400, "port"},
+		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:00"`, ip), 400, "02:00"},
+		{"POST /vtep/networks/10/clients", client(`"port1"`, `"01:00:00:00:00:09"`, ip), 400, "mac"},
+		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"192.168.222.300"`), 400, "192.168.222.300"},
+		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"192.168.222.11"`), 409, "192.168.222.11"},
+		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:ac:10:ff:00:11"`, `"192.168.222.11"`), 409, "already"},
+		{"POST /vtep/networks/10/clients", client(`"port2"`, `"02:ac:10:ff:00:11"`, ip), 409, "already"},
+		{"GET /vtep/networks/10/clients", ``, 405, "GET"},
+		{"DELETE /vtep/networks/10/clients/02:ac:10:ff:00:12", ``, 404, "no such client"},
+		{"DELETE /vtep/networks/10/clients/x", ``, 400, "mac"},
+		{"GET /vtep", ``, 404, "/vtep/speakers"},
+		{"GET /", ``, 404, "/vtep/speakers"},
+	} {
+		r.refused(c.request, c.body, c.status, c.says)
+	}
+	r.want("POST /vtep/networks", `{"vni": 20}`, `{"20": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:20", "vni": 20}}}`)
+	r.refused("POST /vtep/networks/20/clients", client(`"port1"`, mac, ip), 409, "does not carry VNI 20")
+}
+
+func TestTheConfigurationFilesSpeakerStays(t *testing.T) {
+	r := newREST(t, intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")},
+		intent.Neighbor{Address: remote, AS: 65000, HoldTime: 9 * time.Second})
+	r.refused("DELETE /vtep/speakers", "", 409, "configuration")
+	r.refused("DELETE /vtep/neighbors/10.0.0.3", "", 409, "configuration")
+	r.want("POST /vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1"}`, `{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000,
+		"router_id": "10.0.0.1", "neighbors": {"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "up"}}}}}}`)
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("POST", "/vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1"}`)
+	f.Add("POST", "/vtep/networks/10/clients", `{"port": "vf1", "mac": "02:ac:10:ff:00:11", "ip": "192.168.222.11"}`)
+	f.Add("DELETE", "/vtep/networks/0x0a", "")
+	f.Add("GET", "/vtep/neighbors/::ffff:10.0.0.3", "")
+	f.Fuzz(func(t *testing.T, method, path, body string) {
+		request, err := http.NewRequest(method, path, strings.NewReader(body))
+		if err != nil || request.URL.Host != "" || !strings.HasPrefix(path, "/") {
+			t.Skip()
+		}
+		r := newREST(t, intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")})
+		w := httptest.NewRecorder()
+		r.mux.ServeHTTP(w, request)
+		if w.Code == http.StatusInternalServerError || w.Code == http.StatusOK && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s %q %q: %d %s", method, path, body, w.Code, w.Body)
+		}
+	})
+}
