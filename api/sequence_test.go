@@ -58,7 +58,7 @@ func pick[T any](c *choices, from ...T) T { return from[c.below(len(from))] }
 type apiSpeaker struct {
 	store    *intent.Store
 	services *services
-	gateway  *rest
+	gateway  http.Handler
 }
 
 func newAPISpeaker(t testing.TB, store *intent.Store) *apiSpeaker {
