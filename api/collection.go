@@ -256,9 +256,6 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 	if err != nil {
 		return none, statusOf(c.naming, err)
 	}
-	if !o.Equal(old) {
-		return c.write(o, stored), nil // what the controller says may still be of the old one
-	}
 	return c.show(ctx, o)[0], nil
 }
 
