@@ -90,7 +90,7 @@ def operate(options: argparse.Namespace, folder: Folder) -> int:
     setLogLevel("info" if options.verbose else "output")
     parts = [import_module(name) for name in options.network or NETWORKS]
     print(f"Building {' and '.join(p.__name__ for p in parts)} ({options.switch} switch).", flush=True)
-    net = Networks(parts, folder.path, options.switch, options.binary)
+    net = Networks(parts, folder, options.switch, options.binary)
     try:
         net.start()
         if options.test:

@@ -15,7 +15,7 @@ from mininet.util import quietRun
 
 from checks import pings
 from node import Cable, Device
-from run import SetupError
+from run import Folder, SetupError
 
 
 class Parts(Topo):
@@ -30,13 +30,20 @@ class Parts(Topo):
 class Networks(Mininet):
     """The networks; pingall keeps to the hosts that should reach each other."""
 
-    def __init__(self, parts: list[ModuleType], folder: Path, target: str, binary: str) -> None:
+    def __init__(self, parts: list[ModuleType], folder: Folder, target: str, binary: str) -> None:
         Mininet.inited = True  # else it changes limits of the whole machine
         self._parts, self._folder = parts, folder
         self._tenants = [tenant for part in parts for tenant in part.TENANTS]
         topo = Parts(parts=parts, switch={"target": target, "binary": binary},
-                     gateway={"binary": binary}, common={"folder": folder})
+                     gateway={"binary": binary}, common={"folder": folder.path})
         super().__init__(topo, controller=None, link=Cable, build=False, autoSetMacs=True)
+
+    def addLink(self, node1: Any, node2: Any, port1: Any = None, port2: Any = None, **params: Any) -> Any:
+        """Cables two nodes, and notes the devices that do not go with a namespace."""
+        for node, port in ((node1, port1), (node2, port2)):
+            if not self[str(node)].inNamespace and port is not None:
+                self._folder.note_device(f"{node}-eth{port}")
+        return super().addLink(node1, node2, port1, port2, **params)
 
     def start(self) -> None:
         """Starts all, makes the gateways' objects, and waits until the hosts of each tenant reach each other."""
@@ -51,7 +58,7 @@ class Networks(Mininet):
                     raise SetupError(complaint)
 
     def _create(self, gateway: str, calls: list[Any]) -> None:
-        path = self._folder / f"{gateway}.json"
+        path = self._folder.path / f"{gateway}.json"
         path.write_text(json.dumps(calls, indent=1))
         program = str(Path(__file__).with_name("objects.py"))
         out, err, status = self[gateway].pexec([sys.executable, program, "127.0.0.1:50151", str(path)])

@@ -60,7 +60,11 @@ class Cable(Link):
     """
 
     def __init__(self, node1: Node, node2: Node, mtu: int = 1500, **params: Any) -> None:
-        super().__init__(node1, node2, **params)
+        try:
+            super().__init__(node1, node2, **params)
+        except Exception as e:  # Mininet has no other
+            raise SetupError(f"cable {node1.name} to {node2.name}: {str(e).strip()}: if the device is there, end the "
+                             "Mininet that made it, or remove it by `ip link delete`") from e
         for intf in (self.intf1, self.intf2):
             # What a device lacks is passed over.
             off = " ".join(f"{offload} off" for offload in ("rx", "tx", "sg", "tso", "gso", "gro"))

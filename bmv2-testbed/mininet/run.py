@@ -36,8 +36,8 @@ def eventually(what: str, check: Callable[[], Optional[str]], within: float = PA
 class Folder:
     """The folder of a run, for configurations, sockets and logs.
 
-    A second run in the same folder is refused; what a killed one left in it,
-    its processes too, is removed.
+    A second run in the same folder is refused; what a killed one left in it is
+    removed, its processes and devices too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,12 +48,17 @@ class Folder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._lock.close()
             raise SetupError(f"another run uses {path}: end it, or choose another folder by --dir") from None
         self._sweep()
 
     def _sweep(self) -> None:
         for process in self._processes():
             os.kill(process, signal.SIGKILL)
+        devices = self.path / "devices"
+        for device in devices.read_text().split() if devices.exists() else ():
+            # Most are gone with the namespace at their other end.
+            subprocess.run(["ip", "link", "delete", device], capture_output=True, check=False)
         for entry in self.path.iterdir():
             if entry.name == "lock":
                 continue
@@ -73,6 +78,11 @@ class Folder:
             except OSError:
                 continue  # it has ended
         return [pid for pid in found if pid != os.getpid()]
+
+    def note_device(self, name: str) -> None:
+        """Notes a device that is about to be made in the machine's own namespace."""
+        with open(self.path / "devices", "a", encoding="ascii") as f:
+            f.write(name + "\n")
 
     def remove(self) -> None:
         """Removes the folder at the end of the run."""

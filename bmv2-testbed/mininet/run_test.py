@@ -37,11 +37,14 @@ class RunTest(unittest.TestCase):
     def test_what_a_killed_run_left_is_removed(self) -> None:
         (self.path / "leaf1").mkdir()
         (self.path / "leaf1" / "zebra.conf").touch()
-        left = Daemon(Machine(), self.path / "log", ["tail", "-f", f"{self.path}/leaf1/zebra.conf"])
-        self.assertIsNone(left.ended())
+        subprocess.run("ip link add s9-eth1 type veth peer far9".split(), check=True)
+        (self.path / "devices").write_text("s9-eth1\ns9-eth2\n")
+        left = Daemon(Machine(), self.path / "log", ["sh", "-c", f"echo up; tail -f {self.path}/leaf1/zebra.conf"])
+        eventually("it runs", lambda: None if (self.path / "log").read_text() else "not yet")
         folder = Folder(self.path)
         eventually("the process is killed", lambda: None if left.ended() else "it runs")
         self.assertEqual([p.name for p in self.path.iterdir()], ["lock"])
+        self.assertNotIn("s9-eth1", subprocess.getoutput("ip -o link"))
         folder.remove()
 
     def test_daemon_that_does_not_heed_is_killed(self) -> None:
