@@ -38,7 +38,7 @@ type gateway struct {
 	speaker  *fakeSpeaker
 	underlay *fakeUnderlay
 	slow     *fakeSlowPath
-	now      *clock
+	now      *testClock
 }
 
 var (
@@ -79,12 +79,13 @@ type options struct {
 
 	noSlowPath bool
 	holding    bool // BGP has not converged yet
+	queue      int  // of digest lists; 0 = the client's default
 }
 
 // start runs a gateway until the test ends.
 func start(tb testing.TB, o options) *gateway {
 	tb.Helper()
-	g := &gateway{TB: tb, cfg: o.cfg, store: o.store, target: o.server, now: &clock{now: time.Unix(1e9, 0)}}
+	g := &gateway{TB: tb, cfg: o.cfg, store: o.store, target: o.server, now: &testClock{now: time.Unix(1e9, 0)}}
 	if g.cfg.RouterID == (netip.Addr{}) {
 		g.cfg = testConfig()
 	}
@@ -101,7 +102,7 @@ func start(tb testing.TB, o options) *gateway {
 	client, err := p4rt.New(p4rt.Config{
 		Target: g.target.Target(), ElectionID: p4rt.ElectionID{Low: 1}, P4Info: p4.P4Info(),
 		DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(), Digests: []p4rt.DigestConfig{{ID: p4.DigestID()}},
-		MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Logger: quietly,
+		QueueSize: o.queue, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Logger: quietly,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -131,15 +132,15 @@ func start(tb testing.TB, o options) *gateway {
 	return g
 }
 
-// clock is time that tests set.
-type clock struct {
+// testClock is time that tests set.
+type testClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+func (c *testClock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
 
-func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+func (c *testClock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
 // fakeSpeaker takes what tests say of peers, and holds what we originate.
 type fakeSpeaker struct {

@@ -84,7 +84,7 @@ func (l *loop) learn(r p4.Learn) {
 			l.stats.moves[remoteToLocal].Add(1)
 		}
 	}
-	l.setLocal(b, p, r.MAC, &local{port: r.Port, sequence: sequence, since: l.cfg.Now()})
+	l.setLocal(b, p, r.MAC, &local{port: r.Port, sequence: sequence, since: l.now()})
 }
 
 // nextSequence is the sequence of a MAC that moved, RFC 7432 section 15. It

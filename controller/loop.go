@@ -162,6 +162,7 @@ type loop struct {
 	target  targetState
 	hold    hold
 	audits  auditor
+	clock   clock
 	stats   *stats
 }
 
@@ -293,6 +294,25 @@ func (c *Controller) announce() {
 		}
 	}
 }
+
+// clock is time that never goes back, whatever happens to the one it reads: what
+// was to happen after a while happens after that while.
+type clock struct {
+	latest time.Time
+	skew   time.Duration // that the one it reads went back, in all
+}
+
+func (c *clock) read(now time.Time) time.Time {
+	now = now.Add(c.skew)
+	if now.Before(c.latest) {
+		c.skew += c.latest.Sub(now)
+		now = c.latest
+	}
+	c.latest = now
+	return now
+}
+
+func (l *loop) now() time.Time { return l.clock.read(l.cfg.Now()) }
 
 var errStopped = errors.New("the controller is not running")
 

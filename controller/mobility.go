@@ -167,7 +167,7 @@ func (l *loop) moved(b *bridge, mac ether.MAC) bool {
 		h = &history{}
 		b.moves[mac] = h
 	}
-	now := l.cfg.Now()
+	now := l.now()
 	for len(h.moves) > 0 && now.Sub(h.moves[0]) >= d.Window {
 		h.moves = h.moves[1:]
 	}
@@ -190,7 +190,7 @@ func (b *bridge) frozen(mac ether.MAC) bool {
 
 // thaw forgets moves that are past and ends freezes that have lasted.
 func (l *loop) thaw() {
-	now, d := l.cfg.Now(), l.cfg.Duplicates
+	now, d := l.now(), l.cfg.Duplicates
 	if now.Sub(l.thawed) < idleTick/2 {
 		return
 	}

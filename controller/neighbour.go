@@ -117,7 +117,7 @@ func (l *loop) kernelVRFs() []slowpath.VRF {
 // probeStatics has the kernel look for next hops of static routes that nobody
 // has heard of: at once when there is a new one, and again and again.
 func (l *loop) probeStatics() {
-	now := l.cfg.Now()
+	now := l.now()
 	if now.Sub(l.probed) < idleTick/2 {
 		return
 	}

@@ -85,7 +85,7 @@ func (l *loop) fdbRow(b *bridge, mac ether.MAC, s *station) view.FDBEntry {
 	case here:
 		row.Kind, row.Port, row.Sequence = view.Local, l.portName(b, s.local.port), s.local.sequence
 		if !s.local.since.IsZero() {
-			row.Age = l.cfg.Now().Sub(s.local.since)
+			row.Age = l.now().Sub(s.local.since)
 		}
 	default:
 		row.Kind, row.VTEP, row.VNI = view.Remote, c.route.vtep, c.route.vni

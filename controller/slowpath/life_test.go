@@ -279,3 +279,26 @@ func TestManyNeighboursDoNotOverflow(t *testing.T) {
 		l.until("all remote hosts", func() bool { return len(installed(l, fmt.Sprint("v", v))) == each })
 	}
 }
+
+func TestRemoteHostsOfAnEarlierProcessStayUntilBGPHasConverged(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	l.set(red())
+	stays, goes := netip.MustParseAddr("10.0.10.98"), netip.MustParseAddr("10.0.10.99")
+	l.SetRemote(10, stays, otherMAC)
+	l.SetRemote(10, goes, otherMAC)
+	l.until("both installed", func() bool { return len(installed(l, "red")) == 2 })
+	l.stop()
+	l.start()
+	l.set(red())
+	l.SetRemote(10, stays, otherMAC)
+	l.arrive(1, 10, hostMAC, "10.0.10.11", "10.0.10.1") // the loop has looked
+	if got := installed(l, "red"); len(got) != 2 {
+		t.Errorf("before BGP has converged: %q", got)
+	}
+	l.Converged()
+	l.until("the one that nobody set again goes", func() bool {
+		got := installed(l, "red")
+		return len(got) == 1 && strings.Contains(got[0], stays.String())
+	})
+}

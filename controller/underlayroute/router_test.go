@@ -378,3 +378,44 @@ func TestVTEPsAndUplinksAreAdvertisedAsTheyAre(t *testing.T) {
 	l.start(func(c *Config) { c.Advertise = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")} })
 	l.awaitAdvertised("10.0.0.0/24")
 }
+
+func TestOverrunOfTheSocketIsCuredByReadingAnew(t *testing.T) {
+	l := newLab(t)
+	stop := l.start()
+	l.send(update(peer1, leaf, "10.1.1.2"))
+	l.await("10.0.0.11/32 10.1.1.2@up1")
+	stop()
+	k, err := openKernel(&l.ns)
+	must(t, err)
+	must(t, k.Socket.SetReceiveBufferSize(4096, true))
+	defer k.Handle.Close()
+	// Nobody reads: the removal of our route is lost among those of others.
+	for i := range 500 {
+		other := &netlink.Route{Dst: rtnetlink.ToIPNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(i / 250), byte(i % 250)}), 32)),
+			Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC}
+		must(t, l.handle.RouteAdd(other))
+	}
+	must(t, l.handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf)}))
+	r := New(Config{Speaker: l.speaker, Devices: []string{"up1", "up2"}, Namespace: &l.ns})
+	r.adopted = map[netip.Prefix]hops{}
+	r.apply([]bgp.UnicastEvent{update(peer1, leaf, "10.1.1.2")})
+	ended := make(chan error, 1)
+	go func() { ended <- r.read(k) }()
+	woken := func(after string) {
+		t.Helper()
+		select {
+		case <-r.wake:
+		case err := <-ended:
+			t.Fatalf("after %s the reader ended: %v", after, err)
+		case <-time.After(patience):
+			t.Fatalf("%s did not wake the loop", after)
+		}
+	}
+	woken("the overrun")
+	must(t, r.reconcile(k))
+	l.await("10.0.0.11/32 10.1.1.2@up1")
+	must(t, l.handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf)})) // it reads on
+	woken("the removal of a route")
+	k.Socket.Close()
+	<-ended
+}
