@@ -339,3 +339,6 @@ func (g *Gateway) command(ctx context.Context, args ...string) (string, error) {
 	}
 	return strings.TrimRight(string(out), "\n"), nil
 }
+
+// Conn is the connection to the gateway's API; the lab closes it.
+func (g *Gateway) Conn() *grpc.ClientConn { return g.conn }

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+const (
+	liveObjects = 1000
+	liveRoutes  = 10_000
+)
+
+// liveGateway is a gateway as users run it: processes, a store on the disk, the
+// API. A leaf gives it routes; four hosts are behind its
+// ports, two in one bridge and two routed.
+type liveGateway struct {
+	*testbed.Gateway
+	lab    *testbed.Lab
+	config string
+	hosts  map[string]*testbed.Host
+	leaf   *bgptest.Session
+	owned  sync.WaitGroup
+}
+
+var leafLoopback = netip.MustParseAddr("127.0.0.2")
+
+// startLive starts one with an object for each thing that its hosts need; the
+// lab is the caller's to close, also after an error.
+func (b *bench) startLive(ctx context.Context, lab *testbed.Lab) (*liveGateway, error) {
+	if _, err := b.program(ctx, embedded); err != nil {
+		return nil, err
+	}
+	ns, err := lab.Namespace("gw")
+	if err != nil {
+		return nil, err
+	}
+	g := &liveGateway{lab: lab, hosts: map[string]*testbed.Host{}}
+	if err := g.cable(ctx, ns); err != nil {
+		return nil, err
+	}
+	ports := []testbed.SwitchPort{{Number: 10, Dev: "uplink1"}, {Number: 11, Dev: "up1-sw"}}
+	for i := range liveHosts {
+		ports = append(ports, testbed.SwitchPort{Number: i + 1, Dev: fmt.Sprintf("port%d", i+1)})
+	}
+	if g.Gateway, err = lab.Gateway(ns, b.binary, testbed.Embedded, gatewayVTEP, ports); err != nil {
+		return nil, err
+	}
+	if err := g.StartSwitch(ctx); err != nil {
+		return nil, err
+	}
+	g.config = liveConfig(lab.Dir)
+	if err := g.StartController(ctx, g.config); err != nil {
+		return nil, err
+	}
+	return g, g.createObjects(ctx)
+}
+
+// liveHosts are at the ports from 1 on.
+var liveHosts = []struct {
+	name, bridge, address, gateway string
+}{
+	{"a", "blue", "192.168.10.1/24", ""},
+	{"b", "blue", "192.168.10.2/24", ""},
+	{"r1", "east", "10.1.11.10/24", "10.1.11.1"},
+	{"r2", "west", "10.1.12.10/24", "10.1.12.1"},
+}
+
+// cable cables hosts and uplink; what is sent to the leaf's VTEP leaves by the
+// uplink, to nobody.
+func (g *liveGateway) cable(ctx context.Context, ns *testbed.Namespace) error {
+	end := func(dev string) testbed.End { return testbed.End{NS: ns, Dev: dev, Switch: true} }
+	for i, h := range liveHosts {
+		n, err := g.lab.Namespace(h.name)
+		if err != nil {
+			return err
+		}
+		host := &testbed.Host{Name: h.name, NS: n, Dev: "eth0", MAC: ether.MAC{2, 0x0c, 0, 0, 3, byte(i + 1)}, Address: netip.MustParsePrefix(h.address)}
+		if h.gateway != "" {
+			host.Gateway = netip.MustParseAddr(h.gateway)
+		}
+		if err := errors.Join(g.lab.Cable(testbed.End{NS: n, Dev: "eth0"}, end(fmt.Sprintf("port%d", i+1))), host.Configure()); err != nil {
+			return err
+		}
+		g.hosts[h.name] = host
+	}
+	up := testbed.End{NS: ns, Dev: "up1", MTU: 1600}
+	err := errors.Join(g.lab.Cable(up, end("up1-sw")), g.lab.Cable(testbed.End{NS: ns, Dev: "far"}, end("uplink1")),
+		ns.AddAddress("up1", netip.MustParsePrefix("10.1.1.1/24")),
+		ns.AddRoute(netip.PrefixFrom(vtep(0), 32), netip.MustParseAddr("10.1.1.2")))
+	if err == nil {
+		_, err = ns.Output(ctx, "ip", "neighbor", "add", "10.1.1.2", "lladdr", "02:00:00:00:0f:01", "dev", "up1")
+	}
+	return err
+}
+
+func liveConfig(dir string) string {
+	config := fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %[3]s/p4evpn.db\n", gatewayAS, gatewayVTEP, dir) +
+		fmt.Sprintf("target: {embedded: false}\napi: {listen: \"unix:%s\"}\n", filepath.Join(dir, "api.sock")) +
+		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
+		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: up1}}\n" +
+		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true}\nports:\n", leafLoopback, leafAS)
+	for i := range liveHosts {
+		config += fmt.Sprintf("  - {name: port%d, number: %[1]d, interface: port%[1]d}\n", i+1)
+	}
+	return config
+}
+
+func (g *liveGateway) createObjects(ctx context.Context) error {
+	if err := g.CreateVRF(ctx, "tenant", 0, netip.MustParsePrefix("10.255.1.1/32")); err != nil {
+		return err
+	}
+	for i, h := range liveHosts {
+		if h.name != "b" { // shares a's
+			if err := g.CreateBridge(ctx, h.bridge, uint16(10+i), uint32(firstVNI+i)); err != nil {
+				return err
+			}
+		}
+		if h.gateway != "" {
+			gateway := netip.PrefixFrom(netip.MustParseAddr(h.gateway), 24)
+			if err := g.CreateSVI(ctx, h.bridge, "tenant", ether.MAC{2, 0xaa, 0, 0, 1, byte(i)}, gateway); err != nil {
+				return err
+			}
+		}
+		port := fmt.Sprintf("port%d", i+1)
+		if err := g.CreatePort(ctx, port, ether.MAC{2, 0, 0, 0, 4, byte(i)}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, h.bridge); err != nil {
+			return err
+		}
+	}
+	return errors.Join(g.AwaitPortsUp(ctx), g.AwaitRoutingUp(ctx))
+}
+
+// createMany creates so many bridges, several at a time as clients do.
+func (g *liveGateway) createMany(ctx context.Context, count int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range count {
+		group.Go(func() error {
+			return g.CreateBridge(ctx, fmt.Sprintf("many-%04d", i), uint16(100+i), uint32(firstVNI+100+i))
+		})
+	}
+	return group.Wait()
+}
+
+// speak has the leaf send its routes, which are of the first bridge, and
+// End-of-RIB, and waits until the gateway holds them.
+func (g *liveGateway) speak(ctx context.Context) error {
+	g.close()
+	err := g.NS.Do(func() (err error) {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		g.leaf, err = bgptest.Dial(ctx, bgptest.Config{
+			Local: leafLoopback, Remote: netip.MustParseAddrPort("127.0.0.1:179"), AS: leafAS, RestartTime: time.Minute,
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	updates := g.leaf.Updates()
+	g.owned.Go(func() {
+		for range updates {
+		}
+	})
+	routes := bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, liveRoutes, perUpdate)
+	if err := g.leaf.Send(bytes.Join(append(routes, bgptest.Withdraw()), nil)); err != nil {
+		return err
+	}
+	return testbed.Eventually(ctx, 30*time.Second, "the routes are written", func(ctx context.Context) error {
+		fdb, err := g.FDB(ctx, "blue")
+		up := 0
+		for _, e := range fdb {
+			if e.GetVtep() != "" && e.GetState() == "up" {
+				up++
+			}
+		}
+		if err == nil && up < liveRoutes {
+			err = fmt.Errorf("%d of %d are", up, liveRoutes)
+		}
+		return err
+	})
+}
+
+// close ends the leaf's session; the lab ends the rest.
+func (g *liveGateway) close() {
+	if g != nil && g.leaf != nil {
+		g.leaf.Close()
+		g.owned.Wait()
+	}
+}
+
+// withLive measures something with a gateway of its own.
+func (b *bench) withLive(ctx context.Context, measure func(*liveGateway) ([]value, error)) (values []value, err error) {
+	if os.Geteuid() != 0 {
+		return nil, skip("it makes network namespaces: run it as root")
+	}
+	lab, err := testbed.NewLab()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	g, err := b.startLive(ctx, lab)
+	defer func() { g.close() }()
+	if err != nil {
+		return nil, err
+	}
+	return measure(g)
+}
