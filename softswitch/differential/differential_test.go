@@ -32,7 +32,8 @@ var programs = []program{
 	{"p4evpn", "../../p4/p4evpn.json", "../../p4/p4evpn.p4info.txtpb", []uint32{1, 2, 3, 4, 5}, nil},
 	{"features", "../pipeline/testdata/features.json", "../pipeline/testdata/features.p4info.txtpb", []uint32{1, 2, 3, 4, 7, 9},
 		func(data []byte) bool { return data[0] == 20 }},
-	{"more", "../pipeline/testdata/more.json", "../pipeline/testdata/more.p4info.txtpb", []uint32{1, 2, 3, 4, 5, 6}, nil},
+	{"more", "../pipeline/testdata/more.json", "../pipeline/testdata/more.p4info.txtpb", []uint32{1, 2, 3, 4, 5, 6},
+		func(data []byte) bool { return data[0] == 0x61 || data[0] == 0x66 }}, // queues; an assertion that ends BMv2
 }
 
 func (p *program) load(t testing.TB) (*p4v1.ForwardingPipelineConfig, *bmv2json.Program) {

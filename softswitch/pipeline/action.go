@@ -207,7 +207,7 @@ func init() {
 		"add_header_fast":     {1, (*primitiveCompiler).addHeader},
 		"remove_header":       {1, (*primitiveCompiler).removeHeader},
 		"drop":                {0, (*primitiveCompiler).drop},
-		"mark_to_drop":        {1, (*primitiveCompiler).drop},
+		"mark_to_drop":        {1, (*primitiveCompiler).markToDrop},
 		"no_op":               {0, func(*primitiveCompiler, []bmv2json.Value) error { return nil }},
 		"exit":                {0, func(pc *primitiveCompiler, _ []bmv2json.Value) error { pc.emit(op{code: opcExit}); return nil }},
 		"count":               {2, (*primitiveCompiler).count},

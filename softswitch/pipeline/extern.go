@@ -6,11 +6,30 @@ import (
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
 )
 
-// drop compiles mark_to_drop: egress_spec becomes the drop port, the
-// multicast group 0.
+// drop compiles P4_14's drop: egress_spec becomes the drop port, the multicast
+// group 0.
 func (pc *primitiveCompiler) drop([]bmv2json.Value) error {
 	std := &pc.prog.std
 	pc.emit(op{code: opcDrop, dst: std.egressSpec.slot, mask: std.egressSpec.mask, src: std.mcastGrp.slot})
+	return nil
+}
+
+// markToDrop does so in the header given: an action may have been handed a copy
+// of standard_metadata, which p4c writes back afterwards.
+func (pc *primitiveCompiler) markToDrop(p []bmv2json.Value) error {
+	ref, err := pc.headerOf(&p[0])
+	if err != nil {
+		return err
+	}
+	spec, group := ref.h.field("egress_spec"), ref.h.field("mcast_grp")
+	if ref.st != nil || spec == nil || spec.words > 1 {
+		return fmt.Errorf("header %q has no egress_spec", ref.h.name)
+	}
+	drop := op{code: opcDrop, dst: spec.slot, mask: spec.mask()} // slot 0 belongs to nothing
+	if group != nil {
+		drop.src = group.slot
+	}
+	pc.emit(drop)
 	return nil
 }
 

@@ -1,8 +1,13 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -181,6 +186,32 @@ func TestCountersCountPacketsAndBytes(t *testing.T) {
 	}
 }
 
+func TestADropInACopyOfStandardMetadataIsADrop(t *testing.T) {
+	e := newMore(t)
+	e.expect(0, unhex("0b090000"), Packet{1, unhex("0b090000")})
+	e.add("ingress.by_kind", Entry{Match: []Match{{Value: b(0x0b)}}, Action: "ingress.vanish"})
+	e.expect(0, unhex("0b090000"))
+}
+
+func TestThereIsNoQueue(t *testing.T) {
+	e := newMore(t)
+	e.expect(0, unhex("6155ffff"), Packet{1, unhex("61000000")})
+}
+
+func TestAMeterOfBytesCountsBytes(t *testing.T) {
+	e := newMore(t)
+	if err := e.Meter("ingress.rate").SetConfig(1, &MeterConfig{CIR: 1, CBurst: 10, PIR: 1, PBurst: 20}); err != nil {
+		t.Fatal(err)
+	}
+	// Five bytes, then four, then four more than the committed burst holds.
+	for _, c := range []struct{ in, want string }{
+		{"6201ffff 00", "62010000 00"}, {"6201ffff", "62010000"}, {"6201ffff", "62010001"}, {"6201ffff 0000", "62010001 0000"}, {"6201ffff", "62010002"},
+		{"6200ffff", "62000000"}, // no configuration
+	} {
+		e.expect(0, unhex(c.in), Packet{1, unhex(c.want)})
+	}
+}
+
 func TestAnAccountHasAssertionsAndMessages(t *testing.T) {
 	e := newMore(t)
 	text := e.w.Trace(0, unhex("66aa0000")).String()
@@ -193,4 +224,53 @@ func TestAnAccountHasAssertionsAndMessages(t *testing.T) {
 		t.Errorf("an assertion that holds is noted:\n%s", text)
 	}
 	e.expect(0, unhex("66aa0000"), Packet{1, unhex("66aa0000")})
+}
+
+// TestTheProgramsOfTheTestsAreWhatP4cMakes compiles them anew. The JSON is kept
+// without the places in the source, which are half of it.
+func TestTheProgramsOfTheTestsAreWhatP4cMakes(t *testing.T) {
+	if _, err := exec.LookPath("p4c-bm2-ss"); err != nil {
+		t.Skipf("SKIP: %v", err)
+	}
+	for _, name := range []string{"features", "more"} {
+		out := filepath.Join(t.TempDir(), name+".json")
+		cmd := exec.CommandContext(t.Context(), "p4c-bm2-ss", "--arch", "v1model", "-o", out, name+".p4")
+		cmd.Dir = "testdata"
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", name, err, text)
+		}
+		if want, got := readTree(t, out), readTree(t, filepath.Join("testdata", name+".json")); !reflect.DeepEqual(want, got) {
+			t.Errorf("testdata/%s.json is not what p4c makes of %s.p4", name, name)
+		}
+	}
+}
+
+func readTree(t *testing.T, path string) any {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	return withoutPlaces(tree)
+}
+
+func withoutPlaces(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		delete(x, "source_info")
+		delete(x, "__meta__") // has the compiler's version
+		delete(x, "program")  // and its argument
+		for k := range x {
+			x[k] = withoutPlaces(x[k])
+		}
+	case []any:
+		for i := range x {
+			x[i] = withoutPlaces(x[i])
+		}
+	}
+	return v
 }

@@ -75,6 +75,7 @@ control verify_sums(inout headers_t hdr, inout metadata_t meta) {
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t std) {
     direct_counter(CounterType.packets_and_bytes) hits;
     counter(4, CounterType.bytes) seen;
+    meter(2, MeterType.bytes) rate;
     action_profile(8) plain;
     action_selector(HashAlgorithm.crc16, 8, 16) spread;
 
@@ -84,11 +85,12 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     action shrink()             { hdr.body.s.setValid(); hdr.body.s.x = 0xabcd; }
     action same()               { hdr.top.a = (bit<8>)(hdr.top == hdr.again ? 8w1 : 8w2); }
     action gone()               { mark_to_drop(std); }
+    action vanish(inout standard_metadata_t copy) { mark_to_drop(copy); }
     action stay()               { }
 
     table by_kind {
         key = { hdr.top.kind: exact; }
-        actions = { to; mark; swap; shrink; same; gone; stay; }
+        actions = { to; mark; swap; shrink; same; gone; vanish(std); stay; }
         default_action = stay();
         counters = hits;
         size = 32;
@@ -139,6 +141,11 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             } else if (hdr.top.kind == 0x2f && hdr.body.s.isValid()) {
                 selected.apply();
             }
+            if (hdr.top.kind == 0x62) {
+                bit<2> color = 3;
+                rate.execute_meter((bit<32>)hdr.top.a, color);
+                hdr.top.sum = (bit<16>)color;
+            }
             if (std.checksum_error == 1) {
                 hdr.top.a = 0xee;
             }
@@ -150,6 +157,13 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
 control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t std) {
     apply {
+        if (hdr.top.isValid() && hdr.top.kind == 0x61) {
+            hdr.top.a = (bit<8>)std.enq_qdepth + (bit<8>)std.deq_qdepth;
+            hdr.top.sum = (bit<16>)std.deq_timedelta;
+            if (std.egress_global_timestamp < std.ingress_global_timestamp) {
+                hdr.top.sum = 1;
+            }
+        }
         if (std.instance_type == INGRESS_CLONE) {
             hdr.note.setValid();
             hdr.note.instance = (bit<8>)std.instance_type;
