@@ -265,7 +265,9 @@ func (d *demo) startGateway(ctx context.Context, ns map[string]*Namespace, o Dem
 }
 
 // gatewayConfig writes the configuration file as an operator would.
-func (d *demo) gatewayConfig() string {
+func (d *demo) gatewayConfig() string { return d.gatewayFile().String() }
+
+func (d *demo) gatewayFile() gatewayFile {
 	f := gatewayFile{gateway: d.gateway, as: gatewayAS, ownSwitch: d.options.ownSwitch, uplinks: demoUplinks}
 	for _, p := range demoPorts {
 		f.ports = append(f.ports, SwitchPort{p.number, p.name})
@@ -273,7 +275,7 @@ func (d *demo) gatewayConfig() string {
 	for _, u := range demoUplinks {
 		f.peers = append(f.peers, d.options.sessions.peer(u.peer, u.vtep, u.as))
 	}
-	return f.String()
+	return f
 }
 
 // as gives a node's AS number.
