@@ -4,24 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
-
-// command runs p4evpn against the gateway as an operator does.
-func (g *Gateway) command(ctx context.Context, stdin string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, g.binary, append(args, "--api", g.socket)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("p4evpn %s: %w: %s", strings.Join(args, " "), err, out)
-	}
-	return string(out), nil
-}
 
 // silentMAC is a station on the cable of h2 that never says anything.
 var silentMAC = ether.MAC{2, 0, 0, 0, 0, 0x77}
@@ -42,9 +32,11 @@ func TestANeighbourAndAStaticMACComeAndGoByCommand(t *testing.T) {
 		}
 		return nil
 	}
-	run := func(stdin string, args ...string) string {
+	silent := filepath.Join(t.TempDir(), "silent.yaml")
+	check(t, os.WriteFile(silent, []byte(silentObject), 0o600))
+	run := func(args ...string) string {
 		t.Helper()
-		return must(d.gateway.command(ctx, stdin, args...))(t)
+		return must(d.gateway.command(ctx, args...))(t)
 	}
 	check(t, d.gateway.KillController())
 	alone := d.gatewayFile()
@@ -52,15 +44,15 @@ func TestANeighbourAndAStaticMACComeAndGoByCommand(t *testing.T) {
 	check(t, d.gateway.StartController(ctx, alone.String()))
 	check(t, Eventually(ctx, patience, "a gateway without neighbours is alone", apart))
 
-	run("", "create", "neighbor", leaf1Up, "--remote-as", fmt.Sprint(leaf1AS), "--connect-retry", "1s")
+	run("create", "neighbor", leaf1Up, "--remote-as", fmt.Sprint(leaf1AS), "--connect-retry", "1s")
 	took, err := d.h1.Reach(ctx, far, 2*patience)
 	check(t, err)
 	t.Logf("h1 reaches l1a %v after its leaf was made a neighbour", took)
-	if out := run("", "get", "neighbor", leaf1Up, "-o", "yaml"); !strings.Contains(out, "session: established") {
+	if out := run("get", "neighbor", leaf1Up, "-o", "yaml"); !strings.Contains(out, "session: established") {
 		t.Errorf("the neighbour is shown as\n%s", out)
 	}
 
-	if out := run(silentObject, "apply", "-f", "-"); !strings.Contains(out, "1 created") {
+	if out := run("apply", "-f", silent); !strings.Contains(out, "1 created") {
 		t.Errorf("apply says %s", out)
 	}
 	check(t, Eventually(ctx, patience, "leaf1 has the static MAC", func(ctx context.Context) error {
@@ -80,11 +72,11 @@ func TestANeighbourAndAStaticMACComeAndGoByCommand(t *testing.T) {
 	if e := must(d.gateway.FDB(ctx, blue))(t)[silentMAC.String()]; e.GetKind() != "static" || e.GetPort() != "port2" || !e.GetSticky() {
 		t.Errorf("the gateway has it as %v", e)
 	}
-	if out := run(silentObject, "apply", "-f", "-"); !strings.Contains(out, "nothing to change") {
+	if out := run("apply", "-f", silent); !strings.Contains(out, "nothing to change") {
 		t.Errorf("apply again says %s", out)
 	}
 
-	run("", "delete", "static-mac", "silent")
+	run("delete", "static-mac", "silent")
 	check(t, Eventually(ctx, patience, "leaf1 has it no more", func(ctx context.Context) error {
 		macs, err := d.leaf1.MACs(ctx, blueVNI)
 		if _, there := macs[silentMAC.String()]; err == nil && there {
@@ -92,6 +84,6 @@ func TestANeighbourAndAStaticMACComeAndGoByCommand(t *testing.T) {
 		}
 		return err
 	}))
-	run("", "delete", "neighbor", leaf1Up)
+	run("delete", "neighbor", leaf1Up)
 	check(t, Eventually(ctx, patience, "the gateway is alone again", apart))
 }
