@@ -65,12 +65,44 @@ func TestAScriptRunsOnOursAsItSays(t *testing.T) {
 	}
 }
 
-func TestOursAndBMv2SendTheSameFrames(t *testing.T) {
+func needBMv2(t *testing.T) {
+	t.Helper()
 	for _, tool := range []string{"simple_switch", "simple_switch_CLI"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("SKIP: %v", err)
 		}
 	}
+}
+
+// The comparison of random frames must see a difference: here ours leaves a
+// header out.
+func TestRandomFramesTellSwitchesApart(t *testing.T) {
+	needBMv2(t)
+	const script = "add by_kind top.kind:0 ingress.to(port:2)\npacket 0 00090000\nexpect 2 00090000"
+	const path = "../pipeline/testdata/more.json"
+	json, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := bmv2json.Parse(json)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := parseSTF(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compareRandom(t.Context(), json, path, newProgram(spec), s, 100); err != nil {
+		t.Error(err)
+	}
+	altered := []byte(strings.Replace(string(json), `"order":["note","top",`, `"order":["note",`, 1))
+	if err := compareRandom(t.Context(), altered, path, newProgram(spec), s, 100); err == nil {
+		t.Error("a switch that leaves a header out is not told apart")
+	}
+}
+
+func TestOursAndBMv2SendTheSameFrames(t *testing.T) {
+	needBMv2(t)
 	json, names, s := prepare(t, everyCommand)
 	got, err := runOurs(json, names, s, false)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 func main() {
 	run := flag.String("run", "", "run only the programs whose path matches this regular expression")
 	reference := flag.Bool("bmv2", true, "run simple_switch too, if it is on PATH")
+	random := flag.Int("random", 0, "send so many random frames more through each program and BMv2, and tell of differences")
 	jobs := flag.Int("jobs", runtime.NumCPU(), "programs at a time")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: conformance [flags] P4C-SOURCE-TREE")
@@ -35,10 +36,17 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := conformance(ctx, flag.Arg(0), *run, *reference, *jobs); err != nil {
+	if err := conformance(ctx, flag.Arg(0), options{*run, *reference, *random, *jobs}); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
+}
+
+type options struct {
+	run       string
+	reference bool
+	random    int
+	jobs      int
 }
 
 // program to test: p4 with the STF file beside it.
@@ -53,19 +61,20 @@ type result struct {
 	skipped    error
 	ours, bmv2 error // nil where the STF file's expectations hold
 	reference  bool  // bmv2 was there
+	random     error // random frames that are answered differently
 	differ     error // outputs that differ where the file leaves them open
 }
 
-func conformance(ctx context.Context, tree, run string, reference bool, jobs int) error {
+func conformance(ctx context.Context, tree string, o options) error {
 	if _, err := exec.LookPath("p4c-bm2-ss"); err != nil {
 		return fmt.Errorf("the programs must be compiled: %w", err)
 	}
 	_, err := exec.LookPath("simple_switch")
-	if reference && err != nil {
+	if o.reference && err != nil {
 		fmt.Println("simple_switch is not on PATH: the expectations of the STF files alone decide")
-		reference = false
+		o.reference = false
 	}
-	only, err := regexp.Compile(run)
+	only, err := regexp.Compile(o.run)
 	if err != nil {
 		return err
 	}
@@ -79,14 +88,14 @@ func conformance(ctx context.Context, tree, run string, reference bool, jobs int
 	}
 	defer os.RemoveAll(dir)
 	results := make([]result, len(tests))
-	slots := make(chan struct{}, max(1, jobs))
+	slots := make(chan struct{}, max(1, o.jobs))
 	var running sync.WaitGroup
 	for i := range tests {
 		running.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			if ctx.Err() == nil {
-				results[i] = tests[i].run(ctx, tree, dir, reference)
+				results[i] = tests[i].run(ctx, tree, dir, o)
 			}
 		})
 	}
@@ -123,8 +132,8 @@ func find(tree string, only *regexp.Regexp) ([]test, error) {
 	return out, nil
 }
 
-func (t *test) run(ctx context.Context, tree, dir string, reference bool) result {
-	r := result{name: t.name, reference: reference}
+func (t *test) run(ctx context.Context, tree, dir string, o options) result {
+	r := result{name: t.name, reference: o.reference}
 	text, err := os.ReadFile(t.stf)
 	if err != nil {
 		r.skipped = err
@@ -146,8 +155,11 @@ func (t *test) run(ctx context.Context, tree, dir string, reference bool) result
 	if accounted, _ := runOurs(json, names, s, true); !maps.EqualFunc(got, accounted, slices.Equal) {
 		r.ours = errors.Join(r.ours, fmt.Errorf("with an account of each frame it sends %v", accounted))
 	}
-	if !reference {
+	if !o.reference {
 		return r
+	}
+	if o.random > 0 {
+		r.random = compareRandom(ctx, json, path, names, s, o.random)
 	}
 	expected := 0
 	for _, port := range s.ports {
@@ -195,6 +207,9 @@ func report(results []result) error {
 	same, worse := 0, 0
 	var rest []string
 	for _, r := range results {
+		if r.random != nil {
+			rest = append(rest, fmt.Sprintf("%s: %v", r.name, r.random))
+		}
 		switch {
 		case r.skipped != nil:
 			rest = append(rest, fmt.Sprintf("%s: not run: %v", r.name, r.skipped))

@@ -39,13 +39,11 @@ type node struct {
 }
 
 func runOurs(json []byte, names *program, s *script, account bool) (map[uint32][]string, error) {
-	prog, err := pipeline.Load(json)
+	o, err := newOurs(json, names)
 	if err != nil {
 		return nil, err
 	}
-	p := pipeline.New(prog, pipeline.Limits{MinTableSize: 1024})
-	o := &ours{account: account, names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{}, out: map[uint32][]string{},
-		mcast: multicast{groups: map[uint32][]pipeline.Replica{}, sessions: map[uint32]pipeline.Session{}, mgid: map[uint32]uint32{}}}
+	o.account = account
 	for _, ph := range s.phases {
 		for _, c := range ph.configure {
 			if err := o.configure(c); err != nil {
@@ -59,6 +57,16 @@ func runOurs(json []byte, names *program, s *script, account bool) (map[uint32][
 		}
 	}
 	return o.out, nil
+}
+
+func newOurs(json []byte, names *program) (*ours, error) {
+	prog, err := pipeline.Load(json)
+	if err != nil {
+		return nil, err
+	}
+	p := pipeline.New(prog, pipeline.Limits{MinTableSize: 1024})
+	return &ours{names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{}, out: map[uint32][]string{},
+		mcast: multicast{groups: map[uint32][]pipeline.Replica{}, sessions: map[uint32]pipeline.Session{}, mgid: map[uint32]uint32{}}}, nil
 }
 
 func (o *ours) step(c command) error {

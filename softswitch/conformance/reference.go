@@ -32,24 +32,15 @@ type theirs struct {
 // runBMv2 runs a script on simple_switch; expected is how many frames ours
 // sent, which says how long to wait.
 func runBMv2(ctx context.Context, jsonPath string, names *program, s *script, expected int) (map[uint32][]string, error) {
-	sw, err := bmv2.Start(ctx, bmv2.Config{Binary: "simple_switch", JSON: jsonPath, Ports: s.ports})
-	if err != nil {
-		return nil, err
-	}
-	defer sw.Close()
-	cli, err := sw.Client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cli.Close()
 	frames, err := s.frames()
 	if err != nil {
 		return nil, err
 	}
-	if err := sw.Load(frames); err != nil {
+	t, err := startBMv2(ctx, jsonPath, names, s.ports, frames)
+	if err != nil {
 		return nil, err
 	}
-	t := &theirs{names: names, sw: sw, cli: cli, handles: map[string]string{}, out: map[uint32][]string{}}
+	defer t.close()
 	var failed error // the first check that failed: what leaves is of interest still
 	for _, ph := range s.phases {
 		for _, c := range ph.configure {
@@ -73,7 +64,29 @@ func runBMv2(ctx context.Context, jsonPath string, names *program, s *script, ex
 		t.receive(expected, patience)
 	}
 	t.receive(1<<20, quiet)
-	return t.out, errors.Join(failed, sw.Exited())
+	return t.out, errors.Join(failed, t.sw.Exited())
+}
+
+// startBMv2 starts simple_switch with the frames that will be sent.
+func startBMv2(ctx context.Context, jsonPath string, names *program, ports []uint32, frames []bmv2.Frame) (*theirs, error) {
+	sw, err := bmv2.Start(ctx, bmv2.Config{Binary: "simple_switch", JSON: jsonPath, Ports: ports})
+	if err != nil {
+		return nil, err
+	}
+	cli, err := sw.Client(ctx)
+	if err == nil {
+		err = sw.Load(frames)
+	}
+	if err != nil {
+		sw.Close()
+		return nil, err
+	}
+	return &theirs{names: names, sw: sw, cli: cli, handles: map[string]string{}, out: map[uint32][]string{}}, nil
+}
+
+func (t *theirs) close() {
+	t.cli.Close()
+	t.sw.Close()
 }
 
 func (t *theirs) receive(n int, wait time.Duration) {

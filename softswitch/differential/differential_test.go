@@ -106,12 +106,12 @@ type inputs struct {
 }
 
 func (p *program) inputs(config *p4v1.ForwardingPipelineConfig, spec *bmv2json.Program, seed uint64, n int) *inputs {
-	values := newPool(rand.New(rand.NewPCG(seed, 99)), spec)
+	values := NewPool(rand.New(rand.NewPCG(seed, 99)), spec)
 	in := &inputs{entities: values.config(config.P4Info, append([]uint32{cpuPort}, p.ports...))}
-	g := newGenerator(values, spec)
+	g := NewGenerator(values, spec)
 	for len(in.frames) < n {
 		port := p.ports[values.rng.IntN(len(p.ports))]
-		if data := g.frame(port); p.skip == nil || !p.skip(data) {
+		if data := g.Frame(port); p.skip == nil || !p.skip(data) {
 			in.frames = append(in.frames, frame{Port: port, Data: data})
 		}
 	}
@@ -120,7 +120,7 @@ func (p *program) inputs(config *p4v1.ForwardingPipelineConfig, spec *bmv2json.P
 			continue
 		}
 		for range n / 20 {
-			out := &p4v1.PacketOut{Payload: g.frame(cpuPort)}
+			out := &p4v1.PacketOut{Payload: g.Frame(cpuPort)}
 			for _, m := range h.Metadata {
 				v := values.value(int(m.Bitwidth))
 				if m.Bitwidth == 9 {

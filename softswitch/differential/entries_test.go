@@ -15,7 +15,7 @@ const (
 )
 
 // config makes random entries for each table, and what they may refer to.
-func (p *pool) config(info *p4configv1.P4Info, ports []uint32) []*p4v1.Entity {
+func (p *Pool) config(info *p4configv1.P4Info, ports []uint32) []*p4v1.Entity {
 	var out []*p4v1.Entity
 	for id := range uint32(groups) {
 		g := &p4v1.MulticastGroupEntry{MulticastGroupId: id + 1}
@@ -54,7 +54,7 @@ func replication(e *p4v1.PacketReplicationEngineEntry) *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: e}}
 }
 
-func (p *pool) replicas(ports []uint32) []*p4v1.Replica {
+func (p *Pool) replicas(ports []uint32) []*p4v1.Replica {
 	var out []*p4v1.Replica
 	for i := range 1 + p.rng.IntN(4) {
 		port := ports[p.rng.IntN(len(ports))]
@@ -63,7 +63,7 @@ func (p *pool) replicas(ports []uint32) []*p4v1.Replica {
 	return out
 }
 
-func (p *pool) entry(t *p4configv1.Table, actions map[uint32]*p4configv1.Action, ports []uint32) *p4v1.Entity {
+func (p *Pool) entry(t *p4configv1.Table, actions map[uint32]*p4configv1.Action, ports []uint32) *p4v1.Entity {
 	te := &p4v1.TableEntry{TableId: t.Preamble.Id}
 	for _, f := range t.MatchFields {
 		m, priority := p.match(f, ports)
@@ -78,13 +78,13 @@ func (p *pool) entry(t *p4configv1.Table, actions map[uint32]*p4configv1.Action,
 	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: te}}
 }
 
-func (p *pool) defaultEntry(t *p4configv1.Table, actions map[uint32]*p4configv1.Action, ports []uint32) *p4v1.Entity {
+func (p *Pool) defaultEntry(t *p4configv1.Table, actions map[uint32]*p4configv1.Action, ports []uint32) *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{
 		TableId: t.Preamble.Id, IsDefaultAction: true, Action: p.action(t, p4configv1.ActionRef_TABLE_ONLY, actions, ports)}}}
 }
 
 // action is one of the table's but those of a scope.
-func (p *pool) action(t *p4configv1.Table, not p4configv1.ActionRef_Scope, actions map[uint32]*p4configv1.Action, ports []uint32) *p4v1.TableAction {
+func (p *Pool) action(t *p4configv1.Table, not p4configv1.ActionRef_Scope, actions map[uint32]*p4configv1.Action, ports []uint32) *p4v1.TableAction {
 	var refs []*p4configv1.ActionRef
 	for _, r := range t.ActionRefs {
 		if r.Scope != not {
@@ -100,7 +100,7 @@ func (p *pool) action(t *p4configv1.Table, not p4configv1.ActionRef_Scope, actio
 }
 
 // portOr is most often a port of the switch where the width is a port's.
-func (p *pool) portOr(bits int, ports []uint32) *big.Int {
+func (p *Pool) portOr(bits int, ports []uint32) *big.Int {
 	if bits == 9 && p.rng.IntN(8) > 0 {
 		return big.NewInt(int64(ports[p.rng.IntN(len(ports))]))
 	}
@@ -116,7 +116,7 @@ func canonical(v *big.Int) []byte {
 
 // match is a random match of the field, nil for anything; the table has
 // priorities if one of its fields says so.
-func (p *pool) match(f *p4configv1.MatchField, ports []uint32) (m *p4v1.FieldMatch, priority bool) {
+func (p *Pool) match(f *p4configv1.MatchField, ports []uint32) (m *p4v1.FieldMatch, priority bool) {
 	bits := int(f.Bitwidth)
 	m = &p4v1.FieldMatch{FieldId: f.Id}
 	wildcard := p.rng.IntN(4) == 0

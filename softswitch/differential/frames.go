@@ -7,15 +7,16 @@ import (
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
 )
 
-// pool gives values that frames and entries share, so that entries are hit.
-type pool struct {
+// Pool gives values that frames and entries share, so that entries are hit.
+type Pool struct {
 	rng    *rand.Rand
 	values map[int][]*big.Int // by width
 	fixed  []*big.Int         // constants of the program
 }
 
-func newPool(rng *rand.Rand, spec *bmv2json.Program) *pool {
-	p := &pool{rng: rng, values: map[int][]*big.Int{}}
+// NewPool makes values for a program; the same rng makes the same ones.
+func NewPool(rng *rand.Rand, spec *bmv2json.Program) *Pool {
+	p := &Pool{rng: rng, values: map[int][]*big.Int{}}
 	for _, parser := range spec.Parsers {
 		for _, s := range parser.States {
 			for _, t := range s.Transitions {
@@ -29,7 +30,7 @@ func newPool(rng *rand.Rand, spec *bmv2json.Program) *pool {
 }
 
 // value is a number of the width.
-func (p *pool) value(bits int) *big.Int {
+func (p *Pool) value(bits int) *big.Int {
 	known := p.values[bits]
 	if known == nil {
 		all := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), uint(bits)), big.NewInt(1))
@@ -53,7 +54,7 @@ func (p *pool) value(bits int) *big.Int {
 	return known[p.rng.IntN(len(known))]
 }
 
-func (p *pool) random(bits int) *big.Int {
+func (p *Pool) random(bits int) *big.Int {
 	v := new(big.Int)
 	for range (bits + 31) / 32 {
 		v.Lsh(v, 32)
@@ -64,7 +65,7 @@ func (p *pool) random(bits int) *big.Int {
 
 // walk is one random way through a parser and the frame that takes it.
 type walk struct {
-	*pool
+	*Pool
 	port   uint32
 	bits   []byte // one bit a byte
 	fixed  []bool // chosen by a select
@@ -76,17 +77,19 @@ type walk struct {
 
 type place struct{ at, bits int }
 
-// generator makes frames for one program.
-type generator struct {
-	*pool
+// Generator makes frames for one program.
+type Generator struct {
+	*Pool
 	types  map[string]*bmv2json.HeaderType // by header instance
 	stacks map[string][]string
 	states map[string]*bmv2json.ParseState
 	start  string
 }
 
-func newGenerator(p *pool, spec *bmv2json.Program) *generator {
-	g := &generator{pool: p, types: map[string]*bmv2json.HeaderType{}, stacks: map[string][]string{}, states: map[string]*bmv2json.ParseState{}}
+// NewGenerator makes frames with the values of p. The program must have a
+// parser with a first state.
+func NewGenerator(p *Pool, spec *bmv2json.Program) *Generator {
+	g := &Generator{Pool: p, types: map[string]*bmv2json.HeaderType{}, stacks: map[string][]string{}, states: map[string]*bmv2json.ParseState{}}
 	types := map[string]*bmv2json.HeaderType{}
 	for i := range spec.HeaderTypes {
 		types[spec.HeaderTypes[i].Name] = &spec.HeaderTypes[i]
@@ -108,9 +111,10 @@ func newGenerator(p *pool, spec *bmv2json.Program) *generator {
 	return g
 }
 
-// frame is a frame for the port: along a path, and often damaged.
-func (g *generator) frame(port uint32) []byte {
-	w := &walk{pool: g.pool, port: port, at: map[[2]string]place{}, next: map[string]int{}, last: map[string]int{}}
+// Frame is a frame for the port, of at least one byte: along a path of the
+// parser, and often damaged.
+func (g *Generator) Frame(port uint32) []byte {
+	w := &walk{Pool: g.Pool, port: port, at: map[[2]string]place{}, next: map[string]int{}, last: map[string]int{}}
 	state := g.start
 	for range 24 {
 		s := g.states[state]
@@ -169,7 +173,7 @@ func (w *walk) frame() []byte {
 }
 
 // extract lays out what the state's operations take from the frame.
-func (g *generator) extract(w *walk, s *bmv2json.ParseState) {
+func (g *Generator) extract(w *walk, s *bmv2json.ParseState) {
 	for _, o := range s.Ops {
 		switch {
 		case o.Op == "extract" || o.Op == "extract_VL":
@@ -194,7 +198,7 @@ func (g *generator) extract(w *walk, s *bmv2json.ParseState) {
 	}
 }
 
-func (g *generator) header(w *walk, name string) {
+func (g *Generator) header(w *walk, name string) {
 	t := g.types[name]
 	if t == nil {
 		return
