@@ -69,6 +69,7 @@ has them.`,
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
 	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
+	cmd.AddCommand(newSwitchTrace())
 	return cmd
 }
 
