@@ -46,11 +46,9 @@ func (n *restartNetwork) changedMeanwhile(t *testing.T) {
 	n.startController(ctx, t)
 	n.awaitMany(t) // so that kernel has spoken
 	held := must(r.held(ctx))(t)
-	gone := 0
 	for e := range before {
 		if !held[e] {
-			gone++
-			t.Errorf("before all peers have spoken, the target lost %s", e)
+			t.Errorf("before all peers have spoken, the target lost %s", readable(e))
 		}
 	}
 	if log := n.gateway.control.Tail(1 << 24); strings.Contains(log[strings.LastIndex(log, "API listens"):], "BGP has converged") {
@@ -71,7 +69,7 @@ func (n *restartNetwork) changedMeanwhile(t *testing.T) {
 	}
 	for e := range before {
 		if after[e] && !unedited[e] {
-			t.Errorf("the target still has of the object that is not in the store: %s", e)
+			t.Errorf("the target still has of the object that is not in the store: %s", readable(e))
 		}
 	}
 	n.measured(t, m, keeping...)

@@ -256,7 +256,7 @@ func (c *churn) unmake() error {
 // how often it moved.
 func (c *churn) heldBut(r *rawTarget) (map[string]bool, error) {
 	held, err := r.held(c.t.Context())
-	maps.DeleteFunc(held, func(text string, _ bool) bool { return strings.Contains(text, string(bouncer[:])) })
+	maps.DeleteFunc(held, func(wire string, _ bool) bool { return strings.Contains(wire, string(bouncer[:])) })
 	return held, err
 }
 

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -84,13 +83,14 @@ func (r *rawTarget) entities(ctx context.Context, tables ...string) ([]*p4v1.Ent
 	}
 }
 
-// held gives what the target holds as texts, without what traffic changes.
+// held gives what the target holds, each entity in its wire form, without what
+// traffic changes.
 func (r *rawTarget) held(ctx context.Context) (map[string]bool, error) {
 	all, err := r.entities(ctx)
 	if err != nil {
 		return nil, err
 	}
-	texts := map[string]bool{}
+	held := make(map[string]bool, len(all))
 	for _, e := range all {
 		if te := e.GetTableEntry(); te != nil {
 			te.CounterData, te.MeterCounterData, te.TimeSinceLastHit = nil, nil, nil
@@ -98,17 +98,23 @@ func (r *rawTarget) held(ctx context.Context) (map[string]bool, error) {
 		if g := e.GetPacketReplicationEngineEntry().GetMulticastGroupEntry(); g != nil {
 			slices.SortFunc(g.Replicas, func(a, b *p4v1.Replica) int { return int(a.GetInstance()) - int(b.GetInstance()) })
 		}
-		text, err := prototext.MarshalOptions{}.Marshal(e)
+		wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
 		if err != nil {
 			return nil, err
 		}
-		texts[spaces.ReplaceAllString(string(text), " ")] = true
+		held[string(wire)] = true
 	}
-	return texts, nil
+	return held, nil
 }
 
-// spaces are put into texts by prototext at random.
-var spaces = regexp.MustCompile(` +`)
+// readable gives an entity of held as a text.
+func readable(wire string) string {
+	e := &p4v1.Entity{}
+	if err := proto.Unmarshal([]byte(wire), e); err != nil {
+		return err.Error()
+	}
+	return e.String()
+}
 
 // differences says what is in one and not in the other, a few of each.
 func differences(before, after map[string]bool) error {
@@ -116,12 +122,12 @@ func differences(before, after map[string]bool) error {
 	var gone, come []string
 	for e := range before {
 		if !after[e] {
-			gone = append(gone, e)
+			gone = append(gone, readable(e))
 		}
 	}
 	for e := range after {
 		if !before[e] {
-			come = append(come, e)
+			come = append(come, readable(e))
 		}
 	}
 	if len(gone)+len(come) == 0 {

@@ -9,7 +9,7 @@ import (
 
 // What can happen between the controller and its target, one network for all.
 func TestTargetIsPutRight(t *testing.T) {
-	size := restartSize{macs: 10_000, objects: 10, cable: true}
+	size := restartSize{macs: 6_000, objects: 10, cable: true}
 	eachRestartable(t, size, func(t *testing.T, n *restartNetwork) {
 		for _, c := range []struct {
 			claim string
