@@ -31,6 +31,8 @@ const learnedRoutes = "164" // the protocol number of the routes that p4evpn lea
 // leafUnderlay are the leaf's BGP lines: EVPN and its connected prefixes, which
 // are its VTEP and the subnets of the uplinks.
 const leafUnderlay = `router bgp 65101
+ bgp graceful-restart
+ bgp graceful-restart preserve-fw-state
  bgp router-id 10.0.0.11
  no bgp ebgp-requires-policy
  no bgp default ipv4-unicast
@@ -155,7 +157,26 @@ func (n *routedUnderlay) reach(t *testing.T) {
 // called, which gives what `ip monitor` saw.
 func (n *routedUnderlay) watchRoutes(t *testing.T) (seen func() string) {
 	t.Helper()
-	p := must(n.gateway.lab.Start(n.gateway.NS, "monitor", "ip", "monitor", "route"))(t)
+	return n.watchRoutesOf(t, n.gateway.NS)
+}
+
+// watchRoutesOf is watchRoutes in a namespace. It returns when `ip monitor` has
+// seen a route of ours come, so that it misses none.
+func (n *routedUnderlay) watchRoutesOf(t *testing.T, ns *Namespace) (seen func() string) {
+	t.Helper()
+	p := must(n.gateway.lab.Start(ns, "monitor", "ip", "monitor", "route"))(t)
+	check(t, Eventually(t.Context(), patience, "ip monitor listens", func(ctx context.Context) error {
+		const marker = "198.51.100.1"
+		for _, op := range []string{"replace", "delete"} {
+			if _, err := ns.Output(ctx, "ip", "route", op, marker, "dev", "lo"); err != nil {
+				return err
+			}
+		}
+		if !strings.Contains(p.Tail(1<<16), marker) {
+			return errors.New("it saw no route yet")
+		}
+		return nil
+	}))
 	return func() string {
 		check(t, p.Kill())
 		return p.Tail(1 << 16)
@@ -186,8 +207,7 @@ func TestUnderlayIsRoutedByTheSameSessions(t *testing.T) {
 			n.reach(t)
 
 			// A killed controller leaves the routes, and the next one takes them
-			// over: they are never away. (The leaf forgets its own with the
-			// session, since no graceful restart is configured.)
+			// over: they are never away.
 			check(t, n.gateway.KillController())
 			changes := n.watchRoutes(t)
 			check(t, n.gateway.StartController(ctx, n.config))
