@@ -64,7 +64,7 @@ func (l *loop) finished(r result) {
 
 // holdOff is how long marks gather after a batch of that size: not at all when
 // idle, so that one change costs one quick Write, and longer the more there is
-// to do, so that a Write's fixed cost is shared.
+// to do, so that a Write's fixed cost is shared. A whole batch does not wait.
 func holdOff(n int) time.Duration {
 	if n < 8 {
 		return 0

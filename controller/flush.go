@@ -24,7 +24,8 @@ type targetState struct {
 	waiting map[p4.Key]map[p4.Key]entry
 	// retryAt is when the first failure is due, zero if none is.
 	retryAt time.Time
-	// holdUntil lets marks gather after a large batch.
+	// holdUntil lets marks gather after a large batch, until there are enough for
+	// another.
 	holdUntil time.Time
 }
 
@@ -69,7 +70,7 @@ func (l *loop) flush(w *writer) time.Duration {
 	case t.phase != phaseUp:
 		l.release()
 	case t.busy:
-	case now.Before(t.holdUntil):
+	case now.Before(t.holdUntil) && l.depth() < maxBatch:
 		return t.holdUntil.Sub(now)
 	case auditDue:
 		t.busy = true
