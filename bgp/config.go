@@ -81,10 +81,7 @@ const (
 
 // check says what is wrong with the configuration, naming the field.
 func (c *Config) check() error {
-	if c.AS == 0 {
-		return errors.New("as: want 1 to 4294967295")
-	}
-	if !c.RouterID.Is4() || c.RouterID.IsUnspecified() {
+	if c.AS != 0 && (!c.RouterID.Is4() || c.RouterID.IsUnspecified()) {
 		return fmt.Errorf("router id %v: want an IPv4 address", c.RouterID)
 	}
 	if c.ListenPort < -1 || c.ListenPort > 65535 {

@@ -35,6 +35,8 @@ type Speaker struct {
 	// refused are neighbours that were asked for and could not be had.
 	refused map[netip.Addr]refusal
 
+	identified chan struct{} // closed when there is an AS and a router id
+
 	originate sync.Mutex        // guards what follows; held while routes of ours change
 	gobgp     *server.BgpServer // nil while it does not take routes
 	local     map[Key]Route
@@ -58,6 +60,10 @@ func New(cfg Config, log *slog.Logger) (*Speaker, error) {
 		unicastQueue:  newQueue(compactUnicast),
 		unicastEvents: make(chan []UnicastEvent, 4),
 		prefixes:      make(map[netip.Prefix]bool),
+		identified:    make(chan struct{}),
+	}
+	if cfg.AS != 0 {
+		close(s.identified)
 	}
 	for _, n := range cfg.Neighbors {
 		s.peers = append(s.peers, newPeer(n, cfg.AS))
@@ -73,7 +79,7 @@ func (s *Speaker) Events() <-chan []Event { return s.events }
 // Stats counts what came from all peers since the start.
 func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
 
-// Run opens the listener, advertises what was originated, starts the sessions
+// Run waits for an AS and a router id, opens the listener, advertises what was originated, starts the sessions
 // and returns when ctx ends and all of it is closed, or with the reason why it
 // could not start. It may be called once.
 func (s *Speaker) Run(ctx context.Context) error {
@@ -81,6 +87,15 @@ func (s *Speaker) Run(ctx context.Context) error {
 	defer close(s.unicastEvents)
 	if err := checkMD5(s.cfg.Neighbors...); err != nil {
 		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var queues sync.WaitGroup
+	defer queues.Wait()
+	defer cancel()
+	queues.Go(func() { s.queue.run(ctx, s.events) })
+	queues.Go(func() { s.unicastQueue.run(ctx, s.unicastEvents) })
+	if !s.awaitIdentity(ctx) {
+		return nil
 	}
 	var muted atomic.Bool
 	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &muted}), nil))
@@ -94,10 +109,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	deferral := time.AfterFunc(orDefault(s.cfg.GracefulRestart.Deferral, defaultDeferral), func() { s.converge(true) })
 	defer deferral.Stop()
 	s.converge(false)
-	var unicast sync.WaitGroup
-	unicast.Go(func() { s.unicastQueue.run(ctx, s.unicastEvents) })
-	defer unicast.Wait()
-	s.queue.run(ctx, s.events)
+	<-ctx.Done()
 	return nil
 }
 

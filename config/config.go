@@ -6,7 +6,7 @@ import "time"
 // not in it: they come by the API and are kept in the store.
 type File struct {
 	// AS is our AS number, RouterID our BGP identifier and the first half of
-	// our route distinguishers.
+	// our route distinguishers. Without both BGP waits for the API to give them.
 	AS       uint32 `yaml:"as"`
 	RouterID Addr   `yaml:"router_id"`
 	// VTEPs are our tunnel addresses, which the kernel of this network

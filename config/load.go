@@ -141,12 +141,7 @@ func (c *checker) explain(b []byte) error {
 
 func (c *checker) check() {
 	f := c.file
-	if f.AS == 0 {
-		c.fail("as", "missing: give our AS number")
-	}
-	if !f.RouterID.Is4() || f.RouterID.IsUnspecified() {
-		c.fail("router_id", "want an IPv4 address")
-	}
+	c.checkSpeaker()
 	if len(f.VTEPs) == 0 {
 		c.fail("vteps", "missing: give at least one VTEP address")
 	}
@@ -169,6 +164,20 @@ func (c *checker) check() {
 	c.checkBGP()
 	c.checkPorts()
 	c.checkRouting()
+}
+
+// checkSpeaker: the API gives our AS and router id where the file gives neither.
+func (c *checker) checkSpeaker() {
+	f := c.file
+	if f.AS == 0 && !f.RouterID.IsValid() {
+		return
+	}
+	if f.AS == 0 {
+		c.fail("as", "missing: give our AS number, or leave out router_id too")
+	}
+	if !f.RouterID.Is4() || f.RouterID.IsUnspecified() {
+		c.fail("router_id", "want an IPv4 address")
+	}
 }
 
 func (c *checker) unique(path string, addrs []Addr) {

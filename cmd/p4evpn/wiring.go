@@ -23,7 +23,10 @@ import (
 
 // configured are the objects that the file gives and the API can give too.
 func configured(f *config.File) []intent.Object {
-	objects := []intent.Object{intent.Speaker{AS: f.AS, RouterID: f.RouterID.Addr}}
+	var objects []intent.Object
+	if f.AS != 0 {
+		objects = append(objects, intent.Speaker{AS: f.AS, RouterID: f.RouterID.Addr})
+	}
 	for _, n := range f.BGP.Neighbors {
 		objects = append(objects, intent.Neighbor{
 			Address: n.Address.Addr, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress.Addr,
@@ -52,13 +55,14 @@ func configuredInstance(kind intent.Kind, id string, imports, exports []config.R
 
 func speakerConfig(f *config.File, store *intent.Store) (bgp.Config, error) {
 	c := bgp.Config{
-		AS:              f.AS,
-		RouterID:        f.RouterID.Addr,
 		ListenAddresses: addrs(f.BGP.ListenAddresses),
 		ListenPort:      f.BGP.Port,
 		GracefulRestart: bgp.GracefulRestart(f.BGP.GracefulRestart),
 	}
 	err := store.View(func(tx *intent.Tx) error {
+		for _, s := range tx.Speakers().List("", 0) {
+			c.AS, c.RouterID = s.AS, s.RouterID
+		}
 		for _, n := range tx.Neighbors().List("", 0) {
 			c.Neighbors = append(c.Neighbors, peering.Neighbor(n))
 		}

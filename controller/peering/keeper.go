@@ -20,6 +20,7 @@ type Intent interface {
 // Speaker is what a Keeper keeps; *bgp.Speaker is one.
 type Speaker interface {
 	SetNeighbors(context.Context, []bgp.Neighbor) error
+	SetIdentity(as uint32, routerID netip.Addr) error
 }
 
 // Keeper brings each change of the intent to the speaker.
@@ -67,6 +68,11 @@ func (k *Keeper) take(batch intent.Batch) bool {
 		if n, ok := c.Old.(intent.Neighbor); ok {
 			delete(k.neighbors, n.Address)
 			changed = true
+		}
+		if sp, ok := c.New.(intent.Speaker); ok {
+			if err := k.Speaker.SetIdentity(sp.AS, sp.RouterID); err != nil {
+				k.Log.Warn("BGP sessions go on as they are until a restart", "error", err)
+			}
 		}
 		if n, ok := c.New.(intent.Neighbor); ok {
 			k.neighbors[n.Address] = Neighbor(n)

@@ -22,6 +22,7 @@ type fakeSpeaker struct {
 	set    []uint32 // AS numbers
 	calls  int
 	none   bool // it was told to have none
+	as     uint32
 }
 
 func (s *fakeSpeaker) SetNeighbors(_ context.Context, want []bgp.Neighbor) error {
@@ -40,6 +41,13 @@ func (s *fakeSpeaker) SetNeighbors(_ context.Context, want []bgp.Neighbor) error
 		s.set = append(s.set, n.AS)
 	}
 	return err
+}
+
+func (s *fakeSpeaker) SetIdentity(as uint32, _ netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.as = as
+	return nil
 }
 
 func (s *fakeSpeaker) await(t *testing.T, want ...uint32) {
@@ -91,8 +99,9 @@ func TestTheSpeakersNeighboursFollowTheIntent(t *testing.T) {
 	speaker.await(t, 1, 3, 666)
 	update(func(tx *intent.Tx) error { return tx.Neighbors().Delete("10.1.1.6") })
 	speaker.await(t, 1, 3)
-	calls := func() int { speaker.mu.Lock(); defer speaker.mu.Unlock(); return speaker.calls }
-	before := calls()
+	speaker.mu.Lock()
+	before := speaker.calls
+	speaker.mu.Unlock()
 	update(func(tx *intent.Tx) error {
 		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "blue", VLAN: 10})
 		return err
@@ -100,8 +109,19 @@ func TestTheSpeakersNeighboursFollowTheIntent(t *testing.T) {
 	update(func(tx *intent.Tx) error { return tx.Bridges().Delete("blue") })
 	update(func(tx *intent.Tx) error { _, err := tx.Neighbors().Create(neighbor(4, 4)); return err })
 	speaker.await(t, 1, 3, 4)
-	if n := calls() - before; n != 1 {
-		t.Errorf("%d calls, want one: bridges are none of the speaker's business", n)
+	update(func(tx *intent.Tx) error {
+		_, err := tx.Speakers().Create(intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")})
+		return err
+	})
+	update(func(tx *intent.Tx) error { return tx.Neighbors().Delete("10.1.1.4") })
+	speaker.await(t, 1, 3)
+	speaker.mu.Lock()
+	defer speaker.mu.Unlock()
+	if speaker.as != 65000 {
+		t.Errorf("the speaker's AS is %d", speaker.as)
+	}
+	if n := speaker.calls - before; n != 2 {
+		t.Errorf("%d calls, want two: bridges are none of the speaker's business", n)
 	}
 	if speaker.none {
 		t.Error("there was a time without neighbours")
