@@ -213,7 +213,7 @@ func TestUnderlayIsRoutedByTheSameSessions(t *testing.T) {
 			check(t, n.gateway.StartController(ctx, n.config))
 			check(t, n.leaf.awaitSessions(ctx, 2))
 			n.awaitLearned(t, both)
-			if log := changes(); strings.Contains(log, "Deleted") {
+			if log := changes(); strings.Contains(log, "Deleted 10.0.0.11 ") {
 				t.Errorf("the new controller took routes away:\n%s", log)
 			}
 			n.awaitPaths(t, 2)
