@@ -82,6 +82,8 @@ type Entry struct {
 	// TimeoutNs is the idle timeout in ns, 0 for none; only for tables that
 	// support it.
 	TimeoutNs int64
+	// Meter configures the entry's direct meter; nil makes everything green.
+	Meter *MeterConfig
 	// Metadata is opaque and comes back as it was given.
 	Metadata []byte
 

@@ -60,6 +60,12 @@ func (c *encoder) entry(t *Table, e *Entry) (*entry, error) {
 	if e.TimeoutNs < 0 || e.TimeoutNs > 0 && !s.timeout {
 		return nil, t.errorf(ErrInvalid, "idle timeout %d ns: the table does not age, or it is negative", e.TimeoutNs)
 	}
+	if e.Meter != nil && s.meter < 0 {
+		return nil, t.errorf(ErrInvalid, "it has no direct meter")
+	}
+	if err := e.Meter.Check(); err != nil {
+		return nil, t.errorf(err, "direct meter")
+	}
 	keyWords := s.matchWords()
 	n := newEntry(keyWords + dataWords)
 	if err := c.fill(t, n, e); err != nil {
@@ -283,6 +289,11 @@ func (t *Table) decode(e *entry) Entry {
 	if e.st != nil {
 		out.Packets, out.Bytes = e.st.packets.Load(), e.st.bytes.Load()
 		out.TimeoutNs = e.st.timeout
+		if e.st.meter != nil {
+			if config, ok := e.st.meter.config(); ok {
+				out.Meter = &config
+			}
+		}
 		out.SinceHitNs = max(0, t.p.clock.Load()-e.st.hit.Load())
 	}
 	return out

@@ -219,13 +219,24 @@ func TestDirectMeterBelongsToItsEntry(t *testing.T) {
 	if want := []byte{green, green, yellow, green, red, green}; !slices.Equal(got, want) {
 		t.Errorf("colours %v, want %v", got, want)
 	}
+	first.Meter = &MeterConfig{CIR: 1, CBurst: 1, PIR: 1, PBurst: 2}
 	if err := table.Modify(&first); err != nil {
 		t.Fatal(err)
+	}
+	if got := e.run(0, calc(0x45, 1, 9, 0, 0, "0", "0", 0))[0].Data[2]; got != red {
+		t.Errorf("colour %d after Modify with the same configuration: its buckets were filled", got)
 	}
 	if c, ok, err := table.MeterConfig(&first); err != nil || !ok || c.PBurst != 2 {
 		t.Errorf("after Modify: %+v, %v, %v", c, ok, err)
 	}
 	if err := table.SetMeter(&first, &MeterConfig{CIR: 2, PIR: 1}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("peak below committed rate: %v", err)
+	}
+	first.Meter = nil
+	if err := table.Modify(&first); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok, _ := table.MeterConfig(&first); ok {
+		t.Errorf("after Modify without a configuration: %+v", c)
 	}
 }

@@ -157,16 +157,34 @@ func (m *Meter) SetConfig(index int, config *MeterConfig) error {
 }
 
 func (c *meterCell) configure(config *MeterConfig) error {
+	if err := config.Check(); err != nil {
+		return err
+	}
+	c.set(config)
+	return nil
+}
+
+// Check says what is wrong with a configuration; nil is right. Errors:
+// ErrInvalid.
+func (c *MeterConfig) Check() error {
+	if c != nil && (c.CIR < 0 || c.PIR < c.CIR || c.CBurst < 0 || c.PBurst < 0) {
+		return fmt.Errorf("rates %+v: negative, or the peak is below the committed rate: %w", *c, ErrInvalid)
+	}
+	return nil
+}
+
+// set configures the cell; its buckets are full then, unless it had this
+// configuration already.
+func (c *meterCell) set(config *MeterConfig) {
 	if config == nil {
 		c.rates.Store(nil)
-		return nil
+		return
 	}
-	if config.CIR < 0 || config.PIR < config.CIR || config.CBurst < 0 || config.PBurst < 0 {
-		return fmt.Errorf("rates %+v: negative, or the peak is below the committed rate: %w", *config, ErrInvalid)
+	if old := c.rates.Load(); old != nil && old.config == *config {
+		return
 	}
 	c.peak.Store(0)
 	c.commit.Store(0)
 	c.rates.Store(&meterRates{config: *config,
 		peak: newBucket(config.PIR, config.PBurst), commit: newBucket(config.CIR, config.CBurst)})
-	return nil
 }

@@ -138,7 +138,7 @@ func TestProfilesAndSelectorsChooseMembers(t *testing.T) {
 	for _, err := range []error{
 		plain.InsertMember(1, "ingress.to", [][]byte{{2}}),
 		spread.InsertMember(1, "ingress.to", [][]byte{{3}}), spread.InsertMember(2, "ingress.to", [][]byte{{4}}),
-		spread.SetGroup(1, []GroupMember{{1, 3}, {2, 1}}, true),
+		spread.SetGroup(1, []GroupMember{{Member: 1, Weight: 3}, {Member: 2, Weight: 1}}, true),
 	} {
 		if err != nil {
 			t.Fatal(err)

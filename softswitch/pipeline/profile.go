@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -9,15 +10,17 @@ import (
 // WeightedAction is a member of an action set that a table entry carries
 // itself (one-shot action selector programming, P4Runtime 9.2.3).
 type WeightedAction struct {
-	Action string
-	Params [][]byte
-	Weight int // 1 or more
+	Action    string
+	Params    [][]byte
+	Weight    int     // 1 or more
+	WatchPort *uint32 // chosen only while this port is up; nil: always
 }
 
 // GroupMember is a member of an action profile group.
 type GroupMember struct {
-	Member uint32
-	Weight int // 1 or more
+	Member    uint32
+	Weight    int     // 1 or more
+	WatchPort *uint32 // chosen only while this port is up; nil: always
 }
 
 // Profile is an action profile: actions with parameters that table entries
@@ -28,6 +31,9 @@ type Profile struct {
 	mu      sync.Mutex
 	members map[uint32]*member
 	groups  map[uint32]*group
+	sets    int                 // entries with actions of their own
+	watched map[*group]struct{} // groups and sets that look at ports
+	down    map[uint32]struct{} // ports
 }
 
 // profileSpec is the immutable part.
@@ -52,14 +58,23 @@ type memberAction struct {
 
 // group is a set of members, each as often as its weight says.
 type group struct {
-	choice atomic.Pointer[[]*member]
-	list   []GroupMember
-	refs   int
-	oneOff []WeightedAction // of an entry's own set
+	choice  atomic.Pointer[[]*member]
+	choices []choice // what choice is made of
+	list    []GroupMember
+	refs    int
+	oneOff  []WeightedAction // of an entry's own set
+}
+
+// choice is what a group may choose.
+type choice struct {
+	*member
+	weight int
+	watch  *uint32
 }
 
 func newProfile(s *profileSpec, size int) *Profile {
-	return &Profile{spec: s, size: size, members: map[uint32]*member{}, groups: map[uint32]*group{}}
+	return &Profile{spec: s, size: size, members: map[uint32]*member{}, groups: map[uint32]*group{},
+		watched: map[*group]struct{}{}, down: map[uint32]struct{}{}}
 }
 
 // Name is the JSON's full name, as in P4Info.
@@ -154,28 +169,97 @@ func (p *Profile) EachMember(f func(id uint32, action string, params [][]byte) b
 	}
 }
 
-// resolve turns members with weights into the list that selection indexes.
-func (p *Profile) resolve(list []GroupMember) ([]*member, error) {
-	var out []*member
-	seen := map[uint32]bool{}
-	for _, g := range list {
+// resolve finds the members of a list.
+func (p *Profile) resolve(list []GroupMember) ([]choice, error) {
+	out := make([]choice, len(list))
+	seen := make(map[uint32]bool, len(list))
+	for i, g := range list {
 		m := p.members[g.Member]
 		if m == nil {
 			return nil, p.errorf(ErrNotFound, "member %d", g.Member)
 		}
-		if seen[g.Member] || g.Weight < 1 || len(out)+g.Weight > maxID {
-			return nil, p.errorf(ErrInvalid, "member %d is there twice, or its weight %d is not 1 or more and reasonable", g.Member, g.Weight)
+		if seen[g.Member] {
+			return nil, p.errorf(ErrInvalid, "member %d is there twice", g.Member)
 		}
 		seen[g.Member] = true
-		for range g.Weight {
-			out = append(out, m)
+		out[i] = choice{m, g.Weight, g.WatchPort}
+	}
+	return out, p.checkWeights(out)
+}
+
+// maxChoice bounds the sum of the weights of a group.
+const maxChoice = maxID
+
+func (p *Profile) checkWeights(choices []choice) error {
+	sum := 0
+	for _, c := range choices {
+		if c.weight < 1 {
+			return p.errorf(ErrInvalid, "weight %d", c.weight)
+		}
+		if c.weight > maxChoice-sum {
+			return p.errorf(ErrFull, "a group's weights may sum up to %d", maxChoice)
+		}
+		sum += c.weight
+	}
+	return nil
+}
+
+// publish makes a group choose among choices.
+func (p *Profile) publish(g *group, choices []choice) {
+	g.choices = choices
+	delete(p.watched, g)
+	for i := range choices {
+		if choices[i].watch != nil {
+			p.watched[g] = struct{}{}
 		}
 	}
-	return out, nil
+	p.choose(g)
+}
+
+// choose makes the list that selection indexes: each member as often as its
+// weight says, without those whose port is down.
+func (p *Profile) choose(g *group) {
+	var out []*member
+	for _, c := range g.choices {
+		if c.watch != nil {
+			if _, down := p.down[*c.watch]; down {
+				continue
+			}
+		}
+		for range c.weight {
+			out = append(out, c.member)
+		}
+	}
+	g.choice.Store(&out)
+}
+
+// SetPortUp says whether a port is up; members that watch one that is down are
+// not chosen. All ports are up at first.
+func (p *Profile) SetPortUp(port uint32, up bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if up {
+		delete(p.down, port)
+	} else {
+		p.down[port] = struct{}{}
+	}
+	for g := range p.watched {
+		if slices.ContainsFunc(g.choices, func(c choice) bool { return c.watch != nil && *c.watch == port }) {
+			p.choose(g)
+		}
+	}
+}
+
+// Used says how many members, groups and entries with actions of their own
+// there are.
+func (p *Profile) Used() (members, groups, sets int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.members), len(p.groups), p.sets
 }
 
 // SetGroup adds a group (create) or replaces its members. Errors: ErrInvalid,
-// ErrExists, ErrNotFound.
+// ErrExists, ErrNotFound, ErrFull for weights beyond reason.
 func (p *Profile) SetGroup(id uint32, list []GroupMember, create bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,7 +272,7 @@ func (p *Profile) SetGroup(id uint32, list []GroupMember, create bool) error {
 	case !create && g == nil:
 		return p.errorf(ErrNotFound, "group %d", id)
 	}
-	choice, err := p.resolve(list)
+	choices, err := p.resolve(list)
 	if err != nil {
 		return err
 	}
@@ -199,7 +283,7 @@ func (p *Profile) SetGroup(id uint32, list []GroupMember, create bool) error {
 	p.hold(g.list, -1)
 	g.list = append([]GroupMember(nil), list...)
 	p.hold(g.list, 1)
-	g.choice.Store(&choice)
+	p.publish(g, choices)
 	return nil
 }
 
@@ -223,6 +307,7 @@ func (p *Profile) DeleteGroup(id uint32) error {
 	}
 	p.hold(g.list, -1)
 	delete(p.groups, id)
+	delete(p.watched, g)
 	return nil
 }
 
@@ -274,22 +359,20 @@ func (p *Profile) ownSet(set []WeightedAction) (*group, error) {
 		return nil, p.errorf(ErrInvalid, "a set of actions needs a selector")
 	}
 	g := &group{oneOff: set}
-	var choice []*member
-	for _, a := range set {
+	choices := make([]choice, len(set))
+	for i, a := range set {
 		do, err := p.memberAction(a.Action, a.Params)
 		if err != nil {
 			return nil, err
 		}
-		if a.Weight < 1 || len(choice)+a.Weight > maxID {
-			return nil, p.errorf(ErrInvalid, "weight %d", a.Weight)
-		}
-		m := new(member)
-		m.do.Store(do)
-		for range a.Weight {
-			choice = append(choice, m)
-		}
+		choices[i] = choice{new(member), a.Weight, a.WatchPort}
+		choices[i].do.Store(do)
 	}
-	g.choice.Store(&choice)
+	if err := p.checkWeights(choices); err != nil {
+		return nil, err
+	}
+	p.publish(g, choices)
+	p.sets++
 	return g, nil
 }
 
@@ -301,6 +384,10 @@ func (p *Profile) release(x *entryExt) {
 		x.member.refs--
 	} else if x.group != nil {
 		x.group.refs--
+		if x.group.oneOff != nil {
+			p.sets--
+			delete(p.watched, x.group)
+		}
 	}
 }
 

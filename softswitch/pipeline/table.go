@@ -121,6 +121,7 @@ func (t *Table) insert(e *Entry) error {
 		n.st.hit.Store(t.p.clock.Load())
 		if t.spec.meter >= 0 {
 			n.st.meter = t.p.meters[t.spec.meter].direct()
+			n.st.meter.set(e.Meter)
 		}
 	}
 	t.m.insert(n)
@@ -130,8 +131,8 @@ func (t *Table) insert(e *Entry) error {
 
 func (s *tableSpec) hasState() bool { return s.count || s.timeout || s.meter >= 0 }
 
-// Modify replaces action, parameters, timeout and metadata of the entry with
-// this key (and priority). Its direct counter stays, its idle time starts
+// Modify replaces action, parameters, timeout, meter configuration and metadata
+// of the entry with this key (and priority). Its direct counter stays, its idle time starts
 // again. Errors: ErrInvalid, ErrNotFound, ErrConst.
 func (t *Table) Modify(e *Entry) error {
 	if err := t.begin(); err != nil {
@@ -159,6 +160,9 @@ func (t *Table) Modify(e *Entry) error {
 			n.st = st
 		}
 		n.st.hit.Store(t.p.clock.Load())
+		if n.st.meter != nil {
+			n.st.meter.set(e.Meter)
+		}
 	}
 	t.m.swap(old, n)
 	return nil

@@ -372,7 +372,7 @@ func TestSelectorSpreadsOverTheMembersOfAGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.SetGroup(1, []GroupMember{{1, 1}, {2, 1}, {3, 2}}, true); err != nil {
+	if err := p.SetGroup(1, []GroupMember{{Member: 1, Weight: 1}, {Member: 2, Weight: 1}, {Member: 3, Weight: 2}}, true); err != nil {
 		t.Fatal(err)
 	}
 	key := exact("43")
@@ -400,13 +400,13 @@ func TestSelectorSpreadsOverTheMembersOfAGroup(t *testing.T) {
 	if err := p.ModifyMember(1, "ingress.to", [][]byte{{8}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.SetGroup(1, []GroupMember{{1, 1}}, false); err != nil {
+	if err := p.SetGroup(1, []GroupMember{{Member: 1, Weight: 1}}, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := ports(); got[8] != 400 {
 		t.Errorf("spread %v, want all on port 8", got)
 	}
-	own := Entry{Match: key, Actions: []WeightedAction{{"ingress.to", [][]byte{{5}}, 1}, {"ingress.to", [][]byte{{6}}, 1}}}
+	own := Entry{Match: key, Actions: []WeightedAction{{Action: "ingress.to", Params: [][]byte{{5}}, Weight: 1}, {Action: "ingress.to", Params: [][]byte{{6}}, Weight: 1}}}
 	if err := e.Table("ingress.by_choice").Modify(&own); err != nil {
 		t.Fatal(err)
 	}
