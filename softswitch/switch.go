@@ -61,7 +61,7 @@ func New(cfg Config, log *slog.Logger) (*Switch, error) {
 	}
 	s := &Switch{cfg: cfg, log: log, ready: make(chan struct{})}
 	var err error
-	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Logger: log}
+	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState, Logger: log}
 	if cfg.CPUPort != 0 {
 		serverConfig.Inject = s.inject
 	}
@@ -117,6 +117,15 @@ func (s *Switch) openPorts() error {
 		s.ports = append(s.ports, port)
 	}
 	return nil
+}
+
+// portState says whether the switch has a port, and whether it is up.
+func (s *Switch) portState(number uint32) (exists, up bool) {
+	if number == s.cfg.CPUPort && number != 0 {
+		return true, true
+	}
+	i := s.portIndex(number)
+	return i >= 0, i >= 0 && s.ports[i].Up()
 }
 
 func (s *Switch) closePorts() {

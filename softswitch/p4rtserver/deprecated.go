@@ -17,6 +17,9 @@ func numericRole(m any) uint64 {
 	return 0
 }
 
+// deprecatedWatch returns the watch port as a number of a member or action.
+func deprecatedWatch(m interface{ GetWatch() int32 }) int32 { return m.GetWatch() }
+
 func controllerMetadata(te *p4v1.TableEntry) uint64 { return te.GetControllerMetadata() }
 
 func setControllerMetadata(te *p4v1.TableEntry, v uint64) { te.ControllerMetadata = v }

@@ -28,6 +28,8 @@ func refuse(err error) error {
 		code = codes.NotFound
 	case errors.Is(err, pipeline.ErrFull):
 		code = codes.ResourceExhausted
+	case errors.Is(err, pipeline.ErrInUse):
+		code = codes.FailedPrecondition
 	case errors.Is(err, pipeline.ErrConst):
 		code = codes.PermissionDenied
 	}

@@ -15,16 +15,21 @@ import (
 type Forwarding struct {
 	Pipeline *pipeline.Pipeline
 
-	server   *Server
-	config   *p4v1.ForwardingPipelineConfig
-	tables   []*table // ascending by id
-	counters []*counter
-	meters   []*meter
-	digests  []*digest
-	byTable  map[uint32]*table
-	byName   map[string]*digest // by the name in the JSON
+	server    *Server
+	config    *p4v1.ForwardingPipelineConfig
+	tables    []*table // ascending by id
+	counters  []*counter
+	meters    []*meter
+	profiles  []*profile
+	registers []*register
+	valueSets []*valueSet
+	digests   []*digest
+	byTable   map[uint32]*table
+	byName    map[string]*digest // by the name in the JSON
 
 	packetIn, packetOut *packetHeader // nil: packets have no controller header
+
+	ports portStates
 
 	// What the pipeline does not keep for the control plane; guarded by
 	// Server.state.
@@ -52,11 +57,12 @@ func (s *Server) load(config *p4v1.ForwardingPipelineConfig) (*Forwarding, error
 	f := &Forwarding{
 		Pipeline: pipeline.New(program, s.cfg.Limits), server: s, config: config,
 		byTable: map[uint32]*table{}, byName: map[string]*digest{},
+		ports:  portStates{up: map[uint32]bool{}},
 		groups: map[uint32]groupNote{}, sessions: map[uint32]sessionNote{},
 	}
 	f.Pipeline.Tick(monotonic())
 	for _, bind := range []func(*p4configv1.P4Info) error{
-		f.bindTables, f.bindCounters, f.bindMeters, f.bindDigests, f.bindPackets,
+		f.bindProfiles, f.bindTables, f.bindCounters, f.bindMeters, f.bindRegisters, f.bindValueSets, f.bindDigests, f.bindPackets,
 	} {
 		if err := bind(info); err != nil {
 			return nil, invalid("p4info and p4_device_config do not agree: %v", err)
@@ -74,6 +80,9 @@ func (f *Forwarding) bindTables(info *p4configv1.P4Info) error {
 		t, err := bindTable(f.Pipeline, ti, actions)
 		if err != nil {
 			return fmt.Errorf("table %s: %w", ti.GetPreamble().GetName(), err)
+		}
+		if err := f.bindProfile(t, ti.ImplementationId); err != nil {
+			return fmt.Errorf("table %s: %w", t.name, err)
 		}
 		if f.byTable[t.id] != nil || t.id == 0 {
 			return fmt.Errorf("table %s: id %d is 0 or used twice", t.name, t.id)

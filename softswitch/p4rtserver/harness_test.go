@@ -31,11 +31,17 @@ const (
 // testConfig is testdata/kinds.p4.
 func testConfig(t testing.TB) *p4v1.ForwardingPipelineConfig {
 	t.Helper()
-	json, err := os.ReadFile("testdata/kinds.json")
+	return configOf(t, "testdata/kinds")
+}
+
+// configOf is the program whose artefacts begin with path.
+func configOf(t testing.TB, path string) *p4v1.ForwardingPipelineConfig {
+	t.Helper()
+	json, err := os.ReadFile(path + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("testdata/kinds.p4info.txtpb")
+	text, err := os.ReadFile(path + ".p4info.txtpb")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,14 +66,28 @@ type target struct {
 	forwarding *Forwarding
 	worker     *pipeline.Worker
 	sent       []pipeline.Packet // what packet-outs put out
+	down       map[uint32]bool   // of the ports 0 to 15
+}
+
+func (tg *target) setDown(number uint32, down bool) {
+	tg.mu.Lock()
+	defer tg.mu.Unlock()
+	tg.down[number] = down
+}
+
+// port is Config.Port.
+func (tg *target) port(number uint32) (exists, up bool) {
+	tg.mu.Lock()
+	defer tg.mu.Unlock()
+	return number < 16, !tg.down[number]
 }
 
 func startTarget(t testing.TB) *target {
 	t.Helper()
-	tg := &target{t: t, names: newNamer(t, testConfig(t).P4Info)}
+	tg := &target{t: t, names: newNamer(t, testConfig(t).P4Info), down: map[uint32]bool{}}
 	var err error
 	tg.server, err = New(Config{
-		DeviceID: testDevice, Logger: slog.New(slog.DiscardHandler),
+		DeviceID: testDevice, Logger: slog.New(slog.DiscardHandler), Port: tg.port,
 		Inject: func(frame []byte) error {
 			tg.mu.Lock()
 			defer tg.mu.Unlock()
@@ -111,12 +131,24 @@ func (tg *target) dial(address string) *grpc.ClientConn {
 // startPrimary is a target with a pipeline and its primary client.
 func startPrimary(t testing.TB) (*target, *client) {
 	t.Helper()
+	return startWith(t, testConfig(t))
+}
+
+func startWith(t testing.TB, config *p4v1.ForwardingPipelineConfig) (*target, *client) {
+	t.Helper()
 	tg := startTarget(t)
+	tg.names = newNamer(t, config.P4Info)
 	c := tg.client(t)
 	c.arbitrate(0, 1)
 	c.expectArbitration(codes.OK, 1)
-	c.commit(testConfig(t))
+	c.commit(config)
 	return tg, c
+}
+
+// startFeatures is a target with the program of package pipeline's tests.
+func startFeatures(t testing.TB) (*target, *client) {
+	t.Helper()
+	return startWith(t, configOf(t, "../pipeline/testdata/features"))
 }
 
 // process runs a frame through the committed pipeline; the caller holds mu.
@@ -343,6 +375,15 @@ func newNamer(t testing.TB, info *p4configv1.P4Info) *namer {
 	for _, x := range info.Meters {
 		n.ids[x.Preamble.Name] = x.Preamble.Id
 	}
+	for _, x := range info.ActionProfiles {
+		n.ids[x.Preamble.Name] = x.Preamble.Id
+	}
+	for _, x := range info.Registers {
+		n.ids[x.Preamble.Name] = x.Preamble.Id
+	}
+	for _, x := range info.ValueSets {
+		n.ids[x.Preamble.Name] = x.Preamble.Id
+	}
 	for _, x := range info.Digests {
 		n.ids[x.Preamble.Name] = x.Preamble.Id
 	}
@@ -417,6 +458,16 @@ func entityOf(m any) *p4v1.Entity {
 		return &p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{DirectCounterEntry: m}}
 	case *p4v1.DigestEntry:
 		return &p4v1.Entity{Entity: &p4v1.Entity_DigestEntry{DigestEntry: m}}
+	case *p4v1.ActionProfileMember:
+		return &p4v1.Entity{Entity: &p4v1.Entity_ActionProfileMember{ActionProfileMember: m}}
+	case *p4v1.ActionProfileGroup:
+		return &p4v1.Entity{Entity: &p4v1.Entity_ActionProfileGroup{ActionProfileGroup: m}}
+	case *p4v1.DirectMeterEntry:
+		return &p4v1.Entity{Entity: &p4v1.Entity_DirectMeterEntry{DirectMeterEntry: m}}
+	case *p4v1.ValueSetEntry:
+		return &p4v1.Entity{Entity: &p4v1.Entity_ValueSetEntry{ValueSetEntry: m}}
+	case *p4v1.RegisterEntry:
+		return &p4v1.Entity{Entity: &p4v1.Entity_RegisterEntry{RegisterEntry: m}}
 	case *p4v1.Entity:
 		return m
 	}

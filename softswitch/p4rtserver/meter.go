@@ -5,6 +5,8 @@ import (
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/softswitch/pipeline"
 )
@@ -12,6 +14,7 @@ import (
 // meter ties an indirect meter to its P4Info id.
 type meter struct {
 	id    uint32
+	kind  p4configv1.MeterSpec_Type
 	cells *pipeline.Meter
 }
 
@@ -25,9 +28,135 @@ func (f *Forwarding) bindMeters(info *p4configv1.P4Info) error {
 		if int64(m.Size()) != mi.Size {
 			return fmt.Errorf("meter %s has %d cells, in the JSON %d", name, mi.Size, m.Size())
 		}
-		f.meters = append(f.meters, &meter{id: mi.GetPreamble().GetId(), cells: m})
+		f.meters = append(f.meters, &meter{id: mi.GetPreamble().GetId(), kind: mi.GetSpec().GetType(), cells: m})
+	}
+	for _, mi := range info.DirectMeters {
+		t := f.byTable[mi.DirectTableId]
+		if t == nil || !t.meter {
+			return fmt.Errorf("direct meter %s: the JSON has no table with it", mi.GetPreamble().GetName())
+		}
+		t.meterKind = mi.GetSpec().GetType()
 	}
 	return nil
+}
+
+var errMeterCounters = status.Error(codes.Unimplemented, "meters do not count by colour")
+
+// checkMeterConfig checks a meter's configuration against its type (9.4).
+func checkMeterConfig(kind p4configv1.MeterSpec_Type, c *p4v1.MeterConfig) error {
+	if c == nil {
+		return nil
+	}
+	if kind != p4configv1.MeterSpec_TWO_RATE_THREE_COLOR && (c.Pir != c.Cir || c.Pburst != c.Cburst) {
+		return invalid("meter configuration: pir and pburst must equal cir and cburst where there is a single rate")
+	}
+	switch {
+	case c.Eburst == 0:
+	case kind == p4configv1.MeterSpec_SINGLE_RATE_THREE_COLOR:
+		return status.Error(codes.Unimplemented, "meter configuration: eburst is not supported")
+	default:
+		return invalid("meter configuration: eburst must be 0")
+	}
+	return refuse(meterConfig(c).Check())
+}
+
+// meterConfig translates a configuration; nil stays nil.
+func meterConfig(c *p4v1.MeterConfig) *pipeline.MeterConfig {
+	if c == nil {
+		return nil
+	}
+	return &pipeline.MeterConfig{CIR: c.Cir, CBurst: c.Cburst, PIR: c.Pir, PBurst: c.Pburst}
+}
+
+func meterConfigMessage(c *pipeline.MeterConfig) *p4v1.MeterConfig {
+	if c == nil {
+		return nil
+	}
+	return &p4v1.MeterConfig{Cir: c.CIR, Cburst: c.CBurst, Pir: c.PIR, Pburst: c.PBurst}
+}
+
+// writeDirectMeter configures the direct meter of an entry (9.4.1).
+func (f *Forwarding) writeDirectMeter(tr *translator, op p4v1.Update_Type, dm *p4v1.DirectMeterEntry) error {
+	if op != p4v1.Update_MODIFY {
+		return invalid("a direct meter entry can only be modified")
+	}
+	t, err := f.meteredTable(dm)
+	if err != nil {
+		return err
+	}
+	if err := checkMeterConfig(t.meterKind, dm.Config); err != nil {
+		return within("table "+t.name, err)
+	}
+	e, err := tr.key(t, dm.TableEntry)
+	if err != nil {
+		return within("table "+t.name, err)
+	}
+	return refuse(t.entries.SetMeter(e, meterConfig(dm.Config)))
+}
+
+// meteredTable returns the table of a direct meter entry.
+func (f *Forwarding) meteredTable(dm *p4v1.DirectMeterEntry) (*table, error) {
+	if dm.GetTableEntry() == nil {
+		return nil, invalid("the direct meter entry has no table_entry")
+	}
+	t := f.byTable[dm.TableEntry.TableId]
+	switch {
+	case t == nil:
+		return nil, invalid("no table has id %d", dm.TableEntry.TableId)
+	case !t.meter:
+		return nil, invalid("table %s has no direct meter", t.name)
+	case dm.TableEntry.IsDefaultAction:
+		return nil, status.Errorf(codes.Unimplemented, "table %s: the direct meter of the default entry is not supported", t.name)
+	case dm.CounterData != nil:
+		return nil, errMeterCounters
+	}
+	return t, nil
+}
+
+func (f *Forwarding) readDirectMeters(tr *translator, out *reply, dm *p4v1.DirectMeterEntry) error {
+	if dm.GetTableEntry() != nil && dm.TableEntry.TableId == 0 {
+		for _, t := range f.tables {
+			if t.meter {
+				t.readAllDirectMeters(out, 0)
+			}
+		}
+		return nil
+	}
+	t, err := f.meteredTable(dm)
+	if err != nil {
+		return err
+	}
+	if len(dm.TableEntry.Match) == 0 {
+		t.readAllDirectMeters(out, dm.TableEntry.Priority)
+		return nil
+	}
+	key, err := tr.key(t, dm.TableEntry)
+	if err != nil {
+		return within("table "+t.name, err)
+	}
+	e, err := t.entries.Get(key)
+	if err != nil {
+		return within("table "+t.name, refuse(err))
+	}
+	out.add(t.directMeter(&e))
+	return nil
+}
+
+// readAllDirectMeters adds those of every entry, or of the entries with the
+// priority.
+func (t *table) readAllDirectMeters(out *reply, priority int32) {
+	t.entries.Each(func(e pipeline.Entry) bool {
+		if priority == 0 || e.Priority == priority {
+			out.add(t.directMeter(&e))
+		}
+		return true
+	})
+}
+
+func (t *table) directMeter(e *pipeline.Entry) *p4v1.Entity {
+	return &p4v1.Entity{Entity: &p4v1.Entity_DirectMeterEntry{DirectMeterEntry: &p4v1.DirectMeterEntry{
+		TableEntry: t.keyMessage(e), Config: meterConfigMessage(e.Meter),
+	}}}
 }
 
 // meter returns the indirect meter of that id, or nil.
@@ -54,10 +183,13 @@ func (f *Forwarding) writeMeter(op p4v1.Update_Type, me *p4v1.MeterEntry) error 
 	if err != nil {
 		return err
 	}
-	var config *pipeline.MeterConfig
-	if c := me.Config; c != nil {
-		config = &pipeline.MeterConfig{CIR: c.Cir, CBurst: c.Cburst, PIR: c.Pir, PBurst: c.Pburst}
+	if me.CounterData != nil {
+		return errMeterCounters
 	}
+	if err := checkMeterConfig(m.kind, me.Config); err != nil {
+		return within("meter "+m.cells.Name(), err)
+	}
+	config := meterConfig(me.Config)
 	for i := first; i < last; i++ {
 		if err := m.cells.SetConfig(i, config); err != nil {
 			return refuse(err)
@@ -75,6 +207,9 @@ func (f *Forwarding) readMeters(out *reply, me *p4v1.MeterEntry) error {
 		}
 		meters = []*meter{m}
 	}
+	if me.GetCounterData() != nil {
+		return errMeterCounters
+	}
 	for _, m := range meters {
 		first, last, err := cellRange("meter "+m.cells.Name(), m.cells.Size(), me.GetIndex())
 		if err != nil {
@@ -83,7 +218,7 @@ func (f *Forwarding) readMeters(out *reply, me *p4v1.MeterEntry) error {
 		for i := first; i < last; i++ {
 			entry := &p4v1.MeterEntry{MeterId: m.id, Index: &p4v1.Index{Index: int64(i)}}
 			if c, ok := m.cells.Config(i); ok {
-				entry.Config = &p4v1.MeterConfig{Cir: c.CIR, Cburst: c.CBurst, Pir: c.PIR, Pburst: c.PBurst}
+				entry.Config = meterConfigMessage(&c)
 			}
 			out.add(&p4v1.Entity{Entity: &p4v1.Entity_MeterEntry{MeterEntry: entry}})
 		}

@@ -119,7 +119,13 @@ func (s *Server) reconcile(config *p4v1.ForwardingPipelineConfig) error {
 func (f *Forwarding) copyState(old *Forwarding) error {
 	var tr translator
 	var out reply
-	all := &p4v1.TableEntry{CounterData: &p4v1.CounterData{}}
+	if err := old.readMembers(&out, nil); err != nil {
+		return err
+	}
+	if err := old.readProfileGroups(&out, nil); err != nil {
+		return err
+	}
+	all := &p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}
 	for _, t := range old.tables {
 		if t.fixed {
 			continue
@@ -156,7 +162,49 @@ func (f *Forwarding) copyState(old *Forwarding) error {
 	if err := f.copyDefaults(&tr, old); err != nil {
 		return err
 	}
+	if err := f.copyArrays(&tr, old); err != nil {
+		return err
+	}
 	return f.copyCounters(old)
+}
+
+// copyArrays copies what in meters, registers and value sets is not as it is
+// at first.
+func (f *Forwarding) copyArrays(tr *translator, old *Forwarding) error {
+	var out reply
+	for _, read := range []func() error{
+		func() error { return old.readMeters(&out, nil) },
+		func() error { return old.readRegisters(&out, nil) },
+		func() error { return old.readValueSets(&out, nil) },
+	} {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	for _, response := range out.responses {
+		for _, e := range response.Entities {
+			if untouched(e) {
+				continue
+			}
+			if err := f.apply(tr, &p4v1.Update{Type: p4v1.Update_MODIFY, Entity: e}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// untouched says whether a meter, register or value set is as it is at first.
+func untouched(e *p4v1.Entity) bool {
+	switch e := e.Entity.(type) {
+	case *p4v1.Entity_MeterEntry:
+		return e.MeterEntry.Config == nil
+	case *p4v1.Entity_RegisterEntry:
+		return !e.RegisterEntry.Data.GetBool() && isZero(e.RegisterEntry.Data.GetBitstring())
+	case *p4v1.Entity_ValueSetEntry:
+		return len(e.ValueSetEntry.Members) == 0
+	}
+	return false
 }
 
 func (f *Forwarding) copyDefaults(tr *translator, old *Forwarding) error {

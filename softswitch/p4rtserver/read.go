@@ -77,6 +77,10 @@ func (f *Forwarding) read(tr *translator, out *reply, query *p4v1.Entity) error 
 	switch q := query.GetEntity().(type) {
 	case *p4v1.Entity_TableEntry:
 		return f.readTableEntries(tr, out, q.TableEntry)
+	case *p4v1.Entity_ActionProfileMember:
+		return f.readMembers(out, q.ActionProfileMember)
+	case *p4v1.Entity_ActionProfileGroup:
+		return f.readProfileGroups(out, q.ActionProfileGroup)
 	case *p4v1.Entity_PacketReplicationEngineEntry:
 		return f.readReplication(out, q.PacketReplicationEngineEntry)
 	case *p4v1.Entity_CounterEntry:
@@ -85,8 +89,19 @@ func (f *Forwarding) read(tr *translator, out *reply, query *p4v1.Entity) error 
 		return f.readDirectCounters(tr, out, q.DirectCounterEntry)
 	case *p4v1.Entity_MeterEntry:
 		return f.readMeters(out, q.MeterEntry)
+	case *p4v1.Entity_DirectMeterEntry:
+		return f.readDirectMeters(tr, out, q.DirectMeterEntry)
+	case *p4v1.Entity_RegisterEntry:
+		return f.readRegisters(out, q.RegisterEntry)
+	case *p4v1.Entity_ValueSetEntry:
+		return f.readValueSets(out, q.ValueSetEntry)
 	case *p4v1.Entity_DigestEntry:
 		return f.readDigests(out, q.DigestEntry)
+	case *p4v1.Entity_ExternEntry:
+		if q.ExternEntry.GetExternTypeId() == 0 { // all there are: none
+			return nil
+		}
+		return unsupportedEntity(q)
 	case nil:
 		return invalid("the query has no entity")
 	default:
@@ -209,10 +224,17 @@ func entity(te *p4v1.TableEntry) *p4v1.Entity {
 // message renders an entry; the query says whether with counter and idle time.
 func (t *table) message(e *pipeline.Entry, q *p4v1.TableEntry) *p4v1.TableEntry {
 	te := t.keyMessage(e)
-	te.Action = t.actionMessage(e)
+	if t.profile == nil {
+		te.Action = t.actionMessage(e)
+	} else {
+		te.Action = t.indirectMessage(e)
+	}
 	te.IdleTimeoutNs = e.TimeoutNs
 	te.IsConst = t.fixed
 	unpackMetadata(te, e.Metadata)
+	if q.MeterConfig != nil {
+		te.MeterConfig = meterConfigMessage(e.Meter)
+	}
 	if q.CounterData != nil && t.counter {
 		te.CounterData = counterData(e.Packets, e.Bytes)
 	}
@@ -254,11 +276,15 @@ func (t *table) actionMessage(e *pipeline.Entry) *p4v1.TableAction {
 	if a == nil {
 		return nil
 	}
+	return &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: a.message(e.Params)}}
+}
+
+func (a *action) message(params [][]byte) *p4v1.Action {
 	m := &p4v1.Action{ActionId: a.id}
-	for i, value := range e.Params {
+	for i, value := range params {
 		m.Params = append(m.Params, &p4v1.Action_Param{ParamId: a.params[i].id, Value: canonical(value)})
 	}
-	return &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: m}}
+	return m
 }
 
 func (t *table) defaultMessage() *p4v1.TableEntry {

@@ -89,7 +89,7 @@ func TestReadReportsAnErrorForEachQuery(t *testing.T) {
 		{entityOf(group(5)), codes.NotFound},
 		{entityOf(&p4v1.CloneSessionEntry{SessionId: 5}), codes.NotFound},
 		{entityOf(&p4v1.DigestEntry{DigestId: 5}), codes.InvalidArgument},
-		{&p4v1.Entity{Entity: &p4v1.Entity_RegisterEntry{}}, codes.Unimplemented},
+		{&p4v1.Entity{Entity: &p4v1.Entity_ExternEntry{ExternEntry: &p4v1.ExternEntry{ExternTypeId: 1}}}, codes.Unimplemented},
 	}
 	var all []*p4v1.Entity
 	for _, q := range queries {

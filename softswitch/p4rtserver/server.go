@@ -32,6 +32,9 @@ const (
 type Config struct {
 	DeviceID uint64
 	Limits   pipeline.Limits
+	// Port says whether a port exists and is up; it is asked often and must not
+	// wait. Nil: all are there and up.
+	Port func(number uint32) (exists, up bool)
 	// Inject sends a packet-out, header first, into the pipeline at the CPU
 	// port. It must not keep the frame. Nil refuses packet-outs.
 	Inject func(frame []byte) error
@@ -101,6 +104,7 @@ func (s *Server) Run(ctx context.Context) error {
 				f.Pipeline.Tick(monotonic())
 				s.scanIdle(&idle, f, now)
 				f.forgetOldDigests(now)
+				f.checkPorts()
 			}
 		case <-s.wake:
 			digestDue.Reset(s.flushDigests())

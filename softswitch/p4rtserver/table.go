@@ -18,11 +18,13 @@ type table struct {
 	fields  []field // in the order of the pipeline's key
 	actions []action
 
-	priority bool // entries need one
-	timeout  bool // entries may have an idle timeout
-	counter  bool // direct counter
-	fixed    bool // const entries
-	profile  bool // has an action profile: not supported
+	priority  bool // entries need one
+	timeout   bool // entries may have an idle timeout
+	counter   bool // direct counter
+	fixed     bool // const entries
+	meter     bool // direct meter
+	meterKind p4configv1.MeterSpec_Type
+	profile   *profile // what its entries refer to; nil: they have actions
 	// constDefault: the program fixes the default action.
 	constDefault bool
 
@@ -63,7 +65,7 @@ func bindTable(pipe *pipeline.Pipeline, ti *p4configv1.Table, actions map[uint32
 		id: ti.GetPreamble().GetId(), name: name, entries: entries,
 		priority: entries.HasPriority(), timeout: entries.SupportsTimeout(),
 		counter: entries.HasCounter(), fixed: entries.IsConst() || ti.IsConstTable,
-		profile: ti.ImplementationId != 0, constDefault: ti.ConstDefaultActionId != 0,
+		meter: entries.HasMeter(), constDefault: ti.ConstDefaultActionId != 0,
 	}
 	var err error
 	if t.fields, err = bindFields(entries.Keys(), ti.MatchFields); err != nil {

@@ -1,7 +1,6 @@
 package p4rtserver
 
 import (
-	"encoding/binary"
 	"slices"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -104,9 +103,6 @@ func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
 
 // action fills the action of an entry or a default entry (9.1.2).
 func (tr *translator) action(t *table, ta *p4v1.TableAction, isDefault bool) (string, [][]byte, error) {
-	if t.profile {
-		return "", nil, status.Error(codes.Unimplemented, "action profiles are not supported")
-	}
 	set, ok := ta.GetType().(*p4v1.TableAction_Action)
 	if !ok || set.Action == nil {
 		return "", nil, invalid("the table has no action profile: the action must be an action with parameters")
@@ -118,17 +114,23 @@ func (tr *translator) action(t *table, ta *p4v1.TableAction, isDefault bool) (st
 	if a.tableOnly && isDefault || a.defaultOnly && !isDefault {
 		return "", nil, status.Errorf(codes.PermissionDenied, "action %s: its scope in the P4Info does not allow it here", a.name)
 	}
+	params, err := tr.parameters(a, set.Action)
+	return a.name, params, err
+}
+
+// parameters translates those of an action; they are valid until the next call.
+func (tr *translator) parameters(a *action, m *p4v1.Action) ([][]byte, error) {
 	tr.params = slices.Grow(tr.params[:0], len(a.params))[:len(a.params)]
 	clear(tr.params)
-	for _, p := range set.Action.Params {
+	for _, p := range m.Params {
 		if err := a.fillParam(tr.params, p); err != nil {
-			return "", nil, within("action "+a.name, err)
+			return nil, within("action "+a.name, err)
 		}
 	}
-	if len(set.Action.Params) < len(a.params) {
-		return "", nil, invalid("action %s: %d of %d parameters are missing", a.name, len(a.params)-len(set.Action.Params), len(a.params))
+	if len(m.Params) < len(a.params) {
+		return nil, invalid("action %s: %d of %d parameters are missing", a.name, len(a.params)-len(m.Params), len(a.params))
 	}
-	return a.name, tr.params, nil
+	return tr.params, nil
 }
 
 func (a *action) fillParam(values [][]byte, p *p4v1.Action_Param) error {
@@ -146,29 +148,4 @@ func (a *action) fillParam(values [][]byte, p *p4v1.Action_Param) error {
 		return nil
 	}
 	return invalid("no parameter has id %d", p.ParamId)
-}
-
-// metadataEscape starts packed metadata that holds more than the bytes of
-// TableEntry.metadata.
-const metadataEscape = 0xff
-
-// packMetadata joins an entry's metadata and its (deprecated) controller
-// metadata into what the pipeline keeps: nearly always the former as it is.
-func packMetadata(te *p4v1.TableEntry) []byte {
-	cookie := controllerMetadata(te)
-	if cookie == 0 && (len(te.Metadata) == 0 || te.Metadata[0] != metadataEscape) {
-		return te.Metadata
-	}
-	packed := append(make([]byte, 0, 9+len(te.Metadata)), metadataEscape)
-	return append(binary.BigEndian.AppendUint64(packed, cookie), te.Metadata...)
-}
-
-func unpackMetadata(te *p4v1.TableEntry, packed []byte) {
-	if len(packed) >= 9 && packed[0] == metadataEscape {
-		setControllerMetadata(te, binary.BigEndian.Uint64(packed[1:]))
-		packed = packed[9:]
-	}
-	if len(packed) > 0 {
-		te.Metadata = packed
-	}
 }

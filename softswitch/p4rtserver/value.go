@@ -14,16 +14,22 @@ import (
 // error does not name the field.
 func checkValue(b []byte, width int) error {
 	if len(b) == 0 {
-		return status.Error(codes.InvalidArgument, "the value is empty")
+		return errEmptyValue
 	}
 	if bitLen(b) > width {
-		shown := fmt.Sprintf("0x%x", canonical(b))
-		if len(shown) > 40 {
-			shown = shown[:40] + "..."
-		}
-		return status.Errorf(codes.InvalidArgument, "the value %s does not fit %d bits", shown, width)
+		return errWideValue(canonical(b), width)
 	}
 	return nil
+}
+
+var errEmptyValue = status.Error(codes.InvalidArgument, "the value is empty")
+
+func errWideValue(b []byte, width int) error {
+	shown := fmt.Sprintf("0x%x", b[:min(len(b), 20)])
+	if len(b) > 20 {
+		shown += "..."
+	}
+	return status.Errorf(codes.InvalidArgument, "the value %s does not fit %d bits", shown, width)
 }
 
 // bitLen is the number of bits that the value of b needs.

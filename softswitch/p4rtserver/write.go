@@ -74,6 +74,10 @@ func (f *Forwarding) apply(tr *translator, u *p4v1.Update) error {
 	switch e := u.GetEntity().GetEntity().(type) {
 	case *p4v1.Entity_TableEntry:
 		return f.writeTableEntry(tr, u.Type, e.TableEntry)
+	case *p4v1.Entity_ActionProfileMember:
+		return f.writeMember(tr, u.Type, e.ActionProfileMember)
+	case *p4v1.Entity_ActionProfileGroup:
+		return f.writeProfileGroup(u.Type, e.ActionProfileGroup)
 	case *p4v1.Entity_PacketReplicationEngineEntry:
 		return f.writeReplication(u.Type, e.PacketReplicationEngineEntry)
 	case *p4v1.Entity_CounterEntry:
@@ -82,6 +86,12 @@ func (f *Forwarding) apply(tr *translator, u *p4v1.Update) error {
 		return f.writeDirectCounter(tr, u.Type, e.DirectCounterEntry)
 	case *p4v1.Entity_MeterEntry:
 		return f.writeMeter(u.Type, e.MeterEntry)
+	case *p4v1.Entity_DirectMeterEntry:
+		return f.writeDirectMeter(tr, u.Type, e.DirectMeterEntry)
+	case *p4v1.Entity_RegisterEntry:
+		return f.writeRegister(u.Type, e.RegisterEntry)
+	case *p4v1.Entity_ValueSetEntry:
+		return f.writeValueSet(u.Type, e.ValueSetEntry)
 	case *p4v1.Entity_DigestEntry:
 		return f.writeDigest(u.Type, e.DigestEntry)
 	case nil:
@@ -139,6 +149,7 @@ func (t *table) writeEntry(tr *translator, op p4v1.Update_Type, te *p4v1.TableEn
 	if err != nil {
 		return err
 	}
+	var semantics setSemantics
 	if te.Action == nil {
 		if op == p4v1.Update_INSERT {
 			return invalid("the entry has no action")
@@ -147,14 +158,22 @@ func (t *table) writeEntry(tr *translator, op p4v1.Update_Type, te *p4v1.TableEn
 		if err != nil {
 			return refuse(err)
 		}
-		if t.fixed { // only the direct counter may change
-			return t.setCounter(e, te.CounterData)
+		if t.fixed { // only direct resources may change
+			return t.setDirect(e, te)
 		}
 		e.Action, e.Params = old.Action, old.Params
+		e.Member, e.Group, e.Actions = old.Member, old.Group, old.Actions
+		semantics = semanticsIn(old.Metadata)
+	} else if t.profile != nil {
+		if err = t.profile.indirect(tr, e, te.Action); err != nil {
+			return err
+		}
+		semantics = semanticsOf(te.Action.GetActionProfileActionSet())
 	} else if e.Action, e.Params, err = tr.action(t, te.Action, false); err != nil {
 		return err
 	}
-	e.TimeoutNs, e.Metadata = te.IdleTimeoutNs, packMetadata(te)
+	e.TimeoutNs, e.Metadata = te.IdleTimeoutNs, packMetadata(te, semantics)
+	e.Meter = meterConfig(te.MeterConfig)
 	if op == p4v1.Update_INSERT {
 		err = t.entries.Insert(e)
 	} else {
@@ -173,8 +192,10 @@ func (t *table) checkWritable(op p4v1.Update_Type, te *p4v1.TableEntry) error {
 		return errConstTable
 	case len(t.fields) == 0:
 		return invalid("it has no key: only its default entry can be written")
-	case te.MeterConfig != nil || te.MeterCounterData != nil:
+	case !t.meter && (te.MeterConfig != nil || te.MeterCounterData != nil):
 		return invalid("it has no direct meter")
+	case te.MeterCounterData != nil:
+		return errMeterCounters
 	case te.CounterData != nil && !t.counter:
 		return invalid("it has no direct counter")
 	case te.TimeSinceLastHit != nil:
@@ -184,7 +205,20 @@ func (t *table) checkWritable(op p4v1.Update_Type, te *p4v1.TableEntry) error {
 	case te.IdleTimeoutNs < 0:
 		return invalid("idle_timeout_ns %d is negative", te.IdleTimeoutNs)
 	}
+	if err := checkMeterConfig(t.meterKind, te.MeterConfig); err != nil {
+		return err
+	}
 	return checkCounterData(te.CounterData)
+}
+
+// setDirect sets the direct resources of an entry, and nothing else.
+func (t *table) setDirect(e *pipeline.Entry, te *p4v1.TableEntry) error {
+	if t.meter {
+		if err := t.entries.SetMeter(e, meterConfig(te.MeterConfig)); err != nil {
+			return refuse(err)
+		}
+	}
+	return t.setCounter(e, te.CounterData)
 }
 
 // setCounter sets an entry's direct counter, if there is data to set.
@@ -208,6 +242,8 @@ func (t *table) writeDefault(tr *translator, op p4v1.Update_Type, te *p4v1.Table
 		return status.Error(codes.Unimplemented, "direct resources of the default entry are not supported")
 	case t.constDefault:
 		return status.Error(codes.PermissionDenied, "its default action is constant in the P4 program")
+	case t.profile != nil:
+		return status.Error(codes.PermissionDenied, "it has an action profile, so its default action is constant")
 	}
 	if te.Action == nil {
 		if err := t.entries.ResetDefault(); err != nil {
@@ -223,6 +259,6 @@ func (t *table) writeDefault(tr *translator, op p4v1.Update_Type, te *p4v1.Table
 	if err := t.entries.SetDefault(name, params); err != nil {
 		return refuse(err)
 	}
-	t.defaultMetadata = packMetadata(te)
+	t.defaultMetadata = packMetadata(te, setSemantics{})
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 )
 
 // wrongUpdate is an update that must fail, and how.
@@ -44,17 +45,23 @@ func TestEachWrongUpdateGetsItsCode(t *testing.T) {
 	s := newWrongSubject(tg.names)
 	c.mustWrite(insert(s.host), insert(s.rule), insert(s.source), insert(group(7, replica(1, 1))))
 	for _, x := range slices.Concat(s.wrongRequestsAndActions(), s.wrongMatches(), s.wrongEntries(), s.wrongOthers()) {
-		t.Run(x.name, func(t *testing.T) {
-			before := c.everything()
-			errs := c.writeErrors(x.u)
-			if errs[0] == nil || codes.Code(errs[0].CanonicalCode) != x.code || errs[0].Message == "" {
-				t.Errorf("got %v, want %v with a message", errs[0], x.code)
-			}
-			if d := diff(before, c.everything()); d != "" {
-				t.Errorf("the update changed something: %s", d)
-			}
-		})
+		c.expectRefused(t, x)
 	}
+}
+
+// expectRefused sends an update that must fail and change nothing.
+func (c *client) expectRefused(t *testing.T, x wrongUpdate) {
+	t.Run(x.name, func(t *testing.T) {
+		t.Helper()
+		before := c.everything()
+		errs := c.writeErrors(proto.Clone(x.u).(*p4v1.Update))
+		if errs[0] == nil || codes.Code(errs[0].CanonicalCode) != x.code || errs[0].Message == "" {
+			t.Errorf("got %v, want %v with a message", errs[0], x.code)
+		}
+		if d := diff(before, c.everything()); d != "" {
+			t.Errorf("the update changed something: %s", d)
+		}
+	})
 }
 
 // wrongRequestsAndActions are updates without sense, and with wrong actions.
@@ -64,7 +71,7 @@ func (s wrongSubject) wrongRequestsAndActions() []wrongUpdate {
 		{"unknown type", update(17, s.host), codes.InvalidArgument},
 		{"no entity", &p4v1.Update{Type: p4v1.Update_INSERT}, codes.InvalidArgument},
 		{"empty entity", insert(&p4v1.Entity{}), codes.InvalidArgument},
-		{"register", insert(&p4v1.Entity{Entity: &p4v1.Entity_RegisterEntry{}}), codes.Unimplemented},
+		{"extern", insert(&p4v1.Entity{Entity: &p4v1.Entity_ExternEntry{}}), codes.Unimplemented},
 		{"unknown table", insert(&p4v1.TableEntry{TableId: 5, Action: s.forward}), codes.InvalidArgument},
 		{"table 0", insert(&p4v1.TableEntry{}), codes.InvalidArgument},
 		{"exists", insert(s.host), codes.AlreadyExists},

@@ -45,8 +45,9 @@ func withPriority(te *p4v1.TableEntry, priority int32) *p4v1.TableEntry {
 func (c *client) everything() []*p4v1.Entity {
 	c.t.Helper()
 	return c.mustRead(
-		entity(&p4v1.TableEntry{CounterData: &p4v1.CounterData{}}),
-		entity(&p4v1.TableEntry{IsDefaultAction: true}),
+		entity(&p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}),
+		entity(&p4v1.TableEntry{IsDefaultAction: true}), entityOf(&p4v1.CounterEntry{}), entityOf(&p4v1.MeterEntry{}),
+		entityOf(&p4v1.ActionProfileMember{}), entityOf(&p4v1.ActionProfileGroup{}), entityOf(&p4v1.RegisterEntry{}), entityOf(&p4v1.ValueSetEntry{}),
 		entityOf(group(0)), entityOf(&p4v1.CloneSessionEntry{}), entityOf(&p4v1.DigestEntry{}))
 }
 
