@@ -21,6 +21,7 @@ var figures = []figure{
 	{[]string{"arp_to_route_p50", "arp_to_route_p99"}, measureARP},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
 	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
+	{[]string{"refill_100k"}, measureRefill},
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"api_create", "create_to_up_p50", "create_to_up_p99"}, measureCreates},
 	{[]string{"switch_l2_vs_bmv2", "switch_encap_vs_bmv2", "switch_decap_vs_bmv2"}, measureBridging},

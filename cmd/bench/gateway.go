@@ -42,7 +42,8 @@ func vtep(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 255, 1 + byte(n
 type gateway struct {
 	target   *target
 	underlay *fakeUnderlay
-	stop     func() // ends the controller and the switch
+	process  *process // the switch
+	stop     func()   // ends the controller and the switch
 }
 
 // startGateway starts a switch and a controller with a store, two uplinks and
@@ -58,7 +59,7 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 		sw.stop()
 		return nil, err
 	}
-	g := &gateway{target: t, underlay: newFakeUnderlay()}
+	g := &gateway{target: t, underlay: newFakeUnderlay(), process: sw}
 	loop, err := controller.New(controller.Config{
 		AS: gatewayAS, RouterID: routerID, VTEPs: []netip.Addr{gatewayVTEP},
 		Ports: append([]controller.Port{
