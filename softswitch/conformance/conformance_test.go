@@ -56,11 +56,11 @@ func TestAScriptRunsOnOursAsItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.check(got); err != nil {
+	if err := s.check(got.out); err != nil {
 		t.Error(err)
 	}
 	accounted, err := runOurs(json, names, s, true)
-	if err != nil || !maps.EqualFunc(got, accounted, slices.Equal) {
+	if err != nil || !maps.EqualFunc(got.out, accounted.out, slices.Equal) {
 		t.Errorf("with an account of each frame it sends %v, %v", accounted, err)
 	}
 }
@@ -108,12 +108,12 @@ func TestOursAndBMv2SendTheSameFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := runBMv2(t.Context(), features, names, s, 8)
+	want, err := runBMv2(t.Context(), features, names, s, got.sent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !maps.EqualFunc(got, want, slices.Equal) {
-		t.Errorf("ours %v\nBMv2 %v", got, want)
+	if !maps.EqualFunc(got.out, want, slices.Equal) {
+		t.Errorf("ours %v\nBMv2 %v", got.out, want)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestWhatAScriptExpectsMustCome(t *testing.T) {
 			json, names, s := prepare(t, c.text)
 			got, err := runOurs(json, names, s, false)
 			if err == nil {
-				err = s.check(got)
+				err = s.check(got.out)
 			}
 			if err == nil || !strings.Contains(err.Error(), c.complaint) {
 				t.Errorf("%v; want a word of %q", err, c.complaint)

@@ -20,7 +20,7 @@ type ours struct {
 	w      *pipeline.Worker
 	labels map[string]*pipeline.Entry
 	mcast  multicast
-	out    map[uint32][]string
+	outcome
 	// account runs each frame with an account of it.
 	account bool
 }
@@ -38,25 +38,40 @@ type node struct {
 	ports []uint32
 }
 
-func runOurs(json []byte, names *program, s *script, account bool) (map[uint32][]string, error) {
+// outcome is what left by each port, in hexadecimal.
+type outcome struct {
+	out  map[uint32][]string
+	sent []int // frames that had left, by the script's ports, after each step
+}
+
+func (o *outcome) count(ports []uint32) int {
+	n := 0
+	for _, port := range ports {
+		n += len(o.out[port])
+	}
+	return n
+}
+
+func runOurs(json []byte, names *program, s *script, account bool) (*outcome, error) {
 	o, err := newOurs(json, names)
 	if err != nil {
-		return nil, err
+		return &outcome{}, err
 	}
 	o.account = account
 	for _, ph := range s.phases {
 		for _, c := range ph.configure {
 			if err := o.configure(c); err != nil {
-				return o.out, fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
+				return &o.outcome, fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
 			}
 		}
 		for _, c := range ph.steps {
 			if err := o.step(c); err != nil {
-				return o.out, fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
+				return &o.outcome, fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
 			}
+			o.sent = append(o.sent, o.count(s.ports))
 		}
 	}
-	return o.out, nil
+	return &o.outcome, nil
 }
 
 func newOurs(json []byte, names *program) (*ours, error) {
@@ -65,7 +80,7 @@ func newOurs(json []byte, names *program) (*ours, error) {
 		return nil, err
 	}
 	p := pipeline.New(prog, pipeline.Limits{MinTableSize: 1024})
-	return &ours{names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{}, out: map[uint32][]string{},
+	return &ours{names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{}, outcome: outcome{out: map[uint32][]string{}},
 		mcast: multicast{groups: map[uint32][]pipeline.Replica{}, sessions: map[uint32]pipeline.Session{}, mgid: map[uint32]uint32{}}}, nil
 }
 

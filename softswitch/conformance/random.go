@@ -47,7 +47,7 @@ func compareRandom(ctx context.Context, json []byte, jsonPath string, names *pro
 		if err := other.sw.Release(1); err != nil {
 			return err
 		}
-		want := other.sw.Receive(len(got), patience/10)
+		want := other.sw.Receive(len(got), patience)
 		if i%16 == 15 { // what nobody expects
 			want = append(want, other.sw.Receive(1, quiet/20)...)
 		}
@@ -58,7 +58,7 @@ func compareRandom(ctx context.Context, json []byte, jsonPath string, names *pro
 			first = fmt.Sprintf("%x at port %d: ours %s, BMv2 %s", f.Data, f.Port, frameTexts(got), frameTexts(want))
 		}
 		other.sw.Receive(1<<20, quiet/4)
-		if different == 20 || other.sw.Exited() != nil || ctx.Err() != nil {
+		if different == 8 || other.sw.Exited() != nil || ctx.Err() != nil {
 			break
 		}
 	}

@@ -26,12 +26,12 @@ type theirs struct {
 	sw      *bmv2.Switch
 	cli     *bmv2.Client
 	handles map[string]string // of labelled entries
-	out     map[uint32][]string
+	outcome
 }
 
-// runBMv2 runs a script on simple_switch; expected is how many frames ours
-// sent, which says how long to wait.
-func runBMv2(ctx context.Context, jsonPath string, names *program, s *script, expected int) (map[uint32][]string, error) {
+// runBMv2 runs a script on simple_switch; sent is how many frames had left ours
+// after each step, which says what to wait for.
+func runBMv2(ctx context.Context, jsonPath string, names *program, s *script, sent []int) (map[uint32][]string, error) {
 	frames, err := s.frames()
 	if err != nil {
 		return nil, err
@@ -42,27 +42,31 @@ func runBMv2(ctx context.Context, jsonPath string, names *program, s *script, ex
 	}
 	defer t.close()
 	var failed error // the first check that failed: what leaves is of interest still
+	steps := 0
+	expected := func() int {
+		if steps == 0 || steps > len(sent) {
+			return 0
+		}
+		return sent[steps-1]
+	}
 	for _, ph := range s.phases {
+		t.settle(expected(), s.ports)
 		for _, c := range ph.configure {
 			if err := t.configure(c); err != nil {
 				return t.out, fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
 			}
 		}
-		for i, c := range ph.steps {
-			if err := t.step(c, (i+1)%window == 0); err != nil && failed == nil {
+		for _, c := range ph.steps {
+			if c.verb == "check_counter" || steps%window == 0 {
+				t.settle(expected(), s.ports)
+			}
+			if err := t.step(c); err != nil && failed == nil {
 				failed = fmt.Errorf("line %d: %s: %w", c.line, c.text, err)
 			}
-		}
-		if len(s.phases) > 1 {
-			t.receive(1<<20, quiet)
+			steps++
 		}
 	}
-	for _, list := range t.out {
-		expected -= len(list)
-	}
-	if expected > 0 {
-		t.receive(expected, patience)
-	}
+	t.settle(expected(), s.ports)
 	t.receive(1<<20, quiet)
 	return t.out, errors.Join(failed, t.sw.Exited())
 }
@@ -81,7 +85,7 @@ func startBMv2(ctx context.Context, jsonPath string, names *program, ports []uin
 		sw.Close()
 		return nil, err
 	}
-	return &theirs{names: names, sw: sw, cli: cli, handles: map[string]string{}, out: map[uint32][]string{}}, nil
+	return &theirs{names: names, sw: sw, cli: cli, handles: map[string]string{}, outcome: outcome{out: map[uint32][]string{}}}, nil
 }
 
 func (t *theirs) close() {
@@ -95,17 +99,18 @@ func (t *theirs) receive(n int, wait time.Duration) {
 	}
 }
 
-// step sends a frame, and at times waits for what is under way, or checks a
-// counter.
-func (t *theirs) step(c command, pause bool) error {
-	if c.verb == "packet" {
-		err := t.sw.Release(1)
-		if pause {
-			t.receive(1, quiet/4)
-		}
-		return err
+// settle waits until so many frames have come.
+func (t *theirs) settle(expected int, ports []uint32) {
+	if missing := expected - t.count(ports); missing > 0 {
+		t.receive(missing, patience)
 	}
-	t.receive(1<<20, quiet)
+}
+
+// step sends a frame or checks a counter.
+func (t *theirs) step(c command) error {
+	if c.verb == "packet" {
+		return t.sw.Release(1)
+	}
 	check, err := parseCheck(c.text)
 	if err != nil {
 		return err
