@@ -18,13 +18,14 @@ type lane struct {
 	port       uint32 // where the frames come from
 	forwarding *p4rtserver.Forwarding
 	worker     *pipeline.Worker
+	gate       *p4rtserver.Gate
 	sender     *netport.Sender
 	pending    [][][]byte // by index into sw.ports
 	used       []int      // those that are not empty
 }
 
 func newLane(sw *Switch, port uint32) *lane {
-	return &lane{sw: sw, port: port, sender: netport.NewSender(), pending: make([][][]byte, len(sw.ports))}
+	return &lane{sw: sw, port: port, gate: sw.server.NewGate(), sender: netport.NewSender(), pending: make([][][]byte, len(sw.ports))}
 }
 
 var errNoPipeline = errors.New("the switch has no pipeline")
@@ -41,6 +42,8 @@ func (l *lane) carry(frames [][]byte) error {
 	if f != l.forwarding {
 		l.forwarding, l.worker = f, f.Pipeline.NewWorker(f)
 	}
+	l.gate.Enter()
+	defer l.gate.Leave()
 	for _, frame := range frames {
 		l.worker.Process(l.port, frame)
 		if len(l.worker.Out) >= maxPending {

@@ -136,7 +136,7 @@ func TestRequestsAreCheckedBeforeTheirContent(t *testing.T) {
 	for name, request := range map[codes.Code]*p4v1.WriteRequest{
 		codes.NotFound:         {DeviceId: 9, ElectionId: c.election},
 		codes.PermissionDenied: {DeviceId: testDevice, ElectionId: &p4v1.Uint128{Low: 2}},
-		codes.Unimplemented:    {DeviceId: testDevice, ElectionId: c.election, Atomicity: p4v1.WriteRequest_DATAPLANE_ATOMIC},
+		codes.InvalidArgument:  {DeviceId: testDevice, ElectionId: c.election, Atomicity: 17},
 	} {
 		if _, err := tg.rpc.Write(context.Background(), request); status.Code(err) != name {
 			t.Errorf("write %v: %v, want %v", request, err, name)

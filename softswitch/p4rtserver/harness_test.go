@@ -282,8 +282,12 @@ func (c *client) commit(config *p4v1.ForwardingPipelineConfig) {
 }
 
 func (c *client) write(updates ...*p4v1.Update) error {
+	return c.writeAs(p4v1.WriteRequest_CONTINUE_ON_ERROR, updates...)
+}
+
+func (c *client) writeAs(atomicity p4v1.WriteRequest_Atomicity, updates ...*p4v1.Update) error {
 	_, err := c.tg.rpc.Write(context.Background(), &p4v1.WriteRequest{
-		DeviceId: testDevice, ElectionId: c.election, Role: c.role, Updates: updates,
+		DeviceId: testDevice, ElectionId: c.election, Role: c.role, Updates: updates, Atomicity: atomicity,
 	})
 	return err
 }

@@ -65,17 +65,7 @@ func (s *Server) Apply(updates []*p4v1.Update) []error {
 	if s.control == nil {
 		return slices.Repeat([]error{errNoPipeline}, len(updates))
 	}
-	var errs []error
-	var tr translator
-	for i, u := range updates {
-		if err := s.control.apply(&tr, u); err != nil {
-			if errs == nil {
-				errs = make([]error, len(updates))
-			}
-			errs[i] = err
-		}
-	}
-	return errs
+	return s.applyEach(s.control, messages(updates))
 }
 
 // save makes the configuration the one that Write and Read refer to. The

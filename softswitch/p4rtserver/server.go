@@ -55,6 +55,7 @@ type Server struct {
 	// VERIFY_AND_SAVE and COMMIT.
 	committed atomic.Pointer[Forwarding]
 
+	gates   gates
 	arbiter arbiter
 	streams sync.WaitGroup
 	closed  chan struct{}

@@ -11,8 +11,8 @@ import (
 	"github.com/p4evpn/p4evpn/softswitch/pipeline"
 )
 
-// Write applies the updates of a batch in their order, each whether or not
-// others fail (12).
+// Write applies the updates of a batch in their order (12): each whether or
+// not others fail, or all or none, as the request's atomicity says.
 func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteResponse, error) {
 	return s.write(req, messages(req.Updates))
 }
@@ -41,10 +41,27 @@ func (s *Server) write(req *p4v1.WriteRequest, updates updateList) (*p4v1.WriteR
 	if f == nil {
 		return nil, errNoPipeline
 	}
-	if req.Atomicity != p4v1.WriteRequest_CONTINUE_ON_ERROR {
-		return nil, status.Errorf(codes.Unimplemented, "atomicity %v: only CONTINUE_ON_ERROR is supported", req.Atomicity)
-	}
 	s.counters.updates.Add(uint64(updates.len()))
+	var errs []error
+	switch req.Atomicity {
+	case p4v1.WriteRequest_CONTINUE_ON_ERROR:
+		errs = s.applyEach(f, updates)
+	case p4v1.WriteRequest_ROLLBACK_ON_ERROR:
+		errs = s.applyAll(f, updates)
+	case p4v1.WriteRequest_DATAPLANE_ATOMIC:
+		s.gates.alone(func() { errs = s.applyAll(f, updates) })
+	default:
+		return nil, invalid("atomicity %v is not known", req.Atomicity)
+	}
+	if errs != nil {
+		return nil, batchError("updates", errs)
+	}
+	return &p4v1.WriteResponse{}, nil
+}
+
+// applyEach makes each update whether or not others fail. It returns an error
+// for each, or nil if none failed.
+func (s *Server) applyEach(f *Forwarding, updates updateList) []error {
 	var errs []error // made at the first failure
 	var tr translator
 	for i := range updates.len() {
@@ -56,10 +73,7 @@ func (s *Server) write(req *p4v1.WriteRequest, updates updateList) (*p4v1.WriteR
 			s.counters.failedUpdates.Add(1)
 		}
 	}
-	if errs != nil {
-		return nil, batchError("updates", errs)
-	}
-	return &p4v1.WriteResponse{}, nil
+	return errs
 }
 
 var errNoPipeline = status.Error(codes.FailedPrecondition, "no forwarding pipeline is set: use SetForwardingPipelineConfig first")
