@@ -153,7 +153,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEvent) {
 	addr := p.state.Address
 	if ev.Peer.State.SessionState == bgp.BGP_FSM_ESTABLISHED {
-		p.state.Up, p.state.Since, p.state.EndOfRIB, p.unicastEnd = true, time.Now(), false, false
+		p.state.Up, p.state.Since, p.state.EndOfRIB, p.unicastEnd = true, s.clock(), false, false
 		p.state.RouterID = ev.Peer.State.RouterID
 		s.sessionUp(p, ev.Peer.State.RemoteCap)
 		return
@@ -161,7 +161,7 @@ func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEven
 	reason := ev.Peer.State.DisconnectReason
 	switch {
 	case p.state.Up:
-		p.state.Up, p.state.Since = false, time.Now()
+		p.state.Up, p.state.Since = false, s.clock()
 		p.state.Flaps++
 		p.state.LastDown = ev.Peer.State.DisconnectMessage
 		s.sessionDown(p, reason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART)

@@ -20,6 +20,7 @@ import (
 type Speaker struct {
 	cfg    Config
 	log    *slog.Logger
+	clock  func() time.Time // the wall clock's; tests set it
 	queue  *queue[Event]
 	events chan []Event
 	counts counters
@@ -53,6 +54,7 @@ func New(cfg Config, log *slog.Logger) (*Speaker, error) {
 	s := &Speaker{
 		cfg:    cfg,
 		log:    log,
+		clock:  time.Now,
 		queue:  newQueue(compactEvents),
 		events: make(chan []Event, 4),
 		local:  make(map[Key]Route),
@@ -79,8 +81,8 @@ func (s *Speaker) Events() <-chan []Event { return s.events }
 // Stats counts what came from all peers since the start.
 func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
 
-// Run waits for an AS and a router id, opens the listener, advertises what was originated, starts the sessions
-// and returns when ctx ends and all of it is closed, or with the reason why it
+// Run waits for an AS and a router id, opens the listener, advertises what was
+// originated, starts the sessions and returns when ctx ends and all of it is closed, or with the reason why it
 // could not start. It may be called once.
 func (s *Speaker) Run(ctx context.Context) error {
 	defer close(s.events)
@@ -109,7 +111,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	deferral := time.AfterFunc(orDefault(s.cfg.GracefulRestart.Deferral, defaultDeferral), func() { s.converge(true) })
 	defer deferral.Stop()
 	s.converge(false)
-	<-ctx.Done()
+	s.watchClock(ctx)
 	return nil
 }
 
