@@ -45,6 +45,7 @@ type Config struct {
 	DropPort uint32
 	// GRPCAddress is where P4Runtime is served: HOST:PORT or unix:PATH.
 	GRPCAddress string
+	TLS         TLS
 	DeviceID    uint64 // P4Runtime device id; 0 = 1
 	Limits      pipeline.Limits
 	// Pipeline to start with; nil waits for a client to set one.
@@ -52,6 +53,9 @@ type Config struct {
 	// RingBytes is the size of each port's receive ring; 0 = 4 MiB, less with
 	// more than 64 ports.
 	RingBytes int
+	// PromoteNext makes the client with the next election id primary when the
+	// primary leaves, as BMv2 does; else a client must ask.
+	PromoteNext bool
 }
 
 // check fills in defaults and says what is wrong.

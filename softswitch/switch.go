@@ -59,9 +59,12 @@ func New(cfg Config, log *slog.Logger) (*Switch, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	creds, err := cfg.TLS.credentials()
+	if err != nil {
+		return nil, fmt.Errorf("serve P4Runtime: %w", err)
+	}
 	s := &Switch{cfg: cfg, log: log, ready: make(chan struct{})}
-	var err error
-	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState, Logger: log}
+	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState, PromoteNext: cfg.PromoteNext, Logger: log}
 	if cfg.CPUPort != 0 {
 		serverConfig.Inject = s.inject
 	}
@@ -83,6 +86,7 @@ func New(cfg Config, log *slog.Logger) (*Switch, error) {
 		return nil, fmt.Errorf("serve P4Runtime: %w", err)
 	}
 	s.grpc = grpc.NewServer(
+		grpc.Creds(creds),
 		p4rtserver.ServerOption(),
 		grpc.MaxRecvMsgSize(maxRequest),
 		// A client whose machine is gone must not stay primary.

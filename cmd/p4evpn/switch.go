@@ -22,17 +22,24 @@ func newSwitch() *cobra.Command {
 		cfg        softswitch.Config
 		noP4       bool
 		info       string
+		bmv2       bmv2Flags
 	)
 	cmd := &cobra.Command{
 		Use:   "switch [flags] [PROGRAM.json]",
 		Short: "Run the embedded P4 switch",
 		Long: `Runs the embedded P4 switch: it loads p4c's BMv2 JSON, serves P4Runtime and
 moves packets between Linux interfaces. Flags are simple_switch_grpc's where it
-has them.`,
-		Args: cobra.MaximumNArgs(1),
+has them, also behind --.`,
+		Args: cobra.ArbitraryArgs, // argsWithDash checks them
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
+			args, err := argsWithDash(cmd, args)
+			if err != nil {
+				return err
+			}
 			if cfg.Ports, err = parseInterfaces(interfaces); err != nil {
+				return err
+			}
+			if err := bmv2.apply(cmd, &cfg); err != nil {
 				return err
 			}
 			if noP4 && len(args) > 0 {
@@ -69,6 +76,8 @@ has them.`,
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
 	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
+	f.BoolVar(&cfg.PromoteNext, "promote-next", false, "when the primary client leaves, make the next election id primary, as BMv2 does")
+	bmv2.define(f, &cfg)
 	cmd.AddCommand(newSwitchTrace())
 	return cmd
 }

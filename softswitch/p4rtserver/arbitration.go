@@ -54,7 +54,8 @@ type role struct {
 
 // arbiter elects the primary client of each role (5).
 type arbiter struct {
-	deviceID uint64
+	deviceID    uint64
+	promoteNext bool
 	// turn is held over a whole change, notifications included; it orders
 	// them. mu guards the fields and is held for moments only.
 	turn  sync.Mutex
@@ -91,10 +92,7 @@ func (a *arbiter) update(st *stream, m *p4v1.MasterArbitrationUpdate, drain func
 		}
 		a.notify(r, st)
 	case r.primary == st: // it downgraded itself
-		r.primary = nil
-		for _, other := range r.streams {
-			a.notify(r, other)
-		}
+		a.resign(r)
 	default:
 		a.notify(r, st)
 	}
@@ -162,10 +160,25 @@ func (a *arbiter) leave(st *stream) {
 		}
 	}
 	if r.primary == st {
-		r.primary = nil
-		for _, other := range r.streams {
-			a.notify(r, other)
+		a.resign(r)
+	}
+}
+
+// resign leaves the role without a primary, or with the next one where that is
+// wanted, and tells all clients. The highest election id falls with it then,
+// so that the one that left can come back.
+func (a *arbiter) resign(r *role) {
+	r.primary = nil
+	if a.promoteNext {
+		r.highest = electionID{}
+		for _, st := range r.streams {
+			if st.election.set && st.election.compare(r.highest) > 0 {
+				r.primary, r.highest = st, st.election
+			}
 		}
+	}
+	for _, st := range r.streams {
+		a.notify(r, st)
 	}
 }
 

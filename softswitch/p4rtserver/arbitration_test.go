@@ -167,3 +167,24 @@ func TestWritesOfASupersededPrimaryAreRefused(t *testing.T) {
 		t.Errorf("write of the new primary: %v", err)
 	}
 }
+
+func TestNextElectionIDIsPromotedWhereThatIsWanted(t *testing.T) {
+	tg := startConfigured(t, Config{PromoteNext: true})
+	first, second, third := tg.client(t), tg.client(t), tg.client(t)
+	first.arbitrate(0, 9)
+	first.expectArbitration(codes.OK, 9)
+	second.arbitrate(0, 5)
+	second.expectArbitration(codes.AlreadyExists, 9)
+	third.sendArbitration(&p4v1.MasterArbitrationUpdate{DeviceId: testDevice}) // never primary
+	third.expectArbitration(codes.AlreadyExists, 9)
+	first.cancel()
+	second.expectArbitration(codes.OK, 5)
+	third.expectArbitration(codes.AlreadyExists, 5)
+	second.commit(testConfig(t))
+	again := tg.client(t)
+	again.arbitrate(0, 7) // below the 9 that has left
+	second.expectArbitration(codes.AlreadyExists, 7)
+	again.expectArbitration(codes.OK, 7)
+	again.cancel()
+	second.expectArbitration(codes.OK, 5)
+}

@@ -84,17 +84,22 @@ func (tg *target) port(number uint32) (exists, up bool) {
 
 func startTarget(t testing.TB) *target {
 	t.Helper()
+	return startConfigured(t, Config{})
+}
+
+// startConfigured sets what a target needs in cfg.
+func startConfigured(t testing.TB, cfg Config) *target {
+	t.Helper()
 	tg := &target{t: t, names: newNamer(t, testConfig(t).P4Info), down: map[uint32]bool{}}
+	cfg.DeviceID, cfg.Logger, cfg.Port = testDevice, slog.New(slog.DiscardHandler), tg.port
+	cfg.Inject = func(frame []byte) error {
+		tg.mu.Lock()
+		defer tg.mu.Unlock()
+		tg.sent = append(tg.sent, tg.process(testCPUPort, frame)...)
+		return nil
+	}
 	var err error
-	tg.server, err = New(Config{
-		DeviceID: testDevice, Logger: slog.New(slog.DiscardHandler), Port: tg.port,
-		Inject: func(frame []byte) error {
-			tg.mu.Lock()
-			defer tg.mu.Unlock()
-			tg.sent = append(tg.sent, tg.process(testCPUPort, frame)...)
-			return nil
-		},
-	})
+	tg.server, err = New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

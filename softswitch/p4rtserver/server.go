@@ -38,7 +38,11 @@ type Config struct {
 	// Inject sends a packet-out, header first, into the pipeline at the CPU
 	// port. It must not keep the frame. Nil refuses packet-outs.
 	Inject func(frame []byte) error
-	Logger *slog.Logger // nil = slog.Default()
+	// PromoteNext makes the client with the next election id primary when the
+	// primary leaves or steps down. The specification has none then, until a
+	// client arbitrates.
+	PromoteNext bool
+	Logger      *slog.Logger // nil = slog.Default()
 }
 
 // Server implements the P4Runtime service for one device.
@@ -74,7 +78,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg: cfg, log: cfg.Logger,
-		arbiter: arbiter{deviceID: cfg.DeviceID, roles: map[string]*role{}},
+		arbiter: arbiter{deviceID: cfg.DeviceID, promoteNext: cfg.PromoteNext, roles: map[string]*role{}},
 		closed:  make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 	}, nil
