@@ -6,7 +6,7 @@ BIN     := bin/p4evpn
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test soak demo mininet mininet-test bench conformance differential lint packages clean
+.PHONY: build p4 proto test soak demo two-dc mininet mininet-test bench conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -36,6 +36,9 @@ soak: packages
 
 demo: packages build
 	$(BIN) demo
+
+two-dc: packages build
+	$(BIN) demo two-dc
 
 # P4EVPN_TARGET=bmv2 runs either on BMv2. Debian's Python has Debian's Mininet.
 MININET := /usr/bin/python3 -B bmv2-testbed/mininet --binary $(BIN)

@@ -35,26 +35,33 @@ type sessions struct {
 // RunDemo builds the demo's networks, runs their checks and removes everything,
 // also when ctx ends first. The error says which checks failed, or what kept
 // the demo from running; the last line written is "demo: N of M checks passed".
-func RunDemo(ctx context.Context, o DemoOptions) (err error) {
+func RunDemo(ctx context.Context, o DemoOptions) error {
 	if err := o.complete(); err != nil {
 		return err
 	}
 	if err := needs(o.Target); err != nil {
 		return err
 	}
-	s := &score{of: len(selected(demoChecks, o.Only)) + len(selected(routedChecks, o.Only))}
+	return o.narrate(ctx, "demo", len(selected(demoChecks, o.Only))+len(selected(routedChecks, o.Only)), func(s *score) error {
+		err := runChecks(ctx, o, s, "demo", demoChecks, buildDemo)
+		if err == nil && ctx.Err() == nil {
+			err = runChecks(ctx, o, s, "routed", routedChecks, buildRouted)
+		}
+		return err
+	})
+}
+
+// narrate runs so many checks under a name.
+func (o DemoOptions) narrate(ctx context.Context, name string, checks int, run func(*score) error) (err error) {
+	s := &score{of: checks}
 	if s.of == 0 {
 		return fmt.Errorf("no check's name contains %q", o.Only)
 	}
 	defer func() {
 		err = errors.Join(err, s.close())
-		_, _ = fmt.Fprintf(o.Out, "demo: %d of %d checks passed\n", s.passed, s.of)
+		_, _ = fmt.Fprintf(o.Out, "%s: %d of %d checks passed\n", name, s.passed, s.of)
 	}()
-	err = runChecks(ctx, o, s, "demo", demoChecks, buildDemo)
-	if err == nil && ctx.Err() == nil {
-		err = runChecks(ctx, o, s, "routed", routedChecks, buildRouted)
-	}
-	if err != nil {
+	if err = run(s); err != nil {
 		return err
 	}
 	if o.Keep {

@@ -19,6 +19,7 @@ type gatewayFile struct {
 	ageing    string // empty: demoAgeing
 	audit     string // interval; empty: never
 	store     string // empty: storeFile
+	vtepAPI   string // address of the REST API as of rest_vtep; empty: none
 	more      string // of the file, as it is
 }
 
@@ -27,7 +28,7 @@ func (f gatewayFile) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, cmp.Or(f.store, g.storeFile()))
 	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, election_id: %d, embedded: %t, audit_interval: %s}\n", cmp.Or(f.target, targetAddress), ownElectionID, f.ownSwitch, cmp.Or(f.audit, "0s"))
-	fmt.Fprintf(&b, "api: {listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s}\n", g.socket, metricsAddress, cmp.Or(f.ageing, demoAgeing))
+	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s}\n", g.socket, f.vtepAPI, metricsAddress, cmp.Or(f.ageing, demoAgeing))
 	fmt.Fprintf(&b, "slow_path: {namespaces: %s}\n", g.vrfNamespaces())
 	b.WriteString("ports:\n")
 	for _, p := range f.ports {

@@ -10,21 +10,25 @@ import (
 	"strings"
 )
 
-// Metrics reads what the controller counts, by name with labels as Prometheus
-// writes them.
-func (g *Gateway) Metrics(ctx context.Context) (map[string]float64, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		err = g.NS.Do(func() error {
+// http asks servers in the namespace.
+func (n *Namespace) http() http.RoundTripper {
+	return &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		err = n.Do(func() error {
 			conn, err = new(net.Dialer).DialContext(ctx, network, address)
 			return err
 		})
 		return conn, err
 	}}
+}
+
+// Metrics reads what the controller counts, by name with labels as Prometheus
+// writes them.
+func (g *Gateway) Metrics(ctx context.Context) (map[string]float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+metricsAddress+"/metrics", nil)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := transport.RoundTrip(request)
+	answer, err := g.NS.http().RoundTrip(request)
 	if err != nil {
 		return nil, fmt.Errorf("read the gateway's metrics: %w", err)
 	}

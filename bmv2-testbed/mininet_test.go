@@ -14,15 +14,11 @@ import (
 	"time"
 )
 
-// debianPython has Debian's modules; another Python may be first on PATH.
-const debianPython = "/usr/bin/python3"
-
 // needPython skips a test if a module of Debian is not there.
 func needPython(t *testing.T, modules ...string) {
 	t.Helper()
-	out, err := exec.Command(debianPython, "-c", "import "+strings.Join(modules, ", ")).CombinedOutput()
-	if err != nil {
-		t.Skipf("SKIP: %s cannot import %v (packages.sh installs them): %v: %s", debianPython, modules, err, out)
+	if err := needsPython(t.Context(), modules...); err != nil {
+		t.Skipf("SKIP: %v", err)
 	}
 }
 

@@ -17,6 +17,7 @@ need mnexec mininet
 need ethtool ethtool
 need_module grpc python3-grpcio
 need_module google.protobuf python3-protobuf
+need_module os_ken python3-os-ken
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 # Go fetches modules by HTTPS.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,14 +13,29 @@ import (
 )
 
 func newDemo() *cobra.Command {
-	var o testbed.DemoOptions
-	cmd := &cobra.Command{
+	demo := newNarration(testbed.RunDemo, cobra.Command{
 		Use:   "demo",
 		Short: "Show a gateway between hosts and two FRR leaves, in network namespaces",
 		Long: `Builds network namespaces with a gateway, two FRR leaves and hosts behind each,
 runs the checks and removes everything again. Needs root.
 
 P4EVPN_TARGET=bmv2 runs it on simple_switch_grpc, which must be on PATH.`,
+	})
+	demo.AddCommand(newNarration(testbed.RunTwoDC, cobra.Command{
+		Use:   "two-dc",
+		Short: "Join a data centre of RYU's rest_vtep to one of p4evpn by REST calls",
+		Long: `Builds network namespaces with two data centres of one network each, one of
+os-ken's BGP speaker and kernel VXLAN, one of p4evpn, joins them by the REST calls
+of RYU's rest_vtep, runs the checks and removes everything again. Needs root.`,
+	}))
+	return demo
+}
+
+// newNarration makes a command of a demo.
+func newNarration(run func(context.Context, testbed.DemoOptions) error, described cobra.Command) *cobra.Command {
+	var o testbed.DemoOptions
+	cmd := &cobra.Command{
+		Use: described.Use, Short: described.Short, Long: described.Long,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// A reader that goes away (demo | head) or a terminal that does
@@ -32,7 +48,7 @@ P4EVPN_TARGET=bmv2 runs it on simple_switch_grpc, which must be on PATH.`,
 				return fmt.Errorf("finding this program's own file: %w", err)
 			}
 			o.Target, o.Binary, o.Out = os.Getenv("P4EVPN_TARGET"), self, cmd.OutOrStdout()
-			return testbed.RunDemo(ctx, o)
+			return run(ctx, o)
 		},
 	}
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "after the checks leave everything in place until Ctrl-C, to look around")

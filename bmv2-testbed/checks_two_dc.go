@@ -1,0 +1,272 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+var twoDCChecks = []claim[*twoDC]{
+	{"the example's REST calls join two data centres, and their clients reach each other", example},
+	{"what one data centre's REST API made is seen in the OPI API, and the other's clients in show", sameObjects},
+	{"a second client on either side is reached from everywhere", secondClients},
+	{"a client that is deleted is withdrawn, and comes back", withdrawClients},
+	{"a network that is deleted takes its clients and its floods with it, and comes back", withdrawNetwork},
+	{"data centre A starts again from nothing, and the same REST calls bring it back", restartA},
+	{"data centre B starts again, and has everything as it was", restartB},
+	{"everything is deleted, and nothing is left on either side", deleteAll},
+}
+
+// speakerUp does the example's first two steps.
+func (s site) speakerUp(ctx context.Context) error {
+	_, err := s.curl(ctx, http.MethodPost, "/vtep/speakers", fmt.Sprintf(`{"dpid": 1, "as_number": %d, "router_id": %q}`, gatewayAS, s.address))
+	if err != nil {
+		return err
+	}
+	_, err = s.curl(ctx, http.MethodPost, "/vtep/neighbors", fmt.Sprintf(`{"address": %q, "remote_as": %d}`, s.other, gatewayAS))
+	return err
+}
+
+// networkUp does the third.
+func (s site) networkUp(ctx context.Context) error {
+	n, err := need[restNetworks](s.curl(ctx, http.MethodPost, "/vtep/networks", fmt.Sprintf(`{"vni": %d}`, twoDCVNI)))
+	if got := n["10"].EvpnNetwork.RD; err == nil && got != "65000:10" {
+		err = fmt.Errorf("the network's route_dist is %q, want 65000:10", got)
+	}
+	return err
+}
+
+// clientUp does the fourth, for the client at a port.
+func (s site) clientUp(ctx context.Context, i int) error {
+	h := s.clients[i]
+	body := fmt.Sprintf(`{"port": %q, "mac": %q, "ip": %q}`, peeringPorts[i].Dev, h.MAC, h.Address.Addr())
+	_, err := s.curl(ctx, http.MethodPost, "/vtep/networks/10/clients", body)
+	return err
+}
+
+func (s site) clientDown(ctx context.Context, i int) error {
+	_, err := s.curl(ctx, http.MethodDelete, "/vtep/networks/10/clients/"+s.clients[i].MAC.String(), "")
+	return err
+}
+
+// allUp does the whole example at a site, with one client.
+func (s site) allUp(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{s.speakerUp, s.networkUp} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return s.clientUp(ctx, 0)
+}
+
+// reach pings between two clients, both ways, and narrates it.
+func (d *twoDC) reach(ctx context.Context, a, b *Host) error {
+	for _, way := range [][2]*Host{{a, b}, {b, a}} {
+		d.options.say("(%s)$ ping %s", way[0].Name, way[1].Address.Addr())
+		if _, err := way[0].Reach(ctx, way[1].Address.Addr(), patience); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exchanged waits until both sites have sessions and the other's first client.
+func (d *twoDC) exchanged(ctx context.Context) (notes string, err error) {
+	took, err := d.a.awaitUp(ctx)
+	if err != nil {
+		return "", err
+	}
+	more, err := d.b.awaitUp(ctx)
+	return fmt.Sprintf("the session was up %.1f s after the last call", (took + more).Seconds()),
+		errors.Join(err, d.a.awaitClient(ctx, d.b.clients[0], true), d.b.awaitClient(ctx, d.a.clients[0], true))
+}
+
+func example(ctx context.Context, d *twoDC) (string, error) {
+	for _, step := range []func(site, context.Context) error{
+		site.speakerUp, site.networkUp, func(s site, ctx context.Context) error { return s.clientUp(ctx, 0) },
+	} {
+		for _, s := range []site{d.a, d.b} {
+			if err := step(s, ctx); err != nil {
+				return "", err
+			}
+		}
+	}
+	notes, err := d.exchanged(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range []site{d.a, d.b} {
+		if _, err := s.curl(ctx, http.MethodGet, "/vtep/networks", ""); err != nil {
+			return "", err
+		}
+	}
+	return notes, d.reach(ctx, d.a.clients[0], d.b.clients[0])
+}
+
+func sameObjects(ctx context.Context, d *twoDC) (string, error) {
+	b, err := d.gateway.Bridge(ctx, "vni-10")
+	if err != nil {
+		return "", err
+	}
+	if b.GetVni() != twoDCVNI || b.GetRemoteVteps() != 1 {
+		return "", fmt.Errorf("the bridge is %v, want VNI 10 and one remote VTEP", b)
+	}
+	fdb, err := d.gateway.FDB(ctx, "vni-10")
+	if err != nil {
+		return "", err
+	}
+	if e := fdb[d.a.clients[0].MAC.String()]; e.GetVtep() != foreignVTEP.String() {
+		return "", fmt.Errorf("the FDB has %v for client11, want it by %v", e, foreignVTEP)
+	}
+	return "", d.gateway.AwaitPortsUp(ctx)
+}
+
+func secondClients(ctx context.Context, d *twoDC) (string, error) {
+	for _, s := range []site{d.a, d.b} {
+		if err := s.clientUp(ctx, 1); err != nil {
+			return "", err
+		}
+	}
+	if err := errors.Join(d.a.awaitClient(ctx, d.b.clients[1], true), d.b.awaitClient(ctx, d.a.clients[1], true)); err != nil {
+		return "", err
+	}
+	for _, a := range d.a.clients {
+		for _, b := range d.b.clients {
+			if err := d.reach(ctx, a, b); err != nil {
+				return "", err
+			}
+		}
+	}
+	return "", errors.Join(d.reach(ctx, d.a.clients[0], d.a.clients[1]), d.reach(ctx, d.b.clients[0], d.b.clients[1]))
+}
+
+// withdrawClients deletes the second client of each site. Its cable is pulled
+// first: a client that goes on talking is learned, and advertised again.
+func withdrawClients(ctx context.Context, d *twoDC) (string, error) {
+	for _, pair := range [][2]site{{d.a, d.b}, {d.b, d.a}} {
+		s, other := pair[0], pair[1]
+		h := s.clients[1]
+		if err := h.NS.Down(h.Dev); err != nil {
+			return "", err
+		}
+		if err := s.clientDown(ctx, 1); err != nil {
+			return "", err
+		}
+		if err := other.awaitClient(ctx, h, false); err != nil {
+			return "", err
+		}
+		if err := h.NS.Up(h.Dev); err != nil {
+			return "", err
+		}
+		if err := s.clientUp(ctx, 1); err != nil {
+			return "", err
+		}
+		if err := other.awaitClient(ctx, h, true); err != nil {
+			return "", err
+		}
+	}
+	return "", d.reach(ctx, d.a.clients[1], d.b.clients[1])
+}
+
+// floods waits until data centre B floods to as many VTEPs.
+func (d *twoDC) floods(ctx context.Context, want uint32) error {
+	return Eventually(ctx, patience, fmt.Sprintf("data centre B floods to %d VTEPs", want), func(ctx context.Context) error {
+		b, err := d.gateway.Bridge(ctx, "vni-10")
+		if err == nil && b.GetRemoteVteps() != want {
+			err = fmt.Errorf("it floods to %d", b.GetRemoteVteps())
+		}
+		return err
+	})
+}
+
+func withdrawNetwork(ctx context.Context, d *twoDC) (string, error) {
+	if _, err := d.a.curl(ctx, http.MethodDelete, "/vtep/networks/10", ""); err != nil {
+		return "", err
+	}
+	if err := errors.Join(d.floods(ctx, 0), d.b.awaitClient(ctx, d.a.clients[0], false)); err != nil {
+		return "", err
+	}
+	if err := d.a.networkUp(ctx); err != nil {
+		return "", err
+	}
+	if err := d.a.clientUp(ctx, 0); err != nil {
+		return "", err
+	}
+	if _, err := d.exchanged(ctx); err != nil {
+		return "", err
+	}
+	return "", errors.Join(d.floods(ctx, 1), d.reach(ctx, d.a.clients[0], d.b.clients[0]))
+}
+
+func restartA(ctx context.Context, d *twoDC) (string, error) {
+	d.options.say("Killing data centre A's speaker.")
+	if err := d.speaker.Kill(); err != nil {
+		return "", err
+	}
+	if err := errors.Join(d.floods(ctx, 0), d.b.awaitClient(ctx, d.a.clients[0], false)); err != nil {
+		return "", err
+	}
+	if err := errors.Join(d.startA(ctx), d.a.allUp(ctx)); err != nil {
+		return "", err
+	}
+	notes, err := d.exchanged(ctx)
+	if err != nil {
+		return "", err
+	}
+	return notes, d.reach(ctx, d.a.clients[0], d.b.clients[0])
+}
+
+func restartB(ctx context.Context, d *twoDC) (string, error) {
+	d.options.say("Killing data centre B's controller.")
+	before, err := d.b.ask(ctx, http.MethodGet, "/vtep/networks/10", "")
+	if err != nil {
+		return "", err
+	}
+	start := time.Now()
+	if err := d.gateway.KillController(); err != nil {
+		return "", err
+	}
+	if _, err := d.b.clients[0].Reach(ctx, d.b.clients[1].Address.Addr(), patience); err != nil {
+		return "", fmt.Errorf("while the controller is down: %w", err)
+	}
+	if err := d.gateway.StartController(ctx, d.config.String()); err != nil {
+		return "", err
+	}
+	if _, err := d.exchanged(ctx); err != nil {
+		return "", fmt.Errorf("%w; before it had %s", err, before)
+	}
+	notes := fmt.Sprintf("the other's clients were back %.1f s after the kill", time.Since(start).Seconds())
+	return notes, d.reach(ctx, d.a.clients[0], d.b.clients[0])
+}
+
+// deleteAll goes in different orders on either side.
+func deleteAll(ctx context.Context, d *twoDC) (string, error) {
+	for _, c := range []struct {
+		s    site
+		path string
+	}{
+		{d.a, "/vtep/speakers"}, // with everything below it
+		{d.b, "/vtep/networks/10"},
+		{d.b, "/vtep/neighbors/" + d.b.other},
+	} {
+		if _, err := c.s.curl(ctx, http.MethodDelete, c.path, ""); err != nil {
+			return "", err
+		}
+	}
+	n, err := need[map[string]any](d.b.curl(ctx, http.MethodGet, "/vtep/networks", ""))
+	if err == nil && len(n) > 0 {
+		err = fmt.Errorf("data centre B still has networks: %v", n)
+	}
+	if err != nil {
+		return "", err
+	}
+	if out, err := d.foreign.Output(ctx, "ip", "link", "show", "br10"); err == nil {
+		return "", fmt.Errorf("data centre A still has %s", out)
+	}
+	return "", nil
+}
+
+// end shows nothing: everything is deleted.
+func (d *twoDC) end(context.Context) {}
