@@ -148,6 +148,7 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 		if err := g.control.Running(); err != nil {
 			return err
 		}
+		g.conn.ResetConnectBackoff() // a second, if it was tried in vain since the last one was killed
 		_, err := opi.NewLogicalBridgeServiceClient(g.conn).ListLogicalBridges(ctx, &opi.ListLogicalBridgesRequest{})
 		return err
 	})
