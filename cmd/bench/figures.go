@@ -22,6 +22,8 @@ var figures = []figure{
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
 	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
 	{[]string{"refill_100k"}, measureRefill},
+	{[]string{"resync_100k", "resync_100k_writes"}, measureResync},
+	{[]string{"switch_bytes_per_entry", "switch_bytes_per_source", "switch_bytes_per_route"}, measureMemory},
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"api_create", "create_to_up_p50", "create_to_up_p99"}, measureCreates},
 	{[]string{"switch_l2_vs_bmv2", "switch_encap_vs_bmv2", "switch_decap_vs_bmv2"}, measureBridging},

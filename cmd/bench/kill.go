@@ -16,7 +16,10 @@ func measureKill(ctx context.Context, b *bench) ([]value, error) {
 		if err := g.createMany(ctx, liveObjects); err != nil {
 			return nil, err
 		}
-		if err := g.speak(ctx); err != nil {
+		if err := g.speak(ctx, liveRoutes); err != nil {
+			return nil, err
+		}
+		if err := g.awaitStations(ctx, liveRoutes); err != nil {
 			return nil, err
 		}
 		flows := []testbed.Flow{
@@ -59,5 +62,5 @@ func (g *liveGateway) restart(ctx context.Context) error {
 	if err := g.AwaitRoutingUp(ctx); err != nil {
 		return err
 	}
-	return g.speak(ctx)
+	return g.speak(ctx, liveRoutes)
 }

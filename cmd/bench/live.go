@@ -109,7 +109,7 @@ func (g *liveGateway) cable(ctx context.Context, ns *testbed.Namespace) error {
 
 func liveConfig(dir string) string {
 	config := fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %[3]s/p4evpn.db\n", gatewayAS, gatewayVTEP, dir) +
-		fmt.Sprintf("target: {embedded: false}\napi: {listen: \"unix:%s\"}\n", filepath.Join(dir, "api.sock")) +
+		fmt.Sprintf("target: {embedded: false}\nmetrics: {listen: \"127.0.0.1:9464\"}\napi: {listen: \"unix:%s\"}\n", filepath.Join(dir, "api.sock")) +
 		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
 		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: up1}}\n" +
 		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true}\nports:\n", leafLoopback, leafAS)
@@ -155,9 +155,10 @@ func (g *liveGateway) createMany(ctx context.Context, count int) error {
 	return group.Wait()
 }
 
-// speak has the leaf send its routes, which are of the first bridge, and
-// End-of-RIB, and waits until the gateway holds them.
-func (g *liveGateway) speak(ctx context.Context) error {
+// speak has the leaf send that many routes, which are of the first bridge, and
+// End-of-RIB, and waits until the controller has taken them all and holds
+// nothing of before back.
+func (g *liveGateway) speak(ctx context.Context, routes int) error {
 	g.close()
 	err := g.NS.Do(func() (err error) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -175,11 +176,25 @@ func (g *liveGateway) speak(ctx context.Context) error {
 		for range updates {
 		}
 	})
-	routes := bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, liveRoutes, perUpdate)
-	if err := g.leaf.Send(bytes.Join(append(routes, bgptest.Withdraw()), nil)); err != nil {
+	bodies := bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, routes, perUpdate)
+	if err := g.leaf.Send(bytes.Join(append(bodies, bgptest.Withdraw()), nil)); err != nil {
 		return err
 	}
-	return testbed.Eventually(ctx, 30*time.Second, "the routes are written", func(ctx context.Context) error {
+	return testbed.Eventually(ctx, time.Minute, "the controller has the routes", func(ctx context.Context) error {
+		m, err := g.Metrics(ctx)
+		taken, held := m[`p4evpn_controller_routes{type="2"}`], m["p4evpn_controller_held_entries"]
+		written := m[`p4evpn_controller_entries{table="bridge.fdb"}`]
+		if n := float64(routes); err == nil && (taken < n || written < n || held > 0) {
+			err = fmt.Errorf("%.0f of %.0f are taken, the target has %.0f entries, %.0f wait for BGP", taken, n, written, held)
+		}
+		return err
+	})
+}
+
+// awaitStations waits until the target acknowledged the entries of that many
+// routes.
+func (g *liveGateway) awaitStations(ctx context.Context, routes int) error {
+	return testbed.Eventually(ctx, time.Minute, "the routes are written", func(ctx context.Context) error {
 		fdb, err := g.FDB(ctx, "blue")
 		up := 0
 		for _, e := range fdb {
@@ -187,8 +202,8 @@ func (g *liveGateway) speak(ctx context.Context) error {
 				up++
 			}
 		}
-		if err == nil && up < liveRoutes {
-			err = fmt.Errorf("%d of %d are", up, liveRoutes)
+		if err == nil && up < routes {
+			err = fmt.Errorf("%d of %d are", up, routes)
 		}
 		return err
 	})
