@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"strings"
 )
 
 // figure measures one or several values that come out of one experiment.
@@ -12,8 +13,17 @@ type figure struct {
 	measure func(context.Context, *bench) ([]value, error)
 }
 
+// title names the figure for a message.
+func (f figure) title() string {
+	const most = 4
+	if len(f.names) > most {
+		return strings.Join(f.names[:most-1], ", ") + ", ..."
+	}
+	return strings.Join(f.names, ", ")
+}
+
 // figures are measured in this order. To add one, add a line.
-var figures = []figure{
+var figures = append([]figure{
 	{[]string{"type2_100k_vs_gobgp", "type2_100k_bytes_per_route"}, measureType2},
 	{[]string{"macip_100k_vs_gobgp", "macip_100k_bytes_per_route"}, measureMACIP},
 	{[]string{"type5_100k_vs_gobgp", "type5_100k_bytes_per_route"}, measureType5},
@@ -26,9 +36,7 @@ var figures = []figure{
 	{[]string{"switch_bytes_per_entry", "switch_bytes_per_source", "switch_bytes_per_route"}, measureMemory},
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"api_create", "create_to_up_p50", "create_to_up_p99"}, measureCreates},
-	{[]string{"switch_l2_vs_bmv2", "switch_encap_vs_bmv2", "switch_decap_vs_bmv2"}, measureBridging},
-	{[]string{"switch_route_vs_bmv2", "switch_symmetric_vs_bmv2"}, measureRouting},
-}
+}, packetFigures()...)
 
 // value is one measured number.
 type value struct {

@@ -21,24 +21,19 @@ const (
 	packetVRF    = 1
 	packetVNI    = 5000
 	packetL3VNI  = 6000
-	packetFlows  = 2 * burst
-
-	tunnelMTU = 1464 // the largest tenant frame on a cable of 1500 bytes
+	tunnelMTU    = 1464 // the largest tenant frame on a cable of 1500 bytes
 )
 
 var (
-	macA = ether.MAC{2, 0, 0, 0, 0, 0xa}
+	macA = ether.MAC{2, 0, 0, 0, 0, 0xa} // that sends to the others
 	macB = ether.MAC{2, 0, 0, 0, 0, 0xb}
 	macR = ether.MAC{2, 0, 0, 0, 0, 0xc} // behind the remote VTEP
-	macC = ether.MAC{2, 0, 0, 0, 0, 0xd}
 
 	gatewayMAC      = ether.MAC{2, 3, 0, 0, 0, 1} // of the SVIs, and our router MAC
 	remoteRouterMAC = ether.MAC{2, 3, 0, 0, 0, 2}
 
 	addressA = netip.MustParseAddr("10.0.0.1")
 	addressB = netip.MustParseAddr("10.0.0.2")
-	addressC = netip.MustParseAddr("10.2.0.2")
-	addressR = netip.MustParseAddr("10.3.0.2") // of a prefix behind the remote VTEP
 
 	uplinkMAC  = ether.MAC{2, 1, 0, 0, 0, 1}
 	nextHopMAC = ether.MAC{2, 2, 0, 0, 0, 1}
@@ -60,31 +55,36 @@ func packetEntries() []p4.Entry {
 		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: nextHopMAC},
 		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1, MTU: tunnelMTU}, p4.Path{VTEP: 1, Port: portUp, MTU: tunnelMTU},
 		group,
-		p4.Source{Bridge: packetBridge, MAC: macA, Port: portA}, p4.Source{Bridge: packetBridge, MAC: macB, Port: portB},
-		p4.FDB{Bridge: packetBridge, MAC: macA, Kind: p4.ToPort, Port: portA},
-		p4.FDB{Bridge: packetBridge, MAC: macB, Kind: p4.ToPort, Port: portB},
-		p4.FDB{Bridge: packetBridge, MAC: macR, Kind: p4.ToVTEP, VTEP: 1, VNI: packetVNI},
-
+		p4.Source{Bridge: packetBridge, MAC: macA, Port: portA},
 		p4.BridgePort{Port: portC}, p4.Member{Port: portC, Bridge: routedBridge}, p4.EgressVLAN{Port: portC, Bridge: routedBridge},
-		p4.Source{Bridge: routedBridge, MAC: macC, Port: portC}, p4.FDB{Bridge: routedBridge, MAC: macC, Kind: p4.ToPort, Port: portC},
 		p4.RouterMAC{Bridge: packetBridge, MAC: gatewayMAC, VRF: packetVRF}, p4.RouterInterface{Bridge: routedBridge, MAC: gatewayMAC},
-		p4.Route{VRF: packetVRF, Prefix: netip.PrefixFrom(addressC, 32), Kind: p4.RouteHost, Bridge: routedBridge, MAC: macC},
-		p4.Route{VRF: packetVRF, Prefix: netip.PrefixFrom(addressR, 24).Masked(), Kind: p4.RouteVTEP,
-			VTEP: 1, VNI: packetL3VNI, Source: gatewayMAC, Destination: remoteRouterMAC},
 	} {
 		entries = append(entries, e.Entry())
 	}
 	return entries
 }
 
-// packetCase is one way through the pipeline.
+// stationOf is the MAC address of the n-th station that frames are sent to. Its
+// first two bytes are all stations' and nobody else's.
+func stationOf(n int) ether.MAC {
+	return ether.MAC{2, 4, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+}
+
+// routedStation is the IP address of the n-th one that frames are routed to.
+func routedStation(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{20, byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
+// packetCase is one way through the pipeline. Frames go to many stations, each
+// of which has entries of its own in the switch.
 type packetCase struct {
-	name        string
-	from, to    string                      // devices of ours
-	frame       func(size, flow int) []byte // that is sent; size is the inner frame's
-	destination ether.MAC                   // of the frame that arrives
-	grows       int                         // bytes by which that is longer
-	routed      *hop                        // what else a router changes; nil for none
+	name     string
+	from, to string                               // devices of ours
+	frame    func(size, flow, station int) []byte // that is sent; size is the inner frame's
+	arrives  func(station int) ether.MAC          // the destination with which it does
+	grows    int                                  // bytes by which it is longer then
+	routed   func(station int) hop                // what else a router changes; nil for none
+	station  func(n int) []p4.Entry               // the entries of one
 }
 
 // hop is the inner Ethernet header of a frame that was routed.
@@ -92,12 +92,13 @@ type hop struct{ source, destination ether.MAC }
 
 // inner is the inner frame that arrives for one that is sent. Its checksum is
 // computed afresh, as RFC 1624 would have it.
-func (c packetCase) inner(sent []byte) []byte {
+func (c packetCase) inner(sent []byte, station int) []byte {
 	if c.routed == nil {
 		return sent
 	}
-	f := append(make([]byte, 0, len(sent)), c.routed.destination[:]...)
-	f = append(append(f, c.routed.source[:]...), sent[12:]...)
+	h := c.routed(station)
+	f := append(make([]byte, 0, len(sent)), h.destination[:]...)
+	f = append(append(f, h.source[:]...), sent[12:]...)
 	f[14+8]--
 	binary.BigEndian.PutUint16(f[14+10:], 0)
 	binary.BigEndian.PutUint16(f[14+10:], ipv4Checksum(f[14:34]))
@@ -107,23 +108,51 @@ func (c packetCase) inner(sent []byte) []byte {
 // vxlanOverhead is the outer Ethernet, IPv4, UDP and VXLAN headers.
 const vxlanOverhead = 14 + 20 + 8 + 8
 
-var bridgedCases = []packetCase{
-	{name: "l2", from: devA, to: devB, destination: macB,
-		frame: func(size, flow int) []byte { return innerFrame(macA, macB, size, flow) }},
-	{name: "encap", from: devA, to: devUp, destination: nextHopMAC, grows: vxlanOverhead,
-		frame: func(size, flow int) []byte { return innerFrame(macA, macR, size, flow) }},
-	{name: "decap", from: devUp, to: devA, destination: macA, grows: -vxlanOverhead,
-		frame: func(size, flow int) []byte { return vxlanFrame(innerFrame(macR, macA, size, flow), flow) }},
+// packetCases are local bridging, to and from a host behind the remote VTEP,
+// local routing from one bridge to the other, and symmetric IRB, to a host
+// behind the remote VTEP by the L3 VNI.
+var packetCases = []packetCase{
+	{name: "l2", from: devA, to: devB, arrives: stationOf,
+		frame: func(size, flow, n int) []byte { return innerFrame(macA, stationOf(n), size, flow) },
+		station: func(n int) []p4.Entry {
+			return []p4.Entry{p4.FDB{Bridge: packetBridge, MAC: stationOf(n), Kind: p4.ToPort, Port: portB}.Entry()}
+		}},
+	{name: "encap", from: devA, to: devUp, arrives: toNextHop, grows: vxlanOverhead,
+		frame: func(size, flow, n int) []byte { return innerFrame(macA, stationOf(n), size, flow) },
+		station: func(n int) []p4.Entry {
+			return []p4.Entry{p4.FDB{Bridge: packetBridge, MAC: stationOf(n), Kind: p4.ToVTEP, VTEP: 1, VNI: packetVNI}.Entry()}
+		}},
+	{name: "decap", from: devUp, to: devB, arrives: stationOf, grows: -vxlanOverhead,
+		frame: func(size, flow, n int) []byte {
+			return vxlanFrame(innerFrame(macR, stationOf(n), size, flow), flow)
+		},
+		station: func(n int) []p4.Entry {
+			return []p4.Entry{p4.FDB{Bridge: packetBridge, MAC: stationOf(n), Kind: p4.ToPort, Port: portB}.Entry()}
+		}},
+	{name: "route", from: devA, to: devC, arrives: stationOf,
+		routed: func(n int) hop { return hop{gatewayMAC, stationOf(n)} },
+		frame: func(size, flow, n int) []byte {
+			return innerPacket(macA, gatewayMAC, routedStation(n), size, flow)
+		},
+		station: func(n int) []p4.Entry {
+			return []p4.Entry{
+				p4.FDB{Bridge: routedBridge, MAC: stationOf(n), Kind: p4.ToPort, Port: portC}.Entry(),
+				p4.Route{VRF: packetVRF, Prefix: netip.PrefixFrom(routedStation(n), 32), Kind: p4.RouteHost,
+					Bridge: routedBridge, MAC: stationOf(n)}.Entry(),
+			}
+		}},
+	{name: "symmetric", from: devA, to: devUp, arrives: toNextHop, grows: vxlanOverhead,
+		routed: func(int) hop { return hop{gatewayMAC, remoteRouterMAC} },
+		frame: func(size, flow, n int) []byte {
+			return innerPacket(macA, gatewayMAC, routedStation(n), size, flow)
+		},
+		station: func(n int) []p4.Entry {
+			return []p4.Entry{p4.Route{VRF: packetVRF, Prefix: netip.PrefixFrom(routedStation(n), 32), Kind: p4.RouteVTEP,
+				VTEP: 1, VNI: packetL3VNI, Source: gatewayMAC, Destination: remoteRouterMAC}.Entry()}
+		}},
 }
 
-// routedCases are local routing, from one bridge to the other, and symmetric
-// IRB, to a prefix behind the remote VTEP by the L3 VNI.
-var routedCases = []packetCase{
-	{name: "route", from: devA, to: devC, destination: macC, routed: &hop{gatewayMAC, macC},
-		frame: func(size, flow int) []byte { return innerPacket(macA, gatewayMAC, addressC, size, flow) }},
-	{name: "symmetric", from: devA, to: devUp, destination: nextHopMAC, grows: vxlanOverhead, routed: &hop{gatewayMAC, remoteRouterMAC},
-		frame: func(size, flow int) []byte { return innerPacket(macA, gatewayMAC, addressR, size, flow) }},
-}
+func toNextHop(int) ether.MAC { return nextHopMAC }
 
 // inner takes the outer headers off a frame that is longer for them.
 func inner(frame []byte, size int) []byte { return frame[len(frame)-size:] }

@@ -1,44 +1,124 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"time"
+	"slices"
 
 	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
 )
 
-const (
-	trialTime  = 400 * time.Millisecond
-	quietTime  = 100 * time.Millisecond // without a frame: no more will come
-	drainTime  = 5 * time.Second        // after which it is given up to wait for that
-	thriftPort = 9090
-)
-
-// packetSizes are lengths of inner frames without FCS; the first one is that of
-// the ratios.
+// packetSizes are lengths of inner frames without FCS.
 var packetSizes = []int{64, 512, 1400}
 
-// measureBridging and measureRouting are the same method for frames that are
-// bridged and for those that are routed.
-func measureBridging(ctx context.Context, b *bench) ([]value, error) {
-	return measurePackets(ctx, b, bridgedCases)
+const (
+	manyFlows    = 10_000
+	fewStations  = 10
+	manyStations = 100_000
+	writeRate    = 10_000 // entries a second
+)
+
+// cell is what one rate is of.
+type cell struct {
+	size, flows, stations int
+	writing               bool // while entries are written at writeRate
 }
 
-func measureRouting(ctx context.Context, b *bench) ([]value, error) {
-	return measurePackets(ctx, b, routedCases)
+// usual is the cell of a size that the others are compared with.
+func usual(size int) cell { return cell{size: size, flows: manyFlows, stations: fewStations} }
+
+// packetCells are all cells of a case, those with few stations first. Only
+// some are measured without -full: each size, and each other thing by itself
+// with the smallest frames.
+func packetCells(full bool) []cell {
+	var cells []cell
+	for _, stations := range []int{fewStations, manyStations} {
+		for _, size := range packetSizes {
+			for _, flows := range []int{manyFlows, 1} {
+				if full || stations == fewStations && flows == manyFlows || size == packetSizes[0] && (stations == fewStations || flows == manyFlows) {
+					cells = append(cells, cell{size: size, flows: flows, stations: stations})
+				}
+			}
+		}
+		if stations == fewStations {
+			quiet := usual(packetSizes[0])
+			quiet.writing = true
+			cells = append(cells, quiet)
+		}
+	}
+	return cells
 }
 
-// measurePackets sends frames through the embedded switch and then through
-// BMv2, over the same cables, with the same P4 program and entries, and finds
-// the highest rate that arrives with at most 1 % loss.
-func measurePackets(ctx context.Context, b *bench, all []packetCase) (values []value, err error) {
+// in names the cell of a case, as in l2_64 or l2_64_1flow_100k.
+func (k cell) in(c *packetCase) string {
+	name := fmt.Sprintf("%s_%d", c.name, k.size)
+	if k.flows == 1 {
+		name += "_1flow"
+	}
+	if k.stations == manyStations {
+		name += "_100k"
+	}
+	if k.writing {
+		name += "_writing"
+	}
+	return name
+}
+
+// isUsual says whether the upper marks are measured for the cell, too.
+func (k cell) isUsual() bool { return k == usual(k.size) }
+
+// packetFigures is a figure for each case, asked for by any of its cells.
+func packetFigures() []figure {
+	var all []figure
+	for i := range packetCases {
+		c := &packetCases[i]
+		f := figure{names: []string{"switch_" + c.name + "_vs_bmv2", "switch_" + c.name + "_100k_vs_10", "switch_" + c.name + "_writing_vs_quiet"}}
+		for _, k := range packetCells(true) {
+			f.names = append(f.names, "switch_"+k.in(c))
+			f.names = append(f.names, "switch_"+k.in(c)+"_vs_bmv2")
+			if k.isUsual() {
+				f.names = append(f.names, "switch_"+k.in(c)+"_vs_forwarder")
+			}
+		}
+		f.measure = func(ctx context.Context, b *bench) ([]value, error) { return measurePackets(ctx, b, c) }
+		all = append(all, f)
+	}
+	return all
+}
+
+// chosenCells are those of a case that one of the wanted values needs.
+func chosenCells(b *bench, c *packetCase) []cell {
+	chosen := map[cell]bool{}
+	for _, k := range packetCells(b.full) {
+		name := "switch_" + k.in(c)
+		chosen[k] = b.wanted(name) || b.wanted(name+"_vs_bmv2") || k.isUsual() && b.wanted(name+"_vs_forwarder")
+	}
+	first := usual(packetSizes[0])
+	many, writing := first, first
+	many.stations, writing.writing = manyStations, true
+	chosen[first] = chosen[first] || b.wanted("switch_"+c.name+"_vs_bmv2")
+	for name, k := range map[string]cell{"_100k_vs_10": many, "_writing_vs_quiet": writing} {
+		if b.wanted("switch_" + c.name + name) {
+			chosen[first], chosen[k] = true, true
+		}
+	}
+	return slices.DeleteFunc(packetCells(b.full), func(k cell) bool { return !chosen[k] })
+}
+
+// measurement is what was found out about one cell of one switch.
+type measurement struct {
+	speed
+	p50, p99 float64 // seconds that a single frame takes
+}
+
+type measurements map[cell]measurement
+
+// measurePackets sends the frames of a case through the embedded switch, BMv2,
+// a forwarder that only reads and writes, and Linux, one after the other, over
+// the same cables, and finds for each the highest rate without loss.
+func measurePackets(ctx context.Context, b *bench, c *packetCase) (values []value, err error) {
 	if os.Geteuid() != 0 {
 		return nil, skip("it makes a network namespace: run it as root")
 	}
@@ -47,204 +127,107 @@ func measurePackets(ctx context.Context, b *bench, all []packetCase) (values []v
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
-	var cases []packetCase
-	for _, c := range all {
-		if b.wanted("switch_" + c.name + "_vs_bmv2") {
-			cases = append(cases, c)
-		}
-	}
 	r, err := newRig(b, lab)
 	if err != nil {
 		return nil, err
 	}
-	ours, err := r.measure(ctx, embedded, cases)
-	if err != nil {
+	r.c = c
+	cells := chosenCells(b, c)
+	marks := slices.DeleteFunc(slices.Clone(cells), func(k cell) bool { return !k.isUsual() })
+	v := packetValues{c: c, cells: cells}
+	if v.ours, err = r.programmed(ctx, embedded, cells); err != nil {
 		return nil, err
 	}
-	theirs, err := r.measure(ctx, bmv2, cases)
-	reason, absent := skipped(err)
-	if err != nil && !absent {
+	v.theirs, err = r.programmed(ctx, bmv2, cells)
+	if reason, ok := skipped(err); ok {
+		v.absent = reason
+	} else if err != nil {
 		return nil, err
 	}
-	return packetValues(cases, ours, theirs, reason), nil
+	var failed [2]error
+	v.forwarder, failed[0] = r.forwarder(ctx, marks)
+	v.linux, failed[1] = r.linux(ctx, marks)
+	return v.all(), errors.Join(failed[:]...)
 }
 
-// packetValues are the rates of each case and size, and their ratios.
-func packetValues(cases []packetCase, ours, theirs map[string]speed, absent string) []value {
-	var ratios, rates []value
-	for _, c := range cases {
-		for i, size := range packetSizes {
-			key := cell(c, size)
-			ratio := value{name: "switch_" + c.name + "_vs_bmv2", number: ours[key].rate / theirs[key].rate, unit: "ratio", goal: atLeast(1),
-				against: fmt.Sprintf("BMv2, same JSON and entries: switch_%s to bmv2_%s", key, key), missing: absent}
-			if i > 0 {
-				ratio.name = "switch_" + key + "_vs_bmv2"
-			}
-			ratios = append(ratios, ratio)
-			rates = append(rates, ours[key].value("switch_"+key))
-			if absent == "" {
-				v := theirs[key].value("bmv2_" + key)
-				v.against += ": " + bmv2Program()
-				rates = append(rates, v)
-			}
+// packetValues makes the values of a case.
+type packetValues struct {
+	c                              *packetCase
+	cells                          []cell
+	ours, theirs, forwarder, linux measurements
+	absent                         string // why there is no BMv2
+}
+
+func (v *packetValues) all() []value {
+	var out []value
+	for _, k := range v.cells {
+		out = append(out, v.ratios(k)...)
+	}
+	first := usual(packetSizes[0])
+	for _, other := range []struct {
+		name string
+		cell cell
+	}{
+		{"_100k_vs_10", cell{first.size, first.flows, manyStations, false}},
+		{"_writing_vs_quiet", cell{first.size, first.flows, first.stations, true}},
+	} {
+		if m, ok := v.ours[other.cell]; ok && v.ours[first].rate > 0 {
+			out = append(out, value{name: "switch_" + v.c.name + other.name, number: m.rate / v.ours[first].rate, unit: "ratio",
+				goal: atLeast(0.8), against: fmt.Sprintf("switch_%s to switch_%s", other.cell.in(v.c), first.in(v.c))})
 		}
 	}
-	return append(ratios, rates...)
-}
-
-func (s speed) value(name string) value {
-	v := value{name: name, number: s.rate, unit: "frames/s", against: fmt.Sprintf("received with at most %.0f %% loss, veth to veth", 100*lossAllowed)}
-	if s.all {
-		v.against += ": all that the generator sends"
-	}
-	return v
-}
-
-func cell(c packetCase, size int) string { return fmt.Sprintf("%s_%d", c.name, size) }
-
-// rig is a namespace with the cables between a switch and us.
-type rig struct {
-	bench *bench
-	ns    *testbed.Namespace
-}
-
-func newRig(b *bench, lab *testbed.Lab) (*rig, error) {
-	ns, err := lab.Namespace("bench")
-	if err != nil {
-		return nil, err
-	}
-	for _, dev := range []string{devA, devB, devUp, devC} {
-		if err := lab.Cable(testbed.End{NS: ns, Dev: dev}, testbed.End{NS: ns, Dev: switchEnd(dev)}); err != nil {
-			return nil, err
-		}
-	}
-	return &rig{bench: b, ns: ns}, nil
-}
-
-// switchEnd is the device at the switch's end of a cable.
-func switchEnd(dev string) string { return "sw-" + dev }
-
-// port names a port of the switch and its device, as -i takes it.
-func port(number int, dev string) string { return fmt.Sprintf("%d@%s", number, switchEnd(dev)) }
-
-// measure gives the rates of one switch in frames/s by cell.
-func (r *rig) measure(ctx context.Context, kind switchKind, cases []packetCase) (map[string]speed, error) {
-	o := switchOptions{
-		kind: kind, address: "unix:" + filepath.Join(r.bench.dir, "p4rt.sock"), thrift: thriftPort,
-		ports:  []string{port(portA, devA), port(portB, devB), port(portUp, devUp), port(portC, devC)},
-		inside: func(args ...string) *exec.Cmd { return r.ns.Command(ctx, args...) },
-	}
-	sw, err := r.bench.startProgrammed(ctx, o, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer sw.stop()
-	deepenQueues(o)
-	if err := sw.install(ctx, packetEntries()...); err != nil {
-		return nil, fmt.Errorf("%s: %w", kind, err)
-	}
-	rates := map[string]speed{}
-	for _, c := range cases {
-		for _, size := range packetSizes {
-			if err := r.prove(ctx, c, size); err != nil {
-				return nil, fmt.Errorf("%s, %s with %d bytes: %w", kind, c.name, size, err)
-			}
-			if rates[cell(c, size)], err = r.rate(ctx, c, size); err != nil {
-				return nil, fmt.Errorf("%s, %s with %d bytes: %w", kind, c.name, size, errors.Join(err, sw.process.lastWords()))
+	for _, s := range []struct {
+		name, what string
+		found      measurements
+	}{
+		{"switch", "", v.ours}, {"bmv2", ": " + bmv2Program(), v.theirs},
+		{"forwarder", ": it only reads and writes the frames", v.forwarder}, {"linux", ": bridge and VXLAN device", v.linux},
+	} {
+		for _, k := range v.cells {
+			if m, ok := s.found[k]; ok {
+				out = append(out, m.values(s.name+"_"+k.in(v.c), s.what)...)
 			}
 		}
 	}
-	return rates, nil
+	return out
 }
 
-// prove sends single frames until one arrives, which must be the right one: a
-// rate of anything else would mean nothing.
-func (r *rig) prove(ctx context.Context, c packetCase, size int) error {
-	in, err := r.ns.OpenRaw(c.from)
-	if err != nil {
-		return err
+// ratios compare the embedded switch with the others in one cell.
+func (v *packetValues) ratios(k cell) []value {
+	name := k.in(v.c)
+	ours, theirs := v.ours[k], v.theirs[k]
+	against := fmt.Sprintf("BMv2, same JSON and entries: switch_%s to bmv2_%s", name, name)
+	ratio := value{name: "switch_" + name + "_vs_bmv2", number: ours.rate / theirs.rate, unit: "ratio", goal: atLeast(10), against: against, missing: v.absent}
+	if mark, ok := v.forwarder[k]; ok && v.absent == "" {
+		if lower := 0.6 * mark.rate / theirs.rate; lower < 10 {
+			ratio.goal = atLeast(lower)
+			ratio.against += ", or 60 % of the forwarder"
+		}
 	}
-	defer func() { _ = in.Close() }()
-	out, err := r.ns.OpenRaw(c.to)
-	if err != nil {
-		return err
+	var out []value
+	if k == usual(packetSizes[0]) {
+		out = append(out, value{name: "switch_" + v.c.name + "_vs_bmv2", number: ratio.number, unit: "ratio", goal: atLeast(1), against: against, missing: v.absent})
 	}
-	defer func() { _ = out.Close() }()
-	sent := c.frame(size, 0)
-	buffer := make([]byte, 4096)
-	return testbed.Eventually(ctx, 10*time.Second, "a frame arrives as it should", func(context.Context) error {
-		if err := in.Send(sent); err != nil {
-			return err
-		}
-		got, err := out.Receive(buffer, time.Now().Add(200*time.Millisecond))
-		if err != nil {
-			return err
-		}
-		if len(got) != len(sent)+c.grows || !bytes.Equal(got[:6], c.destination[:]) || !bytes.Equal(inner(got, size), c.inner(inner(sent, size))) {
-			return fmt.Errorf("got % x for % x", got, sent)
-		}
-		return nil
-	})
+	out = append(out, ratio, value{name: "switch_" + name + "_cpu_vs_bmv2", number: theirs.cpu / ours.cpu, unit: "ratio",
+		against: "processor time of a frame, BMv2's to ours", missing: v.absent})
+	if mark, ok := v.forwarder[k]; ok {
+		out = append(out, value{name: "switch_" + name + "_vs_forwarder", number: ours.rate / mark.rate, unit: "ratio",
+			against: "a process that only reads and writes the frames"})
+	}
+	return out
 }
 
-// rate finds the rate of one cell.
-func (r *rig) rate(ctx context.Context, c packetCase, size int) (speed, error) {
-	var frames [][]byte
-	for flow := range packetFlows {
-		frames = append(frames, c.frame(size, flow))
+func (m measurement) values(name, what string) []value {
+	rate := value{name: name, number: m.rate, unit: "frames/s", against: fmt.Sprintf("received with at most %.1f %% loss, veth to veth", 100*lossAllowed) + what}
+	if m.all {
+		rate.against += ", all that the generator sends"
 	}
-	var g *generator
-	var s *sink
-	err := r.ns.Do(func() error {
-		from, err := net.InterfaceByName(c.from)
-		if err != nil {
-			return err
-		}
-		to, err := net.InterfaceByName(c.to)
-		if err != nil {
-			return err
-		}
-		if g, err = newGenerator(from.Index, frames); err != nil {
-			return err
-		}
-		if s, err = newSink(to.Index, c.destination[:], len(frames[0])+c.grows); err != nil {
-			g.close()
-		}
-		return err
-	})
-	if err != nil {
-		return speed{}, err
+	out := []value{rate}
+	if m.cpu > 0 {
+		out = append(out, value{name: name + "_cpu", number: 1e6 * m.cpu, unit: "us", against: "processor time of the switch for a frame"})
 	}
-	defer g.close()
-	defer s.close()
-	return searchRate(func(rate float64) (trial, error) { return tryRate(ctx, g, s, rate) })
-}
-
-// tryRate offers frames for a while and counts those that arrive, also after
-// that: what waits in queues is carried too, but it takes its time.
-func tryRate(ctx context.Context, g *generator, s *sink, rate float64) (trial, error) {
-	if _, err := s.take(); err != nil {
-		return trial{}, err
-	}
-	start := time.Now()
-	offered, err := g.send(ctx, rate, trialTime)
-	if err != nil {
-		return trial{}, err
-	}
-	ended := time.Now()
-	var received uint64
-	for last := ended; ; time.Sleep(2 * time.Millisecond) {
-		n, err := s.take()
-		if err != nil {
-			return trial{}, err
-		}
-		now := time.Now()
-		if received += n; n > 0 {
-			last = now
-		}
-		if now.Sub(last) >= quietTime || now.Sub(ended) >= drainTime {
-			seconds := last.Sub(start).Seconds()
-			return trial{offered: float64(offered), received: float64(received), rate: float64(received) / seconds}, ctx.Err()
-		}
-	}
+	const how = "from sending one frame to receiving it, one at a time"
+	return append(out,
+		value{name: name + "_p50", number: 1e6 * m.p50, unit: "us", against: how},
+		value{name: name + "_p99", number: 1e6 * m.p99, unit: "us", against: how})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -34,7 +33,7 @@ func (r *report) measure(ctx context.Context, b *bench, f figure) {
 	}
 	r.values = append(r.values, values...)
 	if _, ok := skipped(err); err != nil && !ok {
-		r.errs = append(r.errs, fmt.Errorf("%s could not be measured: %w", strings.Join(f.names, ", "), err))
+		r.errs = append(r.errs, fmt.Errorf("%s could not be measured: %w", f.title(), err))
 	}
 }
 

@@ -7,6 +7,7 @@ type trial struct {
 	offered  float64 // frames
 	received float64 // frames
 	rate     float64 // received a second, until the last one arrived
+	cpu      float64 // seconds of processor time that the switch took
 }
 
 func (t trial) loss() float64 {
@@ -17,7 +18,7 @@ func (t trial) loss() float64 {
 }
 
 const (
-	lossAllowed = 0.01
+	lossAllowed = 0.001
 	resolution  = 1.06 // the search ends when the bounds are that close
 	maxTrials   = 16
 	maxTries    = 3    // of a rate that loses
@@ -27,15 +28,27 @@ const (
 // speed is the result of a search, in frames/s.
 type speed struct {
 	rate float64
-	all  bool // the generator sends no more: it may be higher
+	all  bool    // the generator sends no more: it may be higher
+	cpu  float64 // seconds of processor time a frame, at that rate
 }
 
-// searchRate finds the highest rate that arrives with at most 1 % loss. offer
+// see keeps the better one of what was found and a trial that lost nothing.
+func (s *speed) see(t trial) {
+	if t.rate > s.rate {
+		s.rate, s.cpu = t.rate, t.cpu/t.received
+	}
+}
+
+// searchRate finds the highest rate that arrives with the loss allowed. offer
 // tries a rate in frames/s, 0 being as fast as the generator can.
 func searchRate(offer func(rate float64) (trial, error)) (best speed, err error) {
 	flood, err := offerAgain(offer, 0)
 	if err != nil || flood.received == 0 || flood.loss() <= lossAllowed {
-		return speed{flood.rate, flood.received > 0}, err
+		if flood.received > 0 {
+			best.all = true
+			best.see(flood)
+		}
+		return best, err
 	}
 	// What comes through a flood comes through without it too, nearly always.
 	low, high := 0.0, flood.rate/(1-flood.loss())
@@ -46,7 +59,8 @@ func searchRate(offer func(rate float64) (trial, error)) (best speed, err error)
 			return best, err
 		}
 		if t.loss() <= lossAllowed {
-			low, best.rate = next, max(best.rate, t.rate)
+			low = next
+			best.see(t)
 		} else {
 			high = next
 		}
@@ -56,7 +70,8 @@ func searchRate(offer func(rate float64) (trial, error)) (best speed, err error)
 			if t, err = offer(high); err != nil || t.loss() > lossAllowed {
 				return best, err
 			}
-			low, high, best.rate = high, limit, max(best.rate, t.rate)
+			low, high = high, limit
+			best.see(t)
 			if high/low < resolution {
 				break
 			}

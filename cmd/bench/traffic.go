@@ -102,8 +102,8 @@ func (g *generator) sendBurst(first int) error {
 	return nil
 }
 
-// sink counts the frames that arrive at one interface with a given destination
-// and length. The kernel counts them in a socket that nobody reads, so that
+// sink counts the frames that arrive at one interface with a given beginning of
+// the destination and length. The kernel counts them in a socket that nobody reads, so that
 // the sink takes next to nothing of the machine that is measured.
 type sink struct{ fd int }
 
@@ -145,16 +145,13 @@ func (s *sink) take() (uint64, error) {
 }
 
 // frameFilter is the classic BPF program that passes frames of a length to a
-// destination.
+// destination that begins with two bytes.
 func frameFilter(destination []byte, length int) []unix.SockFilter {
-	high, low := binary.BigEndian.Uint32(destination), uint32(binary.BigEndian.Uint16(destination[4:]))
 	return []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_LEN},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(length), Jf: 5},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: high, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 4},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: low, Jf: 1},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(length), Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(binary.BigEndian.Uint16(destination)), Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffff},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 	}
