@@ -14,6 +14,9 @@ import (
 // maxStreams bounds the clients of one role.
 const maxStreams = 64
 
+// maxRoles bounds the roles, whose highest election ids are never forgotten.
+const maxRoles = 1024
+
 // electionID is a 128-bit election id; unset is below every id and never wins.
 type electionID struct {
 	set       bool
@@ -119,6 +122,9 @@ func (a *arbiter) admit(st *stream, m *p4v1.MasterArbitrationUpdate) (*role, err
 		return nil, status.Error(codes.InvalidArgument, "arbitration: role.id is deprecated, use role.name")
 	}
 	r := a.roles[name]
+	if r == nil && len(a.roles) >= maxRoles {
+		return nil, status.Errorf(codes.ResourceExhausted, "arbitration: there were clients of %d roles already", maxRoles)
+	}
 	if r == nil {
 		r = &role{}
 		if name != "" {

@@ -10,11 +10,14 @@ import (
 
 // fuzzTarget is a server with the test pipeline and no network.
 func fuzzTarget(f *testing.F) (*Forwarding, *namer) {
+	return fuzzTargetWith(f, testConfig(f))
+}
+
+func fuzzTargetWith(f *testing.F, config *p4v1.ForwardingPipelineConfig) (*Forwarding, *namer) {
 	s, err := New(Config{DeviceID: testDevice, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}
-	config := testConfig(f)
 	if err := s.Configure(config); err != nil {
 		f.Fatal(err)
 	}
@@ -23,12 +26,16 @@ func fuzzTarget(f *testing.F) (*Forwarding, *namer) {
 
 func addUpdates(f *testing.F, updates ...*p4v1.Update) {
 	for _, u := range updates {
-		b, err := proto.Marshal(&p4v1.WriteRequest{Updates: []*p4v1.Update{u}})
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
+		addMessage(f, &p4v1.WriteRequest{Updates: []*p4v1.Update{u}})
 	}
+}
+
+func addMessage(f *testing.F, m proto.Message) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
 }
 
 // FuzzWrite feeds a loaded pipeline any updates, and queries for the same

@@ -491,6 +491,11 @@ func replica(port byte, instance uint32) *p4v1.Replica {
 	return &p4v1.Replica{PortKind: &p4v1.Replica_Port{Port: []byte{port}}, Instance: instance}
 }
 
+func backed(r *p4v1.Replica, backups ...*p4v1.BackupReplica) *p4v1.Replica {
+	r.BackupReplicas = backups
+	return r
+}
+
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()

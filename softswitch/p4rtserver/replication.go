@@ -1,7 +1,9 @@
 package p4rtserver
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -15,7 +17,13 @@ import (
 type groupNote struct {
 	metadata []byte
 	legacy   bool // ports were given as egress_port and are returned so
+	// withBackups are the replicas of a group in which some have backups; the
+	// pipeline has those that are in use.
+	withBackups []backedReplica
 }
+
+// backedReplica is a replica and its backups, the most preferred first.
+type backedReplica []pipeline.Replica
 
 // sessionNote is the same for a clone session.
 type sessionNote struct {
@@ -51,14 +59,21 @@ func (f *Forwarding) writeGroup(op p4v1.Update_Type, g *p4v1.MulticastGroupEntry
 		return within(groupName(id), err)
 	}
 	replicas, legacy, err := replicasOf(g.Replicas)
-	if err == nil {
-		err = refuse(f.Pipeline.SetGroup(id, replicas))
-	}
 	if err != nil {
 		return within(groupName(id), err)
 	}
-	if len(g.Metadata) > 0 || legacy {
-		f.groups[id] = groupNote{metadata: g.Metadata, legacy: legacy}
+	backed, err := f.backupsOf(g.Replicas, replicas)
+	if err != nil {
+		return within(groupName(id), err)
+	}
+	if backed != nil {
+		replicas = f.usable(backed)
+	}
+	if err := refuse(f.Pipeline.SetGroup(id, replicas)); err != nil {
+		return within(groupName(id), err)
+	}
+	if len(g.Metadata) > 0 || legacy || backed != nil {
+		f.groups[id] = groupNote{metadata: bytes.Clone(g.Metadata), legacy: legacy, withBackups: backed}
 	} else {
 		delete(f.groups, id)
 	}
@@ -86,9 +101,6 @@ func replicasOf(in []*p4v1.Replica) (out []pipeline.Replica, legacy bool, err er
 	out = make([]pipeline.Replica, len(in))
 	seen := make(map[pipeline.Replica]struct{}, len(in))
 	for i, r := range in {
-		if len(r.BackupReplicas) > 0 {
-			return nil, false, status.Error(codes.Unimplemented, "backup replicas are not supported")
-		}
 		var port uint32
 		switch kind := r.PortKind.(type) {
 		case *p4v1.Replica_Port:
@@ -111,6 +123,52 @@ func replicasOf(in []*p4v1.Replica) (out []pipeline.Replica, legacy bool, err er
 		seen[out[i]] = struct{}{}
 	}
 	return out, legacy, nil
+}
+
+// backupsOf translates the backups of replicas, which are translated already;
+// nil if none has any. Each (port, instance) is there once in all of a group,
+// and each port once in a replica with its backups.
+func (f *Forwarding) backupsOf(in []*p4v1.Replica, replicas []pipeline.Replica) ([]backedReplica, error) {
+	out := make([]backedReplica, len(in))
+	all := slices.Clone(replicas)
+	for i, r := range in {
+		out[i] = backedReplica{replicas[i]}
+		for _, b := range r.BackupReplicas {
+			if err := checkValue(b.GetPort(), 32); err != nil {
+				return nil, within("replica "+strconv.Itoa(i)+": backup: port", err)
+			}
+			backup := pipeline.Replica{Port: uint32Of(b.Port), Instance: uint16(b.Instance)}
+			if b.Instance > 0xffff {
+				return nil, invalid("replica %d: instance %d of a backup does not fit 16 bits", i, b.Instance)
+			}
+			if slices.ContainsFunc(out[i], func(r pipeline.Replica) bool { return r.Port == backup.Port }) {
+				return nil, invalid("replica %d: port %d is there twice among it and its backups", i, backup.Port)
+			}
+			out[i], all = append(out[i], backup), append(all, backup)
+		}
+	}
+	if len(all) == len(in) {
+		return nil, nil
+	}
+	if err := f.Pipeline.CheckReplicas(all); err != nil {
+		return nil, refuse(err)
+	}
+	for _, r := range all {
+		f.follow(r.Port)
+	}
+	return out, nil
+}
+
+// usable picks of each replica and its backups the first whose port is up;
+// where all are down there is no replica.
+func (f *Forwarding) usable(backed []backedReplica) []pipeline.Replica {
+	var out []pipeline.Replica
+	for _, choices := range backed {
+		if i := slices.IndexFunc(choices, func(r pipeline.Replica) bool { return len(choices) == 1 || f.isUp(r.Port) }); i >= 0 {
+			out = append(out, choices[i])
+		}
+	}
+	return out
 }
 
 func uint32Of(b []byte) uint32 {
@@ -139,6 +197,11 @@ func (f *Forwarding) writeSession(op p4v1.Update_Type, c *p4v1.CloneSessionEntry
 	}
 	if c.PacketLengthBytes < 0 {
 		return within(sessionName(id), invalid("packet_length_bytes %d is negative", c.PacketLengthBytes))
+	}
+	for _, r := range c.Replicas {
+		if len(r.BackupReplicas) > 0 {
+			return within(sessionName(id), status.Error(codes.Unimplemented, "backup replicas are for multicast groups"))
+		}
 	}
 	replicas, legacy, err := replicasOf(c.Replicas)
 	if err == nil {
@@ -187,9 +250,21 @@ func (f *Forwarding) readReplication(out *reply, e *p4v1.PacketReplicationEngine
 
 func (f *Forwarding) groupMessage(id uint32, replicas []pipeline.Replica) *p4v1.Entity {
 	note := f.groups[id]
+	for i, choices := range note.withBackups {
+		if i == 0 {
+			replicas = nil // those in use
+		}
+		replicas = append(replicas, choices[0])
+	}
+	messages := replicaMessages(replicas, note.legacy)
+	for i, choices := range note.withBackups {
+		for _, b := range choices[1:] {
+			messages[i].BackupReplicas = append(messages[i].BackupReplicas, &p4v1.BackupReplica{Port: canonicalUint32(b.Port), Instance: uint32(b.Instance)})
+		}
+	}
 	return replicationEntity(&p4v1.PacketReplicationEngineEntry{
 		Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{
-			MulticastGroupId: id, Replicas: replicaMessages(replicas, note.legacy), Metadata: note.metadata,
+			MulticastGroupId: id, Replicas: messages, Metadata: note.metadata,
 		}},
 	})
 }

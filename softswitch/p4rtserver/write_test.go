@@ -5,6 +5,8 @@ package p4rtserver
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -323,5 +325,40 @@ func TestLongValuesMakeShortErrors(t *testing.T) {
 	}
 	if e := c.writeErrors(zeros); e[0] == nil || e[0].Message != "table ingress.host: entry: already exists" {
 		t.Errorf("got %v", e[0])
+	}
+}
+
+func TestReplicaMovesToItsFirstBackupWhosePortIsUp(t *testing.T) {
+	tg, c := startPrimary(t)
+	n := tg.names
+	g := group(7, replica(1, 1),
+		backed(replica(2, 2), &p4v1.BackupReplica{Port: []byte{3}, Instance: 5}, &p4v1.BackupReplica{Port: []byte{4}, Instance: 6}))
+	c.mustWrite(insert(g), insert(n.entry("ingress.host", n.action("ingress.flood", []byte{7}), exact(1))))
+	ports := func() (out []uint32) {
+		for _, p := range tg.frame(0, ethernet(1, 0xaa, 0x800, "x")) {
+			out = append(out, p.Port)
+		}
+		return out
+	}
+	for _, x := range []struct {
+		down []uint32
+		want []uint32
+	}{
+		{nil, []uint32{1, 2}}, {[]uint32{2}, []uint32{1, 3}}, {[]uint32{2, 3}, []uint32{1, 4}}, {[]uint32{2, 3, 4}, []uint32{1}},
+		{[]uint32{3, 4}, []uint32{1, 2}}, {[]uint32{1}, []uint32{1, 2}}, // a replica without backups stays
+	} {
+		for port := range uint32(5) {
+			tg.setDown(port, slices.Contains(x.down, port))
+		}
+		eventually(t, fmt.Sprintf("with %v down frames leave at %v", x.down, x.want), func() bool { return slices.Equal(ports(), x.want) })
+		if d := diff([]*p4v1.Entity{entityOf(g)}, c.mustRead(entityOf(group(7)))); d != "" {
+			t.Errorf("with %v down the group reads otherwise than it was written: %s", x.down, d)
+		}
+	}
+	tg.setDown(2, true)
+	eventually(t, "port 2 is down", func() bool { return slices.Equal(ports(), []uint32{1, 3}) })
+	c.mustWrite(modify(group(7, replica(2, 9)))) // without backups as before
+	if got := ports(); !slices.Equal(got, []uint32{2}) {
+		t.Errorf("without backups frames leave at %v", got)
 	}
 }

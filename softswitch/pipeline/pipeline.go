@@ -187,9 +187,9 @@ func (t *idTable[T]) each(f func(id uint32, v *T) bool) {
 	}
 }
 
-// checkReplicas refuses ports that the program's port fields cannot name, and
-// duplicates.
-func (p *Pipeline) checkReplicas(replicas []Replica) error {
+// CheckReplicas refuses ports that the program's port fields cannot name, and
+// duplicates. Errors: ErrInvalid.
+func (p *Pipeline) CheckReplicas(replicas []Replica) error {
 	limit := p.prog.std.egressPort.mask
 	seen := make(map[Replica]struct{}, len(replicas))
 	for _, r := range replicas {
@@ -210,7 +210,7 @@ func (p *Pipeline) SetGroup(id uint32, replicas []Replica) error {
 	if id == 0 || id > maxID {
 		return fmt.Errorf("multicast group %d is not in 1..%d: %w", id, maxID, ErrInvalid)
 	}
-	if err := p.checkReplicas(replicas); err != nil {
+	if err := p.CheckReplicas(replicas); err != nil {
 		return fmt.Errorf("multicast group %d: %w", id, err)
 	}
 	p.mu.Lock()
@@ -269,7 +269,7 @@ func (p *Pipeline) SetSession(id uint32, s Session) error {
 	if s.Truncate < 0 || s.Truncate > math.MaxInt32 {
 		return fmt.Errorf("clone session %d: truncation to %d bytes: %w", id, s.Truncate, ErrInvalid)
 	}
-	if err := p.checkReplicas(s.Replicas); err != nil {
+	if err := p.CheckReplicas(s.Replicas); err != nil {
 		return fmt.Errorf("clone session %d: %w", id, err)
 	}
 	p.mu.Lock()
