@@ -29,7 +29,8 @@ type Forwarding struct {
 
 	packetIn, packetOut *packetHeader // nil: packets have no controller header
 
-	ports portStates
+	ports    portStates
+	sdnNames map[string]*sdnNames // by type
 
 	// What the pipeline does not keep for the control plane; guarded by
 	// Server.state.
@@ -57,8 +58,9 @@ func (s *Server) load(config *p4v1.ForwardingPipelineConfig) (*Forwarding, error
 	f := &Forwarding{
 		Pipeline: pipeline.New(program, s.cfg.Limits), server: s, config: config,
 		byTable: map[uint32]*table{}, byName: map[string]*digest{},
-		ports:  portStates{up: map[uint32]bool{}},
-		groups: map[uint32]groupNote{}, sessions: map[uint32]sessionNote{},
+		sdnNames: map[string]*sdnNames{},
+		ports:    portStates{up: map[uint32]bool{}},
+		groups:   map[uint32]groupNote{}, sessions: map[uint32]sessionNote{},
 	}
 	f.Pipeline.Tick(monotonic())
 	for _, bind := range []func(*p4configv1.P4Info) error{
@@ -77,7 +79,7 @@ func (f *Forwarding) bindTables(info *p4configv1.P4Info) error {
 		actions[a.GetPreamble().GetId()] = a
 	}
 	for _, ti := range info.Tables {
-		t, err := bindTable(f.Pipeline, ti, actions)
+		t, err := f.bindTable(ti, info.GetTypeInfo(), actions)
 		if err != nil {
 			return fmt.Errorf("table %s: %w", ti.GetPreamble().GetName(), err)
 		}

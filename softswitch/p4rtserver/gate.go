@@ -41,9 +41,14 @@ func (g *Gate) Enter() {
 			return
 		}
 		g.busy.Store(false)
-		g.gates.turn.RLock() // until it is over
-		g.gates.turn.RUnlock()
+		g.gates.wait()
 	}
+}
+
+// wait returns when no batch is being made.
+func (g *gates) wait() {
+	g.turn.RLock()
+	defer g.turn.RUnlock()
 }
 
 // Leave ends a run of packets.

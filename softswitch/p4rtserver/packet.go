@@ -30,6 +30,10 @@ func (f *Forwarding) bindPackets(info *p4configv1.P4Info) error {
 		h, bits := &packetHeader{}, 0
 		name := mi.GetPreamble().GetName()
 		for _, m := range mi.Metadata {
+			// P4Info does not say how many bits such a field has in the frame.
+			if info.GetTypeInfo().GetNewTypes()[m.TypeName.GetName()].GetTranslatedType() != nil {
+				return fmt.Errorf("%s: field %s has a translated type, which is not supported there", name, m.Name)
+			}
 			if m.Bitwidth <= 0 || m.Bitwidth > 2048 {
 				return fmt.Errorf("%s: field %s has %d bits; only fixed widths up to 2048 are supported", name, m.Name, m.Bitwidth)
 			}

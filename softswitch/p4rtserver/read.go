@@ -254,7 +254,7 @@ func (t *table) keyMessage(e *pipeline.Entry) *p4v1.TableEntry {
 		fm := &p4v1.FieldMatch{FieldId: t.fields[i].id}
 		switch t.fields[i].kind {
 		case pipeline.Exact:
-			fm.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: canonical(m.Value)}}
+			fm.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: t.fields[i].names.show(m.Value)}}
 		case pipeline.LPM:
 			fm.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(m.Value), PrefixLen: int32(m.PrefixLen)}}
 		case pipeline.Ternary:
@@ -262,7 +262,7 @@ func (t *table) keyMessage(e *pipeline.Entry) *p4v1.TableEntry {
 		case pipeline.Range:
 			fm.FieldMatchType = &p4v1.FieldMatch_Range_{Range: &p4v1.FieldMatch_Range{Low: canonical(m.Value), High: canonical(m.High)}}
 		case pipeline.Optional:
-			fm.FieldMatchType = &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: canonical(m.Value)}}
+			fm.FieldMatchType = &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: t.fields[i].names.show(m.Value)}}
 		}
 		te.Match = append(te.Match, fm)
 	}
@@ -282,7 +282,7 @@ func (t *table) actionMessage(e *pipeline.Entry) *p4v1.TableAction {
 func (a *action) message(params [][]byte) *p4v1.Action {
 	m := &p4v1.Action{ActionId: a.id}
 	for i, value := range params {
-		m.Params = append(m.Params, &p4v1.Action_Param{ParamId: a.params[i].id, Value: canonical(value)})
+		m.Params = append(m.Params, &p4v1.Action_Param{ParamId: a.params[i].id, Value: a.params[i].names.show(value)})
 	}
 	return m
 }

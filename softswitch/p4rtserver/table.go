@@ -36,6 +36,7 @@ type field struct {
 	name  string
 	kind  pipeline.MatchKind // as P4Info has it
 	width int
+	names *sdnNames // nil: values are numbers
 	// exactMask is set for an optional field, which p4c compiles to ternary:
 	// all ones.
 	exactMask []byte
@@ -53,11 +54,12 @@ type param struct {
 	id    uint32
 	name  string
 	width int
+	names *sdnNames // nil: values are numbers
 }
 
-func bindTable(pipe *pipeline.Pipeline, ti *p4configv1.Table, actions map[uint32]*p4configv1.Action) (*table, error) {
+func (f *Forwarding) bindTable(ti *p4configv1.Table, types *p4configv1.P4TypeInfo, actions map[uint32]*p4configv1.Action) (*table, error) {
 	name := ti.GetPreamble().GetName()
-	entries := pipe.Table(name)
+	entries := f.Pipeline.Table(name)
 	if entries == nil {
 		return nil, errors.New("it is not in the JSON")
 	}
@@ -68,7 +70,7 @@ func bindTable(pipe *pipeline.Pipeline, ti *p4configv1.Table, actions map[uint32
 		meter: entries.HasMeter(), constDefault: ti.ConstDefaultActionId != 0,
 	}
 	var err error
-	if t.fields, err = bindFields(entries.Keys(), ti.MatchFields); err != nil {
+	if t.fields, err = f.bindFields(types, entries.Keys(), ti.MatchFields); err != nil {
 		return nil, err
 	}
 	known := entries.Actions()
@@ -77,7 +79,7 @@ func bindTable(pipe *pipeline.Pipeline, ti *p4configv1.Table, actions map[uint32
 		if info == nil {
 			return nil, fmt.Errorf("action id %d is not in the P4Info", ref.Id)
 		}
-		a, err := bindAction(known, info)
+		a, err := f.bindAction(types, known, info)
 		if err != nil {
 			return nil, fmt.Errorf("action %s: %w", info.GetPreamble().GetName(), err)
 		}
@@ -97,7 +99,7 @@ var matchTypes = map[p4configv1.MatchField_MatchType]pipeline.MatchKind{
 }
 
 // bindFields puts P4Info's match fields into the order of the pipeline's key.
-func bindFields(keys []pipeline.KeyField, infos []*p4configv1.MatchField) ([]field, error) {
+func (f *Forwarding) bindFields(types *p4configv1.P4TypeInfo, keys []pipeline.KeyField, infos []*p4configv1.MatchField) ([]field, error) {
 	if len(keys) != len(infos) {
 		return nil, fmt.Errorf("%d match fields, in the JSON %d", len(infos), len(keys))
 	}
@@ -116,10 +118,17 @@ func bindFields(keys []pipeline.KeyField, infos []*p4configv1.MatchField) ([]fie
 		if !ok || kind != key.Kind && !asTernary {
 			return nil, fmt.Errorf("match field %s is %v, in the JSON %v", mi.Name, mi.GetMatchType(), key.Kind)
 		}
-		if int(mi.Bitwidth) != key.Bits {
+		sdn, err := f.sdnType(types, mi.TypeName, key.Bits)
+		if err != nil {
+			return nil, fmt.Errorf("match field %s: %w", mi.Name, err)
+		}
+		if sdn.names != nil && kind != pipeline.Exact && kind != pipeline.Optional {
+			return nil, fmt.Errorf("match field %s is matched as %v and has names for values; only exact and optional can", mi.Name, kind)
+		}
+		if !sdn.translated && int(mi.Bitwidth) != key.Bits {
 			return nil, fmt.Errorf("match field %s has %d bits, in the JSON %d", mi.Name, mi.Bitwidth, key.Bits)
 		}
-		fields[i] = field{id: mi.Id, name: mi.Name, kind: kind, width: key.Bits}
+		fields[i] = field{id: mi.Id, name: mi.Name, kind: kind, width: key.Bits, names: sdn.names}
 		if asTernary {
 			fields[i].exactMask = allOnes(key.Bits)
 		}
@@ -127,7 +136,7 @@ func bindFields(keys []pipeline.KeyField, infos []*p4configv1.MatchField) ([]fie
 	return fields, nil
 }
 
-func bindAction(known []pipeline.ActionInfo, info *p4configv1.Action) (action, error) {
+func (f *Forwarding) bindAction(types *p4configv1.P4TypeInfo, known []pipeline.ActionInfo, info *p4configv1.Action) (action, error) {
 	a := action{id: info.GetPreamble().GetId(), name: info.GetPreamble().GetName()}
 	for _, k := range known {
 		if k.Name != a.name {
@@ -138,11 +147,15 @@ func bindAction(known []pipeline.ActionInfo, info *p4configv1.Action) (action, e
 		}
 		for i, p := range k.Params {
 			pi := info.Params[i]
-			if pi.Name != p.Name || int(pi.Bitwidth) != p.Bits {
+			sdn, err := f.sdnType(types, pi.TypeName, p.Bits)
+			if err != nil {
+				return a, fmt.Errorf("parameter %s: %w", pi.Name, err)
+			}
+			if pi.Name != p.Name || !sdn.translated && int(pi.Bitwidth) != p.Bits {
 				return a, fmt.Errorf("parameter %s has %d bits, in the JSON there is %s with %d",
 					pi.Name, pi.Bitwidth, p.Name, p.Bits)
 			}
-			a.params = append(a.params, param{id: pi.Id, name: pi.Name, width: p.Bits})
+			a.params = append(a.params, param{id: pi.Id, name: pi.Name, width: p.Bits, names: sdn.names})
 		}
 		return a, nil
 	}

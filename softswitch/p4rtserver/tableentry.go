@@ -58,13 +58,15 @@ func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
 	switch v := fm.FieldMatchType.(type) {
 	case *p4v1.FieldMatch_Exact_:
 		if f.kind == pipeline.Exact {
-			*m = pipeline.Match{Value: trim(v.Exact.GetValue())}
-			return checkValue(m.Value, f.width)
+			value, err := f.names.value(v.Exact.GetValue(), f.width)
+			*m = pipeline.Match{Value: value}
+			return err
 		}
 	case *p4v1.FieldMatch_Optional_:
 		if f.kind == pipeline.Optional {
-			*m = pipeline.Match{Value: trim(v.Optional.GetValue()), Mask: f.exactMask}
-			return checkValue(m.Value, f.width)
+			value, err := f.names.value(v.Optional.GetValue(), f.width)
+			*m = pipeline.Match{Value: value, Mask: f.exactMask}
+			return err
 		}
 	case *p4v1.FieldMatch_Lpm:
 		if f.kind == pipeline.LPM {
@@ -141,10 +143,11 @@ func (a *action) fillParam(values [][]byte, p *p4v1.Action_Param) error {
 		if values[i] != nil {
 			return invalid("parameter %s is there twice", a.params[i].name)
 		}
-		if err := checkValue(p.Value, a.params[i].width); err != nil {
+		value, err := a.params[i].names.value(p.Value, a.params[i].width)
+		if err != nil {
 			return within("parameter "+a.params[i].name, err)
 		}
-		values[i] = trim(p.Value)
+		values[i] = value
 		return nil
 	}
 	return invalid("no parameter has id %d", p.ParamId)
