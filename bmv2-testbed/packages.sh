@@ -18,6 +18,8 @@ need ethtool ethtool
 need_module grpc python3-grpcio
 need_module google.protobuf python3-protobuf
 need_module os_ken python3-os-ken
+need_module exabgp python3-exabgp
+need gobgpd gobgpd
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 # Go fetches modules by HTTPS.
@@ -30,6 +32,13 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 fi
 echo "installing$missing"
 export DEBIAN_FRONTEND=noninteractive
+# No service of theirs is to start: the tests start what they need, in namespaces.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+fi
 apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1 || {
 	apt-get update -qq
 	apt-get install -qq -y --no-install-recommends $missing >/dev/null
