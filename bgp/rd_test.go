@@ -111,7 +111,6 @@ func TestBadConfigurationNamesTheField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Config){
-		"bgp configuration: as: want 1 to 4294967295":                                     func(c *Config) { c.AS = 0 },
 		"bgp configuration: router id ::1: want an IPv4 address":                          func(c *Config) { c.RouterID = netip.IPv6Loopback() },
 		"bgp configuration: listen port 70000: want 1 to 65535, 0 for 179 or -1 for none": func(c *Config) { c.ListenPort = 70000 },
 		"bgp configuration: neighbor 10.0.0.4: as: want 1 to 4294967295":                  func(c *Config) { c.Neighbors[0].AS = 0 },

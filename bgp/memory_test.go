@@ -1,0 +1,77 @@
+package bgp
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/p4evpn/p4evpn/bgp/bgptest"
+)
+
+func TestRoutesThatComeAndGoLeaveNoMemoryBehind(t *testing.T) {
+	const routes, rounds, perRoute = 4_000, 8, 100 // bytes; GoBGP's destination alone has 700
+	l := newLab(t)
+	s, err := New(l.config(l.raw(2, 65002)), discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var owned sync.WaitGroup
+	owned.Go(func() { _ = s.Run(ctx) })
+	defer owned.Wait()
+	defer cancel()
+	load := bytes.Join(append(bgptest.MACUpdates(65002, leaf, 100, 0, routes, 16), macWithdrawals(100, routes, 16)...), nil)
+	peer := l.dial(2, 65002)
+	// The withdrawal of the last route ends a round.
+	round := func() {
+		must(t, peer, load)
+		for batch := range s.Events() {
+			for _, e := range batch {
+				if e.Kind == RouteWithdraw && e.Route.Key.MAC == lastMAC(routes) {
+					return
+				}
+			}
+		}
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	round()
+	before := heap()
+	for range rounds {
+		round()
+	}
+	if grown := heap() - before; grown > rounds*routes*perRoute {
+		t.Errorf("%d routes came and went %d times: %d bytes more, %d a route each time", routes, rounds, grown, grown/rounds/routes)
+	}
+}
+
+func lastMAC(n int) (m [6]byte) {
+	m[0] = 2
+	binary.BigEndian.PutUint32(m[2:], uint32(n-1))
+	return m
+}
+
+// macWithdrawals takes back what bgptest.MACUpdates announced.
+func macWithdrawals(vni uint32, n, per int) [][]byte {
+	rd := [8]byte{0, 1}
+	a4 := leaf.As4()
+	copy(rd[2:], a4[:])
+	binary.BigEndian.PutUint16(rd[6:], uint16(vni))
+	var updates [][]byte
+	for i := 0; i < n; i += per {
+		var nlri [][]byte
+		for j := i; j < min(i+per, n); j++ {
+			nlri = append(nlri, bgptest.MACRoute(rd, 0, lastMAC(j+1), netip.Addr{}, vni))
+		}
+		updates = append(updates, bgptest.Withdraw(nlri...))
+	}
+	return updates
+}
