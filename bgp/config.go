@@ -13,8 +13,10 @@ import (
 
 // Config is what the speaker is told once, at the start.
 type Config struct {
-	AS       uint32     // our AS, 1 to 4294967295
-	RouterID netip.Addr // BGP identifier, an IPv4 address
+	// AS is ours, 1 to 4294967295, RouterID our BGP identifier, an IPv4 address.
+	// Without both Run waits for SetIdentity.
+	AS       uint32
+	RouterID netip.Addr
 	// ListenAddresses are where sessions are accepted; none means all
 	// addresses. ListenPort 0 means 179, -1 not to listen at all.
 	ListenAddresses []netip.Addr
@@ -81,6 +83,9 @@ const (
 
 // check says what is wrong with the configuration, naming the field.
 func (c *Config) check() error {
+	if c.AS == 0 && c.RouterID.IsValid() {
+		return errors.New("as: want 1 to 4294967295")
+	}
 	if c.AS != 0 && (!c.RouterID.Is4() || c.RouterID.IsUnspecified()) {
 		return fmt.Errorf("router id %v: want an IPv4 address", c.RouterID)
 	}

@@ -82,8 +82,8 @@ func (s *Speaker) Events() <-chan []Event { return s.events }
 func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
 
 // Run waits for an AS and a router id, opens the listener, advertises what was
-// originated, starts the sessions and returns when ctx ends and all of it is closed, or with the reason why it
-// could not start. It may be called once.
+// originated, starts the sessions and returns when ctx ends and all of it is
+// closed, or with the reason why it could not start. It may be called once.
 func (s *Speaker) Run(ctx context.Context) error {
 	defer close(s.events)
 	defer close(s.unicastEvents)
