@@ -167,10 +167,8 @@ func (s *Session) Send(b []byte) error {
 // session ends.
 func (s *Session) Updates() <-chan []byte { return s.updates }
 
-// Done is closed when the session has ended; Err then says why.
-func (s *Session) Done() <-chan struct{} { return s.done }
-
-// Err is why the session ended: io.EOF, a NotificationError or a read error.
+// Err waits for the end of the session and says why it ended: io.EOF, a
+// NotificationError or a read error.
 func (s *Session) Err() error {
 	<-s.done
 	return s.err

@@ -69,9 +69,6 @@ func New(cfg Config) (*Port, error) {
 	}, nil
 }
 
-// Interface returns the name of the port's interface.
-func (p *Port) Interface() string { return p.cfg.Interface }
-
 // Up says whether the interface is there, up, and open.
 func (p *Port) Up() bool { return p.ifindex.Load() != 0 }
 
