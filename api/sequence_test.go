@@ -375,7 +375,7 @@ func TestRandomCallsAgreeWithAModelAndSurviveARestart(t *testing.T) {
 }
 
 // FuzzSequences takes bytes for the decisions of a sequence of calls. Run it with
-// -fuzzminimizetime 10x: a sequence covers a little more each time, and minimizing
+// -fuzzminimizetime 10x: a sequence covers a little more each time, and minimising
 // one for a minute finds nothing.
 func FuzzSequences(f *testing.F) {
 	for seed := range uint64(4) {

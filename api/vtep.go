@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -16,7 +17,7 @@ func newVTEP(g *guard, maxBody int, h *vtep.Handler) http.Handler {
 	mux := vtep.NewMux(h)
 	refuse := func(w http.ResponseWriter, _ *http.Request, err error) {
 		code := runtime.HTTPStatusFromCode(status.Code(err))
-		if with, ok := err.(*runtime.HTTPStatusError); ok {
+		if with, ok := errors.AsType[*runtime.HTTPStatusError](err); ok {
 			code, err = with.HTTPStatus, with.Err
 		}
 		vtep.WriteError(w, code, status.Convert(err).Message())

@@ -61,16 +61,17 @@ func (c *Controller) count(ctx context.Context, rows []view.Port) {
 	}
 	// What was read before an error is true, and zeros say nothing of forwarding.
 	_ = c.in.Target.Read(ctx, []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All()}, func(e *p4v1.Entity) error {
-		n, err := p4.DecodeCount(e)
-		row := byNumber[n.Index]
-		if err != nil || row == nil {
-			return nil
-		}
-		if n.Counter == p4.PortIn {
-			row.PacketsIn, row.BytesIn = n.Packets, n.Bytes
-		} else {
-			row.PacketsOut, row.BytesOut = n.Packets, n.Bytes
+		if n, err := p4.DecodeCount(e); err == nil && byNumber[n.Index] != nil {
+			countPort(byNumber[n.Index], n)
 		}
 		return nil
 	})
+}
+
+func countPort(row *view.Port, n p4.Count) {
+	if n.Counter == p4.PortIn {
+		row.PacketsIn, row.BytesIn = n.Packets, n.Bytes
+	} else {
+		row.PacketsOut, row.BytesOut = n.Packets, n.Bytes
+	}
 }

@@ -31,10 +31,11 @@ type Switch struct {
 	// GRPC and Thrift are the addresses of its servers.
 	GRPC, Thrift string
 
-	dir   string
-	cmd   *exec.Cmd
-	exit  chan error
-	ports *ports
+	dir    string
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has ended, by exit
+	exit   error
+	ports  *ports
 }
 
 // Start runs BMv2 until Close, or until ctx is done, and waits for its servers
@@ -88,8 +89,11 @@ func (s *Switch) start(ctx context.Context, c Config) error {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	s.exit = make(chan error, 1)
-	go func() { s.exit <- s.cmd.Wait() }()
+	s.exited = make(chan struct{})
+	go func() {
+		defer close(s.exited)
+		s.exit = s.cmd.Wait()
+	}()
 	return s.await(ctx)
 }
 
@@ -115,9 +119,8 @@ func (s *Switch) await(ctx context.Context) error {
 				break
 			}
 			select {
-			case err := <-s.exit:
-				s.exit <- err
-				return fmt.Errorf("it ended: %v: %s", err, s.log())
+			case <-s.exited:
+				return s.Exited()
 			case <-deadline.C:
 				return fmt.Errorf("no server at %s after a minute", address)
 			case <-ctx.Done():
@@ -137,9 +140,11 @@ func (s *Switch) log() string {
 // Exited says whether the process has ended by itself, and how.
 func (s *Switch) Exited() error {
 	select {
-	case err := <-s.exit:
-		s.exit <- err
-		return fmt.Errorf("BMv2 ended: %v: %s", err, s.log())
+	case <-s.exited:
+		if s.exit == nil {
+			return fmt.Errorf("BMv2 ended: %s", s.log())
+		}
+		return fmt.Errorf("BMv2 ended: %w: %s", s.exit, s.log())
 	default:
 		return nil
 	}
@@ -147,13 +152,13 @@ func (s *Switch) Exited() error {
 
 // Close ends the process and removes its files.
 func (s *Switch) Close() error {
-	if s.exit != nil {
+	if s.exited != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-s.exit:
+		case <-s.exited:
 		case <-time.After(5 * time.Second):
 			_ = s.cmd.Process.Kill()
-			<-s.exit
+			<-s.exited
 		}
 	}
 	if s.ports != nil {
