@@ -60,7 +60,11 @@ func (s *Server) collect(req *p4v1.ReadRequest, out *reply) error {
 	var errs []error // made at the first failure
 	var tr translator
 	for i, query := range req.Entities {
-		if err := f.read(&tr, out, query); err != nil {
+		err := checkKnown(query)
+		if err == nil {
+			err = f.read(&tr, out, query)
+		}
+		if err != nil {
 			if errs == nil {
 				errs = make([]error, len(req.Entities))
 			}

@@ -18,7 +18,10 @@ func (s *Server) applyAll(f *Forwarding, updates updateList) []error {
 	for i := range updates.len() {
 		u := updates.at(i)
 		before := f.inverse(&tr, u)
-		err := f.apply(&tr, u)
+		err := updates.check(i)
+		if err == nil {
+			err = f.apply(&tr, u)
+		}
 		if err == nil {
 			undo = append(undo, before...)
 			continue

@@ -84,6 +84,15 @@ func (r *wireRequest) at(i int) *p4v1.Update {
 	return &r.decoder.update
 }
 
+// check looks at what the decoder left to package proto; it knows no other
+// fields itself.
+func (r *wireRequest) check(i int) error {
+	if m := r.updates[i].message; m != nil {
+		return checkKnown(m)
+	}
+	return nil
+}
+
 const updatesTag = 4<<3 | byte(protowire.BytesType) // of WriteRequest.updates
 
 // parse takes a request apart. It decodes all of it once, so that one that is

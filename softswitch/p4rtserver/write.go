@@ -22,12 +22,15 @@ func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteRe
 type updateList interface {
 	len() int
 	at(i int) *p4v1.Update
+	// check refuses an update with unknown fields.
+	check(i int) error
 }
 
 type messages []*p4v1.Update
 
 func (m messages) len() int              { return len(m) }
 func (m messages) at(i int) *p4v1.Update { return m[i] }
+func (m messages) check(i int) error     { return checkKnown(m[i]) }
 
 // write does a request; the updates are not looked for in req.
 func (s *Server) write(req *p4v1.WriteRequest, updates updateList) (*p4v1.WriteResponse, error) {
@@ -36,6 +39,9 @@ func (s *Server) write(req *p4v1.WriteRequest, updates updateList) (*p4v1.WriteR
 	s.counters.writes.Add(1)
 	if err := s.checkWriter(req.DeviceId, numericRole(req), req.Role, req.ElectionId); err != nil {
 		return nil, err
+	}
+	if len(req.ProtoReflect().GetUnknown()) > 0 {
+		return nil, errUnknownFields
 	}
 	f := s.control
 	if f == nil {
@@ -65,7 +71,11 @@ func (s *Server) applyEach(f *Forwarding, updates updateList) []error {
 	var errs []error // made at the first failure
 	var tr translator
 	for i := range updates.len() {
-		if err := f.apply(&tr, updates.at(i)); err != nil {
+		err := updates.check(i)
+		if err == nil {
+			err = f.apply(&tr, updates.at(i))
+		}
+		if err != nil {
 			if errs == nil {
 				errs = make([]error, updates.len())
 			}
