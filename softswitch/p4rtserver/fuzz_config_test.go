@@ -71,11 +71,14 @@ func odd(rng *rand.Rand, fd protoreflect.FieldDescriptor, old protoreflect.Value
 // is cut short. What is refused says why and changes nothing; what is taken can
 // be written, read and run.
 func FuzzConfigure(f *testing.F) {
-	good := testConfig(f)
+	programs := []*p4v1.ForwardingPipelineConfig{
+		testConfig(f), configOf(f, "../pipeline/testdata/features"), configOf(f, "testdata/translated"),
+	}
 	f.Add(uint64(1), uint8(1), uint16(0))
 	f.Add(uint64(2), uint8(6), uint16(0))
 	f.Add(uint64(3), uint8(0), uint16(900))
 	f.Fuzz(func(t *testing.T, seed uint64, changes uint8, cut uint16) {
+		good := programs[seed%3]
 		s, err := New(Config{DeviceID: testDevice, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -163,6 +166,36 @@ func TestAConfigurationWhoseHalvesDisagreeIsRefusedWithTheReason(t *testing.T) {
 				t.Fatal(err)
 			}
 			config := testConfig(t)
+			c.change(config.P4Info)
+			if err := s.Configure(config); err == nil || !strings.Contains(err.Error(), c.word) || s.Forwarding() != nil {
+				t.Errorf("%v; want a word of %q", err, c.word)
+			}
+		})
+	}
+}
+
+func TestOtherObjectsThatDisagreeAreRefusedWithTheReason(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(i *p4configv1.P4Info)
+		word   string
+	}{
+		"a selector without its profile":        {func(i *p4configv1.P4Info) { i.ActionProfiles = nil }, "implementation_id"},
+		"a profile that the JSON lacks":         {func(i *p4configv1.P4Info) { i.ActionProfiles[0].Preamble.Name = "ghosts" }, "ghosts"},
+		"a selector that is a profile":          {func(i *p4configv1.P4Info) { i.ActionProfiles[0].WithSelector = false }, "with_selector"},
+		"a profile of another size":             {func(i *p4configv1.P4Info) { i.ActionProfiles[0].Size = 1 }, "in the JSON 16"},
+		"a register that the JSON lacks":        {func(i *p4configv1.P4Info) { i.Registers[0].Preamble.Name = "ghosts" }, "ghosts"},
+		"a register of another size":            {func(i *p4configv1.P4Info) { i.Registers[0].Size = 99 }, "99 cells"},
+		"a register without a type":             {func(i *p4configv1.P4Info) { i.Registers[0].TypeSpec = nil }, "not supported"},
+		"a value set that the JSON lacks":       {func(i *p4configv1.P4Info) { i.ValueSets[0].Preamble.Name = "ghosts" }, "ghosts"},
+		"a value set of another width":          {func(i *p4configv1.P4Info) { i.ValueSets[0].Match[0].Bitwidth = 9 }, "9 bits"},
+		"a direct meter of a table without one": {func(i *p4configv1.P4Info) { i.DirectMeters[0].DirectTableId = 1 }, "direct meter"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := New(Config{DeviceID: testDevice, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := configOf(t, "../pipeline/testdata/features")
 			c.change(config.P4Info)
 			if err := s.Configure(config); err == nil || !strings.Contains(err.Error(), c.word) || s.Forwarding() != nil {
 				t.Errorf("%v; want a word of %q", err, c.word)
