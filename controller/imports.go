@@ -44,44 +44,64 @@ func (l *loop) forgetTargets(r *route) {
 	}
 }
 
-// imports says whether a bridge takes routes with these targets: those that
-// were set by hand, else *:VNI. Neither VNI nor RD of a route matter.
+// imports says whether a bridge takes routes with these targets.
 func (l *loop) imports(b *bridge, rts bgp.RouteTargets) bool {
-	wanted := l.importTargets(b)
-	if wanted.Len() == 0 {
-		return rts.MatchesVNI(b.VNI)
-	}
-	for rt := range wanted.All() {
-		if rts.Contains(rt) {
-			return true
-		}
-	}
-	return false
+	return l.bridgeInstance(b).takes(b.VNI, rts)
 }
 
-// join imports into a bridge what matches it.
-func (l *loop) join(b *bridge) {
-	for _, t := range l.targets {
-		if !l.imports(b, t.targets) {
-			continue
-		}
-		t.bridges = append(t.bridges, b)
-		for r := range t.routes {
-			l.importRoute(b, r)
-		}
-	}
+// importsVRF says whether a VRF takes routes with these targets.
+func (l *loop) importsVRF(v *vrf, rts bgp.RouteTargets) bool {
+	return l.vrfInstance(v).takes(v.VNI, rts)
 }
+
+// join makes what a bridge imports all that matches it, and nothing else.
+func (l *loop) join(b *bridge) { l.follow(b, l.imports) }
 
 // leave takes all imported routes out of a bridge.
 func (l *loop) leave(b *bridge) {
-	for _, t := range l.targets {
-		i := slices.Index(t.bridges, b)
-		if i < 0 {
-			continue
+	l.follow(b, func(*bridge, bgp.RouteTargets) bool { return false })
+}
+
+func (l *loop) follow(b *bridge, imports func(*bridge, bgp.RouteTargets) bool) {
+	follow(l.targets, b, func(t *targetSet) *[]*bridge { return &t.bridges }, imports, l.importRoute, l.unimportRoute)
+}
+
+// joinVRF is join for VRFs, leaveVRF is leave.
+func (l *loop) joinVRF(v *vrf) { l.followVRF(v, l.importsVRF) }
+
+func (l *loop) leaveVRF(v *vrf) {
+	l.followVRF(v, func(*vrf, bgp.RouteTargets) bool { return false })
+}
+
+func (l *loop) followVRF(v *vrf, imports func(*vrf, bgp.RouteTargets) bool) {
+	follow(l.targets, v, func(t *targetSet) *[]*vrf { return &t.vrfs }, imports, l.importPrefix, l.unimportPrefix)
+}
+
+// follow makes a bridge or VRF one of those that import a set, or none, as imports
+// says of it. All that is new comes before anything goes, so that a VTEP in use
+// stays in use.
+func follow[T comparable](
+	sets map[bgp.RouteTargets]*targetSet, x T, importers func(*targetSet) *[]T,
+	imports func(T, bgp.RouteTargets) bool, add, remove func(T, *route),
+) {
+	var lost []*targetSet
+	for _, t := range sets {
+		in := importers(t)
+		i, now := slices.Index(*in, x), imports(x, t.targets)
+		switch {
+		case i < 0 && now:
+			*in = append(*in, x)
+			for r := range t.routes {
+				add(x, r)
+			}
+		case i >= 0 && !now:
+			*in = slices.Delete(*in, i, i+1)
+			lost = append(lost, t)
 		}
-		t.bridges = slices.Delete(t.bridges, i, i+1)
+	}
+	for _, t := range lost {
 		for r := range t.routes {
-			l.unimportRoute(b, r)
+			remove(x, r)
 		}
 	}
 }

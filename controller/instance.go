@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -15,6 +14,20 @@ import (
 type instance struct {
 	rd               bgp.RD
 	imports, exports bgp.RouteTargets
+}
+
+// takes says whether what has the instance imports routes with these targets: by
+// those that it was given, else by *:VNI. Neither VNI nor RD of a route matter.
+func (i instance) takes(vni uint32, rts bgp.RouteTargets) bool {
+	if i.imports.Len() == 0 {
+		return rts.MatchesVNI(vni)
+	}
+	for rt := range i.imports.All() {
+		if rts.Contains(rt) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *loop) bridgeInstance(b *bridge) instance { return l.instances[intent.InstanceID(b.Ref())] }
@@ -33,12 +46,16 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	switch of := o.Of(); of.Kind {
 	case intent.KindLogicalBridge:
 		if b := l.byID[of.ID]; b != nil {
-			l.reimport(b)
+			if b.local.IsValid() {
+				l.join(b)
+			}
 			l.markAdverts(b)
 		}
 	case intent.KindVRF:
 		if v := l.vrfByID[of.ID]; v != nil {
-			l.reimportVRF(v)
+			if v.local.IsValid() {
+				l.joinVRF(v)
+			}
 			l.markExports(v)
 		}
 	}
@@ -77,62 +94,6 @@ func (l *loop) markExports(v *vrf) {
 		l.markAdverts(s.bridge)
 	}
 }
-
-// reimport makes the routes that a bridge imports follow its route targets. All
-// that is new comes before anything goes, so that a VTEP in use stays in use.
-func (l *loop) reimport(b *bridge) {
-	if !b.local.IsValid() {
-		return
-	}
-	var lost []*targetSet
-	for _, t := range l.targets {
-		i, now := slices.Index(t.bridges, b), l.imports(b, t.targets)
-		switch {
-		case i < 0 && now:
-			t.bridges = append(t.bridges, b)
-			for r := range t.routes {
-				l.importRoute(b, r)
-			}
-		case i >= 0 && !now:
-			t.bridges = slices.Delete(t.bridges, i, i+1)
-			lost = append(lost, t)
-		}
-	}
-	for _, t := range lost {
-		for r := range t.routes {
-			l.unimportRoute(b, r)
-		}
-	}
-}
-
-// reimportVRF is reimport for VRFs.
-func (l *loop) reimportVRF(v *vrf) {
-	if !v.local.IsValid() {
-		return
-	}
-	var lost []*targetSet
-	for _, t := range l.targets {
-		i, now := slices.Index(t.vrfs, v), l.importsVRF(v, t.targets)
-		switch {
-		case i < 0 && now:
-			t.vrfs = append(t.vrfs, v)
-			for r := range t.routes {
-				l.importPrefix(v, r)
-			}
-		case i >= 0 && !now:
-			t.vrfs = slices.Delete(t.vrfs, i, i+1)
-			lost = append(lost, t)
-		}
-	}
-	for _, t := range lost {
-		for r := range t.routes {
-			l.unimportPrefix(v, r)
-		}
-	}
-}
-
-// importTargets are what the bridge imports by; empty means *:VNI.
-func (l *loop) importTargets(b *bridge) bgp.RouteTargets { return l.bridgeInstance(b).imports }
 
 // exportTargets are what our routes of the bridge carry.
 func (l *loop) exportTargets(b *bridge) bgp.RouteTargets {

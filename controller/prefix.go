@@ -8,21 +8,6 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// importsVRF says whether a VRF takes routes with these targets, as imports
-// does for bridges.
-func (l *loop) importsVRF(v *vrf, rts bgp.RouteTargets) bool {
-	wanted := l.vrfInstance(v).imports
-	if wanted.Len() == 0 {
-		return rts.MatchesVNI(v.VNI)
-	}
-	for rt := range wanted.All() {
-		if rts.Contains(rt) {
-			return true
-		}
-	}
-	return false
-}
-
 // importPrefix makes a route a candidate in a VRF, unless it is our own or does
 // not say how to route to it.
 func (l *loop) importPrefix(v *vrf, r *route) {
@@ -238,34 +223,5 @@ func (l *loop) hostFlipped(b *bridge, p netip.Prefix) {
 		l.hostChanged(b, p.Addr())
 	case b.svi.covers(p.Addr()) && len(b.svi.vrf.prefixes[p]) > 0:
 		l.mark(p4.Route{VRF: b.svi.vrf.Index, Prefix: p})
-	}
-}
-
-// joinVRF imports into a VRF what matches it.
-func (l *loop) joinVRF(v *vrf) {
-	for _, t := range l.targets {
-		if !l.importsVRF(v, t.targets) {
-			continue
-		}
-		t.vrfs = append(t.vrfs, v)
-		for r := range t.routes {
-			l.importPrefix(v, r)
-		}
-	}
-}
-
-// leaveVRF takes all imported routes out of a VRF.
-func (l *loop) leaveVRF(v *vrf) {
-	for _, t := range l.targets {
-		for i, o := range t.vrfs {
-			if o != v {
-				continue
-			}
-			t.vrfs = append(t.vrfs[:i:i], t.vrfs[i+1:]...)
-			for r := range t.routes {
-				l.unimportPrefix(v, r)
-			}
-			break
-		}
 	}
 }
