@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 )
@@ -19,18 +20,13 @@ the target acknowledged. What somebody else deleted, added or changed is printed
 and put right. BMv2 forwards nothing while it is read.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			conn, err := gateway.dial()
-			if err != nil {
-				return err
-			}
-			defer func() { _ = conn.Close() }()
-			ctx, cancel := context.WithTimeout(cmd.Context(), gateway.timeout)
-			defer cancel()
-			t, err := audit(ctx, p4evpnv1.NewTargetClient(conn))
-			if err != nil {
-				return gateway.explain(err)
-			}
-			return t.write(cmd.OutOrStdout())
+			return gateway.call(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				t, err := audit(ctx, p4evpnv1.NewTargetClient(conn))
+				if err != nil {
+					return gateway.explain(err)
+				}
+				return t.write(cmd.OutOrStdout())
+			})
 		},
 	}
 	gateway.addFlags(cmd)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/config"
@@ -24,23 +25,18 @@ The file holds the passwords of BGP neighbours: keep it as you keep those.`,
 		Example: "  p4evpn backup /var/backups/p4evpn-$(date +%F).db",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			conn, err := gateway.dial()
-			if err != nil {
+			return gateway.call(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				n, err := backup(ctx, p4evpnv1.NewStoreServiceClient(conn), args[0])
+				var file *fileError
+				switch {
+				case errors.As(err, &file):
+					return fmt.Errorf("backup %s: %w", args[0], file.err)
+				case err != nil:
+					return gateway.explain(err)
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d objects\n", args[0], n)
 				return err
-			}
-			defer func() { _ = conn.Close() }()
-			ctx, cancel := context.WithTimeout(cmd.Context(), gateway.timeout)
-			defer cancel()
-			n, err := backup(ctx, p4evpnv1.NewStoreServiceClient(conn), args[0])
-			var file *fileError
-			switch {
-			case errors.As(err, &file):
-				return fmt.Errorf("backup %s: %w", args[0], file.err)
-			case err != nil:
-				return gateway.explain(err)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d objects\n", args[0], n)
-			return err
+			})
 		},
 	}
 	gateway.addFlags(cmd)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/p4evpn/p4evpn/api/client"
 )
@@ -23,14 +24,9 @@ func newObjects() []*cobra.Command {
 
 // call runs do with a client of the gateway.
 func (o *objects) call(cmd *cobra.Command, do func(context.Context, client.Client) error) error {
-	conn, err := o.gateway.dial()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithTimeout(cmd.Context(), o.gateway.timeout)
-	defer cancel()
-	return do(ctx, client.Client{Conn: conn})
+	return o.gateway.call(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return do(ctx, client.Client{Conn: conn})
+	})
 }
 
 func (o *objects) addFormat(cmd *cobra.Command) {

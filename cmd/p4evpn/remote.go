@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -50,6 +51,18 @@ func (r *remote) dial() (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("API at %s: %w", r.address, err)
 	}
 	return conn, nil
+}
+
+// call runs do with a connection, and until the timeout.
+func (r *remote) call(cmd *cobra.Command, do func(context.Context, *grpc.ClientConn) error) error {
+	conn, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(cmd.Context(), r.timeout)
+	defer cancel()
+	return do(ctx, conn)
 }
 
 func (r *remote) credentials() (credentials.TransportCredentials, error) {

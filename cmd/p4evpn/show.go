@@ -103,21 +103,16 @@ func (s *shower) run(cmd *cobra.Command, q query, filter string) error {
 	if s.format != "table" && s.format != "json" {
 		return fmt.Errorf("--output %q: want table or json", s.format)
 	}
-	conn, err := s.gateway.dial()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithTimeout(cmd.Context(), s.gateway.timeout)
-	defer cancel()
-	t, err := q(ctx, p4evpnv1.NewViewClient(conn), filter)
-	if err != nil {
-		return s.gateway.explain(err)
-	}
-	if s.format == "json" {
-		return t.writeJSON(cmd.OutOrStdout())
-	}
-	return t.write(cmd.OutOrStdout())
+	return s.gateway.call(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+		t, err := q(ctx, p4evpnv1.NewViewClient(conn), filter)
+		if err != nil {
+			return s.gateway.explain(err)
+		}
+		if s.format == "json" {
+			return t.writeJSON(cmd.OutOrStdout())
+		}
+		return t.write(cmd.OutOrStdout())
+	})
 }
 
 func (t *table) write(w io.Writer) error {
