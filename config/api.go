@@ -17,7 +17,7 @@ type API struct {
 	// TLS is mutual TLS; without it whoever can connect may do everything.
 	TLS TLS `yaml:"tls"`
 	// Roles says what a client may do, by the subject of its certificate such as
-	// "CN=alice,O=Example": RoleViewer or RoleOperator.
+	// "CN=alice,O=Example": viewer or operator.
 	Roles  map[string]string `yaml:"roles"`
 	Limits Limits            `yaml:"limits"`
 }
@@ -30,16 +30,16 @@ const (
 
 // TLS names PEM files: all of them, or none.
 type TLS struct {
-	Certificate string `yaml:"certificate"`
-	Key         string `yaml:"key"`
-	ClientCA    string `yaml:"client_ca"`
+	Certificate string `yaml:"certificate"` // PEM file
+	Key         string `yaml:"key"`         // PEM file
+	ClientCA    string `yaml:"client_ca"`   // PEM file of the authorities that clients are of
 }
 
 // Limits bound what one client may ask; 0 is the default of the API.
 type Limits struct {
-	MessageBytes   int     `yaml:"message_bytes"`
-	CallsPerSecond float64 `yaml:"calls_per_second"`
-	Burst          int     `yaml:"burst"`
+	MessageBytes   int     `yaml:"message_bytes"`    // of a request; 0: 4194304
+	CallsPerSecond float64 `yaml:"calls_per_second"` // of each client; 0: 1000
+	Burst          int     `yaml:"burst"`            // calls at once; 0: 2000
 }
 
 func (c *checker) checkAPI() {

@@ -40,8 +40,8 @@ type File struct {
 type Target struct {
 	// Address is "host:port", or "unix:PATH".
 	Address    string `yaml:"address"`
-	DeviceID   uint64 `yaml:"device_id"`
-	ElectionID uint64 `yaml:"election_id"`
+	DeviceID   uint64 `yaml:"device_id"`   // of the target, as P4Runtime names it
+	ElectionID uint64 `yaml:"election_id"` // the highest of all controllers is primary
 	// Embedded starts the embedded switch when nothing answers at Address.
 	Embedded bool `yaml:"embedded"`
 	// AuditInterval is how often the target's entries are compared with what it
@@ -52,14 +52,14 @@ type Target struct {
 
 // Metrics is where Prometheus scrapes, "host:port"; empty for nowhere.
 type Metrics struct {
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen"` // "host:port" of /metrics; left out: nowhere
 }
 
 // BGP is the embedded speaker.
 type BGP struct {
-	ListenAddresses []Addr     `yaml:"listen_addresses"`
-	Port            int        `yaml:"port"`
-	Neighbors       []Neighbor `yaml:"neighbors"`
+	ListenAddresses []Addr     `yaml:"listen_addresses"` // left out: all
+	Port            int        `yaml:"port"`             // 0: 179; -1: do not listen
+	Neighbors       []Neighbor `yaml:"neighbors"`        // others come by the API
 	Underlay        Underlay   `yaml:"underlay"`
 
 	GracefulRestart GracefulRestart `yaml:"graceful_restart"`
@@ -67,69 +67,69 @@ type BGP struct {
 
 // Neighbor is one BGP peer.
 type Neighbor struct {
-	Address      Addr          `yaml:"address"`
-	AS           uint32        `yaml:"as"`
-	Port         uint16        `yaml:"port"`
-	LocalAddress Addr          `yaml:"local_address"`
-	Password     string        `yaml:"password"`
-	Multihop     uint8         `yaml:"multihop"`
-	Passive      bool          `yaml:"passive"`
-	HoldTime     time.Duration `yaml:"hold_time"`
-	Keepalive    time.Duration `yaml:"keepalive"`
-	ConnectRetry time.Duration `yaml:"connect_retry"`
-	MaxPrefixes  uint32        `yaml:"max_prefixes"`
+	Address      Addr          `yaml:"address"`       // needed
+	AS           uint32        `yaml:"as"`            // needed; our own makes the session iBGP
+	Port         uint16        `yaml:"port"`          // 0: 179
+	LocalAddress Addr          `yaml:"local_address"` // source of the session
+	Password     string        `yaml:"password"`      // TCP MD5 (RFC 2385)
+	Multihop     uint8         `yaml:"multihop"`      // TTL, for an eBGP neighbour that is not on our link
+	Passive      bool          `yaml:"passive"`       // wait for the neighbour to connect
+	HoldTime     time.Duration `yaml:"hold_time"`     // left out: 90s
+	Keepalive    time.Duration `yaml:"keepalive"`     // left out: a third of the hold time
+	ConnectRetry time.Duration `yaml:"connect_retry"` // left out: 10s
+	MaxPrefixes  uint32        `yaml:"max_prefixes"`  // of each family; 0: no limit
 	// Families are evpn, ipv4 and ipv6; none means evpn.
 	Families []Family `yaml:"families"`
 }
 
 // Port is a tenant's port.
 type Port struct {
-	Name      string      `yaml:"name"`
-	Number    uint16      `yaml:"number"`
-	Interface string      `yaml:"interface"` // what the embedded switch opens
-	MAC       MAC         `yaml:"mac"`
-	MaxMACs   int         `yaml:"max_macs"`
-	Static    []StaticMAC `yaml:"static_macs"`
+	Name      string      `yaml:"name"`        // a BridgePort with this id binds to the port
+	Number    uint16      `yaml:"number"`      // of the target
+	Interface string      `yaml:"interface"`   // what the embedded switch opens
+	MAC       MAC         `yaml:"mac"`         // a BridgePort with this MAC binds to the port, if none does by name
+	MaxMACs   int         `yaml:"max_macs"`    // how many are learned here; 0: no limit
+	Static    []StaticMAC `yaml:"static_macs"` // never learned elsewhere, advertised as sticky
 }
 
 // StaticMAC is a MAC that never leaves its port.
 type StaticMAC struct {
-	MAC  MAC    `yaml:"mac"`
-	VLAN uint16 `yaml:"vlan"`
+	MAC  MAC    `yaml:"mac"`  // needed
+	VLAN uint16 `yaml:"vlan"` // the bridge's; 0: of an access port's bridge
 }
 
 // Uplink is a port towards the underlay, with the host port beside it.
 type Uplink struct {
-	Name      string   `yaml:"name"`
-	Number    uint16   `yaml:"number"`
-	Interface string   `yaml:"interface"`
-	Host      HostPort `yaml:"host"`
+	Name      string   `yaml:"name"`      // as logs and metrics have it
+	Number    uint16   `yaml:"number"`    // of the target
+	Interface string   `yaml:"interface"` // what the embedded switch opens
+	Host      HostPort `yaml:"host"`      // the host port beside the uplink
 }
 
 // HostPort is the Linux side of an uplink: the switch's port and interface, and
 // the netdev at the other end, which has the underlay's address.
 type HostPort struct {
-	Number    uint16 `yaml:"number"`
-	Interface string `yaml:"interface"`
-	Device    string `yaml:"device"`
+	Number    uint16 `yaml:"number"`    // of the target
+	Interface string `yaml:"interface"` // what the embedded switch opens
+	Device    string `yaml:"device"`    // the netdev with the underlay's address
 }
 
 // Learning is how MACs of bridge ports are learned and forgotten.
 type Learning struct {
-	Ageing     time.Duration `yaml:"ageing"`
-	MaxMACs    int           `yaml:"max_macs_per_bridge"`
+	Ageing     time.Duration `yaml:"ageing"`              // how long a MAC may be silent; left out: 5m
+	MaxMACs    int           `yaml:"max_macs_per_bridge"` // 0: no limit
 	Duplicates Duplicates    `yaml:"duplicates"`
 }
 
 // Duplicates is duplicate MAC detection (RFC 7432 section 15.1).
 type Duplicates struct {
-	Moves  int           `yaml:"moves"`
-	Window time.Duration `yaml:"window"`
-	Freeze time.Duration `yaml:"freeze"`
+	Moves  int           `yaml:"moves"`  // that many within the window freeze a MAC; left out: 5; -1: never
+	Window time.Duration `yaml:"window"` // left out: 180s
+	Freeze time.Duration `yaml:"freeze"` // for how long; 0: until it is cleared
 }
 
 // Bridge replaces a bridge's default route targets, such as "65000:100".
 type Bridge struct {
-	Import []RouteTarget `yaml:"import_route_targets"`
-	Export []RouteTarget `yaml:"export_route_targets"`
+	Import []RouteTarget `yaml:"import_route_targets"` // left out: any AS with the bridge's VNI
+	Export []RouteTarget `yaml:"export_route_targets"` // left out: (AS mod 65536):VNI
 }

@@ -3,4 +3,6 @@
 // It knows the file's shape and the rules that can be checked in the file
 // alone; what the values mean is the business of the packages that they are
 // handed to. Every error names the file, the line and the key.
+//
+//go:generate go test -run TestReferenceIsOfTheCode . -update
 package config

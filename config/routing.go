@@ -25,15 +25,15 @@ const (
 // VRF is what the API lacks of a VRF: route targets in place of the default
 // ones, and static routes.
 type VRF struct {
-	Import  []RouteTarget `yaml:"import_route_targets"`
-	Export  []RouteTarget `yaml:"export_route_targets"`
+	Import  []RouteTarget `yaml:"import_route_targets"` // left out: any AS with the VRF's VNI
+	Export  []RouteTarget `yaml:"export_route_targets"` // left out: (AS mod 65536):VNI
 	Statics []Static      `yaml:"statics"`
 }
 
 // Static is a static route by a host of a subnet of the VRF.
 type Static struct {
-	Prefix  Prefix `yaml:"prefix"`
-	NextHop Addr   `yaml:"next_hop"`
+	Prefix  Prefix `yaml:"prefix"`   // without host bits
+	NextHop Addr   `yaml:"next_hop"` // a host of a subnet of the VRF
 }
 
 // SlowPath is what Linux does for the VRFs: a network namespace each.
