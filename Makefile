@@ -34,11 +34,12 @@ SOAK    ?= 30m
 soak: packages
 	P4EVPN_SOAK=$(SOAK) $(GO) test -v -count 1 -timeout 4h -run 'TestChurn|TestTarget' ./bmv2-testbed
 
+# DEMO holds flags: DEMO='--keep' leaves the network in place.
 demo: packages build
-	$(BIN) demo
+	$(BIN) demo $(DEMO)
 
 two-dc: packages build
-	$(BIN) demo two-dc
+	$(BIN) demo two-dc $(DEMO)
 
 # P4EVPN_TARGET=bmv2 runs either on BMv2. Debian's Python has Debian's Mininet.
 MININET := /usr/bin/python3 -B bmv2-testbed/mininet --binary $(BIN)
