@@ -50,9 +50,12 @@ type Config struct {
 	Limits      pipeline.Limits
 	// Pipeline to start with; nil waits for a client to set one.
 	Pipeline *p4v1.ForwardingPipelineConfig
-	// RingBytes is the size of each port's receive ring; 0 = 4 MiB, less with
-	// more than 64 ports.
+	// RingBytes is the size of each receive ring; 0 = 4 MiB, less with more
+	// than 64 rings.
 	RingBytes int
+	// Lanes is how many receive rings each port has, each with a goroutine that
+	// carries the flows in it; 0 = 1. With many ports it is less.
+	Lanes int
 	// PromoteNext makes the client with the next election id primary when the
 	// primary leaves, as BMv2 does; else a client must ask.
 	PromoteNext bool
@@ -69,6 +72,7 @@ func (c *Config) check() error {
 	if c.DeviceID == 0 {
 		c.DeviceID = 1
 	}
+	c.Lanes = max(1, min(c.Lanes, maxRings/max(1, len(c.Ports))))
 	if c.GRPCAddress == "" {
 		return errors.New("no address to serve P4Runtime at: give HOST:PORT or unix:PATH")
 	}

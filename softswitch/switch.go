@@ -30,6 +30,7 @@ const (
 	allRings = 256 << 20
 	maxRing  = 4 << 20
 	minRing  = 512 << 10
+	maxRings = allRings / minRing
 )
 
 // Switch is a running, or not yet running, switch.
@@ -161,11 +162,13 @@ func (s *Switch) Run(ctx context.Context) error {
 	group.Go(func() error { return s.server.Run(ctx) })
 	group.Go(func() error { return netport.Watch(ctx, s.log, s.ports) })
 	for i, p := range s.ports {
-		l := newLane(s, s.cfg.Ports[i].Number)
-		group.Go(func() error {
+		var handlers []func([][]byte)
+		for range s.cfg.Lanes {
+			l := newLane(s, s.cfg.Ports[i].Number)
 			// A frame without a pipeline is dropped and counted.
-			return p.Run(ctx, func(frames [][]byte) { _ = l.carry(frames) })
-		})
+			handlers = append(handlers, func(frames [][]byte) { _ = l.carry(frames) })
+		}
+		group.Go(func() error { return p.Run(ctx, handlers...) })
 	}
 	group.Go(func() error {
 		defer context.AfterFunc(ctx, s.grpc.Stop)()

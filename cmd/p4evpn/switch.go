@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -75,6 +76,7 @@ has them, also behind --.`,
 	f.Uint32Var(&cfg.CPUPort, "cpu-port", 510, "port of packet-ins and packet-outs")
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
 	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
+	f.IntVar(&cfg.Lanes, "lanes", min(runtime.GOMAXPROCS(0), 8), "receive rings of each port, over which its flows are spread; less with many ports")
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
 	f.BoolVar(&cfg.PromoteNext, "promote-next", false, "when the primary client leaves, make the next election id primary, as BMv2 does")
 	bmv2.define(f, &cfg)

@@ -298,11 +298,12 @@ func TestReceiveAndSendDoNotAllocate(t *testing.T) {
 	defer p.Close()
 	p.ifindex.Store(int32(linkNamed(t, "va").Attrs().Index))
 	l := link{index: linkNamed(t, "vb").Attrs().Index, mtu: 1500}
-	r, err := openRing(l, 1<<20, &counters{})
+	rings, err := openRings(l, 1<<20, 1, &counters{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
+	defer closeRings(rings)
+	r := rings[0]
 	s, frames, handle := NewSender(), [][]byte{testFrame(64, 0), testFrame(64, 1)}, func([][]byte) {}
 	if n := testing.AllocsPerRun(200, func() {
 		s.Send(p, frames)

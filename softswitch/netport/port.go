@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +23,7 @@ const retryInterval = 2 * time.Second
 // Config describes a port. Only Interface must be set.
 type Config struct {
 	Interface string       // name of the interface
-	RingBytes int          // size of the receive ring in bytes; 0 = 4 MiB
+	RingBytes int          // size of each receive ring in bytes; 0 = 4 MiB
 	Logger    *slog.Logger // nil = slog.Default()
 }
 
@@ -40,7 +41,7 @@ type Port struct {
 	reported string // why the port is down, as last logged; used by Run alone
 
 	mu      sync.Mutex
-	rx      *ring         // open while the interface is up
+	rx      []*ring       // open while the interface is up
 	changed chan struct{} // capacity 1: look at the interface again
 
 	counters counters
@@ -76,14 +77,16 @@ func (p *Port) Up() bool { return p.ifindex.Load() != 0 }
 func (p *Port) Close() error { return unix.Close(p.tx) }
 
 // Run receives frames until ctx is done and then returns nil. It hands them to
-// handle in batches of at most [MaxBatch]; the frames belong to handle until it
-// returns, and it may change them. Run opens the interface when it appears and
-// comes up, and closes it when it goes.
-func (p *Port) Run(ctx context.Context, handle func(frames [][]byte)) error {
+// the handlers in batches of at most [MaxBatch]; the frames belong to a handler
+// until it returns, and it may change them. Each handler has a goroutine and a
+// ring of its own, and all frames of a flow, in their order, go to one of them.
+// Run opens the interface when it appears and comes up, and closes it when it
+// goes.
+func (p *Port) Run(ctx context.Context, handlers ...func(frames [][]byte)) error {
 	stop := context.AfterFunc(ctx, p.Recheck)
 	defer stop()
 	for ctx.Err() == nil {
-		err := p.session(ctx, handle)
+		err := p.session(ctx, handlers)
 		switch reason := err.Error(); {
 		case ctx.Err() != nil:
 		case errors.Is(err, errLinkChanged):
@@ -106,10 +109,15 @@ func (p *Port) Recheck() {
 	case p.changed <- struct{}{}:
 	default:
 	}
+	p.interrupt()
+}
+
+// interrupt makes all rings look around.
+func (p *Port) interrupt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rx != nil {
-		p.rx.interrupt()
+	for _, r := range p.rx {
+		r.interrupt()
 	}
 }
 
@@ -152,7 +160,7 @@ func (p *Port) lookup() (link, error) {
 }
 
 // session opens the interface and receives until it changes or ctx is done.
-func (p *Port) session(ctx context.Context, handle func([][]byte)) error {
+func (p *Port) session(ctx context.Context, handlers []func([][]byte)) error {
 	now, err := p.lookup()
 	if err != nil {
 		return err
@@ -160,7 +168,7 @@ func (p *Port) session(ctx context.Context, handle func([][]byte)) error {
 	for _, feature := range disableReceiveOffloads(p.cfg.Interface) {
 		p.log.Debug("receive offload switched off", "feature", feature)
 	}
-	r, err := openRing(now, p.cfg.RingBytes, &p.counters)
+	rings, err := openRings(now, p.cfg.RingBytes, len(handlers), &p.counters)
 	if err != nil {
 		return err
 	}
@@ -170,14 +178,24 @@ func (p *Port) session(ctx context.Context, handle func([][]byte)) error {
 			p.log.Debug("the host's network stack sees the port's frames too", "reason", err)
 		}
 	}
-	p.setRing(r, now.index)
+	p.setRings(rings, now.index)
 	defer func() {
-		p.setRing(nil, 0)
+		p.setRings(nil, 0)
 		own.release()
-		r.close()
+		closeRings(rings)
 	}()
 	p.reported = ""
 	p.log.Info("port is up", "ifindex", now.index, "mtu", now.mtu)
+	group, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, p.interrupt)() // one that ends ends the others
+	for i, r := range rings {
+		group.Go(func() error { return p.receive(ctx, r, now, handlers[i]) })
+	}
+	return group.Wait()
+}
+
+// receive reads one ring until the interface changes or ctx is done.
+func (p *Port) receive(ctx context.Context, r *ring, now link, handle func([][]byte)) error {
 	for ctx.Err() == nil {
 		err := r.receive(handle)
 		if err == nil {
@@ -196,12 +214,12 @@ func (p *Port) session(ctx context.Context, handle func([][]byte)) error {
 	return ctx.Err()
 }
 
-// setRing publishes the ring and the index of the interface, or takes both
+// setRings publishes the rings and the index of the interface, or takes both
 // back.
-func (p *Port) setRing(r *ring, ifindex int) {
+func (p *Port) setRings(rings []*ring, ifindex int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.collectKernelDrops()
-	p.rx = r
+	p.rx = rings
 	p.ifindex.Store(int32(ifindex))
 }

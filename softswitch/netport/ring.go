@@ -88,7 +88,8 @@ func openRing(l link, bytes int, count *counters) (*ring, error) {
 	return r, nil
 }
 
-// setUp makes fd a promiscuous socket with a mapped ring, bound to the link.
+// setUp makes fd a promiscuous socket with a mapped ring, bound to the link,
+// which receives nothing until [openRings] lets it.
 func (r *ring) setUp(fd int, l link, bytes int) error {
 	for _, opt := range []struct {
 		name        string
@@ -108,6 +109,9 @@ func (r *ring) setUp(fd int, l link, bytes int) error {
 	// Best effort: room for long frames.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20)
 	if err := r.mapSlots(fd, l.mtu, bytes); err != nil {
+		return err
+	}
+	if err := refuseAll(fd); err != nil {
 		return err
 	}
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: l.index}); err != nil {

@@ -41,7 +41,7 @@ func (p *Port) Stats() Stats {
 // collectKernelDrops adds what the kernel dropped since the last call, which
 // it forgets when read. The caller holds p.mu.
 func (p *Port) collectKernelDrops() {
-	if p.rx != nil {
-		p.counters.rxRingFull.Add(p.rx.kernelDrops())
+	for _, r := range p.rx {
+		p.counters.rxRingFull.Add(r.kernelDrops())
 	}
 }
