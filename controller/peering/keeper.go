@@ -31,6 +31,7 @@ type Keeper struct {
 	Retry time.Duration
 	Log   *slog.Logger
 
+	speaking  bool // there is a speaker; without one there are no sessions
 	neighbors map[netip.Addr]bgp.Neighbor
 	told      string // what was logged of the last refusal
 }
@@ -69,10 +70,8 @@ func (k *Keeper) take(batch intent.Batch) bool {
 			delete(k.neighbors, n.Address)
 			changed = true
 		}
-		if sp, ok := c.New.(intent.Speaker); ok {
-			if err := k.Speaker.SetIdentity(sp.AS, sp.RouterID); err != nil {
-				k.Log.Warn("BGP sessions go on as they are until a restart", "error", err)
-			}
+		if k.identify(c) {
+			changed = true
 		}
 		if n, ok := c.New.(intent.Neighbor); ok {
 			k.neighbors[n.Address] = Neighbor(n)
@@ -82,8 +81,29 @@ func (k *Keeper) take(batch intent.Batch) bool {
 	return changed
 }
 
+// identify follows the speaker: without one there are no sessions, and with another
+// one they go on, or stay away, until a restart.
+func (k *Keeper) identify(c intent.Change) bool {
+	_, was := c.Old.(intent.Speaker)
+	speaker, is := c.New.(intent.Speaker)
+	if is {
+		if err := k.Speaker.SetIdentity(speaker.AS, speaker.RouterID); err != nil {
+			k.Log.Warn("a changed BGP speaker waits for a restart of the gateway", "error", err)
+			return false
+		}
+	}
+	if was || is {
+		k.speaking = is
+	}
+	return was || is
+}
+
 func (k *Keeper) apply(ctx context.Context) error {
-	err := k.Speaker.SetNeighbors(ctx, slices.Collect(maps.Values(k.neighbors)))
+	var want []bgp.Neighbor
+	if k.speaking {
+		want = slices.Collect(maps.Values(k.neighbors))
+	}
+	err := k.Speaker.SetNeighbors(ctx, want)
 	if err == nil {
 		k.told = ""
 		return nil

@@ -71,6 +71,7 @@ func TestTheSpeakersNeighboursFollowTheIntent(t *testing.T) {
 	neighbor := func(n byte, as uint32) intent.Neighbor {
 		return intent.Neighbor{Address: netip.AddrFrom4([4]byte{10, 1, 1, n}), AS: as}
 	}
+	ours := intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")}
 	store := intent.NewMemory(neighbor(1, 1))
 	speaker := &fakeSpeaker{refuse: true}
 	k := &Keeper{Intent: store, Speaker: speaker, Retry: 5 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
@@ -78,13 +79,18 @@ func TestTheSpeakersNeighboursFollowTheIntent(t *testing.T) {
 	var owned sync.WaitGroup
 	owned.Go(func() { _ = k.Run(ctx) })
 	defer func() { cancel(); owned.Wait() }()
-	speaker.await(t, 1)
 	update := func(do func(*intent.Tx) error) {
 		t.Helper()
 		if err := store.Update(do); err != nil {
 			t.Fatal(err)
 		}
 	}
+	speak := func(tx *intent.Tx) error { _, err := tx.Speakers().Create(ours); return err }
+	update(speak) // before it there are no sessions
+	speaker.await(t, 1)
+	speaker.mu.Lock()
+	speaker.none = false
+	speaker.mu.Unlock()
 	update(func(tx *intent.Tx) error {
 		_, err := tx.Neighbors().Create(neighbor(2, 2))
 		_, err2 := tx.Neighbors().Create(neighbor(6, 666))
@@ -109,14 +115,9 @@ func TestTheSpeakersNeighboursFollowTheIntent(t *testing.T) {
 	update(func(tx *intent.Tx) error { return tx.Bridges().Delete("blue") })
 	update(func(tx *intent.Tx) error { _, err := tx.Neighbors().Create(neighbor(4, 4)); return err })
 	speaker.await(t, 1, 3, 4)
-	update(func(tx *intent.Tx) error {
-		_, err := tx.Speakers().Create(intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")})
-		return err
-	})
 	update(func(tx *intent.Tx) error { return tx.Neighbors().Delete("10.1.1.4") })
 	speaker.await(t, 1, 3)
 	speaker.mu.Lock()
-	defer speaker.mu.Unlock()
 	if speaker.as != 65000 {
 		t.Errorf("the speaker's AS is %d", speaker.as)
 	}
@@ -126,4 +127,9 @@ func TestTheSpeakersNeighboursFollowTheIntent(t *testing.T) {
 	if speaker.none {
 		t.Error("there was a time without neighbours")
 	}
+	speaker.mu.Unlock()
+	update(func(tx *intent.Tx) error { return tx.Speakers().Delete(intent.TheSpeaker) })
+	speaker.await(t)
+	update(speak)
+	speaker.await(t, 1, 3)
 }
