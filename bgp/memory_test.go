@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
@@ -24,7 +23,7 @@ func TestRoutesThatComeAndGoLeaveNoMemoryBehind(t *testing.T) {
 	owned.Go(func() { _ = s.Run(ctx) })
 	defer owned.Wait()
 	defer cancel()
-	load := bytes.Join(append(bgptest.MACUpdates(65002, leaf, 100, 0, routes, 16), macWithdrawals(100, routes, 16)...), nil)
+	load := bytes.Join(append(bgptest.MACUpdates(65002, leaf, 100, 0, routes, 16), bgptest.MACWithdrawals(leaf, 100, 0, routes, 16)...), nil)
 	peer := l.dial(2, 65002)
 	// The withdrawal of the last route ends a round.
 	round := func() {
@@ -57,21 +56,4 @@ func lastMAC(n int) (m [6]byte) {
 	m[0] = 2
 	binary.BigEndian.PutUint32(m[2:], uint32(n-1))
 	return m
-}
-
-// macWithdrawals takes back what bgptest.MACUpdates announced.
-func macWithdrawals(vni uint32, n, per int) [][]byte {
-	rd := [8]byte{0, 1}
-	a4 := leaf.As4()
-	copy(rd[2:], a4[:])
-	binary.BigEndian.PutUint16(rd[6:], uint16(vni))
-	var updates [][]byte
-	for i := 0; i < n; i += per {
-		var nlri [][]byte
-		for j := i; j < min(i+per, n); j++ {
-			nlri = append(nlri, bgptest.MACRoute(rd, 0, lastMAC(j+1), netip.Addr{}, vni))
-		}
-		updates = append(updates, bgptest.Withdraw(nlri...))
-	}
-	return updates
 }

@@ -2,6 +2,7 @@ package bgptest
 
 import (
 	"encoding/binary"
+	"iter"
 	"net/netip"
 )
 
@@ -153,26 +154,46 @@ func IngressReplication(vni uint32, tunnel netip.Addr) []byte {
 // the MACs are 02:00 and a number from first on, all of one VNI with RD and
 // route target to match. It is the load of the benchmarks.
 func MACUpdates(as uint32, nextHop netip.Addr, vni uint32, first, n, per int, more ...[8]byte) [][]byte {
-	rd := [8]byte{0, 1}
-	a4 := nextHop.As4()
-	copy(rd[2:], a4[:])
-	binary.BigEndian.PutUint16(rd[6:], uint16(vni))
 	attrs := Attributes{
 		NextHop:     nextHop,
 		ASPath:      []uint32{as},
 		Communities: append([][8]byte{RouteTarget(uint16(as), vni), VXLAN()}, more...),
 	}
 	var updates [][]byte
-	for i := 0; i < n; i += per {
-		var nlri [][]byte
-		for j := i; j < min(i+per, n); j++ {
-			mac := [6]byte{2}
-			binary.BigEndian.PutUint32(mac[2:], uint32(first+j))
-			nlri = append(nlri, MACRoute(rd, 0, mac, netip.Addr{}, vni))
-		}
+	for nlri := range macRoutes(nextHop, vni, first, n, per) {
 		updates = append(updates, Update(attrs, nlri...))
 	}
 	return updates
+}
+
+// MACWithdrawals are the UPDATE messages that take back what MACUpdates announced.
+func MACWithdrawals(nextHop netip.Addr, vni uint32, first, n, per int) [][]byte {
+	var updates [][]byte
+	for nlri := range macRoutes(nextHop, vni, first, n, per) {
+		updates = append(updates, Withdraw(nlri...))
+	}
+	return updates
+}
+
+// macRoutes gives the routes of n MAC addresses, per at a time.
+func macRoutes(nextHop netip.Addr, vni uint32, first, n, per int) iter.Seq[[][]byte] {
+	rd := [8]byte{0, 1}
+	a4 := nextHop.As4()
+	copy(rd[2:], a4[:])
+	binary.BigEndian.PutUint16(rd[6:], uint16(vni))
+	return func(yield func([][]byte) bool) {
+		for i := 0; i < n; i += per {
+			var nlri [][]byte
+			for j := i; j < min(i+per, n); j++ {
+				mac := [6]byte{2}
+				binary.BigEndian.PutUint32(mac[2:], uint32(first+j))
+				nlri = append(nlri, MACRoute(rd, 0, mac, netip.Addr{}, vni))
+			}
+			if !yield(nlri) {
+				return
+			}
+		}
+	}
 }
 
 // ParseAttributes splits the body of an UPDATE into the values of its path
