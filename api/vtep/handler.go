@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/netip"
@@ -47,26 +48,22 @@ func NewMux(h *Handler) http.Handler {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			do, ok := methods[r.Method]
 			if !ok {
-				w.Header().Set("Allow", strings.Join(allowed(methods), ", "))
+				w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
 				WriteError(w, http.StatusMethodNotAllowed, fmt.Sprintf("%.20q cannot be used at %.80q", r.Method, r.URL.Path))
 				return
 			}
-			answer(w, func() (any, error) { return do(h, r) })
+			body, err := do(h, r)
+			if err != nil {
+				WriteError(w, statusOf(err), err.Error())
+				return
+			}
+			writeJSON(w, http.StatusOK, body)
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %.80q: want /vtep/speakers, /vtep/neighbors or /vtep/networks", r.URL.Path))
 	})
 	return mux
-}
-
-func allowed(methods map[string]method) []string {
-	var names []string
-	for name := range methods {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // problem is an error that says its HTTP status.
@@ -103,15 +100,6 @@ func created(err error, format string, args ...any) error {
 		return problemf(http.StatusConflict, "there is "+format+" already: delete it first", args...)
 	}
 	return err
-}
-
-func answer(w http.ResponseWriter, do func() (any, error)) {
-	body, err := do()
-	if err != nil {
-		WriteError(w, statusOf(err), err.Error())
-		return
-	}
-	writeJSON(w, http.StatusOK, body)
 }
 
 // WriteError answers with an error as the originals do: {"error", "status"}.

@@ -1,6 +1,7 @@
 package vtep
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -195,25 +196,18 @@ func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
 		}
 		for _, s := range tx.StaticMACs().List("", 0) {
 			if s.Bridge == b.ID {
-				err = firstError(err, tx.StaticMACs().Delete(s.ID))
+				err = cmp.Or(err, tx.StaticMACs().Delete(s.ID))
 			}
 		}
 		for _, p := range tx.Ports().List("", 0) {
 			if p.Type == intent.Access && slices.Contains(p.Bridges, b.ID) {
-				err = firstError(err, tx.Ports().Delete(p.ID))
+				err = cmp.Or(err, tx.Ports().Delete(p.ID))
 			}
 		}
 		if i, missing := tx.Instances().Get(intent.InstanceID(b.Ref())); missing == nil && !i.Configured {
-			err = firstError(err, tx.Instances().Delete(i.ID))
+			err = cmp.Or(err, tx.Instances().Delete(i.ID))
 		}
-		return firstError(err, tx.Bridges().Delete(b.ID))
+		return cmp.Or(err, tx.Bridges().Delete(b.ID))
 	})
 	return body, err
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
