@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
-	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/ether"
 )
@@ -25,19 +23,12 @@ const (
 // measureARP has hosts that nobody heard of ask for their gateway, one at a
 // time while nothing else happens: from the frame into the switch's port to the
 // UPDATE with MAC and IP at a peer.
-func measureARP(ctx context.Context, b *bench) (values []value, err error) {
-	if os.Geteuid() != 0 {
-		return nil, skip("it makes a network namespace: run it as root")
-	}
-	lab, err := testbed.NewLab()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, lab.Close()) }()
-	r, err := newRig(b, lab)
-	if err != nil {
-		return nil, err
-	}
+func measureARP(ctx context.Context, b *bench) ([]value, error) {
+	return b.withRig(func(r *rig) ([]value, error) { return r.arp(ctx) })
+}
+
+func (r *rig) arp(ctx context.Context) ([]value, error) {
+	b := r.bench
 	heard := make(chan arrival, 64)
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()

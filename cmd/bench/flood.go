@@ -24,15 +24,7 @@ const (
 // uplinks goes, and every replica that left by it must leave by the other.
 func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 	speaker := &fakeSpeaker{events: make(chan []bgp.Event)}
-	store, err := storeWith(floodBridges)
-	if err != nil {
-		return nil, err
-	}
-	o, err := overLoopback(embedded)
-	if err != nil {
-		return nil, err
-	}
-	g, err := b.startGateway(ctx, speaker, store, o)
+	g, _, err := b.startBridges(ctx, speaker, floodBridges)
 	if err != nil {
 		return nil, err
 	}

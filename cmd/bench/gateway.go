@@ -95,6 +95,21 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 	return nil, err
 }
 
+// startBridges starts a gateway that has bridges and the embedded switch, and says
+// how that one was started.
+func (b *bench) startBridges(ctx context.Context, speaker controller.Speaker, bridges int) (*gateway, switchOptions, error) {
+	store, err := storeWith(bridges)
+	if err != nil {
+		return nil, switchOptions{}, err
+	}
+	o, err := overLoopback(embedded)
+	if err != nil {
+		return nil, o, err
+	}
+	g, err := b.startGateway(ctx, speaker, store, o)
+	return g, o, err
+}
+
 // storeWith is a store in memory with as many bridges.
 func storeWith(bridges int) (*intent.Store, error) {
 	store := intent.NewMemory()

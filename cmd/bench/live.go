@@ -217,8 +217,8 @@ func (g *liveGateway) close() {
 	}
 }
 
-// withLive measures something with a gateway of its own.
-func (b *bench) withLive(ctx context.Context, measure func(*liveGateway) ([]value, error)) (values []value, err error) {
+// withLab measures something in network namespaces of its own.
+func withLab(measure func(*testbed.Lab) ([]value, error)) (values []value, err error) {
 	if os.Geteuid() != 0 {
 		return nil, skip("it makes network namespaces: run it as root")
 	}
@@ -227,10 +227,17 @@ func (b *bench) withLive(ctx context.Context, measure func(*liveGateway) ([]valu
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
-	g, err := b.startLive(ctx, lab)
-	defer func() { g.close() }()
-	if err != nil {
-		return nil, err
-	}
-	return measure(g)
+	return measure(lab)
+}
+
+// withLive measures something with a gateway of its own.
+func (b *bench) withLive(ctx context.Context, measure func(*liveGateway) ([]value, error)) ([]value, error) {
+	return withLab(func(lab *testbed.Lab) ([]value, error) {
+		g, err := b.startLive(ctx, lab)
+		defer func() { g.close() }()
+		if err != nil {
+			return nil, err
+		}
+		return measure(g)
+	})
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-
-	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
 )
 
 // packetSizes are lengths of inner frames without FCS.
@@ -118,21 +115,13 @@ type measurements map[cell]measurement
 // measurePackets sends the frames of a case through the embedded switch, BMv2,
 // a forwarder that only reads and writes, and Linux, one after the other, over
 // the same cables, and finds for each the highest rate without loss.
-func measurePackets(ctx context.Context, b *bench, c *packetCase) (values []value, err error) {
-	if os.Geteuid() != 0 {
-		return nil, skip("it makes a network namespace: run it as root")
-	}
-	lab, err := testbed.NewLab()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, lab.Close()) }()
-	r, err := newRig(b, lab)
-	if err != nil {
-		return nil, err
-	}
+func measurePackets(ctx context.Context, b *bench, c *packetCase) ([]value, error) {
+	return b.withRig(func(r *rig) ([]value, error) { return r.packets(ctx, c) })
+}
+
+func (r *rig) packets(ctx context.Context, c *packetCase) (_ []value, err error) {
 	r.c = c
-	cells := chosenCells(b, c)
+	cells := chosenCells(r.bench, c)
 	marks := slices.DeleteFunc(slices.Clone(cells), func(k cell) bool { return !k.isUsual() })
 	v := packetValues{c: c, cells: cells}
 	if v.ours, err = r.programmed(ctx, embedded, cells); err != nil {

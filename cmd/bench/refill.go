@@ -16,15 +16,7 @@ const refillEntries = 100_000
 // the new process to its last acknowledged entry.
 func measureRefill(ctx context.Context, b *bench) ([]value, error) {
 	speaker := &fakeSpeaker{events: make(chan []bgp.Event)}
-	store, err := storeWith(1)
-	if err != nil {
-		return nil, err
-	}
-	o, err := overLoopback(embedded)
-	if err != nil {
-		return nil, err
-	}
-	g, err := b.startGateway(ctx, speaker, store, o)
+	g, o, err := b.startBridges(ctx, speaker, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,17 @@ type rig struct {
 	c     *packetCase // that is measured
 }
 
+// withRig measures something with a rig of its own.
+func (b *bench) withRig(measure func(*rig) ([]value, error)) ([]value, error) {
+	return withLab(func(lab *testbed.Lab) ([]value, error) {
+		r, err := newRig(b, lab)
+		if err != nil {
+			return nil, err
+		}
+		return measure(r)
+	})
+}
+
 func newRig(b *bench, lab *testbed.Lab) (*rig, error) {
 	ns, err := lab.Namespace("bench")
 	if err != nil {
