@@ -62,12 +62,11 @@ func wirePieces(fields []field) []wirePiece {
 
 func groupPieces(pieces []wirePiece) (groups []wireGroup, slow []wirePiece) {
 	for i := 0; i < len(pieces); {
-		n, bits := 0, 0
+		n, bits, whole := 0, 0, 0
 		for j := i; j < len(pieces) && bits+pieces[j].bits <= 64; j++ {
 			bits += pieces[j].bits
 			if bits%8 == 0 {
-				n = j - i + 1
-				break
+				n, whole = j-i+1, bits
 			}
 		}
 		if n == 0 || pieces[i].off%8 != 0 {
@@ -75,7 +74,7 @@ func groupPieces(pieces []wirePiece) (groups []wireGroup, slow []wirePiece) {
 			i++
 			continue
 		}
-		groups = append(groups, newWireGroup(pieces[i:i+n], bits))
+		groups = append(groups, newWireGroup(pieces[i:i+n], whole))
 		i += n
 	}
 	return groups, slow
