@@ -53,7 +53,7 @@ const maxJumps = 1 << 16
 // run executes an action's operations.
 func (w *Worker) run(ops []op) {
 	jumps := 0
-	for i := 0; i < len(ops) && jumps < maxJumps; i++ {
+	for i := 0; i < len(ops); i++ {
 		o := &ops[i]
 		switch o.code {
 		case opcSet:
@@ -73,14 +73,14 @@ func (w *Worker) run(ops []op) {
 		case opcDrop:
 			w.r[o.dst] = uint64(w.p.lim.DropPort) & o.mask
 			w.r[o.src] = 0
-		case opcJump:
-			jumps++
-			i = o.dst - 1
-		case opcJumpIfZero:
-			if o.num(w) == 0 {
-				jumps++
-				i = o.dst - 1
+		case opcJump, opcJumpIfZero:
+			if o.code == opcJumpIfZero && o.num(w) != 0 {
+				continue
 			}
+			if jumps++; jumps == maxJumps {
+				return
+			}
+			i = o.dst - 1
 		case opcExit:
 			w.exit = true
 		}

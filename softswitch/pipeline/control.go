@@ -7,11 +7,17 @@ import (
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
 )
 
-// control is the graph of ingress or egress, without cycles.
+// control is the graph of ingress or egress, without cycles, and the
+// instructions that it becomes.
 type control struct {
 	start int // -1 if empty
 	nodes []flowNode
 	notes []nodeNote // of each node
+
+	first int32 // instruction
+	code  []instruction
+	at    []int32 // the first instruction of each node
+	conds []boolFunc
 }
 
 // flowNode is a table, an action without a table, or a condition.
@@ -19,38 +25,39 @@ type flowNode struct {
 	name  string
 	table int // index, or -1
 	cond  boolFunc
-	ops   []op // where there is neither table nor condition
-	next  int  // after ops, or if cond holds
-	other int  // if it does not
+	when  *boolNode // what cond was made of
+	ops   []op      // where there is neither table nor condition
+	next  int       // after ops, or if cond holds
+	other int       // if it does not
 }
 
-// runControl walks the graph until its end or an exit.
+// runControl follows the instructions until their end or an exit.
 func (w *Worker) runControl(c *control) {
 	w.exit = false
-	n := c.start
 	if w.trace != nil {
-		n = w.traceNodes(c)
+		w.traceNodes(c)
+		return
 	}
-	for n >= 0 && !w.exit {
-		nd := &c.nodes[n]
-		switch {
-		case nd.table >= 0:
-			n = w.p.tables[nd.table].apply(w)
-		case nd.cond != nil:
-			if nd.cond(w) {
-				n = nd.next
-			} else {
-				n = nd.other
+	for at := follow(c.code, w.r, c.first); at >= 0 && !w.exit; at = follow(c.code, w.r, at) {
+		switch in := &c.code[at]; in.code {
+		case doTable:
+			if at = int32(w.p.tables[c.nodes[in.arg].table].apply(w)); at >= 0 {
+				at = c.at[at]
 			}
+		case doOps:
+			w.run(c.nodes[in.arg].ops)
+			at = in.yes
 		default:
-			w.run(nd.ops)
-			n = nd.next
+			if at = in.no; c.conds[in.arg](w) {
+				at = in.yes
+			}
 		}
 	}
 }
 
 func (c *compiler) compileControls() error {
-	c.prog.ingress.start, c.prog.egress.start = -1, -1
+	empty := control{start: -1, first: -1}
+	c.prog.ingress, c.prog.egress = empty, empty
 	tables := map[string]bool{}
 	for i := range c.spec.Pipelines {
 		s := &c.spec.Pipelines[i]
@@ -147,7 +154,10 @@ func (c *compiler) compileControl(ctl *control, s *bmv2json.Pipeline) error {
 		return err
 	}
 	ctl.start = start
-	return acyclic(ctl, edges)
+	if err := acyclic(ctl, edges); err != nil {
+		return err
+	}
+	return c.link(ctl)
 }
 
 func (ctl *control) add(n flowNode, note nodeNote) {
@@ -198,7 +208,7 @@ func (c *compiler) conditionNode(f flow, s *bmv2json.Conditional) (*flowNode, er
 	if err != nil {
 		return nil, err
 	}
-	n := &flowNode{name: s.Name, table: -1}
+	n := &flowNode{name: s.Name, table: -1, when: b}
 	if n.cond, err = ctx.compileBool(b); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ type deparser struct {
 	sums  []checksum
 	ops   []op
 	order []*header
+	valid []int // their validity slots
+	most  int   // bytes of all of them
 }
 
 // checksum is a calculation whose result is kept in, or compared with, a
@@ -44,30 +46,26 @@ func (w *Worker) deparse() []byte {
 	if d.ops != nil {
 		w.run(d.ops)
 	}
-	size := len(w.payload)
-	for _, h := range d.order {
-		if w.r[h.valid] != 0 {
-			size += h.length(w.r)
-		}
-	}
-	out := w.room(size)
+	out := w.room(d.most + len(w.payload))
 	at := 0
-	for _, h := range d.order {
-		if w.r[h.valid] != 0 {
+	for i, v := range d.valid {
+		if w.r[v] != 0 {
+			h := d.order[i]
 			n := h.length(w.r)
 			h.emit(out[at:at+n], w.r)
 			at += n
 		}
 	}
-	copy(out[at:], w.payload)
-	return out[:min(len(out), w.truncateTo)]
+	at += copy(out[at:], w.payload)
+	w.giveBack(len(out) - at)
+	return out[:min(at, w.truncateTo):at]
 }
 
 func (c *compiler) compileDeparser() error {
 	if len(c.spec.Deparsers) == 0 {
 		return nil
 	}
-	s := &c.spec.Deparsers[0]
+	s, d := &c.spec.Deparsers[0], &c.prog.deparser
 	for _, name := range s.Order {
 		h, err := c.l.header(name)
 		if err != nil {
@@ -76,13 +74,17 @@ func (c *compiler) compileDeparser() error {
 		if h.meta {
 			return fmt.Errorf("deparsers: %q: %q is metadata", s.Name, name)
 		}
-		c.prog.deparser.order = append(c.prog.deparser.order, h)
+		d.order, d.valid = append(d.order, h), append(d.valid, h.valid)
+		d.most += h.bytes
+		if h.vl >= 0 {
+			d.most += 8 * (h.fields[h.vl].words - 1)
+		}
 	}
 	ops, err := c.compilePrimitives(s.Primitives, nil)
 	if err != nil {
 		return fmt.Errorf("deparsers: %q: %w", s.Name, err)
 	}
-	c.prog.deparser.ops = ops
+	d.ops = ops
 	return nil
 }
 

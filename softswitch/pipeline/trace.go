@@ -179,9 +179,8 @@ func (w *Worker) errorName() string {
 	return fmt.Sprintf("error %d", w.parserError)
 }
 
-// traceNodes is the loop of runControl with an account. It returns the node to
-// go on with: none.
-func (w *Worker) traceNodes(c *control) int {
+// traceNodes does what runControl does, node by node and with an account.
+func (w *Worker) traceNodes(c *control) {
 	if std := &w.p.prog.std; c == &w.p.prog.egress {
 		port := uint32(w.r[std.egressPort.slot])
 		w.trace.add(w, Step{Kind: StepEgress, Port: &port, Instance: uint32(w.r[std.egressRid.slot])})
@@ -209,7 +208,6 @@ func (w *Worker) traceNodes(c *control) int {
 			end(w)
 		}
 	}
-	return -1
 }
 
 // step says what apply will do. Looking an entry up changes nothing.

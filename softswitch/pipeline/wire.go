@@ -102,8 +102,9 @@ func loadGroups(groups []wireGroup, b []byte, r []uint64) {
 			r[g.slot] = v
 			continue
 		}
-		for _, p := range g.pieces {
-			r[p.slot] = v >> p.shift & p.mask
+		for j := range g.pieces {
+			p := &g.pieces[j]
+			r[p.slot] = v >> (p.shift & 63) & p.mask
 		}
 	}
 }
@@ -115,8 +116,9 @@ func storeGroups(groups []wireGroup, b []byte, r []uint64) {
 		v := r[g.slot]
 		if g.pieces != nil {
 			v = 0
-			for _, p := range g.pieces {
-				v |= r[p.slot] << p.shift
+			for j := range g.pieces {
+				p := &g.pieces[j]
+				v |= r[p.slot] << (p.shift & 63)
 			}
 		}
 		storeBytes(b[g.off:], g.bytes, v)

@@ -372,6 +372,9 @@ func (w *Worker) room(n int) []byte {
 	return w.arena[at : at+n : at+n]
 }
 
+// giveBack returns the last n bytes of what room reserved last.
+func (w *Worker) giveBack(n int) { w.arena = w.arena[:len(w.arena)-n] }
+
 // scratchBytes is the scratch space up to from+n bytes; what is below from
 // keeps its content.
 func (w *Worker) scratchBytes(from, n int) []byte {
