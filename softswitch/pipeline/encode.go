@@ -66,38 +66,38 @@ func (c *encoder) entry(t *Table, e *Entry) (*entry, error) {
 	if err := e.Meter.Check(); err != nil {
 		return nil, t.errorf(err, "direct meter")
 	}
-	keyWords := s.matchWords()
+	keyWords := s.dataAt
 	n := newEntry(keyWords + dataWords)
+	if s.prio || s.meter >= 0 {
+		n.rest()
+	}
 	if err := c.fill(t, n, e); err != nil {
 		return nil, err
 	}
 	if dataWords > 0 {
-		n.data = n.words[keyWords:]
-		if err := putParams(n.data, act.action, e.Params); err != nil {
+		if err := putParams(n.words()[keyWords:], act.action, e.Params); err != nil {
 			return nil, t.errorf(err, "entry")
 		}
 	}
+	n.settle()
 	n.act = act
 	if s.profile >= 0 {
-		ext, err := t.p.profiles[s.profile].refer(e)
-		if err != nil {
+		if err := t.p.profiles[s.profile].refer(n.rest(), e); err != nil {
 			return nil, t.errorf(err, "entry")
 		}
-		n.ext = ext
 	}
 	if len(e.Metadata) > 0 {
-		if n.ext == nil {
-			n.ext = new(entryExt)
-		}
-		n.ext.metadata = string(e.Metadata)
+		n.rest().metadata = string(e.Metadata)
 	}
 	return n, nil
 }
 
 // key makes an entry for lookups, good until the next call.
 func (c *encoder) key(t *Table, e *Entry) (*entry, error) {
-	clear(c.like.words)
-	return c.like, c.fill(t, c.like, e)
+	clear(c.like.words())
+	err := c.fill(t, c.like, e)
+	c.like.settle()
+	return c.like, err
 }
 
 // fill writes key, mask and ranges of e into n.
@@ -113,21 +113,21 @@ func (c *encoder) fill(t *Table, n *entry, e *Entry) error {
 		return t.errorf(ErrInvalid, "priority %d: the table has none", e.Priority)
 	}
 	n.prio, n.plen, c.plen = e.Priority, 0, 0
-	ranges := 0
+	ranges, words := 0, n.words()
 	for i := range s.keys {
 		if err := c.field(t, &s.keys[i], &e.Match[i], &ranges); err != nil {
 			return err
 		}
 		for j := range s.keys[i].pieces {
 			p := &s.keys[i].pieces[j]
-			n.words[p.word] |= c.value[p.part] & p.mask << p.shift
+			words[p.word] |= c.value[p.part] & p.mask << p.shift
 			if s.match == matchTernary {
-				n.words[s.words+p.word] |= c.mask[p.part] & p.mask << p.shift
+				words[s.words+p.word] |= c.mask[p.part] & p.mask << p.shift
 			}
 		}
 	}
 	for i := range s.ranges {
-		n.words[2*s.words+2*i], n.words[2*s.words+2*i+1] = c.low[i], c.high[i]
+		words[2*s.words+2*i], words[2*s.words+2*i+1] = c.low[i], c.high[i]
 	}
 	n.plen = int32(c.plen)
 	if s.match == matchTernary && !s.prio {
@@ -269,11 +269,11 @@ func (t *Table) decode(e *entry) Entry {
 	s := t.spec
 	out := Entry{Match: make([]Match, len(s.keys))}
 	if e.act != nil {
-		out.Action, out.Params = e.act.name, decodeParams(e.act.action, e.data)
+		out.Action, out.Params = e.act.name, decodeParams(e.act.action, e.data(s.dataAt))
 	} else {
-		out.Member, out.Group = e.ext.memberID, e.ext.groupID
-		if e.ext.group != nil {
-			out.Actions = e.ext.group.oneOff
+		out.Member, out.Group = e.more.memberID, e.more.groupID
+		if e.more.group != nil {
+			out.Actions = e.more.group.oneOff
 		}
 	}
 	if s.prio {
@@ -289,8 +289,8 @@ func (t *Table) decode(e *entry) Entry {
 	if e.st != nil {
 		out.Packets, out.Bytes = e.st.packets.Load(), e.st.bytes.Load()
 		out.TimeoutNs = e.st.timeout
-		if e.st.meter != nil {
-			if config, ok := e.st.meter.config(); ok {
+		if s.meter >= 0 {
+			if config, ok := e.meter().config(); ok {
 				out.Meter = &config
 			}
 		}
@@ -300,12 +300,12 @@ func (t *Table) decode(e *entry) Entry {
 }
 
 func (s *tableSpec) decodeField(k *keySpec, e *entry, ranges *int) Match {
-	value, mask := make([]uint64, k.words()), make([]uint64, k.words())
+	value, mask, words := make([]uint64, k.words()), make([]uint64, k.words()), e.words()
 	for i := range k.pieces {
 		p := &k.pieces[i]
-		value[p.part] = e.words[p.word] >> p.shift & topMask(p.bits)
+		value[p.part] = words[p.word] >> p.shift & topMask(p.bits)
 		if s.match == matchTernary {
-			mask[p.part] = e.words[s.words+p.word] >> p.shift & topMask(p.bits)
+			mask[p.part] = words[s.words+p.word] >> p.shift & topMask(p.bits)
 		}
 	}
 	zero := !slices.ContainsFunc(mask, func(w uint64) bool { return w != 0 })
@@ -326,7 +326,7 @@ func (s *tableSpec) decodeField(k *keySpec, e *entry, ranges *int) Match {
 			return Match{Any: true}
 		}
 	case Range:
-		low, high := e.words[2*s.words+2**ranges], e.words[2*s.words+2**ranges+1]
+		low, high := words[2*s.words+2**ranges], words[2*s.words+2**ranges+1]
 		*ranges++
 		if low == 0 && high == topMask(k.Bits) {
 			return Match{Any: true}

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"math/bits"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 )
 
@@ -71,7 +70,7 @@ func (h *hashTable) find(key []uint64) *entry {
 		if e == nil {
 			return nil
 		}
-		if e != tombstone && slices.Equal(e.words[:len(key)], key) {
+		if e != tombstone && e.isKey(key) {
 			return e
 		}
 	}
@@ -86,7 +85,7 @@ func (h *hashTable) find1(key uint64) *entry {
 		if e == nil {
 			return nil
 		}
-		if e != tombstone && e.words[0] == key {
+		if e != tombstone && e.first[0] == key {
 			return e
 		}
 	}
@@ -106,7 +105,7 @@ func (h *hashTable) insert(e *entry) {
 // place puts e into the first free slot; false if that was a tombstone.
 func place(h *hashTable, a *hashArray, e *entry) bool {
 	mask := uint64(len(a.slots) - 1)
-	for i := h.hash(e.words[:h.keyWords]) >> a.shift; ; i++ {
+	for i := h.hash(e.words()[:h.keyWords]) >> a.shift; ; i++ {
 		slot := &a.slots[i&mask]
 		switch slot.Load() {
 		case nil:
@@ -141,7 +140,7 @@ func (h *hashTable) rebuild() {
 func (h *hashTable) swap(old, e *entry) {
 	a := h.array.Load()
 	mask := uint64(len(a.slots) - 1)
-	for i := h.hash(old.words[:h.keyWords]) >> a.shift; ; i++ {
+	for i := h.hash(old.words()[:h.keyWords]) >> a.shift; ; i++ {
 		slot := &a.slots[i&mask]
 		if slot.Load() != old {
 			continue

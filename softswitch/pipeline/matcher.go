@@ -25,7 +25,7 @@ type exactMatcher struct{ *hashTable }
 
 func (m exactMatcher) lookup(key []uint64) *entry { return m.hashTable.find(key) }
 func (m exactMatcher) find(like *entry) *entry {
-	return m.hashTable.find(like.words[:m.keyWords])
+	return m.hashTable.find(like.words()[:m.keyWords])
 }
 
 // ternaryMatcher is tuple space search: a hash table for each mask in use,
@@ -73,7 +73,7 @@ func (m *ternaryMatcher) lookup(key []uint64) *entry {
 		for i, k := range t.mask {
 			masked[i] = key[i] & k
 		}
-		for e := t.table.find(masked[:m.words]); e != nil; e = e.next.Load() {
+		for e := t.table.find(masked[:m.words]); e != nil; e = e.chained() {
 			if m.ranges != nil && !m.inRange(e, key) {
 				continue
 			}
@@ -88,7 +88,7 @@ func (m *ternaryMatcher) lookup(key []uint64) *entry {
 
 // inRange checks the range fields, whose bounds follow value and mask.
 func (m *ternaryMatcher) inRange(e *entry, key []uint64) bool {
-	bounds := e.words[2*m.words:]
+	bounds := e.words()[2*m.words:]
 	for i, word := range m.ranges {
 		if k := key[word]; k < bounds[2*i] || k > bounds[2*i+1] {
 			return false
@@ -99,7 +99,7 @@ func (m *ternaryMatcher) inRange(e *entry, key []uint64) bool {
 
 // matchPart is the part of an entry's words that identifies it.
 func (m *ternaryMatcher) matchPart(e *entry) []uint64 {
-	return e.words[:2*m.words+2*len(m.ranges)]
+	return e.words()[:2*m.words+2*len(m.ranges)]
 }
 
 func maskKey(mask []uint64) string {
@@ -111,7 +111,7 @@ func maskKey(mask []uint64) string {
 }
 
 func (m *ternaryMatcher) tupleOf(e *entry) *tuple {
-	return m.byMask[maskKey(e.words[m.words:2*m.words])]
+	return m.byMask[maskKey(e.words()[m.words:2*m.words])]
 }
 
 func (m *ternaryMatcher) find(like *entry) *entry {
@@ -119,7 +119,7 @@ func (m *ternaryMatcher) find(like *entry) *entry {
 	if t == nil {
 		return nil
 	}
-	for e := t.table.find(like.words[:m.words]); e != nil; e = e.next.Load() {
+	for e := t.table.find(like.words()[:m.words]); e != nil; e = e.chained() {
 		if e.prio == like.prio && slices.Equal(m.matchPart(e), m.matchPart(like)) {
 			return e
 		}
@@ -131,25 +131,25 @@ func (m *ternaryMatcher) insert(e *entry) {
 	t := m.tupleOf(e)
 	if t == nil {
 		t = &tuple{
-			mask:  slices.Clone(e.words[m.words : 2*m.words]),
+			mask:  slices.Clone(e.words()[m.words : 2*m.words]),
 			table: newHashTable(m.words), prios: map[int32]int{}, max: lowestPriority,
 		}
 		m.byMask[maskKey(t.mask)] = t
 	}
-	head := t.table.find(e.words[:m.words])
+	head := t.table.find(e.words()[:m.words])
 	switch {
 	case head == nil:
 		t.table.insert(e)
 	case e.prio > head.prio:
-		e.next.Store(head)
+		e.more.next.Store(head)
 		t.table.swap(head, e)
 	default:
 		at := head
-		for n := at.next.Load(); n != nil && n.prio >= e.prio; n = at.next.Load() {
+		for n := at.chained(); n != nil && n.prio >= e.prio; n = at.chained() {
 			at = n
 		}
-		e.next.Store(at.next.Load())
-		at.next.Store(e)
+		e.more.next.Store(at.chained())
+		at.more.next.Store(e)
 	}
 	t.prios[e.prio]++
 	m.rank(t, max(t.max, e.prio))
@@ -157,19 +157,21 @@ func (m *ternaryMatcher) insert(e *entry) {
 
 func (m *ternaryMatcher) swap(old, e *entry) {
 	t := m.tupleOf(old)
-	with := old.next.Load()
+	with := old.chained()
 	if e != nil {
-		e.next.Store(with)
+		if with != nil {
+			e.more.next.Store(with)
+		}
 		with = e
 	}
-	head := t.table.find(old.words[:m.words])
+	head := t.table.find(old.words()[:m.words])
 	if head == old {
 		t.table.swap(old, with)
 	} else {
-		for head.next.Load() != old {
-			head = head.next.Load()
+		for head.chained() != old {
+			head = head.chained()
 		}
-		head.next.Store(with)
+		head.more.next.Store(with)
 	}
 	if e != nil {
 		return
@@ -210,7 +212,7 @@ func (m *ternaryMatcher) rank(t *tuple, highest int32) {
 func (m *ternaryMatcher) each(f func(*entry) bool) bool {
 	for _, t := range *m.tuples.Load() {
 		ok := t.table.each(func(e *entry) bool {
-			for ; e != nil; e = e.next.Load() {
+			for ; e != nil; e = e.chained() {
 				if !f(e) {
 					return false
 				}

@@ -324,33 +324,33 @@ func (p *Profile) EachGroup(f func(id uint32, members []GroupMember) bool) {
 }
 
 // refer finds what an entry of an indirect table means and counts the use.
-func (p *Profile) refer(e *Entry) (*entryExt, error) {
+func (p *Profile) refer(x *entryMore, e *Entry) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	x := &entryExt{memberID: e.Member, groupID: e.Group}
+	x.memberID, x.groupID = e.Member, e.Group
 	switch {
 	case e.Action != "" || len(e.Params) > 0:
-		return nil, p.errorf(ErrInvalid, "the entry names an action, not a member or group")
+		return p.errorf(ErrInvalid, "the entry names an action, not a member or group")
 	case e.Member != 0 && e.Group == 0 && e.Actions == nil:
 		if x.member = p.members[e.Member]; x.member == nil {
-			return nil, p.errorf(ErrNotFound, "member %d", e.Member)
+			return p.errorf(ErrNotFound, "member %d", e.Member)
 		}
 		x.member.refs++
 	case e.Group != 0 && e.Member == 0 && e.Actions == nil:
 		if x.group = p.groups[e.Group]; x.group == nil {
-			return nil, p.errorf(ErrNotFound, "group %d", e.Group)
+			return p.errorf(ErrNotFound, "group %d", e.Group)
 		}
 		x.group.refs++
 	case len(e.Actions) > 0 && e.Member == 0 && e.Group == 0:
 		g, err := p.ownSet(e.Actions)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		x.group = g
 	default:
-		return nil, p.errorf(ErrInvalid, "the entry needs a member, a group or a set of actions")
+		return p.errorf(ErrInvalid, "the entry needs a member, a group or a set of actions")
 	}
-	return x, nil
+	return nil
 }
 
 // ownSet makes the group of an entry's own actions.
@@ -377,7 +377,7 @@ func (p *Profile) ownSet(set []WeightedAction) (*group, error) {
 }
 
 // release undoes refer.
-func (p *Profile) release(x *entryExt) {
+func (p *Profile) release(x *entryMore) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if x.member != nil {
@@ -392,7 +392,7 @@ func (p *Profile) release(x *entryExt) {
 }
 
 // pick chooses the member for the packet; nil for an empty group.
-func (p *Profile) pick(w *Worker, x *entryExt) *memberAction {
+func (p *Profile) pick(w *Worker, x *entryMore) *memberAction {
 	m := x.member
 	if m == nil {
 		choice := *x.group.choice.Load()

@@ -34,8 +34,9 @@ func (s *tableSpec) defaultEntry() *entry {
 		return nil
 	}
 	e := newEntry(len(s.defaultArg))
-	copy(e.words, s.defaultArg)
-	e.act, e.data = s.defaultAct, e.words
+	copy(e.words(), s.defaultArg)
+	e.settle()
+	e.act = s.defaultAct
 	return e
 }
 
@@ -120,8 +121,8 @@ func (t *Table) insert(e *Entry) error {
 		n.st = &entryState{timeout: e.TimeoutNs}
 		n.st.hit.Store(t.p.clock.Load())
 		if t.spec.meter >= 0 {
-			n.st.meter = t.p.meters[t.spec.meter].direct()
-			n.st.meter.set(e.Meter)
+			n.more.meter = t.p.meters[t.spec.meter].direct()
+			n.meter().set(e.Meter)
 		}
 	}
 	t.m.insert(n)
@@ -154,14 +155,15 @@ func (t *Table) Modify(e *Entry) error {
 		if n.st.timeout != e.TimeoutNs {
 			// A new state: readers may still count on the old one; what they
 			// add there in this moment is lost.
-			st := &entryState{timeout: e.TimeoutNs, meter: old.st.meter}
+			st := &entryState{timeout: e.TimeoutNs}
 			st.packets.Store(old.st.packets.Load())
 			st.bytes.Store(old.st.bytes.Load())
 			n.st = st
 		}
 		n.st.hit.Store(t.p.clock.Load())
-		if n.st.meter != nil {
-			n.st.meter.set(e.Meter)
+		if t.spec.meter >= 0 {
+			n.more.meter = old.meter()
+			n.meter().set(e.Meter)
 		}
 	}
 	t.m.swap(old, n)
@@ -189,7 +191,7 @@ func (t *Table) Delete(e *Entry) error {
 // drop ends an entry's use of its action profile.
 func (t *Table) drop(e *entry) {
 	if t.spec.profile >= 0 {
-		t.p.profiles[t.spec.profile].release(e.ext)
+		t.p.profiles[t.spec.profile].release(e.more)
 	}
 }
 
@@ -277,7 +279,7 @@ func (t *Table) Default() Entry {
 	if e == nil {
 		return Entry{}
 	}
-	return Entry{Action: e.act.name, Params: decodeParams(e.act.action, e.data)}
+	return Entry{Action: e.act.name, Params: decodeParams(e.act.action, e.data(0))}
 }
 
 // SetDefault sets the default action. Errors: ErrInvalid, ErrConst.
@@ -290,10 +292,11 @@ func (t *Table) SetDefault(action string, params [][]byte) error {
 		return err
 	}
 	n := newEntry(act.words)
-	n.act, n.data = act, n.words
-	if err := putParams(n.data, act.action, params); err != nil {
+	n.act = act
+	if err := putParams(n.words(), act.action, params); err != nil {
 		return t.errorf(err, "default action")
 	}
+	n.settle()
 	t.def.Store(n)
 	return nil
 }
@@ -360,7 +363,7 @@ func (t *Table) meterCell(e *Entry) (*meterCell, error) {
 	if err != nil {
 		return nil, err
 	}
-	return found.st.meter, nil
+	return found.meter(), nil
 }
 
 // apply looks the packet up and runs the action; it returns the next node.
@@ -382,7 +385,7 @@ func (t *Table) apply(w *Worker) int {
 		if d == nil {
 			return s.missNext
 		}
-		w.runEntry(d)
+		w.runEntry(d, 0)
 		return d.act.missNext
 	}
 	if st := e.st; st != nil {
@@ -393,21 +396,21 @@ func (t *Table) apply(w *Worker) int {
 		if now := w.now; st.hit.Load() != now {
 			st.hit.Store(now)
 		}
-		if st.meter != nil {
-			w.r[s.meterTo.slot] = t.p.meters[s.meter].color(w, st.meter) & s.meterTo.mask()
+		if s.meter >= 0 {
+			w.r[s.meterTo.slot] = t.p.meters[s.meter].color(w, e.meter()) & s.meterTo.mask()
 		}
 	}
 	if e.act == nil {
 		return t.applyMember(w, e)
 	}
-	w.runEntry(e)
+	w.runEntry(e, s.dataAt)
 	return e.act.hitNext
 }
 
 // applyMember runs what the entry's member or group says. An empty group is
 // as a miss.
 func (t *Table) applyMember(w *Worker, e *entry) int {
-	do := t.p.profiles[t.spec.profile].pick(w, e.ext)
+	do := t.p.profiles[t.spec.profile].pick(w, e.more)
 	if do == nil {
 		return t.spec.missNext
 	}
@@ -416,9 +419,13 @@ func (t *Table) applyMember(w *Worker, e *entry) int {
 	return t.spec.bound[do.index].hitNext
 }
 
-func (w *Worker) runEntry(e *entry) {
-	if e.data != nil {
-		copy(w.r[w.p.prog.params:], e.data)
+// runEntry runs the entry's action; its parameters begin at word at.
+func (w *Worker) runEntry(e *entry, at int) {
+	if e.act.words > 0 {
+		params := w.r[w.p.prog.params:]
+		for i, v := range e.data(at) {
+			params[i] = v
+		}
 	}
 	w.run(e.act.ops)
 }

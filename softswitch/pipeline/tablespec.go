@@ -15,6 +15,7 @@ type tableSpec struct {
 	index   int
 	keys    []keySpec
 	words   int // of the packed key
+	dataAt  int // the word where an entry's parameters begin
 	pieces  []keyPiece
 	match   matchKind
 	ranges  []int
@@ -331,6 +332,7 @@ func (s *tableSpec) pack() {
 		}
 	}
 	s.words = len(free)
+	s.dataAt = s.matchWords()
 	for i := range s.keys {
 		s.pieces = append(s.pieces, s.keys[i].pieces...)
 	}

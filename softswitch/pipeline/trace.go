@@ -229,14 +229,14 @@ func (t *Table) step(w *Worker) Step {
 	}
 	if e == nil {
 		if d := t.def.Load(); d != nil {
-			s.Action, s.Params = d.act.name, d.act.paramTexts(d.data)
+			s.Action, s.Params = d.act.name, d.act.paramTexts(d.data(0))
 		}
 		return s
 	}
 	s.Result, s.Entry = "hit", t.matched(e)
 	if e.act != nil {
-		s.Action, s.Params = e.act.name, e.act.paramTexts(e.data)
-	} else if do := t.p.profiles[t.spec.profile].pick(w, e.ext); do != nil {
+		s.Action, s.Params = e.act.name, e.act.paramTexts(e.data(t.spec.dataAt))
+	} else if do := t.p.profiles[t.spec.profile].pick(w, e.more); do != nil {
 		s.Action, s.Params = do.name, do.paramTexts(do.data)
 	}
 	return s
