@@ -100,7 +100,7 @@ func (f *Forwarding) writeDirectCounter(tr *translator, op p4v1.Update_Type, dc 
 	if err := checkCounterData(dc.Data); err != nil {
 		return within("table "+t.name, err)
 	}
-	e, err := tr.key(t, dc.TableEntry)
+	e, err := tr.named(t, dc.TableEntry)
 	if err != nil {
 		return within("table "+t.name, err)
 	}
@@ -123,9 +123,6 @@ func (f *Forwarding) countedTable(dc *p4v1.DirectCounterEntry) (*table, error) {
 	if !t.counter {
 		return nil, invalid("table %s has no direct counter", t.name)
 	}
-	if dc.TableEntry.IsDefaultAction {
-		return nil, status.Errorf(codes.Unimplemented, "table %s: the direct counter of the default entry is not supported", t.name)
-	}
 	return t, nil
 }
 
@@ -142,19 +139,15 @@ func (f *Forwarding) readDirectCounters(tr *translator, out *reply, dc *p4v1.Dir
 	if err != nil {
 		return err
 	}
-	if len(dc.TableEntry.Match) == 0 {
+	if len(dc.TableEntry.Match) == 0 && !dc.TableEntry.IsDefaultAction {
 		t.readAllDirectCounters(out, dc.TableEntry.Priority)
 		return nil
 	}
-	key, err := tr.key(t, dc.TableEntry)
+	key, e, err := t.directOf(tr, dc.TableEntry)
 	if err != nil {
-		return within("table "+t.name, err)
+		return err
 	}
-	e, err := t.entries.Get(key)
-	if err != nil {
-		return within("table "+t.name, refuse(err))
-	}
-	out.add(t.directCounter(&e))
+	out.add(directCounter(key, e))
 	return nil
 }
 
@@ -163,14 +156,32 @@ func (f *Forwarding) readDirectCounters(tr *translator, out *reply, dc *p4v1.Dir
 func (t *table) readAllDirectCounters(out *reply, priority int32) {
 	t.entries.Each(func(e pipeline.Entry) bool {
 		if priority == 0 || e.Priority == priority {
-			out.add(t.directCounter(&e))
+			out.add(directCounter(t.keyMessage(&e), &e))
 		}
 		return true
 	})
 }
 
-func (t *table) directCounter(e *pipeline.Entry) *p4v1.Entity {
+// directOf finds the entry that a query for a direct resource names, and
+// renders its key.
+func (t *table) directOf(tr *translator, te *p4v1.TableEntry) (key *p4v1.TableEntry, e *pipeline.Entry, err error) {
+	name, err := tr.named(t, te)
+	if err != nil {
+		return nil, nil, within("table "+t.name, err)
+	}
+	if name == nil {
+		found := t.entries.Default()
+		return &p4v1.TableEntry{TableId: t.id, IsDefaultAction: true}, &found, nil
+	}
+	found, err := t.entries.Get(name)
+	if err != nil {
+		return nil, nil, within("table "+t.name, refuse(err))
+	}
+	return t.keyMessage(&found), &found, nil
+}
+
+func directCounter(key *p4v1.TableEntry, e *pipeline.Entry) *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{DirectCounterEntry: &p4v1.DirectCounterEntry{
-		TableEntry: t.keyMessage(e), Data: counterData(e.Packets, e.Bytes),
+		TableEntry: key, Data: counterData(e.Packets, e.Bytes),
 	}}}
 }

@@ -87,7 +87,7 @@ func (f *Forwarding) writeDirectMeter(tr *translator, op p4v1.Update_Type, dm *p
 	if err := checkMeterConfig(t.meterKind, dm.Config); err != nil {
 		return within("table "+t.name, err)
 	}
-	e, err := tr.key(t, dm.TableEntry)
+	e, err := tr.named(t, dm.TableEntry)
 	if err != nil {
 		return within("table "+t.name, err)
 	}
@@ -105,8 +105,6 @@ func (f *Forwarding) meteredTable(dm *p4v1.DirectMeterEntry) (*table, error) {
 		return nil, invalid("no table has id %d", dm.TableEntry.TableId)
 	case !t.meter:
 		return nil, invalid("table %s has no direct meter", t.name)
-	case dm.TableEntry.IsDefaultAction:
-		return nil, status.Errorf(codes.Unimplemented, "table %s: the direct meter of the default entry is not supported", t.name)
 	case dm.CounterData != nil:
 		return nil, errMeterCounters
 	}
@@ -126,19 +124,15 @@ func (f *Forwarding) readDirectMeters(tr *translator, out *reply, dm *p4v1.Direc
 	if err != nil {
 		return err
 	}
-	if len(dm.TableEntry.Match) == 0 {
+	if len(dm.TableEntry.Match) == 0 && !dm.TableEntry.IsDefaultAction {
 		t.readAllDirectMeters(out, dm.TableEntry.Priority)
 		return nil
 	}
-	key, err := tr.key(t, dm.TableEntry)
+	key, e, err := t.directOf(tr, dm.TableEntry)
 	if err != nil {
-		return within("table "+t.name, err)
+		return err
 	}
-	e, err := t.entries.Get(key)
-	if err != nil {
-		return within("table "+t.name, refuse(err))
-	}
-	out.add(t.directMeter(&e))
+	out.add(directMeter(key, e))
 	return nil
 }
 
@@ -147,15 +141,15 @@ func (f *Forwarding) readDirectMeters(tr *translator, out *reply, dm *p4v1.Direc
 func (t *table) readAllDirectMeters(out *reply, priority int32) {
 	t.entries.Each(func(e pipeline.Entry) bool {
 		if priority == 0 || e.Priority == priority {
-			out.add(t.directMeter(&e))
+			out.add(directMeter(t.keyMessage(&e), &e))
 		}
 		return true
 	})
 }
 
-func (t *table) directMeter(e *pipeline.Entry) *p4v1.Entity {
+func directMeter(key *p4v1.TableEntry, e *pipeline.Entry) *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_DirectMeterEntry{DirectMeterEntry: &p4v1.DirectMeterEntry{
-		TableEntry: t.keyMessage(e), Config: meterConfigMessage(e.Meter),
+		TableEntry: key, Config: meterConfigMessage(e.Meter),
 	}}}
 }
 

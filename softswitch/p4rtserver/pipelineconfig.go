@@ -115,12 +115,11 @@ func (f *Forwarding) copyState(old *Forwarding) error {
 	if err := old.readProfileGroups(&out, nil); err != nil {
 		return err
 	}
-	all := &p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}
 	for _, t := range old.tables {
 		if t.fixed {
 			continue
 		}
-		if err := t.read(&tr, &out, all); err != nil {
+		if err := t.read(&tr, &out, withDirect()); err != nil {
 			return err
 		}
 	}
@@ -199,7 +198,7 @@ func untouched(e *p4v1.Entity) bool {
 
 func (f *Forwarding) copyDefaults(tr *translator, old *Forwarding) error {
 	for _, t := range old.tables {
-		if te := t.defaultMessage(); !te.IsConst && te.Action != nil {
+		if te := t.defaultMessage(withDirect()); !te.IsConst && te.Action != nil {
 			if err := f.apply(tr, &p4v1.Update{Type: p4v1.Update_MODIFY, Entity: entity(te)}); err != nil {
 				return err
 			}

@@ -313,6 +313,7 @@ func (p *profile) actionSet(tr *translator, e *pipeline.Entry, set *p4v1.ActionP
 		return invalid("the action set is empty")
 	}
 	size := 0
+	e.Random = set.ActionSelectionMode == p4v1.ActionProfileActionSet_RANDOM
 	e.Actions = make([]pipeline.WeightedAction, len(actions))
 	for i, one := range actions {
 		w, err := p.weightedAction(tr, one)
@@ -348,16 +349,16 @@ func (p *profile) weightedAction(tr *translator, one *p4v1.ActionProfileAction) 
 	return w, err
 }
 
-// checkSemantics accepts the selector's own mode and semantics, by default or
-// by name; there are no others for single groups.
+// checkSemantics accepts the selector's own semantics, by default or by name;
+// there are no others for single groups.
 func (p *profile) checkSemantics(set *p4v1.ActionProfileActionSet) error {
 	own := p4v1.ActionProfileActionSet_SUM_OF_WEIGHTS
 	if p.countsMembers {
 		own = p4v1.ActionProfileActionSet_SUM_OF_MEMBERS
 	}
 	switch mode, semantics := set.GetActionSelectionMode(), set.GetSizeSemantics(); {
-	case mode != p4v1.ActionProfileActionSet_DEFAULT_MODE_DETERMINED_BY_ACTION_SELECTOR && mode != p4v1.ActionProfileActionSet_HASH:
-		return status.Errorf(codes.Unimplemented, "action_selection_mode %v: selection is by the program's hash", mode)
+	case p4v1.ActionProfileActionSet_ActionSelectionMode_name[int32(mode)] == "":
+		return invalid("action_selection_mode %d is not known", mode)
 	case semantics != p4v1.ActionProfileActionSet_DEFAULT_SIZE_DETERMINED_BY_ACTION_SELECTOR && semantics != own:
 		return status.Errorf(codes.Unimplemented, "size_semantics %v: the P4Info says %v", semantics, own)
 	}

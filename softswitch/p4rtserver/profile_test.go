@@ -135,6 +135,38 @@ func TestActionSetOfAnEntrySpreadsByWeightAndPort(t *testing.T) {
 	c.mustWrite(insert(s.member(1, s.to(2)))) // no set is left to forbid it
 }
 
+func TestActionSetIsChosenFromByChanceWhereItAsksForIt(t *testing.T) {
+	tg, c := startFeatures(t)
+	s := newSelectorSubject(tg.names)
+	te := s.entry(0x43, oneShot(share(s.to(2), 3), share(s.to(3), 1)))
+	set := te.Action.GetActionProfileActionSet()
+	set.ActionSelectionMode = p4v1.ActionProfileActionSet_RANDOM
+	c.mustWrite(insert(te))
+	oneFlow := func() map[uint32]int {
+		seen := map[uint32]int{}
+		for range 400 {
+			seen[tg.frame(0, calcFrame(0x43, 1))[0].Port]++
+		}
+		return seen
+	}
+	if got := oneFlow(); got[2] < 250 || got[3] < 50 {
+		t.Errorf("one flow: %v, want about 300 and 100", got)
+	}
+	if d := diff([]*p4v1.Entity{entity(te)}, c.mustRead(entity(s.entry(0x43, nil)))); d != "" {
+		t.Errorf("read back: %s", d)
+	}
+	// A MODIFY of the metadata alone keeps the mode.
+	c.mustWrite(modify(with(te, func(te *p4v1.TableEntry) { te.Action, te.Metadata = nil, []byte("m") })))
+	if got := oneFlow(); len(got) != 2 {
+		t.Errorf("one flow after a change of the metadata: %v", got)
+	}
+	set.ActionSelectionMode = p4v1.ActionProfileActionSet_HASH
+	c.mustWrite(modify(te))
+	if got := oneFlow(); len(got) != 1 {
+		t.Errorf("one flow by hash: %v", got)
+	}
+}
+
 func TestMembersAndGroupsReadAsWritten(t *testing.T) {
 	tg, c := startFeatures(t)
 	s := newSelectorSubject(tg.names)
@@ -239,7 +271,7 @@ func TestEachWrongActionSetGetsItsCode(t *testing.T) {
 		{"weight 0", insert(s.entry(9, oneShot(share(s.to(1), 0)))), codes.InvalidArgument},
 		{"larger than the largest group", insert(s.entry(9, oneShot(share(s.to(1), 4), share(s.to(2), 1)))), codes.InvalidArgument},
 		{"parameter missing", insert(s.entry(9, oneShot(share(s.n.action("ingress.to").GetAction(), 1)))), codes.InvalidArgument},
-		{"another mode", set(func(a *p4v1.ActionProfileActionSet) { a.ActionSelectionMode = p4v1.ActionProfileActionSet_RANDOM }), codes.Unimplemented},
+		{"another mode", set(func(a *p4v1.ActionProfileActionSet) { a.ActionSelectionMode = 9 }), codes.InvalidArgument},
 		{"another size", set(func(a *p4v1.ActionProfileActionSet) { a.SizeSemantics = p4v1.ActionProfileActionSet_SUM_OF_MEMBERS }), codes.Unimplemented},
 		{"a member beside action sets", insert(s.member(1, s.to(1))), codes.InvalidArgument},
 		{"a group beside action sets", insert(s.group(1)), codes.InvalidArgument},

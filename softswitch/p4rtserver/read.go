@@ -147,7 +147,7 @@ func (t *table) read(tr *translator, out *reply, q *p4v1.TableEntry) error {
 		if q.TimeSinceLastHit != nil {
 			return invalid("the default entry has no time_since_last_hit")
 		}
-		out.add(entity(t.defaultMessage()))
+		out.add(entity(t.defaultMessage(q)))
 		return nil
 	}
 	keep, err := t.filter(q)
@@ -236,16 +236,26 @@ func (t *table) message(e *pipeline.Entry, q *p4v1.TableEntry) *p4v1.TableEntry 
 	te.IdleTimeoutNs = e.TimeoutNs
 	te.IsConst = t.fixed
 	unpackMetadata(te, e.Metadata)
+	t.addDirect(te, e, q)
+	if q.TimeSinceLastHit != nil && t.timeout {
+		te.TimeSinceLastHit = &p4v1.TableEntry_IdleTimeout{ElapsedNs: e.SinceHitNs}
+	}
+	return te
+}
+
+// withDirect is a query for entries with their direct resources.
+func withDirect() *p4v1.TableEntry {
+	return &p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}
+}
+
+// addDirect adds the direct resources that the query asks for.
+func (t *table) addDirect(te *p4v1.TableEntry, e *pipeline.Entry, q *p4v1.TableEntry) {
 	if q.MeterConfig != nil {
 		te.MeterConfig = meterConfigMessage(e.Meter)
 	}
 	if q.CounterData != nil && t.counter {
 		te.CounterData = counterData(e.Packets, e.Bytes)
 	}
-	if q.TimeSinceLastHit != nil && t.timeout {
-		te.TimeSinceLastHit = &p4v1.TableEntry_IdleTimeout{ElapsedNs: e.SinceHitNs}
-	}
-	return te
 }
 
 // keyMessage renders what identifies an entry.
@@ -291,9 +301,12 @@ func (a *action) message(params [][]byte) *p4v1.Action {
 	return m
 }
 
-func (t *table) defaultMessage() *p4v1.TableEntry {
+// defaultMessage renders the default entry; the query says whether with its
+// direct resources.
+func (t *table) defaultMessage(q *p4v1.TableEntry) *p4v1.TableEntry {
 	e := t.entries.Default()
 	te := &p4v1.TableEntry{TableId: t.id, IsDefaultAction: true, IsConst: t.constDefault, Action: t.actionMessage(&e)}
 	unpackMetadata(te, t.defaultMetadata)
+	t.addDirect(te, &e, q)
 	return te
 }

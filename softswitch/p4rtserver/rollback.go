@@ -135,7 +135,9 @@ func (f *Forwarding) present(tr *translator, te *p4v1.TableEntry) (*p4v1.TableEn
 		return nil, nil
 	}
 	if te.IsDefaultAction {
-		return t.defaultMessage(), t
+		old := t.defaultMessage(withDirect())
+		old.IsConst = false
+		return old, t
 	}
 	key, err := tr.key(t, te)
 	if err != nil {
@@ -145,7 +147,7 @@ func (f *Forwarding) present(tr *translator, te *p4v1.TableEntry) (*p4v1.TableEn
 	if err != nil {
 		return nil, t
 	}
-	old := t.message(&e, &p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}})
+	old := t.message(&e, withDirect())
 	old.IsConst = false
 	return old, t
 }
@@ -155,8 +157,8 @@ func (f *Forwarding) inverseEntry(tr *translator, op p4v1.Update_Type, te *p4v1.
 	switch {
 	case t == nil:
 		return nil
-	case te.IsDefaultAction:
-		return modifies(entity(old))
+	case te.IsDefaultAction && old.Action == nil: // there was none, so it is reset
+		return modifies(entity(&p4v1.TableEntry{TableId: te.TableId, IsDefaultAction: true}))
 	case old == nil && op == p4v1.Update_INSERT:
 		key := &p4v1.TableEntry{TableId: te.TableId, Priority: te.Priority, Match: te.Match}
 		return []*p4v1.Update{{Type: p4v1.Update_DELETE, Entity: proto.Clone(entity(key)).(*p4v1.Entity)}}
@@ -168,7 +170,8 @@ func (f *Forwarding) inverseEntry(tr *translator, op p4v1.Update_Type, te *p4v1.
 	if t.fixed { // only direct resources may be modified
 		old.Action = nil
 	}
-	if te.CounterData == nil { // what is counted meanwhile stays
+	resets := te.IsDefaultAction && te.Action == nil
+	if te.CounterData == nil && !resets { // what is counted meanwhile stays
 		old.CounterData = nil
 	}
 	return modifies(entity(old))

@@ -63,6 +63,9 @@ func (f *Forwarding) bindTable(ti *p4configv1.Table, types *p4configv1.P4TypeInf
 	if entries == nil {
 		return nil, errors.New("it is not in the JSON")
 	}
+	if ti.HasInitialEntries && !ti.IsConstTable {
+		entries.Preinitialize(int(min(ti.Size, 1<<31-1)))
+	}
 	t := &table{
 		id: ti.GetPreamble().GetId(), name: name, entries: entries,
 		priority: entries.HasPriority(), timeout: entries.SupportsTimeout(),

@@ -53,6 +53,22 @@ func (tr *translator) key(t *table, te *p4v1.TableEntry) (*pipeline.Entry, error
 	return &tr.entry, nil
 }
 
+// named returns the pipeline's entry for what te names, nil for the default
+// entry, which the pipeline knows by that.
+func (tr *translator) named(t *table, te *p4v1.TableEntry) (*pipeline.Entry, error) {
+	if !te.IsDefaultAction {
+		return tr.key(t, te)
+	}
+	return nil, checkDefaultKey(te)
+}
+
+func checkDefaultKey(te *p4v1.TableEntry) error {
+	if len(te.Match) != 0 || te.Priority != 0 {
+		return invalid("the default entry has neither match nor priority")
+	}
+	return nil
+}
+
 // fillMatch translates one match field (9.1.1).
 func fillMatch(m *pipeline.Match, f *field, fm *p4v1.FieldMatch) error {
 	switch v := fm.FieldMatchType.(type) {

@@ -186,7 +186,7 @@ func (t *table) writeEntry(tr *translator, op p4v1.Update_Type, te *p4v1.TableEn
 			return t.setDirect(e, te)
 		}
 		e.Action, e.Params = old.Action, old.Params
-		e.Member, e.Group, e.Actions = old.Member, old.Group, old.Actions
+		e.Member, e.Group, e.Actions, e.Random = old.Member, old.Group, old.Actions, old.Random
 		semantics = semanticsIn(old.Metadata)
 	} else if t.profile != nil {
 		if err = t.profile.indirect(tr, e, te.Action); err != nil {
@@ -216,18 +216,25 @@ func (t *table) checkWritable(op p4v1.Update_Type, te *p4v1.TableEntry) error {
 		return errConstTable
 	case len(t.fields) == 0:
 		return invalid("it has no key: only its default entry can be written")
-	case !t.meter && (te.MeterConfig != nil || te.MeterCounterData != nil):
-		return invalid("it has no direct meter")
-	case te.MeterCounterData != nil:
-		return errMeterCounters
-	case te.CounterData != nil && !t.counter:
-		return invalid("it has no direct counter")
 	case te.TimeSinceLastHit != nil:
 		return invalid("time_since_last_hit cannot be written")
 	case te.IdleTimeoutNs != 0 && !t.timeout:
 		return invalid("it does not support idle timeouts")
 	case te.IdleTimeoutNs < 0:
 		return invalid("idle_timeout_ns %d is negative", te.IdleTimeoutNs)
+	}
+	return t.checkDirect(te)
+}
+
+// checkDirect checks the direct resources of an entry.
+func (t *table) checkDirect(te *p4v1.TableEntry) error {
+	switch {
+	case !t.meter && (te.MeterConfig != nil || te.MeterCounterData != nil):
+		return invalid("it has no direct meter")
+	case te.MeterCounterData != nil:
+		return errMeterCounters
+	case te.CounterData != nil && !t.counter:
+		return invalid("it has no direct counter")
 	}
 	if err := checkMeterConfig(t.meterKind, te.MeterConfig); err != nil {
 		return err
@@ -258,18 +265,23 @@ func (t *table) writeDefault(tr *translator, op p4v1.Update_Type, te *p4v1.Table
 	switch {
 	case op != p4v1.Update_MODIFY:
 		return invalid("the default entry can only be modified")
-	case len(te.Match) != 0 || te.Priority != 0:
-		return invalid("the default entry has neither match nor priority")
 	case te.IdleTimeoutNs != 0 || te.TimeSinceLastHit != nil:
 		return invalid("the default entry has no idle timeout")
-	case te.CounterData != nil || te.MeterConfig != nil || te.MeterCounterData != nil:
-		return status.Error(codes.Unimplemented, "direct resources of the default entry are not supported")
 	case t.constDefault:
 		return status.Error(codes.PermissionDenied, "its default action is constant in the P4 program")
 	case t.profile != nil:
 		return status.Error(codes.PermissionDenied, "it has an action profile, so its default action is constant")
 	}
+	if err := checkDefaultKey(te); err != nil {
+		return err
+	}
+	if err := t.checkDirect(te); err != nil {
+		return err
+	}
 	if te.Action == nil {
+		if te.CounterData != nil || te.MeterConfig != nil {
+			return invalid("without an action the default entry is reset, and so are its direct resources: they cannot be set too")
+		}
 		if err := t.entries.ResetDefault(); err != nil {
 			return refuse(err)
 		}
@@ -284,5 +296,5 @@ func (t *table) writeDefault(tr *translator, op p4v1.Update_Type, te *p4v1.Table
 		return refuse(err)
 	}
 	t.defaultMetadata = packMetadata(te, setSemantics{})
-	return nil
+	return t.setDirect(nil, te)
 }

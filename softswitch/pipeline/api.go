@@ -79,6 +79,7 @@ type Entry struct {
 	// set, and Action is empty.
 	Member, Group uint32
 	Actions       []WeightedAction
+	Random        bool // Actions are chosen from by chance, not by the hash
 	// TimeoutNs is the idle timeout in ns, 0 for none; only for tables that
 	// support it.
 	TimeoutNs int64

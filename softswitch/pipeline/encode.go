@@ -272,8 +272,8 @@ func (t *Table) decode(e *entry) Entry {
 		out.Action, out.Params = e.act.name, decodeParams(e.act.action, e.data(s.dataAt))
 	} else {
 		out.Member, out.Group = e.more.memberID, e.more.groupID
-		if e.more.group != nil {
-			out.Actions = e.more.group.oneOff
+		if g := e.more.group; g != nil {
+			out.Actions, out.Random = g.oneOff, g.random
 		}
 	}
 	if s.prio {
@@ -286,17 +286,22 @@ func (t *Table) decode(e *entry) Entry {
 	for i := range s.keys {
 		out.Match[i] = s.decodeField(&s.keys[i], e, &ranges)
 	}
-	if e.st != nil {
-		out.Packets, out.Bytes = e.st.packets.Load(), e.st.bytes.Load()
-		out.TimeoutNs = e.st.timeout
-		if s.meter >= 0 {
-			if config, ok := e.meter().config(); ok {
-				out.Meter = &config
-			}
-		}
-		out.SinceHitNs = max(0, t.p.clock.Load()-e.st.hit.Load())
-	}
+	t.decodeState(e, &out)
 	return out
+}
+
+func (t *Table) decodeState(e *entry, out *Entry) {
+	if e.st == nil {
+		return
+	}
+	out.Packets, out.Bytes = e.st.packets.Load(), e.st.bytes.Load()
+	out.TimeoutNs = e.st.timeout
+	if t.spec.meter >= 0 {
+		if config, ok := e.meter().config(); ok {
+			out.Meter = &config
+		}
+	}
+	out.SinceHitNs = max(0, t.p.clock.Load()-e.st.hit.Load())
 }
 
 func (s *tableSpec) decodeField(k *keySpec, e *entry, ranges *int) Match {

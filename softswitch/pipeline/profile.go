@@ -63,6 +63,7 @@ type group struct {
 	list    []GroupMember
 	refs    int
 	oneOff  []WeightedAction // of an entry's own set
+	random  bool             // chosen by chance, not by the hash
 }
 
 // choice is what a group may choose.
@@ -346,6 +347,7 @@ func (p *Profile) refer(x *entryMore, e *Entry) error {
 		if err != nil {
 			return err
 		}
+		g.random = e.Random
 		x.group = g
 	default:
 		return p.errorf(ErrInvalid, "the entry needs a member, a group or a set of actions")
@@ -399,7 +401,13 @@ func (p *Profile) pick(w *Worker, x *entryMore) *memberAction {
 		if len(choice) == 0 {
 			return nil
 		}
-		m = choice[p.spec.hash.output(w)%uint64(len(choice))]
+		by := uint64(0)
+		if x.group.random {
+			by = w.rng.Uint64()
+		} else {
+			by = p.spec.hash.output(w)
+		}
+		m = choice[by%uint64(len(choice))]
 	}
 	return m.do.Load()
 }

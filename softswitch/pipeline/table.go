@@ -14,22 +14,25 @@ type Table struct {
 	mu   sync.Mutex // serialises writers
 	m    matcher    // nil for a table without key
 	def  atomic.Pointer[entry]
+	// fixed: the entries are those that the program gives.
+	fixed bool
 	len  atomic.Int64
 	enc  encoder
 }
 
 func newTable(p *Pipeline, s *tableSpec) *Table {
-	t := &Table{spec: s, p: p, m: s.newMatcher(), enc: newEncoder(s)}
+	t := &Table{spec: s, p: p, m: s.newMatcher(), enc: newEncoder(s), fixed: len(s.entries) > 0}
 	t.size = max(s.size, p.lim.MinTableSize)
 	if n, ok := p.lim.TableSize[s.name]; ok {
 		t.size = max(n, len(s.entries))
 	}
-	t.def.Store(s.defaultEntry())
+	t.def.Store(t.firstDefault())
 	return t
 }
 
-// defaultEntry is the default that the program gives, or nil.
-func (s *tableSpec) defaultEntry() *entry {
+// firstDefault is the default that the program gives, or nil.
+func (t *Table) firstDefault() *entry {
+	s := t.spec
 	if s.defaultAct == nil {
 		return nil
 	}
@@ -37,7 +40,20 @@ func (s *tableSpec) defaultEntry() *entry {
 	copy(e.words(), s.defaultArg)
 	e.settle()
 	e.act = s.defaultAct
+	if s.count || s.meter >= 0 {
+		t.begetState(e, nil, 0)
+	}
 	return e
+}
+
+// begetState gives a new entry what it counts and meters with.
+func (t *Table) begetState(e *entry, meter *MeterConfig, timeout int64) {
+	e.st = &entryState{timeout: timeout}
+	e.st.hit.Store(t.p.clock.Load())
+	if t.spec.meter >= 0 {
+		e.rest().meter = t.p.meters[t.spec.meter].direct()
+		e.meter().set(meter)
+	}
 }
 
 // Name is the JSON's full name, as in P4Info.
@@ -77,7 +93,15 @@ func (t *Table) HasPriority() bool { return t.spec.prio }
 func (t *Table) HasCounter() bool { return t.spec.count }
 
 // IsConst says whether the program fixes the entries.
-func (t *Table) IsConst() bool { return t.spec.fixed }
+func (t *Table) IsConst() bool { return t.fixed }
+
+// Preinitialize lets the entries that the program gives be changed, and others
+// be added, size in all: the JSON does not say whether they are const. It is
+// for before the table is used.
+func (t *Table) Preinitialize(size int) {
+	t.fixed = false
+	t.size = max(t.size, size)
+}
 
 func (t *Table) errorf(base error, format string, args ...any) error {
 	return fmt.Errorf("table %s: %s: %w", t.spec.name, fmt.Sprintf(format, args...), base)
@@ -85,7 +109,7 @@ func (t *Table) errorf(base error, format string, args ...any) error {
 
 // begin checks that the table's entries may change.
 func (t *Table) begin() error {
-	if t.spec.fixed {
+	if t.fixed {
 		return t.errorf(ErrConst, "its entries are const")
 	}
 	if t.m == nil {
@@ -118,12 +142,7 @@ func (t *Table) insert(e *Entry) error {
 		return t.errorf(ErrFull, "it holds %d entries", t.size)
 	}
 	if t.spec.hasState() {
-		n.st = &entryState{timeout: e.TimeoutNs}
-		n.st.hit.Store(t.p.clock.Load())
-		if t.spec.meter >= 0 {
-			n.more.meter = t.p.meters[t.spec.meter].direct()
-			n.meter().set(e.Meter)
-		}
+		t.begetState(n, e.Meter, e.TimeoutNs)
 	}
 	t.m.insert(n)
 	t.len.Add(1)
@@ -203,8 +222,14 @@ func (t *Table) ProfileName() string {
 	return t.p.profiles[t.spec.profile].spec.name
 }
 
-// find locates the entry with e's key.
+// find locates the entry with e's key, or the default entry where e is nil.
 func (t *Table) find(e *Entry) (*entry, error) {
+	if e == nil {
+		if d := t.def.Load(); d != nil {
+			return d, nil
+		}
+		return nil, t.errorf(ErrNotFound, "default action")
+	}
 	if t.m == nil {
 		return nil, t.errorf(ErrInvalid, "it has no key")
 	}
@@ -279,10 +304,13 @@ func (t *Table) Default() Entry {
 	if e == nil {
 		return Entry{}
 	}
-	return Entry{Action: e.act.name, Params: decodeParams(e.act.action, e.data(0))}
+	out := Entry{Action: e.act.name, Params: decodeParams(e.act.action, e.data(0))}
+	t.decodeState(e, &out)
+	return out
 }
 
-// SetDefault sets the default action. Errors: ErrInvalid, ErrConst.
+// SetDefault sets the default action. Its direct counter and meter stay. Errors:
+// ErrInvalid, ErrConst.
 func (t *Table) SetDefault(action string, params [][]byte) error {
 	if t.spec.defaultFix {
 		return t.errorf(ErrConst, "its default action is const")
@@ -297,20 +325,36 @@ func (t *Table) SetDefault(action string, params [][]byte) error {
 		return t.errorf(err, "default action")
 	}
 	n.settle()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch old := t.def.Load(); {
+	case !t.spec.count && t.spec.meter < 0:
+	case old == nil:
+		t.begetState(n, nil, 0)
+	default:
+		n.st = old.st
+		if t.spec.meter >= 0 {
+			n.rest().meter = old.meter()
+		}
+	}
 	t.def.Store(n)
 	return nil
 }
 
-// ResetDefault restores the program's default action. Errors: ErrConst.
+// ResetDefault restores the program's default action, and its direct counter
+// and meter. Errors: ErrConst.
 func (t *Table) ResetDefault() error {
 	if t.spec.defaultFix {
 		return t.errorf(ErrConst, "its default action is const")
 	}
-	t.def.Store(t.spec.defaultEntry())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.def.Store(t.firstDefault())
 	return nil
 }
 
-// SetCounter sets the direct counter of the entry with e's key (and priority).
+// SetCounter sets the direct counter of the entry with e's key (and priority),
+// or of the default entry where e is nil.
 func (t *Table) SetCounter(e *Entry, packets, bytes uint64) error {
 	if !t.spec.count {
 		return t.errorf(ErrInvalid, "it has no direct counter")
@@ -330,7 +374,8 @@ func (t *Table) SetCounter(e *Entry, packets, bytes uint64) error {
 func (t *Table) HasMeter() bool { return t.spec.meter >= 0 }
 
 // SetMeter configures the direct meter of the entry with e's key (and
-// priority); nil makes everything green again.
+// priority), or of the default entry where e is nil; without a configuration
+// everything is green again.
 func (t *Table) SetMeter(e *Entry, config *MeterConfig) error {
 	cell, err := t.meterCell(e)
 	if err != nil {
@@ -385,20 +430,14 @@ func (t *Table) apply(w *Worker) int {
 		if d == nil {
 			return s.missNext
 		}
+		if d.st != nil {
+			t.account(w, d)
+		}
 		w.runEntry(d, 0)
 		return d.act.missNext
 	}
-	if st := e.st; st != nil {
-		if s.count {
-			st.packets.Add(1)
-			st.bytes.Add(w.ingressLength)
-		}
-		if now := w.now; st.hit.Load() != now {
-			st.hit.Store(now)
-		}
-		if s.meter >= 0 {
-			w.r[s.meterTo.slot] = t.p.meters[s.meter].color(w, e.meter()) & s.meterTo.mask()
-		}
+	if e.st != nil {
+		t.account(w, e)
 	}
 	if e.act == nil {
 		return t.applyMember(w, e)
@@ -407,12 +446,30 @@ func (t *Table) apply(w *Worker) int {
 	return e.act.hitNext
 }
 
+// account counts, ages and meters by the entry that matched.
+func (t *Table) account(w *Worker, e *entry) {
+	s, st := t.spec, e.st
+	if s.count {
+		st.packets.Add(1)
+		st.bytes.Add(w.ingressLength)
+	}
+	if now := w.now; st.hit.Load() != now {
+		st.hit.Store(now)
+	}
+	if s.meter >= 0 {
+		w.r[s.meterTo.slot] = t.p.meters[s.meter].color(w, e.meter()) & s.meterTo.mask()
+	}
+}
+
 // applyMember runs what the entry's member or group says. An empty group is
 // as a miss.
 func (t *Table) applyMember(w *Worker, e *entry) int {
 	do := t.p.profiles[t.spec.profile].pick(w, e.more)
 	if do == nil {
 		return t.spec.missNext
+	}
+	if w.trace != nil {
+		w.trace.picked(do)
 	}
 	copy(w.r[w.p.prog.params:], do.data)
 	w.run(do.ops)

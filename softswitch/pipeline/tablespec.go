@@ -27,7 +27,6 @@ type tableSpec struct {
 	timeout bool
 	meter   int // direct meter, or -1
 	meterTo *field
-	fixed   bool // const entries
 	actions []*boundAction
 	byName  map[string]*boundAction
 	profile int            // index, or -1
@@ -111,20 +110,23 @@ func (c *compiler) tableSpec(t *bmv2json.Table) (*tableSpec, error) {
 // constEntries turns the entries that the program gives into the control
 // plane's form and checks them by putting them into a table.
 func (c *compiler) constEntries(s *tableSpec, entries []bmv2json.TableEntry) error {
-	s.fixed = len(entries) > 0
-	if s.fixed && s.profile >= 0 {
+	if len(entries) == 0 {
+		return nil
+	}
+	if s.profile >= 0 {
 		return fmt.Errorf("const entries of a table with an action profile: %w", ErrUnsupported)
 	}
 	s.size = max(s.size, len(entries))
+	lowest := 0
 	for i := range entries {
-		e, err := s.constEntry(&entries[i])
+		lowest = max(lowest, entries[i].Priority)
+	}
+	for i := range entries {
+		e, err := s.constEntry(&entries[i], lowest)
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", i, err)
 		}
 		s.entries = append(s.entries, e)
-	}
-	if !s.fixed {
-		return nil
 	}
 	trial := &Pipeline{}
 	for i := range c.prog.meters {
@@ -142,9 +144,7 @@ func (c *compiler) constEntries(s *tableSpec, entries []bmv2json.TableEntry) err
 	return nil
 }
 
-// basePriority turns BMv2's priorities, where the lowest wins, into
-// P4Runtime's.
-const basePriority = 1 << 30
+const maxPriority = 1 << 30 // of an entry that the program gives
 
 // constMatch reads a key field of such an entry; bits outside a mask or
 // prefix do not count.
@@ -185,7 +185,10 @@ func constMatch(k *keySpec, e *bmv2json.EntryKey) (Match, error) {
 	return m, nil
 }
 
-func (s *tableSpec) constEntry(e *bmv2json.TableEntry) (Entry, error) {
+// constEntry turns BMv2's priority, where the lowest number wins, into
+// P4Runtime's, where the highest does: of n entries the first has n (P4Runtime
+// 1.5, 9.1.4). The last one's number is given.
+func (s *tableSpec) constEntry(e *bmv2json.TableEntry, last int) (Entry, error) {
 	var out Entry
 	act, args, err := s.entryAction(&e.Action)
 	if err != nil {
@@ -198,10 +201,10 @@ func (s *tableSpec) constEntry(e *bmv2json.TableEntry) (Entry, error) {
 		args = args[n:]
 	}
 	if s.prio {
-		if e.Priority < 0 || e.Priority >= basePriority {
-			return out, fmt.Errorf("priority %d is not in 0..%d", e.Priority, basePriority-1)
+		if e.Priority < 0 || last >= maxPriority {
+			return out, fmt.Errorf("priorities %d and %d are not in 0..%d", e.Priority, last, maxPriority-1)
 		}
-		out.Priority = int32(basePriority - e.Priority)
+		out.Priority = int32(last + 1 - e.Priority)
 	}
 	if len(e.Key) != len(s.keys) {
 		return out, fmt.Errorf("%d key fields where the table has %d", len(e.Key), len(s.keys))

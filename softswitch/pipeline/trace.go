@@ -236,10 +236,15 @@ func (t *Table) step(w *Worker) Step {
 	s.Result, s.Entry = "hit", t.matched(e)
 	if e.act != nil {
 		s.Action, s.Params = e.act.name, e.act.paramTexts(e.data(t.spec.dataAt))
-	} else if do := t.p.profiles[t.spec.profile].pick(w, e.more); do != nil {
-		s.Action, s.Params = do.name, do.paramTexts(do.data)
 	}
 	return s
+}
+
+// picked completes the step of a table whose entry left the choice to its
+// action profile.
+func (t *tracer) picked(do *memberAction) {
+	s := &t.account.Steps[len(t.account.Steps)-1]
+	s.Action, s.Params = do.name, do.paramTexts(do.data)
 }
 
 func (t *Table) matched(e *entry) *Matched {
