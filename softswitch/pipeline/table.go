@@ -16,8 +16,8 @@ type Table struct {
 	def  atomic.Pointer[entry]
 	// fixed: the entries are those that the program gives.
 	fixed bool
-	len  atomic.Int64
-	enc  encoder
+	len   atomic.Int64
+	enc   encoder
 }
 
 func newTable(p *Pipeline, s *tableSpec) *Table {

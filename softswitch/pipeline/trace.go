@@ -8,9 +8,10 @@ import (
 
 // Trace runs one frame as Process does, with all its effects, and gives an
 // account of it. The account comes from the same compiled program: each state,
-// node and action is run by what runs it for Process, and what it changed is
-// found by comparing the registers before and after. A worker that does not
-// trace pays a comparison with nil for parser, ingress, egress and deparser.
+// table and action is run by what runs it for Process, conditions by what their
+// tests were made of, and what changed is found by comparing the registers before
+// and after. A worker that does not trace pays a comparison with nil for parser,
+// ingress, egress and deparser.
 func (w *Worker) Trace(port uint32, frame []byte) *Account {
 	a := &Account{Port: port, Frame: slices.Clone(frame)}
 	first := len(w.Out)
