@@ -119,9 +119,8 @@ func (l *linker) test(n *boolNode, yes, no int32) int32 {
 	case "d2b":
 		return l.test(&boolNode{op: "!=", l: n.l, r: constNode(new(big.Int))}, yes, no)
 	case "==", "!=", "<", "<=", ">", ">=":
-		if in, ok := comparison(n); ok {
-			in.yes, in.no = yes, no
-			if n.op == "!=" || n.op == ">" && in.code == testBelow || n.op == ">=" || n.op == "<=" && in.code == testLess {
+		if in, opposite, ok := comparison(n); ok {
+			if in.yes, in.no = yes, no; opposite {
 				in.yes, in.no = no, yes
 			}
 			return l.emit(in)
@@ -135,35 +134,33 @@ func (l *linker) test(n *boolNode, yes, no int32) int32 {
 	return l.emit(instruction{code: testCond, arg: int32(len(l.ctl.conds) - 1), yes: yes, no: no})
 }
 
-// comparison is the test of a comparison, or of its opposite: of !=, of >= and
-// of what else needs the other order.
-func comparison(n *boolNode) (instruction, bool) {
+// comparison is the test of a comparison, or of its opposite.
+func comparison(n *boolNode) (in instruction, opposite, ok bool) {
 	if n.l.isWord() && n.r.isWord() {
-		in := instruction{code: testSame, slot: uint16(n.l.f.slot), arg: int32(n.r.f.slot)}
+		l, r := n.l.f.slot, n.r.f.slot
 		switch n.op {
+		case "==", "!=":
+			return instruction{code: testSame, slot: uint16(l), arg: int32(r)}, n.op == "!=", true
 		case "<", ">=":
-			in.code = testLess
-		case ">", "<=":
-			in = instruction{code: testLess, slot: uint16(n.r.f.slot), arg: int32(n.l.f.slot)}
+			return instruction{code: testLess, slot: uint16(l), arg: int32(r)}, n.op == ">=", true
 		}
-		return in, true
+		return instruction{code: testLess, slot: uint16(r), arg: int32(l)}, n.op == "<=", true
 	}
 	if n.r.op != opConst || !n.r.fitsU() {
-		return instruction{}, false
+		return in, false, false
 	}
 	is := n.r.k.Uint64()
 	switch n.op {
 	case "==", "!=":
-		return maskedEqual(n.l, is)
-	case "<=", ">":
-		if is++; is == 0 {
-			return instruction{}, false
-		}
+		in, ok = maskedEqual(n.l, is)
+		return in, n.op == "!=", ok
+	case "<=", ">": // as < and >= of the next number, if there is one
+		is++
 	}
-	if !n.l.isWord() {
-		return instruction{}, false
+	if !n.l.isWord() || is == 0 {
+		return in, false, false
 	}
-	return instruction{code: testBelow, slot: uint16(n.l.f.slot), is: is}, true
+	return instruction{code: testBelow, slot: uint16(n.l.f.slot), is: is}, n.op == ">" || n.op == ">=", true
 }
 
 // isWord says whether n is a field whose register is its value.
