@@ -127,57 +127,15 @@ func (f *Forwarding) countedTable(dc *p4v1.DirectCounterEntry) (*table, error) {
 }
 
 func (f *Forwarding) readDirectCounters(tr *translator, out *reply, dc *p4v1.DirectCounterEntry) error {
-	if dc.GetTableEntry() != nil && dc.TableEntry.TableId == 0 {
-		for _, t := range f.tables {
-			if t.counter {
-				t.readAllDirectCounters(out, 0)
-			}
-		}
+	if allTables(dc.GetTableEntry()) {
+		f.readAllDirect(out, func(t *table) bool { return t.counter }, directCounter)
 		return nil
 	}
 	t, err := f.countedTable(dc)
 	if err != nil {
 		return err
 	}
-	if len(dc.TableEntry.Match) == 0 && !dc.TableEntry.IsDefaultAction {
-		t.readAllDirectCounters(out, dc.TableEntry.Priority)
-		return nil
-	}
-	key, e, err := t.directOf(tr, dc.TableEntry)
-	if err != nil {
-		return err
-	}
-	out.add(directCounter(key, e))
-	return nil
-}
-
-// readAllDirectCounters adds those of every entry, or of the entries with the
-// priority.
-func (t *table) readAllDirectCounters(out *reply, priority int32) {
-	t.entries.Each(func(e pipeline.Entry) bool {
-		if priority == 0 || e.Priority == priority {
-			out.add(directCounter(t.keyMessage(&e), &e))
-		}
-		return true
-	})
-}
-
-// directOf finds the entry that a query for a direct resource names, and
-// renders its key.
-func (t *table) directOf(tr *translator, te *p4v1.TableEntry) (key *p4v1.TableEntry, e *pipeline.Entry, err error) {
-	name, err := tr.named(t, te)
-	if err != nil {
-		return nil, nil, within("table "+t.name, err)
-	}
-	if name == nil {
-		found := t.entries.Default()
-		return &p4v1.TableEntry{TableId: t.id, IsDefaultAction: true}, &found, nil
-	}
-	found, err := t.entries.Get(name)
-	if err != nil {
-		return nil, nil, within("table "+t.name, refuse(err))
-	}
-	return t.keyMessage(&found), &found, nil
+	return t.readDirect(tr, out, dc.TableEntry, directCounter)
 }
 
 func directCounter(key *p4v1.TableEntry, e *pipeline.Entry) *p4v1.Entity {

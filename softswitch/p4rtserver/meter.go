@@ -112,39 +112,15 @@ func (f *Forwarding) meteredTable(dm *p4v1.DirectMeterEntry) (*table, error) {
 }
 
 func (f *Forwarding) readDirectMeters(tr *translator, out *reply, dm *p4v1.DirectMeterEntry) error {
-	if dm.GetTableEntry() != nil && dm.TableEntry.TableId == 0 {
-		for _, t := range f.tables {
-			if t.meter {
-				t.readAllDirectMeters(out, 0)
-			}
-		}
+	if allTables(dm.GetTableEntry()) {
+		f.readAllDirect(out, func(t *table) bool { return t.meter }, directMeter)
 		return nil
 	}
 	t, err := f.meteredTable(dm)
 	if err != nil {
 		return err
 	}
-	if len(dm.TableEntry.Match) == 0 && !dm.TableEntry.IsDefaultAction {
-		t.readAllDirectMeters(out, dm.TableEntry.Priority)
-		return nil
-	}
-	key, e, err := t.directOf(tr, dm.TableEntry)
-	if err != nil {
-		return err
-	}
-	out.add(directMeter(key, e))
-	return nil
-}
-
-// readAllDirectMeters adds those of every entry, or of the entries with the
-// priority.
-func (t *table) readAllDirectMeters(out *reply, priority int32) {
-	t.entries.Each(func(e pipeline.Entry) bool {
-		if priority == 0 || e.Priority == priority {
-			out.add(directMeter(t.keyMessage(&e), &e))
-		}
-		return true
-	})
+	return t.readDirect(tr, out, dm.TableEntry, directMeter)
 }
 
 func directMeter(key *p4v1.TableEntry, e *pipeline.Entry) *p4v1.Entity {
