@@ -63,8 +63,9 @@ func (k cell) in(c *packetCase) string {
 	return name
 }
 
-// isUsual says whether the upper marks are measured for the cell, too.
-func (k cell) isUsual() bool { return k == usual(k.size) }
+// plain is the cell whose upper marks are this one's too: what only reads and
+// writes has no entries.
+func (k cell) plain() cell { return cell{size: k.size, flows: k.flows, stations: fewStations} }
 
 // packetFigures is a figure for each case, asked for by any of its cells.
 func packetFigures() []figure {
@@ -74,10 +75,7 @@ func packetFigures() []figure {
 		f := figure{names: []string{"switch_" + c.name + "_vs_bmv2", "switch_" + c.name + "_100k_vs_10", "switch_" + c.name + "_writing_vs_quiet"}}
 		for _, k := range packetCells(true) {
 			f.names = append(f.names, "switch_"+k.in(c))
-			f.names = append(f.names, "switch_"+k.in(c)+"_vs_bmv2")
-			if k.isUsual() {
-				f.names = append(f.names, "switch_"+k.in(c)+"_vs_forwarder")
-			}
+			f.names = append(f.names, "switch_"+k.in(c)+"_vs_bmv2", "switch_"+k.in(c)+"_vs_forwarder")
 		}
 		f.measure = func(ctx context.Context, b *bench) ([]value, error) { return measurePackets(ctx, b, c) }
 		all = append(all, f)
@@ -90,7 +88,9 @@ func chosenCells(b *bench, c *packetCase) []cell {
 	chosen := map[cell]bool{}
 	for _, k := range packetCells(b.full) {
 		name := "switch_" + k.in(c)
-		chosen[k] = b.wanted(name) || b.wanted(name+"_vs_bmv2") || k.isUsual() && b.wanted(name+"_vs_forwarder")
+		if b.wanted(name) || b.wanted(name+"_vs_bmv2") || b.wanted(name+"_vs_forwarder") {
+			chosen[k], chosen[k.plain()] = true, true
+		}
 	}
 	first := usual(packetSizes[0])
 	many, writing := first, first
@@ -122,7 +122,7 @@ func measurePackets(ctx context.Context, b *bench, c *packetCase) ([]value, erro
 func (r *rig) packets(ctx context.Context, c *packetCase) (_ []value, err error) {
 	r.c = c
 	cells := chosenCells(r.bench, c)
-	marks := slices.DeleteFunc(slices.Clone(cells), func(k cell) bool { return !k.isUsual() })
+	marks := slices.DeleteFunc(slices.Clone(cells), func(k cell) bool { return k != k.plain() })
 	v := packetValues{c: c, cells: cells}
 	if v.ours, err = r.programmed(ctx, embedded, cells); err != nil {
 		return nil, err
@@ -187,7 +187,8 @@ func (v *packetValues) ratios(k cell) []value {
 	ours, theirs := v.ours[k], v.theirs[k]
 	against := fmt.Sprintf("BMv2, same JSON and entries: switch_%s to bmv2_%s", name, name)
 	ratio := value{name: "switch_" + name + "_vs_bmv2", number: ours.rate / theirs.rate, unit: "ratio", goal: atLeast(10), against: against, missing: v.absent}
-	if mark, ok := v.forwarder[k]; ok && v.absent == "" {
+	mark, marked := v.forwarder[k.plain()]
+	if marked && v.absent == "" {
 		if lower := 0.6 * mark.rate / theirs.rate; lower < 10 {
 			ratio.goal = atLeast(lower)
 			ratio.against += ", or 60 % of the forwarder"
@@ -199,7 +200,7 @@ func (v *packetValues) ratios(k cell) []value {
 	}
 	out = append(out, ratio, value{name: "switch_" + name + "_cpu_vs_bmv2", number: theirs.cpu / ours.cpu, unit: "ratio",
 		against: "processor time of a frame, BMv2's to ours", missing: v.absent})
-	if mark, ok := v.forwarder[k]; ok {
+	if marked {
 		out = append(out, value{name: "switch_" + name + "_vs_forwarder", number: ours.rate / mark.rate, unit: "ratio",
 			against: "a process that only reads and writes the frames"})
 	}
