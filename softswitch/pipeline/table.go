@@ -107,6 +107,9 @@ func (t *Table) errorf(base error, format string, args ...any) error {
 	return fmt.Errorf("table %s: %s: %w", t.spec.name, fmt.Sprintf(format, args...), base)
 }
 
+// IsPreinitialized says whether the program gives entries that may change.
+func (t *Table) IsPreinitialized() bool { return !t.fixed && len(t.spec.entries) > 0 }
+
 // begin checks that the table's entries may change.
 func (t *Table) begin() error {
 	if t.fixed {

@@ -17,10 +17,11 @@ type Shadow struct {
 	server *p4rtserver.Server
 	mu     sync.Mutex // one frame at a time
 	worker *pipeline.Worker
+	filled sync.Once
 }
 
-// New makes a shadow of a target with this configuration, without entries. The
-// configuration is checked as a P4Runtime server checks it.
+// New makes a shadow of a target with this configuration, which has the entries
+// that the program gives and no others. The configuration is checked as a P4Runtime server checks it.
 func New(config *p4v1.ForwardingPipelineConfig) (*Shadow, error) {
 	server, err := p4rtserver.New(p4rtserver.Config{DeviceID: 1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -44,10 +45,17 @@ func (s *Shadow) Write(updates ...*p4v1.Update) error {
 	return errors.Join(all...)
 }
 
-// Insert adds what was read from a target, as Write does. What a Read says
+// Insert adds what was read from a target, as Write does; entries that the program
+// gives and that may change are read too, so the first Insert takes the place of
+// those. What a Read says
 // beyond what can be written (counters' values stay) is left out; const entries
 // and digests are the program's own matter.
 func (s *Shadow) Insert(entities ...*p4v1.Entity) error {
+	var err error
+	s.filled.Do(func() { err = s.clearInitial() })
+	if err != nil {
+		return err
+	}
 	var updates []*p4v1.Update
 	for _, e := range entities {
 		u := &p4v1.Update{Type: p4v1.Update_INSERT, Entity: e}
@@ -71,6 +79,19 @@ func (s *Shadow) Insert(entities ...*p4v1.Entity) error {
 		updates = append(updates, u)
 	}
 	return s.Write(updates...)
+}
+
+// clearInitial removes the entries that the program gives and that may change.
+func (s *Shadow) clearInitial() error {
+	for _, t := range s.Pipeline().Tables() {
+		if !t.IsPreinitialized() {
+			continue
+		}
+		if err := t.Clear(); err != nil {
+			return fmt.Errorf("shadow: %w", err)
+		}
+	}
+	return nil
 }
 
 // withoutState is the entry without what it counted.

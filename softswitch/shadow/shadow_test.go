@@ -173,3 +173,35 @@ func TestAShadowNamesTheUpdatesThatItRefuses(t *testing.T) {
 		t.Error("a shadow without a program")
 	}
 }
+
+func TestAShadowHasNoInitialEntryThatTheTargetHasNot(t *testing.T) {
+	c := config(t)
+	var fixed *p4configv1.Table
+	for _, ti := range c.P4Info.Tables {
+		if ti.Preamble.Name == "ingress.fixed" {
+			fixed = ti
+			ti.IsConstTable, ti.HasInitialEntries = false, true
+		}
+	}
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := s.Pipeline().Table("ingress.fixed")
+	if table.Len() != 2 {
+		t.Fatalf("%d initial entries, want 2", table.Len())
+	}
+	read := &p4v1.TableEntry{TableId: fixed.Preamble.Id, // 0x88cc was deleted
+		Match: []*p4v1.FieldMatch{{FieldId: fixed.MatchFields[0].Id, FieldMatchType: &p4v1.FieldMatch_Exact_{
+			Exact: &p4v1.FieldMatch_Exact{Value: []byte{0x88, 0x09}}}}},
+		Action: &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{ActionId: fixed.ActionRefs[1].Id}}}}
+	for range 2 { // in two parts, as of a large Read
+		if err := s.Insert(&p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: read}}); err != nil {
+			t.Fatal(err)
+		}
+		read.Match[0].GetExact().Value = []byte{0x12, 0x34}
+	}
+	if table.Len() != 2 {
+		t.Errorf("%d entries, want the 2 that were read", table.Len())
+	}
+}
