@@ -68,8 +68,8 @@ func (c *encoder) entry(t *Table, e *Entry) (*entry, error) {
 	}
 	keyWords := s.dataAt
 	n := newEntry(keyWords + dataWords)
-	if s.prio || s.meter >= 0 {
-		n.rest()
+	if s.prio {
+		n.rest() // others may be chained to it once it is published
 	}
 	if err := c.fill(t, n, e); err != nil {
 		return nil, err

@@ -401,7 +401,7 @@ func (p *Profile) pick(w *Worker, x *entryMore) *memberAction {
 		if len(choice) == 0 {
 			return nil
 		}
-		by := uint64(0)
+		var by uint64
 		if x.group.random {
 			by = w.rng.Uint64()
 		} else {

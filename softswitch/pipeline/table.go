@@ -184,7 +184,7 @@ func (t *Table) Modify(e *Entry) error {
 		}
 		n.st.hit.Store(t.p.clock.Load())
 		if t.spec.meter >= 0 {
-			n.more.meter = old.meter()
+			n.rest().meter = old.meter()
 			n.meter().set(e.Meter)
 		}
 	}

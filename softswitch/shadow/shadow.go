@@ -21,7 +21,8 @@ type Shadow struct {
 }
 
 // New makes a shadow of a target with this configuration, which has the entries
-// that the program gives and no others. The configuration is checked as a P4Runtime server checks it.
+// that the program gives and no others. The configuration is checked as a
+// P4Runtime server checks it.
 func New(config *p4v1.ForwardingPipelineConfig) (*Shadow, error) {
 	server, err := p4rtserver.New(p4rtserver.Config{DeviceID: 1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
