@@ -63,7 +63,9 @@ func (s *Switch) start(ctx context.Context, c Config) error {
 		return err
 	}
 	_, thrift, _ := net.SplitHostPort(s.Thrift)
-	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off", "--device-id", fmt.Sprint(c.DeviceID)}
+	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off", "--device-id", fmt.Sprint(c.DeviceID),
+		// By default it is one file in /tmp for all switches of a device ID.
+		"--notifications-addr", "ipc://" + filepath.Join(s.dir, "notifications")}
 	for _, n := range numbers {
 		args = append(args, "-i", fmt.Sprintf("%d@%s", n, filepath.Join(s.dir, portFile(n))))
 	}

@@ -106,7 +106,8 @@ func (t *theirs) settle(expected int, ports []uint32) {
 	}
 }
 
-// step sends a frame or checks a counter.
+// step sends a frame or checks a counter. A frame that the script does not
+// expect anywhere cannot be waited for, so a counter has time to become right.
 func (t *theirs) step(c command) error {
 	if c.verb == "packet" {
 		return t.sw.Release(1)
@@ -115,23 +116,36 @@ func (t *theirs) step(c command) error {
 	if err != nil {
 		return err
 	}
-	name, err := t.names.counter(check.name)
-	if err != nil {
-		return err
+	for deadline := time.Now().Add(patience); ; time.Sleep(quiet) {
+		packets, bytes, err := t.counter(check)
+		if err != nil {
+			return err
+		}
+		if err = check.holds(packets, bytes); err == nil || time.Now().After(deadline) {
+			return err
+		}
 	}
-	index := check.index
+}
+
+// counter reads the cell that a check names.
+func (t *theirs) counter(c *check) (packets, bytes uint64, err error) {
+	name, err := t.names.counter(c.name)
+	if err != nil {
+		return 0, 0, err
+	}
+	index := c.index
 	if label, ok := strings.CutPrefix(index, "$"); ok {
 		index = t.handles[label]
 	}
 	text, err := t.cli.Do("counter_read " + name + " " + index)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	m := readingRE.FindStringSubmatch(text)
 	if m == nil {
-		return fmt.Errorf("simple_switch_CLI says %q", text)
+		return 0, 0, fmt.Errorf("simple_switch_CLI says %q", text)
 	}
-	return check.holds(mustUint(m[2]), mustUint(m[1]))
+	return mustUint(m[2]), mustUint(m[1]), nil
 }
 
 // What the client prints.
