@@ -159,8 +159,9 @@ func FuzzProcess(f *testing.F) {
 	f.Add(uint16(4), outer(gwMAC, hopMAC, vtep7, gwIP, "000064", 50000, inner))
 	f.Add(uint16(510), append(unhex("010000000a"), inner...))
 	f.Add(uint16(3), ether("ffffffffffff", macA, "8100001e0806"))
+	w := e.NewWorker(discard{})
 	f.Fuzz(func(t *testing.T, port uint16, frame []byte) {
-		w := e.NewWorker(discard{})
+		w.Reset()
 		w.Process(uint32(port), frame)
 		for _, p := range w.Out {
 			if len(p.Data) > len(frame)+64 || p.Port == 511 {

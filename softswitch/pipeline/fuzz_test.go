@@ -139,10 +139,15 @@ func FuzzFrames(f *testing.F) {
 		f.Add(uint8(2), uint16(1), length, ether(macB, macA, udpToPort))
 		f.Add(uint8(0), uint16(1), length, []byte{0x80, 2, 4, 6})
 	}
+	var workers []*Worker
+	for _, e := range programs {
+		workers = append(workers, e.NewWorker(discard{}))
+	}
 	f.Fuzz(func(t *testing.T, which uint8, port, length uint16, start []byte) {
 		frame := make([]byte, length)
 		copy(frame, start)
-		w := programs[int(which)%len(programs)].NewWorker(discard{})
+		w := workers[int(which)%len(workers)]
+		w.Reset()
 		w.Process(uint32(port), frame)
 		for _, o := range w.Out {
 			if len(o.Data) > len(frame)+128 || o.Port == 511 {

@@ -124,7 +124,8 @@ func (p *Pipeline) Tick(nowNs int64) { p.clock.Store(nowNs) }
 // micros is the time since the start in microseconds, BMv2's unit.
 func (p *Pipeline) micros() uint64 { return uint64(time.Since(p.start).Microseconds()) }
 
-// NewWorker makes a worker; sink may be nil.
+// NewWorker makes a worker; sink may be nil. What the worker counts stays with
+// the pipeline for good, so make one for each goroutine, not for each frame.
 func (p *Pipeline) NewWorker(sink Sink) *Worker {
 	w := &Worker{
 		p: p, sink: sink,
