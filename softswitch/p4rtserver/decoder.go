@@ -39,6 +39,8 @@ type matchField struct {
 const (
 	number  = byte(protowire.VarintType)
 	message = byte(protowire.BytesType) // or bytes
+	// none is no tag that next gives; 0 is one, malformed.
+	none = byte(0xff)
 )
 
 // next takes the first field off b: its tag, and its number or its bytes. ok
@@ -149,7 +151,7 @@ func (d *decoder) decodeMatch(b []byte) bool {
 			return false
 		case tag == 2<<3|message:
 			f.exactKind.Exact, m.FieldMatchType = &f.exact, &f.exactKind
-			if f.exact.Value, _, ok = valueAnd(data, 0); !ok {
+			if f.exact.Value, _, ok = valueAnd(data, none); !ok {
 				return false
 			}
 		case tag == 3<<3|message:
@@ -180,7 +182,8 @@ type operand struct {
 	data   []byte
 }
 
-// valueAnd reads a message of a value, which is field 1, and one other field.
+// valueAnd reads a message of a value, which is field 1, and one other field or
+// none.
 func valueAnd(b []byte, other byte) (value []byte, o operand, ok bool) {
 	for len(b) > 0 {
 		tag, v, data, rest, ok := next(b)

@@ -57,6 +57,8 @@ func FuzzWireRequest(f *testing.F) {
 	}
 	unknown := protowire.AppendTag(nil, 900, protowire.VarintType)
 	f.Add(protowire.AppendVarint(unknown, 1))
+	// An exact match with a field of number 0, which no message may have.
+	f.Add([]byte("\"\x0d\x12\x0b\x12\x09\x12\x07\x08\x01\x12\x03\x00\x80\x30"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		want, got := &p4v1.WriteRequest{}, &wireRequest{}
 		wantErr, err := proto.Unmarshal(b, want), got.parse(b)
