@@ -3,9 +3,13 @@ package netport
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // flowFrame is a UDP datagram of a flow, with a number in it.
@@ -87,5 +91,104 @@ func TestFlowsAreSpreadOverTheRingsAndStayInOrder(t *testing.T) {
 	}
 	if len(used) != rings {
 		t.Errorf("%d of %d rings are used for %d flows", len(used), rings, flows)
+	}
+}
+
+// TestEachFrameArrivesOnceWhateverTheIDOfTheGroup takes the id that the kernel
+// chooses first after a boot, 0, and others.
+func TestEachFrameArrivesOnceWhateverTheIDOfTheGroup(t *testing.T) {
+	needRoot(t)
+	for _, first := range []struct {
+		name  string
+		group int
+	}{
+		{"0", sharing << 16}, {"1", sharing<<16 | 1}, {"65535", sharing<<16 | 0xffff}, {"the kernel's choice", newGroup},
+	} {
+		for _, rings := range []int{1, 2, 5} {
+			t.Run(fmt.Sprintf("group %s, %d rings", first.name, rings), func(t *testing.T) {
+				addVeth(t, "va", "vb", 1500)
+				eachFrameArrivesOnce(t, first.group, rings)
+			})
+		}
+	}
+}
+
+func eachFrameArrivesOnce(t *testing.T, group, rings int) {
+	const flows, rounds = 64, 20
+	var mu sync.Mutex
+	got := map[[2]int]int{} // by flow and number
+	total := 0
+	handle := func(frames [][]byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, f := range frames {
+			if len(f) == 64 {
+				total++
+				got[[2]int{int(binary.BigEndian.Uint16(f[34:])) - 1000, int(binary.BigEndian.Uint32(f[42:]))}]++
+			}
+		}
+	}
+	tx := startPort(t, "va", func([][]byte) {})
+	rx, err := New(Config{Interface: "vb", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rx.group = group
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = rx.Run(ctx, slices.Repeat([]func([][]byte){handle}, rings)...) })
+	defer func() {
+		cancel()
+		running.Wait()
+		_ = rx.Close()
+	}()
+	eventually(t, "ports up", func() bool { return tx.Up() && rx.Up() })
+	s := NewSender()
+	for n := range rounds {
+		for flow := range flows {
+			s.Send(tx, [][]byte{flowFrame(flow, n)})
+		}
+	}
+	eventually(t, "all frames arrive", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(got) == flows*rounds
+	})
+	eventually(t, "the rings are empty", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return rx.Stats().RxFrames == uint64(total)
+	})
+	for frame, times := range got {
+		if times != 1 {
+			t.Fatalf("frame %d of flow %d arrived %d times", frame[1], frame[0], times)
+		}
+	}
+}
+
+func TestRingsOfTwoGroupsAreRefused(t *testing.T) {
+	needRoot(t)
+	addVeth(t, "va", "vb", 1500)
+	l := link{index: linkNamed(t, "vb").Attrs().Index, mtu: 1500}
+	var rings []*ring
+	defer func() { closeRings(rings) }()
+	for _, group := range []int{7, 8} {
+		r, err := openRing(l, 1<<20, &counters{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rings = append(rings, r)
+		if err := r.join(sharing<<16 | group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := checkGroup(rings[:1], sharing<<16|7); err != nil {
+		t.Errorf("one group: %v", err)
+	}
+	if err := checkGroup(rings, sharing<<16|7); err == nil {
+		t.Error("two groups were accepted")
+	}
+	if err := checkGroup(rings[:1], unix.PACKET_FANOUT_LB<<16|7); err == nil {
+		t.Error("a group that shares by turns was accepted")
 	}
 }

@@ -298,7 +298,7 @@ func TestReceiveAndSendDoNotAllocate(t *testing.T) {
 	defer p.Close()
 	p.ifindex.Store(int32(linkNamed(t, "va").Attrs().Index))
 	l := link{index: linkNamed(t, "vb").Attrs().Index, mtu: 1500}
-	rings, err := openRings(l, 1<<20, 1, &counters{})
+	rings, err := openRings(l, 1<<20, 1, newGroup, &counters{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,8 @@ type Port struct {
 
 	tx      int          // AF_PACKET socket, unbound; lives as long as the port
 	marked  bool         // tx sets sendMark
-	ifindex atomic.Int32 // 0 while the interface cannot be used
+	group   int          // the value of PACKET_FANOUT that makes the group of its rings
+	ifindex atomic.Int32 // 0 while the interface cannot be used; no interface has it
 
 	reported string // why the port is down, as last logged; used by Run alone
 
@@ -64,7 +65,7 @@ func New(cfg Config) (*Port, error) {
 		return nil, fmt.Errorf("interface %s: %w", cfg.Interface, err)
 	}
 	return &Port{
-		cfg: cfg, tx: tx, marked: marked,
+		cfg: cfg, tx: tx, marked: marked, group: newGroup,
 		log:     cfg.Logger.With("interface", cfg.Interface),
 		changed: make(chan struct{}, 1),
 	}, nil
@@ -168,7 +169,7 @@ func (p *Port) session(ctx context.Context, handlers []func([][]byte)) error {
 	for _, feature := range disableReceiveOffloads(p.cfg.Interface) {
 		p.log.Debug("receive offload switched off", "feature", feature)
 	}
-	rings, err := openRings(now, p.cfg.RingBytes, len(handlers), &p.counters)
+	rings, err := openRings(now, p.cfg.RingBytes, len(handlers), p.group, &p.counters)
 	if err != nil {
 		return err
 	}
