@@ -66,6 +66,7 @@ SEED    ?= 1
 differential:
 	PACKETS=$(PACKETS) SEED=$(SEED) $(GO) test -v -timeout 0 -run TestRandomFrames ./softswitch/differential
 
+# staticcheck.conf and .golangci.yml name the same checks of staticcheck.
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these files'; exit 1; }
 	$(GO) vet ./...

@@ -20,7 +20,7 @@ func (f *fields) bad(field, problem string) {
 	f.e.Violations = append(f.e.Violations, intent.Violation{Field: field, Problem: problem})
 }
 
-// check notes an error, and says whether there was none.
+// check notes an error, and reports whether there was none.
 func (f *fields) check(field string, err error) bool {
 	if err != nil {
 		f.bad(field, err.Error())

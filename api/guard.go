@@ -136,7 +136,7 @@ func (g *guard) authorize(c caller, method string) error {
 	return status.Errorf(codes.PermissionDenied, "the certificate's subject %q has no role: give it one in api.roles of the configuration", c.subject)
 }
 
-// reads says whether a method changes nothing. What it does not know it takes
+// reads reports whether a method changes nothing. What it does not know it takes
 // for a change.
 func reads(method string) bool {
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")

@@ -25,7 +25,7 @@ func (m model) set(k modelKind, id string, o proto.Message) {
 	m[k.collection][id] = o
 }
 
-// refersTo says whether an object has the name in its spec.
+// refersTo reports whether an object has the name in its spec.
 func (m model) refersTo(name string) bool {
 	for _, o := range m["bridgePorts"] {
 		if slices.Contains(o.(*pb.BridgePort).Spec.LogicalBridges, name) {
@@ -51,7 +51,7 @@ func lastPart(name string) string {
 	return name
 }
 
-// vniTaken says whether another object has a VNI.
+// vniTaken reports whether another object has a VNI.
 func (m model) vniTaken(own string, vni *uint32) bool {
 	if vni == nil {
 		return false
@@ -117,7 +117,7 @@ func (k modelKind) judge(m model, o proto.Message) codes.Code {
 	return k.conflict(m, o)
 }
 
-// equal says whether two objects ask for the same, in whatever order.
+// equal reports whether two objects ask for the same, in whatever order.
 func (k modelKind) equal(a, b proto.Message) bool { return proto.Equal(sorted(a), sorted(b)) }
 
 func sorted(m proto.Message) proto.Message {

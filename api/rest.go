@@ -242,7 +242,7 @@ func contradiction(r *http.Request, params map[string]string) error {
 	return nil
 }
 
-// sameName says whether two names are forms of the same.
+// sameName reports whether two names are forms of the same.
 func sameName(a, b string) bool {
 	for _, n := range namings {
 		if x, err := n.id(a); err == nil {

@@ -154,7 +154,7 @@ func (n *Neighbor) check() error {
 	return nil
 }
 
-// has says whether the session has a family.
+// has reports whether the session has a family.
 func (n *Neighbor) has(f Family) bool {
 	return slices.Contains(n.Families, f) || len(n.Families) == 0 && f == EVPN
 }

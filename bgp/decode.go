@@ -88,7 +88,7 @@ func decodeMACKey(r *bgp.EVPNMacIPAdvertisementRoute) (Key, Reason) {
 	return k, accepted
 }
 
-// isHost says whether a host on a network can have the address. A v4 address
+// isHost reports whether a host on a network can have the address. A v4 address
 // mapped to v6 is refused: it would be a second name of one host.
 func isHost(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.Is4In6() &&

@@ -33,7 +33,7 @@ func (s *Speaker) SetIdentity(as uint32, routerID netip.Addr) error {
 	return nil
 }
 
-// awaitIdentity waits for an AS and a router id, and says whether they came.
+// awaitIdentity waits for an AS and a router id, and reports whether they came.
 // Meanwhile there is nobody whose routes are to be waited for.
 func (s *Speaker) awaitIdentity(ctx context.Context) bool {
 	select {

@@ -215,7 +215,7 @@ func (s *Speaker) checkConverged() {
 	}
 }
 
-// awaited says whether the peer may still have to send the routes that it has
+// awaited reports whether the peer may still have to send the routes that it has
 // had since before Run.
 func (p *peer) awaited(f Family) bool {
 	return p.neighbor.has(f) && p.removed == nil && !slices.Contains(p.restart.ended, f)

@@ -79,7 +79,7 @@ func (k Key) String() string {
 // ESI is an Ethernet segment identifier; zero means a single-homed site.
 type ESI [10]byte
 
-// IsZero says whether the site is single-homed.
+// IsZero reports whether the site is single-homed.
 func (e ESI) IsZero() bool { return e == ESI{} }
 
 // Route is one EVPN route, as a peer advertised it or as we do. It is a plain

@@ -39,7 +39,7 @@ func AutoRouteTarget(as, vni uint32) RouteTarget {
 // Number is the part after the colon.
 func (r RouteTarget) Number() uint32 { return adminNumber(uint16(r[0]), r[2:]) }
 
-// MatchesVNI says whether the target is *:vni, which is what we import by
+// MatchesVNI reports whether the target is *:vni, which is what we import by
 // default: any administrator with the number vni, or with the VXLAN form that
 // RFC 8365 section 5.1.2.1 derives (bit 31 clear, type 1 in bits 30 to 28, any
 // domain in bits 27 to 24, the VNI below).
@@ -77,7 +77,7 @@ func (r *RouteTarget) UnmarshalText(b []byte) error {
 	return err
 }
 
-// isRouteTarget says whether an extended community is a route target that we
+// isRouteTarget reports whether an extended community is a route target that we
 // understand.
 func isRouteTarget(c [8]byte) bool { return c[0] <= adminAS4 && c[1] == subtypeRouteTarget }
 
@@ -122,7 +122,7 @@ func (s RouteTargets) All() iter.Seq[RouteTarget] {
 	}
 }
 
-// Contains says whether rt is in the set.
+// Contains reports whether rt is in the set.
 func (s RouteTargets) Contains(rt RouteTarget) bool {
 	for o := range s.All() {
 		if o == rt {
@@ -132,7 +132,7 @@ func (s RouteTargets) Contains(rt RouteTarget) bool {
 	return false
 }
 
-// MatchesVNI says whether any target matches *:vni; see RouteTarget.MatchesVNI.
+// MatchesVNI reports whether any target matches *:vni; see RouteTarget.MatchesVNI.
 func (s RouteTargets) MatchesVNI(vni uint32) bool {
 	for rt := range s.All() {
 		if rt.MatchesVNI(vni) {

@@ -116,7 +116,7 @@ func unicastPath(p netip.Prefix) (*apiutil.Path, error) {
 	return path, err
 }
 
-// isUnicastPrefix says whether packets to the prefix may be routed.
+// isUnicastPrefix reports whether packets to the prefix may be routed.
 func isUnicastPrefix(p netip.Prefix) bool {
 	a := p.Addr()
 	return p.IsValid() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.Is4In6() &&

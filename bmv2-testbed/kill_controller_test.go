@@ -53,7 +53,7 @@ func (n *restartNetwork) measured(t *testing.T, m *Meter, whole ...string) {
 	}
 }
 
-// starved says whether what is lost may be BMv2's, which has threads of its own
+// starved reports whether what is lost may be BMv2's, which has threads of its own
 // for each step and bounded queues between them: the flow that crosses no switch
 // had to wait too.
 func (n *restartNetwork) starved(readings []Reading) bool {

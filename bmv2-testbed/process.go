@@ -65,7 +65,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // errEnded is of a process that should run: waiting for it is in vain.
 var errEnded = errors.New("has ended")
 
-// Running says whether the process has not ended, and how it did otherwise.
+// Running reports whether the process has not ended, and how it did otherwise.
 func (p *Process) Running() error {
 	select {
 	case <-p.done:

@@ -117,7 +117,7 @@ func (s source) write(b *strings.Builder, at string, v reflect.Value) {
 	}
 }
 
-// ours says whether a type has keys of its own.
+// ours reports whether a type has keys of its own.
 func (s source) ours(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && s[t.Name()] != nil && t.Field(0).Tag.Get("yaml") != ""
 }

@@ -15,10 +15,10 @@ type Underlay struct {
 	Advertise []Prefix `yaml:"advertise"`
 }
 
-// has says whether the neighbour's session carries a family.
+// has reports whether the neighbour's session carries a family.
 func (n *Neighbor) has(f bgp.Family) bool { return slices.Contains(n.Families, Family{f}) }
 
-// Unicast says whether the neighbour's routes go into the kernel.
+// Unicast reports whether the neighbour's routes go into the kernel.
 func (n *Neighbor) Unicast() bool { return n.has(bgp.IPv4Unicast) || n.has(bgp.IPv6Unicast) }
 
 // checkFamilies checks a neighbour's families. Those of its other IP version

@@ -61,7 +61,7 @@ func (c *Controller) Audit(ctx context.Context) (view.Audit, error) {
 	}
 }
 
-// auditDue says whether to audit now, and else when.
+// auditDue reports whether to audit now, and else when.
 func (l *loop) auditDue(now time.Time) (in time.Duration, due bool) {
 	switch {
 	case len(l.audits.asked) > 0:

@@ -300,7 +300,7 @@ func TestABadRouteMakesNothingAndIsCounted(t *testing.T) {
 	}
 }
 
-// up says whether a neighbour's session is established.
+// up reports whether a neighbour's session is established.
 func (w *whole) up(peer netip.Addr) bool {
 	return slices.ContainsFunc(w.speaker.Peers(), func(p bgp.PeerState) bool { return p.Address == peer && p.Up })
 }

@@ -44,7 +44,7 @@ type Config struct {
 	// acknowledged; 0 = only when the connection was made, and when asked. Some
 	// targets forward nothing while they are read.
 	AuditInterval time.Duration
-	// Link says whether a netdev is up, "" if that is not known; nil = not known.
+	// Link reports whether a netdev is up, "" if that is not known; nil = not known.
 	Link   func(netdev string) view.State
 	Logger *slog.Logger     // nil = slog.Default
 	Now    func() time.Time // nil = time.Now; tests have their own

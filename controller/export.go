@@ -73,7 +73,7 @@ func (l *loop) prefixAdvert(v *vrf, p netip.Prefix) (bgp.Route, bool) {
 	}, true
 }
 
-// isSubnet says whether a prefix is the whole subnet of an SVI, such as a /32.
+// isSubnet reports whether a prefix is the whole subnet of an SVI, such as a /32.
 func (l *loop) isSubnet(v *vrf, p netip.Prefix) bool {
 	for _, s := range v.svis {
 		for _, g := range s.Gateways {

@@ -180,7 +180,7 @@ func (l *loop) recovered(key p4.Key, k entry) {
 	delete(l.target.waiting, key)
 }
 
-// failing says whether the target refused any of the entries.
+// failing reports whether the target refused any of the entries.
 func (l *loop) failing(ks ...entry) bool {
 	for _, k := range ks {
 		if l.target.failed[keyOf(k)] != nil {

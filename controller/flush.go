@@ -276,7 +276,7 @@ func (l *loop) gone(k entry) {
 	}
 }
 
-// held says whether the target holds the entry that k names.
+// held reports whether the target holds the entry that k names.
 func (l *loop) held(k entry) bool {
 	_, ok := l.acked(keyOf(k))
 	return ok

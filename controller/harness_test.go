@@ -378,7 +378,7 @@ func (g *gateway) settled() bool {
 	return done
 }
 
-// intentSeen says whether the loop has the objects of the store.
+// intentSeen reports whether the loop has the objects of the store.
 func (g *gateway) intentSeen(l *loop) bool {
 	same := true
 	_ = g.store.View(func(tx *intent.Tx) error {

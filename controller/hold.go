@@ -41,7 +41,7 @@ func (h *hold) inherit(held []p4.Entry) {
 // to change.
 func (h *hold) settled(key p4.Key) { delete(h.inherited, key) }
 
-// holds says whether a change of an entry that the target holds has to wait;
+// holds reports whether a change of an entry that the target holds has to wait;
 // want is nil for its removal. Nothing that others may refer to is removed.
 func (l *loop) holds(key p4.Key, k, want entry) bool {
 	h := &l.hold
@@ -56,7 +56,7 @@ func (l *loop) holds(key p4.Key, k, want entry) bool {
 	return inherited && (want == nil || l.fromBGP(want))
 }
 
-// fromBGP says whether an entry is as it is because of what peers said so far.
+// fromBGP reports whether an entry is as it is because of what peers said so far.
 func (l *loop) fromBGP(e entry) bool {
 	switch e := e.(type) {
 	case p4.FDB:
@@ -127,7 +127,7 @@ func (l *loop) endHold() {
 	l.log.Info("BGP has converged, what changed while we were away is put right now", "entries", n)
 }
 
-// unanswered says whether the underlay has not spoken of a VTEP in use.
+// unanswered reports whether the underlay has not spoken of a VTEP in use.
 func (l *loop) unanswered() bool {
 	for _, r := range l.remotes {
 		if r.users > 0 && !r.answered {

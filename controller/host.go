@@ -70,7 +70,7 @@ func bestRoute(routes []*route, do func(*route) bool) *route {
 	return best
 }
 
-// reaches says whether there is a path to the VTEP of an imported type-2 route.
+// reaches reports whether there is a path to the VTEP of an imported type-2 route.
 func (b *bridge) reaches(r *route) bool {
 	s := b.macs[r.mac]
 	return s != nil && slices.ContainsFunc(s.routes, func(c candidate) bool { return c.route == r && c.usable() })

@@ -44,12 +44,12 @@ func (l *loop) forgetTargets(r *route) {
 	}
 }
 
-// imports says whether a bridge takes routes with these targets.
+// imports reports whether a bridge takes routes with these targets.
 func (l *loop) imports(b *bridge, rts bgp.RouteTargets) bool {
 	return l.bridgeInstance(b).takes(b.VNI, rts)
 }
 
-// importsVRF says whether a VRF takes routes with these targets.
+// importsVRF reports whether a VRF takes routes with these targets.
 func (l *loop) importsVRF(v *vrf, rts bgp.RouteTargets) bool {
 	return l.vrfInstance(v).takes(v.VNI, rts)
 }

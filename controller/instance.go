@@ -16,7 +16,7 @@ type instance struct {
 	imports, exports bgp.RouteTargets
 }
 
-// takes says whether what has the instance imports routes with these targets: by
+// takes reports whether what has the instance imports routes with these targets: by
 // those that it was given, else by *:VNI. Neither VNI nor RD of a route matter.
 func (i instance) takes(vni uint32, rts bgp.RouteTargets) bool {
 	if i.imports.Len() == 0 {

@@ -106,7 +106,7 @@ func (l *loop) setLocal(b *bridge, p *port, mac ether.MAC, at *local) {
 	l.arrived(b, mac)
 }
 
-// declines says whether a source is not to be learned on a port, and why.
+// declines reports whether a source is not to be learned on a port, and why.
 func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineReason, bool) {
 	if b.svi != nil && mac == b.svi.mac {
 		return declineGateway, true
@@ -133,7 +133,7 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 	return 0, false
 }
 
-// immovable says whether a MAC may not be learned on another port.
+// immovable reports whether a MAC may not be learned on another port.
 func (s *station) immovable() (declineReason, bool) {
 	if s.static != 0 {
 		return declineSticky, true
@@ -144,7 +144,7 @@ func (s *station) immovable() (declineReason, bool) {
 	return 0, false
 }
 
-// fixed says whether the MAC has a place that it may not leave.
+// fixed reports whether the MAC has a place that it may not leave.
 func (s *station) fixed() bool {
 	_, no := s.immovable()
 	return no

@@ -155,7 +155,7 @@ func (l *loop) forgetLocal(b *bridge, mac ether.MAC, s *station) {
 	l.vacancy(b, p)
 }
 
-// moved records a move that we saw and says whether the MAC is a duplicate
+// moved records a move that we saw and reports whether the MAC is a duplicate
 // from now on (RFC 7432 section 15.1).
 func (l *loop) moved(b *bridge, mac ether.MAC) bool {
 	d := l.cfg.Duplicates
@@ -182,7 +182,7 @@ func (l *loop) moved(b *bridge, mac ether.MAC) bool {
 	return true
 }
 
-// frozen says whether a MAC is held where it is as a duplicate.
+// frozen reports whether a MAC is held where it is as a duplicate.
 func (b *bridge) frozen(mac ether.MAC) bool {
 	h := b.moves[mac]
 	return h != nil && !h.frozen.IsZero()

@@ -50,7 +50,7 @@ func (l *loop) kernelChanged(n slowpath.Neighbor) {
 	l.hostChanged(b, ip)
 }
 
-// stationAddress says whether a station on a network can have the address.
+// stationAddress reports whether a station on a network can have the address.
 func stationAddress(ip netip.Addr) bool {
 	return ip.IsValid() && !ip.Is4In6() && !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLoopback() &&
 		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && ip.Zone() == ""

@@ -35,7 +35,7 @@ func (l *loop) unimportPrefix(v *vrf, r *route) {
 	}
 }
 
-// routable says whether a route leads to a prefix by the L3 VNI: a type 5, or a
+// routable reports whether a route leads to a prefix by the L3 VNI: a type 5, or a
 // host of symmetric IRB (RFC 9135 section 5.2) that is no gateway.
 func (r *route) routable() bool {
 	return r.kind == bgp.TypePrefix || r.prefix.IsValid() && r.l3vni != 0 && !r.gateway && !r.prefix.Addr().IsLinkLocalUnicast()
@@ -49,7 +49,7 @@ func (r *route) encapsulation() uint32 {
 	return r.l3vni
 }
 
-// usable says whether the candidate's VTEP can be reached.
+// usable reports whether the candidate's VTEP can be reached.
 func (c *candidate) usable() bool { return c.via.adj != nil && c.via.id != 0 }
 
 // precedes is the order of candidates of one prefix: hosts (type 2) first, then

@@ -162,7 +162,7 @@ func (r *route) unusable() (unusableReason, bool) {
 	return 0, false
 }
 
-// destination says whether packets may be routed to a prefix.
+// destination reports whether packets may be routed to a prefix.
 func destination(p netip.Prefix) bool {
 	a := p.Addr()
 	return p.IsValid() && !a.Is4In6() && (p.Bits() == 0 || !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast())

@@ -31,7 +31,7 @@ func (l *loop) vrfSummary(v *vrf) summary {
 	return s
 }
 
-// routesTo says whether a prefix of the VRF leads to a VTEP.
+// routesTo reports whether a prefix of the VRF leads to a VTEP.
 func (v *vrf) routesTo(vtep netip.Addr) bool {
 	for _, candidates := range v.prefixes {
 		for _, c := range candidates {

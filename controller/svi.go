@@ -19,23 +19,23 @@ type svi struct {
 	bridge *bridge
 }
 
-// has says whether an address is the gateway's own in the bridge.
+// has reports whether an address is the gateway's own in the bridge.
 func (s *svi) has(ip netip.Addr) bool {
 	return s != nil && (s.gateway(ip) || ip == s.linkLocal())
 }
 
-// guards says whether no tenant of the bridge may speak for an address: those
+// guards reports whether no tenant of the bridge may speak for an address: those
 // that the gateway has there, and the loopback of its VRF.
 func (s *svi) guards(ip netip.Addr) bool {
 	return s.has(ip) || s != nil && s.vrf != nil && s.vrf.Loopback.IsValid() && s.vrf.Loopback.Addr() == ip
 }
 
-// gateway says whether an address is one of those that the SVI was given.
+// gateway reports whether an address is one of those that the SVI was given.
 func (s *svi) gateway(ip netip.Addr) bool {
 	return s != nil && slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr() == ip })
 }
 
-// covers says whether an address is of one of the subnets.
+// covers reports whether an address is of one of the subnets.
 func (s *svi) covers(ip netip.Addr) bool {
 	return s != nil && !ip.IsLinkLocalUnicast() &&
 		slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Contains(ip) })
@@ -48,7 +48,7 @@ func (s *svi) linkLocal() netip.Addr {
 	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
 }
 
-// unique says whether the SVI's MAC and addresses are this gateway's alone.
+// unique reports whether the SVI's MAC and addresses are this gateway's alone.
 func (l *loop) unique(s *svi) bool { return l.cfg.SVIs[s.ID].Unique }
 
 // sviMAC is the MAC that the SVI was given, else the gateway's own.

@@ -232,7 +232,7 @@ func (l *loop) unselectedPrefix(r *route) string {
 	return why
 }
 
-// routeState says whether the target has the entry of a prefix.
+// routeState reports whether the target has the entry of a prefix.
 func (l *loop) routeState(v *vrf, p netip.Prefix) (view.State, string) {
 	var sum summary
 	sum.check(l, p4.Route{VRF: v.Index, Prefix: p})

@@ -149,7 +149,7 @@ func (l *loop) desiredVNI(local netip.Addr, vni uint32) entry {
 	return nil
 }
 
-// endsAt says whether the VRF's L3 VNI ends at one of our VTEP addresses: its own,
+// endsAt reports whether the VRF's L3 VNI ends at one of our VTEP addresses: its own,
 // and those of its bridges, since a type-2 route has one next hop for both VNIs.
 func (v *vrf) endsAt(local netip.Addr) bool {
 	if v.local == local {

@@ -65,10 +65,10 @@ func (m MAC) String() string {
 	return string(b)
 }
 
-// IsZero says whether all bits are zero, which no station may have.
+// IsZero reports whether all bits are zero, which no station may have.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
-// IsMulticast says whether the group bit is set; broadcast is multicast too.
+// IsMulticast reports whether the group bit is set; broadcast is multicast too.
 func (m MAC) IsMulticast() bool { return m[0]&1 != 0 }
 
 // Compare orders addresses by their bytes.

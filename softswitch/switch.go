@@ -124,7 +124,7 @@ func (s *Switch) openPorts() error {
 	return nil
 }
 
-// portState says whether the switch has a port, and whether it is up.
+// portState reports whether the switch has a port, and whether it is up.
 func (s *Switch) portState(number uint32) (exists, up bool) {
 	if number == s.cfg.CPUPort && number != 0 {
 		return true, true

@@ -62,7 +62,7 @@ var Kinds = []*Kind{
 // plural is the name of many.
 func (k *Kind) plural() string { return k.Name + "s" }
 
-// Called says whether a word is one of the kind's names.
+// Called reports whether a word is one of the kind's names.
 func (k *Kind) Called(word string) bool {
 	return word == k.Name || word == k.plural() || slices.Contains(k.Aliases, strings.TrimSuffix(word, "s"))
 }

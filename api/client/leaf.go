@@ -18,7 +18,7 @@ import (
 // The values of fields as people write them: a prefix as 10.0.0.1/24, a MAC with
 // colons, a duration as 90s, an enum by its short name, a reference by its id.
 
-// isLeaf says whether values of a field are written in one word.
+// isLeaf reports whether values of a field are written in one word.
 func isLeaf(f protoreflect.FieldDescriptor) bool {
 	if f.Kind() != protoreflect.MessageKind {
 		return true

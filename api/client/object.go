@@ -36,7 +36,7 @@ func (o Object) get(part protoreflect.Name) (protoreflect.Message, bool) {
 	return r.Get(f).Message(), true
 }
 
-// configured says whether the configuration file gives the object.
+// configured reports whether the configuration file gives the object.
 func (o Object) configured() bool {
 	st, ok := o.get("status")
 	if !ok {

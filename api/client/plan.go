@@ -154,7 +154,7 @@ func (p *planner) run(ctx context.Context) (*Plan, error) {
 	return p.plan, nil
 }
 
-// makeRoom deletes one object that is pending, and says whether it could. It is
+// makeRoom deletes one object that is pending, and reports whether it could. It is
 // made again since it stays pending.
 func (p *planner) makeRoom(ctx context.Context) bool {
 	for i := len(p.pending) - 1; i >= 0; i-- {
@@ -210,7 +210,7 @@ func (p *planner) try(ctx context.Context, s Step) error {
 	return nil
 }
 
-// changes says whether a Change does. What is set of a password nobody knows.
+// changes reports whether a Change does. What is set of a password nobody knows.
 func (s Step) changes() bool {
 	before, _ := s.before.get("spec")
 	after, _ := s.after.get("spec")

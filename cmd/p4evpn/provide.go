@@ -53,7 +53,7 @@ func provideSwitch(ctx context.Context, group *errgroup.Group, f *config.File, i
 	return nil
 }
 
-// answers says whether something listens at a target's address.
+// answers reports whether something listens at a target's address.
 func answers(address string) bool {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
@@ -122,7 +122,7 @@ func (k *keeper) await(ctx context.Context) {
 	}
 }
 
-// gone says whether there is no switch any more, and takes the exit status of
+// gone reports whether there is no switch any more, and takes the exit status of
 // one that we started.
 func (k *keeper) gone() bool {
 	if k.pid == 0 {

@@ -183,7 +183,7 @@ func (v underlayView) UnderlayRoutes() []view.UnderlayRoute {
 	return rows
 }
 
-// link says whether a netdev here has carrier.
+// link reports whether a netdev here has carrier.
 func link(netdev string) view.State {
 	dev, err := net.InterfaceByName(netdev)
 	switch {

@@ -36,7 +36,7 @@ func (m model) with(configured []Object) (model, []Ref, error) {
 	return m, hidden, nil
 }
 
-// put sets an object in sorted rows, and says whether it replaced one.
+// put sets an object in sorted rows, and reports whether it replaced one.
 func put[T Object](rows []T, o T) ([]T, bool) {
 	i, was := slices.BinarySearchFunc(rows, o.Ref().ID, func(o T, id string) int { return strings.Compare(o.Ref().ID, id) })
 	if was {

@@ -65,7 +65,7 @@ func (i Instance) Of() Ref {
 // Ref names the instance.
 func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 
-// Equal says whether two instances ask for the same; the order of route targets
+// Equal reports whether two instances ask for the same; the order of route targets
 // means nothing.
 func (i Instance) Equal(o Instance) bool {
 	return i.ID == o.ID && i.RD == o.RD && bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&

@@ -27,7 +27,7 @@ type Speaker struct {
 // Ref names the speaker.
 func (s Speaker) Ref() Ref { return Ref{KindSpeaker, TheSpeaker} }
 
-// Equal says whether two ask for the same.
+// Equal reports whether two ask for the same.
 func (s Speaker) Equal(o Speaker) bool { return s.AS == o.AS && s.RouterID == o.RouterID }
 
 // Validate checks the speaker alone.
@@ -73,7 +73,7 @@ type Neighbor struct {
 // Ref names the neighbour.
 func (n Neighbor) Ref() Ref { return Ref{KindNeighbor, n.Address.String()} }
 
-// Equal says whether two ask for the same; the order of families means nothing.
+// Equal reports whether two ask for the same; the order of families means nothing.
 func (n Neighbor) Equal(o Neighbor) bool {
 	return slices.Equal(slices.Sorted(slices.Values(n.Families)), slices.Sorted(slices.Values(o.Families))) &&
 		n.Address == o.Address && n.AS == o.AS && n.Port == o.Port && n.LocalAddress == o.LocalAddress &&

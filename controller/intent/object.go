@@ -67,7 +67,7 @@ type LogicalBridge struct {
 // Ref names the bridge.
 func (b LogicalBridge) Ref() Ref { return Ref{KindLogicalBridge, b.ID} }
 
-// Equal says whether two bridges ask for the same; the index, which is not
+// Equal reports whether two bridges ask for the same; the index, which is not
 // asked for, does not count.
 func (b LogicalBridge) Equal(o LogicalBridge) bool {
 	b.Index, o.Index = 0, 0
@@ -113,10 +113,10 @@ type BridgePort struct {
 // Ref names the port.
 func (p BridgePort) Ref() Ref { return Ref{KindBridgePort, p.ID} }
 
-// Transparent says whether the port carries every bridge by its VLAN.
+// Transparent reports whether the port carries every bridge by its VLAN.
 func (p BridgePort) Transparent() bool { return p.Type == Trunk && len(p.Bridges) == 0 }
 
-// Equal says whether two ports ask for the same; the order of their bridges
+// Equal reports whether two ports ask for the same; the order of their bridges
 // means nothing, and the serial, which is not asked for, does not count.
 func (p BridgePort) Equal(o BridgePort) bool {
 	return p.ID == o.ID && p.MAC == o.MAC && p.Type == o.Type &&
@@ -143,7 +143,7 @@ type VRF struct {
 // Ref names the VRF.
 func (v VRF) Ref() Ref { return Ref{KindVRF, v.ID} }
 
-// Equal says whether two VRFs ask for the same; the index, which is not asked
+// Equal reports whether two VRFs ask for the same; the index, which is not asked
 // for, does not count.
 func (v VRF) Equal(o VRF) bool {
 	v.Index, o.Index = 0, 0
@@ -172,7 +172,7 @@ type SVI struct {
 // Ref names the SVI.
 func (s SVI) Ref() Ref { return Ref{KindSVI, s.ID} }
 
-// Equal says whether two SVIs ask for the same; the order of their gateways
+// Equal reports whether two SVIs ask for the same; the order of their gateways
 // means nothing.
 func (s SVI) Equal(o SVI) bool {
 	return s.ID == o.ID && s.VRF == o.VRF && s.Bridge == o.Bridge && s.MAC == o.MAC &&

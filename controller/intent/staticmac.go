@@ -25,7 +25,7 @@ type StaticMAC struct {
 // Ref names the static MAC.
 func (s StaticMAC) Ref() Ref { return Ref{KindStaticMAC, s.ID} }
 
-// Equal says whether two ask for the same; the order of addresses means nothing.
+// Equal reports whether two ask for the same; the order of addresses means nothing.
 func (s StaticMAC) Equal(o StaticMAC) bool {
 	return s.ID == o.ID && s.Bridge == o.Bridge && s.Port == o.Port && s.MAC == o.MAC &&
 		slices.Equal(slices.SortedFunc(slices.Values(s.IPs), netip.Addr.Compare),
@@ -118,7 +118,7 @@ func (v *violations) gatewayOf(s StaticMAC, o SVI) {
 	}
 }
 
-// carries says whether frames of a bridge may leave by the port.
+// carries reports whether frames of a bridge may leave by the port.
 func (p BridgePort) carries(bridge string) bool {
 	return p.Transparent() || slices.Contains(p.Bridges, bridge)
 }

@@ -46,7 +46,7 @@ type Component struct {
 	Details string
 }
 
-// Status says whether an object is realised, and if it is not, why.
+// Status reports whether an object is realised, and if it is not, why.
 type Status struct {
 	Oper       OperStatus
 	Components []Component

@@ -106,7 +106,7 @@ func (v *violations) overlaps(s, o SVI) {
 	}
 }
 
-// has says whether an address is one of the gateways'.
+// has reports whether an address is one of the gateways'.
 func (s SVI) has(a netip.Addr) bool {
 	return slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr() == a })
 }

@@ -82,7 +82,7 @@ func (tx *Tx) model() model {
 // Row is what a type must have to live in a Table: the objects of this package.
 type Row[T any] interface {
 	Object
-	// Equal says whether both ask for the same.
+	// Equal reports whether both ask for the same.
 	Equal(T) bool
 	// admit checks the object against all others and completes it; old is
 	// what it replaces, nil when it is new.

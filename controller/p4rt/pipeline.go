@@ -12,7 +12,7 @@ import (
 )
 
 // pipeline sees to it that the target runs our pipeline and sends our digests,
-// and says whether it had to be pushed.
+// and reports whether it had to be pushed.
 func (s *session) pipeline() (pushed bool, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.PushTimeout)
 	defer cancel()

@@ -243,7 +243,7 @@ func (s *session) arbitrate(id ElectionID) {
 	}
 }
 
-// arbitrated acts on an answer of the arbitration and says whether this
+// arbitrated acts on an answer of the arbitration and reports whether this
 // controller is primary now.
 func (s *session) arbitrated(a *p4v1.MasterArbitrationUpdate, was bool) (bool, error) {
 	highest := ElectionID{High: a.GetElectionId().GetHigh(), Low: a.GetElectionId().GetLow()}

@@ -153,7 +153,7 @@ func writeErrors(batch []Update, err error) (errs []error, whole error) {
 	return errs, nil
 }
 
-// rejected says whether a server that answers code for a whole Write has not
+// rejected reports whether a server that answers code for a whole Write has not
 // begun it. Others may come from the transport when all or part was done.
 func rejected(code codes.Code) bool {
 	switch code {

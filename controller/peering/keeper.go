@@ -62,7 +62,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// take notes what changed, and says whether anything of ours did.
+// take notes what changed, and reports whether anything of ours did.
 func (k *Keeper) take(batch intent.Batch) bool {
 	changed := false
 	for _, c := range batch.Changes {

@@ -203,7 +203,7 @@ func icmpv6Type(frame []byte) byte {
 	return 0
 }
 
-// isSolicitation says whether a frame is a router solicitation that is valid
+// isSolicitation reports whether a frame is a router solicitation that is valid
 // (RFC 4861, section 6.1.1).
 func isSolicitation(frame []byte) bool {
 	if icmpv6Type(frame) != icmpv6RouterSolicitation {

@@ -25,7 +25,7 @@ func (l *loop) observe(t *target, n neighbour, e entry) {
 	l.update(now)
 }
 
-// attached says whether an address is of the SVI's subnets, or link-local. The
+// attached reports whether an address is of the SVI's subnets, or link-local. The
 // kernel also believes hosts that claim others, and remembers those of a subnet
 // that was there before.
 func (t *target) attached(n neighbour) bool {

@@ -125,7 +125,7 @@ func (l *loop) look() time.Time {
 	return next
 }
 
-// planned says whether a bridge is to have an SVI.
+// planned reports whether a bridge is to have an SVI.
 func (l *loop) planned(bridge uint16) bool {
 	for _, t := range l.targets {
 		if !t.gone && slices.ContainsFunc(t.plan.SVIs, func(s SVI) bool { return s.Bridge == bridge }) {
@@ -350,7 +350,7 @@ func (l *loop) report(t *target) {
 	})
 }
 
-// placed says whether a tap is as the plan wants it.
+// placed reports whether a tap is as the plan wants it.
 func (t *target) placed(bridge uint16) bool {
 	if t.live == nil || t.changed {
 		return false

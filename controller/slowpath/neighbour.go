@@ -26,7 +26,7 @@ type entry struct {
 	flags int // NTF_ bits
 }
 
-// learned says whether the kernel has the MAC address from the host itself, and
+// learned reports whether the kernel has the MAC address from the host itself, and
 // no proof that it is gone. A stale entry is one that was not used lately.
 func (e entry) learned() bool {
 	const valid = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE

@@ -81,7 +81,7 @@ func isSolicit(vrf, bridge uint16, target string) func(Frame, gopacket.Packet) b
 	}
 }
 
-// isICMP says whether a packet is an ICMP message from and to addresses.
+// isICMP reports whether a packet is an ICMP message from and to addresses.
 func isICMP(vrf, bridge uint16, src, dst string, v4, v6 uint8) func(Frame, gopacket.Packet) bool {
 	return func(f Frame, p gopacket.Packet) bool {
 		if f.VRF != vrf || f.Bridge != bridge || p.NetworkLayer() == nil {

@@ -139,7 +139,7 @@ func (s *Slowpath) inject(f Frame) {
 
 const ethernetHeader = 14
 
-// muted says whether a frame of the kernel is of no use to tenants, where no
+// muted reports whether a frame of the kernel is of no use to tenants, where no
 // setting keeps the kernel from sending it: reports of the groups it listens to
 // (IGMPv3 to 224.0.0.22, MLDv2 to ff02::16), and ND redirects, by which hosts
 // would pass by a gateway that several share.

@@ -30,7 +30,7 @@ const (
 	nudValid = nudFixed | unix.NUD_REACHABLE | unix.NUD_PROBE | unix.NUD_STALE | unix.NUD_DELAY
 )
 
-// usable says whether frames can be sent to the neighbour's MAC address.
+// usable reports whether frames can be sent to the neighbour's MAC address.
 func (n neighbour) usable() bool {
 	return n.state&nudValid != 0 && !n.mac.IsZero() && !n.mac.IsMulticast()
 }

@@ -120,7 +120,7 @@ func (l *loop) arrive(arrivals, wanted map[netip.Addr]bool) map[netip.Addr]bool 
 	return dirty
 }
 
-// linksChanged says whether an uplink differs from what we know of it.
+// linksChanged reports whether an uplink differs from what we know of it.
 // Most link notifications are of other devices or of statistics.
 func (l *loop) linksChanged() bool {
 	now, err := l.k.uplinks(l.r.cfg.Uplinks)

@@ -35,7 +35,7 @@ type Change struct {
 	Reason string // why there is no path; empty when there is one
 }
 
-// Equal says whether both are the same state of the same VTEP.
+// Equal reports whether both are the same state of the same VTEP.
 func (c Change) Equal(o Change) bool {
 	return c.VTEP == o.VTEP && c.Reason == o.Reason && slices.Equal(c.Paths, o.Paths)
 }

@@ -97,7 +97,7 @@ func (r *Router) read(k *kernel) error {
 	}
 }
 
-// ownAddition says whether a notification tells of a route that we set.
+// ownAddition reports whether a notification tells of a route that we set.
 func ownAddition(kind uint16, data []byte) bool {
 	const protocolAt = 5 // in struct rtmsg
 	return kind == unix.RTM_NEWROUTE && len(data) > protocolAt && data[protocolAt] == Protocol

@@ -139,7 +139,7 @@ func (s *Switch) log() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// Exited says whether the process has ended by itself, and how.
+// Exited reports whether the process has ended by itself, and how.
 func (s *Switch) Exited() error {
 	select {
 	case <-s.exited:

@@ -71,7 +71,7 @@ func New(cfg Config) (*Port, error) {
 	}, nil
 }
 
-// Up says whether the interface is there, up, and open.
+// Up reports whether the interface is there, up, and open.
 func (p *Port) Up() bool { return p.ifindex.Load() != 0 }
 
 // Close frees the transmit socket. Nothing may send on the port any more.

@@ -89,7 +89,7 @@ func (s *Sender) sendSome(p *Port, frames [][]byte) {
 }
 
 // openTx opens a socket that receives nothing and sends to any interface, and
-// says whether what it sends carries sendMark.
+// reports whether what it sends carries sendMark.
 func openTx() (fd int, marked bool, err error) {
 	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -207,7 +207,7 @@ func (a *arbiter) notify(r *role, st *stream) {
 	st.mustSend(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Arbitration{Arbitration: m}})
 }
 
-// checkPrimary says whether a unary request comes from its role's primary.
+// checkPrimary reports whether a unary request comes from its role's primary.
 func (a *arbiter) checkPrimary(name string, election *p4v1.Uint128) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -224,7 +224,7 @@ func (a *arbiter) checkPrimary(name string, election *p4v1.Uint128) error {
 	return nil
 }
 
-// isPrimary says whether the stream belongs to a primary client.
+// isPrimary reports whether the stream belongs to a primary client.
 func (a *arbiter) isPrimary(st *stream) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -232,7 +232,7 @@ func (a *arbiter) isPrimary(st *stream) bool {
 }
 
 // toPrimaries offers a message of about size bytes to the primary of each role
-// and says whether one took it.
+// and reports whether one took it.
 func (a *arbiter) toPrimaries(m *p4v1.StreamMessageResponse, size int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

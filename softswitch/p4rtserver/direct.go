@@ -9,7 +9,7 @@ import (
 // renderDirect renders a direct resource of an entry, which has a key.
 type renderDirect func(key *p4v1.TableEntry, e *pipeline.Entry) *p4v1.Entity
 
-// allTables says whether a query for a direct resource is for that of every
+// allTables reports whether a query for a direct resource is for that of every
 // table; the entry must be set for that.
 func allTables(te *p4v1.TableEntry) bool { return te != nil && te.TableId == 0 }
 

@@ -58,7 +58,7 @@ func (s *Server) scanTable(t *table, step time.Duration, now time.Time) {
 	}
 }
 
-// notificationDue says whether an entry that was idle for since reached its
+// notificationDue reports whether an entry that was idle for since reached its
 // timeout, or a repetition of it, within the last step.
 func notificationDue(since, timeout, step time.Duration) bool {
 	over := since - timeout

@@ -183,7 +183,7 @@ func (f *Forwarding) copyArrays(tr *translator, old *Forwarding) error {
 	return nil
 }
 
-// untouched says whether a meter, register or value set is as it is at first.
+// untouched reports whether a meter, register or value set is as it is at first.
 func untouched(e *p4v1.Entity) bool {
 	switch e := e.Entity.(type) {
 	case *p4v1.Entity_MeterEntry:

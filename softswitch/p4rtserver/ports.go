@@ -27,7 +27,7 @@ func (f *Forwarding) tellProfiles(number uint32, up bool) {
 	}
 }
 
-// isUp says whether a port that is followed was up when it was last looked at.
+// isUp reports whether a port that is followed was up when it was last looked at.
 func (f *Forwarding) isUp(number uint32) bool {
 	f.ports.mu.Lock()
 	defer f.ports.mu.Unlock()
@@ -70,7 +70,7 @@ func (f *Forwarding) checkPorts() {
 	}
 }
 
-// port says whether a port exists and is up.
+// port reports whether a port exists and is up.
 func (s *Server) port(number uint32) (exists, up bool) {
 	if s.cfg.Port == nil {
 		return true, true

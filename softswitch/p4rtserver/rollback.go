@@ -71,7 +71,7 @@ func (f *Forwarding) inverse(tr *translator, u *p4v1.Update) []*p4v1.Update {
 	}
 }
 
-// namesOne says whether an entity has the ids of what it is, so that a query
+// namesOne reports whether an entity has the ids of what it is, so that a query
 // for it is not one for all.
 func namesOne(e *p4v1.Entity) bool {
 	switch e := e.Entity.(type) {

@@ -32,7 +32,7 @@ const (
 type Config struct {
 	DeviceID uint64
 	Limits   pipeline.Limits
-	// Port says whether a port exists and is up; it is asked often and must not
+	// Port reports whether a port exists and is up; it is asked often and must not
 	// wait. Nil: all are there and up.
 	Port func(number uint32) (exists, up bool)
 	// Inject sends a packet-out, header first, into the pipeline at the CPU

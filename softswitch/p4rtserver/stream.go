@@ -40,7 +40,7 @@ type queued struct {
 	size    int
 }
 
-// offer queues a message that may be lost, and says whether it did.
+// offer queues a message that may be lost, and reports whether it did.
 func (st *stream) offer(m *p4v1.StreamMessageResponse, size int) bool {
 	if len(st.out) >= queueLength-queueReserve || st.bytes.Load()+int64(size) > queueBytes {
 		return false

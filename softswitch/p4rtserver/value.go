@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// checkValue tells whether b is a binary string for bit<width> (8.3). Its
+// checkValue reports whether b is a binary string for bit<width> (8.3). Its
 // error does not name the field.
 func checkValue(b []byte, width int) error {
 	if len(b) == 0 {
@@ -64,7 +64,7 @@ func canonicalUint32(v uint32) []byte {
 	return canonical(binary.BigEndian.AppendUint32(nil, v))
 }
 
-// isMax says whether b is the largest value of bit<width>.
+// isMax reports whether b is the largest value of bit<width>.
 func isMax(b []byte, width int) bool {
 	if bitLen(b) != width {
 		return false

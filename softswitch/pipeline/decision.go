@@ -30,7 +30,7 @@ const (
 func follow(code []instruction, r []uint64, at int32) int32 {
 	for at >= 0 {
 		in := &code[at]
-		holds := false
+		var holds bool
 		switch {
 		case in.code == testEqual:
 			holds = r[in.slot]&in.mask == in.is
@@ -163,7 +163,7 @@ func comparison(n *boolNode) (in instruction, opposite, ok bool) {
 	return instruction{code: testBelow, slot: uint16(n.l.f.slot), is: is}, n.op == ">" || n.op == ">=", true
 }
 
-// isWord says whether n is a field whose register is its value.
+// isWord reports whether n is a field whose register is its value.
 func (n *node) isWord() bool { return n.op == opField && n.f.words == 1 && !n.f.signed }
 
 // maskedEqual tests a field, or some bits of one.

@@ -235,7 +235,7 @@ func (p *Pipeline) SetGroup(id uint32, replicas []Replica) error {
 	return nil
 }
 
-// DeleteGroup: ErrNotFound if there is none.
+// DeleteGroup removes a multicast group: ErrNotFound if there is none.
 func (p *Pipeline) DeleteGroup(id uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -286,7 +286,7 @@ func (p *Pipeline) SetSession(id uint32, s Session) error {
 	return nil
 }
 
-// DeleteSession: ErrNotFound if there is none.
+// DeleteSession removes a clone session: ErrNotFound if there is none.
 func (p *Pipeline) DeleteSession(id uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -84,7 +84,7 @@ func (p *Profile) Name() string { return p.spec.name }
 // Size is the number of members the profile holds at most.
 func (p *Profile) Size() int { return p.size }
 
-// HasSelector says whether the profile has groups.
+// HasSelector reports whether the profile has groups.
 func (p *Profile) HasSelector() bool { return p.spec.hash != nil }
 
 func (p *Profile) errorf(base error, format string, args ...any) error {
@@ -234,7 +234,7 @@ func (p *Profile) choose(g *group) {
 	g.choice.Store(&out)
 }
 
-// SetPortUp says whether a port is up; members that watch one that is down are
+// SetPortUp reports whether a port is up; members that watch one that is down are
 // not chosen. All ports are up at first.
 func (p *Profile) SetPortUp(port uint32, up bool) {
 	p.mu.Lock()

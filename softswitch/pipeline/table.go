@@ -83,16 +83,16 @@ func (t *Table) Actions() []ActionInfo {
 	return out
 }
 
-// SupportsTimeout says whether entries may carry an idle timeout.
+// SupportsTimeout reports whether entries may carry an idle timeout.
 func (t *Table) SupportsTimeout() bool { return t.spec.timeout }
 
-// HasPriority says whether entries need a priority.
+// HasPriority reports whether entries need a priority.
 func (t *Table) HasPriority() bool { return t.spec.prio }
 
-// HasCounter says whether the table has a direct counter.
+// HasCounter reports whether the table has a direct counter.
 func (t *Table) HasCounter() bool { return t.spec.count }
 
-// IsConst says whether the program fixes the entries.
+// IsConst reports whether the program fixes the entries.
 func (t *Table) IsConst() bool { return t.fixed }
 
 // Preinitialize lets the entries that the program gives be changed, and others
@@ -107,7 +107,7 @@ func (t *Table) errorf(base error, format string, args ...any) error {
 	return fmt.Errorf("table %s: %s: %w", t.spec.name, fmt.Sprintf(format, args...), base)
 }
 
-// IsPreinitialized says whether the program gives entries that may change.
+// IsPreinitialized reports whether the program gives entries that may change.
 func (t *Table) IsPreinitialized() bool { return !t.fixed && len(t.spec.entries) > 0 }
 
 // begin checks that the table's entries may change.
@@ -373,7 +373,7 @@ func (t *Table) SetCounter(e *Entry, packets, bytes uint64) error {
 	return nil
 }
 
-// HasMeter says whether the table has a direct meter.
+// HasMeter reports whether the table has a direct meter.
 func (t *Table) HasMeter() bool { return t.spec.meter >= 0 }
 
 // SetMeter configures the direct meter of the entry with e's key (and

@@ -73,7 +73,7 @@ func (v *ValueSet) SetMembers(members [][]byte) error {
 	return nil
 }
 
-// holds says whether the select key, whose words w.selectKey has, is a member.
+// holds reports whether the select key, whose words w.selectKey has, is a member.
 func (v *ValueSet) holds(w *Worker, key []keyPart) bool {
 	n := (v.bits + 7) / 8
 	buf := w.scratchBytes(0, n)

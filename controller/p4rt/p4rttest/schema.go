@@ -85,7 +85,7 @@ func invalid(format string, args ...any) error {
 	return status.Error(codes.InvalidArgument, fmt.Sprintf(format, args...))
 }
 
-// check says whether an update is valid in itself.
+// check reports whether an update is valid in itself.
 func (s *schema) check(u *p4v1.Update) error {
 	switch u.GetType() {
 	case p4v1.Update_INSERT, p4v1.Update_MODIFY, p4v1.Update_DELETE:
@@ -203,7 +203,7 @@ func (s *schema) checkAction(t *table, a *p4v1.Action, isDefault bool) error {
 	return nil
 }
 
-// check says whether m is a match that the field can have.
+// check reports whether m is a match that the field can have.
 func (f field) check(m *p4v1.FieldMatch) error {
 	switch v := m.GetFieldMatchType().(type) {
 	case *p4v1.FieldMatch_Exact_:
@@ -274,7 +274,7 @@ func trailingZeros(v []byte, width int32) int32 {
 	return width
 }
 
-// canonical says whether v is the shortest form of a value of width bits
+// canonical reports whether v is the shortest form of a value of width bits
 // (P4Runtime 8.4).
 func canonical(v []byte, width int32) error {
 	switch {

@@ -91,7 +91,7 @@ func tableIdentity(t *p4v1.TableEntry) string {
 
 func compare(a, b string) int { return strings.Compare(a, b) }
 
-// check says whether the target can execute an update that is valid in itself.
+// check reports whether the target can execute an update that is valid in itself.
 func (s *State) check(u *p4v1.Update, sch *schema) error {
 	t := u.GetEntity().GetTableEntry()
 	if t.GetIsDefaultAction() {

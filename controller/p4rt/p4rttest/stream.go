@@ -20,7 +20,7 @@ type stream struct {
 	ctx context.Context
 }
 
-// send queues a message and says whether the stream is there to take it.
+// send queues a message and reports whether the stream is there to take it.
 func (st *stream) send(m *p4v1.StreamMessageResponse) bool {
 	if st == nil || st.out == nil {
 		return false
@@ -214,21 +214,21 @@ func (s *Server) SendDigest(id uint32, members ...*p4v1.P4Data) (list uint64, ok
 	}})
 }
 
-// Acked says whether a digest list was acknowledged.
+// Acked reports whether a digest list was acknowledged.
 func (s *Server) Acked(list uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.acked[list]
 }
 
-// SendPacketIn sends a packet to the primary, and says whether there is one.
+// SendPacketIn sends a packet to the primary, and reports whether there is one.
 func (s *Server) SendPacketIn(p *p4v1.PacketIn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.primary.send(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Packet{Packet: p}})
 }
 
-// SendIdle tells the primary that entries were idle, and says whether there is
+// SendIdle tells the primary that entries were idle, and reports whether there is
 // a primary.
 func (s *Server) SendIdle(entries ...*p4v1.TableEntry) bool {
 	s.mu.Lock()
