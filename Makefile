@@ -27,6 +27,7 @@ packages:
 test: packages
 	$(GO) vet ./...
 	$(GO) test -race -timeout 40m ./...
+	$(GO) test -run 'TestNoFormOfAClaim|LinuxHost' ./p4 # a million frames, which take the race detector minutes
 
 # Half an hour of everything at random, and half a minute of no target: the long
 # forms of what `make test` does in seconds. On each target that is there.

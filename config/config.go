@@ -90,6 +90,12 @@ type Port struct {
 	MAC       MAC         `yaml:"mac"`         // a BridgePort with this MAC binds to the port, if none does by name
 	MaxMACs   int         `yaml:"max_macs"`    // how many are learned here; 0: no limit
 	Static    []StaticMAC `yaml:"static_macs"` // never learned elsewhere, advertised as sticky
+	// Trusted lets routers and DHCP servers be behind the port where its bridge
+	// has an SVI; left out: behind a trunk, not behind an access port.
+	Trusted *bool `yaml:"trusted"`
+	// StackedTags has a trunk carry frames with a VLAN tag inside the bridge's, to
+	// other such trunks.
+	StackedTags bool `yaml:"stacked_tags"`
 }
 
 // StaticMAC is a MAC that never leaves its port.

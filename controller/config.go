@@ -97,10 +97,26 @@ type Port struct {
 	HostDevice string
 	// Netdev is what the port is for Linux, to show it; may be empty.
 	Netdev  string
-	MAC     ether.MAC   // of a bridge port, to bind API objects by; may be zero
-	MaxMACs int         // limit of MACs learned on a bridge port; 0 = none
-	Static  []StaticMAC // sticky MACs that live on this port
+	MAC     ether.MAC // of a bridge port, to bind API objects by; may be zero
+	MaxMACs int       // limit of MACs learned on a bridge port; 0 = none
+	// Trust says whether routers and DHCP servers may be behind a bridge port.
+	Trust Trust
+	// StackedTags has a trunk carry frames with a VLAN tag of their own inside
+	// the bridge's, to other such trunks.
+	StackedTags bool
+	Static      []StaticMAC // sticky MACs that live on this port
 }
+
+// Trust says whether a tenant's router advertisements, redirects and answers of
+// a DHCP server are forwarded in a bridge that has an SVI.
+type Trust uint8
+
+// What a port may be trusted with.
+const (
+	TrustByType Trust = iota // a trunk is trusted, an access port is not
+	Trusted
+	Untrusted
+)
 
 // StaticMAC is a MAC that is on its port for ever: it is never learned
 // elsewhere and is advertised as sticky.

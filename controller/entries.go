@@ -52,6 +52,10 @@ func (l *loop) desired(k entry) entry {
 		return l.desiredRouterMAC(k.Bridge, k.MAC)
 	case p4.Gateway:
 		return l.desiredGateway(k.Bridge, k.Address)
+	case p4.GatewayTarget:
+		return l.desiredGatewayTarget(k.Bridge, k.Address)
+	case p4.GatewayMAC:
+		return l.desiredGatewayMAC(k.Bridge, k.MAC)
 	case p4.RouterInterface:
 		return l.desiredRouterInterface(k.Bridge)
 	case p4.Trap:
@@ -147,7 +151,8 @@ func level(k entry) int {
 		return levelReplica
 	case p4.Group:
 		return levelGroup
-	case p4.FDB, p4.Source, p4.Member, p4.VNI, p4.L3VNI, p4.Route, p4.ARPHost, p4.NDHost, p4.Gateway, p4.RouterMAC, p4.Trap:
+	case p4.FDB, p4.Source, p4.Member, p4.VNI, p4.L3VNI, p4.Route, p4.ARPHost, p4.NDHost,
+		p4.Gateway, p4.GatewayTarget, p4.GatewayMAC, p4.RouterMAC, p4.Trap:
 		return levelLeaf
 	}
 	return levelBase

@@ -246,7 +246,15 @@ func (l *loop) desiredMember(number, vlan uint16) entry {
 	if p == nil || p.attached[vlan] == nil {
 		return nil
 	}
-	return p4.Member{Port: number, VLAN: vlan, Bridge: p.attached[vlan].bridge}
+	a := p.attached[vlan]
+	b := l.bridges[a.bridge]
+	trunk := vlan != 0
+	return p4.Member{
+		Port: number, VLAN: vlan, Bridge: a.bridge,
+		Gateway: b != nil && b.svi != nil,
+		Trusted: p.Trust == Trusted || p.Trust == TrustByType && trunk,
+		Stacked: p.StackedTags && trunk,
+	}
 }
 
 func (l *loop) desiredEgressVLAN(number, index uint16) entry {
@@ -258,5 +266,5 @@ func (l *loop) desiredEgressVLAN(number, index uint16) entry {
 	if !ok {
 		return nil
 	}
-	return p4.EgressVLAN{Port: number, Bridge: index, VLAN: vlan}
+	return p4.EgressVLAN{Port: number, Bridge: index, VLAN: vlan, Stacked: vlan != 0 && l.ports[number].StackedTags}
 }

@@ -59,7 +59,7 @@ func TestHowAPortCarriesItsBridges(t *testing.T) {
 			}
 			for _, a := range c.want {
 				for _, want := range []entry{
-					p4.Member{Port: 1, VLAN: a.vlan, Bridge: a.bridge},
+					p4.Member{Port: 1, VLAN: a.vlan, Bridge: a.bridge, Trusted: a.vlan != 0},
 					p4.EgressVLAN{Port: 1, Bridge: a.bridge, VLAN: a.egress},
 				} {
 					if got := g.get(want); got != want {

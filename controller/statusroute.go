@@ -52,6 +52,7 @@ func (l *loop) sviSummary(o *svi) summary {
 	var s summary
 	s.check(l, p4.RouterMAC{Bridge: o.bridge.Index, MAC: o.mac})
 	s.check(l, p4.RouterInterface{Bridge: o.bridge.Index})
+	s.check(l, p4.GatewayMAC{Bridge: o.bridge.Index, MAC: o.mac})
 	if o.bridge.local.IsValid() {
 		s.check(l, p4.L3VNI{Local: o.bridge.local, VNI: o.vrf.VNI})
 	}
@@ -62,6 +63,7 @@ func (l *loop) sviSummary(o *svi) summary {
 		if g.Addr().Is4() {
 			s.check(l, p4.ARPHost{Bridge: o.bridge.Index, Address: g.Addr()})
 		} else {
+			s.check(l, p4.GatewayTarget{Bridge: o.bridge.Index, Address: g.Addr()})
 			s.check(l, p4.NDHost{Bridge: o.bridge.Index, Address: g.Addr()})
 		}
 	}

@@ -136,15 +136,19 @@ func (l *loop) markSVI(s *svi) {
 		l.mark(p4.L3VNI{Local: b.local, VNI: v.VNI})
 	}
 	l.markAnswer(b, s.linkLocal())
-	l.mark(p4.Gateway{Bridge: b.Index, Address: s.linkLocal()})
+	l.markGuard(b, s.linkLocal())
 	if v.Loopback.IsValid() {
-		l.mark(p4.Gateway{Bridge: b.Index, Address: v.Loopback.Addr()})
+		l.markGuard(b, v.Loopback.Addr())
+	}
+	l.mark(p4.GatewayMAC{Bridge: b.Index, MAC: s.mac})
+	for port, vlan := range b.ports {
+		l.mark(p4.Member{Port: port, VLAN: vlan}) // says whether the bridge has a gateway
 	}
 	for _, g := range s.Gateways {
 		l.markPrefix(v, g.Masked())
 		l.mark(p4.Route{VRF: v.Index, Prefix: single(g.Addr())})
 		l.markAnswer(b, g.Addr())
-		l.mark(p4.Gateway{Bridge: b.Index, Address: g.Addr()})
+		l.markGuard(b, g.Addr())
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(g.Addr())}] = struct{}{}
 	}
 	for _, st := range l.cfg.VRFs[v.ID].Statics {
@@ -161,10 +165,33 @@ func (l *loop) desiredRouterMAC(index uint16, mac ether.MAC) entry {
 	return p4.RouterMAC{Bridge: index, MAC: mac, VRF: b.svi.vrf.Index}
 }
 
+// markGuard marks what keeps tenants from speaking for an address.
+func (l *loop) markGuard(b *bridge, ip netip.Addr) {
+	l.mark(p4.Gateway{Bridge: b.Index, Address: ip})
+	if ip.Is6() {
+		l.mark(p4.GatewayTarget{Bridge: b.Index, Address: ip})
+	}
+}
+
 // desiredGateway keeps tenants from speaking for our addresses.
 func (l *loop) desiredGateway(index uint16, ip netip.Addr) entry {
 	if b := l.bridges[index]; b != nil && b.svi.guards(ip) {
 		return p4.Gateway{Bridge: index, Address: ip}
+	}
+	return nil
+}
+
+func (l *loop) desiredGatewayTarget(index uint16, ip netip.Addr) entry {
+	if b := l.bridges[index]; b != nil && ip.Is6() && b.svi.guards(ip) {
+		return p4.GatewayTarget{Bridge: index, Address: ip}
+	}
+	return nil
+}
+
+// desiredGatewayMAC keeps tenants from sending as the gateway.
+func (l *loop) desiredGatewayMAC(index uint16, mac ether.MAC) entry {
+	if b := l.bridges[index]; b != nil && b.svi != nil && b.svi.mac == mac {
+		return p4.GatewayMAC{Bridge: index, MAC: mac}
 	}
 	return nil
 }

@@ -7,9 +7,14 @@
 control classify_bridge(inout headers_t hdr,
                         inout metadata_t meta,
                         inout standard_metadata_t standard_metadata) {
-    @brief("The port belongs to the bridge with this VLAN")
+    @brief("The port belongs to the bridge with this VLAN; gateway: the bridge has one that nobody else may claim to be; trusted: routers and DHCP servers are behind the port; stacked: it carries a tag inside the bridge's")
     @name(".bridge.member") @id(0x01000040)
-    action member(bridge_t bridge) { meta.bridge = bridge; }
+    action member(bridge_t bridge, bit<1> gateway, bit<1> trusted, bit<1> stacked) {
+        meta.bridge = bridge;
+        meta.gateway = gateway;
+        meta.trusted = trusted;
+        meta.stacked = stacked;
+    }
 
     @name(".bridge.not_member") @id(0x01000041)
     action not_member() { meta.drop_reason = DROP_NOT_MEMBER; }
@@ -31,7 +36,11 @@ control classify_bridge(inout headers_t hdr,
             meta.tagged = 1;
             meta.vlan_id = hdr.vlan.vlan_id;
         }
-        vlan.apply();
+        // A tag of VLAN 0 inside the bridge's is no customer's VLAN: hosts take
+        // such a frame as the bridge's own, whatever it carries.
+        if (vlan.apply().hit && meta.inner_tag == 1 && (meta.stacked == 0 || meta.inner_vlan == 0)) {
+            meta.drop_reason = DROP_STACKED_TAGS;
+        }
     }
 }
 
@@ -72,7 +81,30 @@ control learn_source(inout headers_t hdr,
         support_timeout = true;
     }
 
-    apply { source.apply(); }
+    @name(".gateway.forged_mac") @id(0x010000d6)
+    action forged_mac() { meta.drop_reason = DROP_FORGED_GATEWAY; }
+
+    @name(".gateway.other_mac") @id(0x010000d7)
+    action other_mac() { }
+
+    @brief("The gateway's MACs in each bridge: no tenant has them")
+    @name(".gateway.mac") @id(0x020000d4)
+    table gateway_mac {
+        key = {
+            meta.bridge: exact @name("bridge");
+            meta.source: exact @name("mac");
+        }
+        actions = { forged_mac; @defaultonly other_mac; }
+        const default_action = other_mac;
+        size = 8192;
+    }
+
+    apply {
+        // What has an entry is no gateway's.
+        if (!source.apply().hit && meta.gateway == 1) {
+            gateway_mac.apply();
+        }
+    }
 }
 
 // Decides where a frame of a bridge goes, and finds the path of what goes to a
@@ -139,13 +171,16 @@ control forward(inout headers_t hdr,
 control tag_frame(inout headers_t hdr,
                   inout metadata_t meta,
                   inout standard_metadata_t standard_metadata) {
+    bit<1> carries = 0;
+
     @brief("The port takes the bridge's frames untagged")
     @name(".bridge.untagged") @id(0x01000070)
     action untagged() { }
 
-    @brief("The port takes the bridge's frames with this VLAN tag")
+    @brief("The port takes the bridge's frames with this VLAN tag; stacked: also those with a tag of their own")
     @name(".bridge.tagged") @id(0x01000071)
-    action tagged(vlan_id_t vlan_id) {
+    action tagged(vlan_id_t vlan_id, bit<1> stacked) {
+        carries = stacked;
         hdr.pushed_vlan.setValid();
         hdr.pushed_vlan.pcp = 0;
         hdr.pushed_vlan.dei = 0;
@@ -169,7 +204,11 @@ control tag_frame(inout headers_t hdr,
         size = 65536;
     }
 
-    apply { egress_vlan.apply(); }
+    apply {
+        if (egress_vlan.apply().hit && meta.inner_tag == 1 && carries == 0) {
+            meta.drop_reason = DROP_STACKED_TAGS;
+        }
+    }
 }
 
 #endif

@@ -38,7 +38,7 @@ func Decode(e Entry) (any, error) {
 	case tableAdjacency:
 		return Adjacency{ID: k.u16(), Source: v.mac(), Destination: v.mac()}, nil
 	case tableVLAN:
-		return Member{Port: k.u16(), VLAN: k.u16(), Bridge: v.u16()}, nil
+		return Member{Port: k.u16(), VLAN: k.u16(), Bridge: v.u16(), Gateway: v.bit(), Trusted: v.bit(), Stacked: v.bit()}, nil
 	case tableSource:
 		return decodeSource(k, action, v)
 	case tableFDB:
@@ -46,7 +46,7 @@ func Decode(e Entry) (any, error) {
 	case tableEgressVLAN:
 		d := EgressVLAN{Port: k.u16(), Bridge: k.u16()}
 		if action == actionTagged {
-			d.VLAN = v.u16()
+			d.VLAN, d.Stacked = v.u16(), v.bit()
 		}
 		return d, nil
 	case tableReplica:
@@ -73,8 +73,12 @@ func decodeRouting(e Entry, k unpacker, action uint32, v unpacker) (any, error) 
 		return Gateway{Bridge: k.u16(), Address: k.ipv4()}, nil
 	case tableGateway6:
 		return Gateway{Bridge: k.u16(), Address: k.ipv6()}, nil
+	case tableGatewayTarget:
+		return GatewayTarget{Bridge: k.u16(), Address: k.ipv6()}, nil
+	case tableGatewayMAC:
+		return GatewayMAC{Bridge: k.u16(), MAC: k.mac()}, nil
 	case tableNDHost:
-		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.u8() == 1, Metadata: string(v)}, nil
+		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.bit(), Metadata: string(v)}, nil
 	}
 	return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), ErrForeign)
 }

@@ -36,6 +36,10 @@ const (
 	DropNoRoute
 	DropTruncated
 	DropForgedGateway
+	DropStackedTags
+	DropRogueRouter
+	DropRogueDHCP
+	DropHidden
 	DropReasons // how many there are
 )
 
@@ -45,7 +49,8 @@ var dropNames = [...]string{
 	"declined_source", "fdb", "hairpin", "split_horizon", "no_path",
 	"no_tunnel", "no_adjacency", "wrong_router_mac", "bad_ip", "ip_options",
 	"martian", "route", "mtu", "punt_rate", "no_interface", "no_route",
-	"truncated", "forged_gateway",
+	"truncated", "forged_gateway", "stacked_tags", "rogue_router", "rogue_dhcp",
+	"hidden",
 }
 
 // String gives the name that metrics use, such as "unknown_vni".

@@ -71,16 +71,29 @@ func each(t *testing.T, test func(*gateway)) {
 	t.Run("BMv2", func(t *testing.T) { test(newGateway(t, newBMv2(t))) })
 }
 
+// members is what bridge.vlan says of the ports in bridge 1, where a test wants
+// other than plain bridging.
+type members map[uint16]p4.Member
+
 func newGateway(t *testing.T, on target) *gateway {
 	t.Helper()
+	return newGatewayOf(t, on, members{
+		access1: {Port: access1, Bridge: bridge1}, access2: {Port: access2, Bridge: bridge1},
+		trunk: {Port: trunk, VLAN: 10, Bridge: bridge1},
+	})
+}
+
+func newGatewayOf(t *testing.T, on target, of members) *gateway {
+	t.Helper()
 	g := &gateway{t, on}
+	g.add(of[access1], of[access2], of[trunk],
+		p4.EgressVLAN{Port: trunk, Bridge: bridge1, VLAN: 10, Stacked: of[trunk].Stacked})
 	g.add(p4.BridgePort{Port: access1}, p4.BridgePort{Port: access2}, p4.BridgePort{Port: trunk}, p4.BridgePort{Port: other},
 		p4.Uplink{Port: uplink, HostPort: host}, p4.HostPort{Port: host, Uplink: uplink},
-		p4.Member{Port: access1, Bridge: bridge1}, p4.Member{Port: access2, Bridge: bridge1},
-		p4.Member{Port: trunk, VLAN: 10, Bridge: bridge1}, p4.Member{Port: trunk, VLAN: 20, Bridge: bridge2},
+		p4.Member{Port: trunk, VLAN: 20, Bridge: bridge2},
 		p4.Member{Port: other, Bridge: bridge2},
 		p4.EgressVLAN{Port: access1, Bridge: bridge1}, p4.EgressVLAN{Port: access2, Bridge: bridge1},
-		p4.EgressVLAN{Port: trunk, Bridge: bridge1, VLAN: 10}, p4.EgressVLAN{Port: trunk, Bridge: bridge2, VLAN: 20},
+		p4.EgressVLAN{Port: trunk, Bridge: bridge2, VLAN: 20},
 		p4.EgressVLAN{Port: other, Bridge: bridge2},
 		p4.LocalVTEP{Address: ours},
 		p4.Peer{Prefix: netip.PrefixFrom(vtep1, 32)}, p4.Peer{Prefix: netip.PrefixFrom(vtep2, 32)},

@@ -24,9 +24,27 @@ const bit<16> ETHERTYPE_VLAN = 0x8100;
 const bit<16> ETHERTYPE_IPV4 = 0x0800;
 const bit<16> ETHERTYPE_ARP  = 0x0806;
 const bit<16> ETHERTYPE_IPV6 = 0x86dd;
+// Further VLAN tags: IEEE 802.1ad, and what came before it.
+const bit<16> ETHERTYPE_SVLAN = 0x88a8;
+const bit<16> ETHERTYPE_QINQ1 = 0x9100;
+const bit<16> ETHERTYPE_QINQ2 = 0x9200;
+const bit<16> ETHERTYPE_QINQ3 = 0x9300;
+const bit<8>  PROTOCOL_ICMP  = 1;
 const bit<8>  PROTOCOL_TCP   = 6;
 const bit<8>  PROTOCOL_UDP   = 17;
 const bit<8>  PROTOCOL_ICMPV6 = 58;
+// What else may stand between an IPv6 header and what it carries (IANA's
+// registry of IPv6 extension header types; ESP hides all that follows).
+const bit<8>  IPV6_HOP_BY_HOP  = 0;
+const bit<8>  IPV6_ROUTING     = 43;
+const bit<8>  IPV6_FRAGMENT    = 44;
+const bit<8>  IPV6_AH          = 51;
+const bit<8>  IPV6_DESTINATION = 60;
+const bit<8>  IPV6_MOBILITY    = 135;
+const bit<8>  IPV6_HIP         = 139;
+const bit<8>  IPV6_SHIM6       = 140;
+const bit<16> UDP_PORT_DHCP_CLIENT   = 68;
+const bit<16> UDP_PORT_DHCPV6_CLIENT = 546;
 const bit<16> UDP_PORT_VXLAN = 4789;
 
 // Lengths in bytes.
@@ -77,6 +95,10 @@ const reason_t DROP_NO_INTERFACE    = 24;
 const reason_t DROP_NO_ROUTE        = 25;
 const reason_t DROP_TRUNCATED       = 26; // no Ethernet header
 const reason_t DROP_FORGED_GATEWAY  = 27; // a tenant says that it is the gateway
+const reason_t DROP_STACKED_TAGS    = 28; // one VLAN tag more than the port carries
+const reason_t DROP_ROGUE_ROUTER    = 29; // a router advertisement or redirect of a tenant
+const reason_t DROP_ROGUE_DHCP      = 30; // a tenant answers as a DHCP server
+const reason_t DROP_HIDDEN          = 31; // may be one of these, behind what is not looked through
 
 // Why a frame went to the controller; 1 and 2 are those of its own traps, for
 // ARP and ND.
@@ -156,6 +178,23 @@ header neighbour_t {
     mac_t    mac;
 }
 
+// How a solicitation, an advertisement or a redirect of any other length begins
+// (RFC 4861 sections 4.3 to 4.5).
+header neighbour_target_t {
+    bit<32>  flags;
+    bit<128> target;
+}
+
+// RFC 8200 section 4.5.
+header ipv6_fragment_t {
+    bit<8>  next_header;
+    bit<8>  reserved;
+    bit<13> offset;
+    bit<2>  reserved2;
+    bit<1>  more;
+    bit<32> identification;
+}
+
 // The first four bytes of TCP: all that a flow hash needs.
 header tcp_ports_t {
     bit<16> source;
@@ -213,8 +252,10 @@ struct headers_t {
     arp_t        arp;
     ipv4_t       ipv4;
     ipv6_t       ipv6;
+    ipv6_fragment_t ipv6_fragment;
     icmpv6_t     icmpv6;
     neighbour_t  neighbour;
+    neighbour_target_t neighbour_target;
     tcp_ports_t  tcp;
     udp_t        udp;
     vxlan_t      vxlan;
@@ -238,6 +279,13 @@ struct metadata_t {
     reason_t  drop_reason;
     reason_t  punt_reason; // not 0: to the CPU instead of being forwarded
     bit<3>    origin;
+    bit<1>    gateway;     // the bridge has one: nobody else may claim to be it
+    bit<1>    trusted;     // the port may have routers and DHCP servers
+    bit<1>    stacked;     // the port carries frames with a tag inside the bridge's
+    bit<1>    inner_tag;   // the tenant's frame has a VLAN tag, beside the bridge's
+    vlan_id_t inner_vlan;  // of that tag
+    bit<1>    hidden;      // the parser saw what hides neighbour discovery or IP
+    bit<16>   fragment_port; // UDP destination port of a first fragment
     bit<1>    routed;
     bit<1>    local_only;  // to no VTEP
     bit<2>    reply;       // what egress makes of a request: REPLY_ARP, REPLY_ND

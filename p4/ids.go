@@ -25,6 +25,9 @@ const (
 	tableNDHost     = 0x020000d1
 	tableGateway4   = 0x020000d2
 	tableGateway6   = 0x020000d3
+	tableGatewayMAC = 0x020000d4
+
+	tableGatewayTarget = 0x020000d5
 
 	actionBridgePort = 0x01000001
 	actionUplink     = 0x01000002
@@ -58,6 +61,7 @@ const (
 	actionARPReply   = 0x010000d0
 	actionNDReply    = 0x010000d2
 	actionForged     = 0x010000d4
+	actionForgedMAC  = 0x010000d6
 )
 
 // CPUPort is where packet-ins leave and packet-outs enter.

@@ -4,54 +4,6 @@
 #ifndef P4EVPN_NEIGHBOUR
 #define P4EVPN_NEIGHBOUR
 
-// Drops ARP and neighbour discovery of bridge ports that speak for the gateway:
-// the other hosts of the bridge would believe them.
-control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
-    bit<128> claimed = 0;
-
-    @name(".gateway.forged") @id(0x010000d4)
-    action forged() { meta.drop_reason = DROP_FORGED_GATEWAY; }
-
-    @name(".gateway.pass") @id(0x010000d5)
-    action pass() { }
-
-    @brief("The gateway's IPv4 addresses in each bridge: no tenant is the sender")
-    @name(".gateway.ipv4") @id(0x020000d2)
-    table ipv4 {
-        key = {
-            meta.bridge: exact @name("bridge");
-            hdr.arp.sender: exact @name("address");
-        }
-        actions = { forged; @defaultonly pass; }
-        const default_action = pass;
-        size = 65536;
-    }
-
-    @brief("The gateway's IPv6 addresses in each bridge: no tenant is the sender")
-    @name(".gateway.ipv6") @id(0x020000d3)
-    table ipv6 {
-        key = {
-            meta.bridge: exact @name("bridge");
-            claimed: exact @name("address");
-        }
-        actions = { forged; @defaultonly pass; }
-        const default_action = pass;
-        size = 65536;
-    }
-
-    apply {
-        if (hdr.arp.isValid()) {
-            ipv4.apply();
-        } else if (hdr.neighbour.isValid()) {
-            claimed = hdr.ipv6.source;
-            if (hdr.icmpv6.type == NEIGHBOUR_ADVERTISEMENT) {
-                claimed = hdr.neighbour.target;
-            }
-            ipv6.apply();
-        }
-    }
-}
-
 // Decides on an answer. Only what came by a bridge port is asked here, and a
 // host never hears of itself: that would be a duplicate address to it.
 control answer_request(inout headers_t hdr,

@@ -12,6 +12,7 @@
 #include "bridge.p4"
 #include "flood.p4"
 #include "router.p4"
+#include "guard.p4"
 #include "neighbour.p4"
 #include "punt.p4"
 #include "tenant.p4"
@@ -130,7 +131,9 @@ control egress(inout headers_t hdr,
                 } else if (meta.reply != 0) {
                     answer.apply(hdr, meta);
                 }
-                if (meta.vtep != 0) {
+                if (meta.vtep != 0 && meta.inner_tag == 1) {
+                    meta.drop_reason = DROP_INNER_VLAN; // RFC 7348 section 6.1
+                } else if (meta.vtep != 0) {
                     tunnels.apply(hdr, meta, standard_metadata);
                 } else {
                     tags.apply(hdr, meta, standard_metadata);

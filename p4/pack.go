@@ -20,8 +20,14 @@ func (p packer) u64(v uint64) packer           { return binary.BigEndian.AppendU
 func (p packer) vni(v uint32) packer           { return append(p, byte(v>>16), byte(v>>8), byte(v)) }
 func (p packer) mac(m ether.MAC) packer        { return append(p, m[:]...) }
 func (p packer) ternary(v, mask uint16) packer { return p.u16(v & mask).u16(mask) }
-func (p packer) key() Key                      { return Key(p) }
-func (p packer) value() Value                  { return Value(p) }
+func (p packer) bit(v bool) packer {
+	if v {
+		return append(p, 1)
+	}
+	return append(p, 0)
+}
+func (p packer) key() Key     { return Key(p) }
+func (p packer) value() Value { return Value(p) }
 
 // ipv4 packs an IPv4 address; the zero address stands for one that is none,
 // which validation keeps out.
@@ -49,6 +55,7 @@ func (u *unpacker) next(n int) []byte {
 }
 
 func (u *unpacker) u8() uint8   { return u.next(1)[0] }
+func (u *unpacker) bit() bool   { return u.u8() == 1 }
 func (u *unpacker) u16() uint16 { return binary.BigEndian.Uint16(u.next(2)) }
 func (u *unpacker) u32() uint32 { return binary.BigEndian.Uint32(u.next(4)) }
 func (u *unpacker) u64() uint64 { return binary.BigEndian.Uint64(u.next(8)) }

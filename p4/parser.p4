@@ -4,8 +4,12 @@
 #ifndef P4EVPN_PARSER
 #define P4EVPN_PARSER
 
+// Types of ICMPv6 (RFC 4861 section 4).
+const bit<8> ROUTER_SOLICITATION     = 133;
+const bit<8> ROUTER_ADVERTISEMENT    = 134;
 const bit<8> NEIGHBOUR_SOLICITATION  = 135;
 const bit<8> NEIGHBOUR_ADVERTISEMENT = 136;
+const bit<8> REDIRECT                = 137;
 
 parser frame_parser(packet_in packet,
                     out headers_t hdr,
@@ -28,6 +32,12 @@ parser frame_parser(packet_in packet,
             ETHERTYPE_ARP: parse_arp;
             ETHERTYPE_IPV4: parse_ipv4;
             ETHERTYPE_IPV6: parse_ipv6;
+            ETHERTYPE_SVLAN: see_inner_tag;
+            ETHERTYPE_QINQ1: see_inner_tag;
+            ETHERTYPE_QINQ2: see_inner_tag;
+            ETHERTYPE_QINQ3: see_inner_tag;
+            0x0000 &&& 0xfc00: see_llc; // a length (IEEE 802.3): below 0x0600
+            0x0400 &&& 0xfe00: see_llc;
             default: accept;
         }
     }
@@ -37,8 +47,35 @@ parser frame_parser(packet_in packet,
             ETHERTYPE_ARP: parse_arp;
             ETHERTYPE_IPV4: parse_ipv4;
             ETHERTYPE_IPV6: parse_ipv6;
+            ETHERTYPE_VLAN: see_inner_tag;
+            ETHERTYPE_SVLAN: see_inner_tag;
+            ETHERTYPE_QINQ1: see_inner_tag;
+            ETHERTYPE_QINQ2: see_inner_tag;
+            ETHERTYPE_QINQ3: see_inner_tag;
+            0x0000 &&& 0xfc00: see_llc;
+            0x0400 &&& 0xfe00: see_llc;
             default: accept;
         }
+    }
+    // What stands behind the tag is not looked at.
+    state see_inner_tag {
+        meta.inner_tag = 1;
+        meta.inner_vlan = packet.lookahead<bit<16>>()[11:0];
+        transition accept;
+    }
+    // IP and ARP in LLC and SNAP (RFC 1042, IEEE 802.1H).
+    state see_llc {
+        transition select(packet.lookahead<bit<64>>()) {
+            0xaaaa030000000800 &&& 0xffffffffff00ffff: hide;
+            0xaaaa030000000806 &&& 0xffffffffff00ffff: hide;
+            0xaaaa0300000086dd &&& 0xffffffffff00ffff: hide;
+            0xaaaa030000008100 &&& 0xffffffffff00ffff: hide;
+            default: accept;
+        }
+    }
+    state hide {
+        meta.hidden = 1;
+        transition accept;
     }
     state parse_arp {
         packet.extract(hdr.arp);
@@ -46,10 +83,11 @@ parser frame_parser(packet_in packet,
     }
     state parse_ipv4 {
         packet.extract(hdr.ipv4);
-        // Options and fragments have no ports where we look for them.
+        // Behind options no ports are looked for, and fragments are one flow.
         transition select(hdr.ipv4.ihl, hdr.ipv4.flags[0:0], hdr.ipv4.fragment_offset, hdr.ipv4.protocol) {
             (5, 0, 0, PROTOCOL_TCP): parse_tcp;
             (5, 0, 0, PROTOCOL_UDP): parse_udp;
+            (5, 1, 0, PROTOCOL_UDP): see_fragment_port;
             default: accept;
         }
     }
@@ -59,16 +97,47 @@ parser frame_parser(packet_in packet,
             PROTOCOL_TCP: parse_tcp;
             PROTOCOL_UDP: parse_udp;
             PROTOCOL_ICMPV6: parse_icmpv6;
+            IPV6_FRAGMENT: parse_ipv6_fragment;
             default: accept;
         }
+    }
+    state parse_ipv6_fragment {
+        packet.extract(hdr.ipv6_fragment);
+        transition select(hdr.ipv6_fragment.offset, hdr.ipv6_fragment.next_header) {
+            (0, PROTOCOL_ICMPV6): see_fragmented_icmpv6;
+            (0, PROTOCOL_UDP): see_fragment_port;
+            default: accept;
+        }
+    }
+    // Neighbour discovery in fragments is nobody's (RFC 6980).
+    state see_fragmented_icmpv6 {
+        transition select(packet.lookahead<bit<8>>()) {
+            ROUTER_SOLICITATION: hide;
+            ROUTER_ADVERTISEMENT: hide;
+            NEIGHBOUR_SOLICITATION: hide;
+            NEIGHBOUR_ADVERTISEMENT: hide;
+            REDIRECT: hide;
+            default: accept;
+        }
+    }
+    state see_fragment_port {
+        meta.fragment_port = packet.lookahead<bit<32>>()[15:0];
+        transition accept;
     }
     state parse_icmpv6 {
         packet.extract(hdr.icmpv6);
         transition select(hdr.icmpv6.type, hdr.icmpv6.code, hdr.ipv6.payload_length) {
             (NEIGHBOUR_SOLICITATION, 0, 32): parse_neighbour;
             (NEIGHBOUR_ADVERTISEMENT, 0, 32): parse_neighbour;
+            (NEIGHBOUR_SOLICITATION, _, _): parse_neighbour_target;
+            (NEIGHBOUR_ADVERTISEMENT, _, _): parse_neighbour_target;
+            (REDIRECT, _, _): parse_neighbour_target;
             default: accept;
         }
+    }
+    state parse_neighbour_target {
+        packet.extract(hdr.neighbour_target);
+        transition accept;
     }
     state parse_neighbour {
         packet.extract(hdr.neighbour);
@@ -129,8 +198,10 @@ control frame_deparser(packet_out packet, in headers_t hdr) {
         packet.emit(hdr.arp);
         packet.emit(hdr.ipv4);
         packet.emit(hdr.ipv6);
+        packet.emit(hdr.ipv6_fragment);
         packet.emit(hdr.icmpv6);
         packet.emit(hdr.neighbour);
+        packet.emit(hdr.neighbour_target);
         packet.emit(hdr.tcp);
         packet.emit(hdr.udp);
         packet.emit(hdr.vxlan);

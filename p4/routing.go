@@ -128,18 +128,14 @@ type NDHost struct {
 
 // Entry packs the entry.
 func (n NDHost) Entry() Entry {
-	router := uint8(0)
-	if n.Router {
-		router = 1
-	}
-	return Entry{n.Key(), Value(append(pack(actionNDReply).mac(n.MAC).u8(router), n.Metadata...))}
+	return Entry{n.Key(), Value(append(pack(actionNDReply).mac(n.MAC).bit(n.Router), n.Metadata...))}
 }
 
 // Key packs the key alone.
 func (n NDHost) Key() Key { return pack(tableNDHost).u16(n.Bridge).ipv6(n.Address).key() }
 
-// Gateway is an address of the gateway in a bridge, which no tenant may claim by
-// ARP or neighbour discovery (gateway.ipv4, gateway.ipv6).
+// Gateway is an address of the gateway in a bridge, from which no tenant may
+// send ARP, ICMP or ICMPv6 (gateway.ipv4, gateway.ipv6).
 type Gateway struct {
 	Bridge  uint16
 	Address netip.Addr
@@ -151,4 +147,29 @@ func (g Gateway) Entry() Entry {
 		return Entry{pack(tableGateway4).u16(g.Bridge).ipv4(g.Address).key(), pack(actionForged).value()}
 	}
 	return Entry{pack(tableGateway6).u16(g.Bridge).ipv6(g.Address).key(), pack(actionForged).value()}
+}
+
+// GatewayTarget is an IPv6 address of the gateway in a bridge, of which no tenant
+// may say where it is: the target of an advertisement, a redirect or duplicate
+// address detection (gateway.ipv6_target).
+type GatewayTarget struct {
+	Bridge  uint16
+	Address netip.Addr
+}
+
+// Entry packs the entry.
+func (g GatewayTarget) Entry() Entry {
+	return Entry{pack(tableGatewayTarget).u16(g.Bridge).ipv6(g.Address).key(), pack(actionForged).value()}
+}
+
+// GatewayMAC is a MAC of the gateway in a bridge, which no tenant may have
+// (gateway.mac).
+type GatewayMAC struct {
+	Bridge uint16
+	MAC    ether.MAC
+}
+
+// Entry packs the entry.
+func (g GatewayMAC) Entry() Entry {
+	return Entry{pack(tableGatewayMAC).u16(g.Bridge).mac(g.MAC).key(), pack(actionForgedMAC).value()}
 }

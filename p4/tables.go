@@ -33,16 +33,27 @@ func (h HostPort) Entry() Entry {
 
 // Member says which bridge the frames of a port and VLAN are for
 // (bridge.vlan); VLAN 0 stands for untagged and priority-tagged frames.
-type Member struct{ Port, VLAN, Bridge uint16 }
+type Member struct {
+	Port, VLAN, Bridge uint16
+	// Gateway: the bridge has one, and nobody behind the port may claim to be it.
+	// Trusted: they may be routers and DHCP servers all the same.
+	Gateway, Trusted bool
+	// Stacked: the port carries frames with a tag of their own inside the VLAN's.
+	Stacked bool
+}
 
 // Entry packs the entry.
 func (m Member) Entry() Entry {
-	return Entry{pack(tableVLAN).u16(m.Port).u16(m.VLAN).key(), pack(actionMember).u16(m.Bridge).value()}
+	return Entry{pack(tableVLAN).u16(m.Port).u16(m.VLAN).key(), pack(actionMember).u16(m.Bridge).bit(m.Gateway).bit(m.Trusted).bit(m.Stacked).value()}
 }
 
 // EgressVLAN says how a bridge's frames leave by a port (bridge.egress_vlan):
-// tagged with VLAN, or untagged where that is 0.
-type EgressVLAN struct{ Port, Bridge, VLAN uint16 }
+// tagged with VLAN, or untagged where that is 0. Frames with a tag of their own
+// leave only by a VLAN that is Stacked.
+type EgressVLAN struct {
+	Port, Bridge, VLAN uint16
+	Stacked            bool
+}
 
 // Entry packs the entry.
 func (v EgressVLAN) Entry() Entry {
@@ -50,7 +61,7 @@ func (v EgressVLAN) Entry() Entry {
 	if v.VLAN == 0 {
 		return Entry{k, pack(actionUntagged).value()}
 	}
-	return Entry{k, pack(actionTagged).u16(v.VLAN).value()}
+	return Entry{k, pack(actionTagged).u16(v.VLAN).bit(v.Stacked).value()}
 }
 
 // Peer lets VTEPs of an IPv4 prefix send to us (vxlan.peer); length 0 lets in

@@ -75,7 +75,9 @@ control decide(inout headers_t hdr,
             traps.apply(hdr, meta, standard_metadata);
             if (meta.punt_reason == 0) {
                 if (meta.origin == ORIGIN_BRIDGE) {
-                    guard.apply(hdr, meta);
+                    if (meta.gateway == 1) {
+                        guard.apply(hdr, meta);
+                    }
                     if (meta.drop_reason == DROP_NONE) {
                         answers.apply(hdr, meta, standard_metadata);
                     }

@@ -97,7 +97,11 @@ control terminate_vxlan(inout headers_t hdr,
                 meta.drop_reason = DROP_BAD_CHECKSUM;
             } else if (peer.apply().hit) {
                 if (vni.apply().hit) {
-                    if (hdr.inner_ethernet.ether_type == ETHERTYPE_VLAN) {
+                    if (hdr.inner_ethernet.ether_type == ETHERTYPE_VLAN ||
+                        hdr.inner_ethernet.ether_type == ETHERTYPE_SVLAN ||
+                        hdr.inner_ethernet.ether_type == ETHERTYPE_QINQ1 ||
+                        hdr.inner_ethernet.ether_type == ETHERTYPE_QINQ2 ||
+                        hdr.inner_ethernet.ether_type == ETHERTYPE_QINQ3) {
                         // RFC 7348 section 6.1.
                         meta.drop_reason = DROP_INNER_VLAN;
                     } else if (meta.bridge != 0) {

@@ -137,7 +137,16 @@ func controllerConfig(f *config.File) controller.Config {
 		c.VRFs[id] = vrf
 	}
 	for _, p := range f.Ports {
-		port := controller.Port{Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs, Netdev: p.Interface}
+		port := controller.Port{
+			Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs,
+			StackedTags: p.StackedTags, Netdev: p.Interface,
+		}
+		if p.Trusted != nil {
+			port.Trust = controller.Untrusted
+			if *p.Trusted {
+				port.Trust = controller.Trusted
+			}
+		}
 		for _, s := range p.Static {
 			port.Static = append(port.Static, controller.StaticMAC{MAC: s.MAC.MAC, VLAN: s.VLAN})
 		}

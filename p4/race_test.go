@@ -1,0 +1,5 @@
+//go:build race
+
+package p4_test
+
+const raceDetector = true
