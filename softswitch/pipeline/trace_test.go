@@ -148,7 +148,7 @@ func TestAnAccountSaysWhatHappened(t *testing.T) {
 		"parser start: standard_metadata.ingress_port=0x001 -> parse_ethernet",
 		"ethernet: invalid -> valid", "ethernet.destination = 0x0200000000aa", "parsed: NoError",
 		"table port.kind: ingress_port=0x001: hit (ingress_port=0x001), port.bridge_port()",
-		"table bridge.vlan: ingress_port=0x001, vlan_id=0x000: hit", "bridge.member(bridge=0x000a)",
+		"table bridge.vlan: ingress_port=0x001, vlan_id=0x000: hit", "bridge.member(bridge=0x000a, gateway=0x0, trusted=0x0, stacked=0x0)",
 		"table bridge.fdb: bridge=0x000a, mac=0x0200000000aa: hit", "bridge.to_vtep(vtep=0x0007, vni=0x000064)",
 		"egress to port 4", "table vxlan.tunnel", "encap_ipv4: invalid -> valid", "sent to port 4, 110 bytes",
 	} {
