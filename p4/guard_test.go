@@ -183,3 +183,24 @@ func TestATagInsideATenantsTunnelIsPayload(t *testing.T) {
 	copy(in[6:], hostA[:])
 	eachGuarded(t, func(g *gateway) { g.expect(g.send(access1, in), out{access2: {in}}) })
 }
+
+// A redirect is believed when it comes from the gateway's address, which anybody
+// of another subnet can write.
+func TestARedirectIsNotRouted(t *testing.T) {
+	redirect := func(from, to string) []byte {
+		b := slices.Concat([]byte{5, 1, 0, 0}, attacker4.AsSlice(), make([]byte, 28))
+		binary.BigEndian.PutUint16(b[2:], ^plainSum(b))
+		_, packets := (&forms{}).plain4(netip.MustParseAddr(from), netip.MustParseAddr(to), 1, b)
+		return packets[0]
+	}
+	for _, from := range []string{"10.1.0.1", "10.2.0.20"} {
+		notRouted(t, "from "+from, p4.DropRogueRouter, slices.Concat(gateway1[:], hostA[:], []byte{8, 0}, redirect(from, "10.1.0.12")))
+	}
+	// From the VRF's Linux it is the gateway's own.
+	routed(t, func(g *gateway) {
+		in := slices.Concat(gateway1[:], gateway1[:], []byte{8, 0}, redirect("10.2.0.1", "10.2.0.20"))
+		if got := g.inject(p4.PacketOut{VRF: vrf1, Frame: in}); len(got) == 0 {
+			g.Error("the gateway's own redirect was dropped")
+		}
+	})
+}

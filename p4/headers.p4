@@ -30,6 +30,7 @@ const bit<16> ETHERTYPE_QINQ1 = 0x9100;
 const bit<16> ETHERTYPE_QINQ2 = 0x9200;
 const bit<16> ETHERTYPE_QINQ3 = 0x9300;
 const bit<8>  PROTOCOL_ICMP  = 1;
+const bit<8>  ICMP_REDIRECT  = 5;
 const bit<8>  PROTOCOL_TCP   = 6;
 const bit<8>  PROTOCOL_UDP   = 17;
 const bit<8>  PROTOCOL_ICMPV6 = 58;
@@ -285,6 +286,7 @@ struct metadata_t {
     bit<1>    inner_tag;   // the tenant's frame has a VLAN tag, beside the bridge's
     vlan_id_t inner_vlan;  // of that tag
     bit<1>    hidden;      // the parser saw what hides neighbour discovery or IP
+    bit<8>    icmp_type;   // of ICMP; of what is behind the innermost IPv4 header
     bit<16>   fragment_port; // UDP destination port of a first fragment
     bit<1>    routed;
     bit<1>    local_only;  // to no VTEP

@@ -88,8 +88,13 @@ parser frame_parser(packet_in packet,
             (5, 0, 0, PROTOCOL_TCP): parse_tcp;
             (5, 0, 0, PROTOCOL_UDP): parse_udp;
             (5, 1, 0, PROTOCOL_UDP): see_fragment_port;
+            (5, _, 0, PROTOCOL_ICMP): see_icmp;
             default: accept;
         }
+    }
+    state see_icmp {
+        meta.icmp_type = packet.lookahead<bit<8>>();
+        transition accept;
     }
     state parse_ipv6 {
         packet.extract(hdr.ipv6);
@@ -168,6 +173,7 @@ parser frame_parser(packet_in packet,
         transition select(hdr.inner_ipv4.ihl, hdr.inner_ipv4.flags[0:0], hdr.inner_ipv4.fragment_offset, hdr.inner_ipv4.protocol) {
             (5, 0, 0, PROTOCOL_TCP): parse_inner_ports;
             (5, 0, 0, PROTOCOL_UDP): parse_inner_ports;
+            (5, _, 0, PROTOCOL_ICMP): see_icmp;
             default: accept;
         }
     }

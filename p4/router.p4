@@ -105,6 +105,10 @@ control route_packet(inout headers_t hdr,
     // What may not cross a router: RFC 1812 section 5.3.7, RFC 6890.
     action martian() { meta.drop_reason = DROP_MARTIAN; }
 
+    // A redirect is of the host's own subnet (RFC 792): from behind a router it
+    // is none of the gateway that it names.
+    action rogue_router() { meta.drop_reason = DROP_ROGUE_ROUTER; }
+
     bit<8> ttl = 0;
     bit<1> known = 0;
 
@@ -114,6 +118,7 @@ control route_packet(inout headers_t hdr,
             bit<4> ihl = 0;
             bit<16> total_length = 0;
             ipv4_addr_t source = 0;
+            bit<8> protocol = 0;
             if (meta.terminated == 1 && hdr.inner_ipv4.isValid()) {
                 known = 1;
                 version = hdr.inner_ipv4.version;
@@ -121,6 +126,7 @@ control route_packet(inout headers_t hdr,
                 total_length = hdr.inner_ipv4.total_length;
                 ttl = hdr.inner_ipv4.ttl;
                 source = hdr.inner_ipv4.source;
+                protocol = hdr.inner_ipv4.protocol;
                 meta.ipv4 = hdr.inner_ipv4.destination;
             } else if (meta.terminated == 0 && hdr.ipv4.isValid()) {
                 known = 1;
@@ -129,6 +135,7 @@ control route_packet(inout headers_t hdr,
                 total_length = hdr.ipv4.total_length;
                 ttl = hdr.ipv4.ttl;
                 source = hdr.ipv4.source;
+                protocol = hdr.ipv4.protocol;
                 meta.ipv4 = hdr.ipv4.destination;
             }
             if (known == 0 || version != 4 || ihl < 5 || total_length < IPV4_LEN ||
@@ -139,6 +146,8 @@ control route_packet(inout headers_t hdr,
             } else if (source[31:24] == 127 || source[31:24] == 0 || source[31:29] == 7 ||
                        meta.ipv4[31:24] == 127 || meta.ipv4[31:24] == 0 || meta.ipv4[31:29] == 7) {
                 martian();
+            } else if (protocol == PROTOCOL_ICMP && meta.icmp_type == ICMP_REDIRECT && meta.ingress_port != CPU_PORT) {
+                rogue_router();
             } else {
                 ipv4.apply();
                 // RFC 3927 section 7: it goes no further than a gateway that has
