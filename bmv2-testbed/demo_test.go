@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
 
 // builtBinary is p4evpn as it is in the tree, built once for all tests.
@@ -32,6 +34,7 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 var binaryFolder string
 
 func TestMain(m *testing.M) {
+	netnstest.Alone()
 	var err error
 	if binaryFolder, err = os.MkdirTemp("", "p4evpn-test-"); err != nil {
 		panic(err)

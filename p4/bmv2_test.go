@@ -20,6 +20,7 @@ import (
 	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -50,6 +51,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	netnstest.Alone()
 	code := m.Run()
 	if err := stopBMv2(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop BMv2:", err)

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/prototext"
 
-	"github.com/p4evpn/p4evpn/softswitch/internal/netnstest"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 	"github.com/p4evpn/p4evpn/softswitch/netport"
 	"github.com/p4evpn/p4evpn/softswitch/pipeline"
 )

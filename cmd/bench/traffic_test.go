@@ -13,7 +13,13 @@ import (
 	"golang.org/x/net/bpf"
 
 	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
+
+func TestMain(m *testing.M) {
+	netnstest.Alone()
+	os.Exit(m.Run())
+}
 
 // fakeSwitch carries frames up to a capacity, and under a flood less.
 func fakeSwitch(capacity, generator float64, offers *int) func(float64) (trial, error) {

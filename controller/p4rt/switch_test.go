@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 	"github.com/p4evpn/p4evpn/softswitch"
 )
 
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "embedded switch:", err)
 		os.Exit(1)
 	}
+	netnstest.Alone()
 	os.Exit(m.Run())
 }
 

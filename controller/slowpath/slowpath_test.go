@@ -15,6 +15,7 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
 
 const timeout = 20 * time.Second
@@ -30,6 +31,11 @@ type lab struct {
 	mu     sync.Mutex
 	frames []Frame
 	news   chan struct{} // one slot
+}
+
+func TestMain(m *testing.M) {
+	netnstest.Alone()
+	os.Exit(m.Run())
 }
 
 var labs atomic.Int32

@@ -15,10 +15,16 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
+
+func TestMain(m *testing.M) {
+	netnstest.Alone()
+	os.Exit(m.Run())
+}
 
 // lab is a gateway's namespace and a neighbour's, joined by veth pairs. Both
 // are anonymous: the kernel removes them with everything in them when the

@@ -19,7 +19,13 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
+
+func TestMain(m *testing.M) {
+	netnstest.Alone()
+	os.Exit(m.Run())
+}
 
 const patience = 10 * time.Second
 

@@ -14,7 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/p4evpn/p4evpn/softswitch/internal/netnstest"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
 
 // TestMain runs the tests in a network namespace of their own.
