@@ -69,6 +69,7 @@ type Server struct {
 	vtepHTTP  *http.Server
 	services  *services
 	health    *health.Server
+	ready     chan struct{}
 	log       *slog.Logger
 }
 
@@ -77,7 +78,7 @@ type address struct{ network, address string }
 
 // NewServer prepares a server; Run makes it listen.
 func NewServer(cfg Config) (*Server, error) {
-	s := &Server{health: health.NewServer(), log: cmp.Or(cfg.Logger, slog.Default())}
+	s := &Server{health: health.NewServer(), ready: make(chan struct{}), log: cmp.Or(cfg.Logger, slog.Default())}
 	for _, listen := range []string{cfg.Listen, cfg.RESTListen} {
 		if listen == "" && len(s.addresses) > 0 {
 			continue // no further one
@@ -193,6 +194,9 @@ func splitListen(listen string) (address, error) {
 	return a, fmt.Errorf("API address %q: want host:port or unix:///path", listen)
 }
 
+// Ready is closed when every address is served.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
 // Run listens and serves until ctx ends, then lets calls in progress finish for
 // a moment. An address that cannot be had is an error at once.
 func (s *Server) Run(ctx context.Context) error {
@@ -246,6 +250,7 @@ func (s *Server) serve(ctx context.Context, listeners, vtep []net.Listener) erro
 	for _, lis := range vtep {
 		start("API of VTEPs", s.vtepHTTP, lis)
 	}
+	close(s.ready)
 	group.Go(func() error {
 		<-serving.Done()
 		s.stop()

@@ -68,6 +68,9 @@ type Controller struct {
 	// preserved: the target had our pipeline. It is written before synced is
 	// closed.
 	preserved bool
+	// reports holds what Reports gives next; reported is what was given last.
+	reports  chan string
+	reported *string
 }
 
 // New checks the configuration and makes a Controller. It does nothing until
@@ -83,6 +86,7 @@ func New(cfg Config, in Inputs) (*Controller, error) {
 		running:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 		synced:   make(chan struct{}),
+		reports:  make(chan string, 1),
 	}
 	c.loop = newLoop(cfg, in)
 	return c, nil
@@ -95,6 +99,11 @@ func (c *Controller) Synced() <-chan struct{} { return c.synced }
 // Preserved says, once Synced is closed, whether the target was found with our
 // pipeline, so that it went on forwarding while nobody controlled it.
 func (c *Controller) Preserved() bool { return c.preserved }
+
+// Reports gives how the target is, as soon as it is known and whenever it changes:
+// "" once what it holds was taken over, else why it cannot be used now. Nobody
+// has to receive: a report is replaced by the next.
+func (c *Controller) Reports() <-chan string { return c.reports }
 
 // loop is all state, owned by the goroutine that runs it.
 type loop struct {
@@ -270,6 +279,7 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 		}
 		timer.Reset(l.flush(w))
 		c.announce()
+		c.report()
 	}
 }
 
@@ -293,6 +303,22 @@ func (c *Controller) announce() {
 			close(c.synced)
 		}
 	}
+}
+
+// report gives the target's state where it is another one. A first attempt that is
+// still under way, and a read-back that follows a success, are none.
+func (c *Controller) report() {
+	t := &c.loop.target
+	failed := t.phase == phaseDown && t.session > 0 || t.phase == phaseReading && !t.readAt.IsZero()
+	if t.phase != phaseUp && !failed || c.reported != nil && *c.reported == t.reason {
+		return
+	}
+	c.reported = new(t.reason)
+	select {
+	case <-c.reports: // nobody came for it
+	default:
+	}
+	c.reports <- t.reason
 }
 
 // clock is time that never goes back, whatever happens to the one it reads: what

@@ -155,6 +155,7 @@ func (k *keeper) provide() error {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(k.command[0], k.command[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = withoutSystemd(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting the embedded switch: %w", err)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -14,8 +12,6 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -93,6 +89,11 @@ func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 	if err != nil {
 		return err
 	}
+	metrics, err := listenMetrics(ctx, f.Metrics.Listen, g.collectors()...)
+	if err != nil {
+		return err
+	}
+	defer metrics.close()
 	warnOfHost(f)
 	asked := ctx
 	if drain { // the parts go on until that is done
@@ -118,11 +119,9 @@ func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 	group.Go(func() error { return g.api.Run(ctx) })
 	group.Go(func() error { return g.peering.Run(ctx) })
 	group.Go(func() error { return g.speak(ctx) })
-	if f.Metrics.Listen != "" {
-		group.Go(func() error { return serveMetrics(ctx, f.Metrics.Listen, g.collectors()...) })
-	}
-	notify(daemon.SdNotifyReady + "\nSTATUS=waiting for the P4 target")
-	defer notify(daemon.SdNotifyStopping)
+	group.Go(func() error { return metrics.serve(ctx) })
+	group.Go(func() error { g.tellState(ctx, f.Target.Address); return nil })
+	defer notify(daemon.SdNotifyStopping, "")
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -140,7 +139,7 @@ func (g *gateway) drain(ctx, asked context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	notify(daemon.SdNotifyStopping + "\nSTATUS=withdrawing our routes")
+	notify(daemon.SdNotifyStopping, "withdrawing our routes")
 	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	g.speaker.Drain(ctx)
@@ -168,7 +167,6 @@ func (g *gateway) speak(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		notify("STATUS=the P4 target is in hand, BGP runs")
 		return g.speaker.Run(ctx)
 	})
 	return group.Wait()
@@ -176,13 +174,6 @@ func (g *gateway) speak(ctx context.Context) error {
 
 // underlayPatience bounds how long EVPN waits for the underlay's own prefixes.
 const underlayPatience = 5 * time.Second
-
-// notify tells systemd, where it started us, how we are.
-func notify(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		slog.Warn("telling systemd", "error", err)
-	}
-}
 
 func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	g := &gateway{store: store}
@@ -218,26 +209,4 @@ func (g *gateway) collectors() []prometheus.Collector {
 		all = append(all, g.slow)
 	}
 	return all
-}
-
-func serveMetrics(ctx context.Context, listen string, parts ...prometheus.Collector) error {
-	registry := prometheus.NewPedanticRegistry()
-	for _, c := range append(parts, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
-		if err := registry.Register(c); err != nil {
-			return fmt.Errorf("metrics: %w", err)
-		}
-	}
-	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
-	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if err := srv.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("metrics: %w", err)
-	}
-	return nil
 }

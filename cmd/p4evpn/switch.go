@@ -62,7 +62,7 @@ has them, also behind --.`,
 			owned.Go(func() {
 				select {
 				case <-s.Ready():
-					notify(daemon.SdNotifyReady)
+					notify(daemon.SdNotifyReady, "")
 				case <-ctx.Done():
 				}
 			})

@@ -37,25 +37,34 @@ func runSwitch(t *testing.T, address string) (stop func()) {
 	}
 }
 
-// runGateway runs a gateway for that switch and gives the way to ask its API, over
-// REST on a Unix socket.
-func runGateway(t *testing.T, target string) (ask func(method, path, body string) (int, string)) {
+// askFunc calls a gateway's API of bridges over REST.
+type askFunc func(method, path, body string) (int, string)
+
+// gatewayFile is a small configuration for that switch, with the API on a Unix
+// socket.
+func gatewayFile(t *testing.T, target string) *config.File {
 	t.Helper()
 	dir := t.TempDir()
-	socket := filepath.Join(dir, "api.sock")
 	f, err := config.Parse(fmt.Appendf(nil, `
 as: 65000
 router_id: 10.0.0.1
 vteps: [10.0.0.1]
 store: %s/store.db
 target: {address: "%s", embedded: false}
-api: {listen: "unix:%s"}
+api: {listen: "unix:%s/api.sock"}
 bgp: {port: -1}
 slow_path: {disabled: true}
-`, dir, target, socket))
+`, dir, target, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// runGateway runs a gateway for that switch and gives the way to ask its API.
+func runGateway(t *testing.T, target string) askFunc {
+	t.Helper()
+	f := gatewayFile(t, target)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, f, false, false) }()
@@ -65,8 +74,12 @@ slow_path: {disabled: true}
 			t.Error(err)
 		}
 	})
+	return asker(t, f)
+}
+
+func asker(t *testing.T, f *config.File) askFunc {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
+		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(f.API.Listen, "unix:"))
 	}}}
 	t.Cleanup(client.CloseIdleConnections)
 	return func(method, path, body string) (int, string) {
