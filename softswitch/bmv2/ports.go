@@ -161,6 +161,24 @@ func (s *Switch) Release(n int) error {
 	return nil
 }
 
+// Blame lets frames in one by one, in place of Load and Release, and returns the
+// index of the one that crashes the process, or -1. It waits for as long as quiet
+// after each.
+func (s *Switch) Blame(frames []Frame, quiet time.Duration) (int, error) {
+	if err := s.Load(frames); err != nil {
+		return -1, err
+	}
+	for i := range frames {
+		if err := s.Release(1); err != nil {
+			return -1, err
+		}
+		if s.Crashed(quiet) {
+			return i, nil
+		}
+	}
+	return -1, nil
+}
+
 // write gives BMv2 the port's next frame, or the end of its file.
 func (p *ports) write(port uint32) error {
 	if len(p.next[port]) == 0 {
@@ -172,16 +190,23 @@ func (p *ports) write(port uint32) error {
 	return err
 }
 
-// Receive returns at least n frames that came out, fewer when patience ends
-// before; what has come by then is all returned.
+// afterExit is how long what a process wrote may stay in its pipes.
+const afterExit = 100 * time.Millisecond
+
+// Receive returns at least n frames that came out, fewer when patience or the
+// process ends before; what has come by then is all returned.
 func (s *Switch) Receive(n int, patience time.Duration) []Frame {
 	var out []Frame
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
+	exited := s.exited
 	for len(out) < n {
 		select {
 		case f := <-s.ports.received:
 			out = append(out, f)
+		case <-exited:
+			exited = nil
+			timeout.Reset(min(patience, afterExit))
 		case <-timeout.C:
 			return out
 		}

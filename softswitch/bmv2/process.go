@@ -1,6 +1,7 @@
 package bmv2
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,9 +64,12 @@ func (s *Switch) start(ctx context.Context, c Config) error {
 		return err
 	}
 	_, thrift, _ := net.SplitHostPort(s.Thrift)
-	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off", "--device-id", fmt.Sprint(c.DeviceID),
+	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off", "--device-id", fmt.Sprint(c.DeviceID)}
+	const notifications = "--notifications-addr" // which a BMv2 built without nanomsg does not know
+	if help, _ := exec.CommandContext(ctx, c.Binary, "--help").CombinedOutput(); bytes.Contains(help, []byte(notifications)) {
 		// By default it is one file in /tmp for all switches of a device ID.
-		"--notifications-addr", "ipc://" + filepath.Join(s.dir, "notifications")}
+		args = append(args, notifications, "ipc://"+filepath.Join(s.dir, "notifications"))
+	}
 	for _, n := range numbers {
 		args = append(args, "-i", fmt.Sprintf("%d@%s", n, filepath.Join(s.dir, portFile(n))))
 	}
@@ -139,17 +143,38 @@ func (s *Switch) log() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// Exited reports whether the process has ended by itself, and how.
+// ErrCrashed is how BMv2 ends by a fault of its own: a bad memory access, or an
+// assertion of its code or of the P4 program.
+var ErrCrashed = errors.New("BMv2 crashed")
+
+// Exited reports whether the process has ended by itself, and how; errors.Is tells
+// ErrCrashed from other ends.
 func (s *Switch) Exited() error {
 	select {
 	case <-s.exited:
-		if s.exit == nil {
-			return fmt.Errorf("BMv2 ended: %s", s.log())
-		}
-		return fmt.Errorf("BMv2 ended: %w: %s", s.exit, s.log())
 	default:
 		return nil
 	}
+	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		switch status.Signal() {
+		case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGABRT, syscall.SIGILL, syscall.SIGFPE:
+			return fmt.Errorf("%w: %v: %s", ErrCrashed, status.Signal(), s.log())
+		}
+	}
+	if s.exit == nil {
+		return fmt.Errorf("BMv2 ended: %s", s.log())
+	}
+	return fmt.Errorf("BMv2 ended: %w: %s", s.exit, s.log())
+}
+
+// Crashed waits for the end of a BMv2 that does not answer, and reports whether it
+// crashed: a dump of its memory can take a while.
+func (s *Switch) Crashed(patience time.Duration) bool {
+	select {
+	case <-s.exited:
+	case <-time.After(patience):
+	}
+	return errors.Is(s.Exited(), ErrCrashed)
 }
 
 // Close ends the process and removes its files.

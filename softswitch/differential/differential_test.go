@@ -3,6 +3,7 @@ package differential
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"math/big"
 	"math/rand/v2"
@@ -74,14 +75,16 @@ func TestRandomFramesLeaveBothSwitchesAlike(t *testing.T) {
 	for i := range programs {
 		p := &programs[i]
 		t.Run(p.name, func(t *testing.T) {
+			var said tally
 			// New entries for each part, so that more of them are tried.
-			for done := 0; done < packets; seed++ {
+			for done := 0; done < packets && len(said.crashes) < maxCrashes; seed++ {
 				n := min(2000, packets-done)
-				p.compare(t, uint64(seed), n)
+				p.compare(t, uint64(seed), n, &said)
 				if done += n; t.Failed() {
 					return
 				}
 			}
+			said.close(t)
 		})
 	}
 }
@@ -134,10 +137,10 @@ func (p *program) inputs(config *p4v1.ForwardingPipelineConfig, spec *bmv2json.P
 	return in
 }
 
-func (p *program) compare(t *testing.T, seed uint64, n int) {
+func (p *program) compare(t *testing.T, seed uint64, n int, said *tally) {
 	config, spec := p.load(t)
 	in := p.inputs(config, spec, seed, n)
-	bad := p.run(t, config, in, window, false)
+	bad := p.survive(t, config, in, window, false, said)
 	if len(bad) == 0 || t.Failed() {
 		return
 	}
@@ -146,15 +149,15 @@ func (p *program) compare(t *testing.T, seed uint64, n int) {
 	for _, w := range bad[:min(4, len(bad))] {
 		again.frames = append(again.frames, in.frames[w:min(w+window, len(in.frames))]...)
 	}
-	p.run(t, config, again, 1, true)
+	p.survive(t, config, again, 1, true, said)
 	if !t.Failed() {
 		t.Errorf("seed %d: the frames from %v on differ, but not when they come alone", seed, bad)
 	}
 }
 
 // run sends everything through both and returns where windows of frames
-// differ, or, with blame, reports each.
-func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *inputs, window int, blame bool) (bad []int) {
+// differ, or, with blame, reports each; and the window in which BMv2 crashed, or -1.
+func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *inputs, window int, blame bool, said *tally) (bad []int, crashed int) {
 	own, other := startOurs(t, config, p.ports), startReference(t, config, p.ports)
 	written := 0
 	for _, e := range in.entities {
@@ -167,7 +170,7 @@ func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *i
 			written++
 		}
 	}
-	if err := other.Load(in.frames); err != nil {
+	if err := errors.Join(other.Exited(), other.Load(in.frames)); err != nil {
 		t.Fatal(err)
 	}
 	left := 0
@@ -186,9 +189,13 @@ func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *i
 			want = append(want, other.Receive(1, quiet)...)
 		}
 		if same(got, want) {
+			p.awaitPacketIns(own, other)
 			continue
 		}
 		want = append(want, other.Receive(1<<20, quiet)...) // what belongs here
+		if other.Crashed(quiet) {
+			return bad, i
+		}
 		bad = append(bad, i)
 		if blame {
 			f := in.frames[i]
@@ -198,35 +205,60 @@ func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *i
 			t.Fatal(err)
 		}
 		if len(bad) == 20 {
-			return bad
+			return bad, -1
 		}
 	}
 	if late := other.Receive(1, quiet); len(late) > 0 {
 		bad = append(bad, max(0, len(in.frames)-window))
 	}
-	if blame || len(bad) > 0 {
-		return bad
+	if other.Crashed(0) {
+		return bad, max(0, len(in.frames)-window)
 	}
-	p.packetOuts(t, in, own, other)
+	if blame || len(bad) > 0 {
+		return bad, -1
+	}
+	if !p.packetOuts(t, in, own, other) {
+		said.crashes = append(said.crashes, frame{Port: cpuPort})
+		return nil, -1
+	}
 	p.compareTold(t, config, own, other)
 	t.Logf("%d of %d entries, %d frames in, %d out, %d packet-outs", written, len(in.entities), len(in.frames), left, len(in.outs))
-	return nil
+	return nil, -1
 }
 
-// packetOuts sends the controller's packets.
-func (p *program) packetOuts(t *testing.T, in *inputs, own *ours, other *reference) {
+// awaitPacketIns lets BMv2 tell as much as ours did: its queue to the controller
+// drops too. What does not come in time is not waited for again.
+func (p *program) awaitPacketIns(own *ours, other *reference) {
+	for deadline := time.Now().Add(patience); !other.late && other.numPacketIns() < own.punted; time.Sleep(time.Millisecond) {
+		other.late = time.Now().After(deadline) || other.Exited() != nil
+	}
+}
+
+// packetOuts sends the controller's packets, and reports whether BMv2 survived it.
+func (p *program) packetOuts(t *testing.T, in *inputs, own *ours, other *reference) bool {
 	for i := 0; i < len(in.outs); i += window {
 		end := min(i+window, len(in.outs))
+		var broken error
 		for _, m := range in.outs[i:end] {
 			request := &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Packet{Packet: m}}
 			own.send(t, request)
-			other.send(t, request)
+			if broken == nil {
+				broken = other.stream.Send(request)
+			}
 		}
 		got := own.awaitInjected(t, end)
-		if want := other.Receive(len(got), patience); !same(got, want) {
+		want := other.Receive(len(got), patience)
+		switch alike := same(got, want); {
+		case (broken != nil || !alike) && other.Crashed(patience):
+			t.Logf("BMv2 crashed at one of these packet-outs, no more are sent: %v", in.outs[i:end])
+			return false
+		case broken != nil:
+			t.Fatal(broken)
+		case !alike:
 			t.Errorf("packet-outs %v\nours: %s\nBMv2: %s", in.outs[i:end], list(got), list(want))
 		}
 	}
+	return true
 }
 
 // compareTold compares what the controllers were told, once it has come.

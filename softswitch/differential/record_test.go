@@ -68,8 +68,8 @@ func (p *program) record(t *testing.T) {
 	in := p.inputs(config, spec, seed, 2*frames)
 	in.outs = nil
 	in.frames = slices.DeleteFunc(in.frames, func(f frame) bool { return len(f.Data) > shortest })[:frames]
-	if bad := p.run(t, config, in, 1, false); len(bad) > 0 || t.Failed() {
-		t.Fatalf("the switches differ at %v", bad)
+	if bad, crashed := p.run(t, config, in, 1, false, new(tally)); len(bad) > 0 || crashed >= 0 || t.Failed() {
+		t.Fatalf("the switches differ at %v, BMv2 crashed at %d", bad, crashed)
 	}
 	// They are alike: what ours does is what BMv2 did.
 	r := recording{Program: p.name}

@@ -130,6 +130,12 @@ func (c *client) told() (packetIns, digests []string) {
 	return packetIns, slices.Compact(digests)
 }
 
+func (c *client) numPacketIns() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.packetIns)
+}
+
 // counters reads all counters that are not 0.
 func (c *client) counters(t *testing.T, config *p4v1.ForwardingPipelineConfig) []string {
 	t.Helper()
@@ -179,6 +185,7 @@ type ours struct {
 	mu       sync.Mutex // the test and packet-outs take turns
 	worker   *pipeline.Worker
 	injected int
+	punted   int     // packet-ins
 	out      []frame // of packet-outs
 }
 
@@ -226,6 +233,7 @@ func (o *ours) carry(port uint32, data []byte) []frame {
 	for _, p := range o.worker.Out {
 		switch {
 		case p.Port == cpuPort:
+			o.punted++
 			o.server.Forwarding().PacketIn(p.Data)
 		case slices.Contains(o.ports, p.Port):
 			out = append(out, frame{Port: p.Port, Data: slices.Clone(p.Data)})
@@ -271,6 +279,7 @@ func (o *ours) await(t *testing.T, holds func() bool) {
 type reference struct {
 	*client
 	*bmv2.Switch
+	late bool // it did not tell what ours told
 }
 
 func startReference(t *testing.T, config *p4v1.ForwardingPipelineConfig, ports []uint32) *reference {
