@@ -92,12 +92,43 @@ func TestRandomFramesTellSwitchesApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := compareRandom(t.Context(), json, path, newProgram(spec), s, 100); err != nil {
+	if _, err := compareRandom(t.Context(), json, path, newProgram(spec), s, 100); err != nil {
 		t.Error(err)
 	}
 	altered := []byte(strings.Replace(string(json), `"order":["note","top",`, `"order":["note",`, 1))
-	if err := compareRandom(t.Context(), altered, path, newProgram(spec), s, 100); err == nil {
+	if _, err := compareRandom(t.Context(), altered, path, newProgram(spec), s, 100); err == nil {
 		t.Error("a switch that leaves a header out is not told apart")
+	}
+}
+
+// An assertion of the program ends BMv2 at frames that begin with 66: the script has
+// one, so that every second random frame is one with damage.
+func TestAFrameThatCrashesBMv2IsToldAndTheRestIsCompared(t *testing.T) {
+	needBMv2(t)
+	const path = "../pipeline/testdata/more.json"
+	json, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := bmv2json.Parse(json)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := parseSTF("packet 0 6609000000000000\nexpect 1 00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	crashed, err := compareRandom(t.Context(), json, path, newProgram(spec), s, 12)
+	if err != nil {
+		t.Error(err)
+	}
+	if len(crashed) == 0 {
+		t.Error("no frame crashed BMv2")
+	}
+	for _, f := range crashed {
+		if f.Data[0] != 0x66 {
+			t.Errorf("BMv2 crashed at %x", f.Data)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/p4evpn/p4evpn/softswitch/bmv2"
 	"github.com/p4evpn/p4evpn/softswitch/bmv2json"
 )
 
@@ -59,10 +60,11 @@ type test struct {
 type result struct {
 	name       string
 	skipped    error
-	ours, bmv2 error // nil where the STF file's expectations hold
-	reference  bool  // bmv2 was there
-	random     error // random frames that are answered differently
-	differ     error // outputs that differ where the file leaves them open
+	ours, bmv2 error        // nil where the STF file's expectations hold
+	reference  bool         // bmv2 was there
+	random     error        // random frames that are answered differently
+	crashed    []bmv2.Frame // those that crashed BMv2
+	differ     error        // outputs that differ where the file leaves them open
 }
 
 func conformance(ctx context.Context, tree string, o options) error {
@@ -160,7 +162,7 @@ func (t *test) run(ctx context.Context, tree, dir string, o options) result {
 		return r
 	}
 	if o.random > 0 {
-		r.random = compareRandom(ctx, json, path, names, s, o.random)
+		r.crashed, r.random = compareRandom(ctx, json, path, names, s, o.random)
 	}
 	want, err := runBMv2(ctx, path, names, s, own.sent)
 	r.bmv2 = errors.Join(err, s.check(want))
@@ -201,9 +203,13 @@ func (t *test) compile(ctx context.Context, tree, path string) ([]byte, *program
 // report prints what is not as BMv2 and the last line; the error says that
 // BMv2 passes something that we do not.
 func report(results []result) error {
-	same, worse := 0, 0
+	same, worse, crashes := 0, 0, 0
 	var rest []string
 	for _, r := range results {
+		crashes += len(r.crashed)
+		for _, f := range r.crashed {
+			rest = append(rest, fmt.Sprintf("%s: BMv2 crashed at port %d: %x", r.name, f.Port, f.Data))
+		}
 		if r.random != nil {
 			rest = append(rest, fmt.Sprintf("%s: %v", r.name, r.random))
 		}
@@ -230,6 +236,9 @@ func report(results []result) error {
 		fmt.Println(line)
 	}
 	fmt.Printf("conformance: %d of %d as BMv2\n", same, len(results))
+	if crashes > 0 {
+		fmt.Printf("conformance: %d random frames crashed BMv2\n", crashes)
+	}
 	if worse > 0 {
 		return fmt.Errorf("%d programs fail that must pass", worse)
 	}

@@ -78,7 +78,7 @@ func startBMv2(ctx context.Context, jsonPath string, names *program, ports []uin
 		return nil, err
 	}
 	cli, err := sw.Client(ctx)
-	if err == nil {
+	if err == nil && frames != nil { // else they come later
 		err = sw.Load(frames)
 	}
 	if err != nil {
