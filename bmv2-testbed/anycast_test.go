@@ -2,7 +2,7 @@ package testbed
 
 import (
 	"context"
-	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -59,8 +59,13 @@ func moveHost(h *Host, to string) error {
 	if err := h.NS.SetMAC(h.Dev, ether.MAC{2, 0, 0, 0, 0xdd, h.Dev[3]}); err != nil {
 		return err
 	}
-	if out, err := h.NS.Output(ctx, "sh", "-c", fmt.Sprintf("ip -6 route del default; ip addr flush dev %s scope global", h.Dev)); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	if _, err := h.NS.Output(ctx, "ip", "-6", "route", "delete", "default"); err != nil {
+		return err
+	}
+	for _, a := range []netip.Prefix{h.Address, h.Address6} {
+		if err := h.NS.DeleteAddress(h.Dev, a); err != nil {
+			return err
+		}
 	}
 	h.Dev = to
 	if err := h.Configure(); err != nil {

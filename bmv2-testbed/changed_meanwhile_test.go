@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +41,7 @@ func (n *restartNetwork) changedMeanwhile(t *testing.T) {
 		}
 		return err
 	}))
-	check(t, n.second.control.Signal(syscall.SIGSTOP))
+	check(t, n.second.control.Pause(ctx))
 	n.startController(ctx, t)
 	n.awaitMany(t) // so that kernel has spoken
 	held := must(r.held(ctx))(t)
@@ -55,7 +54,7 @@ func (n *restartNetwork) changedMeanwhile(t *testing.T) {
 		t.Error("BGP is said to have converged while a peer has not spoken")
 	}
 	start := time.Now()
-	check(t, n.second.control.Signal(syscall.SIGCONT))
+	check(t, n.second.control.Resume())
 	n.awaitConverged(t, 6*patience)
 	n.awaitQuiet(t)
 	t.Logf("the last peer has spoken %.2f s after it could; %d updates since the start, for %d routes and an object that went, and a MAC that moved",
@@ -102,7 +101,7 @@ func (n *restartNetwork) speakFrom(host string, source ether.MAC) error {
 func (n *restartNetwork) peerStaysDown(t *testing.T) {
 	const deferral = 4 * time.Second
 	ctx := t.Context()
-	check(t, n.second.control.Signal(syscall.SIGSTOP))
+	check(t, n.second.control.Pause(ctx))
 	check(t, n.gateway.KillController())
 	n.config.deferral, n.gateway.flags = deferral.String(), []string{"--drain-on-exit"} // the latter for a later claim
 	start := time.Now()
@@ -114,6 +113,6 @@ func (n *restartNetwork) peerStaysDown(t *testing.T) {
 		t.Errorf("it did not wait for its peers: %v", took)
 	}
 	n.config.deferral = ""
-	check(t, n.second.control.Signal(syscall.SIGCONT))
+	check(t, n.second.control.Resume())
 	must(n.hosts["b"].Reach(ctx, n.hosts["sa"].Address.Addr(), 2*patience))(t)
 }

@@ -45,10 +45,7 @@ func stoppedLeaf(ctx context.Context, d *demo) (string, error) {
 // leaf2GoesAndReturns checks what the gateway has of leaf2, and that a broadcast
 // behind the gateway reaches leaf2's host only while leaf2 is there.
 func (d *demo) leaf2GoesAndReturns(ctx context.Context, leave, comeBack func(context.Context) error) (string, error) {
-	if err := d.l2a.Announce(); err != nil {
-		return "", err
-	}
-	if err := d.known(ctx, d.l2a.MAC, leaf2VTEP.String()); err != nil {
+	if err := d.known(ctx, d.l2a); err != nil {
 		return "", err
 	}
 	start := time.Now()
@@ -63,10 +60,7 @@ func (d *demo) leaf2GoesAndReturns(ctx context.Context, leave, comeBack func(con
 	if err := d.converge(ctx, nil, DemoOptions{}); err != nil {
 		return "", err
 	}
-	if err := d.l2a.Announce(); err != nil {
-		return "", err
-	}
-	if err := d.known(ctx, d.l2a.MAC, leaf2VTEP.String()); err != nil {
+	if err := d.known(ctx, d.l2a); err != nil {
 		return "", err
 	}
 	back := time.Since(start)
@@ -98,7 +92,9 @@ func (d *demo) leaf2Gone(ctx context.Context, start time.Time) (time.Duration, e
 		return gone, err
 	}
 	want := d.others(d.h1)
-	delete(want, d.l2a.Name)
+	for _, h := range d.atLeaf2() {
+		delete(want, h.Name)
+	}
 	if err := d.expectFrame(ctx, d.h1, d.h1.MAC, ether.Broadcast, want); err != nil {
 		return gone, fmt.Errorf("while leaf2 is away: %w", err)
 	}

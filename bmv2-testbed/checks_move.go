@@ -2,7 +2,6 @@ package testbed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,8 +18,18 @@ const (
 	atPort2, atPort3, atLeaf1, atLeaf2 = "eth0", "eth1", "eth2", "eth3"
 )
 
-// reachableAgain is what a move may cost.
-const reachableAgain = time.Second
+// places say what is at the other end of each.
+var places = map[string]string{atPort2: "port2", atPort3: "port3", atLeaf1: "leaf1", atLeaf2: "leaf2"}
+
+// spareMAC is the MAC address of a device of h2 that is not in use.
+func spareMAC(dev string) ether.MAC { return ether.MAC{2, 0, 0, 0, 0xdd, dev[3]} }
+
+// reachableAgain is what a move may cost, and busyMachine how many times longer
+// than an echo took before it, on a machine that has much else to do.
+const (
+	reachableAgain = time.Second
+	busyMachine    = 4
+)
 
 // move takes h2's address and MAC to another of its devices and announces it
 // there, as a hypervisor does after a live migration. No link goes down: the
@@ -30,7 +39,7 @@ func (d *demo) move(to string) error {
 	if err := h.NS.DeleteAddress(h.Dev, h.Address); err != nil {
 		return err
 	}
-	if err := h.NS.SetMAC(h.Dev, ether.MAC{2, 0, 0, 0, 0xdd, h.Dev[3]}); err != nil {
+	if err := h.NS.SetMAC(h.Dev, spareMAC(h.Dev)); err != nil {
 		return err
 	}
 	h.Dev = to
@@ -44,33 +53,43 @@ func (d *demo) move(to string) error {
 // reach it again.
 func (d *demo) moved(ctx context.Context, to string) (string, error) {
 	others := []*Host{d.h1, d.t10, d.l1a, d.l2a}
-	for _, h := range others { // their ARP caches are warm, as before any move
-		if _, err := h.Reach(ctx, d.h2.Address.Addr(), patience); err != nil {
-			return "", fmt.Errorf("before the move: %w", err)
-		}
+	if _, err := d.h2Reached(ctx, others); err != nil { // their ARP caches are warm, as before any move
+		return "", fmt.Errorf("before the move: %w", err)
+	}
+	usual, err := d.h2Reached(ctx, others)
+	if err != nil {
+		return "", fmt.Errorf("before the move: %w", err)
 	}
 	start := time.Now()
 	if err := d.move(to); err != nil {
 		return "", err
 	}
-	took := make([]time.Duration, len(others))
-	var group errgroup.Group
+	moving := time.Since(start)
+	took, err := d.h2Reached(ctx, others)
+	var notes []string
 	for i, h := range others {
-		group.Go(func() error {
-			_, err := h.Reach(ctx, d.h2.Address.Addr(), patience)
-			took[i] = time.Since(start)
+		took[i] += moving
+		notes = append(notes, fmt.Sprintf("%s %d ms", h.Name, took[i].Milliseconds()))
+	}
+	limit := reachableAgain + busyMachine*slices.Max(usual)
+	if longest := slices.Max(took); err == nil && longest > limit {
+		err = fmt.Errorf("not reachable within %v (a ping before the move took up to %v): %s",
+			limit, slices.Max(usual), strings.Join(notes, ", "))
+	}
+	return "reachable again after: " + strings.Join(notes, ", "), err
+}
+
+// h2Reached has hosts ping h2 at the same time, and gives what each needed.
+func (d *demo) h2Reached(ctx context.Context, hosts []*Host) ([]time.Duration, error) {
+	took := make([]time.Duration, len(hosts))
+	var group errgroup.Group
+	for i, h := range hosts {
+		group.Go(func() (err error) {
+			took[i], err = h.Reach(ctx, d.h2.Address.Addr(), patience)
 			return err
 		})
 	}
-	err := group.Wait()
-	var notes []string
-	for i, h := range others {
-		notes = append(notes, fmt.Sprintf("%s %d ms", h.Name, took[i].Milliseconds()))
-	}
-	if longest := slices.Max(took); err == nil && longest > reachableAgain {
-		err = fmt.Errorf("not reachable within %v: %s", reachableAgain, strings.Join(notes, ", "))
-	}
-	return "reachable again after: " + strings.Join(notes, ", "), err
+	return took, group.Wait()
 }
 
 func moveBetweenPorts(ctx context.Context, d *demo) (string, error) {
@@ -78,18 +97,19 @@ func moveBetweenPorts(ctx context.Context, d *demo) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := d.known(ctx, d.h2.MAC, gatewayVTEP.String()); err != nil {
+	if err := d.known(ctx, d.h2); err != nil {
 		return "", err
 	}
 	back, err := d.moved(ctx, atPort2)
 	return there + "; and back: " + back, err
 }
 
-// movedAgain is how soon a station is back at the port that it left.
+// movedAgain is how soon a station is back at the port that it left: at once, but
+// for the time that the gateway needs to see that it had left.
 const movedAgain = 50 * time.Millisecond
 
 // moveBackAtOnce has stations speak once at a port, once at another and once at
-// the first again. One may be missed, for a machine that was busy elsewhere.
+// the first again.
 func moveBackAtOnce(ctx context.Context, d *demo) (string, error) {
 	left, err := d.h2.NS.OpenRaw(atPort2)
 	if err != nil {
@@ -102,65 +122,73 @@ func moveBackAtOnce(ctx context.Context, d *demo) (string, error) {
 	}
 	defer right.Close()
 	const stations = 4
-	var missed []error
+	var longest time.Duration
 	for n := range byte(stations) {
 		mac := ether.MAC{2, 0, 0, 0, 0xed, n}
 		frame := gratuitousARP(mac, d.h2.Address.Addr().Next())
-		start := time.Now()
 		if err := left.Send(frame); err != nil {
 			return "", err
 		}
-		if err := d.learnedAt(ctx, mac, "port2", start); err != nil {
+		if err := d.learnedAt(ctx, mac, 2); err != nil {
 			return "", err
 		}
-		back := time.Now().Add(movedAgain)
+		gone := time.Now()
 		if err := right.Send(frame); err != nil {
 			return "", err
 		}
-		time.Sleep(time.Until(back)) // the station's pause
+		if err := d.learnedAt(ctx, mac, 3); err != nil {
+			return "", err
+		}
+		time.Sleep(movedAgain - time.Since(gone)) // the station's pause, if the gateway was sooner
+		longest = max(longest, time.Since(gone))
 		if err := left.Send(frame); err != nil {
 			return "", err
 		}
-		if err := d.learnedAt(ctx, mac, "port2", back); err != nil {
-			missed = append(missed, err)
+		if err := d.learnedAt(ctx, mac, 2); err != nil {
+			return "", err
 		}
 	}
-	if len(missed) > 1 {
-		return "", errors.Join(missed...)
-	}
-	return fmt.Sprintf("%d of %d stations, after %v", stations-len(missed), stations, movedAgain), nil
+	return fmt.Sprintf("%d stations, after at most %d ms", stations, longest.Milliseconds()), nil
 }
 
-// learnedAt waits until the gateway has learned a MAC at a port, since some time.
-func (d *demo) learnedAt(ctx context.Context, mac ether.MAC, port string, since time.Time) error {
-	return Eventually(ctx, reachableAgain, fmt.Sprintf("%s is learned at %s", mac, port), func(ctx context.Context) error {
-		fdb, err := d.gateway.FDB(ctx, blue)
+// learnedAt waits until the gateway knows a MAC at a port, and its switch nowhere
+// else: only then does the switch report a frame from elsewhere.
+func (d *demo) learnedAt(ctx context.Context, mac ether.MAC, port int) error {
+	return Eventually(ctx, patience, fmt.Sprintf("%s is learned at port%d", mac, port), func(ctx context.Context) error {
+		held, err := d.gateway.Held(ctx, "bridge.source")
 		if err != nil {
 			return err
 		}
-		e := fdb[mac.String()]
-		if age := e.GetAge().AsDuration(); e.GetState() != "up" || e.GetPort() != port || age > time.Since(since) {
-			return fmt.Errorf("the gateway has %v", e)
+		at := slices.DeleteFunc(held, func(text string) bool { return !strings.Contains(text, " mac="+mac.String()+" ") })
+		if len(at) != 1 || !strings.Contains(at[0], fmt.Sprintf(" ingress_port=%d ", port)) {
+			return fmt.Errorf("the switch has %q", at)
 		}
-		return nil
+		fdb, err := d.gateway.FDB(ctx, blue)
+		if e := fdb[mac.String()]; err == nil && (e.GetState() != "up" || e.GetPort() != fmt.Sprintf("port%d", port)) {
+			err = fmt.Errorf("the gateway has %v", e)
+		}
+		return err
 	})
 }
 
 func moveToLeaf(ctx context.Context, d *demo) (string, error) {
-	return d.movedWithSequence(ctx, atLeaf1, d.leaf1.VTEP.String())
+	return d.movedWithSequence(ctx, atLeaf1)
 }
 
 func moveBetweenLeaves(ctx context.Context, d *demo) (string, error) {
-	return d.movedWithSequence(ctx, atLeaf2, d.leaf2.VTEP.String())
+	return d.movedWithSequence(ctx, atLeaf2)
 }
 
 func moveBack(ctx context.Context, d *demo) (string, error) {
-	return d.movedWithSequence(ctx, atPort2, gatewayVTEP.String())
+	return d.movedWithSequence(ctx, atPort2)
 }
 
 // movedWithSequence moves h2 and checks that both leaves and the gateway know it
 // behind its new VTEP, with a sequence number above the one before.
-func (d *demo) movedWithSequence(ctx context.Context, to, vtep string) (string, error) {
+func (d *demo) movedWithSequence(ctx context.Context, to string) (string, error) {
+	if err := d.known(ctx, d.h2); err != nil { // an address that ages out takes its number with it
+		return "", err
+	}
 	before, err := d.sequences(ctx)
 	if err != nil {
 		return "", err
@@ -169,12 +197,15 @@ func (d *demo) movedWithSequence(ctx context.Context, to, vtep string) (string, 
 	if err != nil {
 		return "", err
 	}
-	if err := d.known(ctx, d.h2.MAC, vtep); err != nil {
+	if err := d.known(ctx, d.h2); err != nil {
 		return "", err
 	}
 	var after map[string]uint32
 	err = Eventually(ctx, patience, "the sequence number rises everywhere", func(ctx context.Context) error {
 		if after, err = d.sequences(ctx); err != nil {
+			return err
+		}
+		if err := d.h2.Announce(); err != nil {
 			return err
 		}
 		for who, n := range after {
@@ -206,23 +237,16 @@ func (d *demo) sequences(ctx context.Context) (map[string]uint32, error) {
 	return found, nil
 }
 
-// ageing lets a station behind the gateway and one behind a leaf speak once and
-// then never again.
+// ageing lets a station behind the gateway and one behind a leaf speak until they
+// are known, and then never again.
 func ageing(ctx context.Context, d *demo) (string, error) {
 	here, there := ether.MAC{2, 0, 0, 0, 0xee, 3}, ether.MAC{2, 0, 0, 0, 0xee, 4}
-	if err := d.expectFrame(ctx, d.h1, here, ether.Broadcast, d.others(d.h1)); err != nil {
-		return "", err
-	}
-	if err := d.expectFrame(ctx, d.l1a, there, ether.Broadcast, d.others(d.l1a)); err != nil {
-		return "", err
+	for _, station := range []*Host{d.h1.at(here), d.l1a.at(there)} {
+		if err := d.known(ctx, station); err != nil {
+			return "", err
+		}
 	}
 	spoken := time.Now()
-	if err := d.known(ctx, here, gatewayVTEP.String()); err != nil {
-		return "", err
-	}
-	if err := d.known(ctx, there, leaf1VTEP.String()); err != nil {
-		return "", err
-	}
 	err := Eventually(ctx, 2*patience, "both are forgotten everywhere", func(ctx context.Context) error {
 		fdb, err := d.gateway.FDB(ctx, blue)
 		if err != nil {

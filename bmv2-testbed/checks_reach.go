@@ -2,40 +2,38 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
-	"syscall"
 	"time"
 )
 
 // underlayThroughPipeline stops the switch for a moment: what went through it
 // stops with it, ARP and BGP alike, and goes on with it.
 func underlayThroughPipeline(ctx context.Context, d *demo) (string, error) {
-	gw := Host{Name: "the gateway", NS: d.gateway.NS}
+	gw, up1 := Host{Name: "the gateway", NS: d.gateway.NS}, demoUplinks[0].host
 	leaf := netip.MustParseAddr(leaf1Up)
 	if _, err := gw.Reach(ctx, leaf, patience); err != nil {
 		return "", err
 	}
-	if err := d.gateway.dataplane.Signal(syscall.SIGSTOP); err != nil {
+	if err := d.gateway.dataplane.Pause(ctx); err != nil {
 		return "", err
 	}
-	err := gw.Ping(ctx, leaf, 300*time.Millisecond)
-	if cont := d.gateway.dataplane.Signal(syscall.SIGCONT); cont != nil {
-		return "", cont
+	// The leaves have a cable between them.
+	err := gw.Misses(ctx, leaf, &Host{Name: "leaf1", NS: d.leaf1.NS}, netip.MustParseAddr(leaf2Side))
+	if err = errors.Join(err, d.gateway.dataplane.Resume()); err != nil {
+		return "", fmt.Errorf("while the switch is stopped: %w", err)
 	}
-	if err == nil {
-		return "", fmt.Errorf("leaf1 answers while the switch is stopped: there is a way past the pipeline")
-	}
-	if _, err := gw.NS.Output(ctx, "ip", "neigh", "flush", "dev", demoUplinks[0].host); err != nil {
+	if err := gw.NS.ForgetNeighbour(up1, leaf); err != nil {
 		return "", err
 	}
 	if _, err := gw.Reach(ctx, leaf, patience); err != nil {
-		return "", fmt.Errorf("after its neighbour entry was flushed: %w", err)
+		return "", fmt.Errorf("after its neighbour entry was deleted: %w", err)
 	}
-	entry, err := gw.NS.Output(ctx, "ip", "neigh", "show", leaf1Up, "dev", demoUplinks[0].host)
+	entry, err := gw.NS.Output(ctx, "ip", "neigh", "show", leaf1Up, "dev", up1)
 	if err != nil || !strings.Contains(entry, "lladdr") {
-		return "", fmt.Errorf("no ARP entry of leaf1 on %s: %q %w", demoUplinks[0].host, entry, err)
+		return "", fmt.Errorf("no ARP entry of leaf1 on %s: %q %w", up1, entry, err)
 	}
 	return "ARP of leaf1 on the host port: " + entry, d.awaitSessions(ctx)
 }
@@ -97,9 +95,10 @@ func trunkPings(ctx context.Context, d *demo) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, way := range [][2]*Host{{d.t10, d.t20}, {d.t20, d.h1}, {d.t10, d.l1b}, {d.l2b, d.t10}} {
-		if way[0].Ping(ctx, way[1].Address.Addr(), 200*time.Millisecond) == nil {
-			return "", fmt.Errorf("%s reaches %s, which is in the other bridge", way[0].Name, way[1].Name)
+	// From, to, and whom it reaches meanwhile.
+	for _, way := range [][3]*Host{{d.t10, d.t20, d.h1}, {d.t20, d.h1, d.l1b}, {d.t10, d.l1b, d.l1a}, {d.l2b, d.t10, d.t20}} {
+		if err := way[0].Misses(ctx, way[1].Address.Addr(), way[0], way[2].Address.Addr()); err != nil {
+			return "", fmt.Errorf("%s is in the other bridge: %w", way[1].Name, err)
 		}
 	}
 	return "VLAN 10: " + blue + "; VLAN 20: " + green, nil

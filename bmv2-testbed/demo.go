@@ -214,10 +214,7 @@ func (r *routed) end(ctx context.Context) {
 // wake lets all hosts be learned again, for a view with something in it.
 func (d *demo) wake(ctx context.Context) {
 	for _, h := range d.hosts() {
-		if h.Announce() == nil {
-			bridge, vni, vtep := d.whereabouts(h)
-			_ = d.knownIn(ctx, bridge, vni, h.MAC, vtep) // the view shows what there is
-		}
+		_ = d.known(ctx, h) // the view shows what there is
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
@@ -113,7 +112,7 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 		{"SIGTERM while tenants are routed", "ok   18/", syscall.SIGTERM},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, must(builtBinary())(t), "demo")
 			out, err := cmd.StdoutPipe()

@@ -327,6 +327,29 @@ func (g *Gateway) Replicas(ctx context.Context) (map[string]int, error) {
 	}
 }
 
+// Held reads the entries of a table that the target has acknowledged, as `p4evpn
+// show entries` writes them.
+func (g *Gateway) Held(ctx context.Context, table string) (held []string, err error) {
+	stream, err := g.view.ListEntries(ctx, &p4evpnv1.ListEntriesRequest{Table: table})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return held, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the gateway's entries of %s: %w", table, err)
+		}
+		for _, e := range part.GetEntries() {
+			if e.GetAcked() {
+				held = append(held, e.GetText())
+			}
+		}
+	}
+}
+
 // Show runs `p4evpn show` as a user does.
 func (g *Gateway) Show(ctx context.Context, args ...string) (string, error) {
 	return g.command(ctx, append([]string{"show"}, args...)...)

@@ -110,7 +110,7 @@ func (n *restartNetwork) controllerKilled(t *testing.T) {
 	start := time.Now()
 	// Hosts that just came up know nobody, and find their gateway.
 	for _, name := range []string{"b", "r2"} {
-		must(n.hosts[name].NS.Output(ctx, "ip", "neigh", "flush", "all"))(t)
+		check(t, n.hosts[name].NS.ForgetNeighbours(n.hosts[name].Dev))
 	}
 	must(n.hosts["r2"].Reach(ctx, n.hosts["r1"].Address.Addr(), patience))(t)
 	t.Logf("a host with an empty neighbour table reached its gateway and a host behind it after %.0f ms", time.Since(start).Seconds()*1000)

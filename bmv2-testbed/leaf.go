@@ -38,7 +38,7 @@ type Peer struct {
 }
 
 // leafAgeing is how long a leaf's bridge keeps a MAC that is silent.
-const leafAgeing = 5 * time.Second
+const leafAgeing = 10 * time.Second
 
 // Leaf puts the VTEP address on a namespace's loopback and starts FRR in it.
 // Cables, addresses and routes of the underlay are the caller's.

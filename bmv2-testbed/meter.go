@@ -62,7 +62,7 @@ const (
 	meterBuffer = 8 << 20               // of a socket: seconds of a flow
 	meterPause  = time.Millisecond      // between looks at what is due
 	meterBurst  = 20 * time.Millisecond // what a late sender makes up for; the rest was never sent
-	meterSettle = 700 * time.Millisecond
+	meterSettle = 2 * time.Second
 	// meterPatience is how long a switch may take to bring what waits in it.
 	meterPatience = 10 * time.Second
 )

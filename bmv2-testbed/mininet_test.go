@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // needPython skips a test if a module of Debian is not there.
@@ -35,7 +34,7 @@ func newMininet(t *testing.T, args ...string) *mininet {
 	needPython(t, "mininet.net", "grpc", "google.protobuf")
 	l := needLab(t)
 	m := &mininet{space: must(l.Namespace("mn"))(t), folder: filepath.Join(l.Dir, "mininet")}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
 	t.Cleanup(cancel)
 	args = append([]string{debianPython, "-B", "mininet", "--dir", m.folder, "--binary", must(builtBinary())(t)}, args...)
 	m.Cmd = m.space.Command(ctx, args...)

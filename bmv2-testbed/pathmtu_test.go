@@ -49,6 +49,6 @@ func learnsPathMTU(ctx context.Context, h *Host, to netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", fmt.Sprint(mtu-headers), "-c", "3", "-i", "0.05", "-W", "2", to.String())
+	_, err = h.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", fmt.Sprint(mtu-headers), "-c", "3", "-i", "0.05", "-W", "20", to.String())
 	return err
 }

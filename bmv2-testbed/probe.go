@@ -92,9 +92,22 @@ func (p *Probe) Counts() map[string]int {
 	return counts
 }
 
-// Expect waits until the counts are as wanted (hosts not named: none) and stay
-// so for a while.
-func (p *Probe) Expect(ctx context.Context, want map[string]int) error {
+// Await waits until each of some hosts has received at least one copy.
+func (p *Probe) Await(ctx context.Context, hosts []string) error {
+	return Eventually(ctx, patience, "a copy arrives at each", func(context.Context) error {
+		counts := p.Counts()
+		for _, host := range hosts {
+			if counts[host] == 0 {
+				return fmt.Errorf("%s has received none", host)
+			}
+		}
+		return nil
+	})
+}
+
+// Expect waits until the counts are as wanted (hosts not named: none), and checks
+// that they stay so: while what fence sends after them arrives, and for a while.
+func (p *Probe) Expect(ctx context.Context, want map[string]int, fence func(context.Context) error) error {
 	check := func(context.Context) error {
 		for host, n := range p.Counts() {
 			if n != want[host] {
@@ -103,8 +116,20 @@ func (p *Probe) Expect(ctx context.Context, want map[string]int) error {
 		}
 		return nil
 	}
-	if err := Eventually(ctx, patience, "each copy arrives", check); err != nil {
+	err := Eventually(ctx, patience, "each copy arrives", func(ctx context.Context) error {
+		if p.tooMany(want) { // they do not become fewer
+			return nil
+		}
+		return check(ctx)
+	})
+	if err != nil {
 		return err
+	}
+	if err := check(ctx); err != nil {
+		return err
+	}
+	if err := fence(ctx); err != nil {
+		return fmt.Errorf("what was sent afterwards: %w", err)
 	}
 	select {
 	case <-ctx.Done():
@@ -112,6 +137,16 @@ func (p *Probe) Expect(ctx context.Context, want map[string]int) error {
 	case <-time.After(settle):
 		return check(ctx)
 	}
+}
+
+// tooMany says whether some host has more copies than wanted.
+func (p *Probe) tooMany(want map[string]int) bool {
+	for host, n := range p.Counts() {
+		if n > want[host] {
+			return true
+		}
+	}
+	return false
 }
 
 // Close stops listening.

@@ -21,8 +21,9 @@ type Process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// grace is what a process gets to end by itself.
-const grace = 3 * time.Second
+// grace is what a process gets to end by itself: one that does not end at all is
+// rare, one that others keep from the processor is not.
+const grace = 20 * time.Second
 
 // Start starts a program in a namespace. It has a process group of its own, so
 // that Ctrl-C reaches the lab, which ends it in order, and not the program.
@@ -82,7 +83,7 @@ func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
 
 func (p *Process) end(sig syscall.Signal) error {
-	_ = p.Signal(syscall.SIGCONT)
+	_ = p.Resume()
 	for _, s := range []syscall.Signal{sig, syscall.SIGKILL} {
 		if err := p.Signal(s); err != nil {
 			return err
@@ -104,6 +105,52 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
+// Pause stops the process (SIGSTOP), and returns when each of its threads has
+// stopped: those that were running when the signal came go on until they are told.
+// Resume lets it go on.
+func (p *Process) Pause(ctx context.Context) error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	err := Eventually(ctx, patience, "all threads of "+p.Name+" stop", func(context.Context) error {
+		if err := p.Running(); err != nil {
+			return err
+		}
+		return allStopped(p.PID())
+	})
+	if err != nil {
+		return errors.Join(err, p.Resume())
+	}
+	return nil
+}
+
+// Resume undoes Pause.
+func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }
+
+// allStopped says which thread of a process is not stopped (proc_pid_stat(5): the
+// state follows the name, which is in parentheses and may hold some).
+func allStopped(pid int) error {
+	folder := fmt.Sprintf("/proc/%d/task", pid)
+	threads, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("list the threads of %d: %w", pid, err)
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(filepath.Join(folder, thread.Name(), "stat"))
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it has ended since
+		}
+		if err != nil {
+			return fmt.Errorf("read the state of a thread: %w", err)
+		}
+		_, state, _ := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(" "))
+		if !bytes.HasPrefix(state, []byte("T")) {
+			return fmt.Errorf("thread %s of %d is in state %.1s", thread.Name(), pid, state)
+		}
+	}
+	return nil
+}
+
 // Tail gives the last bytes of the process's output.
 func (p *Process) Tail(size int) string {
 	out, err := os.ReadFile(p.Log)
@@ -117,14 +164,15 @@ func (p *Process) Tail(size int) string {
 }
 
 // patience is what something gets that takes milliseconds when the machine is
-// idle, and must not fail when it is busy.
-const patience = 10 * time.Second
+// idle, and must not fail when ten others want each of its processors.
+const patience = 2 * time.Minute
 
 // Eventually calls f until it gives no error. When the time is over the error
 // says what was awaited and f's last answer.
 func Eventually(ctx context.Context, within time.Duration, what string, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	start := time.Now()
 	var last error
 	for {
 		err := f(ctx)
@@ -140,7 +188,8 @@ func Eventually(ctx context.Context, within time.Duration, what string, f func(c
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s: not within %v: %w", what, within, last)
-		case <-time.After(20 * time.Millisecond):
+		// What takes long is asked less often: to ask is work for the machine too.
+		case <-time.After(min(max(20*time.Millisecond, time.Since(start)/20), time.Second)):
 		}
 	}
 }

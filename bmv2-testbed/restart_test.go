@@ -3,7 +3,6 @@ package testbed
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
@@ -45,7 +44,7 @@ func TestGatewayStartsASwitchThatOutlivesIt(t *testing.T) {
 	ctx := t.Context()
 	d.whole(t)
 	check(t, d.gateway.control.Stop())
-	_, err := d.h1.Reach(ctx, d.h2.Address.Addr(), 5*time.Second)
+	_, err := d.h1.Reach(ctx, d.h2.Address.Addr(), patience)
 	check(t, err)
 	check(t, d.gateway.StartController(ctx, d.gatewayConfig()))
 	d.whole(t)

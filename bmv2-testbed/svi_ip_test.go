@@ -25,7 +25,7 @@ func TestGatewayAddressOfALeafDoesNotReplaceOurs(t *testing.T) {
 			return err
 		}))
 		for range 3 {
-			must(h.NS.Output(ctx, "ip", "neigh", "flush", "all"))(t)
+			check(t, h.NS.ForgetNeighbours(h.Dev))
 			check(t, r.reach(ctx, "near1", h.Gateway, h.Gateway6, r.hosts["near2"].Address.Addr()))
 			out := must(h.NS.Output(ctx, "ip", "neigh", "show"))(t)
 			if !strings.Contains(out, near.mac.String()) || strings.Contains(out, near.leafMAC.String()) {

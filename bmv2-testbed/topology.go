@@ -30,7 +30,7 @@ const (
 	gatewayAS                = 65000
 	leaf1AS                  = 65101
 	leaf2AS                  = 65102
-	demoAgeing               = "6s" // of the gateway
+	demoAgeing               = "10s" // of the gateway
 	gatewayUp1               = "10.1.1.1"
 	gatewayUp2               = "10.1.2.1"
 	leaf1Up, leaf2Up         = "10.1.1.2", "10.1.2.2"
@@ -239,6 +239,11 @@ func (d *demo) joinHosts(_ context.Context, ns map[string]*Namespace, _ DemoOpti
 	}
 	for _, h := range d.hosts() {
 		if err := h.Configure(); err != nil {
+			return err
+		}
+	}
+	for _, h := range d.spares() {
+		if err := h.NS.SetMAC(h.Dev, h.MAC); err != nil {
 			return err
 		}
 	}

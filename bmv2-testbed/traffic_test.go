@@ -19,7 +19,7 @@ func TestFullSizeFramesCross(t *testing.T) {
 		d.whole(t)
 		for _, way := range [][2]*Host{{d.h1, d.h2}, {d.h1, d.t10}, {d.h1, d.l1a}, {d.l2a, d.t10}, {d.l1b, d.t20}} {
 			for _, size := range []string{"1", "1472"} { // 1472 + 28 = 1500
-				_, err := way[0].NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", size, "-c", "3", "-i", "0.05", "-W", "2", way[1].Address.Addr().String())
+				_, err := way[0].NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", size, "-c", "3", "-i", "0.05", "-W", "20", way[1].Address.Addr().String())
 				if err != nil {
 					t.Errorf("%s to %s: %v", way[0].Name, way[1].Name, err)
 				}
