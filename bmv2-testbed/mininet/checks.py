@@ -26,7 +26,7 @@ def pings(host: str, to: str, options: str = "") -> Probe:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             # It ends with the first answer, and with the first error that comes back.
-            if net[host].pexec(f"ping -n -q -i 0.05 -c 1 -w 2 {options} {address}")[2] == 0:
+            if net[host].pexec(f"ping -n -q -i 0.05 -c 1 -w 5 {options} {address}")[2] == 0:
                 return ""
             time.sleep(0.05)
         return f"{host} does not reach {address} within {PATIENCE:.0f} s"
@@ -49,7 +49,7 @@ def tcp(client: str, server: str) -> Probe:
         listener = net[server].popen("iperf -s -P 1")
         try:
             eventually(f"{server} listens", lambda: None if ":5001" in net[server].pexec("ss -ltn")[0] else "not yet")
-            out, err, status = net[client].pexec(f"timeout 10 iperf -c {net[server].IP()} -n 1M")
+            out, err, status = net[client].pexec(f"timeout 60 iperf -c {net[server].IP()} -n 1M")
             return "" if status == 0 and "Bytes" in out else f"{out}{err}"
         finally:
             listener.kill()

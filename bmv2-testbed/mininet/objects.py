@@ -12,7 +12,7 @@ from typing import Any, Optional
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
-TIMEOUT = 20  # seconds
+TIMEOUT = 60  # seconds
 
 
 def reflection_messages() -> tuple[Any, Any]:

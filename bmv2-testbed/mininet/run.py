@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
-PATIENCE = 20.0  # seconds for what takes less than one when the machine is idle
+PATIENCE = 120.0  # seconds for what takes less than one when the machine is idle
 
 
 class SetupError(Exception):
