@@ -6,7 +6,7 @@ BIN     := bin/p4evpn
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test soak demo two-dc mininet mininet-test bench conformance differential lint packages clean
+.PHONY: build p4 proto test bare-test soak demo demo-repeat two-dc mininet mininet-test bench conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -29,6 +29,11 @@ test: packages
 	$(GO) test -race -timeout 40m ./...
 	$(GO) test -run 'TestNoFormOfAClaim|LinuxHost' ./p4 # a million frames, which take the race detector minutes
 
+# .ci/run on a Debian 12 that has nothing but Go, made by debootstrap for it; BARE
+# names a folder to keep it in, for a second run.
+bare-test:
+	bmv2-testbed/bare.sh $(BARE)
+
 # Half an hour of everything at random, and half a minute of no target: the long
 # forms of what `make test` does in seconds. On each target that is there.
 SOAK    ?= 30m
@@ -38,6 +43,11 @@ soak: packages
 # DEMO holds flags: DEMO='--keep' leaves the network in place.
 demo: packages build
 	$(BIN) demo $(DEMO)
+
+# Every other one with two busy loops on each core.
+N       ?= 100
+demo-repeat: packages build
+	bmv2-testbed/demo-repeat.sh $(BIN) $(N)
 
 two-dc: packages build
 	$(BIN) demo two-dc $(DEMO)
