@@ -8,6 +8,7 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
+	"github.com/p4evpn/p4evpn/softswitch/claim"
 	"github.com/p4evpn/p4evpn/softswitch/pipeline"
 )
 
@@ -56,6 +57,12 @@ type Config struct {
 	// Lanes is how many receive rings each port has, each with a goroutine that
 	// carries the flows in it; 0 = 1. With many ports it is less.
 	Lanes int
+	// Ways to keep the host's network stack off the ports' interfaces, in the
+	// order in which they are tried; nil = all. A port whose interface cannot be
+	// claimed is down.
+	Ways []claim.Way
+	// UnsafeShared lets such a port be up.
+	UnsafeShared bool
 	// PromoteNext makes the client with the next election id primary when the
 	// primary leaves, as BMv2 does; else a client must ask.
 	PromoteNext bool

@@ -14,10 +14,10 @@ type Stats struct {
 	NoPort     uint64 // frames dropped that the pipeline sent to a port that does not exist
 }
 
-// PortStats are the counters of one port.
+// PortStats are the state and the counters of one port.
 type PortStats struct {
 	Port
-	Up bool
+	netport.State
 	netport.Stats
 }
 
@@ -25,7 +25,7 @@ type PortStats struct {
 func (s *Switch) Stats() Stats {
 	out := Stats{Server: s.server.Stats(), NoPipeline: s.noPipeline.Load(), NoPort: s.noPort.Load()}
 	for i, p := range s.ports {
-		out.Ports = append(out.Ports, PortStats{Port: s.cfg.Ports[i], Up: p.Up(), Stats: p.Stats()})
+		out.Ports = append(out.Ports, PortStats{Port: s.cfg.Ports[i], State: p.State(), Stats: p.Stats()})
 	}
 	return out
 }

@@ -114,6 +114,7 @@ func (s *Switch) openPorts() error {
 	for _, p := range s.cfg.Ports {
 		port, err := netport.New(netport.Config{
 			Interface: p.Interface, RingBytes: ringBytes, Logger: s.log.With("port", p.Number),
+			Ways: s.cfg.Ways, Shared: s.cfg.UnsafeShared,
 		})
 		if err != nil {
 			return fmt.Errorf("port %v: %w", p, err)

@@ -13,10 +13,14 @@ import (
 
 const inNamespace = "P4EVPN_TEST_IN_NAMESPACE"
 
-// Main is the TestMain of a package whose tests run in a network namespace of
-// their own, which vanishes with the process. Without root the tests run where
-// they are, and those that Need a namespace are skipped.
+// Main is the TestMain of a package whose tests run in a network namespace and a
+// BPF file system of their own, which vanish with the process. Without root the
+// tests run where they are, and those that Need a namespace are skipped.
 func Main(m *testing.M) {
+	if os.Getenv(inNamespace) == "1" {
+		ownBPF()
+		_ = os.Setenv(inNamespace, "2") // for processes that tests start from their own binary
+	}
 	if os.Getuid() != 0 || os.Getenv(inNamespace) != "" {
 		os.Exit(m.Run())
 	}
@@ -25,11 +29,21 @@ func Main(m *testing.M) {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), inNamespace+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "tests in a network namespace:", err)
 		os.Exit(1)
 	}
+}
+
+// ownBPF mounts a BPF file system that no other process sees. A kernel without
+// one has nothing to mount it at.
+func ownBPF() {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		fmt.Fprintln(os.Stderr, "tests in a mount namespace:", err)
+		os.Exit(1)
+	}
+	_ = syscall.Mount("bpf", "/sys/fs/bpf", "bpf", 0, "")
 }
 
 // Need skips a test that has no namespace of its own.

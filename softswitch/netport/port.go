@@ -13,6 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/p4evpn/p4evpn/softswitch/claim"
 )
 
 // retryInterval is how long a port waits before it looks again for an
@@ -25,6 +27,12 @@ type Config struct {
 	Interface string       // name of the interface
 	RingBytes int          // size of each receive ring in bytes; 0 = 4 MiB
 	Logger    *slog.Logger // nil = slog.Default()
+	// Ways to keep the host's network stack off the interface, tried in this
+	// order; nil = [claim.Ways]. Where none works the port stays down.
+	Ways []claim.Way
+	// Shared lets the port be up all the same: what arrives goes to the host's
+	// network stack too.
+	Shared bool
 }
 
 // Port sends and receives frames on one interface. Create it with [New], call
@@ -35,7 +43,7 @@ type Port struct {
 	log *slog.Logger
 
 	tx      int          // AF_PACKET socket, unbound; lives as long as the port
-	marked  bool         // tx sets sendMark
+	marked  bool         // tx sets claim.Mark
 	group   int          // the value of PACKET_FANOUT that makes the group of its rings
 	ifindex atomic.Int32 // 0 while the interface cannot be used; no interface has it
 
@@ -43,6 +51,7 @@ type Port struct {
 
 	mu      sync.Mutex
 	rx      []*ring       // open while the interface is up
+	state   State         // but for Up
 	changed chan struct{} // capacity 1: look at the interface again
 
 	counters counters
@@ -59,6 +68,9 @@ func New(cfg Config) (*Port, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
+	}
+	if cfg.Ways == nil {
+		cfg.Ways = claim.Ways()
 	}
 	tx, marked, err := openTx()
 	if err != nil {
@@ -81,13 +93,14 @@ func (p *Port) Close() error { return unix.Close(p.tx) }
 // the handlers in batches of at most [MaxBatch]; the frames belong to a handler
 // until it returns, and it may change them. Each handler has a goroutine and a
 // ring of its own, and all frames of a flow, in their order, go to one of them.
-// Run opens the interface when it appears and comes up, and closes it when it
-// goes.
+// Run claims the interface when it appears, opens it when it comes up, and closes
+// it when it goes. The claim stays, also when Run returns: see package claim.
 func (p *Port) Run(ctx context.Context, handlers ...func(frames [][]byte)) error {
 	stop := context.AfterFunc(ctx, p.Recheck)
 	defer stop()
 	for ctx.Err() == nil {
 		err := p.session(ctx, handlers)
+		p.setDown(err)
 		switch reason := err.Error(); {
 		case ctx.Err() != nil:
 		case errors.Is(err, errLinkChanged):
@@ -138,7 +151,10 @@ var errLinkChanged = errors.New("the interface changed")
 // link is what a session depends on.
 type link struct {
 	index, mtu int
+	up         bool
 }
+
+var errSetDown = errors.New("the interface is set down")
 
 // lookup finds the interface; the error says why it cannot be used.
 func (p *Port) lookup() (link, error) {
@@ -151,13 +167,10 @@ func (p *Port) lookup() (link, error) {
 		return link{}, fmt.Errorf("look up the interface: %w", err)
 	}
 	attrs := l.Attrs()
-	if attrs.RawFlags&unix.IFF_UP == 0 {
-		return link{}, errors.New("the interface is set down")
-	}
 	if attrs.EncapType != "ether" && attrs.EncapType != "loopback" {
 		return link{}, fmt.Errorf("not an Ethernet interface (%s)", attrs.EncapType)
 	}
-	return link{index: attrs.Index, mtu: attrs.MTU}, nil
+	return link{index: attrs.Index, mtu: attrs.MTU, up: attrs.RawFlags&unix.IFF_UP != 0}, nil
 }
 
 // session opens the interface and receives until it changes or ctx is done.
@@ -166,6 +179,13 @@ func (p *Port) session(ctx context.Context, handlers []func([][]byte)) error {
 	if err != nil {
 		return err
 	}
+	// Also while it is down, so that it is claimed when it comes up.
+	if err := p.claim(now); err != nil {
+		return err
+	}
+	if !now.up {
+		return errSetDown
+	}
 	for _, feature := range disableReceiveOffloads(p.cfg.Interface) {
 		p.log.Debug("receive offload switched off", "feature", feature)
 	}
@@ -173,30 +193,28 @@ func (p *Port) session(ctx context.Context, handlers []func([][]byte)) error {
 	if err != nil {
 		return err
 	}
-	var own *claim
-	if p.marked {
-		if own, err = newClaim(now.index); err != nil {
-			p.log.Debug("the host's network stack sees the port's frames too", "reason", err)
-		}
-	}
 	p.setRings(rings, now.index)
 	defer func() {
 		p.setRings(nil, 0)
-		own.release()
 		closeRings(rings)
 	}()
 	p.reported = ""
-	p.log.Info("port is up", "ifindex", now.index, "mtu", now.mtu)
+	p.log.Info("port is up", "ifindex", now.index, "mtu", now.mtu, "claim", p.State().Claim)
 	group, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, p.interrupt)() // one that ends ends the others
 	for i, r := range rings {
-		group.Go(func() error { return p.receive(ctx, r, now, handlers[i]) })
+		check := func() error { return nil }
+		if i == 0 { // one for all
+			check = func() error { return p.keepClaim(now) }
+		}
+		group.Go(func() error { return p.receive(ctx, r, now, check, handlers[i]) })
 	}
 	return group.Wait()
 }
 
-// receive reads one ring until the interface changes or ctx is done.
-func (p *Port) receive(ctx context.Context, r *ring, now link, handle func([][]byte)) error {
+// receive reads one ring until the interface changes, check fails, or ctx is
+// done.
+func (p *Port) receive(ctx context.Context, r *ring, now link, check func() error, handle func([][]byte)) error {
 	for ctx.Err() == nil {
 		err := r.receive(handle)
 		if err == nil {
@@ -206,10 +224,16 @@ func (p *Port) receive(ctx context.Context, r *ring, now link, handle func([][]b
 			return err
 		}
 		r.resume()
-		if l, err := p.lookup(); err != nil {
+		switch l, err := p.lookup(); {
+		case err != nil:
 			return err
-		} else if l != now {
+		case !l.up:
+			return errSetDown
+		case l != now:
 			return fmt.Errorf("%w: index %d, MTU %d", errLinkChanged, l.index, l.mtu)
+		}
+		if err := check(); err != nil {
+			return err
 		}
 	}
 	return ctx.Err()

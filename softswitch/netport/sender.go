@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/p4evpn/p4evpn/softswitch/claim"
 )
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
@@ -89,7 +91,7 @@ func (s *Sender) sendSome(p *Port, frames [][]byte) {
 }
 
 // openTx opens a socket that receives nothing and sends to any interface, and
-// reports whether what it sends carries sendMark.
+// reports whether what it sends carries claim.Mark.
 func openTx() (fd int, marked bool, err error) {
 	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -99,5 +101,5 @@ func openTx() (fd int, marked bool, err error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<20)
 	}
-	return fd, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, sendMark) == nil, nil
+	return fd, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, claim.Mark) == nil, nil
 }

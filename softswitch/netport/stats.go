@@ -15,6 +15,8 @@ type Stats struct {
 	TxDown  uint64 // not sent: the interface is absent or down
 	TxFull  uint64 // not sent: the queue of the interface is full
 	TxError uint64 // not sent: refused by the kernel, e.g. longer than the MTU
+
+	ClaimsLost uint64 // how often somebody else removed the claim of the interface
 }
 
 type counters struct {
@@ -22,6 +24,7 @@ type counters struct {
 	rxRingFull, rxTooLong, rxMalformed   atomic.Uint64
 	rxSegmented                          atomic.Uint64
 	txDown, txFull, txError              atomic.Uint64
+	claimsLost                           atomic.Uint64
 }
 
 // Stats returns the counters of the port. It may be called at any time.
@@ -33,8 +36,10 @@ func (p *Port) Stats() Stats {
 	return Stats{
 		RxFrames: c.rxFrames.Load(), RxBytes: c.rxBytes.Load(),
 		TxFrames: c.txFrames.Load(), TxBytes: c.txBytes.Load(),
-		RxRingFull: c.rxRingFull.Load(), RxTooLong: c.rxTooLong.Load(), RxSegmented: c.rxSegmented.Load(), RxMalformed: c.rxMalformed.Load(),
-		TxDown: c.txDown.Load(), TxFull: c.txFull.Load(), TxError: c.txError.Load(),
+		RxRingFull: c.rxRingFull.Load(), RxTooLong: c.rxTooLong.Load(), RxSegmented: c.rxSegmented.Load(),
+		RxMalformed: c.rxMalformed.Load(),
+		TxDown:      c.txDown.Load(), TxFull: c.txFull.Load(), TxError: c.txError.Load(),
+		ClaimsLost: c.claimsLost.Load(),
 	}
 }
 
