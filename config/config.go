@@ -44,6 +44,12 @@ type Target struct {
 	ElectionID uint64 `yaml:"election_id"` // the highest of all controllers is primary
 	// Embedded starts the embedded switch when nothing answers at Address.
 	Embedded bool `yaml:"embedded"`
+	// Claim is how the embedded switch keeps the host's network stack off its
+	// interfaces: tcx, clsact, nft, or auto for the first of them that works.
+	Claim string `yaml:"claim"`
+	// UnsafeSharedDevices lets the embedded switch use an interface that cannot
+	// be claimed: whoever is behind it reaches this machine.
+	UnsafeSharedDevices bool `yaml:"unsafe_shared_devices"`
 	// AuditInterval is how often the target's entries are compared with what it
 	// acknowledged; 0 = never. Left out it is 10 minutes for the embedded
 	// switch, and 0 for others: BMv2 forwards nothing while it is read.
@@ -53,6 +59,7 @@ type Target struct {
 // Metrics is where Prometheus scrapes, "host:port"; empty for nowhere.
 type Metrics struct {
 	Listen string `yaml:"listen"` // "host:port" of /metrics; left out: nowhere
+	Switch string `yaml:"switch"` // the same of the embedded switch that is started; left out: nowhere
 }
 
 // BGP is the embedded speaker.

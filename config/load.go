@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -42,7 +43,7 @@ func Load(path string) (*File, error) {
 func Parse(b []byte) (*File, error) {
 	f := &File{
 		Store:  DefaultStore,
-		Target: Target{Address: DefaultTarget, DeviceID: DefaultDeviceID, ElectionID: 1, Embedded: true, AuditInterval: leftOut},
+		Target: Target{Address: DefaultTarget, DeviceID: DefaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto", AuditInterval: leftOut},
 		API:    API{Listen: DefaultAPI},
 
 		SlowPath: SlowPath{Namespaces: DefaultNamespaces},
@@ -153,6 +154,9 @@ func (c *checker) check() {
 	}
 	if f.Target.ElectionID == 0 {
 		c.fail("target.election_id", "0 is no election id: give 1 or more")
+	}
+	if !slices.Contains([]string{"auto", "tcx", "clsact", "nft"}, f.Target.Claim) {
+		c.fail("target.claim", "%q: want auto, tcx, clsact or nft", f.Target.Claim)
 	}
 	if f.Target.AuditInterval < 0 || f.Target.AuditInterval > 0 && f.Target.AuditInterval < time.Second {
 		c.fail("target.audit_interval", "%v: want 1s or more, or 0 for never", f.Target.AuditInterval)

@@ -43,7 +43,7 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "what is logged to standard error: debug, info, warn or error")
 	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
-	root.AddCommand(newRun(), newSwitch(), newDemo(), newShow(), newAudit())
+	root.AddCommand(newRun(), newSwitch(), newClaim(), newDemo(), newShow(), newAudit())
 	root.AddCommand(newObjects()...)
 	return root
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/softswitch"
+	"github.com/p4evpn/p4evpn/softswitch/claim"
 )
 
 // provideSwitch sees to it that an embedded switch answers at the target's
@@ -25,12 +26,20 @@ import (
 // process that outlives this one.
 func provideSwitch(ctx context.Context, group *errgroup.Group, f *config.File, inProcess bool) error {
 	if inProcess && !answers(f.Target.Address) {
+		ways, err := claim.ParseWays(f.Target.Claim)
+		if err != nil {
+			return fmt.Errorf("target.claim: %w", err)
+		}
 		s, err := softswitch.New(softswitch.Config{
 			Ports: switchPorts(f), CPUPort: p4.CPUPort, DropPort: p4.DropPort,
 			GRPCAddress: f.Target.Address, DeviceID: f.Target.DeviceID,
+			Ways: ways, UnsafeShared: f.Target.UnsafeSharedDevices,
 		}, slog.Default())
 		if err != nil {
 			return err
+		}
+		if f.Metrics.Switch != "" {
+			group.Go(func() error { return serveMetrics(ctx, f.Metrics.Switch, s) })
 		}
 		group.Go(func() error { return s.Run(ctx) })
 		return nil
@@ -70,6 +79,13 @@ func answers(address string) bool {
 func switchArgs(f *config.File) []string {
 	args := []string{"switch", "--no-p4", "--grpc-server-addr", f.Target.Address,
 		"--device-id", fmt.Sprint(f.Target.DeviceID), "--cpu-port", fmt.Sprint(p4.CPUPort), "--drop-port", fmt.Sprint(p4.DropPort)}
+	args = append(args, "--claim", f.Target.Claim)
+	if f.Target.UnsafeSharedDevices {
+		args = append(args, "--unsafe-shared-devices")
+	}
+	if f.Metrics.Switch != "" {
+		args = append(args, "--metrics", f.Metrics.Switch)
+	}
 	for _, p := range switchPorts(f) {
 		args = append(args, "-i", fmt.Sprintf("%d@%s", p.Number, p.Interface))
 	}

@@ -12,9 +12,11 @@ import (
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/encoding/prototext"
 
 	"github.com/p4evpn/p4evpn/softswitch"
+	"github.com/p4evpn/p4evpn/softswitch/claim"
 )
 
 func newSwitch() *cobra.Command {
@@ -24,6 +26,8 @@ func newSwitch() *cobra.Command {
 		noP4       bool
 		info       string
 		bmv2       bmv2Flags
+		claimBy    string
+		metrics    string
 	)
 	cmd := &cobra.Command{
 		Use:   "switch [flags] [PROGRAM.json]",
@@ -42,6 +46,9 @@ has them, also behind --.`,
 			}
 			if err := bmv2.apply(cmd, &cfg); err != nil {
 				return err
+			}
+			if cfg.Ways, err = claim.ParseWays(claimBy); err != nil {
+				return fmt.Errorf("--claim: %w", err)
 			}
 			if noP4 && len(args) > 0 {
 				return fmt.Errorf("--no-p4 and the program %s exclude each other", args[0])
@@ -66,7 +73,12 @@ has them, also behind --.`,
 				case <-ctx.Done():
 				}
 			})
-			return s.Run(ctx)
+			group, ctx := errgroup.WithContext(ctx)
+			if metrics != "" {
+				group.Go(func() error { return serveMetrics(ctx, metrics, s) })
+			}
+			group.Go(func() error { return s.Run(ctx) })
+			return group.Wait()
 		},
 	}
 	f := cmd.Flags()
@@ -77,6 +89,10 @@ has them, also behind --.`,
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
 	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
 	f.IntVar(&cfg.Lanes, "lanes", min(runtime.GOMAXPROCS(0), 8), "receive rings of each port, over which its flows are spread; less with many ports")
+	f.StringVar(&claimBy, "claim", "auto", "how interfaces are kept from the host's network stack: tcx, clsact, nft, or auto for the first that works")
+	f.BoolVar(&cfg.UnsafeShared, "unsafe-shared-devices", false, "use an interface that cannot be claimed: whoever is behind it reaches this machine")
+	f.StringVar(&metrics, "metrics", "", "host:port of /metrics; empty for nowhere")
+	_ = cmd.RegisterFlagCompletionFunc("claim", choices("auto", "tcx", "clsact", "nft"))
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
 	f.BoolVar(&cfg.PromoteNext, "promote-next", false, "when the primary client leaves, make the next election id primary, as BMv2 does")
 	bmv2.define(f, &cfg)

@@ -1,0 +1,54 @@
+package softswitch
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	portLabels = []string{"port", "interface"}
+
+	descUp      = portDesc("port_up", "1 if the port receives and sends.")
+	descClaimed = portDesc("port_claimed", "1 if the host's network stack is kept off the port's interface.")
+	descRefused = portDesc("port_refused", "1 if the interface is there and is not used, since it cannot be claimed.")
+	descLost    = portDesc("port_claims_lost_total", "How often somebody else removed the claim of the port's interface.")
+	descFrames  = portDesc("port_frames_total", "Frames that the port received and sent.", "direction")
+	descDropped = portDesc("port_dropped_total", "Frames that the port could not receive or send, by reason.", "reason")
+)
+
+func portDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("p4evpn_switch_"+name, help, append(portLabels[:2:2], labels...), nil)
+}
+
+// Describe implements [prometheus.Collector].
+func (s *Switch) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, out) }
+
+// Collect implements [prometheus.Collector].
+func (s *Switch) Collect(out chan<- prometheus.Metric) {
+	for _, p := range s.Stats().Ports {
+		send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+			labels = append([]string{strconv.FormatUint(uint64(p.Number), 10), p.Interface}, labels...)
+			out <- prometheus.MustNewConstMetric(d, kind, value, labels...)
+		}
+		send(descUp, prometheus.GaugeValue, number(p.Up))
+		send(descClaimed, prometheus.GaugeValue, number(p.Claim != ""))
+		send(descRefused, prometheus.GaugeValue, number(p.Refused != ""))
+		send(descLost, prometheus.CounterValue, float64(p.ClaimsLost))
+		send(descFrames, prometheus.CounterValue, float64(p.RxFrames), "in")
+		send(descFrames, prometheus.CounterValue, float64(p.TxFrames), "out")
+		for reason, n := range map[string]uint64{
+			"ring_full": p.RxRingFull, "too_long": p.RxTooLong, "malformed": p.RxMalformed,
+			"down": p.TxDown, "queue_full": p.TxFull, "send_error": p.TxError,
+		} {
+			send(descDropped, prometheus.CounterValue, float64(n), reason)
+		}
+	}
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
