@@ -16,7 +16,7 @@ func TestBMv2ScriptStartsASwitch(t *testing.T) {
 	n := must(l.Namespace("bmv2"))(t)
 	check(t, l.Cable(End{NS: n, Dev: "vf1"}, End{NS: n, Dev: "far"}))
 	socket := filepath.Join(l.Dir, "sock")
-	p := must(l.Start(n, "switch", "env", "GRPC=unix:"+socket, must(filepath.Abs("bmv2.sh"))(t), "1@vf1"))(t)
+	p := must(l.Start(n, "switch", "env", "P4EVPN="+must(builtBinary())(t), "GRPC=unix:"+socket, must(filepath.Abs("bmv2.sh"))(t), "1@vf1"))(t)
 	check(t, Eventually(t.Context(), patience, "BMv2 serves P4Runtime", func(context.Context) error {
 		if err := p.Running(); err != nil {
 			return err
@@ -27,6 +27,10 @@ func TestBMv2ScriptStartsASwitch(t *testing.T) {
 		}
 		return err
 	}))
+	claims := must(n.Output(t.Context(), must(builtBinary())(t), "claim"))(t)
+	if !strings.Contains(claims, "vf1") || strings.Contains(claims, "far") {
+		t.Errorf("claimed are\n%s, want vf1 alone", claims)
+	}
 }
 
 func TestBMv2ScriptSaysWhatIsWrong(t *testing.T) {

@@ -44,6 +44,8 @@ type Gateway struct {
 	ports              []SwitchPort
 	socket             string   // of the API
 	flags              []string // more, of `p4evpn run`
+	switchFlags        []string // more, of `p4evpn switch`
+	switchAs, runAs    []string // commands that start the two, with other rights than ours; empty: none
 	dataplane, control *Process
 	conn               *grpc.ClientConn
 	view               p4evpnv1.ViewClient
@@ -100,7 +102,7 @@ func (g *Gateway) storeFile() string { return filepath.Join(g.folder, "p4evpn.db
 func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
 	args := []string{g.binary, "switch"}
 	common := []string{"--no-p4", "--device-id", "1"}
-	own := []string{"--grpc-server-addr", targetAddress, "--cpu-port", fmt.Sprint(cpuPort)}
+	own := append([]string{"--grpc-server-addr", targetAddress, "--cpu-port", fmt.Sprint(cpuPort)}, g.switchFlags...)
 	if g.target == BMv2 {
 		args = []string{"simple_switch_grpc"}
 		common = append(common, "--thrift-port", thriftPort, "--log-console", "--log-level", "warn")
@@ -109,7 +111,7 @@ func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
 	for _, p := range g.ports {
 		common = append(common, "-i", fmt.Sprintf("%d@%s", p.Number, p.Dev))
 	}
-	args = append(append(args, common...), own...)
+	args = append(append(append(g.switchAs[:len(g.switchAs):len(g.switchAs)], args...), common...), own...)
 	if g.dataplane, err = g.lab.Start(g.NS, g.name+"switch", args...); err != nil || g.target != BMv2 {
 		return err
 	}
@@ -141,7 +143,8 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 		return fmt.Errorf("write the gateway's configuration: %w", err)
 	}
 	var err error
-	if g.control, err = g.lab.StartSharing(g.NS, g.name+"controller", append([]string{g.binary, "run", "-c", file}, g.flags...)...); err != nil {
+	args := append(append(g.runAs[:len(g.runAs):len(g.runAs)], g.binary, "run", "-c", file), g.flags...)
+	if g.control, err = g.lab.StartSharing(g.NS, g.name+"controller", args...); err != nil {
 		return err
 	}
 	return Eventually(ctx, 2*patience, "the gateway's API answers", func(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -167,7 +168,14 @@ func (g *gateway) speak(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		return g.speaker.Run(ctx)
+		err := g.speaker.Run(ctx)
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w: ports below 1024 need CAP_NET_BIND_SERVICE", err)
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			slog.Error("BGP ended", "error", err) // others that end with it may be heard first
+		}
+		return err
 	})
 	return group.Wait()
 }

@@ -72,7 +72,8 @@ func openNamespace(name string) (netns.NsHandle, error) {
 		})
 	}
 	if err != nil {
-		return netns.None(), fmt.Errorf("make network namespace %s (needs CAP_SYS_ADMIN): %w", name, err)
+		return netns.None(), fmt.Errorf("make network namespace %s (needs CAP_SYS_ADMIN, and "+
+			"CAP_DAC_OVERRIDE to write in %s): %w", name, namespaceDir, err)
 	}
 	return ns, nil
 }
