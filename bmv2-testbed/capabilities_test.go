@@ -141,6 +141,23 @@ func TestAGatewayRunsWithTheCapabilitiesOfTheManual(t *testing.T) {
 	}
 }
 
+func TestTheUnitsOfTheManualNameTheCapabilities(t *testing.T) {
+	text := string(must(os.ReadFile("../docs/operations.md"))(t))
+	for _, capabilities := range [][]string{switchCapabilities, slowPathCapabilities, runCapabilities} {
+		names := "CAP_" + strings.ToUpper(strings.Join(capabilities, " CAP_"))
+		if !strings.Contains(text, names) {
+			t.Errorf("docs/operations.md does not have %q", names)
+		}
+	}
+	for _, line := range []string{"AmbientCapabilities=", "CapabilityBoundingSet="} {
+		for _, capabilities := range [][]string{switchCapabilities, slowPathCapabilities} {
+			if want := line + "CAP_" + strings.ToUpper(strings.Join(capabilities, " CAP_")) + "\n"; !strings.Contains(text, want) {
+				t.Errorf("no unit of docs/operations.md has %q", want)
+			}
+		}
+	}
+}
+
 func TestAMissingCapabilityIsNamed(t *testing.T) {
 	for _, c := range []struct {
 		of, missing string
