@@ -16,7 +16,8 @@ func TestBMv2ScriptStartsASwitch(t *testing.T) {
 	n := must(l.Namespace("bmv2"))(t)
 	check(t, l.Cable(End{NS: n, Dev: "vf1"}, End{NS: n, Dev: "far"}))
 	socket := filepath.Join(l.Dir, "sock")
-	p := must(l.Start(n, "switch", "env", "P4EVPN="+must(builtBinary())(t), "GRPC=unix:"+socket, must(filepath.Abs("bmv2.sh"))(t), "1@vf1"))(t)
+	script := must(filepath.Abs("bmv2.sh"))(t)
+	p := must(l.Start(n, "switch", "env", "P4EVPN="+must(builtBinary())(t), "GRPC=unix:"+socket, script, "1@vf1"))(t)
 	check(t, Eventually(t.Context(), patience, "BMv2 serves P4Runtime", func(context.Context) error {
 		if err := p.Running(); err != nil {
 			return err

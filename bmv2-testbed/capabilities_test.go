@@ -70,7 +70,8 @@ func newSmallGateway(t *testing.T) *smallGateway {
 		number := byte(i + 1)
 		*h = &Host{
 			Name: fmt.Sprintf("h%d", number), NS: must(l.Namespace(fmt.Sprintf("h%d", number)))(t), Dev: "eth0",
-			MAC: ether.MAC{2, 0, 0, 0, 0, number}, Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 10, 10 + number}), 24),
+			MAC:     ether.MAC{2, 0, 0, 0, 0, number},
+			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 10, 10 + number}), 24),
 		}
 		ports = append(ports, SwitchPort{Number: i + 1, Dev: fmt.Sprintf("port%d", number)})
 		check(t, l.Cable(End{NS: ns, Dev: ports[i].Dev, Switch: true}, End{NS: (*h).NS, Dev: "eth0"}))
@@ -106,7 +107,8 @@ func (s *smallGateway) bridge(t *testing.T) {
 	ctx := t.Context()
 	check(t, s.CreateBridge(ctx, blue, 10, 0))
 	for i, p := range s.ports {
-		check(t, s.CreatePort(ctx, p.Dev, ether.MAC{2, 0, 0, 0, 1, byte(i)}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))
+		mac := ether.MAC{2, 0, 0, 0, 1, byte(i)}
+		check(t, s.CreatePort(ctx, p.Dev, mac, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))
 	}
 	check(t, s.AwaitPortsUp(ctx))
 }

@@ -76,7 +76,6 @@ type gatewayMachine struct {
 	peer     int // index of the tenant's end
 	mac      net.HardwareAddr
 	underlay int // packet socket behind the underlay's device
-	heard    atomic.Int64
 }
 
 const hostAddress, farAddress = "192.0.2.1", "198.51.100.9"

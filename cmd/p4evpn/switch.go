@@ -89,8 +89,10 @@ has them, also behind --.`,
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
 	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
 	f.IntVar(&cfg.Lanes, "lanes", min(runtime.GOMAXPROCS(0), 8), "receive rings of each port, over which its flows are spread; less with many ports")
-	f.StringVar(&claimBy, "claim", "auto", "how interfaces are kept from the host's network stack: tcx, clsact, nft, or auto for the first that works")
-	f.BoolVar(&cfg.UnsafeShared, "unsafe-shared-devices", false, "use an interface that cannot be claimed: whoever is behind it reaches this machine")
+	f.StringVar(&claimBy, "claim", "auto",
+		"how interfaces are kept from the host's network stack: tcx, clsact, nft, or auto for the first that works")
+	f.BoolVar(&cfg.UnsafeShared, "unsafe-shared-devices", false,
+		"use an interface that cannot be claimed: whoever is behind it reaches this machine")
 	f.StringVar(&metrics, "metrics", "", "host:port of /metrics; empty for nowhere")
 	_ = cmd.RegisterFlagCompletionFunc("claim", choices("auto", "tcx", "clsact", "nft"))
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")

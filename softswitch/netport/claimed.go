@@ -42,12 +42,11 @@ func (p *Port) setDown(err error) {
 // must not be used.
 func (p *Port) claim(now link) error {
 	d := claim.Device{Name: p.cfg.Interface, Index: now.index}
-	way, err := claim.Way(""), error(nil)
+	err := errors.New("it cannot be kept from the host's network stack: frames cannot be marked (this process " +
+		"lacks CAP_NET_ADMIN)")
+	var way claim.Way
 	if p.marked {
 		way, err = claim.Take(d, p.cfg.Ways, claim.Both)
-	} else {
-		err = errors.New("it cannot be kept from the host's network stack: frames cannot be marked (this process " +
-			"lacks CAP_NET_ADMIN)")
 	}
 	switch {
 	case err == nil:
