@@ -38,9 +38,11 @@ func provideSwitch(ctx context.Context, group *errgroup.Group, f *config.File, i
 		if err != nil {
 			return err
 		}
-		if f.Metrics.Switch != "" {
-			group.Go(func() error { return serveMetrics(ctx, f.Metrics.Switch, s) })
+		metrics, err := listenMetrics(ctx, f.Metrics.Switch, s)
+		if err != nil {
+			return err
 		}
+		group.Go(func() error { return metrics.serve(ctx) })
 		group.Go(func() error { return s.Run(ctx) })
 		return nil
 	}

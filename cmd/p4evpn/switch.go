@@ -21,13 +21,13 @@ import (
 
 func newSwitch() *cobra.Command {
 	var (
-		interfaces []string
-		cfg        softswitch.Config
-		noP4       bool
-		info       string
-		bmv2       bmv2Flags
-		claimBy    string
-		metrics    string
+		interfaces     []string
+		cfg            softswitch.Config
+		noP4           bool
+		info           string
+		bmv2           bmv2Flags
+		claimBy        string
+		metricsAddress string
 	)
 	cmd := &cobra.Command{
 		Use:   "switch [flags] [PROGRAM.json]",
@@ -62,6 +62,11 @@ has them, also behind --.`,
 			if err != nil {
 				return err
 			}
+			metrics, err := listenMetrics(cmd.Context(), metricsAddress, s)
+			if err != nil {
+				return err
+			}
+			defer metrics.close()
 			ctx, stop := context.WithCancel(cmd.Context())
 			var owned sync.WaitGroup
 			defer owned.Wait()
@@ -74,9 +79,7 @@ has them, also behind --.`,
 				}
 			})
 			group, ctx := errgroup.WithContext(ctx)
-			if metrics != "" {
-				group.Go(func() error { return serveMetrics(ctx, metrics, s) })
-			}
+			group.Go(func() error { return metrics.serve(ctx) })
 			group.Go(func() error { return s.Run(ctx) })
 			return group.Wait()
 		},
@@ -93,7 +96,7 @@ has them, also behind --.`,
 		"how interfaces are kept from the host's network stack: tcx, clsact, nft, or auto for the first that works")
 	f.BoolVar(&cfg.UnsafeShared, "unsafe-shared-devices", false,
 		"use an interface that cannot be claimed: whoever is behind it reaches this machine")
-	f.StringVar(&metrics, "metrics", "", "host:port of /metrics; empty for nowhere")
+	f.StringVar(&metricsAddress, "metrics", "", "host:port of /metrics; empty for nowhere")
 	_ = cmd.RegisterFlagCompletionFunc("claim", choices("auto", "tcx", "clsact", "nft"))
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
 	f.BoolVar(&cfg.PromoteNext, "promote-next", false, "when the primary client leaves, make the next election id primary, as BMv2 does")
