@@ -75,6 +75,7 @@ func readInstance(id string, m *pb.Instance) (intent.Instance, error) {
 	}
 	o.Import = readTargets(f, "import_route_targets", spec.GetImportRouteTargets())
 	o.Export = readTargets(f, "export_route_targets", spec.GetExportRouteTargets())
+	o.MACIPOnly = spec.GetMacIpOnly()
 	return o, f.err()
 }
 
@@ -90,7 +91,7 @@ func readTargets(f *fields, field string, texts []string) []bgp.RouteTarget {
 }
 
 func writeInstance(o intent.Instance, st intent.Status) *pb.Instance {
-	m := &pb.Instance{Name: instanceNaming.name(o.ID), Spec: &pb.InstanceSpec{}, Status: writeStatus(st, o.Configured)}
+	m := &pb.Instance{Name: instanceNaming.name(o.ID), Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly}, Status: writeStatus(st, o.Configured)}
 	if o.RD != (bgp.RD{}) {
 		m.Spec.RouteDistinguisher = o.RD.String()
 	}

@@ -115,6 +115,7 @@ func readNeighbor(id string, m *pb.Neighbor) (intent.Neighbor, error) {
 		return o, f.err()
 	}
 	o.AS, o.Password, o.Passive, o.MaxPrefixes = spec.GetRemoteAs(), spec.GetPassword(), spec.GetPassive(), spec.GetMaxPrefixes()
+	o.MACIPOnly = spec.GetMacIpOnly()
 	if spec.GetPort() > math.MaxUint16 {
 		f.bad("port", fmt.Sprintf("%d is no TCP port: want 1 to 65535, or 0 for 179", spec.GetPort()))
 	}
@@ -152,7 +153,7 @@ func writeNeighbor(o intent.Neighbor, st intent.Status) *pb.Neighbor {
 		Name: neighborNaming.name(o.Ref().ID),
 		Spec: &pb.NeighborSpec{
 			RemoteAs: o.AS, Port: uint32(o.Port), LocalAddress: text(o.LocalAddress), Password: o.Password,
-			Multihop: uint32(o.Multihop), Passive: o.Passive, MaxPrefixes: o.MaxPrefixes,
+			Multihop: uint32(o.Multihop), Passive: o.Passive, MaxPrefixes: o.MaxPrefixes, MacIpOnly: o.MACIPOnly,
 			HoldTime: writeDuration(o.HoldTime), Keepalive: writeDuration(o.Keepalive), ConnectRetry: writeDuration(o.ConnectRetry),
 		},
 		Status: &pb.NeighborStatus{State: string(state), Reason: reason, Configured: o.Configured},

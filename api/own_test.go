@@ -45,6 +45,7 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 	want := neighborMsg(65101)
 	want.Spec.Port, want.Spec.LocalAddress, want.Spec.Multihop, want.Spec.Passive = 1179, "10.1.1.0", 3, true
 	want.Spec.HoldTime, want.Spec.Keepalive, want.Spec.ConnectRetry = durationpb.New(9*time.Second), durationpb.New(3*time.Second), durationpb.New(time.Second)
+	want.Spec.MacIpOnly = true
 	want.Spec.MaxPrefixes, want.Spec.Families = 100, []string{"evpn", "ipv4"}
 	sent := proto.CloneOf(want)
 	sent.Spec.Password = "secret"
@@ -88,7 +89,7 @@ func TestInstancesAndStaticMACsAreGivenBackAsTheyWereGiven(t *testing.T) {
 	g := newGateway(t)
 	g.createBridge(t, "blue", 10, 100)
 	g.createPort(t, "port1", trunkMsg())
-	spec := &pb.InstanceSpec{RouteDistinguisher: "65000:10", ImportRouteTargets: []string{"65000:10", "10.0.0.1:7"}, ExportRouteTargets: []string{"4200000000:1"}}
+	spec := &pb.InstanceSpec{RouteDistinguisher: "65000:10", ImportRouteTargets: []string{"65000:10", "10.0.0.1:7"}, ExportRouteTargets: []string{"4200000000:1"}, MacIpOnly: true}
 	i, err := g.instances().CreateInstance(t.Context(), &pb.CreateInstanceRequest{InstanceId: "bridge.blue", Instance: &pb.Instance{Spec: spec}})
 	if err != nil || !proto.Equal(i.Spec, spec) || i.Name != "instances/bridge.blue" {
 		t.Errorf("%v %v", i, err)
@@ -156,6 +157,7 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 		"instance without kind": {instance("blue", &pb.InstanceSpec{}), codes.InvalidArgument, []string{"instance_id"}},
 		"instance of none":      {instance("vrf.blue", &pb.InstanceSpec{}), codes.NotFound, []string{"instance_id"}},
 		"RD":                    {instance("bridge.blue", &pb.InstanceSpec{RouteDistinguisher: "x:1"}), codes.InvalidArgument, []string{"instance.spec.route_distinguisher"}},
+		"MACs of a VRF":         {instance("vrf.blue", &pb.InstanceSpec{MacIpOnly: true}), codes.InvalidArgument, []string{"instance.spec.mac_ip_only"}},
 		"no RD at all":          {instance("bridge.blue", &pb.InstanceSpec{RouteDistinguisher: "0:0"}), codes.InvalidArgument, []string{"instance.spec.route_distinguisher"}},
 		"route target":          {instance("bridge.blue", &pb.InstanceSpec{ImportRouteTargets: []string{"1:1", "65536:65536"}}), codes.InvalidArgument, []string{"instance.spec.import_route_targets[1]"}},
 		"static without spec":   {static(&pb.StaticMac{}), codes.InvalidArgument, []string{"static_mac.spec"}},

@@ -59,6 +59,9 @@ type Neighbor struct {
 	// MaxPrefixes ends the session with a Cease when the peer sends more
 	// routes of a family; 0 for no limit.
 	MaxPrefixes uint32
+	// MACIPOnly: it is told type-2 routes for a MAC with an IPv4 address alone.
+	// A change of it re-evaluates what the session was told, and ends nothing.
+	MACIPOnly bool
 }
 
 // Family is an address family of a session.

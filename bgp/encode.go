@@ -131,6 +131,9 @@ func (r Route) path() (*apiutil.Path, error) {
 		attrs = append(attrs, bgp.NewPathAttributePmsiTunnel(bgp.PMSI_TUNNEL_TYPE_INGRESS_REPL, false, r.Label,
 			&bgp.IngressReplTunnelID{Value: r.Tunnel}))
 	}
+	if !r.MACIPOnly() {
+		attrs = append(attrs, bgp.NewPathAttributeCommunities([]uint32{notForAll}))
+	}
 	return &apiutil.Path{Family: bgp.RF_EVPN, Nlri: nlri, Attrs: attrs, Age: time.Now().Unix()}, nil
 }
 

@@ -16,8 +16,8 @@ type refusal struct {
 }
 
 // SetNeighbors makes the neighbours exactly these. One that is as it was keeps
-// its session, one that changed gets a new one, one that is left out is removed
-// as by RemoveNeighbor. Those that cannot be had are in the error and in Peers,
+// its session, as does one of which MACIPOnly alone changed; one that changed
+// otherwise gets a new one, one that is left out is removed as by RemoveNeighbor. Those that cannot be had are in the error and in Peers,
 // the others stand; asking again tries them again. Calls must not overlap.
 func (s *Speaker) SetNeighbors(ctx context.Context, want []Neighbor) error {
 	s.mu.Lock()
@@ -28,7 +28,10 @@ func (s *Speaker) SetNeighbors(ctx context.Context, want []Neighbor) error {
 	s.mu.Unlock()
 	var errs []error
 	for addr, n := range have {
-		same := func(w Neighbor) bool { return reflect.DeepEqual(w, n) }
+		same := func(w Neighbor) bool {
+			w.MACIPOnly = n.MACIPOnly // needs no new session
+			return reflect.DeepEqual(w, n)
+		}
 		if slices.ContainsFunc(want, same) {
 			continue
 		}
@@ -40,7 +43,10 @@ func (s *Speaker) SetNeighbors(ctx context.Context, want []Neighbor) error {
 	}
 	refused := make(map[netip.Addr]refusal)
 	for _, n := range want {
-		if _, ok := have[n.Address]; ok {
+		if old, ok := have[n.Address]; ok {
+			if old.MACIPOnly != n.MACIPOnly {
+				errs = append(errs, s.changeMACIPOnly(ctx, n))
+			}
 			continue
 		}
 		if err := s.AddNeighbor(ctx, n); err != nil {

@@ -203,6 +203,9 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	if s.gobgp == nil {
 		return nil // Run adds it
 	}
+	if err := limitRoutes(ctx, s.gobgp, n); err != nil {
+		return fmt.Errorf("neighbor %v: %w", n.Address, err)
+	}
 	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer(s.cfg.GracefulRestart, false)}); err != nil {
 		s.mu.Lock()
 		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })

@@ -59,6 +59,11 @@ func (k Key) Prefix() netip.Prefix {
 	return netip.PrefixFrom(k.IP, int(k.PrefixLength))
 }
 
+// MACIPOnly reports whether a neighbour may be told the route that takes type-2
+// routes for a MAC with an IPv4 address alone. RYU's rest_vtep is one: a route
+// without an address, or with an IPv6 one, ends its BGP thread.
+func (k Key) MACIPOnly() bool { return k.Type != TypeMACIP || k.IP.Is4() }
+
 // String is the form for people and logs, close to what FRR prints:
 // "[2]:[0]:[02:00:00:00:00:01]:[10.0.0.5] RD 10.0.0.1:100".
 func (k Key) String() string {

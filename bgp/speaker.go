@@ -132,7 +132,7 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 	if err := gobgp.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
 		return fmt.Errorf("starting BGP on %v port %d: %w", s.cfg.ListenAddresses, s.cfg.ListenPort, err)
 	}
-	if err := keepRemoteRoutesApart(ctx, gobgp); err != nil {
+	if err := setPolicies(ctx, gobgp); err != nil {
 		return err
 	}
 	err := gobgp.WatchEvent(ctx, server.WatchEventMessageCallbacks{
@@ -161,6 +161,9 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 	peers := slices.Clone(s.peers)
 	s.mu.Unlock()
 	for _, p := range peers {
+		if err := limitRoutes(ctx, gobgp, p.neighbor); err != nil {
+			return fmt.Errorf("neighbor %v: %w", p.neighbor.Address, err)
+		}
 		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: p.neighbor.peer(s.cfg.GracefulRestart, s.preserved)}); err != nil {
 			return fmt.Errorf("neighbor %v: %w", p.neighbor.Address, err)
 		}
@@ -171,51 +174,6 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 // globalFamilies are ipv4-unicast, ipv6-unicast and l2vpn-evpn in GoBGP's
 // numbering of global families.
 var globalFamilies = []uint32{0, 1, 9}
-
-// keepRemoteRoutesApart keeps what is not ours from being advertised on. It stays in
-// the Adj-RIB-In, which is what we watch, and of other families than EVPN gets no
-// further. EVPN routes are let into the Loc-RIB without their communities and less
-// preferred than ours: GoBGP 4.8.0 would keep in its index of MACs and route targets
-// something of every type-2 UPDATE that is rejected or withdrawn, for ever.
-func keepRemoteRoutesApart(ctx context.Context, gobgp *server.BgpServer) error {
-	ours := func(name string) *api.Statement {
-		return &api.Statement{
-			Name:       name,
-			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
-			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
-		}
-	}
-	evpn := &api.Statement{
-		Name:       "evpn",
-		Conditions: &api.Conditions{AfiSafiIn: []*api.Family{{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}}},
-		Actions: &api.Actions{
-			RouteAction:  api.RouteAction_ROUTE_ACTION_ACCEPT,
-			ExtCommunity: &api.CommunityAction{Type: api.CommunityAction_TYPE_REPLACE},
-			LocalPref:    &api.LocalPrefAction{Value: 1},
-		},
-	}
-	if err := assign(ctx, gobgp, api.PolicyDirection_POLICY_DIRECTION_IMPORT, "in", ours("ours in"), evpn); err != nil {
-		return err
-	}
-	return assign(ctx, gobgp, api.PolicyDirection_POLICY_DIRECTION_EXPORT, "out", ours("ours out"))
-}
-
-// assign makes a policy of statements, and rejects what none of them accepts.
-func assign(ctx context.Context, gobgp *server.BgpServer, direction api.PolicyDirection, name string, statements ...*api.Statement) error {
-	if err := gobgp.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: name, Statements: statements}}); err != nil {
-		return fmt.Errorf("adding the policy %q: %w", name, err)
-	}
-	err := gobgp.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
-		Name:          "global",
-		Direction:     direction,
-		Policies:      []*api.Policy{{Name: name}},
-		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
-	}})
-	if err != nil {
-		return fmt.Errorf("setting the policy %q: %w", name, err)
-	}
-	return nil
-}
 
 // stop ends sessions and listener. A neighbour with graceful restart sees the
 // connection close and keeps our routes; others get a Cease, and all do after

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 )
 
 var twoDCChecks = []claim[*twoDC]{
@@ -16,6 +20,7 @@ var twoDCChecks = []claim[*twoDC]{
 	{"a network that is deleted takes its clients and its floods with it, and comes back", withdrawNetwork},
 	{"data centre A starts again from nothing, and the same REST calls bring it back", restartA},
 	{"data centre B starts again, and has everything as it was", restartB},
+	{"a network that advertises more is shared all the same with a neighbor of mac_ip_only", limitedNeighbor},
 	{"everything is deleted, and nothing is left on either side", deleteAll},
 }
 
@@ -140,6 +145,45 @@ func secondClients(ctx context.Context, d *twoDC) (string, error) {
 		}
 	}
 	return "", errors.Join(d.reach(ctx, d.a.clients[0], d.a.clients[1]), d.reach(ctx, d.b.clients[0], d.b.clients[1]))
+}
+
+// limitNetwork says whether the network's routes are those with an IPv4 address.
+func (d *twoDC) limitNetwork(ctx context.Context, only bool) error {
+	_, err := p4evpnv1.NewInstanceServiceClient(d.gateway.conn).UpdateInstance(ctx, &p4evpnv1.UpdateInstanceRequest{
+		Instance: &p4evpnv1.Instance{
+			Name: "instances/bridge.vni-10", Spec: &p4evpnv1.InstanceSpec{MacIpOnly: only},
+		},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"spec.mac_ip_only"}},
+	})
+	if err != nil {
+		return fmt.Errorf("set mac_ip_only of the network to %t: %w", only, err)
+	}
+	return nil
+}
+
+// limitedNeighbor leaves it to the neighbour's setting what data centre A is told,
+// while clients come and go.
+func limitedNeighbor(ctx context.Context, d *twoDC) (string, error) {
+	if _, err := d.b.curl(ctx, http.MethodDelete, "/vtep/neighbors/"+d.b.other, ""); err != nil {
+		return "", err
+	}
+	_, err := p4evpnv1.NewNeighborServiceClient(d.gateway.conn).CreateNeighbor(ctx, &p4evpnv1.CreateNeighborRequest{
+		NeighborId: d.b.other,
+		Neighbor:   &p4evpnv1.Neighbor{Spec: &p4evpnv1.NeighborSpec{RemoteAs: gatewayAS, MacIpOnly: true}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("make a neighbor with mac_ip_only: %w", err)
+	}
+	if _, err := d.exchanged(ctx); err != nil {
+		return "", err
+	}
+	if err := errors.Join(d.limitNetwork(ctx, false), d.a.clientUp(ctx, 1)); err != nil {
+		return "", err
+	}
+	if notes, err := withdrawClients(ctx, d); err != nil {
+		return notes, err
+	}
+	return "", d.reach(ctx, d.a.clients[0], d.b.clients[0])
 }
 
 // withdrawClients deletes the second client of each site. Its cable is pulled

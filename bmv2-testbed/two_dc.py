@@ -2,10 +2,15 @@
 """Data centre A of the two-data-centre example: a speaker as RYU's rest_vtep is.
 
 The BGP speaker is os-ken's, which is RYU's under its new name; what it advertises
-and the REST paths below /vtep are those of rest_vtep, with what an Open vSwitch
-was told there told to the kernel: a network is a bridge and a VXLAN device, a
-client an FDB entry of the bridge, a type-2 route one of the VXLAN device, a type-3
-route its entry for floods.
+and the REST paths below /vtep are those of rest_vtep. A route that is received is
+taken with rest_vtep's assumptions and no others: it is made into the OpenFlow
+messages that rest_vtep sends of it, by the same encoder, in the BGP thread, and
+nothing catches what goes wrong there. So a route that ends rest_vtep ends this.
+
+What the messages tell an Open vSwitch is told to the kernel: a network is a bridge
+and a VXLAN device, a client an FDB entry of the bridge, a flow for a MAC one of the
+VXLAN device, a flow that answers ARP a neighbour of it. As there, nothing is flooded
+to other VTEPs: a host is reached if a route has its MAC and its IPv4 address.
 
 Usage: two_dc.py ADDRESS:PORT, where the REST API is to listen. It needs root.
 """
@@ -17,11 +22,13 @@ from http import HTTPStatus
 
 from os_ken.lib import hub
 from os_ken.lib.packet.bgp import EvpnNLRI, _RouteDistinguisher
+from os_ken.ofproto import ofproto_v1_3, ofproto_v1_3_parser
+from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 from os_ken.services.protocols.bgp.bgpspeaker import (
     BGPSpeaker, EVPN_MAC_IP_ADV_ROUTE, EVPN_MULTICAST_ETAG_ROUTE, RF_L2_EVPN)
 from os_ken.services.protocols.bgp.info_base.evpn import EvpnPath
 
-FLOOD = "00:00:00:00:00:00"  # of a VXLAN device: where broadcasts go
+ARP = 0x0806
 
 
 class Refused(Exception):
@@ -39,6 +46,34 @@ def run(*args):
         raise Refused(500, "%s: %s" % (" ".join(args), done.stderr.strip()))
 
 
+class Flows:
+    """The OpenFlow messages that rest_vtep sends when routes come and go."""
+
+    def __init__(self):
+        self.switch = ProtocolDesc(ofproto_v1_3.OFP_VERSION)
+
+    def _send(self, command, **match):
+        """Encodes a flow of the egress table, as sending it does."""
+        ofp, of = ofproto_v1_3_parser, ofproto_v1_3
+        message = ofp.OFPFlowMod(
+            self.switch, table_id=1, command=command, match=ofp.OFPMatch(**match), instructions=[],
+            out_port=of.OFPP_ANY, out_group=of.OFPG_ANY)
+        message.set_xid(1)
+        message.serialize()
+
+    def switching(self, command, vni, mac):
+        self._send(command, metadata=(vni, ofproto_v1_3_parser.UINT64_MAX), eth_dst=mac)
+
+    def arp_reply(self, command, vni, ip, mac=None):
+        if command == ofproto_v1_3.OFPFC_ADD:
+            # Its actions write the answer into the frame.
+            ofproto_v1_3_parser.OFPActionSetField(eth_src=mac)
+            ofproto_v1_3_parser.OFPActionSetField(arp_sha=mac)
+            ofproto_v1_3_parser.OFPActionSetField(arp_spa=ip)
+        self._send(
+            command, metadata=(vni, ofproto_v1_3_parser.UINT64_MAX), eth_type=ARP, arp_op=1, arp_tpa=ip)
+
+
 class Network:
     """A VNI: its kernel devices, its clients here and elsewhere."""
 
@@ -46,12 +81,12 @@ class Network:
         self.vni, self.route_dist = vni, route_dist
         self.bridge, self.vxlan = "br%d" % vni, "vx%d" % vni
         self.clients = {}  # by MAC
-        self.routes = {}  # VTEPs of the type-2 routes of others, by MAC and IP
         for dev in (self.vxlan, self.bridge):  # of a speaker that was killed
             subprocess.run(("ip", "link", "del", dev), capture_output=True)
         run("ip", "link", "add", self.bridge, "type", "bridge")
+        # proxy: ARP is answered from the device's neighbours.
         run("ip", "link", "add", self.vxlan, "type", "vxlan", "id", str(vni), "local", local,
-            "dstport", "4789", "nolearning")
+            "dstport", "4789", "nolearning", "proxy")
         run("ip", "link", "set", self.vxlan, "master", self.bridge)
         run("bridge", "link", "set", "dev", self.vxlan, "learning", "off")
         for dev in (self.vxlan, self.bridge):
@@ -72,26 +107,14 @@ class Network:
     def add_remote(self, mac, ip, vtep):
         run("bridge", "fdb", "replace", mac, "dev", self.vxlan, "dst", vtep, "self", "static")
         run("bridge", "fdb", "replace", mac, "dev", self.vxlan, "master", "static")
-        self.routes.setdefault(mac, {})[ip] = vtep
-        self.list_remote(mac)
+        run("ip", "neigh", "replace", ip, "lladdr", mac, "dev", self.vxlan, "nud", "permanent")
 
     def del_remote(self, mac, ip):
-        self.routes.get(mac, {}).pop(ip, None)
-        self.list_remote(mac)
-
-    def list_remote(self, mac):
-        """Makes one client of a MAC's routes: with an address and without."""
-        routes = self.routes.get(mac)
-        if routes:
-            ip = min(routes, key=lambda ip: (ip is None, ip))
-            self.clients[mac] = {"port": self.vxlan, "mac": mac, "ip": ip, "next_hop": routes[ip]}
-        elif self.routes.pop(mac, None) is not None:
-            del self.clients[mac]
-            run("bridge", "fdb", "del", mac, "dev", self.vxlan, "self")
-            run("bridge", "fdb", "del", mac, "dev", self.vxlan, "master")
-
-    def flood(self, verb, vtep):
-        run("bridge", "fdb", verb, FLOOD, "dev", self.vxlan, "dst", vtep, "self")
+        # Deleting a flow that is not there is no error either.
+        for args in (("bridge", "fdb", "del", mac, "dev", self.vxlan, "self"),
+                     ("bridge", "fdb", "del", mac, "dev", self.vxlan, "master"),
+                     ("ip", "neigh", "del", ip, "dev", self.vxlan)):
+            subprocess.run(args, capture_output=True)
 
     def body(self):
         return {"EvpnNetwork": {
@@ -107,43 +130,48 @@ class Vtep:
         self.as_number = self.router_id = None
         self.neighbors = {}  # by address
         self.networks = {}  # by VNI
-        self.floods = {}  # the VTEP of each type-3 route that is in use, by its NLRI
+        self.ports = set()  # of tunnels: VTEP and VNI
+        self.flows = Flows()
 
-    # What the BGP speaker says.
+    # What the BGP speaker says, in its thread.
 
     def best_path_changed(self, ev):
         if not isinstance(ev.path, EvpnPath) or ev.nexthop == self.router_id:
             return
-        try:
-            if ev.path.nlri.type == EvpnNLRI.MAC_IP_ADVERTISEMENT:
-                self.mac_ip_changed(ev)
-            elif ev.path.nlri.type == EvpnNLRI.INCLUSIVE_MULTICAST_ETHERNET_TAG:
-                self.multicast_changed(ev)
-        except Refused as e:
-            print("route", ev.path.nlri, e, flush=True)
+        if ev.path.nlri.type == EvpnNLRI.MAC_IP_ADVERTISEMENT:
+            (self.mac_ip_withdrawn if ev.is_withdraw else self.mac_ip_advertised)(ev)
+        elif ev.path.nlri.type == EvpnNLRI.INCLUSIVE_MULTICAST_ETHERNET_TAG:
+            self.multicast_changed(ev)
 
-    def mac_ip_changed(self, ev):
+    def mac_ip_advertised(self, ev):
         nlri = ev.path.nlri
-        # A withdrawal need not have the label; the RD's number is the VNI.
-        network = self.networks.get(_RouteDistinguisher.from_str(nlri.route_dist).assigned)
+        network = self.networks.get(nlri.vni)
         if network is None:
             return
-        if ev.is_withdraw:
-            network.del_remote(nlri.mac_addr, nlri.ip_addr)
-        else:
-            network.add_remote(nlri.mac_addr, nlri.ip_addr, ev.nexthop)
+        self.ports.add((ev.nexthop, nlri.vni))
+        self.flows.switching(ofproto_v1_3.OFPFC_ADD, network.vni, nlri.mac_addr)
+        self.flows.arp_reply(ofproto_v1_3.OFPFC_ADD, network.vni, nlri.ip_addr, nlri.mac_addr)
+        network.clients[nlri.mac_addr] = {
+            "port": network.vxlan, "mac": nlri.mac_addr, "ip": nlri.ip_addr, "next_hop": ev.nexthop}
+        network.add_remote(nlri.mac_addr, nlri.ip_addr, ev.nexthop)
+
+    def mac_ip_withdrawn(self, ev):
+        nlri = ev.path.nlri
+        network = self.networks.get(nlri.vni)
+        if network is None or nlri.mac_addr not in network.clients:
+            return
+        self.flows.switching(ofproto_v1_3.OFPFC_DELETE, network.vni, nlri.mac_addr)
+        self.flows.arp_reply(ofproto_v1_3.OFPFC_DELETE, network.vni, nlri.ip_addr)
+        del network.clients[nlri.mac_addr]
+        network.del_remote(nlri.mac_addr, nlri.ip_addr)
 
     def multicast_changed(self, ev):
         vni = _RouteDistinguisher.from_str(ev.path.nlri.route_dist).assigned
-        network = self.networks.get(vni)
-        if network is None:
+        if vni not in self.networks:
             return
-        key = (vni, ev.path.nlri.ethernet_tag_id, ev.path.nlri.ip_addr)
-        if key in self.floods:
-            network.flood("del", self.floods.pop(key))
-        if not ev.is_withdraw:
-            network.flood("append", ev.nexthop)
-            self.floods[key] = ev.nexthop
+        # It opens the tunnel's port, and closes it; frames of it are taken while it is
+        # open, which the kernel does anyway.
+        (self.ports.discard if ev.is_withdraw else self.ports.add)((ev.nexthop, vni))
 
     def peer_changed(self, state):
         def handler(remote_ip, _remote_as):
@@ -243,7 +271,7 @@ class Vtep:
             route_type=EVPN_MULTICAST_ETAG_ROUTE, route_dist=network.route_dist,
             ethernet_tag_id=vni, ip_addr=self.router_id)
         self.speaker.vrf_del(route_dist=network.route_dist)
-        self.floods = {key: v for key, v in self.floods.items() if key[0] != vni}
+        self.ports = {p for p in self.ports if p[1] != vni}
         del self.networks[vni]
         network.remove()
         return {vni: network.body()}

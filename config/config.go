@@ -87,6 +87,9 @@ type Neighbor struct {
 	MaxPrefixes  uint32        `yaml:"max_prefixes"`  // of each family; 0: no limit
 	// Families are evpn, ipv4 and ipv6; none means evpn.
 	Families []Family `yaml:"families"`
+	// MACIPOnly tells the neighbour type-2 routes for a MAC with an IPv4 address
+	// alone, which is all that RYU's rest_vtep can read.
+	MACIPOnly bool `yaml:"mac_ip_only"`
 }
 
 // Port is a tenant's port.
@@ -141,8 +144,12 @@ type Duplicates struct {
 	Freeze time.Duration `yaml:"freeze"` // for how long; 0: until it is cleared
 }
 
-// Bridge replaces a bridge's default route targets, such as "65000:100".
+// Bridge replaces a bridge's default route targets, such as "65000:100", and says
+// what of its hosts is advertised.
 type Bridge struct {
 	Import []RouteTarget `yaml:"import_route_targets"` // left out: any AS with the bridge's VNI
 	Export []RouteTarget `yaml:"export_route_targets"` // left out: (AS mod 65536):VNI
+	// MACIPOnly advertises type-2 routes for a MAC with an IPv4 address alone, to
+	// every neighbour.
+	MACIPOnly bool `yaml:"mac_ip_only"`
 }

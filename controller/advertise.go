@@ -52,6 +52,15 @@ func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
 	if b == nil || !b.local.IsValid() {
 		return bgp.Route{}, false
 	}
+	r, ok := l.bridgeAdvert(b, k)
+	if !ok || l.bridgeInstance(b).macIPOnly && !r.MACIPOnly() {
+		return bgp.Route{}, false
+	}
+	return r, true
+}
+
+// bridgeAdvert is the route of a bridge that k names.
+func (l *loop) bridgeAdvert(b *bridge, k advertKey) (bgp.Route, bool) {
 	r := bgp.Route{NextHop: b.local, Label: b.VNI, RouteTargets: l.exportTargets(b)}
 	rd := l.bridgeRD(b)
 	if k.prefix.IsValid() {

@@ -14,6 +14,7 @@ import (
 type instance struct {
 	rd               bgp.RD
 	imports, exports bgp.RouteTargets
+	macIPOnly        bool
 }
 
 // takes reports whether what has the instance imports routes with these targets: by
@@ -40,7 +41,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	if deleted {
 		delete(l.instances, o.ID)
 	} else {
-		now = instance{o.RD, bgp.MakeRouteTargets(o.Import...), bgp.MakeRouteTargets(o.Export...)}
+		now = instance{o.RD, bgp.MakeRouteTargets(o.Import...), bgp.MakeRouteTargets(o.Export...), o.MACIPOnly}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -162,4 +163,49 @@ func TestNothingIsAdvertisedWithoutASpeaker(t *testing.T) {
 	}
 	g.eventually("everything is withdrawn", func() bool { return g.keys() == "" })
 	g.wantFDB(b, mac(1), "port 1")
+}
+
+func TestABridgeOfMACIPOnlyAdvertisesMACsWithAnIPv4AddressAlone(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	g.learn(b, 1, mac(1), mac(2))
+	g.hears(b, 1, mac(1), "10.10.0.1")
+	g.hears(b, 1, mac(1), "2001:db8::1")
+	g.station("static", "eth1", mac(3), "10.10.0.3", "2001:db8::3")
+	g.settle()
+	types := func() map[string]int {
+		g.speaker.mu.Lock()
+		defer g.speaker.mu.Unlock()
+		n := map[string]int{}
+		for _, r := range g.speaker.routes {
+			switch {
+			case r.Type != bgp.TypeMACIP:
+				n["others"]++
+			case !r.IP.IsValid():
+				n["MAC"]++
+			case r.IP.Is4():
+				n["IPv4 "+r.IP.String()]++
+			default:
+				n["IPv6"]++
+			}
+		}
+		return n
+	}
+	want := func(when string, want map[string]int) {
+		t.Helper()
+		if got := types(); !maps.Equal(got, want) {
+			t.Errorf("%s: advertised %v, want %v", when, got, want)
+		}
+	}
+	want("without it", map[string]int{"others": 1, "MAC": 3, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.3": 1, "IPv6": 2})
+	only := intent.Instance{ID: "bridge.bridge-10", MACIPOnly: true}
+	g.instance(only)
+	want("with it", map[string]int{"others": 1, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.3": 1})
+	// A MAC that gets its IPv4 address, and one that loses it.
+	g.hears(b, 1, mac(2), "10.10.0.2")
+	want("an address more", map[string]int{"others": 1, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.2": 1, "IPv4 10.10.0.3": 1})
+	g.station("static", "eth1", mac(3), "2001:db8::3")
+	want("an address less", map[string]int{"others": 1, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.2": 1})
+	only.MACIPOnly = false
+	g.instance(only)
+	want("no more", map[string]int{"others": 1, "MAC": 3, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.2": 1, "IPv6": 2})
 }

@@ -608,7 +608,10 @@ type NeighborSpec struct {
 	// Ends the session when it sends more of a family; 0 is no limit.
 	MaxPrefixes uint32 `protobuf:"varint,10,opt,name=max_prefixes,json=maxPrefixes,proto3" json:"max_prefixes,omitempty"`
 	// "evpn", "ipv4", "ipv6"; none is evpn alone.
-	Families      []string `protobuf:"bytes,11,rep,name=families,proto3" json:"families,omitempty"`
+	Families []string `protobuf:"bytes,11,rep,name=families,proto3" json:"families,omitempty"`
+	// It is told type-2 routes for a MAC with an IPv4 address alone: no MAC without
+	// one, and no IPv6 address. For RYU's rest_vtep and what is like it.
+	MacIpOnly     bool `protobuf:"varint,12,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -718,6 +721,13 @@ func (x *NeighborSpec) GetFamilies() []string {
 		return x.Families
 	}
 	return nil
+}
+
+func (x *NeighborSpec) GetMacIpOnly() bool {
+	if x != nil {
+		return x.MacIpOnly
+	}
+	return false
 }
 
 type NeighborStatus struct {
@@ -1208,8 +1218,11 @@ type InstanceSpec struct {
 	ImportRouteTargets []string `protobuf:"bytes,2,rep,name=import_route_targets,json=importRouteTargets,proto3" json:"import_route_targets,omitempty"`
 	// None exports (AS mod 65536):VNI.
 	ExportRouteTargets []string `protobuf:"bytes,3,rep,name=export_route_targets,json=exportRouteTargets,proto3" json:"export_route_targets,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Of a bridge: type-2 routes are advertised for a MAC with an IPv4 address
+	// alone, to every neighbour. Networks of the REST API /vtep have it set.
+	MacIpOnly     bool `protobuf:"varint,4,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InstanceSpec) Reset() {
@@ -1261,6 +1274,13 @@ func (x *InstanceSpec) GetExportRouteTargets() []string {
 		return x.ExportRouteTargets
 	}
 	return nil
+}
+
+func (x *InstanceSpec) GetMacIpOnly() bool {
+	if x != nil {
+		return x.MacIpOnly
+	}
+	return false
 }
 
 type CreateInstanceRequest struct {
@@ -2487,7 +2507,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.NeighborSpecR\x04spec\x121\n" +
-	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\xa6\x03\n" +
+	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\xc6\x03\n" +
 	"\fNeighborSpec\x12\x1b\n" +
 	"\tremote_as\x18\x01 \x01(\rR\bremoteAs\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12#\n" +
@@ -2500,7 +2520,8 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\rconnect_retry\x18\t \x01(\v2\x19.google.protobuf.DurationR\fconnectRetry\x12!\n" +
 	"\fmax_prefixes\x18\n" +
 	" \x01(\rR\vmaxPrefixes\x12\x1a\n" +
-	"\bfamilies\x18\v \x03(\tR\bfamilies\"\x8a\x02\n" +
+	"\bfamilies\x18\v \x03(\tR\bfamilies\x12\x1e\n" +
+	"\vmac_ip_only\x18\f \x01(\bR\tmacIpOnly\"\x8a\x02\n" +
 	"\x0eNeighborStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
@@ -2538,11 +2559,12 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.InstanceSpecR\x04spec\x12)\n" +
-	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xa3\x01\n" +
+	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xc3\x01\n" +
 	"\fInstanceSpec\x12/\n" +
 	"\x13route_distinguisher\x18\x01 \x01(\tR\x12routeDistinguisher\x120\n" +
 	"\x14import_route_targets\x18\x02 \x03(\tR\x12importRouteTargets\x120\n" +
-	"\x14export_route_targets\x18\x03 \x03(\tR\x12exportRouteTargets\"i\n" +
+	"\x14export_route_targets\x18\x03 \x03(\tR\x12exportRouteTargets\x12\x1e\n" +
+	"\vmac_ip_only\x18\x04 \x01(\bR\tmacIpOnly\"i\n" +
 	"\x15CreateInstanceRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12/\n" +

@@ -173,6 +173,9 @@ func (h *Handler) addClient(r *http.Request) (any, error) {
 		if b, err = bridgeOf(tx, vni); err != nil {
 			return err
 		}
+		if i, _ := tx.Instances().Get(intent.InstanceID(b.Ref())); i.MACIPOnly && !ip.Is4() {
+			return problemf(http.StatusBadRequest, "ip: %v is no IPv4 address, and network %d advertises no others", ip, vni)
+		}
 		if at, err = findPort(ports, string(*in.Port)); err != nil {
 			return err
 		}

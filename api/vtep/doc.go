@@ -8,6 +8,9 @@
 // port. So what is made here shows in the OPI EVPN GW API and in p4evpn.v1, and
 // the other way round.
 //
+// A network's hosts are advertised by type-2 routes for a MAC with an IPv4 address
+// alone (intent.Instance.MACIPOnly), since any other ends the originals' BGP thread.
+//
 // It differs from the originals where those lose something or answer 500: what is
 // there already is 409, but for a speaker that is the same; a speaker that goes
 // leaves its neighbours and networks waiting for the next one; a client's port is

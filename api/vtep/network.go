@@ -87,6 +87,7 @@ func (h *Handler) addNetwork(r *http.Request) (any, error) {
 		if i.RD, err = bgp.ParseRD(rd); err != nil {
 			return err
 		}
+		i.MACIPOnly = true
 		_, err = tx.Instances().Create(i)
 		return err
 	})

@@ -150,7 +150,8 @@ func TestWhatIsMadeHereShowsAmongTheObjects(t *testing.T) {
 			t.Errorf("bridge %+v, %v", b, err)
 		}
 		i, err := tx.Instances().Get("bridge.vni-10")
-		if err != nil || i.RD.String() != "65000:10" || len(i.Import) != 1 || i.Import[0].String() != "65000:10" || len(i.Export) != 1 {
+		if err != nil || i.RD.String() != "65000:10" || len(i.Import) != 1 || i.Import[0].String() != "65000:10" || len(i.Export) != 1 ||
+			!i.MACIPOnly {
 			t.Errorf("instance %+v, %v", i, err)
 		}
 		p, err := tx.Ports().Get("port1")
@@ -271,6 +272,7 @@ func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:00"`, ip), 400, "02:00"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"01:00:00:00:00:09"`, ip), 400, "mac"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"192.168.222.300"`), 400, "192.168.222.300"},
+		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"2001:db8::9"`), 400, "no IPv4 address"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"192.168.222.11"`), 409, "192.168.222.11"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:ac:10:ff:00:11"`, `"192.168.222.11"`), 409, "already"},
 		{"POST /vtep/networks/10/clients", client(`"port2"`, `"02:ac:10:ff:00:11"`, ip), 409, "already"},

@@ -32,11 +32,13 @@ func configured(f *config.File) []intent.Object {
 			Address: n.Address.Addr, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress.Addr,
 			Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
 			HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
-			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families),
+			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families), MACIPOnly: n.MACIPOnly,
 		})
 	}
 	for id, b := range f.Bridges {
-		objects = append(objects, configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export))
+		i := configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export)
+		i.MACIPOnly = b.MACIPOnly
+		objects = append(objects, i)
 	}
 	for id, v := range f.VRFs {
 		if len(v.Import)+len(v.Export) > 0 {

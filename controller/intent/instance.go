@@ -21,6 +21,9 @@ type Instance struct {
 	// means to import *:VNI and to export (AS mod 65536):VNI.
 	Import []bgp.RouteTarget `json:"import,omitempty"`
 	Export []bgp.RouteTarget `json:"export,omitempty"`
+	// MACIPOnly, of a bridge's: type-2 routes are advertised for a MAC with an IPv4
+	// address alone, to every neighbour.
+	MACIPOnly bool `json:"mac_ip_only,omitempty"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`
 }
@@ -68,7 +71,8 @@ func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 // Equal reports whether two instances ask for the same; the order of route targets
 // means nothing.
 func (i Instance) Equal(o Instance) bool {
-	return i.ID == o.ID && i.RD == o.RD && bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
+	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly &&
+		bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
 
@@ -78,6 +82,9 @@ func (i Instance) Validate() error {
 	v.check("id", CheckInstanceID(i.ID))
 	v.targets("import_route_targets", i.Import)
 	v.targets("export_route_targets", i.Export)
+	if i.MACIPOnly && i.Of().Kind != KindLogicalBridge {
+		v.add("mac_ip_only", "a VRF has no type-2 routes: want it of the bridges")
+	}
 	return v.invalid(i.Ref())
 }
 

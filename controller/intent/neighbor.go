@@ -66,6 +66,8 @@ type Neighbor struct {
 	ConnectRetry time.Duration `json:"connect_retry,omitempty"`
 	MaxPrefixes  uint32        `json:"max_prefixes,omitempty"` // of each family; 0 = no limit
 	Families     []bgp.Family  `json:"families,omitempty"`     // none = evpn
+	// MACIPOnly: it is told type-2 routes for a MAC with an IPv4 address alone.
+	MACIPOnly bool `json:"mac_ip_only,omitempty"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`
 }
@@ -78,7 +80,8 @@ func (n Neighbor) Equal(o Neighbor) bool {
 	return slices.Equal(slices.Sorted(slices.Values(n.Families)), slices.Sorted(slices.Values(o.Families))) &&
 		n.Address == o.Address && n.AS == o.AS && n.Port == o.Port && n.LocalAddress == o.LocalAddress &&
 		n.Password == o.Password && n.Multihop == o.Multihop && n.Passive == o.Passive && n.HoldTime == o.HoldTime &&
-		n.Keepalive == o.Keepalive && n.ConnectRetry == o.ConnectRetry && n.MaxPrefixes == o.MaxPrefixes
+		n.Keepalive == o.Keepalive && n.ConnectRetry == o.ConnectRetry && n.MaxPrefixes == o.MaxPrefixes &&
+		n.MACIPOnly == o.MACIPOnly
 }
 
 // CheckNeighbor checks a neighbour's address, which may be of this machine.
