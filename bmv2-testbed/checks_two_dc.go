@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/ether"
 )
 
 var twoDCChecks = []claim[*twoDC]{
@@ -21,6 +24,7 @@ var twoDCChecks = []claim[*twoDC]{
 	{"data centre A starts again from nothing, and the same REST calls bring it back", restartA},
 	{"data centre B starts again, and has everything as it was", restartB},
 	{"a network that advertises more is shared all the same with a neighbor of mac_ip_only", limitedNeighbor},
+	{"a network that becomes routed, with type-5 routes and a router MAC, ends nothing", routedNetwork},
 	{"everything is deleted, and nothing is left on either side", deleteAll},
 }
 
@@ -184,6 +188,29 @@ func limitedNeighbor(ctx context.Context, d *twoDC) (string, error) {
 		return notes, err
 	}
 	return "", d.reach(ctx, d.a.clients[0], d.b.clients[0])
+}
+
+// routedNetwork gives data centre B a gateway for the network, in a VRF with a VNI.
+func routedNetwork(ctx context.Context, d *twoDC) (string, error) {
+	gateways := []netip.Prefix{netip.MustParsePrefix("192.168.222.1/24"), netip.MustParsePrefix("2001:db8:222::1/64")}
+	err := d.gateway.CreateVRF(ctx, "tenant", 5000, netip.MustParsePrefix("10.255.0.1/32"))
+	if err == nil {
+		err = d.gateway.CreateSVI(ctx, "vni-10", "tenant", ether.MAC{2, 0, 0, 0, 0, 1}, gateways...)
+	}
+	if err == nil {
+		err = d.gateway.AwaitRoutingUp(ctx)
+	}
+	if err == nil {
+		_, err = withdrawClients(ctx, d)
+	}
+	if err != nil {
+		return "", err
+	}
+	out, err := d.gateway.Show(ctx, "routes", "out")
+	if err == nil && (!strings.Contains(out, "[5]:[0]:[24]") || !strings.Contains(out, "[5]:[0]:[64]")) {
+		err = fmt.Errorf("it advertises no subnets: %s", out)
+	}
+	return "", errors.Join(err, d.gateway.DeleteSVI(ctx, "vni-10"), d.gateway.DeleteVRF(ctx, "tenant"))
 }
 
 // withdrawClients deletes the second client of each site. Its cable is pulled

@@ -46,6 +46,14 @@ def run(*args):
         raise Refused(500, "%s: %s" % (" ".join(args), done.stderr.strip()))
 
 
+def try_run(*args):
+    """Does what run does, and prints the error."""
+    try:
+        run(*args)
+    except Refused as e:
+        print(e, flush=True)
+
+
 class Flows:
     """The OpenFlow messages that rest_vtep sends when routes come and go."""
 
@@ -104,17 +112,18 @@ class Network:
     def del_local(self, mac):
         run("bridge", "fdb", "del", mac, "dev", self.clients.pop(mac)["port"], "master")
 
+    # What the kernel refuses of these is no fault of the route: a flow is taken for a
+    # network that is going too, and deleting one that is not there is no error.
+
     def add_remote(self, mac, ip, vtep):
-        run("bridge", "fdb", "replace", mac, "dev", self.vxlan, "dst", vtep, "self", "static")
-        run("bridge", "fdb", "replace", mac, "dev", self.vxlan, "master", "static")
-        run("ip", "neigh", "replace", ip, "lladdr", mac, "dev", self.vxlan, "nud", "permanent")
+        try_run("bridge", "fdb", "replace", mac, "dev", self.vxlan, "dst", vtep, "self", "static")
+        try_run("bridge", "fdb", "replace", mac, "dev", self.vxlan, "master", "static")
+        try_run("ip", "neigh", "replace", ip, "lladdr", mac, "dev", self.vxlan, "nud", "permanent")
 
     def del_remote(self, mac, ip):
-        # Deleting a flow that is not there is no error either.
-        for args in (("bridge", "fdb", "del", mac, "dev", self.vxlan, "self"),
-                     ("bridge", "fdb", "del", mac, "dev", self.vxlan, "master"),
-                     ("ip", "neigh", "del", ip, "dev", self.vxlan)):
-            subprocess.run(args, capture_output=True)
+        try_run("bridge", "fdb", "del", mac, "dev", self.vxlan, "self")
+        try_run("bridge", "fdb", "del", mac, "dev", self.vxlan, "master")
+        try_run("ip", "neigh", "del", ip, "dev", self.vxlan)
 
     def body(self):
         return {"EvpnNetwork": {

@@ -65,7 +65,7 @@ func runTwoDC(t *testing.T, target string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "two-dc: 9 of 9 checks passed\n"; !strings.HasSuffix(out.String(), want) {
+	if want := "two-dc: 10 of 10 checks passed\n"; !strings.HasSuffix(out.String(), want) {
 		t.Errorf("the last line is not %q", want)
 	}
 	nothingLeft(t, os.Getpid())
