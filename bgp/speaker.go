@@ -95,6 +95,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	defer queues.Wait()
 	defer cancel()
 	queues.Go(func() { s.queue.run(ctx, s.events) })
+	queues.Go(func() { s.watchHandshakes(ctx) })
 	queues.Go(func() { s.unicastQueue.run(ctx, s.unicastEvents) })
 	if !s.awaitIdentity(ctx) {
 		return nil
