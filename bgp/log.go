@@ -2,7 +2,9 @@ package bgp
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 )
 
@@ -13,7 +15,13 @@ import (
 type quiet struct {
 	slog.Handler
 	muted *atomic.Bool
+	// deaf is told why GoBGP's listener has ended.
+	deaf func(error)
 }
+
+// The warnings with which GoBGP 4.8.0 ends the loop that accepts connections, for
+// good and without another sign (acceptLoop in its netutils).
+var listenerEnds = []string{"Failed to AcceptTCP", "Failed to SetKeepAlive"}
 
 func lower(l slog.Level) slog.Level {
 	if l >= slog.LevelError {
@@ -23,16 +31,29 @@ func lower(l slog.Level) slog.Level {
 }
 
 func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelInfo && !q.muted.Load() && q.Handler.Enabled(ctx, lower(l))
+	return l >= slog.LevelInfo && !q.muted.Load() && (l >= slog.LevelWarn || q.Handler.Enabled(ctx, lower(l)))
 }
 
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	if slices.Contains(listenerEnds, r.Message) {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "Error" {
+				q.deaf(fmt.Errorf("%w: %v", ErrDeaf, a.Value))
+			}
+			return true
+		})
+	}
 	r.Level = lower(r.Level)
+	if !q.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
 	return q.Handler.Handle(ctx, r)
 }
 
 func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quiet{q.Handler.WithAttrs(attrs), q.muted}
+	return quiet{q.Handler.WithAttrs(attrs), q.muted, q.deaf}
 }
 
-func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name), q.muted} }
+func (q quiet) WithGroup(name string) slog.Handler {
+	return quiet{q.Handler.WithGroup(name), q.muted, q.deaf}
+}

@@ -81,19 +81,24 @@ func (s *Speaker) Events() <-chan []Event { return s.events }
 // Stats counts what came from all peers since the start.
 func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
 
+// ErrDeaf is what Run returns when no BGP session could be accepted any more, most
+// often since the process ran out of file descriptors once.
+var ErrDeaf = errors.New("the BGP listener has ended and cannot be started again in this process")
+
 // Run waits for an AS and a router id, opens the listener, advertises what was
 // originated, starts the sessions and returns when ctx ends and all of it is
-// closed, or with the reason why it could not start. It may be called once.
+// closed, or with the reason why it could not start, or ErrDeaf. It may be called
+// once.
 func (s *Speaker) Run(ctx context.Context) error {
 	defer close(s.events)
 	defer close(s.unicastEvents)
 	if err := checkMD5(s.cfg.Neighbors...); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, end := context.WithCancelCause(ctx)
 	var queues sync.WaitGroup
 	defer queues.Wait()
-	defer cancel()
+	defer end(nil)
 	queues.Go(func() { s.queue.run(ctx, s.events) })
 	queues.Go(func() { s.watchHandshakes(ctx) })
 	queues.Go(func() { s.unicastQueue.run(ctx, s.unicastEvents) })
@@ -101,7 +106,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 		return nil
 	}
 	var muted atomic.Bool
-	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &muted}), nil))
+	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &muted, end}), nil))
 	var owned sync.WaitGroup
 	owned.Go(gobgp.Serve)
 	defer owned.Wait()
@@ -113,6 +118,9 @@ func (s *Speaker) Run(ctx context.Context) error {
 	defer deferral.Stop()
 	s.converge(false)
 	s.watchClock(ctx)
+	if err := context.Cause(ctx); errors.Is(err, ErrDeaf) {
+		return fmt.Errorf("%w; it takes a restart, and more open files if their limit was reached (LimitNOFILE)", err)
+	}
 	return nil
 }
 
