@@ -15,6 +15,7 @@ need ping iputils-ping
 need zebra frr
 need mnexec mininet
 need ethtool ethtool
+need sysctl procps
 need_module grpc python3-grpcio
 need_module google.protobuf python3-protobuf
 need_module os_ken python3-os-ken
