@@ -11,9 +11,7 @@ cd "$(dirname "$0")/.."
 
 if [ "${1-}" = --inside ]; then # FOLDER, in a mount and PID namespace of its own
 	root=$2
-	# `ip netns` wants a root that is a mount point, and, as with systemd, shared.
 	mount --bind "$root" "$root"
-	mount --make-rshared "$root"
 	mount -t proc proc "$root/proc"
 	mount -t sysfs sysfs "$root/sys"
 	mount --rbind /dev "$root/dev"
@@ -21,9 +19,15 @@ if [ "${1-}" = --inside ]; then # FOLDER, in a mount and PID namespace of its ow
 	mount -t tmpfs -o mode=755 tmpfs "$root/run"
 	mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 	mount -t bpf bpf "$root/sys/fs/bpf" 2>/dev/null || true # systemd does it where the kernel has it
-	exec chroot "$root" /usr/bin/env -i \
+	# Who enters another mount namespace, as Mininet's hosts do, gets its root: chroot
+	# would let him out. And, as with systemd, what is mounted is seen by all.
+	cd "$root"
+	pivot_root . mnt
+	umount -l /mnt
+	mount --make-rshared /
+	exec chroot . /usr/bin/env -i \
 		HOME=/root LANG=C.UTF-8 PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		"${@:3}" /root/p4evpn/.ci/run
+		"${@:3}" /srv/p4evpn/.ci/run
 fi
 
 [ "$(id -u)" = 0 ] || { echo 'bare.sh: needs root' >&2; exit 1; }
@@ -45,9 +49,9 @@ if [ ! -x "$root/usr/bin/apt-get" ]; then
 	mkdir -p "$root/usr/local/go"
 	cp -a "$(go env GOROOT)/." "$root/usr/local/go"
 fi
-rm -rf "$root/root/p4evpn"
-mkdir "$root/root/p4evpn"
-git archive HEAD | tar -x -C "$root/root/p4evpn"
+rm -rf "$root/srv/p4evpn" # where users other than root see it too
+mkdir "$root/srv/p4evpn"
+git archive HEAD | tar -x -C "$root/srv/p4evpn"
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 
 # How this machine reaches the world is no part of what is tested.
