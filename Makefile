@@ -6,7 +6,8 @@ BIN     := bin/p4evpn
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test bare-test soak demo demo-repeat two-dc mininet mininet-test bench conformance differential lint packages clean
+.PHONY: build p4 proto test bare-test soak demo demo-repeat two-dc \
+	mininet mininet-test bench conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn

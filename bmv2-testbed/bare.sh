@@ -34,7 +34,7 @@ fi
 command -v debootstrap >/dev/null || { echo 'bare.sh: needs debootstrap: apt-get install debootstrap' >&2; exit 1; }
 mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
 	awk '$1 == "bookworm" { print $2; exit }')}
-[ -n "$mirror" ] || { echo 'bare.sh: apt has no source of Debian 12 here: name one by DEBIAN_MIRROR' >&2; exit 1; }
+[ -n "$mirror" ] || { echo 'bare.sh: apt knows no Debian 12 here: name a mirror by DEBIAN_MIRROR' >&2; exit 1; }
 
 root=${1-}
 if [ -z "$root" ]; then
@@ -66,6 +66,7 @@ fi
 
 SECONDS=0
 status=0
-unshare --mount --propagation private --pid --fork --kill-child bmv2-testbed/bare.sh --inside "$root" "${settings[@]}" || status=$?
+unshare --mount --propagation private --pid --fork --kill-child \
+	bmv2-testbed/bare.sh --inside "$root" "${settings[@]}" || status=$?
 echo "bare.sh: .ci/run ended with $status after $((SECONDS / 60)) min $((SECONDS % 60)) s"
 exit $status

@@ -35,7 +35,7 @@ for ((i = 1; i <= n; i++)); do
 	fi
 	demo= took=$SECONDS
 	quiet
-	printf '%s %3d/%d %s, %3d s; %s\n' "$(printf %-4s $result)" "$i" "$n" "$load" "$took" "$(tail -1 "$folder/$i.log" | cut -c1-300)"
+	printf '%-4s %3d/%d %s, %3d s; %s\n' $result "$i" "$n" $load "$took" "$(tail -1 "$folder/$i.log" | cut -c1-300)"
 	[ $result = FAIL ] || rm "$folder/$i.log"
 done
 echo "$passed of $n demos passed; the output of those that did not is in $folder"
