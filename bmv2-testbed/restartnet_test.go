@@ -55,7 +55,7 @@ var wholeSize = restartSize{macs: 10_000, objects: 1_000, peers: true}
 
 const (
 	kernelAS, secondAS = 65201, 65202
-	restartTime        = 30 // s
+	restartTime        = 120 // s
 	cabledAddress      = "127.0.0.1:9560"
 )
 

@@ -26,7 +26,7 @@ import (
 )
 
 // sweepAfter is how long a peer may take to say everything.
-const sweepAfter = 10 * time.Second
+const sweepAfter = time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
