@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/spf13/cobra"
@@ -71,14 +70,8 @@ has them, also behind --.`,
 			var owned sync.WaitGroup
 			defer owned.Wait()
 			defer stop()
-			owned.Go(func() {
-				select {
-				case <-s.Ready():
-					notify(daemon.SdNotifyReady, "")
-				case <-ctx.Done():
-				}
-			})
 			group, ctx := errgroup.WithContext(ctx)
+			owned.Go(func() { tellSwitchState(ctx, s) })
 			group.Go(func() error { return metrics.serve(ctx) })
 			group.Go(func() error { return s.Run(ctx) })
 			return group.Wait()

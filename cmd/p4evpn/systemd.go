@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/p4evpn/p4evpn/softswitch"
 )
 
 // notify tells systemd, where it started us, how we are (sd_notify(3)): a state of
@@ -46,6 +50,43 @@ func (g *gateway) tellState(ctx context.Context, target string) {
 			return
 		}
 	}
+}
+
+// tellSwitchState says that the switch is ready once it serves P4Runtime, and from
+// then on which of its ports are refused.
+func tellSwitchState(ctx context.Context, s *softswitch.Switch) {
+	select {
+	case <-s.Ready():
+	case <-ctx.Done():
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	said := ""
+	for state := daemon.SdNotifyReady; ; state = "" {
+		if words := switchState(s.Stats().Ports); words != said || state != "" {
+			notify(state, words)
+			said = words
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func switchState(ports []softswitch.PortStats) string {
+	var refused []string
+	for _, p := range ports {
+		if p.Refused != "" {
+			refused = append(refused, p.Interface+": "+p.Refused)
+		}
+	}
+	if len(refused) == 0 {
+		return "serving P4Runtime"
+	}
+	return fmt.Sprintf("%d of %d ports refused: %s", len(refused), len(ports), strings.Join(refused, "; "))
 }
 
 // withoutSystemd is an environment for a process that is none of the unit's own

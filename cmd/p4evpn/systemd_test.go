@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/p4evpn/p4evpn/softswitch"
+	"github.com/p4evpn/p4evpn/softswitch/netport"
 )
 
 // systemd receives what a unit says to it.
@@ -234,4 +237,19 @@ func TestTheSwitchIsReadyWhenItServesP4Runtime(t *testing.T) {
 		t.Errorf("a second switch at the address ended with: %v", err)
 	}
 	s.never(isReady)
+}
+
+func TestTheSwitchsStatusNamesThePortsThatAreRefused(t *testing.T) {
+	port := func(name, refused string) softswitch.PortStats {
+		return softswitch.PortStats{Port: softswitch.Port{Interface: name}, State: netport.State{Up: refused == "", Refused: refused}}
+	}
+	for want, ports := range map[string][]softswitch.PortStats{
+		"serving P4Runtime": {port("vf1", ""), port("vf2", "")},
+		"2 of 3 ports refused: vf1: the host has an address on it; vf3: no way works": {
+			port("vf1", "the host has an address on it"), port("vf2", ""), port("vf3", "no way works")},
+	} {
+		if got := switchState(ports); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
