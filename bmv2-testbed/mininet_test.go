@@ -3,6 +3,7 @@ package testbed
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -165,7 +166,9 @@ func TestMininetSaysWhatIsWrong(t *testing.T) {
 			}
 			folder := filepath.Join(t.TempDir(), "run")
 			cmd := exec.CommandContext(t.Context(), debianPython, append([]string{"-B", "mininet", "--dir", folder}, c.args...)...)
-			cmd.SysProcAttr = c.attributes
+			if cmd.SysProcAttr = c.attributes; c.attributes != nil {
+				cmd.Dir = readableByAll(t, "mininet")
+			}
 			if c.path != "" {
 				cmd.Env = append(os.Environ(), "PATH="+c.path)
 			}
@@ -178,6 +181,21 @@ func TestMininetSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readableByAll copies a folder to where another user finds it: a checkout may
+// stand in root's home. It gives the folder that the copy is in.
+func readableByAll(t *testing.T, folder string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "p4evpn-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := errors.Join(os.Chmod(dir, 0o755), os.CopyFS(filepath.Join(dir, folder), os.DirFS(folder))); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestMininetRefusesASecondRunInOneFolder(t *testing.T) {
