@@ -66,17 +66,33 @@ func (d *demo) moved(ctx context.Context, to string) (string, error) {
 	}
 	moving := time.Since(start)
 	took, err := d.h2Reached(ctx, others)
+	if err != nil {
+		return "", fmt.Errorf("after the move to %s: %w; %s", places[to], err, d.whoKnows(ctx, d.h2.MAC))
+	}
 	var notes []string
 	for i, h := range others {
 		took[i] += moving
 		notes = append(notes, fmt.Sprintf("%s %d ms", h.Name, took[i].Milliseconds()))
 	}
 	limit := reachableAgain + busyMachine*slices.Max(usual)
-	if longest := slices.Max(took); err == nil && longest > limit {
+	if longest := slices.Max(took); longest > limit {
 		err = fmt.Errorf("not reachable within %v (a ping before the move took up to %v): %s",
 			limit, slices.Max(usual), strings.Join(notes, ", "))
 	}
 	return "reachable again after: " + strings.Join(notes, ", "), err
+}
+
+// whoKnows says where a MAC address of the blue bridge is by the gateway and by the
+// leaves, FRR and kernel.
+func (d *demo) whoKnows(ctx context.Context, mac ether.MAC) string {
+	fdb, err := d.gateway.FDB(ctx, blue)
+	said := []string{fmt.Sprintf("the gateway has %v %v", fdb[mac.String()], err)}
+	for _, leaf := range []*Leaf{d.leaf1, d.leaf2} {
+		macs, err := leaf.MACs(ctx, blueVNI)
+		kernel, _ := leaf.NS.Output(ctx, "sh", "-c", "bridge fdb show | grep -i "+mac.String())
+		said = append(said, fmt.Sprintf("%s has %+v %v, its kernel %q", leaf.Name, macs[mac.String()], err, kernel))
+	}
+	return strings.Join(said, "; ")
 }
 
 // h2Reached has hosts ping h2 at the same time, and gives what each needed.
