@@ -17,30 +17,40 @@ import (
 
 func TestTwoSpeakersThatDialAtTheSameTimeAreUpWithinSeconds(t *testing.T) {
 	const (
-		pairs  = 24 // at the same time, which is load enough to spread the steps of each
-		within = 20 * time.Second
+		sessions = 40 // at the same time, which is load enough to spread the steps of each
+		within   = 20 * time.Second
 	)
 	l := newLab(t)
-	var all [2 * pairs]*view
-	for i := range all {
-		mine, other := l.addr(byte(1+i)), l.addr(byte(1+(i^1)))
-		// Either may have the higher router id, which says whose connection is kept.
-		s, err := New(Config{
-			AS: uint32(65000 + i), RouterID: netip.AddrFrom4([4]byte{10, 0, byte(i * 37), 1}),
-			ListenAddresses: []netip.Addr{mine}, ListenPort: int(l.port),
-			Neighbors: []Neighbor{{Address: other, AS: uint32(65000 + (i ^ 1)), LocalAddress: mine, Port: l.port}},
-		}, discard)
-		if err != nil {
-			t.Fatal(err)
+	var sides [2]*view
+	var neighbors [2][]Neighbor
+	for side := range sides {
+		s := l.config()
+		s.AS, s.RouterID, s.ListenAddresses = uint32(65000+side), netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + side)}), nil
+		for i := range byte(sessions) {
+			ends := [2]netip.Addr{l.addr(1 + i), l.addr(101 + i)}
+			s.ListenAddresses = append(s.ListenAddresses, ends[side])
+			neighbors[side] = append(neighbors[side], Neighbor{
+				Address: ends[1-side], AS: uint32(65001 - side), LocalAddress: ends[side], Port: l.port,
+			})
 		}
-		all[i] = follow(t, s)
+		sides[side] = run(t, s)
+		sides[side].await(nobody, "converged", func(_ map[Key]Route, h []string) bool { return len(h) > 0 })
 	}
 	start := time.Now()
-	var waiting sync.WaitGroup
-	for i, v := range all {
-		waiting.Go(func() { v.awaitLast(l.addr(byte(1+(i^1))), "peer up") })
+	var setting sync.WaitGroup
+	for side, v := range sides {
+		setting.Go(func() {
+			if err := v.SetNeighbors(t.Context(), neighbors[side]); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	waiting.Wait()
+	setting.Wait()
+	for side, v := range sides {
+		for _, n := range neighbors[side] {
+			v.awaitLast(n.Address, "peer up")
+		}
+	}
 	if took := time.Since(start); took > within {
 		t.Errorf("the last was up after %v, want %v", took, within)
 	}
@@ -110,7 +120,9 @@ func collide(t *testing.T, l *lab) net.Conn {
 
 func TestAConnectionThatGoBGPForgotIsEndedAndTheNextIsASession(t *testing.T) {
 	l := newLab(t)
-	v := run(t, l.config(Neighbor{Address: l.addr(2), AS: 65002, LocalAddress: l.addr(1), Port: l.port, ConnectRetry: time.Second}))
+	v := run(t, l.config(Neighbor{
+		Address: l.addr(2), AS: 65002, LocalAddress: l.addr(1), Port: l.port, ConnectRetry: time.Second,
+	}))
 	own := collide(t, l)
 	forgotten := time.Now()
 	if err := own.SetReadDeadline(forgotten.Add(patience)); err != nil {

@@ -53,11 +53,10 @@ func TestASpeakerWhoseListenerHasEndedEndsWithThatError(t *testing.T) {
 		return ""
 	}
 	await("no files left")
-	c, err := net.Dial("tcp", listen.String()) // the kernel takes it, and the speaker cannot
-	if err != nil {
-		t.Fatal(err)
+	// The kernel takes it, the speaker cannot, and may reset it as early as that.
+	if c, err := net.Dial("tcp", listen.String()); err == nil {
+		defer c.Close()
 	}
-	defer c.Close()
 	took := time.Now()
 	if got := await("Run: "); !strings.Contains(got, "too many open files") || !strings.Contains(got, ErrDeaf.Error()) {
 		t.Errorf("Run returned %q, want %q and why", got, ErrDeaf)

@@ -126,7 +126,8 @@ func orBGP(port int) int {
 
 // ends gives both ends of a TCP connection.
 func ends(fd int) (c connection, ok bool) {
-	if protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err != nil || protocol != unix.IPPROTO_TCP {
+	protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil || protocol != unix.IPPROTO_TCP {
 		return c, false
 	}
 	local, err := unix.Getsockname(fd)

@@ -17,8 +17,9 @@ type refusal struct {
 
 // SetNeighbors makes the neighbours exactly these. One that is as it was keeps
 // its session, as does one of which MACIPOnly alone changed; one that changed
-// otherwise gets a new one, one that is left out is removed as by RemoveNeighbor. Those that cannot be had are in the error and in Peers,
-// the others stand; asking again tries them again. Calls must not overlap.
+// otherwise gets a new one, one that is left out is removed as by RemoveNeighbor.
+// Those that cannot be had are in the error and in Peers, the others stand; asking
+// again tries them again. Calls must not overlap.
 func (s *Speaker) SetNeighbors(ctx context.Context, want []Neighbor) error {
 	s.mu.Lock()
 	have := make(map[netip.Addr]Neighbor, len(s.peers))

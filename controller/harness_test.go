@@ -402,7 +402,9 @@ func (g *gateway) intentSeen(l *loop) bool {
 			same = same && l.stations[s.Bridge][s.ID].Equal(s)
 		}
 		for _, i := range instances {
-			same = same && l.instances[i.ID] == instance{i.RD, bgp.MakeRouteTargets(i.Import...), bgp.MakeRouteTargets(i.Export...), i.MACIPOnly}
+			same = same && l.instances[i.ID] == instance{
+				i.RD, bgp.MakeRouteTargets(i.Import...), bgp.MakeRouteTargets(i.Export...), i.MACIPOnly,
+			}
 		}
 		for _, s := range speakers {
 			same = same && l.cfg.AS == s.AS && l.cfg.RouterID == s.RouterID
