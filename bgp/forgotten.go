@@ -18,7 +18,7 @@ const (
 	handshakeCheck = time.Second
 	// handshakePatience is what a connection gets to become a session, which takes
 	// three round trips.
-	handshakePatience = 5 * time.Second
+	handshakePatience = 3 * time.Second
 )
 
 // connection is a TCP connection by its two ends.
