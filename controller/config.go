@@ -11,6 +11,7 @@ import (
 	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // Config is what the controller is told once, at the start.
@@ -167,7 +168,7 @@ func checkStatics(vrfs map[string]VRF) error {
 				return fmt.Errorf("VRF %s: static route to %v: no packets are routed there", id, st.Prefix)
 			case seen[p]:
 				return fmt.Errorf("VRF %s: static route to %v is there twice", id, p)
-			case !stationAddress(st.NextHop) || st.NextHop.Is4() != p.Addr().Is4():
+			case !packet.IsHost(st.NextHop) || st.NextHop.Is4() != p.Addr().Is4():
 				return fmt.Errorf("VRF %s: static route to %v: next hop %v: want a host's address of the same family", id, p, st.NextHop)
 			default:
 				seen[p] = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // SlowPath is what the kernel does for the VRFs; *slowpath.Slowpath is one. None
@@ -33,7 +34,7 @@ type neighborKey struct {
 // asked and did not answer: it is gone, whatever it said before.
 func (l *loop) kernelChanged(n slowpath.Neighbor) {
 	b, ip := l.bridges[n.Bridge], n.IP.Unmap()
-	if b == nil || b.svi == nil || b.svi.vrf.Index != n.VRF || !stationAddress(ip) {
+	if b == nil || b.svi == nil || b.svi.vrf.Index != n.VRF || !packet.IsHost(ip) {
 		return
 	}
 	h := b.hosts[ip]
@@ -48,12 +49,6 @@ func (l *loop) kernelChanged(n slowpath.Neighbor) {
 		b.claim(ip, h, &h.seen, ether.MAC{})
 	}
 	l.hostChanged(b, ip)
-}
-
-// stationAddress reports whether a station on a network can have the address.
-func stationAddress(ip netip.Addr) bool {
-	return ip.IsValid() && !ip.Is4In6() && !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLoopback() &&
-		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && ip.Zone() == ""
 }
 
 // settleKernel gives the slow path what changed: the VRFs and SVIs as a whole,

@@ -21,6 +21,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 var (
@@ -141,7 +142,7 @@ func (h *story) speak() {
 	if addr(ip).Is4() {
 		h.target.SendPacketIn(packetIn(p4.PuntARP, port, bridge, 0, arp(m, ip, "10.0.0.9")))
 	} else {
-		h.target.SendPacketIn(packetIn(p4.PuntND, port, bridge, 0, nd(neighborSolicitation, m, ip, "fe80::9", optionSourceLinkLayer)))
+		h.target.SendPacketIn(packetIn(p4.PuntND, port, bridge, 0, nd(packet.ICMPv6NeighborSolicitation, m, ip, "fe80::9", sourceMAC)))
 	}
 }
 

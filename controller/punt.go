@@ -8,33 +8,22 @@ import (
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
-// EtherTypes and ICMPv6 types that the controller listens to.
 const (
-	etherARP  = 0x0806
-	etherIPv6 = 0x86dd
-
-	routerSolicitation     = 133
-	neighborSolicitation   = 135
-	neighborAdvertisement  = 136
-	trapPriority           = 10
-	puntReasons            = p4.PuntMTU + 1
-	icmpv6                 = 58
-	ndHopLimit             = 255 // RFC 4861 section 7.1: it crossed no router
-	optionSourceLinkLayer  = 1
-	optionTargetLinkLayer  = 2
-	ethernetLength         = 14
-	ipv6HeaderLength       = 40
-	neighborMessageLength  = 24
-	solicitRouterMsgLength = 8
+	trapPriority = 10
+	puntReasons  = p4.PuntMTU + 1
 )
 
 // traps copy ARP and neighbour discovery of bridge ports to the controller.
 func traps() []p4.Trap {
-	out := []p4.Trap{{EtherType: etherARP, Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntARP}}
-	for _, t := range []uint8{routerSolicitation, neighborSolicitation, neighborAdvertisement} {
-		out = append(out, p4.Trap{EtherType: etherIPv6, ICMPv6Type: t, Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntND})
+	out := []p4.Trap{{EtherType: packet.EtherTypeARP, Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntARP}}
+	for _, t := range []uint8{
+		packet.ICMPv6RouterSolicitation, packet.ICMPv6NeighborSolicitation, packet.ICMPv6NeighborAdvertisement,
+	} {
+		out = append(out, p4.Trap{EtherType: packet.EtherTypeIPv6, ICMPv6Type: t,
+			Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntND})
 	}
 	return out
 }

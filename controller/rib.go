@@ -5,6 +5,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // peer is what one BGP neighbour told us: its Adj-RIB-In.
@@ -105,7 +106,7 @@ func (l *loop) readHost(n *route, r *bgp.Route) {
 	if !r.IP.IsValid() {
 		return
 	}
-	if !stationAddress(r.IP) {
+	if !packet.IsHost(r.IP) {
 		l.stats.unusable[unusablePrefix].Add(1)
 		return
 	}

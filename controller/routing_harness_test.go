@@ -14,6 +14,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 var (
@@ -191,25 +192,28 @@ func packetIn(reason p4.PuntReason, port, bridge, vrf uint16, frame []byte) *p4v
 
 // arp is a request from a host for another address.
 func arp(m ether.MAC, sender, target string) []byte {
-	f := slices.Concat(ether.Broadcast[:], m[:], []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, m[:])
-	s, t := addr(sender).As4(), addr(target).As4()
-	return slices.Concat(f, s[:], make([]byte, 6), t[:])
+	return packet.ARPRequest(m, addr(sender), addr(target))
 }
+
+// sourceMAC is the option that says the source's link-layer address.
+const sourceMAC = 1
 
 // nd is a neighbour discovery message whose option says the MAC; option 0 is
 // none.
 func nd(typ byte, m ether.MAC, source, target string, option byte) []byte {
 	src, dst, tgt := addr(source).As16(), addr("ff02::1").As16(), addr(target).As16()
 	message := slices.Concat([]byte{typ, 0, 0, 0, 0, 0, 0, 0}, tgt[:])
-	if typ == routerSolicitation {
+	if typ == packet.ICMPv6RouterSolicitation {
 		message = message[:8]
 	}
 	if option != 0 {
 		message = slices.Concat(message, []byte{option, 1}, m[:])
 	}
-	header := slices.Concat([]byte{0x60, 0, 0, 0, 0, byte(len(message)), icmpv6, ndHopLimit}, src[:], dst[:])
-	binary.BigEndian.PutUint16(message[2:], ^checksum(header[8:], message))
-	return slices.Concat([]byte{0x33, 0x33, 0, 0, 0, 1}, m[:], []byte{0x86, 0xdd}, header, message)
+	f := slices.Concat([]byte{0x33, 0x33, 0, 0, 0, 1}, m[:], []byte{0x86, 0xdd},
+		[]byte{0x60, 0, 0, 0, 0, byte(len(message)), 58, 255}, src[:], dst[:], message)
+	p := f[packet.EthernetLength:]
+	binary.BigEndian.PutUint16(p[42:], packet.ICMPv6Checksum(p))
+	return f
 }
 
 // hears has a host say by ARP or ND who it is.
@@ -219,7 +223,7 @@ func (g *gateway) hears(bridge, port uint16, m ether.MAC, ip string) {
 	if addr(ip).Is4() {
 		g.punt(p4.PuntARP, port, bridge, 0, arp(m, ip, "10.10.0.99"))
 	} else {
-		g.punt(p4.PuntND, port, bridge, 0, nd(neighborSolicitation, m, ip, "fe80::99", optionSourceLinkLayer))
+		g.punt(p4.PuntND, port, bridge, 0, nd(packet.ICMPv6NeighborSolicitation, m, ip, "fe80::99", sourceMAC))
 	}
 	g.settle()
 }

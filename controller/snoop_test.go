@@ -9,72 +9,12 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
-
-func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
-	changed := func(f []byte, at int, to byte) []byte { f = slices.Clone(f); f[at] = to; return f }
-	request := arp(mac(5), "10.0.0.5", "10.0.0.9")
-	solicit := nd(neighborSolicitation, mac(5), "fe80::5", "fe80::9", optionSourceLinkLayer)
-	for _, c := range []struct {
-		name  string
-		frame []byte
-		ip    string // "" = it says none
-		ok    bool
-	}{
-		{"request", request, "10.0.0.5", true},
-		{"reply", changed(request, 21, 2), "10.0.0.5", true},
-		{"gratuitous", arp(mac(5), "10.0.0.5", "10.0.0.5"), "10.0.0.5", true},
-		{"probe", arp(mac(5), "0.0.0.0", "10.0.0.5"), "", true},
-		{"RARP", changed(request, 21, 3), "", false},
-		{"for another hardware", changed(request, 15, 6), "", false},
-		{"short", request[:41], "", false},
-		{"empty", nil, "", false},
-		{"not the sender's", changed(request, 11, 99), "", false},
-		{"multicast sender", arp(mac(5), "224.0.0.5", "10.0.0.9"), "", false},
-		{"broadcast sender", arp(mac(5), "255.255.255.255", "10.0.0.9"), "", false},
-		{"loopback sender", arp(mac(5), "127.0.0.1", "10.0.0.9"), "", false},
-		{"from a group", changed(request, 6, 3), "", false},
-		{"solicitation", solicit, "fe80::5", true},
-		{"solicitation of duplicate address detection", nd(neighborSolicitation, mac(5), "::", "fe80::5", 0), "", true},
-		{"advertisement", nd(neighborAdvertisement, mac(5), "fe80::5", "2001:db8::5", optionTargetLinkLayer), "2001:db8::5", true},
-		{"advertisement without an address", nd(neighborAdvertisement, mac(5), "fe80::5", "2001:db8::5", 0), "", true},
-		{"router solicitation", nd(routerSolicitation, mac(5), "fe80::5", "::", optionSourceLinkLayer), "fe80::5", true},
-		{"router solicitation of nobody", nd(routerSolicitation, mac(5), "::", "::", 0), "", true},
-		{"router advertisement", nd(134, mac(5), "fe80::5", "fe80::9", 0), "", false},
-		{"from behind a router", changed(solicit, 21, 64), "", false},
-		{"damaged", changed(solicit, 60, 1), "", false},
-		{"truncated", solicit[:len(solicit)-1], "", false},
-		{"option of no length", changed(solicit, 79, 0), "", false},
-		{"not the sender's ND", changed(solicit, 11, 99), "", false},
-		{"IPv4", changed(request, 13, 0), "", false},
-	} {
-		s, ok := readSighting(c.frame)
-		ip := ""
-		if s.ip.IsValid() {
-			ip = s.ip.String()
-		}
-		if ok != c.ok || ip != c.ip || ok && s.mac != mac(5) {
-			t.Errorf("%s: %+v, %v; want %q, %v", c.name, s, ok, c.ip, c.ok)
-		}
-	}
-}
-
-func FuzzReadSighting(f *testing.F) {
-	f.Add(arp(mac(5), "10.0.0.5", "10.0.0.9"))
-	f.Add(nd(neighborSolicitation, mac(5), "fe80::5", "fe80::9", optionSourceLinkLayer))
-	f.Add(nd(neighborAdvertisement, mac(5), "fe80::5", "2001:db8::5", optionTargetLinkLayer))
-	f.Add(nd(routerSolicitation, mac(5), "::", "::", 0))
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		s, ok := readSighting(frame)
-		if ok && (s.mac.IsZero() || s.mac.IsMulticast() || s.ip.IsValid() && !stationAddress(s.ip)) {
-			t.Errorf("%x says %+v", frame, s)
-		}
-	})
-}
 
 func TestPuntsGoToTheKernel(t *testing.T) {
 	g, v, b10, _ := routed(t, options{})
-	solicitation := nd(routerSolicitation, mac(5), "fe80::5", "::", optionSourceLinkLayer)
+	solicitation := nd(packet.ICMPv6RouterSolicitation, mac(5), "fe80::5", "::", sourceMAC)
 	plain := g.bridge(30, 300)
 	g.settle()
 	for _, c := range []struct {

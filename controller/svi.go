@@ -8,6 +8,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // svi is the gateway of a bridge in a VRF. A nil one has no addresses.
@@ -21,7 +22,7 @@ type svi struct {
 
 // has reports whether an address is the gateway's own in the bridge.
 func (s *svi) has(ip netip.Addr) bool {
-	return s != nil && (s.gateway(ip) || ip == s.linkLocal())
+	return s != nil && (s.gateway(ip) || ip == packet.LinkLocal(s.mac))
 }
 
 // guards reports whether no tenant of the bridge may speak for an address: those
@@ -39,13 +40,6 @@ func (s *svi) gateway(ip netip.Addr) bool {
 func (s *svi) covers(ip netip.Addr) bool {
 	return s != nil && !ip.IsLinkLocalUnicast() &&
 		slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Contains(ip) })
-}
-
-// linkLocal is the IPv6 link-local address that Linux derives from the MAC
-// (EUI-64, RFC 4291 appendix A).
-func (s *svi) linkLocal() netip.Addr {
-	m := s.mac
-	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
 }
 
 // unique reports whether the SVI's MAC and addresses are this gateway's alone.
@@ -135,8 +129,8 @@ func (l *loop) markSVI(s *svi) {
 	if b.local.IsValid() && v.VNI != 0 {
 		l.mark(p4.L3VNI{Local: b.local, VNI: v.VNI})
 	}
-	l.markAnswer(b, s.linkLocal())
-	l.markGuard(b, s.linkLocal())
+	l.markAnswer(b, packet.LinkLocal(s.mac))
+	l.markGuard(b, packet.LinkLocal(s.mac))
 	if v.Loopback.IsValid() {
 		l.markGuard(b, v.Loopback.Addr())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // remote is a VTEP that routes point to.
@@ -223,17 +224,13 @@ func (t *tunnel) unresolved() string {
 	return t.to.reason
 }
 
-// vxlanOverhead is what encapsulation adds to a tenant's Ethernet frame, within
-// the MTU of an IPv4 underlay: IPv4, UDP and VXLAN headers.
-const vxlanOverhead = 20 + 8 + 8
-
 // mtu is the largest tenant frame, its Ethernet header included, that fits the
 // tunnel's path.
 func (t *tunnel) mtu() uint16 {
 	if t.path.MTU == 0 {
 		return 65535 // not known
 	}
-	return uint16(max(0, min(t.path.MTU-vxlanOverhead, 65535)))
+	return uint16(max(0, min(t.path.MTU-packet.VXLANOverhead, 65535)))
 }
 
 func (l *loop) desiredTunnel(id uint16) entry {

@@ -1,7 +1,6 @@
 package slowpath
 
 import (
-	"bytes"
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -12,49 +11,24 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
-func TestRouterAdvertisementByteByByte(t *testing.T) {
-	a := advert{MAC: gatewayMAC, MTU: 1450, Lifetime: 1800 * time.Second, Prefixes: prefixes("2001:db8:10::/64", "2001:db8:11::/96")}
-	want := strings.Join([]string{
-		"333300000001", "020000000001", "86dd", // Ethernet
-		"60000000", "0060", "3a", "ff", // IPv6: 96 bytes of ICMPv6, hop limit 255
-		"fe80000000000000000000fffe000001", "ff020000000000000000000000000001",
-		"86", "00", "CCCC", // type 134, code, checksum
-		"40", "00", "0708", "00000000", "00000000", // hop limit, flags, router lifetime, timers
-		"01", "01", "020000000001", // source link-layer address
-		"05", "01", "0000", "000005aa", // MTU
-		"03", "04", "40", "c0", "00278d00", "00093a80", "00000000", "20010db8001000000000000000000000",
-		"03", "04", "60", "80", "00278d00", "00093a80", "00000000", "20010db8001100000000000000000000",
-	}, "")
-	frame := a.frame()
-	got := hex.EncodeToString(frame)
-	at := strings.Index(want, "CCCC")
-	if len(got) != len(want) || got[:at] != want[:at] || got[at+4:] != want[at+4:] {
-		t.Errorf("frame\n%s, want\n%s", got, want)
+// started is an advertiser at work.
+func started(t *testing.T, a packet.RouterAdvertisement, interval time.Duration, send func([]byte)) *advertiser {
+	t.Helper()
+	v, err := startAdvertiser(a, interval, send)
+	if err != nil {
+		t.Fatal(err)
 	}
-	// The checksum as another implementation computes it.
-	p := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
-	ip, icmp := p.NetworkLayer().(*layers.IPv6), p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
-	_ = icmp.SetNetworkLayerForChecksum(ip)
-	again := frameOf(t, ethernet(gatewayMAC, ether.MAC(frame[:6]), layers.EthernetTypeIPv6), ip, icmp, gopacket.Payload(icmp.Payload))
-	if !bytes.Equal(again, frame) {
-		t.Errorf("frame\n%x, with its checksum computed elsewhere\n%x", frame, again)
-	}
-	if checksum(frame[ethernetHeader:]) != 0xffff {
-		t.Error("our own check refuses it")
-	}
-	a.Lifetime = 3 * 1800 * time.Second * 2
-	if b := a.frame(); b[ethernetHeader+ipv6Header+6] != 9000>>8 || b[ethernetHeader+ipv6Header+7] != 9000&0xff {
-		t.Error("the router lifetime is not bounded by 9000 s")
-	}
+	return v
 }
 
 func TestAdvertisementsAreRandomAndBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		var at []time.Duration
-		a := startAdvertiser(advert{MAC: gatewayMAC}, 600*time.Second, func([]byte) { at = append(at, time.Since(begin)) })
+		a := started(t, packet.RouterAdvertisement{MAC: gatewayMAC}, 600*time.Second, func([]byte) { at = append(at, time.Since(begin)) })
 		time.Sleep(2 * time.Hour)
 		a.stop()
 		if len(at) < 4 || at[0] != 0 {
@@ -81,7 +55,7 @@ func TestAdvertisementsAreRandomAndBounded(t *testing.T) {
 func TestSolicitationIsAnsweredSoonButNotOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time
-		a := startAdvertiser(advert{MAC: gatewayMAC}, 1800*time.Second, func([]byte) { at = append(at, time.Now()) })
+		a := started(t, packet.RouterAdvertisement{MAC: gatewayMAC}, 1800*time.Second, func([]byte) { at = append(at, time.Now()) })
 		defer a.stop()
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -115,51 +89,6 @@ func solicitation(t *testing.T, src string, options layers.ICMPv6Options) []byte
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeRouterSolicitation, 0)}
 	_ = icmp.SetNetworkLayerForChecksum(ip)
 	return frameOf(t, ethernet(hostMAC, ether.MAC{0x33, 0x33, 0, 0, 0, 2}, layers.EthernetTypeIPv6), ip, icmp, &layers.ICMPv6RouterSolicitation{Options: options})
-}
-
-func TestOnlyValidSolicitationsCount(t *testing.T) {
-	option := layers.ICMPv6Options{{Type: layers.ICMPv6OptSourceAddress, Data: hostMAC[:]}}
-	good := solicitation(t, "fe80::1:1", option)
-	edit := func(at int, value byte) []byte {
-		b := append([]byte(nil), good...)
-		b[at] = value
-		return b
-	}
-	const icmp = ethernetHeader + ipv6Header
-	for _, c := range []struct {
-		name  string
-		frame []byte
-		want  bool
-	}{
-		{"plain", solicitation(t, "fe80::1:1", nil), true},
-		{"with the host's MAC", good, true},
-		{"padded", append(append([]byte(nil), good...), 0, 0, 0), true},
-		{"from an unspecified address", solicitation(t, "::", nil), true},
-		{"from an unspecified address, with a MAC", solicitation(t, "::", option), false},
-		{"forwarded", edit(ethernetHeader+7, 254), false},
-		{"checksum wrong", edit(icmp+2, good[icmp+2]^1), false},
-		{"code not zero", edit(icmp+1, 1), false},
-		{"option of length zero", edit(icmp+9, 0), false},
-		{"option too long", edit(icmp+9, 2), false},
-		{"another message", edit(icmp, 135), false},
-		{"cut short", good[:len(good)-1], false},
-		{"not IPv6", edit(12, 8), false},
-		{"nothing", nil, false},
-	} {
-		if got := isSolicitation(c.frame); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
-	}
-}
-
-func FuzzFramesFromTenants(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(advert{MAC: gatewayMAC, Prefixes: prefixes("2001:db8::/64")}.frame())
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		if isSolicitation(frame) && icmpv6Type(frame) != icmpv6RouterSolicitation {
-			t.Error("a solicitation of another type")
-		}
-	})
 }
 
 func FuzzNeighbourMessages(f *testing.F) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // Slowpath is the kernel's part of all VRFs. All methods may be called from any
@@ -110,7 +111,7 @@ func (s *Slowpath) Set(vrfs []VRF) {
 // Deliver gives a frame to the kernel, or drops and counts it. Data is not used
 // after the return.
 func (s *Slowpath) Deliver(f Frame) {
-	if len(f.Data) < ethernetHeader || len(f.Data) > maxFrame {
+	if len(f.Data) < packet.EthernetLength || len(f.Data) > maxFrame {
 		s.counts.malformed.Add(1)
 		return
 	}
@@ -121,7 +122,7 @@ func (s *Slowpath) Deliver(f Frame) {
 		s.counts.noTap.Add(1)
 		return
 	}
-	if isSolicitation(f.Data) {
+	if packet.IsRouterSolicitation(f.Data) {
 		t.solicit()
 	}
 	if err := t.write(f.Data); err != nil {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -119,11 +120,11 @@ func (t *tap) stop() {
 }
 
 // maxFrame is more than a tap can have: 65,535 bytes of IP packet.
-const maxFrame = 65535 + 14
+const maxFrame = 65535 + packet.EthernetLength
 
 // sent gives a frame of the kernel to Inject.
 func (s *Slowpath) sent(p place, frame []byte) {
-	if len(frame) < ethernetHeader || muted(frame) {
+	if len(frame) < packet.EthernetLength || muted(frame) {
 		s.counts.muted.Add(1)
 		return
 	}
@@ -137,8 +138,6 @@ func (s *Slowpath) inject(f Frame) {
 	}
 }
 
-const ethernetHeader = 14
-
 // muted reports whether a frame of the kernel is of no use to tenants, where no
 // setting keeps the kernel from sending it: reports of the groups it listens to
 // (IGMPv3 to 224.0.0.22, MLDv2 to ff02::16), and ND redirects, by which hosts
@@ -148,7 +147,7 @@ func muted(frame []byte) bool {
 	case ether.MAC{0x33, 0x33, 0, 0, 0, 0x16}, ether.MAC{0x01, 0, 0x5e, 0, 0, 0x16}:
 		return true
 	}
-	return icmpv6Type(frame) == icmpv6Redirect
+	return packet.ICMPv6Type(frame) == packet.ICMPv6Redirect
 }
 
 // write gives a frame to the kernel without ever waiting for it. Frames to the

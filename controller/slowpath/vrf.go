@@ -12,6 +12,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -202,13 +203,12 @@ func (v *vrf) svi(n now, s SVI) error {
 		return err
 	}
 	// Without duplicate-address detection: other gateways have them too.
-	wanted := append([]netip.Prefix{netip.PrefixFrom(linkLocal(s.MAC), 64)}, s.Addresses...)
+	wanted := append([]netip.Prefix{netip.PrefixFrom(packet.LinkLocal(s.MAC), 64)}, s.Addresses...)
 	if err := v.addresses(link, n.addresses[link.Attrs().Index], wanted); err != nil {
 		return err
 	}
 	v.placed(s.Bridge, link.Attrs().Index)
-	v.advertise(s)
-	return nil
+	return v.advertise(s)
 }
 
 // placed opens a tap for Deliver once all is in place.
@@ -320,9 +320,9 @@ func (v *vrf) settle(link netlink.Link, a netip.Addr) error {
 }
 
 // advertise starts, changes or ends the router advertisements of an SVI.
-func (v *vrf) advertise(s SVI) {
+func (v *vrf) advertise(s SVI) error {
 	t := v.taps[s.Bridge]
-	a := advert{MAC: s.MAC, MTU: v.s.cfg.MTU, Lifetime: 3 * v.s.cfg.AdvertiseInterval}
+	a := packet.RouterAdvertisement{MAC: s.MAC, MTU: v.s.cfg.MTU, Lifetime: 3 * v.s.cfg.AdvertiseInterval}
 	for _, p := range s.Addresses {
 		if p.Addr().Is6() && !p.Addr().IsLinkLocalUnicast() && p.Bits() < 128 && !slices.Contains(a.Prefixes, p.Masked()) {
 			a.Prefixes = append(a.Prefixes, p.Masked())
@@ -331,9 +331,14 @@ func (v *vrf) advertise(s SVI) {
 	switch wanted := s.Advertise && len(a.Prefixes) > 0; {
 	case !wanted:
 		t.advertise(nil)
-	case t.advertiser == nil || !t.advertiser.equal(a):
-		t.advertise(startAdvertiser(a, v.s.cfg.AdvertiseInterval, func(frame []byte) {
+	case t.advertiser == nil || !t.advertiser.advert.Equal(a):
+		started, err := startAdvertiser(a, v.s.cfg.AdvertiseInterval, func(frame []byte) {
 			v.s.inject(Frame{VRF: v.id, Bridge: s.Bridge, Data: frame, LocalOnly: true})
-		}))
+		})
+		if err != nil {
+			return err
+		}
+		t.advertise(started)
 	}
+	return nil
 }
