@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // Where h2 can be: its devices are cabled to two ports of the gateway and to
@@ -141,7 +142,7 @@ func moveBackAtOnce(ctx context.Context, d *demo) (string, error) {
 	var longest time.Duration
 	for n := range byte(stations) {
 		mac := ether.MAC{2, 0, 0, 0, 0xed, n}
-		frame := gratuitousARP(mac, d.h2.Address.Addr().Next())
+		frame := packet.ARPRequest(mac, d.h2.Address.Addr().Next(), d.h2.Address.Addr().Next())
 		if err := left.Send(frame); err != nil {
 			return "", err
 		}

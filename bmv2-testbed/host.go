@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // Host is a station: a namespace with one device that is in use.
@@ -83,20 +84,7 @@ func (h *Host) Reach(ctx context.Context, to netip.Addr, within time.Duration) (
 // Announce broadcasts a gratuitous ARP, as a hypervisor does for a machine that
 // it moved here.
 func (h *Host) Announce() error {
-	return sendFrom(h, gratuitousARP(h.MAC, h.Address.Addr()))
-}
-
-// gratuitousARP is an ARP announcement (RFC 5227, 2.3).
-func gratuitousARP(mac ether.MAC, ip netip.Addr) []byte {
-	f := make([]byte, 0, 60)
-	f = append(f, ether.Broadcast[:]...)
-	f = append(f, mac[:]...)
-	f = append(f, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1)
-	f = append(f, mac[:]...)
-	f = append(f, ip.AsSlice()...)
-	f = append(f, 0, 0, 0, 0, 0, 0)
-	f = append(f, ip.AsSlice()...)
-	return f[:60]
+	return sendFrom(h, packet.ARPRequest(h.MAC, h.Address.Addr(), h.Address.Addr()))
 }
 
 // hostOf gives the tenth address after a gateway's.

@@ -37,7 +37,7 @@ func learnsPathMTU(ctx context.Context, h *Host, to netip.Addr) error {
 	if to.Is6() {
 		headers = 48
 	}
-	const mtu = routedMTU - vxlanOverhead
+	const mtu = routedTenantMTU
 	err := Eventually(ctx, patience, fmt.Sprintf("%s learns the path MTU to %s", h.Name, to), func(ctx context.Context) error {
 		_, _ = h.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", fmt.Sprint(1500-headers), "-c", "1", "-W", "1", to.String())
 		out, err := h.NS.Output(ctx, "ip", "route", "get", to.String())

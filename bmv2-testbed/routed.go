@@ -8,6 +8,7 @@ import (
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 /*
@@ -30,7 +31,7 @@ encapsulation: what is too long must be told so.
 const (
 	tenantVNI, otherVNI = 5001, 5002
 	routedMTU           = 1500
-	vxlanOverhead       = 50
+	routedTenantMTU     = routedMTU - packet.VXLANOverhead - packet.EthernetLength // of IP packets
 )
 
 // segment is a subnet with its bridge, and the host that is in it.
@@ -141,7 +142,7 @@ func (r *routed) startLeaf(ctx context.Context, gw *Namespace) error {
 		}
 	}
 	peers := []Peer{{Address: here, AS: gatewayAS, Passive: true}}
-	if r.leaf, err = r.lab.NewLeaf(n, "leaf", u.as, u.vtep, peers, routedMTU-vxlanOverhead, vrfs...); err != nil {
+	if r.leaf, err = r.lab.NewLeaf(n, "leaf", u.as, u.vtep, peers, routedTenantMTU, vrfs...); err != nil {
 		return err
 	}
 	for _, p := range []netip.Prefix{farPrefix4, farPrefix6, hidden4, hidden6} {

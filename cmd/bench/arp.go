@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,7 +11,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller"
-	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 const (
@@ -81,14 +80,14 @@ func (r *rig) askForGateway(ctx context.Context, b *bench, heard <-chan arrival)
 	defer b.profile("arp")()
 	var took []time.Duration
 	for n := range newHosts + 1 {
-		mac, ip := stationMAC(uint32(n)), tenantAddress(n).AsSlice()
-		frame := arpRequest(mac, ip, tenantGateway.Addr().AsSlice())
+		mac, ip := stationMAC(uint32(n)), tenantAddress(n)
+		frame := packet.ARPRequest(mac, ip, tenantGateway.Addr())
 		time.Sleep(3*time.Millisecond + rand.N(4*time.Millisecond))
 		start := time.Now()
 		if err := in.Send(frame); err != nil {
 			return nil, err
 		}
-		nlri := append(append(mac[:], 32), ip...) // RFC 7432 section 7.2: MAC, length in bits, IP
+		nlri := append(append(mac[:], 32), ip.AsSlice()...) // RFC 7432 section 7.2: MAC, length in bits, IP
 		at, err := awaitRoute(ctx, heard, nlri)
 		if err != nil {
 			return nil, fmt.Errorf("host %d: %w", n, err)
@@ -115,14 +114,4 @@ func awaitRoute(ctx context.Context, heard <-chan arrival, nlri []byte) (time.Ti
 			return time.Time{}, errors.New("no route with its MAC and IP within 5 s")
 		}
 	}
-}
-
-// arpRequest is a broadcast request, RFC 826.
-func arpRequest(mac ether.MAC, from, to []byte) []byte {
-	f := append(append([]byte{}, ether.Broadcast[:]...), mac[:]...)
-	f = append(f, 0x08, 0x06)
-	f = binary.BigEndian.AppendUint64(f, 0x0001_0800_0604_0001)
-	f = append(append(f, mac[:]...), from...)
-	f = append(append(f, make([]byte, 6)...), to...)
-	return append(f, make([]byte, 18)...) // to 60 bytes
 }

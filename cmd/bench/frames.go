@@ -6,6 +6,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // The switch of the packet figures has two access ports of one bridge, one of
@@ -21,7 +22,7 @@ const (
 	packetVRF    = 1
 	packetVNI    = 5000
 	packetL3VNI  = 6000
-	tunnelMTU    = 1464 // the largest tenant frame on a cable of 1500 bytes
+	tunnelMTU    = 1500 - packet.VXLANOverhead // the largest tenant frame on a cable of 1500 bytes
 )
 
 var (
@@ -101,12 +102,12 @@ func (c packetCase) inner(sent []byte, station int) []byte {
 	f = append(append(f, h.source[:]...), sent[12:]...)
 	f[14+8]--
 	binary.BigEndian.PutUint16(f[14+10:], 0)
-	binary.BigEndian.PutUint16(f[14+10:], ipv4Checksum(f[14:34]))
+	binary.BigEndian.PutUint16(f[14+10:], packet.IPv4Checksum(f[14:34]))
 	return f
 }
 
-// vxlanOverhead is the outer Ethernet, IPv4, UDP and VXLAN headers.
-const vxlanOverhead = 14 + 20 + 8 + 8
+// outerHeaders are those of Ethernet, IPv4, UDP and VXLAN.
+const outerHeaders = packet.EthernetLength + packet.VXLANOverhead
 
 // packetCases are local bridging, to and from a host behind the remote VTEP,
 // local routing from one bridge to the other, and symmetric IRB, to a host
@@ -117,12 +118,12 @@ var packetCases = []packetCase{
 		station: func(n int) []p4.Entry {
 			return []p4.Entry{p4.FDB{Bridge: packetBridge, MAC: stationOf(n), Kind: p4.ToPort, Port: portB}.Entry()}
 		}},
-	{name: "encap", from: devA, to: devUp, arrives: toNextHop, grows: vxlanOverhead,
+	{name: "encap", from: devA, to: devUp, arrives: toNextHop, grows: outerHeaders,
 		frame: func(size, flow, n int) []byte { return innerFrame(macA, stationOf(n), size, flow) },
 		station: func(n int) []p4.Entry {
 			return []p4.Entry{p4.FDB{Bridge: packetBridge, MAC: stationOf(n), Kind: p4.ToVTEP, VTEP: 1, VNI: packetVNI}.Entry()}
 		}},
-	{name: "decap", from: devUp, to: devB, arrives: stationOf, grows: -vxlanOverhead,
+	{name: "decap", from: devUp, to: devB, arrives: stationOf, grows: -outerHeaders,
 		frame: func(size, flow, n int) []byte {
 			return vxlanFrame(innerFrame(macR, stationOf(n), size, flow), flow)
 		},
@@ -141,7 +142,7 @@ var packetCases = []packetCase{
 					Bridge: routedBridge, MAC: stationOf(n)}.Entry(),
 			}
 		}},
-	{name: "symmetric", from: devA, to: devUp, arrives: toNextHop, grows: vxlanOverhead,
+	{name: "symmetric", from: devA, to: devUp, arrives: toNextHop, grows: outerHeaders,
 		routed: func(int) hop { return hop{gatewayMAC, remoteRouterMAC} },
 		frame: func(size, flow, n int) []byte {
 			return innerPacket(macA, gatewayMAC, routedStation(n), size, flow)
@@ -164,7 +165,7 @@ func innerFrame(source, destination ether.MAC, size, flow int) []byte {
 
 // innerPacket is innerFrame with an IP destination.
 func innerPacket(source, destination ether.MAC, to netip.Addr, size, flow int) []byte {
-	f := append(make([]byte, 0, size+vxlanOverhead), destination[:]...)
+	f := append(make([]byte, 0, size+outerHeaders), destination[:]...)
 	f = append(f, source[:]...)
 	f = append(f, 0x08, 0x00)
 	f = ipv4UDP(f, addressA, to, 1024+uint16(flow), 9, size-14-28)
@@ -173,7 +174,7 @@ func innerPacket(source, destination ether.MAC, to netip.Addr, size, flow int) [
 
 // vxlanFrame puts a frame into VXLAN from the remote VTEP to ours.
 func vxlanFrame(frame []byte, flow int) []byte {
-	f := append(make([]byte, 0, len(frame)+vxlanOverhead), uplinkMAC[:]...)
+	f := append(make([]byte, 0, len(frame)+outerHeaders), uplinkMAC[:]...)
 	f = append(f, nextHopMAC[:]...)
 	f = append(f, 0x08, 0x00)
 	f = ipv4UDP(f, remoteVTEP, gatewayVTEP, 49152+uint16(flow), 4789, 8+len(frame))
@@ -189,19 +190,9 @@ func ipv4UDP(b []byte, from, to netip.Addr, source, destination uint16, payload 
 	b = binary.BigEndian.AppendUint16(b, uint16(28+payload))
 	b = append(b, 0, 0, 0x40, 0, 64, 17, 0, 0)
 	b = append(append(b, from.AsSlice()...), to.AsSlice()...)
-	binary.BigEndian.PutUint16(b[at+10:], ipv4Checksum(b[at:]))
+	binary.BigEndian.PutUint16(b[at+10:], packet.IPv4Checksum(b[at:]))
 	b = binary.BigEndian.AppendUint16(b, source)
 	b = binary.BigEndian.AppendUint16(b, destination)
 	b = binary.BigEndian.AppendUint16(b, uint16(8+payload))
 	return append(b, 0, 0) // no checksum
-}
-
-// ipv4Checksum is that of a header whose own field of it is 0.
-func ipv4Checksum(header []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(header); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(header[i:]))
-	}
-	sum = sum>>16 + sum&0xffff
-	return ^uint16(sum>>16 + sum)
 }

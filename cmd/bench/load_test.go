@@ -25,10 +25,3 @@ func TestEachRouteOfALoadIsSentOnce(t *testing.T) {
 		t.Errorf("address %v is outside of the subnet", last)
 	}
 }
-
-func TestAnARPRequestIsThatOfItsSender(t *testing.T) {
-	f := arpRequest(macA, addressA.AsSlice(), addressB.AsSlice())
-	if len(f) != 60 || !bytes.Equal(f[22:28], macA[:]) || !bytes.Equal(f[28:32], addressA.AsSlice()) || !bytes.Equal(f[38:42], addressB.AsSlice()) {
-		t.Errorf("% x", f)
-	}
-}

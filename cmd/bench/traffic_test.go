@@ -14,6 +14,7 @@ import (
 
 	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
 	"github.com/p4evpn/p4evpn/internal/netnstest"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 func TestMain(m *testing.M) {
@@ -109,7 +110,7 @@ func TestARoutedFrameHasNewMACsAndOneHopLess(t *testing.T) {
 		if !bytes.Equal(got[:6], want.destination[:]) || !bytes.Equal(got[6:12], gatewayMAC[:]) || got[22] != sent[22]-1 {
 			t.Errorf("%s: % x arrives for % x", c.name, got, sent)
 		}
-		if sum := ipv4Checksum(got[14:34]); sum != 0 {
+		if sum := packet.IPv4Checksum(got[14:34]); sum != 0 {
 			t.Errorf("%s: the IPv4 header is off by %#x", c.name, sum)
 		}
 		if !bytes.Equal(got[26:], sent[26:]) || sent[22] != 64 {

@@ -10,11 +10,12 @@ import (
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // encapsulation is what VXLAN over IPv4 adds to a tenant's IP packet: Ethernet,
 // IPv4, UDP and VXLAN headers.
-const encapsulation = 14 + 20 + 8 + 8
+const encapsulation = packet.EthernetLength + packet.VXLANOverhead
 
 // injectTimeout is how long a frame of the kernel waits for a target that is
 // slow: the tap's queue fills behind it, as before a slow link.
