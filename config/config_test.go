@@ -106,6 +106,10 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"limit that is none":     {minimal + "api:\n  limits: {calls_per_second: .nan}\n", "api.limits", "line 5:"},
 		"no address of the API":  {minimal + "api: {listen: \"\"}\n", "api.listen", "line 4:"},
 		"election id":            {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
+		"static by broadcast": {minimal + "vrfs:\n  blue:\n    statics:\n" +
+			"    - {prefix: 10.0.0.0/8, next_hop: 255.255.255.255}\n", "want a host's address", "line 7:"},
+		"static by mapped IPv4": {minimal + "vrfs:\n  blue:\n    statics:\n" +
+			"    - {prefix: \"2001:db8::/32\", next_hop: \"::ffff:10.0.0.1\"}\n", "want a host's address", "line 7:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(tc.in))

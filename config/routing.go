@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // SVI is what the API lacks of an SVI.
@@ -87,7 +89,7 @@ func (c *checker) checkStatics(vrf string, statics []Static) {
 			c.fail(at+".prefix", "%v is there already, as vrfs.%s.statics[%d]", p, vrf, j)
 		}
 		seen[p] = i
-		if n := s.NextHop; !n.IsValid() || n.Is4() != p.Addr().Is4() || n.IsUnspecified() || n.IsMulticast() || n.IsLoopback() {
+		if n := s.NextHop; !packet.IsHost(n.Addr) || n.Is4() != p.Addr().Is4() {
 			c.fail(at+".next_hop", "%v: want a host's address of the prefix's family", n)
 		}
 	}

@@ -142,7 +142,9 @@ var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", 
 
 func (r unusableReason) String() string { return unusableNames[r] }
 
-// unusable says what is wrong with a route, if anything is.
+// unusable says what is wrong with a route, if anything is. A next hop is a VTEP
+// of the underlay, IPv4 alone, and as such no host of a tenant's (packet.IsHost):
+// one that cannot be reached has no path.
 func (r *route) unusable() (unusableReason, bool) {
 	switch {
 	case r.kind != bgp.TypeMACIP && r.kind != bgp.TypeMulticast && r.kind != bgp.TypePrefix:
@@ -163,7 +165,9 @@ func (r *route) unusable() (unusableReason, bool) {
 	return 0, false
 }
 
-// destination reports whether packets may be routed to a prefix.
+// destination reports whether packets may be routed to a prefix. Unlike a host's
+// address (packet.IsHost) it may be all zeroes, the default route, and is never
+// link-local.
 func destination(p netip.Prefix) bool {
 	a := p.Addr()
 	return p.IsValid() && !a.Is4In6() && (p.Bits() == 0 || !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast())

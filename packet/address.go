@@ -13,7 +13,9 @@ func LinkLocal(m ether.MAC) netip.Addr {
 }
 
 // IsHost reports whether a host on a network can have the address: a unicast one
-// without a zone, link-local ones included.
+// without a zone, link-local ones included. What is no host's on a tenant's network
+// has rules of its own where it is checked: VTEPs and router ids are IPv4 alone, a
+// prefix is a set of addresses.
 func IsHost(a netip.Addr) bool {
 	return a.IsValid() && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() &&
 		a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && a.Zone() == ""

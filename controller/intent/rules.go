@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // Limits of fields.
@@ -84,7 +85,8 @@ func CheckMAC(m ether.MAC) error {
 }
 
 // checkAddress checks what holds for every address with a length; host bits are
-// kept.
+// kept. Packets are routed to each, and so it is not link-local as those of hosts
+// may be.
 func checkAddress(p netip.Prefix) error {
 	a := p.Addr()
 	switch {
@@ -94,8 +96,7 @@ func checkAddress(p netip.Prefix) error {
 		return fmt.Errorf("%v is an IPv4-mapped IPv6 address: give it as IPv4", a)
 	case p.Bits() == 0:
 		return fmt.Errorf("%v has length 0: want 1 to %d", p, a.BitLen())
-	case a.IsUnspecified(), a.IsMulticast(), a.IsLoopback(), a.IsLinkLocalUnicast(),
-		a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case !packet.IsHost(a), a.IsLinkLocalUnicast():
 		return fmt.Errorf("%v cannot be used here: want a unicast address that can be routed to", a)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // StaticMAC is a station that is on its bridge port for ever: it is never
@@ -41,7 +42,7 @@ func CheckStation(a netip.Addr) error {
 		return fmt.Errorf("%v is an IPv4-mapped IPv6 address: give it as IPv4", a)
 	case a.Zone() != "":
 		return fmt.Errorf("%v has a zone: leave it out", a)
-	case a.IsUnspecified(), a.IsMulticast(), a.IsLoopback(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case !packet.IsHost(a):
 		return fmt.Errorf("%v is no station's address", a)
 	}
 	return nil

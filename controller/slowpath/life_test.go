@@ -207,10 +207,12 @@ func TestOneBadObjectDoesNotStopOthers(t *testing.T) {
 		{Bridge: 10, Name: "second", MAC: gatewayMAC},
 		{Bridge: 50, MAC: gatewayMAC, Addresses: prefixes("::ffff:10.0.0.1/120")},
 		{Bridge: 60, MAC: gatewayMAC, Addresses: prefixes("10.0.10.1/24")},
+		{Bridge: 70, MAC: gatewayMAC, Addresses: prefixes("255.255.255.255/32")},
 	}}
 	l.Set([]VRF{v, twice, slash, other})
 	want := map[uint16]string{10: "", 20: "MAC ff:ff:ff:ff:ff:ff is not that of a station", 60: "",
-		50: "gateway ::ffff:10.0.0.1/120 is not an address that a host can have"}
+		50: "gateway ::ffff:10.0.0.1/120 is not an address that a host can have",
+		70: "gateway 255.255.255.255/32 is not an address that a host can have"}
 	l.until("good ones in place, bad ones said", func() bool {
 		s := l.Status()
 		for bridge, text := range want {

@@ -3,11 +3,11 @@ package slowpath
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // maxName is what Linux takes as a file name, less room for the prefix.
@@ -83,7 +83,7 @@ func (v VRF) check() error {
 	case v.Name == "" || len(v.Name) > maxName || strings.ContainsAny(v.Name, "/\x00"):
 		return fmt.Errorf("name %q cannot be that of a network namespace", v.Name)
 	}
-	if v.Loopback.IsValid() && !usable(v.Loopback.Addr()) {
+	if v.Loopback.IsValid() && !packet.IsHost(v.Loopback.Addr()) {
 		return fmt.Errorf("loopback %s is not an address that a host can have", v.Loopback)
 	}
 	return checkMAC("router MAC", v.RouterMAC)
@@ -94,7 +94,7 @@ func (s SVI) check() error {
 		return fmt.Errorf("bridge 0 is none")
 	}
 	for _, a := range s.Addresses {
-		if !a.IsValid() || !usable(a.Addr()) {
+		if !a.IsValid() || !packet.IsHost(a.Addr()) {
 			return fmt.Errorf("gateway %s is not an address that a host can have", a)
 		}
 	}
@@ -106,8 +106,4 @@ func checkMAC(what string, m ether.MAC) error {
 		return fmt.Errorf("%s %s is not that of a station", what, m)
 	}
 	return nil
-}
-
-func usable(a netip.Addr) bool {
-	return a.IsValid() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
 }
