@@ -25,8 +25,8 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // fakeStatus says of every object what it holds for it.

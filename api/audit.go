@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // targetService is p4evpn.v1.Target.

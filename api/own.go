@@ -6,8 +6,8 @@ import (
 	"net/netip"
 
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // What the services of p4evpn.v1 share.

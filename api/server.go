@@ -25,9 +25,9 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/api/vtep"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // drainTimeout bounds how long calls in progress may hold up the end of Run.

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // targetPortService is p4evpn.v1's PortService.

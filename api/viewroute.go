@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 )
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
 

@@ -10,8 +10,8 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
 

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
 

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
 

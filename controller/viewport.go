@@ -5,7 +5,7 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
-	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
 

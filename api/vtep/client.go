@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 )
 

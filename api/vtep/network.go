@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // network is a network as clients see it.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/p4evpn/p4evpn/api/view"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // fakeAuditor answers what the test gives.

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/api"
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 )
 

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	"github.com/p4evpn/p4evpn/api"
-	"github.com/p4evpn/p4evpn/api/view"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
@@ -15,6 +14,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/peering"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/softswitch"
 )
