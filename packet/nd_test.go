@@ -1,17 +1,31 @@
 package packet
 
-import "testing"
+import (
+	"encoding/binary"
+	"testing"
+)
+
+// summed gives an ICMPv6 message in a frame the checksum that it should have.
+func summed(frame []byte) []byte {
+	packet := frame[EthernetLength:]
+	sum := packet[ipv6Length+2:]
+	binary.BigEndian.PutUint16(sum, 0)
+	binary.BigEndian.PutUint16(sum, ICMPv6Checksum(packet))
+	return frame
+}
 
 func TestOnlyValidSolicitationsCount(t *testing.T) {
 	solicitation := func(source string, option byte) []byte {
 		return nd(t, ICMPv6RouterSolicitation, hostMAC, source, "::", option)
 	}
 	good := solicitation("fe80::1:1", optionSourceMAC)
-	edit := func(at int, value byte) []byte {
+	edit := func(at int, value byte) []byte { // whole but for the one byte
 		b := append([]byte(nil), good...)
 		b[at] = value
-		return b
+		return summed(b)
 	}
+	damaged := append([]byte(nil), good...)
+	damaged[len(damaged)-1] ^= 1
 	const icmp = EthernetLength + ipv6Length
 	for _, c := range []struct {
 		name  string
@@ -24,7 +38,7 @@ func TestOnlyValidSolicitationsCount(t *testing.T) {
 		{"from an unspecified address", solicitation("::", 0), true},
 		{"from an unspecified address, with a MAC", solicitation("::", optionSourceMAC), false},
 		{"forwarded", edit(EthernetLength+7, 254), false},
-		{"checksum wrong", edit(icmp+2, good[icmp+2]^1), false},
+		{"checksum wrong", damaged, false},
 		{"code not zero", edit(icmp+1, 1), false},
 		{"option of length zero", edit(icmp+9, 0), false},
 		{"option too long", edit(icmp+9, 2), false},

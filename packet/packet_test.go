@@ -58,6 +58,11 @@ func TestAddressesThatAHostCanHave(t *testing.T) {
 }
 
 func TestChecksumsAreThoseOfAnotherImplementation(t *testing.T) {
+	// In ones' complement ffff is a zero (RFC 1071 section 2): the sum is 1,
+	// after carrying twice.
+	if c := IPv4Checksum([]byte{0xff, 0xff, 0xff, 0xff, 0, 1}); c != 0xfffe {
+		t.Errorf("checksum %#x, want 0xfffe", c)
+	}
 	for size := range 20 { // of both parities
 		payload := gopacket.Payload(bytes.Repeat([]byte{0xff}, size))
 		ip4 := &layers.IPv4{Version: 4, TTL: 64, Id: uint16(size), Protocol: layers.IPProtocolUDP,

@@ -73,6 +73,7 @@ func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
 	changed := func(f []byte, at int, to byte) []byte { f = slices.Clone(f); f[at] = to; return f }
 	request := arp(t, hostMAC, "10.0.0.5", "10.0.0.9")
 	solicit := nd(t, ICMPv6NeighborSolicitation, hostMAC, "fe80::5", "fe80::9", optionSourceMAC)
+	longer := append(slices.Clone(solicit), make([]byte, 8)...)
 	for _, c := range []struct {
 		name  string
 		frame []byte
@@ -95,6 +96,9 @@ func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
 		{"solicitation", solicit, "fe80::5", true},
 		{"solicitation of duplicate address detection",
 			nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", 0), "", true},
+		{"solicitation of duplicate address detection, with a MAC",
+			nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", optionSourceMAC), "", true},
+		{"option of no Ethernet address", summed(changed(changed(longer, 19, 24+16), 79, 2)), "", true},
 		{"advertisement",
 			nd(t, ICMPv6NeighborAdvertisement, hostMAC, "fe80::5", "2001:db8::5", optionTargetMAC), "2001:db8::5", true},
 		{"advertisement without an address",
@@ -102,11 +106,12 @@ func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
 		{"router solicitation", nd(t, ICMPv6RouterSolicitation, hostMAC, "fe80::5", "::", optionSourceMAC), "fe80::5", true},
 		{"router solicitation of nobody", nd(t, ICMPv6RouterSolicitation, hostMAC, "::", "::", 0), "", true},
 		{"router advertisement", nd(t, ICMPv6RouterAdvertisement, hostMAC, "fe80::5", "fe80::9", 0), "", false},
-		{"from behind a router", changed(solicit, 21, 64), "", false},
+		{"from behind a router", summed(changed(solicit, 21, 64)), "", false},
 		{"damaged", changed(solicit, 60, 1), "", false},
 		{"truncated", solicit[:len(solicit)-1], "", false},
-		{"option of no length", changed(solicit, 79, 0), "", false},
-		{"not the sender's ND", changed(solicit, 11, 99), "", false},
+		{"option too long", summed(changed(solicit, 79, 2)), "", false},
+		{"option of no length", summed(changed(solicit, 79, 0)), "", false},
+		{"not the sender's ND", summed(changed(solicit, 11, 99)), "", false},
 		{"IPv4", changed(request, 13, 0), "", false},
 	} {
 		s, ok := ReadSighting(c.frame)
