@@ -6,9 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"github.com/osrg/gobgp/v4/api"
-	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 // Config is what the speaker is told once, at the start.
@@ -75,17 +72,8 @@ const (
 	IPv6Unicast
 )
 
-// Defaults of Neighbor.
-const (
-	defaultHoldTime     = 90 * time.Second
-	defaultConnectRetry = 10 * time.Second
-	defaultRestartTime  = 120 * time.Second
-	defaultDeferral     = 60 * time.Second
-	idleAfterReset      = 5 * time.Second
-)
-
-// check says what is wrong with the configuration, naming the field.
-func (c *Config) check() error {
+// Check says what is wrong with the configuration, naming the field.
+func (c *Config) Check() error {
 	if c.AS == 0 && c.RouterID.IsValid() {
 		return errors.New("as: want 1 to 4294967295")
 	}
@@ -109,7 +97,7 @@ func (c *Config) check() error {
 	seen := make(map[netip.Addr]bool)
 	for i := range c.Neighbors {
 		n := &c.Neighbors[i]
-		if err := n.check(); err != nil {
+		if err := n.Check(); err != nil {
 			return fmt.Errorf("neighbor %v: %w", n.Address, err)
 		}
 		if seen[n.Address] {
@@ -120,7 +108,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-func (n *Neighbor) check() error {
+// Check says what is wrong with the neighbour, naming the field.
+func (n *Neighbor) Check() error {
 	if !n.Address.IsValid() || n.Address.IsUnspecified() || n.Address.IsMulticast() || n.Address.Is4In6() {
 		return errors.New("address: want the unicast address of a peer")
 	}
@@ -147,8 +136,8 @@ func (n *Neighbor) check() error {
 		}
 	}
 	for i, f := range n.Families {
-		if f != EVPN && f != n.unicastFamily() {
-			return fmt.Errorf("address family %v: want %v or, for a neighbor with this address, %v", f, EVPN, n.unicastFamily())
+		if f != EVPN && f != n.UnicastFamily() {
+			return fmt.Errorf("address family %v: want %v or, for a neighbor with this address, %v", f, EVPN, n.UnicastFamily())
 		}
 		if slices.Contains(n.Families[:i], f) {
 			return fmt.Errorf("address family %v: given twice", f)
@@ -157,28 +146,17 @@ func (n *Neighbor) check() error {
 	return nil
 }
 
-// has reports whether the session has a family.
-func (n *Neighbor) has(f Family) bool {
+// Has reports whether the session has a family.
+func (n *Neighbor) Has(f Family) bool {
 	return slices.Contains(n.Families, f) || len(n.Families) == 0 && f == EVPN
 }
 
-// unicastFamily is the one that the neighbour may have, not that it has it.
-func (n *Neighbor) unicastFamily() Family {
+// UnicastFamily is the one that the neighbour may have, not that it has it.
+func (n *Neighbor) UnicastFamily() Family {
 	if n.Address.Is4() {
 		return IPv4Unicast
 	}
 	return IPv6Unicast
-}
-
-// rf is the family's name in GoBGP.
-func (f Family) rf() bgp.Family {
-	switch f {
-	case IPv4Unicast:
-		return bgp.RF_IPv4_UC
-	case IPv6Unicast:
-		return bgp.RF_IPv6_UC
-	}
-	return bgp.RF_EVPN
 }
 
 func (f Family) String() string {
@@ -206,83 +184,3 @@ func (f *Family) UnmarshalText(b []byte) error {
 	}
 	return fmt.Errorf("address family %q: want evpn, ipv4 or ipv6", b)
 }
-
-func (f Family) api() *api.Family {
-	switch f {
-	case IPv4Unicast:
-		return &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}
-	case IPv6Unicast:
-		return &api.Family{Afi: api.Family_AFI_IP6, Safi: api.Family_SAFI_UNICAST}
-	}
-	return &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}
-}
-
-// afiSafis gives the session's families as GoBGP wants them.
-func (n *Neighbor) afiSafis(graceful bool) []*api.AfiSafi {
-	var list []*api.AfiSafi
-	for _, f := range []Family{EVPN, IPv4Unicast, IPv6Unicast} {
-		if !n.has(f) {
-			continue
-		}
-		a := &api.AfiSafi{Config: &api.AfiSafiConfig{Family: f.api(), Enabled: true}}
-		if n.MaxPrefixes > 0 {
-			a.PrefixLimits = &api.PrefixLimit{Family: f.api(), MaxPrefixes: n.MaxPrefixes}
-		}
-		if graceful {
-			a.MpGracefulRestart = &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}}
-		}
-		list = append(list, a)
-	}
-	return list
-}
-
-// peer gives the neighbour as GoBGP wants it. Restarting sets the R and F bits
-// of the OPEN: we restarted, and went on forwarding.
-func (n *Neighbor) peer(gr GracefulRestart, restarting bool) *api.Peer {
-	hold := orDefault(n.HoldTime, defaultHoldTime)
-	p := &api.Peer{
-		Conf: &api.PeerConf{
-			NeighborAddress: n.Address.String(),
-			PeerAsn:         n.AS,
-			AuthPassword:    n.Password,
-			// GoBGP forgets to tell a watcher when a route is replaced by one
-			// with our AS in its path, so decode looks for it instead.
-			AllowOwnAsn: 255,
-		},
-		Timers: &api.Timers{Config: &api.TimersConfig{
-			HoldTime:               seconds(hold),
-			KeepaliveInterval:      seconds(orDefault(n.Keepalive, hold/3)),
-			ConnectRetry:           seconds(orDefault(n.ConnectRetry, defaultConnectRetry)),
-			IdleHoldTimeAfterReset: seconds(idleAfterReset),
-		}},
-		Transport: &api.Transport{PassiveMode: n.Passive, RemotePort: uint32(n.Port)},
-		AfiSafis:  n.afiSafis(gr.Enabled),
-	}
-	if n.LocalAddress.IsValid() {
-		p.Transport.LocalAddress = n.LocalAddress.String()
-	}
-	if n.Multihop > 0 {
-		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)}
-	}
-	if gr.Enabled {
-		p.GracefulRestart = &api.GracefulRestart{
-			Enabled:     true,
-			RestartTime: uint32(seconds(orDefault(gr.RestartTime, defaultRestartTime))),
-			// A restarted GoBGP sends nothing before all neighbours sent
-			// End-of-RIB, or this time after the session came up. What we
-			// advertise depends on no neighbour: the shortest will do.
-			DeferralTime:    1,
-			LocalRestarting: restarting,
-		}
-	}
-	return p
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
-}
-
-func seconds(d time.Duration) uint64 { return uint64(d / time.Second) }

@@ -49,10 +49,10 @@ func decodeKey(nlri bgp.NLRI) (Key, Reason) {
 		if !ok {
 			return Key{}, BadRD
 		}
-		if !isHost(r.IPAddress) {
+		if !IsHost(r.IPAddress) {
 			return Key{}, BadIP
 		}
-		return Key{Type: TypeMulticast, RD: rd, EthernetTag: r.ETag, IP: r.IPAddress}, accepted
+		return Key{Type: TypeMulticast, RD: rd, EthernetTag: r.ETag, IP: r.IPAddress}, Accepted
 	case *bgp.EVPNIPPrefixRoute:
 		rd, ok := decodeRD(r.RD)
 		if !ok {
@@ -62,7 +62,7 @@ func decodeKey(nlri bgp.NLRI) (Key, Reason) {
 		if !p.IsValid() || p.Masked() != p || r.IPPrefix.Is4In6() {
 			return Key{}, BadPrefix
 		}
-		return Key{Type: TypePrefix, RD: rd, EthernetTag: r.ETag, IP: r.IPPrefix, PrefixLength: r.IPPrefixLength}, accepted
+		return Key{Type: TypePrefix, RD: rd, EthernetTag: r.ETag, IP: r.IPPrefix, PrefixLength: r.IPPrefixLength}, Accepted
 	}
 	return Key{}, BadRouteType
 }
@@ -80,38 +80,31 @@ func decodeMACKey(r *bgp.EVPNMacIPAdvertisementRoute) (Key, Reason) {
 		return Key{}, BadMAC
 	}
 	if r.IPAddressLength != 0 {
-		if !isHost(r.IPAddress) {
+		if !IsHost(r.IPAddress) {
 			return Key{}, BadIP
 		}
 		k.IP = r.IPAddress
 	}
-	return k, accepted
-}
-
-// isHost reports whether a host on a network can have the address. A v4 address
-// mapped to v6 is refused: it would be a second name of one host.
-func isHost(a netip.Addr) bool {
-	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.Is4In6() &&
-		a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return k, Accepted
 }
 
 func decodeRD(rd bgp.RouteDistinguisherInterface) (RD, bool) {
 	var out RD
 	switch r := rd.(type) {
 	case *bgp.RouteDistinguisherTwoOctetAS:
-		out[1] = adminAS2
+		out[1] = bgp.BGP_RD_TWO_OCTET_AS
 		binary.BigEndian.PutUint16(out[2:], r.Admin)
 		binary.BigEndian.PutUint32(out[4:], r.Assigned)
 	case *bgp.RouteDistinguisherIPAddressAS:
 		if !r.Admin.Is4() {
 			return out, false
 		}
-		out[1] = adminIP4
+		out[1] = bgp.BGP_RD_IPV4_ADDRESS
 		a := r.Admin.As4()
 		copy(out[2:], a[:])
 		binary.BigEndian.PutUint16(out[6:], r.Assigned)
 	case *bgp.RouteDistinguisherFourOctetAS:
-		out[1] = adminAS4
+		out[1] = bgp.BGP_RD_FOUR_OCTET_AS
 		binary.BigEndian.PutUint32(out[2:], r.Admin)
 		binary.BigEndian.PutUint16(out[6:], r.Assigned)
 	default:
@@ -125,23 +118,23 @@ func decodeRD(rd bgp.RouteDistinguisherInterface) (RD, bool) {
 // is a withdrawal, since the peer no longer has what it may have had before.
 func (d *decoder) event(p *apiutil.Path) (e Event, reason Reason, ok bool) {
 	key, reason := decodeKey(p.Nlri)
-	if reason != accepted {
+	if reason != Accepted {
 		return Event{}, reason, false
 	}
 	if p.Withdrawal {
-		return Event{Kind: RouteWithdraw, Route: Route{Key: key}}, accepted, true
+		return Event{Kind: RouteWithdraw, Route: Route{Key: key}}, Accepted, true
 	}
 	route, reason := d.route(key, p.Nlri.(*bgp.EVPNNLRI), p.Attrs)
-	if reason != accepted {
+	if reason != Accepted {
 		return Event{Kind: RouteWithdraw, Route: Route{Key: key}}, reason, true
 	}
-	return Event{Kind: RouteUpdate, Route: route}, accepted, true
+	return Event{Kind: RouteUpdate, Route: route}, Accepted, true
 }
 
 func (d *decoder) route(key Key, nlri *bgp.EVPNNLRI, list []bgp.PathAttributeInterface) (Route, Reason) {
 	nextHop := d.decode(list)
 	a := &d.attrs
-	if a.reason != accepted {
+	if a.reason != Accepted {
 		return Route{}, a.reason
 	}
 	if !nextHop.IsValid() || nextHop.IsUnspecified() || nextHop.IsMulticast() {
@@ -175,7 +168,7 @@ func (d *decoder) route(key Key, nlri *bgp.EVPNNLRI, list []bgp.PathAttributeInt
 			return Route{}, BadLabel
 		}
 	}
-	return r, accepted
+	return r, Accepted
 }
 
 func decodeESI(e *bgp.EthernetSegmentIdentifier) ESI {
@@ -280,4 +273,10 @@ func (a *attributes) pmsi(p *bgp.PathAttributePmsiTunnel) {
 			a.tunnel = v
 		}
 	}
+}
+
+// isRouteTarget reports whether an extended community is a route target of a type
+// that RouteTarget reads.
+func isRouteTarget(c [8]byte) bool {
+	return c[0] <= byte(bgp.EC_TYPE_TRANSITIVE_FOUR_OCTET_AS_SPECIFIC) && c[1] == byte(bgp.EC_SUBTYPE_ROUTE_TARGET)
 }

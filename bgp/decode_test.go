@@ -64,7 +64,7 @@ func TestPathsOfOneUpdateShareTheirDecodedAttributes(t *testing.T) {
 
 func TestRoutesOfOursComeBackAsTheyWere(t *testing.T) {
 	for _, r := range ourRoutes() {
-		p, err := r.path()
+		p, err := encode(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestRoutesOfOursComeBackAsTheyWere(t *testing.T) {
 			t.Fatal(err)
 		}
 		e, reason, ok := decodeMessage(t, message)
-		if !ok || reason != accepted || e.Route != r {
+		if !ok || reason != Accepted || e.Route != r {
 			t.Errorf("%v (%v)\ngot  %+v\nwant %+v", r.Key, reason, e.Route, r)
 		}
 	}
@@ -105,10 +105,10 @@ func FuzzDecode(f *testing.F) {
 			if !ok || e.Kind != RouteUpdate {
 				continue
 			}
-			if err := e.Route.Key.check(); err != nil {
+			if err := e.Route.Key.Check(); err != nil {
 				t.Fatalf("took %+v: %v", e.Route, err)
 			}
-			again, err := e.Route.Key.withdrawal()
+			again, err := encodeWithdrawal(e.Route.Key)
 			if err != nil {
 				t.Fatalf("%v cannot be withdrawn: %v", e.Route.Key, err)
 			}

@@ -22,7 +22,7 @@ func (s *Speaker) SetIdentity(as uint32, routerID netip.Addr) error {
 	}
 	given := s.cfg
 	given.AS, given.RouterID, given.Neighbors = as, routerID, nil
-	if err := given.check(); err != nil || as == 0 {
+	if err := given.Check(); err != nil || as == 0 {
 		return fmt.Errorf("AS %d with router id %v: want an AS and an IPv4 address", as, routerID)
 	}
 	s.cfg.AS, s.cfg.RouterID = as, routerID

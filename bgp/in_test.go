@@ -154,7 +154,7 @@ func TestRoutesInAreReadByteForByte(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e, reason, ok := decodeMessage(t, bgptest.Update(tc.attrs, tc.nlri))
-			if !ok || reason != accepted || e.Kind != RouteUpdate || e.Route != tc.want {
+			if !ok || reason != Accepted || e.Kind != RouteUpdate || e.Route != tc.want {
 				t.Errorf("got %v (%v) %+v\nwant %+v", e.Kind, reason, e.Route, tc.want)
 			}
 			e, _, ok = decodeMessage(t, bgptest.Withdraw(tc.nlri))
@@ -207,7 +207,7 @@ func TestBadRoutesAreDroppedAndCounted(t *testing.T) {
 	v.awaitLast(l.addr(2), "end of RIB")
 	v.awaitRoutes(l.addr(2), leafRoute(1))
 	got := v.Stats().Dropped
-	for r := accepted; r < reasons; r++ {
+	for r := Accepted; r < Reasons; r++ {
 		if got[r] != want[r] {
 			t.Errorf("%d dropped for %v, want %d", got[r], r, want[r])
 		}

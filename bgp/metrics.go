@@ -25,7 +25,7 @@ func (s *Speaker) Collect(ch chan<- prometheus.Metric) {
 	stats := s.Stats()
 	send(descUpdates, stats.Updates)
 	send(descWithdrawals, stats.Withdrawals)
-	for r := accepted + 1; r < reasons; r++ {
+	for r := Accepted + 1; r < Reasons; r++ {
 		send(descDropped, stats.Dropped[r], r.String())
 	}
 	s.mu.Lock()

@@ -13,22 +13,6 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
-// PeerState is what is known of a neighbour now.
-type PeerState struct {
-	Address  netip.Addr
-	AS       uint32
-	RouterID netip.Addr // of the peer, invalid before its first OPEN
-	State    string     // "idle", "active", "opensent", "openconfirm", "established"
-	Up       bool
-	Since    time.Time // of the last change of Up
-	Routes   uint64    // EVPN routes in its Adj-RIB-In
-	Unicast  uint64    // unicast routes there
-	EndOfRIB bool      // of EVPN, received in this session
-	Flaps    uint64    // sessions lost since the start
-	LastDown string    // why the last session ended, empty if none did
-	Graceful bool      // it does graceful restart, or is away and its routes are kept
-}
-
 // peer is one neighbour's session as the watcher sees it.
 type peer struct {
 	neighbor Neighbor
@@ -87,7 +71,7 @@ func (s *Speaker) onPaths(paths []*apiutil.Path, _ time.Time) {
 		}
 		e, reason, ok := p.decoder.event(path)
 		switch {
-		case reason != accepted:
+		case reason != Accepted:
 			s.counts.dropped[reason].Add(1)
 		case e.Kind == RouteUpdate:
 			s.counts.updates.Add(1)
@@ -174,17 +158,17 @@ func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEven
 // announce tells the consumers of the families that the session has.
 func (s *Speaker) announce(p *peer, kind Kind) {
 	graceful := kind == PeerDown && p.restart.away
-	if p.neighbor.has(EVPN) {
+	if p.neighbor.Has(EVPN) {
 		s.queue.push(Event{Peer: p.state.Address, Kind: kind, Graceful: graceful})
 	}
-	if p.neighbor.has(p.neighbor.unicastFamily()) {
+	if p.neighbor.Has(p.neighbor.UnicastFamily()) {
 		s.unicastQueue.push(UnicastEvent{Peer: p.state.Address, Kind: kind, Graceful: graceful})
 	}
 }
 
 // AddNeighbor starts a session with one more neighbour.
 func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
-	if err := n.check(); err != nil {
+	if err := n.Check(); err != nil {
 		return fmt.Errorf("neighbor %v: %w", n.Address, err)
 	}
 	if err := checkMD5(n); err != nil {
@@ -206,7 +190,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	if err := limitRoutes(ctx, s.gobgp, n); err != nil {
 		return fmt.Errorf("neighbor %v: %w", n.Address, err)
 	}
-	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: n.peer(s.cfg.GracefulRestart, false)}); err != nil {
+	if err := s.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: apiPeer(&n, s.cfg.GracefulRestart, false)}); err != nil {
 		s.mu.Lock()
 		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
 		s.mu.Unlock()
@@ -265,7 +249,7 @@ func (s *Speaker) remove(ctx context.Context, addr netip.Addr) (<-chan struct{},
 // leaves there: the next one with this address may have none.
 func (s *Speaker) forgetPassword(ctx context.Context, n Neighbor) error {
 	n.Password, n.Passive = "", true
-	_, err := s.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n.peer(s.cfg.GracefulRestart, false)})
+	_, err := s.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: apiPeer(&n, s.cfg.GracefulRestart, false)})
 	return err
 }
 

@@ -35,7 +35,7 @@ func setPolicies(ctx context.Context, gobgp *server.BgpServer) error {
 	}
 	evpn := &api.Statement{
 		Name:       "evpn",
-		Conditions: &api.Conditions{AfiSafiIn: []*api.Family{EVPN.api()}},
+		Conditions: &api.Conditions{AfiSafiIn: []*api.Family{apiFamily(EVPN)}},
 		Actions: &api.Actions{
 			RouteAction:  api.RouteAction_ROUTE_ACTION_ACCEPT,
 			ExtCommunity: &api.CommunityAction{Type: api.CommunityAction_TYPE_REPLACE},

@@ -41,6 +41,10 @@ func ParseRD(s string) (RD, error) {
 	return rd, nil
 }
 
+// Known reports whether the RD is of a type that RFC 4364 section 4.2 defines: 0, 1
+// or 2.
+func (r RD) Known() bool { return r[0] == 0 && r[1] <= adminAS4 }
+
 // Number is the part after the colon: all that says the VNI of a RYU type-3
 // route. It is 0 for an RD of unknown type.
 func (r RD) Number() uint32 { return adminNumber(binary.BigEndian.Uint16(r[:]), r[2:]) }

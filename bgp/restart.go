@@ -46,8 +46,8 @@ func (r *restart) negotiate(n *Neighbor, caps []bgp.ParameterCapabilityInterface
 		}
 		r.capable, r.time = true, time.Duration(gr.Time)*time.Second
 		for _, t := range gr.Tuples {
-			for _, f := range []Family{EVPN, n.unicastFamily()} {
-				if n.has(f) && bgp.NewFamily(t.AFI, t.SAFI) == f.rf() {
+			for _, f := range []Family{EVPN, n.UnicastFamily()} {
+				if n.Has(f) && bgp.NewFamily(t.AFI, t.SAFI) == rf(f) {
 					r.families = append(r.families, f)
 				}
 			}
@@ -68,7 +68,7 @@ func (s *Speaker) sessionUp(p *peer, caps []bgp.ParameterCapabilityInterface) {
 	}
 	s.log.Info("BGP session up", "peer", p.state.Address, "graceful_restart", p.restart.capable)
 	s.announce(p, PeerUp)
-	for _, f := range []Family{EVPN, p.neighbor.unicastFamily()} {
+	for _, f := range []Family{EVPN, p.neighbor.UnicastFamily()} {
 		if !slices.Contains(p.restart.families, f) {
 			s.dropStale(p, f) // section 4.2: it did not preserve them
 		}
@@ -87,7 +87,7 @@ func (s *Speaker) awaitSilence(p *peer) {
 		return
 	}
 	p.restart.told(EVPN)
-	p.restart.told(p.neighbor.unicastFamily())
+	p.restart.told(p.neighbor.UnicastFamily())
 	s.checkConverged()
 }
 
@@ -127,7 +127,7 @@ func (s *Speaker) sessionDown(p *peer, graceful bool) {
 		s.after(p, p.restart.time, s.expire) // GoBGP's own does not survive a failed attempt to connect
 	} else {
 		s.dropStale(p, EVPN)
-		s.dropStale(p, p.neighbor.unicastFamily())
+		s.dropStale(p, p.neighbor.UnicastFamily())
 	}
 	s.announce(p, PeerDown)
 }
@@ -142,7 +142,7 @@ func (s *Speaker) expire(p *peer) {
 	p.restart.away = false
 	s.log.Info("BGP neighbour did not come back within its restart time, its routes go", "peer", p.state.Address)
 	s.dropStale(p, EVPN)
-	s.dropStale(p, p.neighbor.unicastFamily())
+	s.dropStale(p, p.neighbor.UnicastFamily())
 	s.announce(p, PeerDown)
 }
 
@@ -183,7 +183,7 @@ func (s *Speaker) converge(over bool) {
 	defer s.mu.Unlock()
 	if over {
 		for _, p := range s.peers {
-			for _, f := range []Family{EVPN, p.neighbor.unicastFamily()} {
+			for _, f := range []Family{EVPN, p.neighbor.UnicastFamily()} {
 				if p.awaited(f) {
 					s.log.Warn("a BGP neighbour has not sent its routes in time, going on without", "peer", p.state.Address, "family", f, "up", p.state.Up)
 					p.restart.told(f)
@@ -203,7 +203,7 @@ func (s *Speaker) checkConverged() {
 	evpn, unicast := !s.converged, !s.unicastConverged
 	for _, p := range s.peers {
 		evpn = evpn && !p.awaited(EVPN)
-		unicast = unicast && !p.awaited(p.neighbor.unicastFamily())
+		unicast = unicast && !p.awaited(p.neighbor.UnicastFamily())
 	}
 	if evpn {
 		s.converged = true
@@ -218,5 +218,5 @@ func (s *Speaker) checkConverged() {
 // awaited reports whether the peer may still have to send the routes that it has
 // had since before Run.
 func (p *peer) awaited(f Family) bool {
-	return p.neighbor.has(f) && p.removed == nil && !slices.Contains(p.restart.ended, f)
+	return p.neighbor.Has(f) && p.removed == nil && !slices.Contains(p.restart.ended, f)
 }

@@ -77,10 +77,6 @@ func (r *RouteTarget) UnmarshalText(b []byte) error {
 	return err
 }
 
-// isRouteTarget reports whether an extended community is a route target that we
-// understand.
-func isRouteTarget(c [8]byte) bool { return c[0] <= adminAS4 && c[1] == subtypeRouteTarget }
-
 // RouteTargets is a set of route targets. It is one word and comparable: equal
 // sets are the same interned value, whatever order they were written in. The
 // zero value is the empty set.

@@ -50,7 +50,7 @@ func goBGP(t *testing.T, l *lab, password string) *server.BgpServer {
 		t.Fatal(err)
 	}
 	peer := Neighbor{Address: l.addr(1), AS: 65000, LocalAddress: l.addr(2), Passive: true, Password: password}
-	if err := s.AddPeer(t.Context(), &api.AddPeerRequest{Peer: peer.peer(GracefulRestart{}, false)}); err != nil {
+	if err := s.AddPeer(t.Context(), &api.AddPeerRequest{Peer: apiPeer(&peer, GracefulRestart{}, false)}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -64,7 +64,7 @@ func TestGoBGPAndTheSpeakerExchangeRoutesOverASignedMultihopSession(t *testing.T
 		HoldTime: 9 * time.Second, Keepalive: 3 * time.Second, ConnectRetry: 2 * time.Second,
 	}))
 	v.awaitLast(l.addr(2), "peer up")
-	path, err := leafRoute(1).path()
+	path, err := encode(leafRoute(1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ type Speaker struct {
 
 // New checks the configuration. Run starts it.
 func New(cfg Config, log *slog.Logger) (*Speaker, error) {
-	if err := cfg.check(); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, fmt.Errorf("bgp configuration: %w", err)
 	}
 	s := &Speaker{
@@ -80,10 +80,6 @@ func (s *Speaker) Events() <-chan []Event { return s.events }
 
 // Stats counts what came from all peers since the start.
 func (s *Speaker) Stats() Stats { return s.counts.snapshot() }
-
-// ErrDeaf is what Run returns when no BGP session could be accepted any more, most
-// often since the process ran out of file descriptors once.
-var ErrDeaf = errors.New("the BGP listener has ended and cannot be started again in this process")
 
 // Run waits for an AS and a router id, opens the listener, advertises what was
 // originated, starts the sessions and returns when ctx ends and all of it is
@@ -173,7 +169,7 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 		if err := limitRoutes(ctx, gobgp, p.neighbor); err != nil {
 			return fmt.Errorf("neighbor %v: %w", p.neighbor.Address, err)
 		}
-		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: p.neighbor.peer(s.cfg.GracefulRestart, s.preserved)}); err != nil {
+		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: apiPeer(&p.neighbor, s.cfg.GracefulRestart, s.preserved)}); err != nil {
 			return fmt.Errorf("neighbor %v: %w", p.neighbor.Address, err)
 		}
 	}
@@ -215,7 +211,7 @@ func (s *Speaker) stop(gobgp *server.BgpServer, muted *atomic.Bool) {
 // and the error names it. It is safe for concurrent use.
 func (s *Speaker) Originate(add []Route, withdraw []Key) error {
 	for i := range add {
-		if err := add[i].check(); err != nil {
+		if err := add[i].Check(); err != nil {
 			return fmt.Errorf("advertising %v: %w", add[i].Key, err)
 		}
 	}
@@ -265,7 +261,7 @@ func (s *Speaker) advertise(add []Route, withdraw []Key) error {
 		if old, ok := s.local[r.Key]; ok && old == r {
 			continue
 		}
-		p, err := r.path()
+		p, err := encode(r)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("advertising %v: %w", r.Key, err))
 			continue
@@ -294,7 +290,7 @@ func (s *Speaker) withdraw(keys []Key) error {
 		if _, ok := s.local[k]; !ok {
 			continue
 		}
-		p, err := k.withdrawal()
+		p, err := encodeWithdrawal(k)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("withdrawing %v: %w", k, err))
 			continue

@@ -1,17 +1,14 @@
 package bgp
 
-import (
-	"fmt"
-	"sync/atomic"
-)
+import "fmt"
 
 // Reason is why a route of a peer was not taken. A route that is not taken is
 // withdrawn, should an earlier one of its key have been.
 type Reason uint8
 
-// The reasons.
+// The reasons. Accepted is that there was none, Reasons is how many there are.
 const (
-	accepted         Reason = iota
+	Accepted         Reason = iota
 	BadRouteType            // an EVPN route type other than 2, 3 and 5
 	BadRD                   // a route distinguisher of unknown type
 	BadMAC                  // length other than 48, zero or multicast
@@ -23,17 +20,17 @@ const (
 	BadTunnel               // a PMSI tunnel other than ingress replication
 	BadRouterMAC            // zero or multicast
 	ASLoop                  // our own AS in the path
-	reasons
+	Reasons
 )
 
-var reasonNames = [reasons]string{
+var reasonNames = [Reasons]string{
 	"accepted", "route_type", "rd", "mac", "ip", "prefix", "label", "next_hop",
 	"encapsulation", "tunnel", "router_mac", "as_loop",
 }
 
 // String is the name of the reason as metrics show it.
 func (r Reason) String() string {
-	if r < reasons {
+	if r < Reasons {
 		return reasonNames[r]
 	}
 	return fmt.Sprintf("reason %d", uint8(r))
@@ -44,19 +41,4 @@ type Stats struct {
 	Updates     uint64            // routes taken
 	Withdrawals uint64            // routes withdrawn by peers or with their session
 	Dropped     map[Reason]uint64 // routes not taken; reasons that never occurred are absent
-}
-
-type counters struct {
-	updates, withdrawals atomic.Uint64
-	dropped              [reasons]atomic.Uint64
-}
-
-func (c *counters) snapshot() Stats {
-	s := Stats{Updates: c.updates.Load(), Withdrawals: c.withdrawals.Load(), Dropped: make(map[Reason]uint64)}
-	for r := range c.dropped {
-		if n := c.dropped[r].Load(); n > 0 {
-			s.Dropped[Reason(r)] = n
-		}
-	}
-	return s
 }

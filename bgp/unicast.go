@@ -10,28 +10,6 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
-// UnicastRoute is an ipv4 or ipv6 unicast route of a peer: what decides which
-// of several is best (RFC 4271 section 9.1.2).
-type UnicastRoute struct {
-	Prefix     netip.Prefix // no host bits
-	NextHop    netip.Addr   // of the IP version of the prefix
-	LocalPref  uint32       // 100 unless an iBGP peer says otherwise
-	PathLength int          // of the AS path
-	Origin     uint8        // 0 IGP, 1 EGP, 2 incomplete
-	MED        uint32       // 0 if the route has none
-	Internal   bool         // learned by iBGP
-}
-
-// UnicastEvent is one change of the unicast routes of one peer. What it
-// promises of order, ends of sessions and graceful restart is what Event does.
-// PeerUp and PeerDown come for neighbours that have a unicast family.
-type UnicastEvent struct {
-	Peer     netip.Addr
-	Kind     Kind
-	Graceful bool         // PeerDown: the peer's routes are kept for now
-	Route    UnicastRoute // RouteUpdate: all of it; RouteWithdraw: the Prefix alone
-}
-
 const defaultLocalPref = 100
 
 // UnicastEvents gives the changes of unicast routes as Events does those of
@@ -127,7 +105,7 @@ func isUnicastPrefix(p netip.Prefix) bool {
 func (s *Speaker) onUnicast(p *peer, path *apiutil.Path) {
 	e, reason, ok := p.decoder.unicast(path, p.neighbor.AS == s.cfg.AS)
 	switch {
-	case reason != accepted:
+	case reason != Accepted:
 		s.counts.dropped[reason].Add(1)
 	case e.Kind == RouteUpdate:
 		s.counts.updates.Add(1)
@@ -150,8 +128,8 @@ func (s *Speaker) onUnicast(p *peer, path *apiutil.Path) {
 
 // onUnicastEnd takes the End-of-RIB of a unicast family; s.mu is held.
 func (s *Speaker) onUnicastEnd(p *peer, family bgp.Family) {
-	own := p.neighbor.unicastFamily()
-	if family != own.rf() || p.unicastEnd {
+	own := p.neighbor.UnicastFamily()
+	if family != rf(own) || p.unicastEnd {
 		return
 	}
 	p.unicastEnd = true
@@ -170,7 +148,7 @@ func (d *decoder) unicast(p *apiutil.Path, internal bool) (e UnicastEvent, reaso
 	prefix := nlri.Prefix.Masked() // RFC 4271 section 4.3: host bits mean nothing
 	withdraw := UnicastEvent{Kind: RouteWithdraw, Route: UnicastRoute{Prefix: prefix}}
 	if p.Withdrawal {
-		return withdraw, accepted, true
+		return withdraw, Accepted, true
 	}
 	r := UnicastRoute{Prefix: prefix, LocalPref: defaultLocalPref, Internal: internal}
 	for _, a := range p.Attrs {
@@ -196,8 +174,8 @@ func (d *decoder) unicast(p *apiutil.Path, internal bool) (e UnicastEvent, reaso
 			}
 		}
 	}
-	if !isHost(r.NextHop) || r.NextHop.Is4() != prefix.Addr().Is4() {
+	if !IsHost(r.NextHop) || r.NextHop.Is4() != prefix.Addr().Is4() {
 		return withdraw, BadNextHop, true
 	}
-	return UnicastEvent{Kind: RouteUpdate, Route: r}, accepted, true
+	return UnicastEvent{Kind: RouteUpdate, Route: r}, Accepted, true
 }

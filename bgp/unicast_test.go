@@ -311,7 +311,7 @@ func FuzzUnicastUpdateIsDecodedOrDropped(f *testing.F) {
 			if ok && e.Route.Prefix != e.Route.Prefix.Masked() {
 				t.Errorf("host bits in %v", e.Route.Prefix)
 			}
-			if ok && reason == accepted && !e.Route.NextHop.IsValid() {
+			if ok && reason == Accepted && !e.Route.NextHop.IsValid() {
 				t.Errorf("%v has no next hop", e.Route.Prefix)
 			}
 		}
