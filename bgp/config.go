@@ -11,7 +11,7 @@ import (
 // Config is what the speaker is told once, at the start.
 type Config struct {
 	// AS is ours, 1 to 4294967295, RouterID our BGP identifier, an IPv4 address.
-	// Without both Run waits for SetIdentity.
+	// Without both the speaker waits until it is given them.
 	AS       uint32
 	RouterID netip.Addr
 	// ListenAddresses are where sessions are accepted; none means all
@@ -137,7 +137,8 @@ func (n *Neighbor) Check() error {
 	}
 	for i, f := range n.Families {
 		if f != EVPN && f != n.UnicastFamily() {
-			return fmt.Errorf("address family %v: want %v or, for a neighbor with this address, %v", f, EVPN, n.UnicastFamily())
+			return fmt.Errorf("address family %v: want %v or, for a neighbor with this address, %v",
+				f, EVPN, n.UnicastFamily())
 		}
 		if slices.Contains(n.Families[:i], f) {
 			return fmt.Errorf("address family %v: given twice", f)

@@ -103,3 +103,11 @@ func TestRouteTargetSetsAreEqualWhateverTheirOrder(t *testing.T) {
 		t.Error("the zero value is not the empty set")
 	}
 }
+
+func mustRT(s string) RouteTarget {
+	rt, err := ParseRouteTarget(s)
+	if err != nil {
+		panic(err)
+	}
+	return rt
+}

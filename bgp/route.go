@@ -197,7 +197,7 @@ func (k Kind) String() string {
 // route that was never delivered.
 //
 // Converged is of no peer and comes once: every neighbour has sent its routes
-// since Run began, or Config.Deferral is over. That is said by End-of-RIB, or by
+// since the speaker began, or Config.Deferral is over. That is said by End-of-RIB, or by
 // two seconds of silence where a neighbour does no graceful restart. Until then
 // a route that is missing may still come.
 type Event struct {

@@ -22,6 +22,6 @@ type PeerState struct {
 	Graceful bool      // it does graceful restart, or is away and its routes are kept
 }
 
-// ErrDeaf is what Run returns when no BGP session could be accepted any more, most
+// ErrDeaf is what a speaker ends with when no BGP session could be accepted any more, most
 // often since the process ran out of file descriptors once.
 var ErrDeaf = errors.New("the BGP listener has ended and cannot be started again in this process")

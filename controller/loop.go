@@ -25,7 +25,7 @@ type Intent interface {
 	Version() uint64
 }
 
-// Speaker is the BGP side; *bgp.Speaker is one.
+// Speaker is the BGP side; *gobgp.Speaker is one.
 type Speaker interface {
 	Events() <-chan []bgp.Event
 	Originate(add []bgp.Route, withdraw []bgp.Key) error

@@ -14,6 +14,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/bgp/gobgp"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
 )
@@ -51,7 +52,7 @@ func (b *bench) startBGPGateway(ctx context.Context, s setup) (*bgpGateway, erro
 	for n := range s.injectors {
 		cfg.Neighbors = append(cfg.Neighbors, bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true})
 	}
-	speaker, err := bgp.New(cfg, slog.Default())
+	speaker, err := gobgp.New(cfg, slog.Default())
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/p4evpn/p4evpn/api"
-	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/bgp/gobgp"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -63,7 +63,7 @@ when this command ends, and so does forwarding. SIGTERM and Ctrl-C end it cleanl
 type gateway struct {
 	store    *intent.Store
 	resolver *underlay.Resolver
-	speaker  *bgp.Speaker
+	speaker  *gobgp.Speaker
 	peering  *peering.Keeper
 	router   *underlayroute.Router
 	client   *p4rt.Client
@@ -189,7 +189,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.speaker, err = bgp.New(speaker, slog.Default()); err != nil {
+	if g.speaker, err = gobgp.New(speaker, slog.Default()); err != nil {
 		return nil, err
 	}
 	g.peering = &peering.Keeper{Intent: store, Speaker: g.speaker, Retry: 10 * time.Second, Log: slog.Default()}

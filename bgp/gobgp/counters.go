@@ -1,0 +1,23 @@
+package gobgp
+
+import (
+	"sync/atomic"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// counters are what Stats is of.
+type counters struct {
+	updates, withdrawals atomic.Uint64
+	dropped              [bgp.Reasons]atomic.Uint64
+}
+
+func (c *counters) snapshot() bgp.Stats {
+	s := bgp.Stats{Updates: c.updates.Load(), Withdrawals: c.withdrawals.Load(), Dropped: make(map[bgp.Reason]uint64)}
+	for r := range c.dropped {
+		if n := c.dropped[r].Load(); n > 0 {
+			s.Dropped[bgp.Reason(r)] = n
+		}
+	}
+	return s
+}

@@ -1,0 +1,134 @@
+package gobgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/server"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// notForAll is the community, 0:1, that marks routes of ours which neighbours with
+// MACIPOnly are not told. It is of the reserved range (RFC 1997), and taken off
+// before a route leaves.
+const notForAll = 0<<16 | 1
+
+// The names of GoBGP's sets: of neighbours with MACIPOnly, and of notForAll.
+const (
+	macIPOnlySet = "mac-ip-only"
+	notForAllSet = "not for all"
+)
+
+// setPolicies keeps what is not ours from being advertised on. It stays in the
+// Adj-RIB-In, which is what we watch, and of other families than EVPN gets no
+// further. EVPN routes are let into the Loc-RIB without their communities and less
+// preferred than ours: GoBGP 4.8.0 would keep in its index of MACs and route targets
+// something of every type-2 UPDATE that is rejected or withdrawn, for ever.
+func setPolicies(ctx context.Context, gobgp *server.BgpServer) error {
+	ours := func(name string) *api.Statement {
+		return &api.Statement{
+			Name:       name,
+			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
+			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
+		}
+	}
+	evpn := &api.Statement{
+		Name:       "evpn",
+		Conditions: &api.Conditions{AfiSafiIn: []*api.Family{apiFamily(bgp.EVPN)}},
+		Actions: &api.Actions{
+			RouteAction:  api.RouteAction_ROUTE_ACTION_ACCEPT,
+			ExtCommunity: &api.CommunityAction{Type: api.CommunityAction_TYPE_REPLACE},
+			LocalPref:    &api.LocalPrefAction{Value: 1},
+		},
+	}
+	if err := assign(ctx, gobgp, api.PolicyDirection_POLICY_DIRECTION_IMPORT, "in", ours("ours in"), evpn); err != nil {
+		return err
+	}
+	for _, set := range []*api.DefinedSet{
+		// A set without members matches everybody: it begins with one whom nobody is.
+		neighborSet(netip.IPv4Unspecified()),
+		{DefinedType: api.DefinedType_DEFINED_TYPE_COMMUNITY, Name: notForAllSet, List: []string{"^0:1$"}},
+	} {
+		if err := gobgp.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: set}); err != nil {
+			return fmt.Errorf("adding the set %q: %w", set.GetName(), err)
+		}
+	}
+	some, hidden := ours("some"), ours("hidden")
+	some.Conditions.CommunitySet = &api.MatchSet{Name: notForAllSet, Type: api.MatchSet_TYPE_ANY}
+	some.Actions.Community = &api.CommunityAction{Type: api.CommunityAction_TYPE_REPLACE}
+	hidden.Conditions.CommunitySet = some.Conditions.CommunitySet
+	hidden.Conditions.NeighborSet = &api.MatchSet{Name: macIPOnlySet, Type: api.MatchSet_TYPE_ANY}
+	hidden.Actions.RouteAction = api.RouteAction_ROUTE_ACTION_REJECT
+	return assign(ctx, gobgp, api.PolicyDirection_POLICY_DIRECTION_EXPORT, "out", hidden, some, ours("ours out"))
+}
+
+// assign makes a policy of statements, and rejects what none of them accepts.
+func assign(
+	ctx context.Context, gobgp *server.BgpServer, direction api.PolicyDirection, name string, statements ...*api.Statement,
+) error {
+	add := &api.AddPolicyRequest{Policy: &api.Policy{Name: name, Statements: statements}}
+	if err := gobgp.AddPolicy(ctx, add); err != nil {
+		return fmt.Errorf("adding the policy %q: %w", name, err)
+	}
+	err := gobgp.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name:          "global",
+		Direction:     direction,
+		Policies:      []*api.Policy{{Name: name}},
+		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+	}})
+	if err != nil {
+		return fmt.Errorf("setting the policy %q: %w", name, err)
+	}
+	return nil
+}
+
+func neighborSet(a netip.Addr) *api.DefinedSet {
+	only := netip.PrefixFrom(a.WithZone(""), a.BitLen())
+	return &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: macIPOnlySet, List: []string{only.String()},
+	}
+}
+
+// limitRoutes has the routes that a neighbour is told be those that its MACIPOnly
+// lets through, from now on.
+func limitRoutes(ctx context.Context, gobgp *server.BgpServer, n bgp.Neighbor) error {
+	set := neighborSet(n.Address)
+	if err := gobgp.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: set}); err != nil {
+		return fmt.Errorf("lifting the limit of its routes: %w", err)
+	}
+	if !n.MACIPOnly {
+		return nil
+	}
+	if err := gobgp.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: set}); err != nil {
+		return fmt.Errorf("limiting its routes: %w", err)
+	}
+	return nil
+}
+
+// changeMACIPOnly takes a neighbour's new MACIPOnly: what its session was told and
+// may not be told any more is withdrawn, what it now may be told is advertised.
+func (s *Speaker) changeMACIPOnly(ctx context.Context, n bgp.Neighbor) error {
+	s.originate.Lock()
+	defer s.originate.Unlock()
+	s.mu.Lock()
+	if p := s.peer(n.Address); p != nil {
+		p.neighbor.MACIPOnly = n.MACIPOnly
+	}
+	s.mu.Unlock()
+	if s.gobgp == nil {
+		return nil
+	}
+	err := limitRoutes(ctx, s.gobgp, n)
+	if err == nil {
+		err = s.gobgp.ResetPeer(ctx, &api.ResetPeerRequest{
+			Address: n.Address.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT,
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("neighbor %v: %w", n.Address, err)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package gobgp
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	packet "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// Graceful restart (RFC 4724) of a neighbour: what GoBGP negotiates, we follow.
+// Which routes are stale is kept here, since GoBGP drops them without a word,
+// and earlier than the restart time says when an attempt to connect fails.
+
+// restart is what is known of a peer's graceful restart.
+type restart struct {
+	capable  bool         // its OPEN had the capability: it sends End-of-RIB
+	families []bgp.Family // whose routes we keep while it is away
+	time     time.Duration
+	away     bool // down, and its routes are kept
+	// timer ends the wait for a peer that is away, or for the routes of one
+	// that sends no End-of-RIB, of which heard is the time of the last.
+	timer *time.Timer
+	heard time.Time
+	ended []bgp.Family // of which it has sent all routes that it had, since Run
+}
+
+// silence is how long a peer that sends no End-of-RIB has been silent when it is
+// taken to have sent all its routes.
+const silence = 2 * time.Second
+
+// told records that nothing is to be waited for any more in a family.
+func (r *restart) told(f bgp.Family) {
+	if !slices.Contains(r.ended, f) {
+		r.ended = append(r.ended, f)
+	}
+}
+
+// negotiate reads the capability of the peer's OPEN (section 3).
+func (r *restart) negotiate(n *bgp.Neighbor, caps []packet.ParameterCapabilityInterface) {
+	r.capable, r.families, r.time = false, nil, 0
+	for _, c := range caps {
+		gr, ok := c.(*packet.CapGracefulRestart)
+		if !ok {
+			continue
+		}
+		r.capable, r.time = true, time.Duration(gr.Time)*time.Second
+		for _, t := range gr.Tuples {
+			for _, f := range []bgp.Family{bgp.EVPN, n.UnicastFamily()} {
+				if n.Has(f) && packet.NewFamily(t.AFI, t.SAFI) == rf(f) {
+					r.families = append(r.families, f)
+				}
+			}
+		}
+	}
+}
+
+// sessionUp takes over a session that came up; s.mu is held.
+func (s *Speaker) sessionUp(p *peer, caps []packet.ParameterCapabilityInterface) {
+	p.stopTimer()
+	p.restart.away = false
+	if !s.cfg.GracefulRestart.Enabled {
+		caps = nil
+	}
+	p.restart.negotiate(&p.neighbor, caps)
+	if len(p.restart.families) > 0 && p.stale == nil {
+		p.stale, p.unicastStale = make(map[bgp.Key]bool), make(map[netip.Prefix]bool)
+	}
+	s.log.Info("BGP session up", "peer", p.state.Address, "graceful_restart", p.restart.capable)
+	s.announce(p, bgp.PeerUp)
+	for _, f := range []bgp.Family{bgp.EVPN, p.neighbor.UnicastFamily()} {
+		if !slices.Contains(p.restart.families, f) {
+			s.dropStale(p, f) // section 4.2: it did not preserve them
+		}
+	}
+	if !p.restart.capable {
+		p.restart.heard = time.Now()
+		s.after(p, silence, s.awaitSilence)
+	}
+}
+
+// awaitSilence is called when a peer without graceful restart may have sent all
+// its routes; s.mu is held.
+func (s *Speaker) awaitSilence(p *peer) {
+	if left := silence - time.Since(p.restart.heard); left > 0 {
+		s.after(p, left, s.awaitSilence)
+		return
+	}
+	p.restart.told(bgp.EVPN)
+	p.restart.told(p.neighbor.UnicastFamily())
+	s.checkConverged()
+}
+
+// after calls do, with s.mu held, unless the peer's timer was stopped or set
+// anew; s.mu is held.
+func (s *Speaker) after(p *peer, d time.Duration, do func(*peer)) {
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if p.restart.timer == timer {
+			do(p)
+		}
+	})
+	p.restart.timer = timer
+}
+
+func (p *peer) stopTimer() {
+	if p.restart.timer != nil {
+		p.restart.timer.Stop()
+		p.restart.timer = nil
+	}
+}
+
+// sessionDown keeps the routes of a peer that may come back, or sees to it that
+// all of them are withdrawn; s.mu is held.
+func (s *Speaker) sessionDown(p *peer, graceful bool) {
+	p.stopTimer()
+	for k := range p.stale {
+		p.stale[k] = true
+	}
+	for k := range p.unicastStale {
+		p.unicastStale[k] = true
+	}
+	p.restart.away = graceful && len(p.restart.families) > 0
+	if p.restart.away {
+		s.after(p, p.restart.time, s.expire) // GoBGP's own does not survive a failed attempt to connect
+	} else {
+		s.dropStale(p, bgp.EVPN)
+		s.dropStale(p, p.neighbor.UnicastFamily())
+	}
+	s.announce(p, bgp.PeerDown)
+}
+
+// expire lets go of the routes of a peer that did not come back in time; s.mu
+// is held.
+func (s *Speaker) expire(p *peer) {
+	if !p.restart.away {
+		return
+	}
+	p.stopTimer()
+	p.restart.away = false
+	s.log.Info("BGP neighbour did not come back within its restart time, its routes go", "peer", p.state.Address)
+	s.dropStale(p, bgp.EVPN)
+	s.dropStale(p, p.neighbor.UnicastFamily())
+	s.announce(p, bgp.PeerDown)
+}
+
+// dropStale withdraws the routes of a family that are stale; s.mu is held.
+func (s *Speaker) dropStale(p *peer, f bgp.Family) {
+	if f != bgp.EVPN {
+		for prefix, stale := range p.unicastStale {
+			if stale {
+				delete(p.unicastStale, prefix)
+				s.unicastQueue.push(bgp.UnicastEvent{
+					Peer: p.state.Address, Kind: bgp.RouteWithdraw, Route: bgp.UnicastRoute{Prefix: prefix},
+				})
+			}
+		}
+		return
+	}
+	var events []bgp.Event
+	for k, stale := range p.stale {
+		if stale {
+			delete(p.stale, k)
+			events = append(events, bgp.Event{Peer: p.state.Address, Kind: bgp.RouteWithdraw, Route: bgp.Route{Key: k}})
+		}
+	}
+	s.queue.push(events...)
+}
+
+// PreservedForwarding says that the target went on forwarding while we were
+// away: neighbours then keep our routes until we have sent them again. It is
+// for the sessions that Run starts, and must be called before.
+func (s *Speaker) PreservedForwarding() {
+	s.originate.Lock()
+	defer s.originate.Unlock()
+	s.preserved = true
+}
+
+// converge says Converged to each consumer that was not told and has nothing to
+// wait for; over ends the waiting.
+func (s *Speaker) converge(over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if over {
+		for _, p := range s.peers {
+			for _, f := range []bgp.Family{bgp.EVPN, p.neighbor.UnicastFamily()} {
+				if p.awaited(f) {
+					s.log.Warn("a BGP neighbour has not sent its routes in time, going on without", "peer", p.state.Address, "family", f, "up", p.state.Up)
+					p.restart.told(f)
+				}
+			}
+		}
+	}
+	s.running = true
+	s.checkConverged()
+}
+
+// checkConverged is called after what is waited for became less; s.mu is held.
+func (s *Speaker) checkConverged() {
+	if !s.running {
+		return
+	}
+	evpn, unicast := !s.converged, !s.unicastConverged
+	for _, p := range s.peers {
+		evpn = evpn && !p.awaited(bgp.EVPN)
+		unicast = unicast && !p.awaited(p.neighbor.UnicastFamily())
+	}
+	if evpn {
+		s.converged = true
+		s.queue.push(bgp.Event{Kind: bgp.Converged})
+	}
+	if unicast {
+		s.unicastConverged = true
+		s.unicastQueue.push(bgp.UnicastEvent{Kind: bgp.Converged})
+	}
+}
+
+// awaited reports whether the peer may still have to send the routes that it has
+// had since before Run.
+func (p *peer) awaited(f bgp.Family) bool {
+	return p.neighbor.Has(f) && p.removed == nil && !slices.Contains(p.restart.ended, f)
+}

@@ -1,0 +1,75 @@
+package docs_test
+
+import (
+	"errors"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "github.com/p4evpn/p4evpn/"
+	goBGP  = "github.com/osrg/gobgp"
+)
+
+// goList gives the lines that go list prints in the module's root.
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			t.Logf("%s", failed.Stderr)
+		}
+		t.Fatalf("%v: %v", cmd, err)
+	}
+	return strings.Fields(string(out))
+}
+
+// of reports whether a package is a module's, in any major version.
+func of(pkg, path string) bool { return pkg == path || strings.HasPrefix(pkg, path+"/") }
+
+func TestPackagesThatOnlyNameValuesOfBGPLinkNothingThatSpeaksIt(t *testing.T) {
+	forbidden := []string{
+		goBGP, "github.com/spf13/viper", "google.golang.org/grpc", "github.com/vishvananda/netlink",
+	}
+	for _, pkg := range []string{"bgp", "config", "controller/intent", "controller/peering"} {
+		deps := goList(t, "-deps", "-f", "{{.ImportPath}}", "./"+pkg)
+		if !slices.Contains(deps, module+"bgp") {
+			t.Errorf("%s does not use bgp: this test looks at the wrong package", pkg)
+		}
+		if slices.Contains(deps, "net") {
+			t.Errorf("%s can open sockets", pkg)
+		}
+		for _, dep := range deps {
+			for _, m := range forbidden {
+				if of(dep, m) {
+					t.Errorf("%s links %s", pkg, dep)
+				}
+			}
+		}
+	}
+}
+
+// The speaker alone knows GoBGP. The others that may are its counterparts: what
+// benchmarks compare it with, and a leaf of the testbed.
+func TestOnlyTheSpeakerAndItsCounterpartsImportGoBGP(t *testing.T) {
+	const format = `{{$p := .ImportPath}}` +
+		`{{range .Imports}}{{$p}}>{{.}} {{end}}` +
+		`{{range .TestImports}}{{$p}}>{{.}} {{end}}` +
+		`{{range .XTestImports}}{{$p}}>{{.}} {{end}}`
+	importers := map[string]bool{}
+	for _, line := range goList(t, "-f", format, "./...") {
+		if pkg, imported, _ := strings.Cut(line, ">"); of(imported, goBGP) {
+			importers[strings.TrimPrefix(pkg, module)] = true
+		}
+	}
+	want := []string{"bgp/bgptest", "bgp/gobgp", "bmv2-testbed/gobgpleaf", "cmd/bench"}
+	if got := slices.Sorted(maps.Keys(importers)); !slices.Equal(got, want) {
+		t.Errorf("GoBGP is imported by %v, want %v", got, want)
+	}
+}
