@@ -28,7 +28,7 @@ packages:
 test: packages
 	$(GO) vet ./...
 	$(GO) test -race -timeout 40m ./...
-	$(GO) test -run TestTwoSpeakersThatDial ./bgp # GoBGP has a race of its own there
+	$(GO) test -run TestTwoSpeakersThatDial ./bgp/gobgp # GoBGP has a race of its own there
 	$(GO) test -run 'TestNoFormOfAClaim|LinuxHost' ./p4 # a million frames, which take the race detector minutes
 
 # .ci/run on a Debian 12 that has nothing but Go, made by debootstrap for it; BARE
