@@ -72,10 +72,10 @@ const pastTheGateway = "past the gateway"
 // keeping are the flows that a restart of BGP does not touch.
 var keeping = []string{"local", "GoBGP", "p4evpn"}
 
-// traffic is a thousand packets/s between local hosts, and some to all others.
+// traffic is what the target carries between local hosts, and some to all others.
 func (n *restartNetwork) traffic(t *testing.T) *Meter {
 	t.Helper()
-	return must(StartMeter(append(n.local(1000), n.all(n.rate() / 5)[len(n.local(1)):]...)...))(t)
+	return must(StartMeter(append(n.local(n.rate()), n.all(n.rate() / 5)[len(n.local(1)):]...)...))(t)
 }
 
 // startController starts the gateway's controller again.
