@@ -38,7 +38,9 @@ func Decode(e Entry) (any, error) {
 	case tableAdjacency:
 		return Adjacency{ID: k.u16(), Source: v.mac(), Destination: v.mac()}, nil
 	case tableVLAN:
-		return Member{Port: k.u16(), VLAN: k.u16(), Bridge: v.u16(), Gateway: v.bit(), Trusted: v.bit(), Stacked: v.bit()}, nil
+		return Member{
+			Port: k.u16(), VLAN: k.u16(), Bridge: v.u16(), Gateway: v.bit(), Trusted: v.bit(), Stacked: v.bit(),
+		}, nil
 	case tableSource:
 		return decodeSource(k, action, v)
 	case tableFDB:

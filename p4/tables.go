@@ -44,7 +44,8 @@ type Member struct {
 
 // Entry packs the entry.
 func (m Member) Entry() Entry {
-	return Entry{pack(tableVLAN).u16(m.Port).u16(m.VLAN).key(), pack(actionMember).u16(m.Bridge).bit(m.Gateway).bit(m.Trusted).bit(m.Stacked).value()}
+	v := pack(actionMember).u16(m.Bridge).bit(m.Gateway).bit(m.Trusted).bit(m.Stacked)
+	return Entry{pack(tableVLAN).u16(m.Port).u16(m.VLAN).key(), v.value()}
 }
 
 // EgressVLAN says how a bridge's frames leave by a port (bridge.egress_vlan):
