@@ -241,6 +241,10 @@ func (l *loop) bridgesOf(p *port) iter.Seq[uint16] {
 	}
 }
 
+// stacked reports whether the port carries frames with a tag of their own inside
+// that of a VLAN; 0 is untagged.
+func (p *port) stacked(vlan uint16) bool { return p.StackedTags && vlan != 0 }
+
 func (l *loop) desiredMember(number, vlan uint16) entry {
 	p := l.ports[number]
 	if p == nil || p.attached[vlan] == nil {
@@ -253,7 +257,7 @@ func (l *loop) desiredMember(number, vlan uint16) entry {
 		Port: number, VLAN: vlan, Bridge: a.bridge,
 		Gateway: b != nil && b.svi != nil,
 		Trusted: p.Trust == Trusted || p.Trust == TrustByType && trunk,
-		Stacked: p.StackedTags && trunk,
+		Stacked: p.stacked(vlan),
 	}
 }
 
@@ -266,5 +270,5 @@ func (l *loop) desiredEgressVLAN(number, index uint16) entry {
 	if !ok {
 		return nil
 	}
-	return p4.EgressVLAN{Port: number, Bridge: index, VLAN: vlan, Stacked: vlan != 0 && l.ports[number].StackedTags}
+	return p4.EgressVLAN{Port: number, Bridge: index, VLAN: vlan, Stacked: l.ports[number].stacked(vlan)}
 }

@@ -147,8 +147,7 @@ func (h *linuxHost) flush() {
 	h.Helper()
 	h.must(h.link.NeighSet(&netlink.Neigh{LinkIndex: h.dev, State: netlink.NUD_PERMANENT, IP: attacker4.AsSlice(), HardwareAddr: net.HardwareAddr(hostT[:])}))
 	echo := []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0}
-	_, packets := (&forms{}).plain4(attacker4, victim4, 1, echo)
-	h.send(slices.Concat(hostB[:], hostT[:], []byte{8, 0}, packets[0]))
+	h.send(slices.Concat(hostB[:], hostT[:], []byte{8, 0}, plain4(attacker4, victim4, 1, echo)))
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		f, err := h.wire.Receive(make([]byte, 10000), deadline)
 		h.must(err)

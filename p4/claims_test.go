@@ -228,11 +228,9 @@ func honest(f *forms) map[string][]byte {
 	add("DHCPv6 solicit", 0x86dd, ether.MAC{0x33, 0x33, 0, 1, 0, 2}, [][]byte{
 		plain6(attackerLL, netip.MustParseAddr("ff02::1:2"), 1, 17, []byte{2, 34, 2, 35, 0, 8, 0, 0})})
 	for name, ports := range map[string][]byte{"DHCP discover": {0, 68, 0, 67}, "UDP": {1, 2, 3, 4}, "UDP from 68": {0, 68, 3, 4}} {
-		_, packets := (&forms{f.Rand}).plain4(attacker4, victim4, 17, append(slices.Clone(ports), 0, 8, 0, 0))
-		add(name, 0x0800, hostB, packets)
+		add(name, 0x0800, hostB, [][]byte{plain4(attacker4, victim4, 17, append(slices.Clone(ports), 0, 8, 0, 0))})
 	}
-	_, packets := f.plain4(attacker4, victim4, 1, []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0})
-	add("ping", 0x0800, hostB, packets)
+	add("ping", 0x0800, hostB, [][]byte{plain4(attacker4, victim4, 1, []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0})})
 	all["LLC"] = slices.Concat(hostB[:], hostA[:], []byte{0, 3, 0x42, 0x42, 3}, make([]byte, 43))
 	all["another protocol by SNAP"] = slices.Concat(hostB[:], hostA[:], []byte{0, 20, 0xaa, 0xaa, 3, 0, 0, 0xc, 0x20, 0}, make([]byte, 36))
 	return all
@@ -243,11 +241,11 @@ func plain6(from, to netip.Addr, hops, next byte, payload []byte) []byte {
 	return slices.Concat(h, from.AsSlice(), to.AsSlice(), payload)
 }
 
-func (f *forms) plain4(from, to netip.Addr, protocol byte, payload []byte) (string, [][]byte) {
+func plain4(from, to netip.Addr, protocol byte, payload []byte) []byte {
 	h := []byte{0x45, 0, 0, byte(20 + len(payload)), 0, 0, 0, 0, 64, protocol, 0, 0}
 	h = slices.Concat(h, from.AsSlice(), to.AsSlice())
 	binary.BigEndian.PutUint16(h[10:], ^plainSum(h))
-	return "", [][]byte{append(h, payload...)}
+	return append(h, payload...)
 }
 
 // What is forwarded says as much of a guard as what is dropped.

@@ -201,16 +201,10 @@ func (f *forms) icmp6(dst ether.MAC, from, to netip.Addr, message []byte) (uint1
 	return 0x86dd, dst, how, packets
 }
 
+// sum is that of a message with its pseudo-header (RFC 8200 section 8.1).
 func sum(from, to netip.Addr, protocol byte, message []byte) uint16 {
-	b := slices.Concat(from.AsSlice(), to.AsSlice(), []byte{0, 0, byte(len(message) >> 8), byte(len(message)), 0, 0, 0, protocol}, message, []byte{0})
-	var s uint32
-	for i := 0; i+1 < len(b); i += 2 {
-		s += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
+	pseudo := []byte{0, 0, byte(len(message) >> 8), byte(len(message)), 0, 0, 0, protocol}
+	return plainSum(slices.Concat(from.AsSlice(), to.AsSlice(), pseudo, message))
 }
 
 // ipv6 puts what protocol says behind an IPv6 header, with extension headers and
@@ -318,9 +312,13 @@ func (f *forms) ipv4(from, to netip.Addr, protocol byte, payload []byte) (how st
 	return how, packets
 }
 
+// plainSum is the sum of RFC 1071, not complemented.
 func plainSum(b []byte) uint16 {
+	if len(b)%2 == 1 {
+		b = append(slices.Clone(b), 0)
+	}
 	var s uint32
-	for i := 0; i+1 < len(b); i += 2 {
+	for i := 0; i < len(b); i += 2 {
 		s += uint32(binary.BigEndian.Uint16(b[i:]))
 	}
 	for s > 0xffff {

@@ -51,7 +51,7 @@ func TestATenantNeverSpeaksForTheGateway(t *testing.T) {
 
 // What a guard asks of a frame: what it is, and the reason that it is dropped for
 // behind a port that is not trusted.
-func rogues(f *forms) map[string]struct {
+func rogues() map[string]struct {
 	frame  []byte
 	reason p4.DropReason
 } {
@@ -65,19 +65,18 @@ func rogues(f *forms) map[string]struct {
 	wrap := func(p []byte) []byte {
 		return slices.Concat(hostB[:], hostA[:], binary.BigEndian.AppendUint16(nil, map[byte]uint16{4: 0x0800, 6: 0x86dd}[p[0]>>4]), p)
 	}
-	_, answer := f.plain4(attacker4, victim4, 17, []byte{0, 67, 0, 68, 0, 8, 0, 0})
+	answer := plain4(attacker4, victim4, 17, []byte{0, 67, 0, 68, 0, 8, 0, 0})
 	answer6 := plain6(attackerLL, victimLL, 64, 17, []byte{2, 35, 2, 34, 0, 8, 0, 0})
 	return map[string]rogue{
 		"router advertisement": {ra, p4.DropRogueRouter},
 		"redirect":             {wrap(plain6(attackerLL, victimLL, 255, 58, redirect)), p4.DropRogueRouter},
-		"DHCP answer":          {wrap(answer[0]), p4.DropRogueDHCP},
+		"DHCP answer":          {wrap(answer), p4.DropRogueDHCP},
 		"DHCPv6 answer":        {wrap(answer6), p4.DropRogueDHCP},
 	}
 }
 
 func TestRoutersAndDHCPServersAreBehindTrustedPortsOnly(t *testing.T) {
-	f := newForms(5)
-	for name, r := range rogues(f) {
+	for name, r := range rogues() {
 		t.Run(name, func(t *testing.T) {
 			eachGuarded(t, func(g *gateway) {
 				g.dropped("ingress_drops", r.reason, g.send(access1, r.frame))
@@ -190,8 +189,7 @@ func TestARedirectIsNotRouted(t *testing.T) {
 	redirect := func(from, to string) []byte {
 		b := slices.Concat([]byte{5, 1, 0, 0}, attacker4.AsSlice(), make([]byte, 28))
 		binary.BigEndian.PutUint16(b[2:], ^plainSum(b))
-		_, packets := (&forms{}).plain4(netip.MustParseAddr(from), netip.MustParseAddr(to), 1, b)
-		return packets[0]
+		return plain4(netip.MustParseAddr(from), netip.MustParseAddr(to), 1, b)
 	}
 	for _, from := range []string{"10.1.0.1", "10.2.0.20"} {
 		notRouted(t, "from "+from, p4.DropRogueRouter, slices.Concat(gateway1[:], hostA[:], []byte{8, 0}, redirect(from, "10.1.0.12")))
