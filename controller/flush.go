@@ -20,6 +20,7 @@ type targetState struct {
 	readAt  time.Time
 	counts  map[string]int // of what it holds, by table
 	failed  map[p4.Key]*failure
+	refused map[uint32]string // ports that it does not use, with the reason
 	// waiting are the entries that wait for one that failed.
 	waiting map[p4.Key]map[p4.Key]entry
 	// retryAt is when the first failure is due, zero if none is.

@@ -18,9 +18,12 @@ func (l *loop) targetChanged(e p4rt.Event) {
 		l.target.emptied = l.target.emptied || e.Pushed
 		l.targetUp()
 	case p4rt.Down:
+		l.target.refused = nil
 		l.targetLost("the target is not connected: " + e.Err.Error())
 	case p4rt.NotPrimary:
 		l.targetLost("another controller is primary: " + e.Primary.String())
+	case p4rt.RefusedPorts:
+		l.target.refused = e.Reasons
 	case p4rt.Digest:
 		l.digestArrived(e)
 	case p4rt.Idle:

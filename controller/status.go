@@ -151,6 +151,13 @@ func (s *summary) check(l *loop, k entry) {
 	}
 }
 
+// checkPort adds why the target does not use a port, if that is so.
+func (s *summary) checkPort(l *loop, number uint16) {
+	if reason, ok := l.target.refused[uint32(number)]; ok {
+		s.refused = "the target refuses the port: " + reason
+	}
+}
+
 // checkTarget adds why nothing is written at all, if that is so.
 func (s *summary) checkTarget(l *loop) {
 	if l.target.phase != phaseUp && s.refused == "" {
@@ -256,6 +263,7 @@ func (l *loop) portSummary(bp *bridgePort) summary {
 	if bp.port == nil {
 		return s
 	}
+	s.checkPort(l, bp.port.Number)
 	s.check(l, p4.BridgePort{Port: bp.port.Number})
 	for _, c := range bp.claimed {
 		s.check(l, p4.Member{Port: bp.port.Number, VLAN: c.vlan})

@@ -9,8 +9,12 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
@@ -187,6 +191,58 @@ p4evpn_controller_target_up 1
 	if n := g.c.loop.stats.unusable[unusableNextHop].Load(); n != 1 {
 		t.Errorf("%d routes without a next hop, want 1", n)
 	}
+}
+
+// portState gives how a port's row and its object are shown.
+func (g *gateway) portState(name string) (view.State, string) {
+	g.Helper()
+	rows, err := g.c.Ports(g.Context())
+	if err != nil {
+		g.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Name == name {
+			return r.State, r.Reason
+		}
+	}
+	g.Fatalf("no port %s", name)
+	return "", ""
+}
+
+func TestAPortThatTheTargetRefusesIsDownWithTheReasonUntilItIsNot(t *testing.T) {
+	g, _ := twoPorts(t, options{})
+	refuse := func(object string) {
+		var s structpb.Struct
+		if err := protojson.Unmarshal([]byte(object), &s); err != nil {
+			t.Fatal(err)
+		}
+		m, err := anypb.New(&s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.target.SendOther(m)
+	}
+	want := func(state view.State, reason string) {
+		t.Helper()
+		for _, name := range []string{"eth1", "up1", "up1-host"} {
+			g.eventually(name+" is "+string(state), func() bool {
+				got, why := g.portState(name)
+				return got == state && strings.Contains(why, reason)
+			})
+		}
+		g.wantDown(string(intent.KindBridgePort), "eth1", reason)
+		g.wantDown(string(intent.KindBridgePort), "eth2", "")
+	}
+	want(view.Up, "")
+	refuse(`{"refused_ports": {"1": "vf1: no claim", "11": "no claim", "21": "no claim"}}`)
+	want(view.Down, "no claim")
+	refuse(`{"refused_ports": {}}`)
+	want(view.Up, "")
+	refuse(`{"refused_ports": {"1": "no claim", "11": "no claim", "21": "no claim"}}`)
+	want(view.Down, "no claim")
+	g.target.Restart() // and says nothing of refused ports
+	g.settle()
+	want(view.Up, "")
 }
 
 func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {

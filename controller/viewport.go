@@ -44,6 +44,7 @@ func hostPortName(p Port) string { return p.Name + "-host" }
 
 func (l *loop) portRow(name string, kind view.PortKind, number uint16, netdev string, e entry) view.Port {
 	var s summary
+	s.checkPort(l, number)
 	s.check(l, e)
 	s.checkTarget(l)
 	row := view.Port{Name: name, Kind: kind, Number: number, Netdev: netdev}

@@ -162,6 +162,7 @@ func (s *Switch) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.server.Run(ctx) })
 	group.Go(func() error { return netport.Watch(ctx, s.log, s.ports) })
+	group.Go(func() error { return s.tellRefusedPorts(ctx) })
 	for i, p := range s.ports {
 		var handlers []func([][]byte)
 		for range s.cfg.Lanes {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/p4evpn/p4evpn/internal/netnstest"
 	"github.com/p4evpn/p4evpn/softswitch/netport"
@@ -394,6 +396,42 @@ func TestInterfaceThatAppearsLaterIsTaken(t *testing.T) {
 	}
 	addVeth(t, "late", "peer")
 	eventually(t, "the port is up", func() bool { return sw.Stats().Ports[0].Up })
+}
+
+func TestClientsAreToldWhichPortsAreRefused(t *testing.T) {
+	needRoot(t)
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: net.IP{192, 0, 2, 7}, Mask: net.CIDRMask(24, 32)}}
+	addVeth(t, "sw1", "h1")
+	link(t, "sw1", func(l netlink.Link) error { return netlink.AddrAdd(l, address) })
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Ports: []Port{{5, "sw1"}}}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { sw.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	b := &bench{t: t, sw: sw}
+	b.connect()
+	said := func() map[string]any {
+		t.Helper()
+		m, err := b.conn.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var object structpb.Struct
+		if err := m.GetOther().UnmarshalTo(&object); err != nil {
+			t.Fatalf("%v: %v", m, err)
+		}
+		return object.AsMap()["refused_ports"].(map[string]any)
+	}
+	if got := fmt.Sprint(said()); !strings.HasPrefix(got, "map[5:sw1: ") || !strings.Contains(got, "192.0.2.7") {
+		t.Errorf("refused ports %s, want port 5 alone, for the host's address", got)
+	}
+	link(t, "sw1", func(l netlink.Link) error { return netlink.AddrDel(l, address) })
+	if got := said(); len(got) != 0 {
+		t.Errorf("refused ports %v, want none", got)
+	}
 }
 
 func TestUnixSocketIsServedAndReplacedWhenStale(t *testing.T) {

@@ -2,14 +2,15 @@ package p4rt
 
 import p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
-// Event is one of Up, Down, NotPrimary, Digest, PacketIn and Idle.
+// Event is one of Up, Down, NotPrimary, RefusedPorts, Digest, PacketIn and Idle.
 //
 // Up, Down and NotPrimary are states and are never lost, though while nobody
 // reads, what was superseded is left out: the reader sees the latest state,
 // and a Down or NotPrimary between two Ups. Digest, PacketIn and Idle are
 // dropped, and counted, when Config.QueueSize of them wait: the target repeats
 // a digest that was not acknowledged, and an idle timeout until it is acted on.
-// None of the three comes before the first Up.
+// None of the three comes before the first Up. RefusedPorts is a state too, of the
+// connection: the latest that waits is kept, and a Down ends it.
 type Event interface{ event() }
 
 // Up says that this controller is primary and the target runs its pipeline:
@@ -35,6 +36,11 @@ type NotPrimary struct {
 	Primary ElectionID
 }
 
+// RefusedPorts are the ports that the target has and does not use, by number, each
+// with its reason. It comes when that changes, from targets that say so: p4evpn's
+// own switch does, by a google.protobuf.Struct in StreamMessageResponse.other.
+type RefusedPorts struct{ Reasons map[uint32]string }
+
 // Digest is one digest list. It is acknowledged when it has been received from
 // the channel of Events, not before.
 type Digest struct {
@@ -52,9 +58,10 @@ type PacketIn struct{ Packet *p4v1.PacketIn }
 // repeats it until each is hit, modified or deleted.
 type Idle struct{ Entries []*p4v1.TableEntry }
 
-func (Up) event()         {}
-func (Down) event()       {}
-func (NotPrimary) event() {}
-func (Digest) event()     {}
-func (PacketIn) event()   {}
-func (Idle) event()       {}
+func (Up) event()           {}
+func (Down) event()         {}
+func (NotPrimary) event()   {}
+func (RefusedPorts) event() {}
+func (Digest) event()       {}
+func (PacketIn) event()     {}
+func (Idle) event()         {}

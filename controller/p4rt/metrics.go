@@ -20,6 +20,7 @@ type metrics struct {
 	received, dropped  *prometheus.CounterVec // by kind
 	packetOuts         prometheus.Counter
 	streamErrors       prometheus.Counter
+	ignored            prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -48,12 +49,13 @@ func newMetrics() *metrics {
 		dropped:      prometheus.NewCounterVec(counter("events_dropped_total", "Stream messages dropped as the queue was full or the pipeline not known yet, by kind."), []string{"kind"}),
 		packetOuts:   prometheus.NewCounter(counter("packet_outs_total", "Packets handed to the target.")),
 		streamErrors: prometheus.NewCounter(counter("stream_errors_total", "Stream messages that the target refused.")),
+		ignored:      prometheus.NewCounter(counter("stream_messages_ignored_total", "Stream messages from the target of a kind that is not known.")),
 	}
 }
 
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{m.connected, m.primary, m.connects, m.pushes, m.writeSeconds, m.batchUpdates,
-		m.updates, m.failed, m.received, m.dropped, m.packetOuts, m.streamErrors}
+		m.updates, m.failed, m.received, m.dropped, m.packetOuts, m.streamErrors, m.ignored}
 }
 
 // wrote counts one Write RPC.

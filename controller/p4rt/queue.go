@@ -2,6 +2,7 @@ package p4rt
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -32,6 +33,8 @@ func kind(e Event) string {
 		return "packet_in"
 	case Idle:
 		return "idle"
+	case RefusedPorts:
+		return "refused_ports"
 	}
 	return "state"
 }
@@ -72,6 +75,15 @@ func (q *queue) state(e Event) {
 	}
 	clear(q.waiting[len(kept):])
 	q.waiting = kept
+	q.append(e)
+}
+
+// ports queues the refused ports in place of those that wait.
+func (q *queue) ports(e RefusedPorts) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.DeleteFunc(q.waiting, func(w Event) bool { return kind(w) == kind(e) })
+	q.kinds[kind(e)] = 0
 	q.append(e)
 }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 const (
@@ -175,10 +176,25 @@ func (s *session) receive() {
 			s.metrics.streamErrors.Inc()
 			s.cfg.Logger.Warn("target refused a stream message",
 				"code", codes.Code(u.Error.GetCanonicalCode()), "message", u.Error.GetMessage())
+		case *p4v1.StreamMessageResponse_Other:
+			s.other(u.Other)
 		default:
-			s.cfg.Logger.Debug("stream message of an unknown kind ignored")
+			s.metrics.ignored.Inc()
 		}
 	}
+}
+
+// other takes a message that P4Runtime leaves to the architecture.
+func (s *session) other(m *anypb.Any) {
+	ports, ok, err := decodeOther(m)
+	switch {
+	case err != nil:
+		s.cfg.Logger.Warn("stream message of the architecture ignored", "error", err)
+	case ok:
+		s.queue.ports(ports)
+		return
+	}
+	s.metrics.ignored.Inc()
 }
 
 // offer queues an event that may be dropped. What comes before the pipeline is

@@ -156,7 +156,7 @@ type Port struct {
 	Number      uint16
 	Netdev      string // what the embedded switch opens; of a host port the one behind it
 	Link        State  // of the netdev; "" if it is not known
-	State       State  // whether the target has the port's entry
+	State       State  // whether the target uses the port and has its entry
 	Reason      string
 	BridgePorts []string // ids of bridge ports that are bound to it
 	MACs        uint32   // learned on it

@@ -64,6 +64,9 @@ type arbiter struct {
 	turn  sync.Mutex
 	mu    sync.Mutex
 	roles map[string]*role
+	// refused are the switch's refused ports, as the clients were told last.
+	refused        map[uint32]string
+	refusedMessage *p4v1.StreamMessageResponse
 }
 
 // update handles a client's arbitration message. An error ends the stream.
@@ -73,9 +76,13 @@ func (a *arbiter) update(st *stream, m *p4v1.MasterArbitrationUpdate, drain func
 	defer a.turn.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	isNew := st.role == nil
 	r, err := a.admit(st, m)
 	if err != nil {
 		return err
+	}
+	if isNew {
+		defer a.tellRefusedPorts(st) // after its first answer
 	}
 	id := electionOf(m.ElectionId)
 	st.election = id

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // stream is a controller that arbitrated, or, without out, a made-up one.
@@ -236,6 +237,14 @@ func (s *Server) SendIdle(entries ...*p4v1.TableEntry) bool {
 	return s.primary.send(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_IdleTimeoutNotification{
 		IdleTimeoutNotification: &p4v1.IdleTimeoutNotification{TableEntry: entries},
 	}})
+}
+
+// SendOther sends a message of the architecture's own, and reports whether there is
+// a primary.
+func (s *Server) SendOther(m *anypb.Any) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.primary.send(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Other{Other: m}})
 }
 
 // Struct makes a digest's member of the values of its fields, in order.
