@@ -31,7 +31,7 @@ func (s *targetService) Audit(_ *p4evpnv1.AuditRequest, out grpc.ServerStreaming
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Was+a.Is, b.Was+b.Is))
 	})
 	return stream(a.Differences, out, func(d view.Difference) *p4evpnv1.Difference {
-		return &p4evpnv1.Difference{Kind: d.Kind, Table: utf8(d.Table), Was: utf8(d.Was), Is: utf8(d.Is)}
+		return &p4evpnv1.Difference{Kind: differenceKinds[d.Kind], Table: utf8(d.Table), Was: utf8(d.Was), Is: utf8(d.Is)}
 	}, func(p []*p4evpnv1.Difference) *p4evpnv1.AuditResponse {
 		return &p4evpnv1.AuditResponse{Entries: uint32(a.Entries), Differences: p}
 	})

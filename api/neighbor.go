@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
-	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 )
@@ -46,7 +45,7 @@ func (s *neighborService) show(ctx context.Context, neighbors ...*pb.Neighbor) e
 	for _, n := range neighbors {
 		n.Status.HasPassword, n.Spec.Password = n.Spec.Password != "", ""
 		if r, ok := sessions[n.Name]; ok {
-			n.Status.Session, n.Status.Received, n.Status.Advertised = r.State, r.Received, r.Advertised
+			n.Status.Session, n.Status.Received, n.Status.Advertised = sessionStates[r.State], r.Received, r.Advertised
 			if r.Uptime != 0 {
 				n.Status.Uptime = durationpb.New(r.Uptime)
 			}
@@ -129,11 +128,13 @@ func readNeighbor(id string, m *pb.Neighbor) (intent.Neighbor, error) {
 	o.HoldTime = f.duration("hold_time", spec.GetHoldTime())
 	o.Keepalive = f.duration("keepalive", spec.GetKeepalive())
 	o.ConnectRetry = f.duration("connect_retry", spec.GetConnectRetry())
-	for i, s := range spec.GetFamilies() {
-		var family bgp.Family
-		if f.check(fmt.Sprintf("families[%d]", i), family.UnmarshalText([]byte(s))) {
-			o.Families = append(o.Families, family)
+	for i, value := range spec.GetFamilies() {
+		family, ok := meaning(families, value)
+		if !ok {
+			f.bad(fmt.Sprintf("families[%d]", i), fmt.Sprintf("%v is no family: want evpn, ipv4 or ipv6", value))
+			continue
 		}
+		o.Families = append(o.Families, family)
 	}
 	return o, f.err()
 }
@@ -156,10 +157,10 @@ func writeNeighbor(o intent.Neighbor, st intent.Status) *pb.Neighbor {
 			Multihop: uint32(o.Multihop), Passive: o.Passive, MaxPrefixes: o.MaxPrefixes, MacIpOnly: o.MACIPOnly,
 			HoldTime: writeDuration(o.HoldTime), Keepalive: writeDuration(o.Keepalive), ConnectRetry: writeDuration(o.ConnectRetry),
 		},
-		Status: &pb.NeighborStatus{State: string(state), Reason: reason, Configured: o.Configured},
+		Status: &pb.NeighborStatus{State: states[state], Reason: reason, Configured: o.Configured},
 	}
 	for _, f := range o.Families {
-		m.Spec.Families = append(m.Spec.Families, f.String())
+		m.Spec.Families = append(m.Spec.Families, families[f])
 	}
 	return m
 }

@@ -58,5 +58,5 @@ func reasonIn(details string) string {
 
 func writeStatus(st intent.Status, configured bool) *pb.Status {
 	state, reason := stateOf(st)
-	return &pb.Status{State: string(state), Reason: reason, Configured: configured}
+	return &pb.Status{State: states[state], Reason: reason, Configured: configured}
 }

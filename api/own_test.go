@@ -46,7 +46,7 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 	want.Spec.Port, want.Spec.LocalAddress, want.Spec.Multihop, want.Spec.Passive = 1179, "10.1.1.0", 3, true
 	want.Spec.HoldTime, want.Spec.Keepalive, want.Spec.ConnectRetry = durationpb.New(9*time.Second), durationpb.New(3*time.Second), durationpb.New(time.Second)
 	want.Spec.MacIpOnly = true
-	want.Spec.MaxPrefixes, want.Spec.Families = 100, []string{"evpn", "ipv4"}
+	want.Spec.MaxPrefixes, want.Spec.Families = 100, []pb.Family{pb.Family_FAMILY_EVPN, pb.Family_FAMILY_IPV4}
 	sent := proto.CloneOf(want)
 	sent.Spec.Password = "secret"
 	for range 2 { // an equal one again is the same one
@@ -60,7 +60,7 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 		t.Fatalf("%v %v", list, err)
 	}
 	first, file := list.Neighbors[0].Status, list.Neighbors[1].Status
-	if first.State != "up" || first.Session != "established" || first.Received != 7 || first.Advertised != 3 || first.Uptime.AsDuration() != time.Minute || first.Configured {
+	if first.State != pb.State_STATE_UP || first.Session != pb.SessionState_SESSION_STATE_ESTABLISHED || first.Received != 7 || first.Advertised != 3 || first.Uptime.AsDuration() != time.Minute || first.Configured {
 		t.Errorf("the neighbour's status is %v", first)
 	}
 	if !file.Configured {
@@ -150,7 +150,7 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 		"port":                  {neighbor(a, func(s *pb.NeighborSpec) { s.Port = 65536 }), codes.InvalidArgument, []string{"neighbor.spec.port"}},
 		"multihop":              {neighbor(a, func(s *pb.NeighborSpec) { s.Multihop = 256 }), codes.InvalidArgument, []string{"neighbor.spec.multihop"}},
 		"local address":         {neighbor(a, func(s *pb.NeighborSpec) { s.LocalAddress = "here" }), codes.InvalidArgument, []string{"neighbor.spec.local_address"}},
-		"family":                {neighbor(a, func(s *pb.NeighborSpec) { s.Families = []string{"evpn", "vpnv4"} }), codes.InvalidArgument, []string{"neighbor.spec.families[1]"}},
+		"family":                {neighbor(a, func(s *pb.NeighborSpec) { s.Families = []pb.Family{pb.Family_FAMILY_EVPN, 99} }), codes.InvalidArgument, []string{"neighbor.spec.families[1]"}},
 		"endless hold time":     {neighbor(a, func(s *pb.NeighborSpec) { s.HoldTime = &durationpb.Duration{Seconds: 1 << 60} }), codes.InvalidArgument, []string{"neighbor.spec.hold_time"}},
 		"half a second":         {neighbor(a, func(s *pb.NeighborSpec) { s.ConnectRetry = durationpb.New(time.Second / 2) }), codes.InvalidArgument, []string{"neighbor.spec.connect_retry"}},
 		"instance of nothing":   {instance("", &pb.InstanceSpec{}), codes.InvalidArgument, []string{"instance_id"}},
@@ -215,7 +215,7 @@ func TestPortsOfTheTargetAreListedInPages(t *testing.T) {
 		t.Errorf("%v", names)
 	}
 	p, err := g.targetPorts().GetPort(t.Context(), &pb.GetPortRequest{Name: "ports/eth1"})
-	if err != nil || p.Kind != "bridge" || p.Link != "up" || p.Macs != 3 || p.Counters.BytesOut != 4 || p.BridgePorts[0] != "bridgePorts/port1" {
+	if err != nil || p.Kind != pb.PortKind_PORT_KIND_BRIDGE || p.Link != pb.State_STATE_UP || p.Macs != 3 || p.Counters.BytesOut != 4 || p.BridgePorts[0] != "bridgePorts/port1" {
 		t.Errorf("%v %v", p, err)
 	}
 	_, err = g.targetPorts().GetPort(t.Context(), &pb.GetPortRequest{Name: "ports/eth7"})

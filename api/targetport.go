@@ -79,8 +79,8 @@ func targetPortID(p *pb.Port) string {
 
 func writeTargetPort(p view.Port) *pb.Port {
 	m := &pb.Port{
-		Name: targetPortNaming.name(utf8(p.Name)), Kind: string(p.Kind), Number: uint32(p.Number), Netdev: utf8(p.Netdev),
-		Link: string(p.Link), State: string(p.State), Reason: utf8(p.Reason), Macs: p.MACs,
+		Name: targetPortNaming.name(utf8(p.Name)), Kind: portKinds[p.Kind], Number: uint32(p.Number), Netdev: utf8(p.Netdev),
+		Link: states[p.Link], State: states[p.State], Reason: utf8(p.Reason), Macs: p.MACs,
 		Counters: &pb.PortCounters{PacketsIn: p.PacketsIn, BytesIn: p.BytesIn, PacketsOut: p.PacketsOut, BytesOut: p.BytesOut},
 	}
 	for _, id := range p.BridgePorts {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func (s *viewService) ListBridges(_ *p4evpnv1.ListBridgesRequest, out grpc.Serve
 	slices.SortFunc(rows, func(a, b view.Bridge) int { return cmp.Compare(a.Name, b.Name) })
 	return stream(rows, out, func(b view.Bridge) *p4evpnv1.Bridge {
 		return &p4evpnv1.Bridge{
-			Name: b.Name, Vlan: uint32(b.VLAN), Vni: b.VNI, Vtep: text(b.VTEP), State: string(b.State), Reason: utf8(b.Reason),
+			Name: b.Name, Vlan: uint32(b.VLAN), Vni: b.VNI, Vtep: text(b.VTEP), State: states[b.State], Reason: utf8(b.Reason),
 			Ports: b.Ports, Macs: b.MACs, RemoteVteps: b.RemoteVTEPs,
 		}
 	}, func(p []*p4evpnv1.Bridge) *p4evpnv1.ListBridgesResponse {
@@ -92,8 +93,8 @@ func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest, out grpc.ServerStreami
 	})
 	return stream(rows, out, func(e view.FDBEntry) *p4evpnv1.FDBEntry {
 		m := &p4evpnv1.FDBEntry{
-			Bridge: e.Bridge, Mac: e.MAC.String(), Kind: string(e.Kind), Port: e.Port, Vtep: text(e.VTEP), Vni: e.VNI,
-			Sequence: e.Sequence, Sticky: e.Sticky, State: string(e.State), Reason: utf8(e.Reason),
+			Bridge: e.Bridge, Mac: e.MAC.String(), Kind: fdbKinds[e.Kind], Port: e.Port, Vtep: text(e.VTEP), Vni: e.VNI,
+			Sequence: e.Sequence, Sticky: e.Sticky, State: states[e.State], Reason: utf8(e.Reason),
 		}
 		if e.Age != 0 {
 			m.Age = durationpb.New(e.Age)
@@ -128,7 +129,7 @@ func (s *viewService) ListVTEPs(_ *p4evpnv1.ListVTEPsRequest, out grpc.ServerStr
 	}
 	slices.SortFunc(rows, func(a, b view.VTEP) int { return a.Address.Compare(b.Address) })
 	return stream(rows, out, func(v view.VTEP) *p4evpnv1.VTEP {
-		m := &p4evpnv1.VTEP{Address: text(v.Address), State: string(v.State), Bridges: v.Bridges, Reason: utf8(v.Reason)}
+		m := &p4evpnv1.VTEP{Address: text(v.Address), State: states[v.State], Bridges: v.Bridges, Reason: utf8(v.Reason)}
 		for _, p := range v.Paths {
 			m.Paths = append(m.Paths, &p4evpnv1.Path{Uplink: utf8(p.Uplink), NextHopMac: mac(p.NextHopMAC)})
 		}
@@ -137,15 +138,15 @@ func (s *viewService) ListVTEPs(_ *p4evpnv1.ListVTEPsRequest, out grpc.ServerStr
 }
 
 func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListRoutesResponse]) error {
-	only := view.Direction(r.GetDirection())
-	if only != "" && only != view.In && only != view.Out {
-		return badField("direction", `want "in", "out" or nothing for both`)
+	only, ok := meaning(directions, r.GetDirection())
+	if !ok && r.GetDirection() != p4evpnv1.Direction_DIRECTION_UNSPECIFIED {
+		return badField("direction", fmt.Sprintf("%v is no direction: want in, out or nothing for both", r.GetDirection()))
 	}
 	rows, err := s.view.Routes(out.Context())
 	if err != nil {
 		return failed(err)
 	}
-	if only != "" {
+	if ok {
 		rows = slices.DeleteFunc(rows, func(r view.Route) bool { return r.Direction != only })
 	}
 	slices.SortFunc(rows, func(a, b view.Route) int {
@@ -154,7 +155,7 @@ func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest, out grpc.ServerS
 	})
 	return stream(rows, out, func(r view.Route) *p4evpnv1.Route {
 		return &p4evpnv1.Route{
-			Direction: string(r.Direction), Type: uint32(r.Type), Rd: r.RD, RouteTargets: r.RouteTargets, Key: utf8(r.Key),
+			Direction: directions[r.Direction], Type: uint32(r.Type), Rd: r.RD, RouteTargets: r.RouteTargets, Key: utf8(r.Key),
 			NextHop: text(r.NextHop), Vni: r.VNI, Sequence: r.Sequence, Sticky: r.Sticky, Peer: text(r.Peer),
 			Selected: r.Selected, Reason: utf8(r.Reason),
 		}
@@ -169,7 +170,7 @@ func (s *viewService) ListSessions(_ *p4evpnv1.ListSessionsRequest, out grpc.Ser
 	slices.SortFunc(rows, func(a, b view.Neighbor) int { return a.Address.Compare(b.Address) })
 	return stream(rows, out, func(n view.Neighbor) *p4evpnv1.Session {
 		m := &p4evpnv1.Session{
-			Address: text(n.Address), As: n.AS, State: n.State, Received: n.Received, Advertised: n.Advertised, Reason: utf8(n.Reason),
+			Address: text(n.Address), As: n.AS, State: sessionStates[n.State], Received: n.Received, Advertised: n.Advertised, Reason: utf8(n.Reason),
 		}
 		if n.Uptime != 0 {
 			m.Uptime = durationpb.New(n.Uptime)

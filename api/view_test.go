@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/p4evpn/p4evpn/api/client"
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
@@ -46,7 +47,7 @@ func (g *gateway) listFDB(ctx context.Context, bridge string) ([]*p4evpnv1.FDBEn
 	return collect(s, err, (*p4evpnv1.ListFDBResponse).GetEntries)
 }
 
-func (g *gateway) listRoutes(ctx context.Context, direction string) ([]*p4evpnv1.Route, error) {
+func (g *gateway) listRoutes(ctx context.Context, direction p4evpnv1.Direction) ([]*p4evpnv1.Route, error) {
 	s, err := g.view.ListRoutes(ctx, &p4evpnv1.ListRoutesRequest{Direction: direction})
 	return collect(s, err, (*p4evpnv1.ListRoutesResponse).GetRoutes)
 }
@@ -82,21 +83,21 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 	}
 	bs, err := g.view.ListBridges(ctx, &p4evpnv1.ListBridgesRequest{})
 	bridges, err := collect(bs, err, (*p4evpnv1.ListBridgesResponse).GetBridges)
-	check("bridges", []*p4evpnv1.Bridge{{Name: "vlan10", Vlan: 10, Vni: 100, Vtep: "10.0.0.2/32", State: "down", Reason: "why", Ports: []string{"port1"}, Macs: 3, RemoteVteps: 2}}, bridges, err)
+	check("bridges", []*p4evpnv1.Bridge{{Name: "vlan10", Vlan: 10, Vni: 100, Vtep: "10.0.0.2/32", State: p4evpnv1.State_STATE_DOWN, Reason: "why", Ports: []string{"port1"}, Macs: 3, RemoteVteps: 2}}, bridges, err)
 	fdb, err := g.listFDB(ctx, "")
 	check("fdb", []*p4evpnv1.FDBEntry{
-		{Bridge: "vlan10", Mac: "02:00:00:00:00:01", Kind: "remote", Vtep: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Age: durationpb.New(time.Minute), State: "pending", Reason: "why"},
-		{Bridge: "vlan10", Mac: "02:00:00:00:00:02", Kind: "local", Port: "port1", State: "up"}}, fdb, err)
+		{Bridge: "vlan10", Mac: "02:00:00:00:00:01", Kind: p4evpnv1.FDBKind_FDB_KIND_REMOTE, Vtep: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Age: durationpb.New(time.Minute), State: p4evpnv1.State_STATE_PENDING, Reason: "why"},
+		{Bridge: "vlan10", Mac: "02:00:00:00:00:02", Kind: p4evpnv1.FDBKind_FDB_KIND_LOCAL, Port: "port1", State: p4evpnv1.State_STATE_UP}}, fdb, err)
 	vs, err := g.view.ListVTEPs(ctx, &p4evpnv1.ListVTEPsRequest{})
 	vteps, err := collect(vs, err, (*p4evpnv1.ListVTEPsResponse).GetVteps)
-	check("vteps", []*p4evpnv1.VTEP{{Address: "10.0.0.3", State: "up", Bridges: []string{"vlan10"}, Reason: "why",
+	check("vteps", []*p4evpnv1.VTEP{{Address: "10.0.0.3", State: p4evpnv1.State_STATE_UP, Bridges: []string{"vlan10"}, Reason: "why",
 		Paths: []*p4evpnv1.Path{{Uplink: "up0", NextHopMac: "02:00:00:00:00:01"}, {Uplink: "up1"}}}}, vteps, err)
-	routes, err := g.listRoutes(ctx, "")
-	check("routes", []*p4evpnv1.Route{{Direction: "in", Type: 2, Rd: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
+	routes, err := g.listRoutes(ctx, p4evpnv1.Direction_DIRECTION_UNSPECIFIED)
+	check("routes", []*p4evpnv1.Route{{Direction: p4evpnv1.Direction_DIRECTION_IN, Type: 2, Rd: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
 		NextHop: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Peer: "10.0.0.3", Selected: true, Reason: "why"}}, routes, err)
 	ns, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
 	neighbors, err := collect(ns, err, (*p4evpnv1.ListSessionsResponse).GetSessions)
-	check("neighbors", []*p4evpnv1.Session{{Address: "10.0.0.3", As: 65001, State: "established", Uptime: durationpb.New(time.Hour), Received: 5, Advertised: 6, Reason: "why"}}, neighbors, err)
+	check("neighbors", []*p4evpnv1.Session{{Address: "10.0.0.3", As: 65001, State: p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED, Uptime: durationpb.New(time.Hour), Received: 5, Advertised: 6, Reason: "why"}}, neighbors, err)
 	entries, err := g.listEntries(ctx, "")
 	check("entries", []*p4evpnv1.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}}, entries, err)
 }
@@ -124,14 +125,18 @@ func TestRowsAreFilteredAndSorted(t *testing.T) {
 			t.Errorf("FDB of %q: %s, want %s", bridge, got, want)
 		}
 	}
-	for direction, want := range map[string]string{"": "in2c1 in2c2 in3a out2b ", "in": "in2c1 in2c2 in3a ", "out": "out2b "} {
+	for direction, want := range map[p4evpnv1.Direction]string{
+		p4evpnv1.Direction_DIRECTION_UNSPECIFIED: "in2c1 in2c2 in3a out2b ",
+		p4evpnv1.Direction_DIRECTION_IN:          "in2c1 in2c2 in3a ",
+		p4evpnv1.Direction_DIRECTION_OUT:         "out2b ",
+	} {
 		rows, err := g.listRoutes(t.Context(), direction)
 		got := ""
 		for _, r := range rows {
-			got += fmt.Sprint(r.Direction, r.Type, r.Key, r.Rd, " ")
+			got += fmt.Sprint(client.Word(r.Direction), r.Type, r.Key, r.Rd, " ")
 		}
 		if err != nil || got != want {
-			t.Errorf("routes %q: %s (%v), want %s", direction, got, err, want)
+			t.Errorf("routes %v: %s (%v), want %s", direction, got, err, want)
 		}
 	}
 	for table, want := range map[string]string{"": "a1 a2 b1 ", "a": "a1 a2 ", "c": ""} {
@@ -154,7 +159,7 @@ func TestABadFilterOfTheViewIsRefusedByField(t *testing.T) {
 		_, err = g.listFDB(t.Context(), name)
 		wantCode(t, err, codes.InvalidArgument, "bridge")
 	}
-	_, err = g.listRoutes(t.Context(), "sideways")
+	_, err = g.listRoutes(t.Context(), 3)
 	wantCode(t, err, codes.InvalidArgument, "direction")
 }
 

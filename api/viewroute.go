@@ -23,7 +23,7 @@ func (s *viewService) ListVRFs(_ *p4evpnv1.ListVRFsRequest, out grpc.ServerStrea
 	return stream(rows, out, func(v view.VRF) *p4evpnv1.VRF {
 		return &p4evpnv1.VRF{
 			Name: v.Name, Vni: v.VNI, Loopback: text(v.Loopback), Vtep: text(v.VTEP), RouterMac: mac(v.RouterMAC),
-			State: string(v.State), Reason: utf8(v.Reason), Svis: v.SVIs, Hosts: v.Hosts, Prefixes: v.Prefixes,
+			State: states[v.State], Reason: utf8(v.Reason), Svis: v.SVIs, Hosts: v.Hosts, Prefixes: v.Prefixes,
 		}
 	}, func(p []*p4evpnv1.VRF) *p4evpnv1.ListVRFsResponse { return &p4evpnv1.ListVRFsResponse{Vrfs: p} })
 }
@@ -35,7 +35,7 @@ func (s *viewService) ListUnderlayRoutes(_ *p4evpnv1.ListUnderlayRoutesRequest, 
 	}
 	slices.SortFunc(rows, func(a, b view.UnderlayRoute) int { return a.Prefix.Compare(b.Prefix) })
 	return stream(rows, out, func(r view.UnderlayRoute) *p4evpnv1.UnderlayRoute {
-		m := &p4evpnv1.UnderlayRoute{Prefix: text(r.Prefix), State: string(r.State), Reason: utf8(r.Reason)}
+		m := &p4evpnv1.UnderlayRoute{Prefix: text(r.Prefix), State: states[r.State], Reason: utf8(r.Reason)}
 		for _, a := range r.Neighbors {
 			m.Neighbors = append(m.Neighbors, text(a))
 		}
@@ -56,7 +56,7 @@ func (s *viewService) ListSVIs(_ *p4evpnv1.ListSVIsRequest, out grpc.ServerStrea
 	slices.SortFunc(rows, func(a, b view.SVI) int { return cmp.Or(cmp.Compare(a.VRF, b.VRF), cmp.Compare(a.Name, b.Name)) })
 	return stream(rows, out, func(v view.SVI) *p4evpnv1.SVI {
 		m := &p4evpnv1.SVI{
-			Name: v.Name, Vrf: v.VRF, Bridge: v.Bridge, Mac: mac(v.MAC), Anycast: v.Anycast, State: string(v.State), Reason: utf8(v.Reason),
+			Name: v.Name, Vrf: v.VRF, Bridge: v.Bridge, Mac: mac(v.MAC), Anycast: v.Anycast, State: states[v.State], Reason: utf8(v.Reason),
 		}
 		for _, g := range v.Gateways {
 			m.Gateways = append(m.Gateways, g.String())
@@ -79,8 +79,8 @@ func (s *viewService) ListHosts(r *p4evpnv1.ListHostsRequest, out grpc.ServerStr
 	})
 	return stream(rows, out, func(h view.Host) *p4evpnv1.Host {
 		return &p4evpnv1.Host{
-			Bridge: h.Bridge, Ip: text(h.IP), Mac: mac(h.MAC), Kind: string(h.Kind), Vtep: text(h.VTEP),
-			State: string(h.State), Reason: utf8(h.Reason),
+			Bridge: h.Bridge, Ip: text(h.IP), Mac: mac(h.MAC), Kind: hostKinds[h.Kind], Vtep: text(h.VTEP),
+			State: states[h.State], Reason: utf8(h.Reason),
 		}
 	}, func(p []*p4evpnv1.Host) *p4evpnv1.ListHostsResponse { return &p4evpnv1.ListHostsResponse{Hosts: p} })
 }
@@ -128,9 +128,9 @@ func (s *viewService) LookupRoute(ctx context.Context, r *p4evpnv1.LookupRouteRe
 
 func prefixRow(p view.Prefix) *p4evpnv1.Prefix {
 	return &p4evpnv1.Prefix{
-		Vrf: p.VRF, Prefix: text(p.Prefix), Kind: string(p.Kind), Bridge: p.Bridge, Mac: mac(p.MAC),
+		Vrf: p.VRF, Prefix: text(p.Prefix), Kind: prefixKinds[p.Kind], Bridge: p.Bridge, Mac: mac(p.MAC),
 		Vtep: text(p.VTEP), Vni: p.VNI, RouterMac: mac(p.RouterMAC), NextHop: text(p.NextHop),
-		Selected: p.Selected, State: string(p.State), Reason: utf8(p.Reason),
+		Selected: p.Selected, State: states[p.State], Reason: utf8(p.Reason),
 	}
 }
 

@@ -40,8 +40,8 @@ func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
 			{Prefix: prefix("2001:db8::/32"), NextHops: []netip.Addr{leaf}, State: view.Down, Reason: "why"},
 			{Prefix: prefix("10.0.0.4/32"), NextHops: []netip.Addr{leaf}, Neighbors: []netip.Addr{leaf}, State: view.Up},
 		}, []*p4evpnv1.UnderlayRoute{
-			{Prefix: "10.0.0.4/32", NextHops: []string{"10.0.0.3"}, Neighbors: []string{"10.0.0.3"}, State: "up"},
-			{Prefix: "2001:db8::/32", NextHops: []string{"10.0.0.3"}, State: "down", Reason: "why"},
+			{Prefix: "10.0.0.4/32", NextHops: []string{"10.0.0.3"}, Neighbors: []string{"10.0.0.3"}, State: p4evpnv1.State_STATE_UP},
+			{Prefix: "2001:db8::/32", NextHops: []string{"10.0.0.3"}, State: p4evpnv1.State_STATE_DOWN, Reason: "why"},
 		}},
 	} {
 		g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &fakeView{}, Underlay: tc.underlay}, nil)
@@ -56,8 +56,8 @@ func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
 func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 	remote := view.Prefix{VRF: "green", Prefix: prefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: leaf, VNI: 100, RouterMAC: mac2,
 		Selected: true, State: view.Pending, Reason: "why"}
-	remotePB := &p4evpnv1.Prefix{Vrf: "green", Prefix: "6.6.6.0/24", Kind: "remote", Vtep: "10.0.0.3", Vni: 100, RouterMac: "02:00:00:00:00:02",
-		Selected: true, State: "pending", Reason: "why"}
+	remotePB := &p4evpnv1.Prefix{Vrf: "green", Prefix: "6.6.6.0/24", Kind: p4evpnv1.PrefixKind_PREFIX_KIND_REMOTE, Vtep: "10.0.0.3", Vni: 100, RouterMac: "02:00:00:00:00:02",
+		Selected: true, State: p4evpnv1.State_STATE_PENDING, Reason: "why"}
 	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{
 		vrfs: []view.VRF{{Name: "green", VNI: 100, Loopback: prefix("10.100.0.1/24"), VTEP: prefix("10.0.0.2/32"), RouterMAC: mac1,
 			State: view.Down, Reason: "why", SVIs: []string{"svi10"}, Hosts: 3, Prefixes: 4}},
@@ -79,16 +79,16 @@ func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 	vs, err := g.view.ListVRFs(ctx, &p4evpnv1.ListVRFsRequest{})
 	vrfs, err := collect(vs, err, (*p4evpnv1.ListVRFsResponse).GetVrfs)
 	check("vrfs", []*p4evpnv1.VRF{{Name: "green", Vni: 100, Loopback: "10.100.0.1/24", Vtep: "10.0.0.2/32", RouterMac: "02:00:00:00:00:01",
-		State: "down", Reason: "why", Svis: []string{"svi10"}, Hosts: 3, Prefixes: 4}}, vrfs, err)
+		State: p4evpnv1.State_STATE_DOWN, Reason: "why", Svis: []string{"svi10"}, Hosts: 3, Prefixes: 4}}, vrfs, err)
 	ss, err := g.view.ListSVIs(ctx, &p4evpnv1.ListSVIsRequest{})
 	svis, err := collect(ss, err, (*p4evpnv1.ListSVIsResponse).GetSvis)
 	check("svis", []*p4evpnv1.SVI{{Name: "svi10", Vrf: "green", Bridge: "vlan10", Mac: "02:00:00:00:00:01",
-		Gateways: []string{"10.10.0.1/24", "2001:db8::1/64"}, Anycast: true, State: "up", Reason: "why"}}, svis, err)
+		Gateways: []string{"10.10.0.1/24", "2001:db8::1/64"}, Anycast: true, State: p4evpnv1.State_STATE_UP, Reason: "why"}}, svis, err)
 	hosts, err := g.listHosts(t, "")
-	check("hosts", []*p4evpnv1.Host{{Bridge: "vlan10", Ip: "2001:db8::9", Mac: "02:00:00:00:00:01", Kind: "remote", Vtep: "10.0.0.3", State: "up", Reason: "why"}}, hosts, err)
+	check("hosts", []*p4evpnv1.Host{{Bridge: "vlan10", Ip: "2001:db8::9", Mac: "02:00:00:00:00:01", Kind: p4evpnv1.HostKind_HOST_KIND_REMOTE, Vtep: "10.0.0.3", State: p4evpnv1.State_STATE_UP, Reason: "why"}}, hosts, err)
 	prefixes, err := g.listPrefixes(t, "")
 	check("prefixes", []*p4evpnv1.Prefix{remotePB,
-		{Vrf: "green", Prefix: "10.10.0.9/32", Kind: "host", Bridge: "vlan10", Mac: "02:00:00:00:00:01", NextHop: "10.0.0.3"}}, prefixes, err)
+		{Vrf: "green", Prefix: "10.10.0.9/32", Kind: p4evpnv1.PrefixKind_PREFIX_KIND_HOST, Bridge: "vlan10", Mac: "02:00:00:00:00:01", NextHop: "10.0.0.3"}}, prefixes, err)
 	route, err := g.view.LookupRoute(ctx, &p4evpnv1.LookupRouteRequest{Vrf: "//network.opiproject.org/vrfs/green", Address: "6.6.6.6"})
 	check("route", &p4evpnv1.LookupRouteResponse{Vrf: "green", Address: "6.6.6.6", Entry: "a -> b", Result: "what", Candidates: []*p4evpnv1.Prefix{remotePB}}, route, err)
 }

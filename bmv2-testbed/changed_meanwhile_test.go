@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -83,7 +84,7 @@ var mover = ether.MAC{2, 0, 0, 0, 7, 1}
 func (n *restartNetwork) moverIsBehind(vtep netip.Addr) func(context.Context) error {
 	return func(ctx context.Context) error {
 		fdb, err := n.gateway.FDB(ctx, blue)
-		if e := fdb[mover.String()]; err == nil && (e.GetVtep() != vtep.String() || e.GetState() != "up") {
+		if e := fdb[mover.String()]; err == nil && (e.GetVtep() != vtep.String() || e.GetState() != p4evpnv1.State_STATE_UP) {
 			err = fmt.Errorf("the gateway has %v", e)
 		}
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -181,7 +182,7 @@ func (d *demo) knownBehind(ctx context.Context, mac ether.MAC, bridge string, vn
 	if e == nil || local != (e.GetPort() != "") || (!local && e.GetVtep() != vtep) {
 		return fmt.Errorf("the gateway has %v", e)
 	}
-	if e.GetState() != "up" {
+	if e.GetState() != p4evpnv1.State_STATE_UP {
 		return fmt.Errorf("the gateway's entry is %s: %s", e.GetState(), e.GetReason())
 	}
 	for _, leaf := range []*Leaf{d.leaf1, d.leaf2} {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/packet"
 )
@@ -181,7 +182,7 @@ func (d *demo) learnedAt(ctx context.Context, mac ether.MAC, port int) error {
 			return fmt.Errorf("the switch has %q", at)
 		}
 		fdb, err := d.gateway.FDB(ctx, blue)
-		if e := fdb[mac.String()]; err == nil && (e.GetState() != "up" || e.GetPort() != fmt.Sprintf("port%d", port)) {
+		if e := fdb[mac.String()]; err == nil && (e.GetState() != p4evpnv1.State_STATE_UP || e.GetPort() != fmt.Sprintf("port%d", port)) {
 			err = fmt.Errorf("the gateway has %v", e)
 		}
 		return err

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -270,7 +271,7 @@ func (c *churn) fdbIsTheRIB() error {
 	want := map[string]bool{}
 	for _, mac := range c.n.kernel.Config.MACs[0].All() {
 		want[mac.String()] = true
-		if e := fdb[mac.String()]; e.GetVtep() != kernelVTEP.String() || e.GetState() != "up" {
+		if e := fdb[mac.String()]; e.GetVtep() != kernelVTEP.String() || e.GetState() != p4evpnv1.State_STATE_UP {
 			return fmt.Errorf("kernel advertises %v, the FDB has %v", mac, e)
 		}
 	}

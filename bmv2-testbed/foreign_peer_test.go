@@ -12,6 +12,7 @@ import (
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -64,7 +65,7 @@ func (p *peering) takes(t *testing.T, all bool) {
 		}
 		e := fdb[peerMAC]
 		there := map[string]bool{
-			"type 2": e.GetVtep() == foreignVTEP.String() && e.GetVni() == blueVNI && e.GetState() == "up",
+			"type 2": e.GetVtep() == foreignVTEP.String() && e.GetVni() == blueVNI && e.GetState() == p4evpnv1.State_STATE_UP,
 			"type 3": b.GetRemoteVteps() == 1,
 			"type 5": strings.Contains(prefixes, peerPrefix) && strings.Contains(prefixes, foreignVTEP.String()) && strings.Contains(prefixes, peerRouter),
 		}

@@ -8,6 +8,7 @@ import (
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -199,8 +200,8 @@ func (r *reference) objects(t *testing.T) {
 			return err
 		}
 		for _, a := range []string{"10.0.0.3", "10.0.0.4"} {
-			if v := vteps[a]; v.GetState() != "up" {
-				return fmt.Errorf("%s is %q: %s", a, v.GetState(), v.GetReason())
+			if v := vteps[a]; v.GetState() != p4evpnv1.State_STATE_UP {
+				return fmt.Errorf("%s is %v: %s", a, v.GetState(), v.GetReason())
 			}
 		}
 		return nil

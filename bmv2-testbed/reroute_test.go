@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -77,8 +78,8 @@ func TestVTEPWithoutARouteIsNotFloodedTo(t *testing.T) {
 		_, err := d.h1.Reach(ctx, d.l1a.Address.Addr(), patience)
 		check(t, err)
 		vteps := must(d.gateway.VTEPs(ctx))(t)
-		if v := vteps[leaf2VTEP.String()]; v.GetState() == "up" || v.GetReason() == "" {
-			t.Errorf("leaf2 is %q for the reason %q, want it not up and a reason", v.GetState(), v.GetReason())
+		if v := vteps[leaf2VTEP.String()]; v.GetState() == p4evpnv1.State_STATE_UP || v.GetReason() == "" {
+			t.Errorf("leaf2 is %v for the reason %q, want it not up and a reason", v.GetState(), v.GetReason())
 		}
 		check(t, d.gateway.NS.AddRoute(netip.PrefixFrom(leaf2VTEP, 32), netip.MustParseAddr(leaf2Up)))
 		d.whole(t)

@@ -60,12 +60,11 @@ func parseLeaf(f protoreflect.FieldDescriptor, s string) (protoreflect.Value, er
 	case protoreflect.MessageKind:
 		return parseMessage(f, s, bad)
 	case protoreflect.EnumKind:
-		for i, name := range enumNames(f.Enum()) {
-			if i > 0 && name == strings.ToLower(s) {
-				return protoreflect.ValueOfEnum(f.Enum().Values().Get(i).Number()), nil
-			}
+		n, ok := parseEnum(f.Enum(), s)
+		if !ok {
+			return protoreflect.Value{}, bad
 		}
-		return protoreflect.Value{}, bad
+		return protoreflect.ValueOfEnum(n), nil
 	case protoreflect.BytesKind:
 		m, err := ether.ParseMAC(s)
 		if err != nil {
@@ -127,10 +126,7 @@ func formatLeaf(f protoreflect.FieldDescriptor, v protoreflect.Value) any {
 			return formatPrefix(m)
 		}
 	case protoreflect.EnumKind:
-		if d := f.Enum().Values().ByNumber(v.Enum()); d != nil {
-			return enumNames(f.Enum())[d.Index()]
-		}
-		return strconv.Itoa(int(v.Enum()))
+		return enumWord(f.Enum(), v.Enum())
 	case protoreflect.BytesKind:
 		if m, err := ether.FromBytes(v.Bytes()); err == nil {
 			return m.String()
@@ -155,6 +151,32 @@ func formatPrefix(m *netpb.IPPrefix) string {
 		a, _ = netip.AddrFromSlice(addr.V6Addr)
 	}
 	return netip.PrefixFrom(a, int(m.GetLen())).String()
+}
+
+// Word is an enum's value as people write it: STATE_UP is up. One that is
+// unspecified is "", one that this client does not know is its number.
+func Word(e protoreflect.Enum) string { return enumWord(e.Descriptor(), e.Number()) }
+
+func enumWord(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
+	if n == 0 {
+		return ""
+	}
+	if d := e.Values().ByNumber(n); d != nil {
+		return enumNames(e)[d.Index()]
+	}
+	return strconv.Itoa(int(n))
+}
+
+// parseEnum is the way back, so that what a newer gateway gives can be given back.
+func parseEnum(e protoreflect.EnumDescriptor, s string) (protoreflect.EnumNumber, bool) {
+	for i, name := range enumNames(e) {
+		if i > 0 && name == strings.ToLower(s) {
+			return e.Values().Get(i).Number(), true
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	number := protoreflect.EnumNumber(n)
+	return number, err == nil && e.Values().ByNumber(number) == nil
 }
 
 // enumNames are the values' names without what they have in common, in lower

@@ -26,6 +26,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// DifferenceKind is what was done to an entry.
+type DifferenceKind int32
+
+const (
+	DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED DifferenceKind = 0
+	// The target has lost it.
+	DifferenceKind_DIFFERENCE_KIND_MISSING DifferenceKind = 1
+	// Nobody wrote it here.
+	DifferenceKind_DIFFERENCE_KIND_UNEXPECTED DifferenceKind = 2
+	DifferenceKind_DIFFERENCE_KIND_CHANGED    DifferenceKind = 3
+)
+
+// Enum value maps for DifferenceKind.
+var (
+	DifferenceKind_name = map[int32]string{
+		0: "DIFFERENCE_KIND_UNSPECIFIED",
+		1: "DIFFERENCE_KIND_MISSING",
+		2: "DIFFERENCE_KIND_UNEXPECTED",
+		3: "DIFFERENCE_KIND_CHANGED",
+	}
+	DifferenceKind_value = map[string]int32{
+		"DIFFERENCE_KIND_UNSPECIFIED": 0,
+		"DIFFERENCE_KIND_MISSING":     1,
+		"DIFFERENCE_KIND_UNEXPECTED":  2,
+		"DIFFERENCE_KIND_CHANGED":     3,
+	}
+)
+
+func (x DifferenceKind) Enum() *DifferenceKind {
+	p := new(DifferenceKind)
+	*p = x
+	return p
+}
+
+func (x DifferenceKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DifferenceKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_audit_proto_enumTypes[0].Descriptor()
+}
+
+func (DifferenceKind) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_audit_proto_enumTypes[0]
+}
+
+func (x DifferenceKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DifferenceKind.Descriptor instead.
+func (DifferenceKind) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_audit_proto_rawDescGZIP(), []int{0}
+}
+
 type AuditRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -118,8 +173,7 @@ func (x *AuditResponse) GetDifferences() []*Difference {
 // Difference is an entry that somebody else deleted, added or changed.
 type Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "missing", "unexpected" or "changed".
-	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind  DifferenceKind         `protobuf:"varint,1,opt,name=kind,proto3,enum=p4evpn.v1.DifferenceKind" json:"kind,omitempty"`
 	// A P4 table's name such as bridge.fdb.
 	Table string `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
 	// Key and action as the target acknowledged them, if it did.
@@ -160,11 +214,11 @@ func (*Difference) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_audit_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *Difference) GetKind() string {
+func (x *Difference) GetKind() DifferenceKind {
 	if x != nil {
 		return x.Kind
 	}
-	return ""
+	return DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED
 }
 
 func (x *Difference) GetTable() string {
@@ -196,13 +250,18 @@ const file_p4evpn_v1_audit_proto_rawDesc = "" +
 	"\fAuditRequest\"b\n" +
 	"\rAuditResponse\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\rR\aentries\x127\n" +
-	"\vdifferences\x18\x02 \x03(\v2\x15.p4evpn.v1.DifferenceR\vdifferences\"X\n" +
+	"\vdifferences\x18\x02 \x03(\v2\x15.p4evpn.v1.DifferenceR\vdifferences\"s\n" +
 	"\n" +
-	"Difference\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"Difference\x12-\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.p4evpn.v1.DifferenceKindR\x04kind\x12\x14\n" +
 	"\x05table\x18\x02 \x01(\tR\x05table\x12\x10\n" +
 	"\x03was\x18\x03 \x01(\tR\x03was\x12\x0e\n" +
-	"\x02is\x18\x04 \x01(\tR\x02is2F\n" +
+	"\x02is\x18\x04 \x01(\tR\x02is*\x8b\x01\n" +
+	"\x0eDifferenceKind\x12\x1f\n" +
+	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17DIFFERENCE_KIND_MISSING\x10\x01\x12\x1e\n" +
+	"\x1aDIFFERENCE_KIND_UNEXPECTED\x10\x02\x12\x1b\n" +
+	"\x17DIFFERENCE_KIND_CHANGED\x10\x032F\n" +
 	"\x06Target\x12<\n" +
 	"\x05Audit\x12\x17.p4evpn.v1.AuditRequest\x1a\x18.p4evpn.v1.AuditResponse0\x01B'Z%github.com/p4evpn/p4evpn/api/p4evpnv1b\x06proto3"
 
@@ -218,21 +277,24 @@ func file_p4evpn_v1_audit_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_audit_proto_rawDescData
 }
 
+var file_p4evpn_v1_audit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_p4evpn_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_p4evpn_v1_audit_proto_goTypes = []any{
-	(*AuditRequest)(nil),  // 0: p4evpn.v1.AuditRequest
-	(*AuditResponse)(nil), // 1: p4evpn.v1.AuditResponse
-	(*Difference)(nil),    // 2: p4evpn.v1.Difference
+	(DifferenceKind)(0),   // 0: p4evpn.v1.DifferenceKind
+	(*AuditRequest)(nil),  // 1: p4evpn.v1.AuditRequest
+	(*AuditResponse)(nil), // 2: p4evpn.v1.AuditResponse
+	(*Difference)(nil),    // 3: p4evpn.v1.Difference
 }
 var file_p4evpn_v1_audit_proto_depIdxs = []int32{
-	2, // 0: p4evpn.v1.AuditResponse.differences:type_name -> p4evpn.v1.Difference
-	0, // 1: p4evpn.v1.Target.Audit:input_type -> p4evpn.v1.AuditRequest
-	1, // 2: p4evpn.v1.Target.Audit:output_type -> p4evpn.v1.AuditResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 0: p4evpn.v1.AuditResponse.differences:type_name -> p4evpn.v1.Difference
+	0, // 1: p4evpn.v1.Difference.kind:type_name -> p4evpn.v1.DifferenceKind
+	1, // 2: p4evpn.v1.Target.Audit:input_type -> p4evpn.v1.AuditRequest
+	2, // 3: p4evpn.v1.Target.Audit:output_type -> p4evpn.v1.AuditResponse
+	3, // [3:4] is the sub-list for method output_type
+	2, // [2:3] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_audit_proto_init() }
@@ -245,13 +307,14 @@ func file_p4evpn_v1_audit_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_audit_proto_rawDesc), len(file_p4evpn_v1_audit_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_p4evpn_v1_audit_proto_goTypes,
 		DependencyIndexes: file_p4evpn_v1_audit_proto_depIdxs,
+		EnumInfos:         file_p4evpn_v1_audit_proto_enumTypes,
 		MessageInfos:      file_p4evpn_v1_audit_proto_msgTypes,
 	}.Build()
 	File_p4evpn_v1_audit_proto = out.File

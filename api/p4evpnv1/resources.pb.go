@@ -32,11 +32,118 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Family is an address family of a BGP session.
+type Family int32
+
+const (
+	Family_FAMILY_UNSPECIFIED Family = 0
+	Family_FAMILY_EVPN        Family = 1
+	// Unicast, for the underlay, as is the next.
+	Family_FAMILY_IPV4 Family = 2
+	Family_FAMILY_IPV6 Family = 3
+)
+
+// Enum value maps for Family.
+var (
+	Family_name = map[int32]string{
+		0: "FAMILY_UNSPECIFIED",
+		1: "FAMILY_EVPN",
+		2: "FAMILY_IPV4",
+		3: "FAMILY_IPV6",
+	}
+	Family_value = map[string]int32{
+		"FAMILY_UNSPECIFIED": 0,
+		"FAMILY_EVPN":        1,
+		"FAMILY_IPV4":        2,
+		"FAMILY_IPV6":        3,
+	}
+)
+
+func (x Family) Enum() *Family {
+	p := new(Family)
+	*p = x
+	return p
+}
+
+func (x Family) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Family) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_resources_proto_enumTypes[0].Descriptor()
+}
+
+func (Family) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_resources_proto_enumTypes[0]
+}
+
+func (x Family) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Family.Descriptor instead.
+func (Family) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{0}
+}
+
+// PortKind is what a port of the target is for.
+type PortKind int32
+
+const (
+	PortKind_PORT_KIND_UNSPECIFIED PortKind = 0
+	PortKind_PORT_KIND_BRIDGE      PortKind = 1
+	PortKind_PORT_KIND_UPLINK      PortKind = 2
+	// The Linux side of an uplink.
+	PortKind_PORT_KIND_HOST PortKind = 3
+)
+
+// Enum value maps for PortKind.
+var (
+	PortKind_name = map[int32]string{
+		0: "PORT_KIND_UNSPECIFIED",
+		1: "PORT_KIND_BRIDGE",
+		2: "PORT_KIND_UPLINK",
+		3: "PORT_KIND_HOST",
+	}
+	PortKind_value = map[string]int32{
+		"PORT_KIND_UNSPECIFIED": 0,
+		"PORT_KIND_BRIDGE":      1,
+		"PORT_KIND_UPLINK":      2,
+		"PORT_KIND_HOST":        3,
+	}
+)
+
+func (x PortKind) Enum() *PortKind {
+	p := new(PortKind)
+	*p = x
+	return p
+}
+
+func (x PortKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PortKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_resources_proto_enumTypes[1].Descriptor()
+}
+
+func (PortKind) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_resources_proto_enumTypes[1]
+}
+
+func (x PortKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PortKind.Descriptor instead.
+func (PortKind) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{1}
+}
+
 // Status is what became of an object.
 type Status struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "up", "down" or "pending".
-	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	State State                  `protobuf:"varint,1,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The configuration file gives it, and only there it can be changed.
@@ -75,11 +182,11 @@ func (*Status) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Status) GetState() string {
+func (x *Status) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *Status) GetReason() string {
@@ -607,8 +714,8 @@ type NeighborSpec struct {
 	ConnectRetry *durationpb.Duration `protobuf:"bytes,9,opt,name=connect_retry,json=connectRetry,proto3" json:"connect_retry,omitempty"`
 	// Ends the session when it sends more of a family; 0 is no limit.
 	MaxPrefixes uint32 `protobuf:"varint,10,opt,name=max_prefixes,json=maxPrefixes,proto3" json:"max_prefixes,omitempty"`
-	// "evpn", "ipv4", "ipv6"; none is evpn alone.
-	Families []string `protobuf:"bytes,11,rep,name=families,proto3" json:"families,omitempty"`
+	// None is EVPN alone.
+	Families []Family `protobuf:"varint,11,rep,packed,name=families,proto3,enum=p4evpn.v1.Family" json:"families,omitempty"`
 	// It is told type-2 routes for a MAC with an IPv4 address alone: no MAC without
 	// one, and no IPv6 address. For RYU's rest_vtep and what is like it.
 	MacIpOnly     bool `protobuf:"varint,12,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
@@ -716,7 +823,7 @@ func (x *NeighborSpec) GetMaxPrefixes() uint32 {
 	return 0
 }
 
-func (x *NeighborSpec) GetFamilies() []string {
+func (x *NeighborSpec) GetFamilies() []Family {
 	if x != nil {
 		return x.Families
 	}
@@ -732,12 +839,11 @@ func (x *NeighborSpec) GetMacIpOnly() bool {
 
 type NeighborStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "up" when the session is established, else "down".
-	State      string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	Reason     string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	Configured bool   `protobuf:"varint,3,opt,name=configured,proto3" json:"configured,omitempty"`
-	// The state of the session: "established", "active" ...
-	Session string `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
+	// Up when the session is established, else down.
+	State      State        `protobuf:"varint,1,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
+	Reason     string       `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Configured bool         `protobuf:"varint,3,opt,name=configured,proto3" json:"configured,omitempty"`
+	Session    SessionState `protobuf:"varint,4,opt,name=session,proto3,enum=p4evpn.v1.SessionState" json:"session,omitempty"`
 	// Since the session came up or went down.
 	Uptime *durationpb.Duration `protobuf:"bytes,5,opt,name=uptime,proto3" json:"uptime,omitempty"`
 	// EVPN routes.
@@ -778,11 +884,11 @@ func (*NeighborStatus) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *NeighborStatus) GetState() string {
+func (x *NeighborStatus) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *NeighborStatus) GetReason() string {
@@ -799,11 +905,11 @@ func (x *NeighborStatus) GetConfigured() bool {
 	return false
 }
 
-func (x *NeighborStatus) GetSession() string {
+func (x *NeighborStatus) GetSession() SessionState {
 	if x != nil {
 		return x.Session
 	}
-	return ""
+	return SessionState_SESSION_STATE_UNSPECIFIED
 }
 
 func (x *NeighborStatus) GetUptime() *durationpb.Duration {
@@ -2047,17 +2153,16 @@ func (x *DeleteStaticMacRequest) GetAllowMissing() bool {
 type Port struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "ports/" and its name in the configuration, with "-host" for a host port.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// "bridge", "uplink" or "host".
-	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name string   `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind PortKind `protobuf:"varint,2,opt,name=kind,proto3,enum=p4evpn.v1.PortKind" json:"kind,omitempty"`
 	// Its number in the pipeline.
 	Number uint32 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
 	// The netdev that the embedded switch opens; of a host port the one behind it.
 	Netdev string `protobuf:"bytes,4,opt,name=netdev,proto3" json:"netdev,omitempty"`
-	// "up" or "down", as the netdev is here; empty if that is not known.
-	Link string `protobuf:"bytes,5,opt,name=link,proto3" json:"link,omitempty"`
-	// "up", "down" or "pending": the target has the port's entries.
-	State  string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// Up or down, as the netdev is here; unspecified if that is not known.
+	Link State `protobuf:"varint,5,opt,name=link,proto3,enum=p4evpn.v1.State" json:"link,omitempty"`
+	// Whether the target has the port's entries.
+	State  State  `protobuf:"varint,6,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Bridge ports that are bound to it.
 	BridgePorts []string `protobuf:"bytes,8,rep,name=bridge_ports,json=bridgePorts,proto3" json:"bridge_ports,omitempty"`
@@ -2105,11 +2210,11 @@ func (x *Port) GetName() string {
 	return ""
 }
 
-func (x *Port) GetKind() string {
+func (x *Port) GetKind() PortKind {
 	if x != nil {
 		return x.Kind
 	}
-	return ""
+	return PortKind_PORT_KIND_UNSPECIFIED
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -2126,18 +2231,18 @@ func (x *Port) GetNetdev() string {
 	return ""
 }
 
-func (x *Port) GetLink() string {
+func (x *Port) GetLink() State {
 	if x != nil {
 		return x.Link
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
-func (x *Port) GetState() string {
+func (x *Port) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *Port) GetReason() string {
@@ -2469,9 +2574,9 @@ var File_p4evpn_v1_resources_proto protoreflect.FileDescriptor
 
 const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\n" +
-	"\x19p4evpn/v1/resources.proto\x12\tp4evpn.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\"V\n" +
-	"\x06Status\x12\x14\n" +
-	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
+	"\x19p4evpn/v1/resources.proto\x12\tp4evpn.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x15p4evpn/v1/state.proto\"h\n" +
+	"\x06Status\x12&\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
 	"\n" +
 	"configured\x18\x03 \x01(\bR\n" +
@@ -2507,7 +2612,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.NeighborSpecR\x04spec\x121\n" +
-	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\xc6\x03\n" +
+	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\xd9\x03\n" +
 	"\fNeighborSpec\x12\x1b\n" +
 	"\tremote_as\x18\x01 \x01(\rR\bremoteAs\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12#\n" +
@@ -2519,16 +2624,16 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\tkeepalive\x18\b \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\x12>\n" +
 	"\rconnect_retry\x18\t \x01(\v2\x19.google.protobuf.DurationR\fconnectRetry\x12!\n" +
 	"\fmax_prefixes\x18\n" +
-	" \x01(\rR\vmaxPrefixes\x12\x1a\n" +
-	"\bfamilies\x18\v \x03(\tR\bfamilies\x12\x1e\n" +
-	"\vmac_ip_only\x18\f \x01(\bR\tmacIpOnly\"\x8a\x02\n" +
-	"\x0eNeighborStatus\x12\x14\n" +
-	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
+	" \x01(\rR\vmaxPrefixes\x12-\n" +
+	"\bfamilies\x18\v \x03(\x0e2\x11.p4evpn.v1.FamilyR\bfamilies\x12\x1e\n" +
+	"\vmac_ip_only\x18\f \x01(\bR\tmacIpOnly\"\xb5\x02\n" +
+	"\x0eNeighborStatus\x12&\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
 	"\n" +
 	"configured\x18\x03 \x01(\bR\n" +
-	"configured\x12\x18\n" +
-	"\asession\x18\x04 \x01(\tR\asession\x121\n" +
+	"configured\x121\n" +
+	"\asession\x18\x04 \x01(\x0e2\x17.p4evpn.v1.SessionStateR\asession\x121\n" +
 	"\x06uptime\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12\x1a\n" +
 	"\breceived\x18\x06 \x01(\x04R\breceived\x12\x1e\n" +
 	"\n" +
@@ -2619,14 +2724,14 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"Q\n" +
 	"\x16DeleteStaticMacRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
-	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\x8c\x02\n" +
+	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\xc5\x02\n" +
 	"\x04Port\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x13.p4evpn.v1.PortKindR\x04kind\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\rR\x06number\x12\x16\n" +
-	"\x06netdev\x18\x04 \x01(\tR\x06netdev\x12\x12\n" +
-	"\x04link\x18\x05 \x01(\tR\x04link\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06netdev\x18\x04 \x01(\tR\x06netdev\x12$\n" +
+	"\x04link\x18\x05 \x01(\x0e2\x10.p4evpn.v1.StateR\x04link\x12&\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12!\n" +
 	"\fbridge_ports\x18\b \x03(\tR\vbridgePorts\x12\x12\n" +
 	"\x04macs\x18\t \x01(\rR\x04macs\x123\n" +
@@ -2650,7 +2755,17 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x0f\n" +
 	"\rBackupRequest\"$\n" +
 	"\x0eBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data2\xf7\x02\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data*S\n" +
+	"\x06Family\x12\x16\n" +
+	"\x12FAMILY_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vFAMILY_EVPN\x10\x01\x12\x0f\n" +
+	"\vFAMILY_IPV4\x10\x02\x12\x0f\n" +
+	"\vFAMILY_IPV6\x10\x03*e\n" +
+	"\bPortKind\x12\x19\n" +
+	"\x15PORT_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10PORT_KIND_BRIDGE\x10\x01\x12\x14\n" +
+	"\x10PORT_KIND_UPLINK\x10\x02\x12\x12\n" +
+	"\x0ePORT_KIND_HOST\x10\x032\xf7\x02\n" +
 	"\x0eSpeakerService\x12D\n" +
 	"\rCreateSpeaker\x12\x1f.p4evpn.v1.CreateSpeakerRequest\x1a\x12.p4evpn.v1.Speaker\x12>\n" +
 	"\n" +
@@ -2694,135 +2809,147 @@ func file_p4evpn_v1_resources_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_resources_proto_rawDescData
 }
 
+var file_p4evpn_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_p4evpn_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_p4evpn_v1_resources_proto_goTypes = []any{
-	(*Status)(nil),                 // 0: p4evpn.v1.Status
-	(*Speaker)(nil),                // 1: p4evpn.v1.Speaker
-	(*SpeakerSpec)(nil),            // 2: p4evpn.v1.SpeakerSpec
-	(*CreateSpeakerRequest)(nil),   // 3: p4evpn.v1.CreateSpeakerRequest
-	(*GetSpeakerRequest)(nil),      // 4: p4evpn.v1.GetSpeakerRequest
-	(*ListSpeakersRequest)(nil),    // 5: p4evpn.v1.ListSpeakersRequest
-	(*ListSpeakersResponse)(nil),   // 6: p4evpn.v1.ListSpeakersResponse
-	(*UpdateSpeakerRequest)(nil),   // 7: p4evpn.v1.UpdateSpeakerRequest
-	(*DeleteSpeakerRequest)(nil),   // 8: p4evpn.v1.DeleteSpeakerRequest
-	(*Neighbor)(nil),               // 9: p4evpn.v1.Neighbor
-	(*NeighborSpec)(nil),           // 10: p4evpn.v1.NeighborSpec
-	(*NeighborStatus)(nil),         // 11: p4evpn.v1.NeighborStatus
-	(*CreateNeighborRequest)(nil),  // 12: p4evpn.v1.CreateNeighborRequest
-	(*GetNeighborRequest)(nil),     // 13: p4evpn.v1.GetNeighborRequest
-	(*ListNeighborsRequest)(nil),   // 14: p4evpn.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),  // 15: p4evpn.v1.ListNeighborsResponse
-	(*UpdateNeighborRequest)(nil),  // 16: p4evpn.v1.UpdateNeighborRequest
-	(*DeleteNeighborRequest)(nil),  // 17: p4evpn.v1.DeleteNeighborRequest
-	(*Instance)(nil),               // 18: p4evpn.v1.Instance
-	(*InstanceSpec)(nil),           // 19: p4evpn.v1.InstanceSpec
-	(*CreateInstanceRequest)(nil),  // 20: p4evpn.v1.CreateInstanceRequest
-	(*GetInstanceRequest)(nil),     // 21: p4evpn.v1.GetInstanceRequest
-	(*ListInstancesRequest)(nil),   // 22: p4evpn.v1.ListInstancesRequest
-	(*ListInstancesResponse)(nil),  // 23: p4evpn.v1.ListInstancesResponse
-	(*UpdateInstanceRequest)(nil),  // 24: p4evpn.v1.UpdateInstanceRequest
-	(*DeleteInstanceRequest)(nil),  // 25: p4evpn.v1.DeleteInstanceRequest
-	(*StaticMac)(nil),              // 26: p4evpn.v1.StaticMac
-	(*StaticMacSpec)(nil),          // 27: p4evpn.v1.StaticMacSpec
-	(*CreateStaticMacRequest)(nil), // 28: p4evpn.v1.CreateStaticMacRequest
-	(*GetStaticMacRequest)(nil),    // 29: p4evpn.v1.GetStaticMacRequest
-	(*ListStaticMacsRequest)(nil),  // 30: p4evpn.v1.ListStaticMacsRequest
-	(*ListStaticMacsResponse)(nil), // 31: p4evpn.v1.ListStaticMacsResponse
-	(*UpdateStaticMacRequest)(nil), // 32: p4evpn.v1.UpdateStaticMacRequest
-	(*DeleteStaticMacRequest)(nil), // 33: p4evpn.v1.DeleteStaticMacRequest
-	(*Port)(nil),                   // 34: p4evpn.v1.Port
-	(*PortCounters)(nil),           // 35: p4evpn.v1.PortCounters
-	(*GetPortRequest)(nil),         // 36: p4evpn.v1.GetPortRequest
-	(*ListPortsRequest)(nil),       // 37: p4evpn.v1.ListPortsRequest
-	(*ListPortsResponse)(nil),      // 38: p4evpn.v1.ListPortsResponse
-	(*BackupRequest)(nil),          // 39: p4evpn.v1.BackupRequest
-	(*BackupResponse)(nil),         // 40: p4evpn.v1.BackupResponse
-	(*fieldmaskpb.FieldMask)(nil),  // 41: google.protobuf.FieldMask
-	(*durationpb.Duration)(nil),    // 42: google.protobuf.Duration
-	(*emptypb.Empty)(nil),          // 43: google.protobuf.Empty
+	(Family)(0),                    // 0: p4evpn.v1.Family
+	(PortKind)(0),                  // 1: p4evpn.v1.PortKind
+	(*Status)(nil),                 // 2: p4evpn.v1.Status
+	(*Speaker)(nil),                // 3: p4evpn.v1.Speaker
+	(*SpeakerSpec)(nil),            // 4: p4evpn.v1.SpeakerSpec
+	(*CreateSpeakerRequest)(nil),   // 5: p4evpn.v1.CreateSpeakerRequest
+	(*GetSpeakerRequest)(nil),      // 6: p4evpn.v1.GetSpeakerRequest
+	(*ListSpeakersRequest)(nil),    // 7: p4evpn.v1.ListSpeakersRequest
+	(*ListSpeakersResponse)(nil),   // 8: p4evpn.v1.ListSpeakersResponse
+	(*UpdateSpeakerRequest)(nil),   // 9: p4evpn.v1.UpdateSpeakerRequest
+	(*DeleteSpeakerRequest)(nil),   // 10: p4evpn.v1.DeleteSpeakerRequest
+	(*Neighbor)(nil),               // 11: p4evpn.v1.Neighbor
+	(*NeighborSpec)(nil),           // 12: p4evpn.v1.NeighborSpec
+	(*NeighborStatus)(nil),         // 13: p4evpn.v1.NeighborStatus
+	(*CreateNeighborRequest)(nil),  // 14: p4evpn.v1.CreateNeighborRequest
+	(*GetNeighborRequest)(nil),     // 15: p4evpn.v1.GetNeighborRequest
+	(*ListNeighborsRequest)(nil),   // 16: p4evpn.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),  // 17: p4evpn.v1.ListNeighborsResponse
+	(*UpdateNeighborRequest)(nil),  // 18: p4evpn.v1.UpdateNeighborRequest
+	(*DeleteNeighborRequest)(nil),  // 19: p4evpn.v1.DeleteNeighborRequest
+	(*Instance)(nil),               // 20: p4evpn.v1.Instance
+	(*InstanceSpec)(nil),           // 21: p4evpn.v1.InstanceSpec
+	(*CreateInstanceRequest)(nil),  // 22: p4evpn.v1.CreateInstanceRequest
+	(*GetInstanceRequest)(nil),     // 23: p4evpn.v1.GetInstanceRequest
+	(*ListInstancesRequest)(nil),   // 24: p4evpn.v1.ListInstancesRequest
+	(*ListInstancesResponse)(nil),  // 25: p4evpn.v1.ListInstancesResponse
+	(*UpdateInstanceRequest)(nil),  // 26: p4evpn.v1.UpdateInstanceRequest
+	(*DeleteInstanceRequest)(nil),  // 27: p4evpn.v1.DeleteInstanceRequest
+	(*StaticMac)(nil),              // 28: p4evpn.v1.StaticMac
+	(*StaticMacSpec)(nil),          // 29: p4evpn.v1.StaticMacSpec
+	(*CreateStaticMacRequest)(nil), // 30: p4evpn.v1.CreateStaticMacRequest
+	(*GetStaticMacRequest)(nil),    // 31: p4evpn.v1.GetStaticMacRequest
+	(*ListStaticMacsRequest)(nil),  // 32: p4evpn.v1.ListStaticMacsRequest
+	(*ListStaticMacsResponse)(nil), // 33: p4evpn.v1.ListStaticMacsResponse
+	(*UpdateStaticMacRequest)(nil), // 34: p4evpn.v1.UpdateStaticMacRequest
+	(*DeleteStaticMacRequest)(nil), // 35: p4evpn.v1.DeleteStaticMacRequest
+	(*Port)(nil),                   // 36: p4evpn.v1.Port
+	(*PortCounters)(nil),           // 37: p4evpn.v1.PortCounters
+	(*GetPortRequest)(nil),         // 38: p4evpn.v1.GetPortRequest
+	(*ListPortsRequest)(nil),       // 39: p4evpn.v1.ListPortsRequest
+	(*ListPortsResponse)(nil),      // 40: p4evpn.v1.ListPortsResponse
+	(*BackupRequest)(nil),          // 41: p4evpn.v1.BackupRequest
+	(*BackupResponse)(nil),         // 42: p4evpn.v1.BackupResponse
+	(State)(0),                     // 43: p4evpn.v1.State
+	(*fieldmaskpb.FieldMask)(nil),  // 44: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),    // 45: google.protobuf.Duration
+	(SessionState)(0),              // 46: p4evpn.v1.SessionState
+	(*emptypb.Empty)(nil),          // 47: google.protobuf.Empty
 }
 var file_p4evpn_v1_resources_proto_depIdxs = []int32{
-	2,  // 0: p4evpn.v1.Speaker.spec:type_name -> p4evpn.v1.SpeakerSpec
-	0,  // 1: p4evpn.v1.Speaker.status:type_name -> p4evpn.v1.Status
-	1,  // 2: p4evpn.v1.CreateSpeakerRequest.speaker:type_name -> p4evpn.v1.Speaker
-	1,  // 3: p4evpn.v1.ListSpeakersResponse.speakers:type_name -> p4evpn.v1.Speaker
-	1,  // 4: p4evpn.v1.UpdateSpeakerRequest.speaker:type_name -> p4evpn.v1.Speaker
-	41, // 5: p4evpn.v1.UpdateSpeakerRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 6: p4evpn.v1.Neighbor.spec:type_name -> p4evpn.v1.NeighborSpec
-	11, // 7: p4evpn.v1.Neighbor.status:type_name -> p4evpn.v1.NeighborStatus
-	42, // 8: p4evpn.v1.NeighborSpec.hold_time:type_name -> google.protobuf.Duration
-	42, // 9: p4evpn.v1.NeighborSpec.keepalive:type_name -> google.protobuf.Duration
-	42, // 10: p4evpn.v1.NeighborSpec.connect_retry:type_name -> google.protobuf.Duration
-	42, // 11: p4evpn.v1.NeighborStatus.uptime:type_name -> google.protobuf.Duration
-	9,  // 12: p4evpn.v1.CreateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
-	9,  // 13: p4evpn.v1.ListNeighborsResponse.neighbors:type_name -> p4evpn.v1.Neighbor
-	9,  // 14: p4evpn.v1.UpdateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
-	41, // 15: p4evpn.v1.UpdateNeighborRequest.update_mask:type_name -> google.protobuf.FieldMask
-	19, // 16: p4evpn.v1.Instance.spec:type_name -> p4evpn.v1.InstanceSpec
-	0,  // 17: p4evpn.v1.Instance.status:type_name -> p4evpn.v1.Status
-	18, // 18: p4evpn.v1.CreateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
-	18, // 19: p4evpn.v1.ListInstancesResponse.instances:type_name -> p4evpn.v1.Instance
-	18, // 20: p4evpn.v1.UpdateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
-	41, // 21: p4evpn.v1.UpdateInstanceRequest.update_mask:type_name -> google.protobuf.FieldMask
-	27, // 22: p4evpn.v1.StaticMac.spec:type_name -> p4evpn.v1.StaticMacSpec
-	0,  // 23: p4evpn.v1.StaticMac.status:type_name -> p4evpn.v1.Status
-	26, // 24: p4evpn.v1.CreateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
-	26, // 25: p4evpn.v1.ListStaticMacsResponse.static_macs:type_name -> p4evpn.v1.StaticMac
-	26, // 26: p4evpn.v1.UpdateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
-	41, // 27: p4evpn.v1.UpdateStaticMacRequest.update_mask:type_name -> google.protobuf.FieldMask
-	35, // 28: p4evpn.v1.Port.counters:type_name -> p4evpn.v1.PortCounters
-	34, // 29: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
-	3,  // 30: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
-	4,  // 31: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
-	5,  // 32: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
-	7,  // 33: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
-	8,  // 34: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
-	12, // 35: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
-	13, // 36: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
-	14, // 37: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
-	16, // 38: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
-	17, // 39: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
-	20, // 40: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
-	21, // 41: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
-	22, // 42: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
-	24, // 43: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
-	25, // 44: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
-	28, // 45: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
-	29, // 46: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
-	30, // 47: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
-	32, // 48: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
-	33, // 49: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
-	36, // 50: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
-	37, // 51: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
-	39, // 52: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
-	1,  // 53: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
-	1,  // 54: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
-	6,  // 55: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
-	1,  // 56: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
-	43, // 57: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
-	9,  // 58: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
-	9,  // 59: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
-	15, // 60: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
-	9,  // 61: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
-	43, // 62: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
-	18, // 63: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
-	18, // 64: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
-	23, // 65: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
-	18, // 66: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
-	43, // 67: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
-	26, // 68: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
-	26, // 69: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
-	31, // 70: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
-	26, // 71: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
-	43, // 72: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
-	34, // 73: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
-	38, // 74: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
-	40, // 75: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
-	53, // [53:76] is the sub-list for method output_type
-	30, // [30:53] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	43, // 0: p4evpn.v1.Status.state:type_name -> p4evpn.v1.State
+	4,  // 1: p4evpn.v1.Speaker.spec:type_name -> p4evpn.v1.SpeakerSpec
+	2,  // 2: p4evpn.v1.Speaker.status:type_name -> p4evpn.v1.Status
+	3,  // 3: p4evpn.v1.CreateSpeakerRequest.speaker:type_name -> p4evpn.v1.Speaker
+	3,  // 4: p4evpn.v1.ListSpeakersResponse.speakers:type_name -> p4evpn.v1.Speaker
+	3,  // 5: p4evpn.v1.UpdateSpeakerRequest.speaker:type_name -> p4evpn.v1.Speaker
+	44, // 6: p4evpn.v1.UpdateSpeakerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 7: p4evpn.v1.Neighbor.spec:type_name -> p4evpn.v1.NeighborSpec
+	13, // 8: p4evpn.v1.Neighbor.status:type_name -> p4evpn.v1.NeighborStatus
+	45, // 9: p4evpn.v1.NeighborSpec.hold_time:type_name -> google.protobuf.Duration
+	45, // 10: p4evpn.v1.NeighborSpec.keepalive:type_name -> google.protobuf.Duration
+	45, // 11: p4evpn.v1.NeighborSpec.connect_retry:type_name -> google.protobuf.Duration
+	0,  // 12: p4evpn.v1.NeighborSpec.families:type_name -> p4evpn.v1.Family
+	43, // 13: p4evpn.v1.NeighborStatus.state:type_name -> p4evpn.v1.State
+	46, // 14: p4evpn.v1.NeighborStatus.session:type_name -> p4evpn.v1.SessionState
+	45, // 15: p4evpn.v1.NeighborStatus.uptime:type_name -> google.protobuf.Duration
+	11, // 16: p4evpn.v1.CreateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
+	11, // 17: p4evpn.v1.ListNeighborsResponse.neighbors:type_name -> p4evpn.v1.Neighbor
+	11, // 18: p4evpn.v1.UpdateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
+	44, // 19: p4evpn.v1.UpdateNeighborRequest.update_mask:type_name -> google.protobuf.FieldMask
+	21, // 20: p4evpn.v1.Instance.spec:type_name -> p4evpn.v1.InstanceSpec
+	2,  // 21: p4evpn.v1.Instance.status:type_name -> p4evpn.v1.Status
+	20, // 22: p4evpn.v1.CreateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
+	20, // 23: p4evpn.v1.ListInstancesResponse.instances:type_name -> p4evpn.v1.Instance
+	20, // 24: p4evpn.v1.UpdateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
+	44, // 25: p4evpn.v1.UpdateInstanceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	29, // 26: p4evpn.v1.StaticMac.spec:type_name -> p4evpn.v1.StaticMacSpec
+	2,  // 27: p4evpn.v1.StaticMac.status:type_name -> p4evpn.v1.Status
+	28, // 28: p4evpn.v1.CreateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
+	28, // 29: p4evpn.v1.ListStaticMacsResponse.static_macs:type_name -> p4evpn.v1.StaticMac
+	28, // 30: p4evpn.v1.UpdateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
+	44, // 31: p4evpn.v1.UpdateStaticMacRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 32: p4evpn.v1.Port.kind:type_name -> p4evpn.v1.PortKind
+	43, // 33: p4evpn.v1.Port.link:type_name -> p4evpn.v1.State
+	43, // 34: p4evpn.v1.Port.state:type_name -> p4evpn.v1.State
+	37, // 35: p4evpn.v1.Port.counters:type_name -> p4evpn.v1.PortCounters
+	36, // 36: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
+	5,  // 37: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
+	6,  // 38: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
+	7,  // 39: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
+	9,  // 40: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
+	10, // 41: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
+	14, // 42: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
+	15, // 43: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
+	16, // 44: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
+	18, // 45: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
+	19, // 46: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
+	22, // 47: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
+	23, // 48: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
+	24, // 49: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
+	26, // 50: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
+	27, // 51: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
+	30, // 52: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
+	31, // 53: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
+	32, // 54: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
+	34, // 55: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
+	35, // 56: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
+	38, // 57: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
+	39, // 58: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
+	41, // 59: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
+	3,  // 60: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
+	3,  // 61: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
+	8,  // 62: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
+	3,  // 63: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
+	47, // 64: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
+	11, // 65: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
+	11, // 66: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
+	17, // 67: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
+	11, // 68: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
+	47, // 69: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
+	20, // 70: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
+	20, // 71: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
+	25, // 72: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
+	20, // 73: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
+	47, // 74: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
+	28, // 75: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
+	28, // 76: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
+	33, // 77: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
+	28, // 78: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
+	47, // 79: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
+	36, // 80: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
+	40, // 81: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
+	42, // 82: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
+	60, // [60:83] is the sub-list for method output_type
+	37, // [37:60] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_resources_proto_init() }
@@ -2830,18 +2957,20 @@ func file_p4evpn_v1_resources_proto_init() {
 	if File_p4evpn_v1_resources_proto != nil {
 		return
 	}
+	file_p4evpn_v1_state_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_resources_proto_rawDesc), len(file_p4evpn_v1_resources_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      2,
 			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   6,
 		},
 		GoTypes:           file_p4evpn_v1_resources_proto_goTypes,
 		DependencyIndexes: file_p4evpn_v1_resources_proto_depIdxs,
+		EnumInfos:         file_p4evpn_v1_resources_proto_enumTypes,
 		MessageInfos:      file_p4evpn_v1_resources_proto_msgTypes,
 	}.Build()
 	File_p4evpn_v1_resources_proto = out.File

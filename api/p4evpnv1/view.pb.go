@@ -27,6 +27,234 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// FDBKind is where a MAC address comes from.
+type FDBKind int32
+
+const (
+	FDBKind_FDB_KIND_UNSPECIFIED FDBKind = 0
+	// Learned on a bridge port.
+	FDBKind_FDB_KIND_LOCAL FDBKind = 1
+	// A type-2 route.
+	FDBKind_FDB_KIND_REMOTE FDBKind = 2
+	// Configured.
+	FDBKind_FDB_KIND_STATIC FDBKind = 3
+)
+
+// Enum value maps for FDBKind.
+var (
+	FDBKind_name = map[int32]string{
+		0: "FDB_KIND_UNSPECIFIED",
+		1: "FDB_KIND_LOCAL",
+		2: "FDB_KIND_REMOTE",
+		3: "FDB_KIND_STATIC",
+	}
+	FDBKind_value = map[string]int32{
+		"FDB_KIND_UNSPECIFIED": 0,
+		"FDB_KIND_LOCAL":       1,
+		"FDB_KIND_REMOTE":      2,
+		"FDB_KIND_STATIC":      3,
+	}
+)
+
+func (x FDBKind) Enum() *FDBKind {
+	p := new(FDBKind)
+	*p = x
+	return p
+}
+
+func (x FDBKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FDBKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[0].Descriptor()
+}
+
+func (FDBKind) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[0]
+}
+
+func (x FDBKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FDBKind.Descriptor instead.
+func (FDBKind) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{0}
+}
+
+// Direction is whose a route is.
+type Direction int32
+
+const (
+	Direction_DIRECTION_UNSPECIFIED Direction = 0
+	// Received from a peer, before any policy.
+	Direction_DIRECTION_IN Direction = 1
+	// One of our own.
+	Direction_DIRECTION_OUT Direction = 2
+)
+
+// Enum value maps for Direction.
+var (
+	Direction_name = map[int32]string{
+		0: "DIRECTION_UNSPECIFIED",
+		1: "DIRECTION_IN",
+		2: "DIRECTION_OUT",
+	}
+	Direction_value = map[string]int32{
+		"DIRECTION_UNSPECIFIED": 0,
+		"DIRECTION_IN":          1,
+		"DIRECTION_OUT":         2,
+	}
+)
+
+func (x Direction) Enum() *Direction {
+	p := new(Direction)
+	*p = x
+	return p
+}
+
+func (x Direction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Direction) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[1].Descriptor()
+}
+
+func (Direction) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[1]
+}
+
+func (x Direction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Direction.Descriptor instead.
+func (Direction) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{1}
+}
+
+// HostKind is where a host is.
+type HostKind int32
+
+const (
+	HostKind_HOST_KIND_UNSPECIFIED HostKind = 0
+	// Behind a bridge port.
+	HostKind_HOST_KIND_LOCAL HostKind = 1
+	// Behind a VTEP: a type-2 route.
+	HostKind_HOST_KIND_REMOTE HostKind = 2
+	// An address of the SVI.
+	HostKind_HOST_KIND_GATEWAY HostKind = 3
+)
+
+// Enum value maps for HostKind.
+var (
+	HostKind_name = map[int32]string{
+		0: "HOST_KIND_UNSPECIFIED",
+		1: "HOST_KIND_LOCAL",
+		2: "HOST_KIND_REMOTE",
+		3: "HOST_KIND_GATEWAY",
+	}
+	HostKind_value = map[string]int32{
+		"HOST_KIND_UNSPECIFIED": 0,
+		"HOST_KIND_LOCAL":       1,
+		"HOST_KIND_REMOTE":      2,
+		"HOST_KIND_GATEWAY":     3,
+	}
+)
+
+func (x HostKind) Enum() *HostKind {
+	p := new(HostKind)
+	*p = x
+	return p
+}
+
+func (x HostKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HostKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[2].Descriptor()
+}
+
+func (HostKind) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[2]
+}
+
+func (x HostKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HostKind.Descriptor instead.
+func (HostKind) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{2}
+}
+
+// PrefixKind is where a prefix comes from.
+type PrefixKind int32
+
+const (
+	PrefixKind_PREFIX_KIND_UNSPECIFIED PrefixKind = 0
+	// One host of an attached subnet.
+	PrefixKind_PREFIX_KIND_HOST PrefixKind = 1
+	// An EVPN route: type 5, or type 2 by the L3 VNI.
+	PrefixKind_PREFIX_KIND_REMOTE PrefixKind = 2
+	// The subnet of an SVI.
+	PrefixKind_PREFIX_KIND_CONNECTED PrefixKind = 3
+	// An address of ours: of an SVI or the loopback.
+	PrefixKind_PREFIX_KIND_GATEWAY PrefixKind = 4
+	// Configured.
+	PrefixKind_PREFIX_KIND_STATIC PrefixKind = 5
+)
+
+// Enum value maps for PrefixKind.
+var (
+	PrefixKind_name = map[int32]string{
+		0: "PREFIX_KIND_UNSPECIFIED",
+		1: "PREFIX_KIND_HOST",
+		2: "PREFIX_KIND_REMOTE",
+		3: "PREFIX_KIND_CONNECTED",
+		4: "PREFIX_KIND_GATEWAY",
+		5: "PREFIX_KIND_STATIC",
+	}
+	PrefixKind_value = map[string]int32{
+		"PREFIX_KIND_UNSPECIFIED": 0,
+		"PREFIX_KIND_HOST":        1,
+		"PREFIX_KIND_REMOTE":      2,
+		"PREFIX_KIND_CONNECTED":   3,
+		"PREFIX_KIND_GATEWAY":     4,
+		"PREFIX_KIND_STATIC":      5,
+	}
+)
+
+func (x PrefixKind) Enum() *PrefixKind {
+	p := new(PrefixKind)
+	*p = x
+	return p
+}
+
+func (x PrefixKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PrefixKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[3].Descriptor()
+}
+
+func (PrefixKind) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[3]
+}
+
+func (x PrefixKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PrefixKind.Descriptor instead.
+func (PrefixKind) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
+}
+
 type ListBridgesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -115,9 +343,8 @@ type Bridge struct {
 	// 0: none.
 	Vni uint32 `protobuf:"varint,3,opt,name=vni,proto3" json:"vni,omitempty"`
 	// Our own VTEP with its length.
-	Vtep string `protobuf:"bytes,4,opt,name=vtep,proto3" json:"vtep,omitempty"`
-	// "up", "down" or "pending".
-	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	Vtep  string `protobuf:"bytes,4,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	State State  `protobuf:"varint,5,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Its bridge ports.
@@ -188,11 +415,11 @@ func (x *Bridge) GetVtep() string {
 	return ""
 }
 
-func (x *Bridge) GetState() string {
+func (x *Bridge) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *Bridge) GetReason() string {
@@ -317,8 +544,7 @@ type FDBEntry struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Bridge string                 `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
 	Mac    string                 `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
-	// "local", "remote" or "static".
-	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind   FDBKind                `protobuf:"varint,3,opt,name=kind,proto3,enum=p4evpn.v1.FDBKind" json:"kind,omitempty"`
 	// The bridge port, if it is behind one.
 	Port string `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
 	// The VTEP and VNI, if it is behind one.
@@ -328,9 +554,8 @@ type FDBEntry struct {
 	Sequence uint32 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Sticky   bool   `protobuf:"varint,8,opt,name=sticky,proto3" json:"sticky,omitempty"`
 	// Since it was learned here or moved.
-	Age *durationpb.Duration `protobuf:"bytes,9,opt,name=age,proto3" json:"age,omitempty"`
-	// "up", "down" or "pending".
-	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	Age   *durationpb.Duration `protobuf:"bytes,9,opt,name=age,proto3" json:"age,omitempty"`
+	State State                `protobuf:"varint,10,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
 	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -381,11 +606,11 @@ func (x *FDBEntry) GetMac() string {
 	return ""
 }
 
-func (x *FDBEntry) GetKind() string {
+func (x *FDBEntry) GetKind() FDBKind {
 	if x != nil {
 		return x.Kind
 	}
-	return ""
+	return FDBKind_FDB_KIND_UNSPECIFIED
 }
 
 func (x *FDBEntry) GetPort() string {
@@ -430,11 +655,11 @@ func (x *FDBEntry) GetAge() *durationpb.Duration {
 	return nil
 }
 
-func (x *FDBEntry) GetState() string {
+func (x *FDBEntry) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *FDBEntry) GetReason() string {
@@ -528,8 +753,7 @@ func (x *ListVTEPsResponse) GetVteps() []*VTEP {
 type VTEP struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// "up", "down" or "pending".
-	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	State   State                  `protobuf:"varint,2,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// The ways to it; several with ECMP.
 	Paths []*Path `protobuf:"bytes,3,rep,name=paths,proto3" json:"paths,omitempty"`
 	// Bridges that flood or forward to it.
@@ -577,11 +801,11 @@ func (x *VTEP) GetAddress() string {
 	return ""
 }
 
-func (x *VTEP) GetState() string {
+func (x *VTEP) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *VTEP) GetPaths() []*Path {
@@ -660,8 +884,8 @@ func (x *Path) GetNextHopMac() string {
 
 type ListRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "in", "out"; empty: both.
-	Direction     string `protobuf:"bytes,1,opt,name=direction,proto3" json:"direction,omitempty"`
+	// Unspecified: both.
+	Direction     Direction `protobuf:"varint,1,opt,name=direction,proto3,enum=p4evpn.v1.Direction" json:"direction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -696,11 +920,11 @@ func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *ListRoutesRequest) GetDirection() string {
+func (x *ListRoutesRequest) GetDirection() Direction {
 	if x != nil {
 		return x.Direction
 	}
-	return ""
+	return Direction_DIRECTION_UNSPECIFIED
 }
 
 type ListRoutesResponse struct {
@@ -749,9 +973,8 @@ func (x *ListRoutesResponse) GetRoutes() []*Route {
 
 // Route is one EVPN route.
 type Route struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// "in": received from a peer, before any policy; "out": one of our own.
-	Direction string `protobuf:"bytes,1,opt,name=direction,proto3" json:"direction,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Direction Direction              `protobuf:"varint,1,opt,name=direction,proto3,enum=p4evpn.v1.Direction" json:"direction,omitempty"`
 	// EVPN route type: 2, 3 or 5.
 	Type         uint32   `protobuf:"varint,2,opt,name=type,proto3" json:"type,omitempty"`
 	Rd           string   `protobuf:"bytes,3,opt,name=rd,proto3" json:"rd,omitempty"`
@@ -803,11 +1026,11 @@ func (*Route) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *Route) GetDirection() string {
+func (x *Route) GetDirection() Direction {
 	if x != nil {
 		return x.Direction
 	}
-	return ""
+	return Direction_DIRECTION_UNSPECIFIED
 }
 
 func (x *Route) GetType() uint32 {
@@ -972,8 +1195,7 @@ type Session struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	As      uint32                 `protobuf:"varint,2,opt,name=as,proto3" json:"as,omitempty"`
-	// RFC 4271's states in lower case: "established", "active" ...
-	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	State   SessionState           `protobuf:"varint,3,opt,name=state,proto3,enum=p4evpn.v1.SessionState" json:"state,omitempty"`
 	// Time in this state.
 	Uptime *durationpb.Duration `protobuf:"bytes,4,opt,name=uptime,proto3" json:"uptime,omitempty"`
 	// EVPN routes that it sent and that we advertise to it.
@@ -1029,11 +1251,11 @@ func (x *Session) GetAs() uint32 {
 	return 0
 }
 
-func (x *Session) GetState() string {
+func (x *Session) GetState() SessionState {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return SessionState_SESSION_STATE_UNSPECIFIED
 }
 
 func (x *Session) GetUptime() *durationpb.Duration {
@@ -1324,8 +1546,7 @@ type VRF struct {
 	Loopback  string `protobuf:"bytes,3,opt,name=loopback,proto3" json:"loopback,omitempty"`
 	Vtep      string `protobuf:"bytes,4,opt,name=vtep,proto3" json:"vtep,omitempty"`
 	RouterMac string `protobuf:"bytes,5,opt,name=router_mac,json=routerMac,proto3" json:"router_mac,omitempty"`
-	// "up", "down" or "pending".
-	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	State     State  `protobuf:"varint,6,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
 	Reason string   `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	Svis   []string `protobuf:"bytes,8,rep,name=svis,proto3" json:"svis,omitempty"`
@@ -1402,11 +1623,11 @@ func (x *VRF) GetRouterMac() string {
 	return ""
 }
 
-func (x *VRF) GetState() string {
+func (x *VRF) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *VRF) GetReason() string {
@@ -1528,9 +1749,8 @@ type SVI struct {
 	// Gateway addresses with the lengths of their subnets.
 	Gateways []string `protobuf:"bytes,5,rep,name=gateways,proto3" json:"gateways,omitempty"`
 	// Other gateways of the subnet may share MAC and address.
-	Anycast bool `protobuf:"varint,6,opt,name=anycast,proto3" json:"anycast,omitempty"`
-	// "up", "down" or "pending".
-	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	Anycast bool  `protobuf:"varint,6,opt,name=anycast,proto3" json:"anycast,omitempty"`
+	State   State `protobuf:"varint,7,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
 	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1609,11 +1829,11 @@ func (x *SVI) GetAnycast() bool {
 	return false
 }
 
-func (x *SVI) GetState() string {
+func (x *SVI) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *SVI) GetReason() string {
@@ -1718,12 +1938,10 @@ type Host struct {
 	Bridge string                 `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
 	Ip     string                 `protobuf:"bytes,2,opt,name=ip,proto3" json:"ip,omitempty"`
 	Mac    string                 `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
-	// "local", "remote" or "gateway".
-	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind   HostKind               `protobuf:"varint,4,opt,name=kind,proto3,enum=p4evpn.v1.HostKind" json:"kind,omitempty"`
 	// The VTEP, if it is behind one.
-	Vtep string `protobuf:"bytes,5,opt,name=vtep,proto3" json:"vtep,omitempty"`
-	// "up", "down" or "pending".
-	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	Vtep  string `protobuf:"bytes,5,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	State State  `protobuf:"varint,6,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
 	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1781,11 +1999,11 @@ func (x *Host) GetMac() string {
 	return ""
 }
 
-func (x *Host) GetKind() string {
+func (x *Host) GetKind() HostKind {
 	if x != nil {
 		return x.Kind
 	}
-	return ""
+	return HostKind_HOST_KIND_UNSPECIFIED
 }
 
 func (x *Host) GetVtep() string {
@@ -1795,11 +2013,11 @@ func (x *Host) GetVtep() string {
 	return ""
 }
 
-func (x *Host) GetState() string {
+func (x *Host) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *Host) GetReason() string {
@@ -1903,8 +2121,7 @@ type Prefix struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Vrf    string                 `protobuf:"bytes,1,opt,name=vrf,proto3" json:"vrf,omitempty"`
 	Prefix string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// "host", "remote", "connected", "gateway" or "static".
-	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind   PrefixKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=p4evpn.v1.PrefixKind" json:"kind,omitempty"`
 	// The bridge of a host, a subnet or a gateway's address.
 	Bridge string `protobuf:"bytes,4,opt,name=bridge,proto3" json:"bridge,omitempty"`
 	// The host's.
@@ -1917,8 +2134,8 @@ type Prefix struct {
 	NextHop string `protobuf:"bytes,9,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
 	// It is the one that its prefix uses.
 	Selected bool `protobuf:"varint,10,opt,name=selected,proto3" json:"selected,omitempty"`
-	// Of a selected one: "up", "down" or "pending".
-	State string `protobuf:"bytes,11,opt,name=state,proto3" json:"state,omitempty"`
+	// Of a selected one.
+	State State `protobuf:"varint,11,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not selected or not up.
 	Reason        string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1969,11 +2186,11 @@ func (x *Prefix) GetPrefix() string {
 	return ""
 }
 
-func (x *Prefix) GetKind() string {
+func (x *Prefix) GetKind() PrefixKind {
 	if x != nil {
 		return x.Kind
 	}
-	return ""
+	return PrefixKind_PREFIX_KIND_UNSPECIFIED
 }
 
 func (x *Prefix) GetBridge() string {
@@ -2025,11 +2242,11 @@ func (x *Prefix) GetSelected() bool {
 	return false
 }
 
-func (x *Prefix) GetState() string {
+func (x *Prefix) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *Prefix) GetReason() string {
@@ -2259,8 +2476,8 @@ type UnderlayRoute struct {
 	// Neighbours that advertise it; none if an earlier run left it.
 	Neighbors []string `protobuf:"bytes,2,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
 	NextHops  []string `protobuf:"bytes,3,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
-	// "up" when the kernel has it, else "down".
-	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Up when the kernel has it, else down.
+	State State `protobuf:"varint,4,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
 	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2318,11 +2535,11 @@ func (x *UnderlayRoute) GetNextHops() []string {
 	return nil
 }
 
-func (x *UnderlayRoute) GetState() string {
+func (x *UnderlayRoute) GetState() State {
 	if x != nil {
 		return x.State
 	}
-	return ""
+	return State_STATE_UNSPECIFIED
 }
 
 func (x *UnderlayRoute) GetReason() string {
@@ -2336,16 +2553,16 @@ var File_p4evpn_v1_view_proto protoreflect.FileDescriptor
 
 const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\n" +
-	"\x14p4evpn/v1/view.proto\x12\tp4evpn.v1\x1a\x1egoogle/protobuf/duration.proto\"\x14\n" +
+	"\x14p4evpn/v1/view.proto\x12\tp4evpn.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15p4evpn/v1/state.proto\"\x14\n" +
 	"\x12ListBridgesRequest\"B\n" +
 	"\x13ListBridgesResponse\x12+\n" +
-	"\abridges\x18\x01 \x03(\v2\x11.p4evpn.v1.BridgeR\abridges\"\xd1\x01\n" +
+	"\abridges\x18\x01 \x03(\v2\x11.p4evpn.v1.BridgeR\abridges\"\xe3\x01\n" +
 	"\x06Bridge\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04vlan\x18\x02 \x01(\rR\x04vlan\x12\x10\n" +
 	"\x03vni\x18\x03 \x01(\rR\x03vni\x12\x12\n" +
-	"\x04vtep\x18\x04 \x01(\tR\x04vtep\x12\x14\n" +
-	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
+	"\x04vtep\x18\x04 \x01(\tR\x04vtep\x12&\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05ports\x18\a \x03(\tR\x05ports\x12\x12\n" +
 	"\x04macs\x18\b \x01(\rR\x04macs\x12!\n" +
@@ -2353,39 +2570,39 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x0eListFDBRequest\x12\x16\n" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\"@\n" +
 	"\x0fListFDBResponse\x12-\n" +
-	"\aentries\x18\x01 \x03(\v2\x13.p4evpn.v1.FDBEntryR\aentries\"\x91\x02\n" +
+	"\aentries\x18\x01 \x03(\v2\x13.p4evpn.v1.FDBEntryR\aentries\"\xb7\x02\n" +
 	"\bFDBEntry\x12\x16\n" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x10\n" +
-	"\x03mac\x18\x02 \x01(\tR\x03mac\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x12\n" +
+	"\x03mac\x18\x02 \x01(\tR\x03mac\x12&\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x12.p4evpn.v1.FDBKindR\x04kind\x12\x12\n" +
 	"\x04port\x18\x04 \x01(\tR\x04port\x12\x12\n" +
 	"\x04vtep\x18\x05 \x01(\tR\x04vtep\x12\x10\n" +
 	"\x03vni\x18\x06 \x01(\rR\x03vni\x12\x1a\n" +
 	"\bsequence\x18\a \x01(\rR\bsequence\x12\x16\n" +
 	"\x06sticky\x18\b \x01(\bR\x06sticky\x12+\n" +
-	"\x03age\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x14\n" +
+	"\x03age\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03age\x12&\n" +
 	"\x05state\x18\n" +
-	" \x01(\tR\x05state\x12\x16\n" +
+	" \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\"\x12\n" +
 	"\x10ListVTEPsRequest\":\n" +
 	"\x11ListVTEPsResponse\x12%\n" +
-	"\x05vteps\x18\x01 \x03(\v2\x0f.p4evpn.v1.VTEPR\x05vteps\"\x8f\x01\n" +
+	"\x05vteps\x18\x01 \x03(\v2\x0f.p4evpn.v1.VTEPR\x05vteps\"\xa1\x01\n" +
 	"\x04VTEP\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
-	"\x05state\x18\x02 \x01(\tR\x05state\x12%\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12&\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12%\n" +
 	"\x05paths\x18\x03 \x03(\v2\x0f.p4evpn.v1.PathR\x05paths\x12\x18\n" +
 	"\abridges\x18\x04 \x03(\tR\abridges\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"@\n" +
 	"\x04Path\x12\x16\n" +
 	"\x06uplink\x18\x01 \x01(\tR\x06uplink\x12 \n" +
 	"\fnext_hop_mac\x18\x02 \x01(\tR\n" +
-	"nextHopMac\"1\n" +
-	"\x11ListRoutesRequest\x12\x1c\n" +
-	"\tdirection\x18\x01 \x01(\tR\tdirection\">\n" +
+	"nextHopMac\"G\n" +
+	"\x11ListRoutesRequest\x122\n" +
+	"\tdirection\x18\x01 \x01(\x0e2\x14.p4evpn.v1.DirectionR\tdirection\">\n" +
 	"\x12ListRoutesResponse\x12(\n" +
-	"\x06routes\x18\x01 \x03(\v2\x10.p4evpn.v1.RouteR\x06routes\"\xa9\x02\n" +
-	"\x05Route\x12\x1c\n" +
-	"\tdirection\x18\x01 \x01(\tR\tdirection\x12\x12\n" +
+	"\x06routes\x18\x01 \x03(\v2\x10.p4evpn.v1.RouteR\x06routes\"\xbf\x02\n" +
+	"\x05Route\x122\n" +
+	"\tdirection\x18\x01 \x01(\x0e2\x14.p4evpn.v1.DirectionR\tdirection\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\rR\x04type\x12\x0e\n" +
 	"\x02rd\x18\x03 \x01(\tR\x02rd\x12#\n" +
 	"\rroute_targets\x18\x04 \x03(\tR\frouteTargets\x12\x10\n" +
@@ -2400,11 +2617,11 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x06reason\x18\f \x01(\tR\x06reason\"\x15\n" +
 	"\x13ListSessionsRequest\"F\n" +
 	"\x14ListSessionsResponse\x12.\n" +
-	"\bsessions\x18\x01 \x03(\v2\x12.p4evpn.v1.SessionR\bsessions\"\xd0\x01\n" +
+	"\bsessions\x18\x01 \x03(\v2\x12.p4evpn.v1.SessionR\bsessions\"\xe9\x01\n" +
 	"\aSession\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x0e\n" +
-	"\x02as\x18\x02 \x01(\rR\x02as\x12\x14\n" +
-	"\x05state\x18\x03 \x01(\tR\x05state\x121\n" +
+	"\x02as\x18\x02 \x01(\rR\x02as\x12-\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x17.p4evpn.v1.SessionStateR\x05state\x121\n" +
 	"\x06uptime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12\x1a\n" +
 	"\breceived\x18\x05 \x01(\x04R\breceived\x12\x1e\n" +
 	"\n" +
@@ -2423,15 +2640,15 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x05error\x18\x05 \x01(\tR\x05error\"\x11\n" +
 	"\x0fListVRFsRequest\"6\n" +
 	"\x10ListVRFsResponse\x12\"\n" +
-	"\x04vrfs\x18\x01 \x03(\v2\x0e.p4evpn.v1.VRFR\x04vrfs\"\xee\x01\n" +
+	"\x04vrfs\x18\x01 \x03(\v2\x0e.p4evpn.v1.VRFR\x04vrfs\"\x80\x02\n" +
 	"\x03VRF\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03vni\x18\x02 \x01(\rR\x03vni\x12\x1a\n" +
 	"\bloopback\x18\x03 \x01(\tR\bloopback\x12\x12\n" +
 	"\x04vtep\x18\x04 \x01(\tR\x04vtep\x12\x1d\n" +
 	"\n" +
-	"router_mac\x18\x05 \x01(\tR\trouterMac\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"router_mac\x18\x05 \x01(\tR\trouterMac\x12&\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x12\n" +
 	"\x04svis\x18\b \x03(\tR\x04svis\x12\x14\n" +
 	"\x05hosts\x18\t \x01(\rR\x05hosts\x12\x1a\n" +
@@ -2439,36 +2656,36 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	" \x01(\rR\bprefixes\"\x11\n" +
 	"\x0fListSVIsRequest\"6\n" +
 	"\x10ListSVIsResponse\x12\"\n" +
-	"\x04svis\x18\x01 \x03(\v2\x0e.p4evpn.v1.SVIR\x04svis\"\xb9\x01\n" +
+	"\x04svis\x18\x01 \x03(\v2\x0e.p4evpn.v1.SVIR\x04svis\"\xcb\x01\n" +
 	"\x03SVI\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\tR\x03vrf\x12\x16\n" +
 	"\x06bridge\x18\x03 \x01(\tR\x06bridge\x12\x10\n" +
 	"\x03mac\x18\x04 \x01(\tR\x03mac\x12\x1a\n" +
 	"\bgateways\x18\x05 \x03(\tR\bgateways\x12\x18\n" +
-	"\aanycast\x18\x06 \x01(\bR\aanycast\x12\x14\n" +
-	"\x05state\x18\a \x01(\tR\x05state\x12\x16\n" +
+	"\aanycast\x18\x06 \x01(\bR\aanycast\x12&\n" +
+	"\x05state\x18\a \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"*\n" +
 	"\x10ListHostsRequest\x12\x16\n" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\":\n" +
 	"\x11ListHostsResponse\x12%\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x0f.p4evpn.v1.HostR\x05hosts\"\x96\x01\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x0f.p4evpn.v1.HostR\x05hosts\"\xbd\x01\n" +
 	"\x04Host\x12\x16\n" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x0e\n" +
 	"\x02ip\x18\x02 \x01(\tR\x02ip\x12\x10\n" +
-	"\x03mac\x18\x03 \x01(\tR\x03mac\x12\x12\n" +
-	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04vtep\x18\x05 \x01(\tR\x04vtep\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x03mac\x18\x03 \x01(\tR\x03mac\x12'\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x13.p4evpn.v1.HostKindR\x04kind\x12\x12\n" +
+	"\x04vtep\x18\x05 \x01(\tR\x04vtep\x12&\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\"'\n" +
 	"\x13ListPrefixesRequest\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\"E\n" +
 	"\x14ListPrefixesResponse\x12-\n" +
-	"\bprefixes\x18\x01 \x03(\v2\x11.p4evpn.v1.PrefixR\bprefixes\"\x9a\x02\n" +
+	"\bprefixes\x18\x01 \x03(\v2\x11.p4evpn.v1.PrefixR\bprefixes\"\xc3\x02\n" +
 	"\x06Prefix\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12)\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x15.p4evpn.v1.PrefixKindR\x04kind\x12\x16\n" +
 	"\x06bridge\x18\x04 \x01(\tR\x06bridge\x12\x10\n" +
 	"\x03mac\x18\x05 \x01(\tR\x03mac\x12\x12\n" +
 	"\x04vtep\x18\x06 \x01(\tR\x04vtep\x12\x10\n" +
@@ -2477,8 +2694,8 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"router_mac\x18\b \x01(\tR\trouterMac\x12\x19\n" +
 	"\bnext_hop\x18\t \x01(\tR\anextHop\x12\x1a\n" +
 	"\bselected\x18\n" +
-	" \x01(\bR\bselected\x12\x14\n" +
-	"\x05state\x18\v \x01(\tR\x05state\x12\x16\n" +
+	" \x01(\bR\bselected\x12&\n" +
+	"\x05state\x18\v \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\f \x01(\tR\x06reason\"@\n" +
 	"\x12LookupRouteRequest\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x18\n" +
@@ -2493,13 +2710,35 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"candidates\"\x1b\n" +
 	"\x19ListUnderlayRoutesRequest\"N\n" +
 	"\x1aListUnderlayRoutesResponse\x120\n" +
-	"\x06routes\x18\x01 \x03(\v2\x18.p4evpn.v1.UnderlayRouteR\x06routes\"\x90\x01\n" +
+	"\x06routes\x18\x01 \x03(\v2\x18.p4evpn.v1.UnderlayRouteR\x06routes\"\xa2\x01\n" +
 	"\rUnderlayRoute\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1c\n" +
 	"\tneighbors\x18\x02 \x03(\tR\tneighbors\x12\x1b\n" +
-	"\tnext_hops\x18\x03 \x03(\tR\bnextHops\x12\x14\n" +
-	"\x05state\x18\x04 \x01(\tR\x05state\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\xb2\a\n" +
+	"\tnext_hops\x18\x03 \x03(\tR\bnextHops\x12&\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason*a\n" +
+	"\aFDBKind\x12\x18\n" +
+	"\x14FDB_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eFDB_KIND_LOCAL\x10\x01\x12\x13\n" +
+	"\x0fFDB_KIND_REMOTE\x10\x02\x12\x13\n" +
+	"\x0fFDB_KIND_STATIC\x10\x03*K\n" +
+	"\tDirection\x12\x19\n" +
+	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fDIRECTION_IN\x10\x01\x12\x11\n" +
+	"\rDIRECTION_OUT\x10\x02*g\n" +
+	"\bHostKind\x12\x19\n" +
+	"\x15HOST_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fHOST_KIND_LOCAL\x10\x01\x12\x14\n" +
+	"\x10HOST_KIND_REMOTE\x10\x02\x12\x15\n" +
+	"\x11HOST_KIND_GATEWAY\x10\x03*\xa3\x01\n" +
+	"\n" +
+	"PrefixKind\x12\x1b\n" +
+	"\x17PREFIX_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10PREFIX_KIND_HOST\x10\x01\x12\x16\n" +
+	"\x12PREFIX_KIND_REMOTE\x10\x02\x12\x19\n" +
+	"\x15PREFIX_KIND_CONNECTED\x10\x03\x12\x17\n" +
+	"\x13PREFIX_KIND_GATEWAY\x10\x04\x12\x16\n" +
+	"\x12PREFIX_KIND_STATIC\x10\x052\xb2\a\n" +
 	"\x04View\x12N\n" +
 	"\vListBridges\x12\x1d.p4evpn.v1.ListBridgesRequest\x1a\x1e.p4evpn.v1.ListBridgesResponse0\x01\x12B\n" +
 	"\aListFDB\x12\x19.p4evpn.v1.ListFDBRequest\x1a\x1a.p4evpn.v1.ListFDBResponse0\x01\x12H\n" +
@@ -2527,91 +2766,112 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_view_proto_rawDescData
 }
 
+var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_p4evpn_v1_view_proto_goTypes = []any{
-	(*ListBridgesRequest)(nil),         // 0: p4evpn.v1.ListBridgesRequest
-	(*ListBridgesResponse)(nil),        // 1: p4evpn.v1.ListBridgesResponse
-	(*Bridge)(nil),                     // 2: p4evpn.v1.Bridge
-	(*ListFDBRequest)(nil),             // 3: p4evpn.v1.ListFDBRequest
-	(*ListFDBResponse)(nil),            // 4: p4evpn.v1.ListFDBResponse
-	(*FDBEntry)(nil),                   // 5: p4evpn.v1.FDBEntry
-	(*ListVTEPsRequest)(nil),           // 6: p4evpn.v1.ListVTEPsRequest
-	(*ListVTEPsResponse)(nil),          // 7: p4evpn.v1.ListVTEPsResponse
-	(*VTEP)(nil),                       // 8: p4evpn.v1.VTEP
-	(*Path)(nil),                       // 9: p4evpn.v1.Path
-	(*ListRoutesRequest)(nil),          // 10: p4evpn.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 11: p4evpn.v1.ListRoutesResponse
-	(*Route)(nil),                      // 12: p4evpn.v1.Route
-	(*ListSessionsRequest)(nil),        // 13: p4evpn.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 14: p4evpn.v1.ListSessionsResponse
-	(*Session)(nil),                    // 15: p4evpn.v1.Session
-	(*ListEntriesRequest)(nil),         // 16: p4evpn.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),        // 17: p4evpn.v1.ListEntriesResponse
-	(*Entry)(nil),                      // 18: p4evpn.v1.Entry
-	(*ListVRFsRequest)(nil),            // 19: p4evpn.v1.ListVRFsRequest
-	(*ListVRFsResponse)(nil),           // 20: p4evpn.v1.ListVRFsResponse
-	(*VRF)(nil),                        // 21: p4evpn.v1.VRF
-	(*ListSVIsRequest)(nil),            // 22: p4evpn.v1.ListSVIsRequest
-	(*ListSVIsResponse)(nil),           // 23: p4evpn.v1.ListSVIsResponse
-	(*SVI)(nil),                        // 24: p4evpn.v1.SVI
-	(*ListHostsRequest)(nil),           // 25: p4evpn.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),          // 26: p4evpn.v1.ListHostsResponse
-	(*Host)(nil),                       // 27: p4evpn.v1.Host
-	(*ListPrefixesRequest)(nil),        // 28: p4evpn.v1.ListPrefixesRequest
-	(*ListPrefixesResponse)(nil),       // 29: p4evpn.v1.ListPrefixesResponse
-	(*Prefix)(nil),                     // 30: p4evpn.v1.Prefix
-	(*LookupRouteRequest)(nil),         // 31: p4evpn.v1.LookupRouteRequest
-	(*LookupRouteResponse)(nil),        // 32: p4evpn.v1.LookupRouteResponse
-	(*ListUnderlayRoutesRequest)(nil),  // 33: p4evpn.v1.ListUnderlayRoutesRequest
-	(*ListUnderlayRoutesResponse)(nil), // 34: p4evpn.v1.ListUnderlayRoutesResponse
-	(*UnderlayRoute)(nil),              // 35: p4evpn.v1.UnderlayRoute
-	(*durationpb.Duration)(nil),        // 36: google.protobuf.Duration
+	(FDBKind)(0),                       // 0: p4evpn.v1.FDBKind
+	(Direction)(0),                     // 1: p4evpn.v1.Direction
+	(HostKind)(0),                      // 2: p4evpn.v1.HostKind
+	(PrefixKind)(0),                    // 3: p4evpn.v1.PrefixKind
+	(*ListBridgesRequest)(nil),         // 4: p4evpn.v1.ListBridgesRequest
+	(*ListBridgesResponse)(nil),        // 5: p4evpn.v1.ListBridgesResponse
+	(*Bridge)(nil),                     // 6: p4evpn.v1.Bridge
+	(*ListFDBRequest)(nil),             // 7: p4evpn.v1.ListFDBRequest
+	(*ListFDBResponse)(nil),            // 8: p4evpn.v1.ListFDBResponse
+	(*FDBEntry)(nil),                   // 9: p4evpn.v1.FDBEntry
+	(*ListVTEPsRequest)(nil),           // 10: p4evpn.v1.ListVTEPsRequest
+	(*ListVTEPsResponse)(nil),          // 11: p4evpn.v1.ListVTEPsResponse
+	(*VTEP)(nil),                       // 12: p4evpn.v1.VTEP
+	(*Path)(nil),                       // 13: p4evpn.v1.Path
+	(*ListRoutesRequest)(nil),          // 14: p4evpn.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 15: p4evpn.v1.ListRoutesResponse
+	(*Route)(nil),                      // 16: p4evpn.v1.Route
+	(*ListSessionsRequest)(nil),        // 17: p4evpn.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 18: p4evpn.v1.ListSessionsResponse
+	(*Session)(nil),                    // 19: p4evpn.v1.Session
+	(*ListEntriesRequest)(nil),         // 20: p4evpn.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),        // 21: p4evpn.v1.ListEntriesResponse
+	(*Entry)(nil),                      // 22: p4evpn.v1.Entry
+	(*ListVRFsRequest)(nil),            // 23: p4evpn.v1.ListVRFsRequest
+	(*ListVRFsResponse)(nil),           // 24: p4evpn.v1.ListVRFsResponse
+	(*VRF)(nil),                        // 25: p4evpn.v1.VRF
+	(*ListSVIsRequest)(nil),            // 26: p4evpn.v1.ListSVIsRequest
+	(*ListSVIsResponse)(nil),           // 27: p4evpn.v1.ListSVIsResponse
+	(*SVI)(nil),                        // 28: p4evpn.v1.SVI
+	(*ListHostsRequest)(nil),           // 29: p4evpn.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),          // 30: p4evpn.v1.ListHostsResponse
+	(*Host)(nil),                       // 31: p4evpn.v1.Host
+	(*ListPrefixesRequest)(nil),        // 32: p4evpn.v1.ListPrefixesRequest
+	(*ListPrefixesResponse)(nil),       // 33: p4evpn.v1.ListPrefixesResponse
+	(*Prefix)(nil),                     // 34: p4evpn.v1.Prefix
+	(*LookupRouteRequest)(nil),         // 35: p4evpn.v1.LookupRouteRequest
+	(*LookupRouteResponse)(nil),        // 36: p4evpn.v1.LookupRouteResponse
+	(*ListUnderlayRoutesRequest)(nil),  // 37: p4evpn.v1.ListUnderlayRoutesRequest
+	(*ListUnderlayRoutesResponse)(nil), // 38: p4evpn.v1.ListUnderlayRoutesResponse
+	(*UnderlayRoute)(nil),              // 39: p4evpn.v1.UnderlayRoute
+	(State)(0),                         // 40: p4evpn.v1.State
+	(*durationpb.Duration)(nil),        // 41: google.protobuf.Duration
+	(SessionState)(0),                  // 42: p4evpn.v1.SessionState
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
-	2,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
-	5,  // 1: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
-	36, // 2: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
-	8,  // 3: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
-	9,  // 4: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
-	12, // 5: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
-	15, // 6: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
-	36, // 7: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
-	18, // 8: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
-	21, // 9: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
-	24, // 10: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
-	27, // 11: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
-	30, // 12: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
-	30, // 13: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
-	35, // 14: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
-	0,  // 15: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
-	3,  // 16: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
-	6,  // 17: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
-	10, // 18: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	13, // 19: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
-	16, // 20: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
-	19, // 21: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
-	22, // 22: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
-	25, // 23: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
-	28, // 24: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
-	33, // 25: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
-	31, // 26: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
-	1,  // 27: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
-	4,  // 28: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
-	7,  // 29: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
-	11, // 30: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	14, // 31: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
-	17, // 32: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
-	20, // 33: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
-	23, // 34: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
-	26, // 35: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
-	29, // 36: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
-	34, // 37: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
-	32, // 38: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
-	27, // [27:39] is the sub-list for method output_type
-	15, // [15:27] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	6,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
+	40, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
+	9,  // 2: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
+	0,  // 3: p4evpn.v1.FDBEntry.kind:type_name -> p4evpn.v1.FDBKind
+	41, // 4: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
+	40, // 5: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
+	12, // 6: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
+	40, // 7: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
+	13, // 8: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
+	1,  // 9: p4evpn.v1.ListRoutesRequest.direction:type_name -> p4evpn.v1.Direction
+	16, // 10: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
+	1,  // 11: p4evpn.v1.Route.direction:type_name -> p4evpn.v1.Direction
+	19, // 12: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
+	42, // 13: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
+	41, // 14: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
+	22, // 15: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
+	25, // 16: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
+	40, // 17: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
+	28, // 18: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
+	40, // 19: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
+	31, // 20: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
+	2,  // 21: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
+	40, // 22: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
+	34, // 23: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
+	3,  // 24: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
+	40, // 25: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
+	34, // 26: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
+	39, // 27: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
+	40, // 28: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
+	4,  // 29: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
+	7,  // 30: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
+	10, // 31: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
+	14, // 32: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
+	17, // 33: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
+	20, // 34: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
+	23, // 35: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
+	26, // 36: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
+	29, // 37: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
+	32, // 38: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
+	37, // 39: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
+	35, // 40: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
+	5,  // 41: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
+	8,  // 42: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
+	11, // 43: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
+	15, // 44: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
+	18, // 45: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
+	21, // 46: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
+	24, // 47: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
+	27, // 48: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
+	30, // 49: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
+	33, // 50: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
+	38, // 51: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
+	36, // 52: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
+	41, // [41:53] is the sub-list for method output_type
+	29, // [29:41] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_view_proto_init() }
@@ -2619,18 +2879,20 @@ func file_p4evpn_v1_view_proto_init() {
 	if File_p4evpn_v1_view_proto != nil {
 		return
 	}
+	file_p4evpn_v1_state_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_view_proto_rawDesc), len(file_p4evpn_v1_view_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      4,
 			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_p4evpn_v1_view_proto_goTypes,
 		DependencyIndexes: file_p4evpn_v1_view_proto_depIdxs,
+		EnumInfos:         file_p4evpn_v1_view_proto_enumTypes,
 		MessageInfos:      file_p4evpn_v1_view_proto_msgTypes,
 	}.Build()
 	File_p4evpn_v1_view_proto = out.File

@@ -14,6 +14,7 @@ import (
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
 	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
 	"github.com/p4evpn/p4evpn/ether"
@@ -198,7 +199,7 @@ func (g *liveGateway) awaitStations(ctx context.Context, routes int) error {
 		fdb, err := g.FDB(ctx, "blue")
 		up := 0
 		for _, e := range fdb {
-			if e.GetVtep() != "" && e.GetState() == "up" {
+			if e.GetVtep() != "" && e.GetState() == p4evpnv1.State_STATE_UP {
 				up++
 			}
 		}

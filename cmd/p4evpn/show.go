@@ -11,9 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/p4evpn/p4evpn/api/client"
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 )
 
@@ -68,6 +69,9 @@ func (t *table) add(m proto.Message, cells ...any) {
 func (t *table) addCells(cells ...any) {
 	row := make([]string, len(cells))
 	for i, c := range cells {
+		if e, ok := c.(protoreflect.Enum); ok {
+			c = client.Word(e)
+		}
 		if row[i] = fmt.Sprint(c); row[i] == "" {
 			row[i] = "-"
 		}
@@ -133,7 +137,7 @@ func (t *table) write(w io.Writer) error {
 func (t *table) writeJSON(w io.Writer) error {
 	rows := make([]json.RawMessage, 0, len(t.rowsPB))
 	for _, m := range t.rowsPB {
-		b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+		b, err := client.JSON(m)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,39 @@ func TestShowPrintsOneLineForEachRow(t *testing.T) {
 	}
 }
 
+func TestShowHasTheSameWordsInTableAndJSON(t *testing.T) {
+	address := serve(t)
+	for what, fields := range map[string]map[string]string{
+		"bridges": {"state": "up"}, "fdb": {"kind": "local", "state": "up"}, "vteps": {"state": "up"}, "routes": {"direction": "out"},
+		"routes out": {"direction": "out"}, "neighbors": {"state": "established"}, "vrfs": {"state": "up"}, "svis": {"state": "up"},
+		"hosts": {"kind": "remote", "state": "up"}, "underlay": {"state": "up"}, "prefixes": {"kind": "remote", "state": "up"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			args := append(append([]string{"show"}, strings.Fields(what)...), "--api", address)
+			text, err := command(t, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := command(t, append(args, "-o", "json")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var rows []map[string]any
+			if err := json.Unmarshal([]byte(out), &rows); err != nil {
+				t.Fatal(err)
+			}
+			for field, want := range fields {
+				if rows[0][field] != want {
+					t.Errorf("JSON has %q as %v, want %s", field, rows[0][field], want)
+				}
+				if !slices.Contains(strings.Fields(text), want) {
+					t.Errorf("no %s in\n%s", want, text)
+				}
+			}
+		})
+	}
+}
+
 func TestShowSaysWhatToDoWhenNoGatewayAnswers(t *testing.T) {
 	_, err := command(t, "show", "bridges", "--api", "unix:"+filepath.Join(t.TempDir(), "none"), "--timeout", "5s")
 	if err == nil || !strings.Contains(err.Error(), "no gateway answers at") {
@@ -196,6 +230,7 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		"unknown command":  {"shwo"},
 		`"fbd" for`:        {"show", "fbd"},
 		"accepts 2 arg":    {"show", "route", "green"},
+		"want in, out":     {"show", "routes", "inn"},
 	} {
 		if _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v; want it to hold %q", args, err, want)

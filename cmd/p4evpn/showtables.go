@@ -54,7 +54,13 @@ func showVTEPs(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, er
 	return t, err
 }
 
-func showRoutes(ctx context.Context, c p4evpnv1.ViewClient, direction string) (*table, error) {
+func showRoutes(ctx context.Context, c p4evpnv1.ViewClient, word string) (*table, error) {
+	direction, ok := map[string]p4evpnv1.Direction{
+		"": p4evpnv1.Direction_DIRECTION_UNSPECIFIED, "in": p4evpnv1.Direction_DIRECTION_IN, "out": p4evpnv1.Direction_DIRECTION_OUT,
+	}[word]
+	if !ok {
+		return nil, fmt.Errorf("routes %q: want in, out, or nothing for both", word)
+	}
 	t := &table{columns: []string{"dir", "route", "rd", "route targets", "next hop", "vni", "seq", "sticky", "peer", "selected", "reason"}}
 	stream, err := c.ListRoutes(ctx, &p4evpnv1.ListRoutesRequest{Direction: direction})
 	err = collect(stream, err, func(part *p4evpnv1.ListRoutesResponse) {

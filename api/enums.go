@@ -1,0 +1,72 @@
+package api
+
+import (
+	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/view"
+)
+
+// The enums of p4evpn.v1 by what they stand for here. What is in no map is
+// unspecified.
+var (
+	states = map[view.State]pb.State{
+		view.Up:      pb.State_STATE_UP,
+		view.Down:    pb.State_STATE_DOWN,
+		view.Pending: pb.State_STATE_PENDING,
+	}
+	sessionStates = map[string]pb.SessionState{ // by view.Neighbor's State
+		"idle":        pb.SessionState_SESSION_STATE_IDLE,
+		"connect":     pb.SessionState_SESSION_STATE_CONNECT,
+		"active":      pb.SessionState_SESSION_STATE_ACTIVE,
+		"opensent":    pb.SessionState_SESSION_STATE_OPENSENT,
+		"openconfirm": pb.SessionState_SESSION_STATE_OPENCONFIRM,
+		"established": pb.SessionState_SESSION_STATE_ESTABLISHED,
+	}
+	families = map[bgp.Family]pb.Family{
+		bgp.EVPN:        pb.Family_FAMILY_EVPN,
+		bgp.IPv4Unicast: pb.Family_FAMILY_IPV4,
+		bgp.IPv6Unicast: pb.Family_FAMILY_IPV6,
+	}
+	directions = map[view.Direction]pb.Direction{
+		view.In:  pb.Direction_DIRECTION_IN,
+		view.Out: pb.Direction_DIRECTION_OUT,
+	}
+	fdbKinds = map[view.FDBKind]pb.FDBKind{
+		view.Local:  pb.FDBKind_FDB_KIND_LOCAL,
+		view.Remote: pb.FDBKind_FDB_KIND_REMOTE,
+		view.Static: pb.FDBKind_FDB_KIND_STATIC,
+	}
+	hostKinds = map[view.HostKind]pb.HostKind{
+		view.HostLocal:   pb.HostKind_HOST_KIND_LOCAL,
+		view.HostRemote:  pb.HostKind_HOST_KIND_REMOTE,
+		view.HostGateway: pb.HostKind_HOST_KIND_GATEWAY,
+	}
+	prefixKinds = map[view.PrefixKind]pb.PrefixKind{
+		view.PrefixHost:      pb.PrefixKind_PREFIX_KIND_HOST,
+		view.PrefixRemote:    pb.PrefixKind_PREFIX_KIND_REMOTE,
+		view.PrefixConnected: pb.PrefixKind_PREFIX_KIND_CONNECTED,
+		view.PrefixGateway:   pb.PrefixKind_PREFIX_KIND_GATEWAY,
+		view.PrefixStatic:    pb.PrefixKind_PREFIX_KIND_STATIC,
+	}
+	portKinds = map[view.PortKind]pb.PortKind{
+		view.BridgePort: pb.PortKind_PORT_KIND_BRIDGE,
+		view.Uplink:     pb.PortKind_PORT_KIND_UPLINK,
+		view.HostPort:   pb.PortKind_PORT_KIND_HOST,
+	}
+	differenceKinds = map[string]pb.DifferenceKind{ // by view.Difference's Kind
+		"missing":    pb.DifferenceKind_DIFFERENCE_KIND_MISSING,
+		"unexpected": pb.DifferenceKind_DIFFERENCE_KIND_UNEXPECTED,
+		"changed":    pb.DifferenceKind_DIFFERENCE_KIND_CHANGED,
+	}
+)
+
+// meaning gives what an enum's value stands for; false if it stands for nothing.
+func meaning[Word, Enum comparable](words map[Word]Enum, value Enum) (Word, bool) {
+	for w, e := range words {
+		if e == value {
+			return w, true
+		}
+	}
+	var none Word
+	return none, false
+}
