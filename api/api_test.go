@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 )
@@ -119,7 +119,7 @@ func connect(t testing.TB, store *intent.Store, address string, client *tls.Conf
 }
 
 func newGateway(t testing.TB) *gateway {
-	return serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{})
+	return serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{})
 }
 
 func v4(a, b, c, d byte, length int32) *netpb.IPPrefix {
@@ -232,72 +232,6 @@ func frozen(t testing.TB, s *intent.Store) any {
 	return <-s.Watch(ctx)
 }
 
-// fakeView answers with what it holds.
-type fakeView struct {
-	targetPorts []view.Port
-	bridges     []view.Bridge
-	fdb         []view.FDBEntry
-	vteps       []view.VTEP
-	routes      []view.Route
-	neighbors   []view.Neighbor
-	entries     []view.Entry
-	vrfs        []view.VRF
-	svis        []view.SVI
-	hosts       []view.Host
-	prefixes    []view.Prefix
-	lookup      view.Lookup
-	err         error
-}
-
 var errNotReady = errors.New("the controller has not read the target back yet")
-
-func (f *fakeView) Bridges(context.Context) ([]view.Bridge, error) {
-	return slices.Clone(f.bridges), f.err
-}
-
-func (f *fakeView) FDB(_ context.Context, bridge string) ([]view.FDBEntry, error) {
-	all := slices.Clone(f.fdb)
-	return slices.DeleteFunc(all, func(e view.FDBEntry) bool { return bridge != "" && e.Bridge != bridge }), f.err
-}
-
-func (f *fakeView) VTEPs(context.Context) ([]view.VTEP, error) { return slices.Clone(f.vteps), f.err }
-
-func (f *fakeView) Routes(context.Context) ([]view.Route, error) {
-	return slices.Clone(f.routes), f.err
-}
-
-func (f *fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
-	return slices.Clone(f.neighbors), f.err
-}
-
-func (f *fakeView) Ports(context.Context) ([]view.Port, error) {
-	return slices.Clone(f.targetPorts), f.err
-}
-
-func (f *fakeView) Entries(_ context.Context, table string) ([]view.Entry, error) {
-	all := slices.Clone(f.entries)
-	return slices.DeleteFunc(all, func(e view.Entry) bool { return table != "" && e.Table != table }), f.err
-}
-
-func (f *fakeView) VRFs(context.Context) ([]view.VRF, error) { return slices.Clone(f.vrfs), f.err }
-
-func (f *fakeView) SVIs(context.Context) ([]view.SVI, error) { return slices.Clone(f.svis), f.err }
-
-func (f *fakeView) Hosts(_ context.Context, bridge string) ([]view.Host, error) {
-	all := slices.Clone(f.hosts)
-	return slices.DeleteFunc(all, func(h view.Host) bool { return bridge != "" && h.Bridge != bridge }), f.err
-}
-
-func (f *fakeView) Prefixes(_ context.Context, vrf string) ([]view.Prefix, error) {
-	all := slices.Clone(f.prefixes)
-	return slices.DeleteFunc(all, func(p view.Prefix) bool { return vrf != "" && p.VRF != vrf }), f.err
-}
-
-// Lookup answers for every VRF and address alike.
-func (f *fakeView) Lookup(_ context.Context, vrf string, address netip.Addr) (view.Lookup, error) {
-	l := f.lookup
-	l.VRF, l.Address = vrf, address
-	return l, f.err
-}
 
 func mask(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 )
 
@@ -67,7 +68,7 @@ func TestEveryRequestHasAnIDThatIsReturnedAndLogged(t *testing.T) {
 
 func TestTheAccessLogSaysWhatWasDoneAndReadsAreForDebugging(t *testing.T) {
 	var log records
-	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &fakeView{}, Logger: log.logger()}, nil)
+	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, Logger: log.logger()}, nil)
 	g.createBridge(t, "vlan10", 10, 10)
 	_, _ = g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: "logicalBridges/vlan10"})
 	_, _ = g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: "logicalBridges/vlan20"})

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 )
@@ -38,7 +39,7 @@ func (g *gateway) createNeighbor(t testing.TB, id string, m *pb.Neighbor) *pb.Ne
 }
 
 func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
-	v := &fakeView{neighbors: []view.Neighbor{{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, State: "established", Uptime: time.Minute, Received: 7, Advertised: 3}}}
+	v := &controllertest.View{Rows: controllertest.Rows{Neighbors: []view.Neighbor{{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, State: "established", Uptime: time.Minute, Received: 7, Advertised: 3}}}}
 	up := intent.Status{Oper: intent.StatusUp}
 	g := serve(t, intent.NewMemory(intent.Neighbor{Address: netip.MustParseAddr("10.1.1.9"), AS: 9}),
 		fakeStatus{{Kind: intent.KindNeighbor, ID: "10.1.1.1"}: up}, v)
@@ -193,11 +194,11 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 }
 
 func TestPortsOfTheTargetAreListedInPages(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{targetPorts: []view.Port{
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{Ports: []view.Port{
 		{Name: "up1-host", Kind: view.HostPort, Number: 11}, {Name: "eth1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up,
 			State: view.Up, BridgePorts: []string{"port1"}, MACs: 3, PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4},
 		{Name: "up1", Kind: view.Uplink, Number: 10, State: view.Down, Reason: "x\xff"},
-	}})
+	}}})
 	var names []string
 	for token := ""; ; {
 		page, err := g.targetPorts().ListPorts(t.Context(), &pb.ListPortsRequest{PageSize: 2, PageToken: token})

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 )
 
@@ -114,7 +115,7 @@ func secure(t testing.TB) (Config, authority) {
 	files := TLS{}
 	files.Certificate, files.Key = ca.sign(t, pkix.Name{CommonName: "gateway"}, nil).files(t, dir, "server")
 	files.ClientCA, _ = ca.files(t, dir, "ca")
-	return Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &fakeView{}, TLS: &files,
+	return Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, TLS: &files,
 		Roles: map[string]Role{"CN=alice,O=Example": RoleOperator, "CN=victor,O=Example": RoleViewer}}, ca
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/api/client"
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
@@ -64,16 +65,16 @@ var (
 )
 
 func TestEveryFieldOfARowIsShown(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{
-		bridges: []view.Bridge{{Name: "vlan10", VLAN: 10, VNI: 100, VTEP: netip.MustParsePrefix("10.0.0.2/32"), State: view.Down, Reason: "why", Ports: []string{"port1"}, MACs: 3, RemoteVTEPs: 2}},
-		fdb: []view.FDBEntry{{Bridge: "vlan10", MAC: mac1, Kind: view.Remote, VTEP: leaf, VNI: 100, Sequence: 4, Sticky: true, Age: time.Minute, State: view.Pending, Reason: "why"},
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
+		Bridges: []view.Bridge{{Name: "vlan10", VLAN: 10, VNI: 100, VTEP: netip.MustParsePrefix("10.0.0.2/32"), State: view.Down, Reason: "why", Ports: []string{"port1"}, MACs: 3, RemoteVTEPs: 2}},
+		FDB: []view.FDBEntry{{Bridge: "vlan10", MAC: mac1, Kind: view.Remote, VTEP: leaf, VNI: 100, Sequence: 4, Sticky: true, Age: time.Minute, State: view.Pending, Reason: "why"},
 			{Bridge: "vlan10", MAC: mac2, Kind: view.Local, Port: "port1", State: view.Up}},
-		vteps: []view.VTEP{{Address: leaf, State: view.Up, Paths: []view.Path{{Uplink: "up0", NextHopMAC: mac1}, {Uplink: "up1"}}, Bridges: []string{"vlan10"}, Reason: "why"}},
-		routes: []view.Route{{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
+		VTEPs: []view.VTEP{{Address: leaf, State: view.Up, Paths: []view.Path{{Uplink: "up0", NextHopMAC: mac1}, {Uplink: "up1"}}, Bridges: []string{"vlan10"}, Reason: "why"}},
+		Routes: []view.Route{{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
 			NextHop: leaf, VNI: 100, Sequence: 4, Sticky: true, Peer: leaf, Selected: true, Reason: "why"}},
-		neighbors: []view.Neighbor{{Address: leaf, AS: 65001, State: "established", Uptime: time.Hour, Received: 5, Advertised: 6, Reason: "why"}},
-		entries:   []view.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
-	})
+		Neighbors: []view.Neighbor{{Address: leaf, AS: 65001, State: "established", Uptime: time.Hour, Received: 5, Advertised: 6, Reason: "why"}},
+		Entries:   []view.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
+	}})
 	ctx := t.Context()
 	check := func(name string, want, got any, err error) {
 		t.Helper()
@@ -103,12 +104,12 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 }
 
 func TestRowsAreFilteredAndSorted(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{
-		fdb: []view.FDBEntry{{Bridge: "vlan20", MAC: mac1}, {Bridge: "vlan10", MAC: mac2}, {Bridge: "vlan10", MAC: mac1}},
-		routes: []view.Route{{Direction: view.Out, Type: 2, Key: "b"}, {Direction: view.In, Type: 3, Key: "a"}, {Direction: view.In, Type: 2, Key: "c", RD: "2"},
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
+		FDB: []view.FDBEntry{{Bridge: "vlan20", MAC: mac1}, {Bridge: "vlan10", MAC: mac2}, {Bridge: "vlan10", MAC: mac1}},
+		Routes: []view.Route{{Direction: view.Out, Type: 2, Key: "b"}, {Direction: view.In, Type: 3, Key: "a"}, {Direction: view.In, Type: 2, Key: "c", RD: "2"},
 			{Direction: view.In, Type: 2, Key: "c", RD: "1"}},
-		entries: []view.Entry{{Table: "b", Text: "1"}, {Table: "a", Text: "2"}, {Table: "a", Text: "1"}},
-	})
+		Entries: []view.Entry{{Table: "b", Text: "1"}, {Table: "a", Text: "2"}, {Table: "a", Text: "1"}},
+	}})
 	g.createBridge(t, "vlan10", 10, 10)
 	fdb := func(bridge string) (s string) {
 		rows, err := g.listFDB(t.Context(), bridge)
@@ -164,7 +165,7 @@ func TestABadFilterOfTheViewIsRefusedByField(t *testing.T) {
 }
 
 func TestAControllerThatCannotAnswerIsUnavailable(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{err: errNotReady})
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Err: errNotReady})
 	_, err := g.listFDB(t.Context(), "")
 	wantCode(t, err, codes.Unavailable)
 	if !strings.Contains(err.Error(), errNotReady.Error()) {
@@ -177,16 +178,16 @@ func TestAControllerThatCannotAnswerIsUnavailable(t *testing.T) {
 }
 
 func TestManyAndLargeRowsStayWithinMessageLimits(t *testing.T) {
-	v := &fakeView{}
+	v := &controllertest.View{}
 	for i := range 100_000 {
-		v.fdb = append(v.fdb, view.FDBEntry{Bridge: "vlan10", MAC: ether.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Kind: view.Remote, VTEP: leaf})
+		v.Rows.FDB = append(v.Rows.FDB, view.FDBEntry{Bridge: "vlan10", MAC: ether.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Kind: view.Remote, VTEP: leaf})
 	}
 	for i := range 100 { // flood groups of thousands of replicas
-		v.entries = append(v.entries, view.Entry{Table: "multicast_group", Text: fmt.Sprint(i, strings.Repeat(" member", 20_000))})
+		v.Rows.Entries = append(v.Rows.Entries, view.Entry{Table: "multicast_group", Text: fmt.Sprint(i, strings.Repeat(" member", 20_000))})
 	}
 	g := serve(t, intent.NewMemory(), fakeStatus{}, v)
 	rows, err := g.listFDB(t.Context(), "")
-	if err != nil || len(rows) != len(v.fdb) {
+	if err != nil || len(rows) != len(v.Rows.FDB) {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	if !slices.IsSortedFunc(rows, func(a, b *p4evpnv1.FDBEntry) int { return strings.Compare(a.Mac, b.Mac) }) {
@@ -198,7 +199,7 @@ func TestManyAndLargeRowsStayWithinMessageLimits(t *testing.T) {
 }
 
 func TestTextThatIsNoUTF8IsShownAllTheSame(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{entries: []view.Entry{{Table: "t", Text: "x\xff", Error: "\xfe"}}})
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{Entries: []view.Entry{{Table: "t", Text: "x\xff", Error: "\xfe"}}}})
 	rows, err := g.listEntries(t.Context(), "")
 	if err != nil || len(rows) != 1 || rows[0].Text != "x?" {
 		t.Errorf("%v %v", rows, err)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 )
@@ -26,17 +27,13 @@ func (g *gateway) listPrefixes(t *testing.T, vrf string) ([]*p4evpnv1.Prefix, er
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
-type fakeUnderlay []view.UnderlayRoute
-
-func (f fakeUnderlay) UnderlayRoutes() []view.UnderlayRoute { return f }
-
 func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
 	for _, tc := range []struct {
 		underlay view.Underlay
 		want     []*p4evpnv1.UnderlayRoute
 	}{
 		{nil, nil},
-		{fakeUnderlay{
+		{controllertest.UnderlayRoutes{
 			{Prefix: prefix("2001:db8::/32"), NextHops: []netip.Addr{leaf}, State: view.Down, Reason: "why"},
 			{Prefix: prefix("10.0.0.4/32"), NextHops: []netip.Addr{leaf}, Neighbors: []netip.Addr{leaf}, State: view.Up},
 		}, []*p4evpnv1.UnderlayRoute{
@@ -44,7 +41,7 @@ func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
 			{Prefix: "2001:db8::/32", NextHops: []string{"10.0.0.3"}, State: p4evpnv1.State_STATE_DOWN, Reason: "why"},
 		}},
 	} {
-		g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &fakeView{}, Underlay: tc.underlay}, nil)
+		g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, Underlay: tc.underlay}, nil)
 		s, err := g.view.ListUnderlayRoutes(t.Context(), &p4evpnv1.ListUnderlayRoutesRequest{})
 		got, err := collect(s, err, (*p4evpnv1.ListUnderlayRoutesResponse).GetRoutes)
 		if diff := cmp.Diff(tc.want, got, protocmp.Transform()); diff != "" || err != nil {
@@ -58,16 +55,16 @@ func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 		Selected: true, State: view.Pending, Reason: "why"}
 	remotePB := &p4evpnv1.Prefix{Vrf: "green", Prefix: "6.6.6.0/24", Kind: p4evpnv1.PrefixKind_PREFIX_KIND_REMOTE, Vtep: "10.0.0.3", Vni: 100, RouterMac: "02:00:00:00:00:02",
 		Selected: true, State: p4evpnv1.State_STATE_PENDING, Reason: "why"}
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{
-		vrfs: []view.VRF{{Name: "green", VNI: 100, Loopback: prefix("10.100.0.1/24"), VTEP: prefix("10.0.0.2/32"), RouterMAC: mac1,
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
+		VRFs: []view.VRF{{Name: "green", VNI: 100, Loopback: prefix("10.100.0.1/24"), VTEP: prefix("10.0.0.2/32"), RouterMAC: mac1,
 			State: view.Down, Reason: "why", SVIs: []string{"svi10"}, Hosts: 3, Prefixes: 4}},
-		svis: []view.SVI{{Name: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1, Gateways: []netip.Prefix{prefix("10.10.0.1/24"), prefix("2001:db8::1/64")},
+		SVIs: []view.SVI{{Name: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1, Gateways: []netip.Prefix{prefix("10.10.0.1/24"), prefix("2001:db8::1/64")},
 			Anycast: true, State: view.Up, Reason: "why"}},
-		hosts: []view.Host{{Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::9"), MAC: mac1, Kind: view.HostRemote, VTEP: leaf, State: view.Up, Reason: "why"}},
-		prefixes: []view.Prefix{remote,
+		Hosts: []view.Host{{Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::9"), MAC: mac1, Kind: view.HostRemote, VTEP: leaf, State: view.Up, Reason: "why"}},
+		Prefixes: []view.Prefix{remote,
 			{VRF: "green", Prefix: prefix("10.10.0.9/32"), Kind: view.PrefixHost, Bridge: "vlan10", MAC: mac1, NextHop: leaf}},
-		lookup: view.Lookup{Entry: "a -> b", Result: "what", Candidates: []view.Prefix{remote}},
-	})
+		Lookup: view.Lookup{Entry: "a -> b", Result: "what", Candidates: []view.Prefix{remote}},
+	}})
 	g.createVRF(t, "green", 100)
 	ctx := t.Context()
 	check := func(name string, want, got any, err error) {
@@ -94,14 +91,14 @@ func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 }
 
 func TestRoutingRowsAreFilteredAndSorted(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{
-		vrfs: []view.VRF{{Name: "yellow"}, {Name: "green"}},
-		svis: []view.SVI{{VRF: "yellow", Name: "svi1"}, {VRF: "green", Name: "svi3"}, {VRF: "green", Name: "svi2"}},
-		hosts: []view.Host{{Bridge: "vlan20", IP: netip.MustParseAddr("10.0.0.1")}, {Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::1")},
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
+		VRFs: []view.VRF{{Name: "yellow"}, {Name: "green"}},
+		SVIs: []view.SVI{{VRF: "yellow", Name: "svi1"}, {VRF: "green", Name: "svi3"}, {VRF: "green", Name: "svi2"}},
+		Hosts: []view.Host{{Bridge: "vlan20", IP: netip.MustParseAddr("10.0.0.1")}, {Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::1")},
 			{Bridge: "vlan10", IP: netip.MustParseAddr("10.0.0.10")}, {Bridge: "vlan10", IP: netip.MustParseAddr("10.0.0.9")}},
-		prefixes: []view.Prefix{{VRF: "yellow", Prefix: prefix("0.0.0.0/0")}, {VRF: "green", Prefix: prefix("10.0.0.0/24"), VTEP: leaf},
+		Prefixes: []view.Prefix{{VRF: "yellow", Prefix: prefix("0.0.0.0/0")}, {VRF: "green", Prefix: prefix("10.0.0.0/24"), VTEP: leaf},
 			{VRF: "green", Prefix: prefix("10.0.0.0/24"), Selected: true}, {VRF: "green", Prefix: prefix("9.0.0.0/8")}},
-	})
+	}})
 	g.createVRF(t, "green", 100)
 	g.createBridge(t, "vlan10", 10, 10)
 	vs, err := g.view.ListVRFs(t.Context(), &p4evpnv1.ListVRFsRequest{})
@@ -161,7 +158,7 @@ func TestABadQueryOfRoutingIsRefusedByField(t *testing.T) {
 }
 
 func TestAControllerThatCannotAnswerOfRoutingIsUnavailable(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &fakeView{err: errNotReady})
+	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Err: errNotReady})
 	g.createVRF(t, "green", 100)
 	vs, err := g.view.ListVRFs(t.Context(), &p4evpnv1.ListVRFsRequest{})
 	_, vrfs := collect(vs, err, (*p4evpnv1.ListVRFsResponse).GetVrfs)

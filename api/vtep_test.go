@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/api/vtep"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 )
 
@@ -48,7 +49,7 @@ func TestRolesAndLimitsHoldForVTEPsToo(t *testing.T) {
 	var log records
 	g := &guard{log: log.logger(), limit: newLimiter(Limits{}.complete()),
 		roles: map[string]Role{"CN=alice": RoleOperator, "CN=grafana": RoleViewer}}
-	h := newVTEP(g, 200, &vtep.Handler{Store: intent.NewMemory(), View: &fakeView{}})
+	h := newVTEP(g, 200, &vtep.Handler{Store: intent.NewMemory(), View: &controllertest.View{}})
 	const speaker = `{"as_number": 65000, "router_id": "10.0.0.1"}`
 	for _, c := range []struct {
 		subject, method, body string
@@ -83,7 +84,7 @@ func TestVTEPsHaveAnAddressOfTheirOwn(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "vtep.sock")
 	srv, err := NewServer(Config{Listen: "unix:" + filepath.Join(dir, "api.sock"), VTEPListen: "unix:" + socket,
-		Store: intent.NewMemory(), Status: fakeStatus{}, View: &fakeView{}, Logger: slog.New(slog.DiscardHandler)})
+		Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package vtep
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -11,47 +10,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// fakeView knows two bridge ports, an uplink, one neighbour that is up, and one
-// station behind another VTEP.
-type fakeView struct{ view.View }
-
 var remote = netip.MustParseAddr("10.0.0.3")
 
-func (fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
-	return []view.Neighbor{{Address: remote, State: "established"}}, nil
-}
-
-func (fakeView) Ports(context.Context) ([]view.Port, error) {
-	return []view.Port{
+// shown is a gateway with two bridge ports, an uplink, one neighbour that is up,
+// and one station behind another VTEP.
+var shown = &controllertest.View{Rows: controllertest.Rows{
+	Neighbors: []view.Neighbor{{Address: remote, State: "established"}},
+	Ports: []view.Port{
 		{Name: "port1", Netdev: "vf1", Number: 1, Kind: view.BridgePort},
 		{Name: "port2", Netdev: "vf2", Number: 2, Kind: view.BridgePort},
 		{Name: "up1", Number: 10, Kind: view.Uplink},
-	}, nil
-}
-
-func (fakeView) FDB(_ context.Context, bridge string) ([]view.FDBEntry, error) {
-	if bridge != "vni-10" {
-		return nil, nil
-	}
-	return []view.FDBEntry{{Bridge: bridge, MAC: station, Kind: view.Remote, VTEP: remote}}, nil
-}
-
-func (fakeView) Hosts(_ context.Context, bridge string) ([]view.Host, error) {
-	return []view.Host{{Bridge: bridge, IP: netip.MustParseAddr("192.168.222.12"), MAC: station}}, nil
-}
-
-func (fakeView) VTEPs(context.Context) ([]view.VTEP, error) {
-	return []view.VTEP{{Address: remote, Paths: []view.Path{{Uplink: "up1"}}}}, nil
-}
-
-func (fakeView) Routes(context.Context) ([]view.Route, error) {
-	return []view.Route{{Direction: view.Out, Type: 3, VNI: 20, RD: "10.0.0.1:20"}}, nil
-}
+	},
+	FDB:    []view.FDBEntry{{Bridge: "vni-10", MAC: station, Kind: view.Remote, VTEP: remote}},
+	Hosts:  []view.Host{{Bridge: "vni-10", IP: netip.MustParseAddr("192.168.222.12"), MAC: station}},
+	VTEPs:  []view.VTEP{{Address: remote, Paths: []view.Path{{Uplink: "up1"}}}},
+	Routes: []view.Route{{Direction: view.Out, Type: 3, VNI: 20, RD: "10.0.0.1:20"}},
+}}
 
 var station = ether.MAC{0x02, 0xac, 0x10, 0xff, 0x00, 0x12}
 
@@ -64,7 +44,7 @@ type rest struct {
 
 func newREST(t *testing.T, configured ...intent.Object) *rest {
 	store := intent.NewMemory(configured...)
-	return &rest{t, store, NewMux(&Handler{Store: store, View: fakeView{}, VTEP: netip.MustParseAddr("10.0.0.1")})}
+	return &rest{t, store, NewMux(&Handler{Store: store, View: shown, VTEP: netip.MustParseAddr("10.0.0.1")})}
 }
 
 // ask gives the status and the body of the answer to "METHOD PATH".

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -23,7 +24,7 @@ const (
 // switch acknowledged each bridge's whole flood group. Then one of the two
 // uplinks goes, and every replica that left by it must leave by the other.
 func measureFlood(ctx context.Context, b *bench) ([]value, error) {
-	speaker := &fakeSpeaker{events: make(chan []bgp.Event)}
+	speaker := controllertest.NewSpeaker()
 	g, _, err := b.startBridges(ctx, speaker, floodBridges)
 	if err != nil {
 		return nil, err
@@ -35,7 +36,7 @@ func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 
 	stopProfile := b.profile("flood_build")
 	start := time.Now()
-	if err := speaker.feed(ctx, routes); err != nil {
+	if err := feed(ctx, speaker, routes); err != nil {
 		return nil, err
 	}
 	built, err := groups.await(ctx, "has all VTEPs", func(members map[uint16]uint16) bool { return len(members) == floodVTEPs })
@@ -50,7 +51,7 @@ func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 
 	stopProfile = b.profile("flood_loss")
 	lost := time.Now()
-	g.underlay.loseUplink()
+	g.underlay.SetAll(path1)
 	moved, err := groups.await(ctx, "has all VTEPs by the first uplink", func(members map[uint16]uint16) bool {
 		return len(members) == floodVTEPs && countPort(members, uplink2) == 0
 	})
@@ -86,19 +87,11 @@ func multicastRoutes() [][]bgp.Event {
 	return batches
 }
 
-// fakeSpeaker hands over events and forgets what is originated.
-type fakeSpeaker struct{ events chan []bgp.Event }
-
-func (s *fakeSpeaker) Events() <-chan []bgp.Event             { return s.events }
-func (s *fakeSpeaker) Originate([]bgp.Route, []bgp.Key) error { return nil }
-func (s *fakeSpeaker) Peers() []bgp.PeerState                 { return nil }
-
-func (s *fakeSpeaker) feed(ctx context.Context, batches [][]bgp.Event) error {
+// feed has a speaker hand over events.
+func feed(ctx context.Context, speaker *controllertest.Speaker, batches [][]bgp.Event) error {
 	for _, events := range batches {
-		select {
-		case s.events <- events:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := speaker.Send(ctx, events...); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/ether"
@@ -32,6 +33,9 @@ var (
 
 	tenantGateway = netip.MustParsePrefix("100.64.0.1/10") // of the SVI
 	leafRouterMAC = ether.MAC{2, 3, 0, 0, 0, 2}
+
+	path1 = underlay.Path{Uplink: "up1", Source: ether.MAC{2, 1, 0, 0, 0, 1}, Destination: ether.MAC{2, 2, 0, 0, 0, 1}}
+	path2 = underlay.Path{Uplink: "up2", Source: ether.MAC{2, 1, 0, 0, 0, 2}, Destination: ether.MAC{2, 2, 0, 0, 0, 2}}
 )
 
 // vtep is the address of the n-th remote VTEP, from 0.
@@ -41,7 +45,7 @@ func vtep(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 255, 1 + byte(n
 // underlay that a figure decides.
 type gateway struct {
 	target   *target
-	underlay *fakeUnderlay
+	underlay *controllertest.Underlay
 	process  *process // the switch
 	stop     func()   // ends the controller and the switch
 }
@@ -59,7 +63,7 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 		sw.stop()
 		return nil, err
 	}
-	g := &gateway{target: t, underlay: newFakeUnderlay(), process: sw}
+	g := &gateway{target: t, underlay: controllertest.NewUnderlay(path1, path2), process: sw}
 	loop, err := controller.New(controller.Config{
 		AS: gatewayAS, RouterID: routerID, VTEPs: []netip.Addr{gatewayVTEP},
 		Ports: append([]controller.Port{
@@ -76,7 +80,6 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 	var owned sync.WaitGroup
 	failed := make(chan error, 1)
 	owned.Go(func() { _ = t.Run(running) }) // it returns nil
-	owned.Go(func() { g.underlay.run(running) })
 	owned.Go(func() { failed <- loop.Run(running) })
 	percent := debug.SetGCPercent(controller.GCPercent) // as p4evpn run
 	g.stop = func() { cancel(); owned.Wait(); sw.stop(); debug.SetGCPercent(percent) }
@@ -138,84 +141,4 @@ func addSVI(store *intent.Store) error {
 		_, err := tx.SVIs().Create(intent.SVI{ID: "svi-0000", VRF: "vrf-0000", Bridge: bridgeID(0), Gateways: []netip.Prefix{tenantGateway}})
 		return err
 	})
-}
-
-// fakeUnderlay reaches every VTEP by both uplinks, until one is lost.
-type fakeUnderlay struct {
-	events chan underlay.Change
-	wake   chan struct{} // one slot
-
-	mu      sync.Mutex
-	tracked map[netip.Addr]bool // false: not reported as it is now
-	paths   []underlay.Path
-}
-
-func newFakeUnderlay() *fakeUnderlay {
-	return &fakeUnderlay{
-		events: make(chan underlay.Change), wake: make(chan struct{}, 1), tracked: map[netip.Addr]bool{},
-		paths: []underlay.Path{
-			{Uplink: "up1", Source: ether.MAC{2, 1, 0, 0, 0, 1}, Destination: ether.MAC{2, 2, 0, 0, 0, 1}},
-			{Uplink: "up2", Source: ether.MAC{2, 1, 0, 0, 0, 2}, Destination: ether.MAC{2, 2, 0, 0, 0, 2}},
-		},
-	}
-}
-
-// Track reports the VTEP's paths soon; it does not wait.
-func (u *fakeUnderlay) Track(vtep netip.Addr) { u.change(func() { u.tracked[vtep] = false }) }
-
-// Untrack forgets the VTEP.
-func (u *fakeUnderlay) Untrack(vtep netip.Addr) { u.change(func() { delete(u.tracked, vtep) }) }
-
-// Events gives the changes.
-func (u *fakeUnderlay) Events() <-chan underlay.Change { return u.events }
-
-// loseUplink takes the second uplink's paths away from all VTEPs.
-func (u *fakeUnderlay) loseUplink() {
-	u.change(func() {
-		u.paths = u.paths[:1]
-		for vtep := range u.tracked {
-			u.tracked[vtep] = false
-		}
-	})
-}
-
-func (u *fakeUnderlay) change(f func()) {
-	u.mu.Lock()
-	f()
-	u.mu.Unlock()
-	select {
-	case u.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (u *fakeUnderlay) run(ctx context.Context) {
-	for {
-		select {
-		case <-u.wake:
-		case <-ctx.Done():
-			return
-		}
-		for _, c := range u.due() {
-			select {
-			case u.events <- c:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-// due takes what has to be reported.
-func (u *fakeUnderlay) due() []underlay.Change {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var changes []underlay.Change
-	for vtep, reported := range u.tracked {
-		if !reported {
-			u.tracked[vtep] = true
-			changes = append(changes, underlay.Change{VTEP: vtep, Paths: u.paths})
-		}
-	}
-	return changes
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 )
 
 const refillEntries = 100_000
@@ -15,7 +16,7 @@ const refillEntries = 100_000
 // another in its place, which the controller fills unaided: from the start of
 // the new process to its last acknowledged entry.
 func measureRefill(ctx context.Context, b *bench) ([]value, error) {
-	speaker := &fakeSpeaker{events: make(chan []bgp.Event)}
+	speaker := controllertest.NewSpeaker()
 	g, o, err := b.startBridges(ctx, speaker, 1)
 	if err != nil {
 		return nil, err
@@ -23,7 +24,7 @@ func measureRefill(ctx context.Context, b *bench) ([]value, error) {
 	defer g.stop()
 	entries := map[string]int64{"bridge.fdb": refillEntries}
 	done, progress := g.target.countAcked(entries)
-	if err := speaker.feed(ctx, stationRoutes(refillEntries)); err != nil {
+	if err := feed(ctx, speaker, stationRoutes(refillEntries)); err != nil {
 		return nil, err
 	}
 	if err := await(ctx, done, progress); err != nil {

@@ -17,7 +17,7 @@ func TestABackupBringsEverythingBackThatChangedSince(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, store: store, address: serveStore(t, api.Config{Store: store, Status: up{}, View: fakeView{}})}
+	s := &session{t: t, store: store, address: serveStore(t, api.Config{Store: store, Status: up{}, View: shown})}
 	s.does("create bridge blue --vlan-id 10 --vni 100")
 	s.does("create neighbor 10.1.1.1 --remote-as 65101 --password secret")
 	s.does("backup "+saved, "saved.db holds 2 objects")

@@ -34,7 +34,7 @@ type session struct {
 
 func newSession(t *testing.T, configured ...intent.Object) *session {
 	s := &session{t: t, store: intent.NewMemory(configured...)}
-	s.address = serveStore(t, api.Config{Store: s.store, Status: up{}, View: fakeView{}})
+	s.address = serveStore(t, api.Config{Store: s.store, Status: up{}, View: shown})
 	return s
 }
 

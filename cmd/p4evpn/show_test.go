@@ -14,79 +14,51 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/api"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// fakeView is a gateway with one of everything.
-type fakeView struct{ intent.StatusSource }
+var (
+	mac  = ether.MAC{2, 0, 0, 0, 0, 1}
+	leaf = netip.MustParseAddr("10.0.0.3")
+	hop  = netip.MustParseAddr("10.1.1.1")
+)
 
-var mac = ether.MAC{2, 0, 0, 0, 0, 1}
-
-func (fakeView) Bridges(context.Context) ([]view.Bridge, error) {
-	return []view.Bridge{{Name: "blue", VLAN: 10, VNI: 100, State: view.Up, Ports: []string{"port1", "port2"}, MACs: 3, RemoteVTEPs: 2}}, nil
-}
-
-func (fakeView) FDB(context.Context, string) ([]view.FDBEntry, error) {
-	return []view.FDBEntry{
+// shown is a gateway with one of everything.
+var shown = &controllertest.View{Rows: controllertest.Rows{
+	Bridges: []view.Bridge{{Name: "blue", VLAN: 10, VNI: 100, State: view.Up, Ports: []string{"port1", "port2"}, MACs: 3, RemoteVTEPs: 2}},
+	FDB: []view.FDBEntry{
 		{Bridge: "blue", MAC: mac, Kind: view.Local, Port: "port1", State: view.Up, Age: 61 * time.Second},
-		{Bridge: "blue", MAC: ether.MAC{2, 0, 0, 0, 0, 2}, Kind: view.Remote, VTEP: netip.MustParseAddr("10.0.0.3"), VNI: 100, Sequence: 4, State: view.Up},
-	}, nil
-}
-
-func (fakeView) VTEPs(context.Context) ([]view.VTEP, error) {
-	return []view.VTEP{{Address: netip.MustParseAddr("10.0.0.3"), State: view.Up, Paths: []view.Path{{Uplink: "up1", NextHopMAC: mac}}, Bridges: []string{"blue"}}}, nil
-}
-
-func (fakeView) Routes(context.Context) ([]view.Route, error) {
-	return []view.Route{{Direction: view.Out, Type: 2, RD: "10.0.0.1:100", Key: "[2]:[0]:[48]:[02:00:00:00:00:01]", NextHop: netip.MustParseAddr("10.0.0.1"), VNI: 100, Selected: true}}, nil
-}
-
-func (fakeView) Neighbors(context.Context) ([]view.Neighbor, error) {
-	return []view.Neighbor{{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, State: "established", Uptime: time.Hour, Received: 7, Advertised: 3}}, nil
-}
-
-func (fakeView) Ports(context.Context) ([]view.Port, error) {
-	return []view.Port{{Name: "port1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up, State: view.Up, PacketsIn: 12}}, nil
-}
-
-func (fakeView) Entries(context.Context, string) ([]view.Entry, error) {
-	return []view.Entry{{Table: "bridge.fdb", Text: "bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=1", Level: 3, Acked: true}}, nil
-}
-
-func (fakeView) VRFs(context.Context) ([]view.VRF, error) {
-	return []view.VRF{{Name: "green", VNI: 5000, Loopback: netip.MustParsePrefix("10.100.0.1/32"), RouterMAC: mac, State: view.Up, SVIs: []string{"svi-blue"}, Hosts: 4, Prefixes: 9}}, nil
-}
-
-func (fakeView) SVIs(context.Context) ([]view.SVI, error) {
-	return []view.SVI{{Name: "svi-blue", VRF: "green", Bridge: "blue", MAC: mac, Anycast: true, State: view.Up,
-		Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}}, nil
-}
-
-func (fakeView) Hosts(context.Context, string) ([]view.Host, error) {
-	return []view.Host{{Bridge: "blue", IP: netip.MustParseAddr("10.10.10.11"), MAC: mac, Kind: view.HostRemote, VTEP: netip.MustParseAddr("10.0.0.3"), State: view.Up}}, nil
-}
-
-func (fakeView) Prefixes(context.Context, string) ([]view.Prefix, error) {
-	return []view.Prefix{
+		{Bridge: "blue", MAC: ether.MAC{2, 0, 0, 0, 0, 2}, Kind: view.Remote, VTEP: leaf, VNI: 100, Sequence: 4, State: view.Up},
+	},
+	VTEPs: []view.VTEP{{Address: leaf, State: view.Up, Paths: []view.Path{{Uplink: "up1", NextHopMAC: mac}}, Bridges: []string{"blue"}}},
+	Routes: []view.Route{{Direction: view.Out, Type: 2, RD: "10.0.0.1:100", Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
+		NextHop: netip.MustParseAddr("10.0.0.1"), VNI: 100, Selected: true}},
+	Neighbors: []view.Neighbor{{Address: hop, AS: 65101, State: "established", Uptime: time.Hour, Received: 7, Advertised: 3}},
+	Ports:     []view.Port{{Name: "port1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up, State: view.Up, PacketsIn: 12}},
+	Entries:   []view.Entry{{Table: "bridge.fdb", Text: "bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=1", Level: 3, Acked: true}},
+	VRFs: []view.VRF{{Name: "green", VNI: 5000, Loopback: netip.MustParsePrefix("10.100.0.1/32"), RouterMAC: mac, State: view.Up,
+		SVIs: []string{"svi-blue"}, Hosts: 4, Prefixes: 9}},
+	SVIs: []view.SVI{{Name: "svi-blue", VRF: "green", Bridge: "blue", MAC: mac, Anycast: true, State: view.Up,
+		Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}},
+	Hosts: []view.Host{{Bridge: "blue", IP: netip.MustParseAddr("10.10.10.11"), MAC: mac, Kind: view.HostRemote, VTEP: leaf, State: view.Up}},
+	Prefixes: []view.Prefix{
 		{VRF: "green", Prefix: netip.MustParsePrefix("10.10.10.0/24"), Kind: view.PrefixConnected, Bridge: "blue", Selected: true, State: view.Up},
-		{VRF: "green", Prefix: netip.MustParsePrefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: netip.MustParseAddr("10.0.0.3"), VNI: 5000, RouterMAC: mac, Selected: true, State: view.Up},
-	}, nil
-}
+		toLeaf,
+	},
+	Lookup: view.Lookup{Entry: "router.ipv4 vrf=1 destination=6.6.6.0/24 -> router.to_vtep vtep=1",
+		Result: "to VTEP 10.0.0.3", Candidates: []view.Prefix{toLeaf}},
+}}
 
-func (fakeView) UnderlayRoutes() []view.UnderlayRoute {
-	hop := []netip.Addr{netip.MustParseAddr("10.1.1.1")}
-	return []view.UnderlayRoute{{Prefix: netip.MustParsePrefix("10.0.0.4/32"), NextHops: hop, Neighbors: hop, State: view.Up}}
-}
+var toLeaf = view.Prefix{VRF: "green", Prefix: netip.MustParsePrefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: leaf, VNI: 5000,
+	RouterMAC: mac, Selected: true, State: view.Up}
 
-func (f fakeView) Lookup(ctx context.Context, vrf string, address netip.Addr) (view.Lookup, error) {
-	all, err := f.Prefixes(ctx, vrf)
-	return view.Lookup{VRF: vrf, Address: address, Entry: "router.ipv4 vrf=1 destination=6.6.6.0/24 -> router.to_vtep vtep=1",
-		Result: "to VTEP 10.0.0.3", Candidates: all[1:]}, err
-}
+var shownUnderlay = controllertest.UnderlayRoutes{{Prefix: netip.MustParsePrefix("10.0.0.4/32"),
+	NextHops: []netip.Addr{hop}, Neighbors: []netip.Addr{hop}, State: view.Up}}
 
-// serve runs an API with fakeView on a Unix socket and gives its address.
+// serve runs an API with what is shown on a Unix socket and gives its address.
 func serve(t *testing.T) string {
 	t.Helper()
 	return serveWith(t, nil)
@@ -100,7 +72,7 @@ func serveWith(t *testing.T, auditor view.Auditor) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serveStore(t, api.Config{Store: store, View: fakeView{}, Underlay: fakeView{}, Auditor: auditor})
+	return serveStore(t, api.Config{Store: store, View: shown, Underlay: shownUnderlay, Auditor: auditor})
 }
 
 // serveStore runs an API on a Unix socket and gives its address.

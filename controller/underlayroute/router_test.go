@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
@@ -29,29 +30,13 @@ func TestMain(m *testing.M) {
 
 const patience = 10 * time.Second
 
-// fakeSpeaker is BGP: the test sends events and reads what we advertise.
-type fakeSpeaker struct {
-	events     chan []bgp.UnicastEvent
-	mu         sync.Mutex
-	advertised []netip.Prefix
-}
-
-func (s *fakeSpeaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.events }
-
-func (s *fakeSpeaker) AdvertiseUnicast(p []netip.Prefix) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.advertised = p
-	return nil
-}
-
 // lab is a gateway's anonymous namespace with two uplinks, up1 and up2, whose
 // far ends are up too.
 type lab struct {
 	t       *testing.T
 	ns      netns.NsHandle
 	handle  *netlink.Handle
-	speaker *fakeSpeaker
+	speaker *controllertest.Speaker
 	router  *Router // the last one started
 }
 
@@ -78,7 +63,7 @@ func newLab(t *testing.T) *lab {
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	must(t, err)
 	t.Cleanup(func() { h.Close(); _ = ns.Close() })
-	l := &lab{t: t, ns: ns, handle: h, speaker: &fakeSpeaker{events: make(chan []bgp.UnicastEvent)}}
+	l := &lab{t: t, ns: ns, handle: h, speaker: controllertest.NewSpeaker()}
 	l.up("lo")
 	l.address("lo", "10.0.0.1/32")
 	for i, name := range []string{"up1", "up2"} {
@@ -141,9 +126,9 @@ func (l *lab) start(change ...func(*Config)) (stop func()) {
 
 func (l *lab) send(events ...bgp.UnicastEvent) {
 	l.t.Helper()
-	select {
-	case l.speaker.events <- events:
-	case <-time.After(patience):
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	if err := l.speaker.SendUnicast(ctx, events...); err != nil {
 		l.t.Fatal("the router does not take events")
 	}
 }
@@ -359,12 +344,10 @@ func (l *lab) awaitAdvertised(want ...string) {
 	l.t.Helper()
 	var got []string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		l.speaker.mu.Lock()
 		got = nil
-		for _, p := range l.speaker.advertised {
+		for _, p := range l.speaker.Prefixes() {
 			got = append(got, p.String())
 		}
-		l.speaker.mu.Unlock()
 		if slices.Equal(got, want) {
 			return
 		}
