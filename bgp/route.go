@@ -184,13 +184,13 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// Event is one change of what one peer has told us.
+// Change is one change of the routes, of type R, that one peer has told us.
 //
 // Per peer the order is that of the session: PeerUp, updates and withdrawals,
 // EndOfRIB at most once, PeerDown. Several changes of one key may arrive as
 // the last of them. A session that goes down has each of its routes withdrawn
 // by an event of its own before its PeerDown, so that a consumer which keeps
-// (Peer, Key) -> Route needs nothing more. With graceful restart PeerDown has
+// (Peer, key) -> Route needs nothing more. With graceful restart PeerDown has
 // Graceful set and the routes stay: what the peer does not send again is
 // withdrawn right before the EndOfRIB of its next session, or all of it, with
 // another PeerDown, when the restart time is over. A withdrawal may name a
@@ -200,9 +200,13 @@ func (k Kind) String() string {
 // since the speaker began, or Config.Deferral is over. That is said by End-of-RIB, or by
 // two seconds of silence where a neighbour does no graceful restart. Until then
 // a route that is missing may still come.
-type Event struct {
+type Change[R any] struct {
 	Peer     netip.Addr
 	Kind     Kind
-	Graceful bool  // PeerDown: the peer's routes are kept for now
-	Route    Route // RouteUpdate: all of it; RouteWithdraw: the Key alone
+	Graceful bool // PeerDown: the peer's routes are kept for now
+	Route    R    // RouteUpdate: all of it; RouteWithdraw: its key alone
 }
+
+// Event is a change of EVPN routes, whose key is Key. PeerUp and PeerDown come for
+// neighbours that have EVPN.
+type Event = Change[Route]

@@ -14,12 +14,6 @@ type UnicastRoute struct {
 	Internal   bool         // learned by iBGP
 }
 
-// UnicastEvent is one change of the unicast routes of one peer. What it
-// promises of order, ends of sessions and graceful restart is what Event does.
-// PeerUp and PeerDown come for neighbours that have a unicast family.
-type UnicastEvent struct {
-	Peer     netip.Addr
-	Kind     Kind
-	Graceful bool         // PeerDown: the peer's routes are kept for now
-	Route    UnicastRoute // RouteUpdate: all of it; RouteWithdraw: the Prefix alone
-}
+// UnicastEvent is a change of unicast routes, whose key is the Prefix. PeerUp and
+// PeerDown come for neighbours that have a unicast family.
+type UnicastEvent = Change[UnicastRoute]

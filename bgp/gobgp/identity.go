@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-
-	"github.com/p4evpn/p4evpn/bgp"
 )
 
 // SetIdentity gives an AS and a router id to a speaker that New was given none;
@@ -44,9 +42,9 @@ func (s *Speaker) awaitIdentity(ctx context.Context) bool {
 	default:
 	}
 	s.mu.Lock()
-	s.running, s.converged, s.unicastConverged = true, true, true
-	s.queue.push(bgp.Event{Kind: bgp.Converged})
-	s.unicastQueue.push(bgp.UnicastEvent{Kind: bgp.Converged})
+	s.running = true
+	s.evpn.converge()
+	s.unicast.converge()
 	s.mu.Unlock()
 	select {
 	case <-s.identified:

@@ -21,24 +21,20 @@ type peer struct {
 	state    bgp.PeerState
 	decoder  decoder
 	restart  restart
-	// stale is kept of a peer that does graceful restart: each of its routes,
-	// true since the session went down. GoBGP does not say which of them it
-	// drops at the restarted peer's End-of-RIB.
-	stale map[bgp.Key]bool
-	// unicastStale is the same for unicast routes, unicastEnd says that their
-	// End-of-RIB was received in this session.
-	unicastStale map[netip.Prefix]bool
-	unicastEnd   bool
+	evpn     adjRIBIn[bgp.Key, bgp.Route]
+	unicast  adjRIBIn[netip.Prefix, bgp.UnicastRoute]
 	// removed is closed when GoBGP has said the last of a neighbour that is
 	// being removed; nil otherwise.
 	removed chan struct{}
 }
 
-func newPeer(n bgp.Neighbor, as uint32) *peer {
+func (s *Speaker) newPeer(n bgp.Neighbor) *peer {
 	return &peer{
 		neighbor: n,
 		state:    bgp.PeerState{Address: n.Address, AS: n.AS, State: "idle"},
-		decoder:  decoder{as: as, allowOwnAS: n.AllowOwnAS},
+		decoder:  decoder{as: s.cfg.AS, allowOwnAS: n.AllowOwnAS},
+		evpn:     newAdjRIBIn(s.evpn, &n, bgp.EVPN),
+		unicast:  newAdjRIBIn(s.unicast, &n, n.UnicastFamily()),
 	}
 }
 
@@ -65,39 +61,26 @@ func (s *Speaker) onPaths(paths []*apiutil.Path, _ time.Time) {
 		return // ours, or of a session that is over
 	}
 	p.restart.heard = time.Now()
-	events := make([]bgp.Event, 0, len(paths))
+	internal := p.neighbor.AS == s.cfg.AS
+	evpn := make([]bgp.Event, 0, len(paths))
+	var unicast []bgp.UnicastEvent
 	for _, path := range paths {
-		if path.Family != packet.RF_EVPN {
-			s.onUnicast(p, path)
-			continue
+		if path.Family == packet.RF_EVPN {
+			e, reason, ok := p.decoder.event(path)
+			s.counts.count(e.Kind, reason)
+			if ok {
+				evpn = append(evpn, e)
+			}
+		} else {
+			e, reason, ok := p.decoder.unicast(path, internal)
+			s.counts.count(e.Kind, reason)
+			if ok {
+				unicast = append(unicast, e)
+			}
 		}
-		e, reason, ok := p.decoder.event(path)
-		switch {
-		case reason != bgp.Accepted:
-			s.counts.dropped[reason].Add(1)
-		case e.Kind == bgp.RouteUpdate:
-			s.counts.updates.Add(1)
-		default:
-			s.counts.withdrawals.Add(1)
-		}
-		if !ok {
-			continue
-		}
-		e.Peer = p.state.Address
-		events = append(events, e)
-		p.track(&e)
 	}
-	s.queue.push(events...)
-}
-
-func (p *peer) track(e *bgp.Event) {
-	switch {
-	case p.stale == nil:
-	case e.Kind == bgp.RouteUpdate:
-		p.stale[e.Route.Key] = false
-	default:
-		delete(p.stale, e.Route.Key)
-	}
+	p.evpn.take(evpn)
+	p.unicast.take(unicast)
 }
 
 func (s *Speaker) onEndOfRIB(path *apiutil.Path, _ time.Time) {
@@ -107,17 +90,12 @@ func (s *Speaker) onEndOfRIB(path *apiutil.Path, _ time.Time) {
 	if p == nil || !p.state.Up {
 		return
 	}
-	if path.Family != packet.RF_EVPN {
-		s.onUnicastEnd(p, path.Family)
-		return
+	switch path.Family {
+	case rf(p.evpn.family):
+		p.evpn.end()
+	case rf(p.unicast.family):
+		p.unicast.end()
 	}
-	if p.state.EndOfRIB {
-		return
-	}
-	p.state.EndOfRIB = true
-	s.dropStale(p, bgp.EVPN)
-	s.queue.push(bgp.Event{Peer: p.state.Address, Kind: bgp.EndOfRIB})
-	p.restart.told(bgp.EVPN)
 	s.checkConverged()
 }
 
@@ -139,7 +117,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEvent) {
 	addr := p.state.Address
 	if ev.Peer.State.SessionState == packet.BGP_FSM_ESTABLISHED {
-		p.state.Up, p.state.Since, p.state.EndOfRIB, p.unicastEnd = true, s.clock(), false, false
+		p.state.Up, p.state.Since = true, s.clock()
 		p.state.RouterID = ev.Peer.State.RouterID
 		s.sessionUp(p, ev.Peer.State.RemoteCap)
 		return
@@ -157,17 +135,6 @@ func (s *Speaker) sessionChanged(p *peer, ev *apiutil.WatchEventMessage_PeerEven
 	}
 }
 
-// announce tells the consumers of the families that the session has.
-func (s *Speaker) announce(p *peer, kind bgp.Kind) {
-	graceful := kind == bgp.PeerDown && p.restart.away
-	if p.neighbor.Has(bgp.EVPN) {
-		s.queue.push(bgp.Event{Peer: p.state.Address, Kind: kind, Graceful: graceful})
-	}
-	if p.neighbor.Has(p.neighbor.UnicastFamily()) {
-		s.unicastQueue.push(bgp.UnicastEvent{Peer: p.state.Address, Kind: kind, Graceful: graceful})
-	}
-}
-
 // AddNeighbor starts a session with one more neighbour.
 func (s *Speaker) AddNeighbor(ctx context.Context, n bgp.Neighbor) error {
 	if err := n.Check(); err != nil {
@@ -178,7 +145,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n bgp.Neighbor) error {
 	}
 	s.originate.Lock()
 	defer s.originate.Unlock()
-	p := newPeer(n, s.cfg.AS)
+	p := s.newPeer(n)
 	s.mu.Lock()
 	if s.peer(n.Address) != nil {
 		s.mu.Unlock()
@@ -284,6 +251,7 @@ func (s *Speaker) Peers() []bgp.PeerState {
 	states := make([]bgp.PeerState, 0, len(s.peers))
 	for _, p := range s.peers {
 		st := p.state
+		st.EndOfRIB = p.evpn.ended
 		st.Graceful = p.restart.away || p.state.Up && p.restart.capable
 		if l, ok := now[st.Address.String()]; ok {
 			st.State, st.Routes, st.Unicast = l.state, l.routes, l.unicast

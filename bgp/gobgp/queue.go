@@ -15,32 +15,40 @@ const (
 	compactFloor = 4 * maxBatch
 )
 
-// queue holds events between GoBGP's watcher, which must not be blocked
-// because GoBGP would then queue whole messages without bound, and a consumer
-// that may be slow. What waits is bounded by the number of distinct keys: when
-// it has doubled since the last time, superseded events are thrown away by
-// compact.
-type queue[E any] struct {
-	compact   func([]E) []E
+// queue holds changes of routes R, which have a key K, between GoBGP's watcher,
+// which must not be blocked because GoBGP would then queue whole messages without
+// bound, and a consumer that may be slow. What waits is bounded by the number of
+// distinct keys: when it has doubled since the last time, superseded changes are
+// thrown away by compact.
+type queue[K comparable, R any] struct {
+	key       func(*R) *K // where a route has its key
+	out       chan []bgp.Change[R]
 	mu        sync.Mutex
-	pending   []E
+	pending   []bgp.Change[R]
 	compactAt int
+	converged bool // was said
 	wake      chan struct{}
 }
 
-func newQueue[E any](compact func([]E) []E) *queue[E] {
-	return &queue[E]{compact: compact, compactAt: compactFloor, wake: make(chan struct{}, 1)}
+func newQueue[K comparable, R any](key func(*R) *K) *queue[K, R] {
+	return &queue[K, R]{
+		key: key, out: make(chan []bgp.Change[R], 4), compactAt: compactFloor, wake: make(chan struct{}, 1),
+	}
 }
 
-// push never blocks. It copies events.
-func (q *queue[E]) push(events ...E) {
-	if len(events) == 0 {
+func evpnKey(r *bgp.Route) *bgp.Key { return &r.Key }
+
+func unicastKey(r *bgp.UnicastRoute) *netip.Prefix { return &r.Prefix }
+
+// push never blocks. It copies changes.
+func (q *queue[K, R]) push(changes ...bgp.Change[R]) {
+	if len(changes) == 0 {
 		return
 	}
 	q.mu.Lock()
-	q.pending = append(q.pending, events...)
+	q.pending = append(q.pending, changes...)
 	if len(q.pending) >= q.compactAt {
-		q.pending = q.compact(q.pending)
+		q.pending = compact(q.pending, q.key)
 		q.compactAt = max(compactFloor, 2*len(q.pending))
 	}
 	q.mu.Unlock()
@@ -50,94 +58,85 @@ func (q *queue[E]) push(events ...E) {
 	}
 }
 
-func (q *queue[E]) take() []E {
+// converge says Converged, unless it was said.
+func (q *queue[K, R]) converge() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	events := q.pending
-	q.pending = nil
-	q.compactAt = compactFloor
-	return events
+	said := q.converged
+	q.converged = true
+	q.mu.Unlock()
+	if !said {
+		q.push(bgp.Change[R]{Kind: bgp.Converged})
+	}
 }
 
-// run hands the events over in batches until ctx ends.
-func (q *queue[E]) run(ctx context.Context, out chan<- []E) {
+func (q *queue[K, R]) take() []bgp.Change[R] {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	changes := q.pending
+	q.pending = nil
+	q.compactAt = compactFloor
+	return changes
+}
+
+// run hands the changes over in batches until ctx ends.
+func (q *queue[K, R]) run(ctx context.Context) {
 	for {
 		select {
 		case <-q.wake:
 		case <-ctx.Done():
 			return
 		}
-		for events := q.take(); len(events) > 0; {
-			n := min(len(events), maxBatch)
+		for changes := q.take(); len(changes) > 0; {
+			n := min(len(changes), maxBatch)
 			select {
-			case out <- events[:n:n]:
+			case q.out <- changes[:n:n]:
 			case <-ctx.Done():
 				return
 			}
-			events = events[n:]
+			changes = changes[n:]
 		}
 	}
 }
 
-// subject is what compaction needs to know of an event.
-type subject[K comparable] struct {
-	peer     netip.Addr
-	kind     bgp.Kind
-	graceful bool
-	key      K // of an update or a withdrawal
-}
-
-// compact throws away, in place, what later events supersede: of several
+// compact throws away, in place, what later changes supersede: of several
 // changes of one key the last stays, in the place of the first, so that it
 // does not move behind an End-of-RIB; and of a session that is over, whose
 // routes were all withdrawn one by one, the withdrawals and its PeerDown stay.
-func compact[E any, K comparable](events []E, of func(*E) subject[K]) []E {
+func compact[K comparable, R any](changes []bgp.Change[R], key func(*R) *K) []bgp.Change[R] {
 	type peerKey struct {
 		peer netip.Addr
 		key  K
 		old  bool // of a session that is over
 	}
 	lastDown := make(map[netip.Addr]int)
-	for i := range events {
-		if e := of(&events[i]); e.kind == bgp.PeerDown && !e.graceful {
-			lastDown[e.peer] = i
+	for i := range changes {
+		if c := &changes[i]; c.Kind == bgp.PeerDown && !c.Graceful {
+			lastDown[c.Peer] = i
 		}
 	}
-	at := make(map[peerKey]int, len(events)/2)
-	out := events[:0]
-	for i := range events {
-		e := of(&events[i])
-		down, fell := lastDown[e.peer]
+	at := make(map[peerKey]int, len(changes)/2)
+	out := changes[:0]
+	for i := range changes {
+		c := &changes[i]
+		down, fell := lastDown[c.Peer]
 		old := fell && i < down
-		if e.kind != bgp.RouteUpdate && e.kind != bgp.RouteWithdraw {
+		if c.Kind != bgp.RouteUpdate && c.Kind != bgp.RouteWithdraw {
 			if !old {
-				out = append(out, events[i])
+				out = append(out, *c)
 			}
 			continue
 		}
-		if old && e.kind == bgp.RouteUpdate {
+		if old && c.Kind == bgp.RouteUpdate {
 			continue
 		}
-		k := peerKey{e.peer, e.key, old}
+		k := peerKey{c.Peer, *key(&c.Route), old}
 		if j, ok := at[k]; ok {
-			out[j] = events[i]
+			out[j] = *c
 			continue
 		}
 		at[k] = len(out)
-		out = append(out, events[i])
+		out = append(out, *c)
 	}
-	clear(events[len(out):])
+	clear(changes[len(out):])
 	return out
-}
-
-func compactEvents(events []bgp.Event) []bgp.Event {
-	return compact(events, func(e *bgp.Event) subject[bgp.Key] {
-		return subject[bgp.Key]{e.Peer, e.Kind, e.Graceful, e.Route.Key}
-	})
-}
-
-func compactUnicast(events []bgp.UnicastEvent) []bgp.UnicastEvent {
-	return compact(events, func(e *bgp.UnicastEvent) subject[netip.Prefix] {
-		return subject[netip.Prefix]{e.Peer, e.Kind, e.Graceful, e.Route.Prefix}
-	})
 }

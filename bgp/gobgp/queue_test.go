@@ -86,7 +86,7 @@ func TestCompactedEventsSayTheSame(t *testing.T) {
 		cut := int(seed) // the consumer already has some of them
 		known, _ := replay(events[:cut])
 		want, wantEnded := replay(events)
-		short := compactEvents(append([]bgp.Event(nil), events[cut:]...))
+		short := compact(append([]bgp.Event(nil), events[cut:]...), evpnKey)
 		got, ended := replay(append(events[:cut:cut], short...))
 		for peer := range want {
 			if !maps.Equal(got[peer], want[peer]) {
@@ -106,20 +106,19 @@ func TestUpdateDoesNotMoveBehindEndOfRIB(t *testing.T) {
 	e := func(kind bgp.Kind, sequence uint32) bgp.Event {
 		return bgp.Event{Peer: leaf, Kind: kind, Route: bgp.Route{Key: leafRoute(1).Key, Sequence: sequence}}
 	}
-	got := compactEvents([]bgp.Event{
+	got := compact([]bgp.Event{
 		e(bgp.PeerUp, 0), e(bgp.RouteUpdate, 1), e(bgp.EndOfRIB, 0), e(bgp.RouteUpdate, 2),
-	})
+	}, evpnKey)
 	if len(got) != 3 || got[1].Kind != bgp.RouteUpdate || got[1].Route.Sequence != 2 || got[2].Kind != bgp.EndOfRIB {
 		t.Errorf("got %v", got)
 	}
 }
 
 func TestQueueHandsOverInOrderAndBoundedBatches(t *testing.T) {
-	q := newQueue(compactEvents)
+	q := newQueue(evpnKey)
 	ctx, cancel := context.WithCancel(t.Context())
-	out := make(chan []bgp.Event)
 	var owned sync.WaitGroup
-	owned.Go(func() { q.run(ctx, out) })
+	owned.Go(func() { q.run(ctx) })
 	const n = 5 * maxBatch
 	owned.Go(func() {
 		for i := range n {
@@ -129,7 +128,7 @@ func TestQueueHandsOverInOrderAndBoundedBatches(t *testing.T) {
 	})
 	next := uint32(0)
 	for next < n {
-		batch := <-out
+		batch := <-q.out
 		if len(batch) > maxBatch {
 			t.Fatalf("batch of %d", len(batch))
 		}

@@ -1,8 +1,6 @@
 package gobgp
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	packet "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -11,7 +9,7 @@ import (
 )
 
 // Graceful restart (RFC 4724) of a neighbour: what GoBGP negotiates, we follow.
-// Which routes are stale is kept here, since GoBGP drops them without a word,
+// Which routes are stale is kept in adjRIBIn, since GoBGP drops them without a word,
 // and earlier than the restart time says when an attempt to connect fails.
 
 // restart is what is known of a peer's graceful restart.
@@ -24,19 +22,11 @@ type restart struct {
 	// that sends no End-of-RIB, of which heard is the time of the last.
 	timer *time.Timer
 	heard time.Time
-	ended []bgp.Family // of which it has sent all routes that it had, since Run
 }
 
 // silence is how long a peer that sends no End-of-RIB has been silent when it is
 // taken to have sent all its routes.
 const silence = 2 * time.Second
-
-// told records that nothing is to be waited for any more in a family.
-func (r *restart) told(f bgp.Family) {
-	if !slices.Contains(r.ended, f) {
-		r.ended = append(r.ended, f)
-	}
-}
 
 // negotiate reads the capability of the peer's OPEN (section 3).
 func (r *restart) negotiate(n *bgp.Neighbor, caps []packet.ParameterCapabilityInterface) {
@@ -65,16 +55,9 @@ func (s *Speaker) sessionUp(p *peer, caps []packet.ParameterCapabilityInterface)
 		caps = nil
 	}
 	p.restart.negotiate(&p.neighbor, caps)
-	if len(p.restart.families) > 0 && p.stale == nil {
-		p.stale, p.unicastStale = make(map[bgp.Key]bool), make(map[netip.Prefix]bool)
-	}
 	s.log.Info("BGP session up", "peer", p.state.Address, "graceful_restart", p.restart.capable)
-	s.announce(p, bgp.PeerUp)
-	for _, f := range []bgp.Family{bgp.EVPN, p.neighbor.UnicastFamily()} {
-		if !slices.Contains(p.restart.families, f) {
-			s.dropStale(p, f) // section 4.2: it did not preserve them
-		}
-	}
+	p.evpn.up(p.restart.families)
+	p.unicast.up(p.restart.families)
 	if !p.restart.capable {
 		p.restart.heard = time.Now()
 		s.after(p, silence, s.awaitSilence)
@@ -88,8 +71,7 @@ func (s *Speaker) awaitSilence(p *peer) {
 		s.after(p, left, s.awaitSilence)
 		return
 	}
-	p.restart.told(bgp.EVPN)
-	p.restart.told(p.neighbor.UnicastFamily())
+	p.waive()
 	s.checkConverged()
 }
 
@@ -118,20 +100,12 @@ func (p *peer) stopTimer() {
 // all of them are withdrawn; s.mu is held.
 func (s *Speaker) sessionDown(p *peer, graceful bool) {
 	p.stopTimer()
-	for k := range p.stale {
-		p.stale[k] = true
-	}
-	for k := range p.unicastStale {
-		p.unicastStale[k] = true
-	}
 	p.restart.away = graceful && len(p.restart.families) > 0
 	if p.restart.away {
 		s.after(p, p.restart.time, s.expire) // GoBGP's own does not survive a failed attempt to connect
-	} else {
-		s.dropStale(p, bgp.EVPN)
-		s.dropStale(p, p.neighbor.UnicastFamily())
 	}
-	s.announce(p, bgp.PeerDown)
+	p.evpn.down(p.restart.away)
+	p.unicast.down(p.restart.away)
 }
 
 // expire lets go of the routes of a peer that did not come back in time; s.mu
@@ -143,32 +117,8 @@ func (s *Speaker) expire(p *peer) {
 	p.stopTimer()
 	p.restart.away = false
 	s.log.Info("BGP neighbour did not come back within its restart time, its routes go", "peer", p.state.Address)
-	s.dropStale(p, bgp.EVPN)
-	s.dropStale(p, p.neighbor.UnicastFamily())
-	s.announce(p, bgp.PeerDown)
-}
-
-// dropStale withdraws the routes of a family that are stale; s.mu is held.
-func (s *Speaker) dropStale(p *peer, f bgp.Family) {
-	if f != bgp.EVPN {
-		for prefix, stale := range p.unicastStale {
-			if stale {
-				delete(p.unicastStale, prefix)
-				s.unicastQueue.push(bgp.UnicastEvent{
-					Peer: p.state.Address, Kind: bgp.RouteWithdraw, Route: bgp.UnicastRoute{Prefix: prefix},
-				})
-			}
-		}
-		return
-	}
-	var events []bgp.Event
-	for k, stale := range p.stale {
-		if stale {
-			delete(p.stale, k)
-			events = append(events, bgp.Event{Peer: p.state.Address, Kind: bgp.RouteWithdraw, Route: bgp.Route{Key: k}})
-		}
-	}
-	s.queue.push(events...)
+	p.evpn.down(false)
+	p.unicast.down(false)
 }
 
 // PreservedForwarding says that the target went on forwarding while we were
@@ -187,11 +137,12 @@ func (s *Speaker) converge(over bool) {
 	defer s.mu.Unlock()
 	if over {
 		for _, p := range s.peers {
-			for _, f := range []bgp.Family{bgp.EVPN, p.neighbor.UnicastFamily()} {
-				if p.awaited(f) {
-					s.log.Warn("a BGP neighbour has not sent its routes in time, going on without", "peer", p.state.Address, "family", f, "up", p.state.Up)
-					p.restart.told(f)
-				}
+			if p.removed != nil {
+				continue
+			}
+			for _, f := range p.waive() {
+				s.log.Warn("a BGP neighbour has not sent its routes in time, going on without",
+					"peer", p.state.Address, "family", f, "up", p.state.Up)
 			}
 		}
 	}
@@ -199,28 +150,32 @@ func (s *Speaker) converge(over bool) {
 	s.checkConverged()
 }
 
+// waive waits for the peer's routes no more, and gives the families of which it did.
+func (p *peer) waive() (families []bgp.Family) {
+	if p.evpn.waive() {
+		families = append(families, p.evpn.family)
+	}
+	if p.unicast.waive() {
+		families = append(families, p.unicast.family)
+	}
+	return families
+}
+
 // checkConverged is called after what is waited for became less; s.mu is held.
 func (s *Speaker) checkConverged() {
 	if !s.running {
 		return
 	}
-	evpn, unicast := !s.converged, !s.unicastConverged
+	evpn, unicast := true, true
 	for _, p := range s.peers {
-		evpn = evpn && !p.awaited(bgp.EVPN)
-		unicast = unicast && !p.awaited(p.neighbor.UnicastFamily())
+		if p.removed == nil {
+			evpn, unicast = evpn && !p.evpn.awaited, unicast && !p.unicast.awaited
+		}
 	}
 	if evpn {
-		s.converged = true
-		s.queue.push(bgp.Event{Kind: bgp.Converged})
+		s.evpn.converge()
 	}
 	if unicast {
-		s.unicastConverged = true
-		s.unicastQueue.push(bgp.UnicastEvent{Kind: bgp.Converged})
+		s.unicast.converge()
 	}
-}
-
-// awaited reports whether the peer may still have to send the routes that it has
-// had since before Run.
-func (p *peer) awaited(f bgp.Family) bool {
-	return p.neighbor.Has(f) && p.removed == nil && !slices.Contains(p.restart.ended, f)
 }

@@ -152,11 +152,11 @@ func TestSlowConsumerLosesNothingAndHoldsNoMoreThanTheRoutes(t *testing.T) {
 	for s.Stats().Updates < rounds*routes && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}
-	s.queue.mu.Lock()
-	if n := len(s.queue.pending); n > 2*routes+compactFloor {
+	s.evpn.mu.Lock()
+	if n := len(s.evpn.pending); n > 2*routes+compactFloor {
 		t.Errorf("%d events wait for %d routes", n, routes)
 	}
-	s.queue.mu.Unlock()
+	s.evpn.mu.Unlock()
 	got := map[bgp.Key]uint32{}
 	for last := 0; last < routes; {
 		select {

@@ -20,21 +20,16 @@ import (
 
 // Speaker is one BGP instance with its neighbours.
 type Speaker struct {
-	cfg    bgp.Config
-	log    *slog.Logger
-	clock  func() time.Time // the wall clock's; tests set it
-	queue  *queue[bgp.Event]
-	events chan []bgp.Event
-	counts counters
-
-	unicastQueue  *queue[bgp.UnicastEvent]
-	unicastEvents chan []bgp.UnicastEvent
+	cfg     bgp.Config
+	log     *slog.Logger
+	clock   func() time.Time // the wall clock's; tests set it
+	evpn    *queue[bgp.Key, bgp.Route]
+	unicast *queue[netip.Prefix, bgp.UnicastRoute]
+	counts  counters
 
 	mu      sync.Mutex // guards what follows and what peers point to
 	peers   []*peer
 	running bool // all sessions of the configuration were started
-	// Converged was said to the consumer of EVPN routes, and of unicast ones.
-	converged, unicastConverged bool
 	// refused are neighbours that were asked for and could not be had.
 	refused map[netip.Addr]refusal
 
@@ -54,23 +49,20 @@ func New(cfg bgp.Config, log *slog.Logger) (*Speaker, error) {
 		return nil, fmt.Errorf("bgp configuration: %w", err)
 	}
 	s := &Speaker{
-		cfg:    cfg,
-		log:    log,
-		clock:  time.Now,
-		queue:  newQueue(compactEvents),
-		events: make(chan []bgp.Event, 4),
-		local:  make(map[bgp.Key]bgp.Route),
-
-		unicastQueue:  newQueue(compactUnicast),
-		unicastEvents: make(chan []bgp.UnicastEvent, 4),
-		prefixes:      make(map[netip.Prefix]bool),
-		identified:    make(chan struct{}),
+		cfg:        cfg,
+		log:        log,
+		clock:      time.Now,
+		evpn:       newQueue(evpnKey),
+		unicast:    newQueue(unicastKey),
+		local:      make(map[bgp.Key]bgp.Route),
+		prefixes:   make(map[netip.Prefix]bool),
+		identified: make(chan struct{}),
 	}
 	if cfg.AS != 0 {
 		close(s.identified)
 	}
 	for _, n := range cfg.Neighbors {
-		s.peers = append(s.peers, newPeer(n, cfg.AS))
+		s.peers = append(s.peers, s.newPeer(n))
 	}
 	return s, nil
 }
@@ -78,7 +70,7 @@ func New(cfg bgp.Config, log *slog.Logger) (*Speaker, error) {
 // Events gives the changes in batches. Nothing is dropped: while nobody
 // receives, several changes of a key become the last of them, so that what
 // waits is bounded by the number of routes. It is closed when Run returns.
-func (s *Speaker) Events() <-chan []bgp.Event { return s.events }
+func (s *Speaker) Events() <-chan []bgp.Event { return s.evpn.out }
 
 // Stats counts what came from all peers since the start.
 func (s *Speaker) Stats() bgp.Stats { return s.counts.snapshot() }
@@ -88,8 +80,8 @@ func (s *Speaker) Stats() bgp.Stats { return s.counts.snapshot() }
 // closed, or with the reason why it could not start, or ErrDeaf. It may be called
 // once.
 func (s *Speaker) Run(ctx context.Context) error {
-	defer close(s.events)
-	defer close(s.unicastEvents)
+	defer close(s.evpn.out)
+	defer close(s.unicast.out)
 	if err := checkMD5(s.cfg.Neighbors...); err != nil {
 		return err
 	}
@@ -97,9 +89,9 @@ func (s *Speaker) Run(ctx context.Context) error {
 	var queues sync.WaitGroup
 	defer queues.Wait()
 	defer end(nil)
-	queues.Go(func() { s.queue.run(ctx, s.events) })
+	queues.Go(func() { s.evpn.run(ctx) })
+	queues.Go(func() { s.unicast.run(ctx) })
 	queues.Go(func() { s.watchHandshakes(ctx) })
-	queues.Go(func() { s.unicastQueue.run(ctx, s.unicastEvents) })
 	if !s.awaitIdentity(ctx) {
 		return nil
 	}

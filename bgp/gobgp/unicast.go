@@ -16,7 +16,7 @@ const defaultLocalPref = 100
 
 // UnicastEvents gives the changes of unicast routes as Events does those of
 // EVPN routes. Neither waits for the other.
-func (s *Speaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.unicastEvents }
+func (s *Speaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.unicast.out }
 
 // AdvertiseUnicast makes prefixes all of those that we advertise to the
 // neighbours with the unicast family of their IP version, with the session's
@@ -103,44 +103,6 @@ func isUnicastPrefix(p netip.Prefix) bool {
 	a := p.Addr()
 	return p.IsValid() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.Is4In6() &&
 		(!a.IsUnspecified() || p.Bits() < a.BitLen())
-}
-
-// onUnicast takes one path of a unicast family; s.mu is held.
-func (s *Speaker) onUnicast(p *peer, path *apiutil.Path) {
-	e, reason, ok := p.decoder.unicast(path, p.neighbor.AS == s.cfg.AS)
-	switch {
-	case reason != bgp.Accepted:
-		s.counts.dropped[reason].Add(1)
-	case e.Kind == bgp.RouteUpdate:
-		s.counts.updates.Add(1)
-	default:
-		s.counts.withdrawals.Add(1)
-	}
-	if !ok {
-		return
-	}
-	e.Peer = p.state.Address
-	switch {
-	case p.unicastStale == nil:
-	case e.Kind == bgp.RouteUpdate:
-		p.unicastStale[e.Route.Prefix] = false
-	default:
-		delete(p.unicastStale, e.Route.Prefix)
-	}
-	s.unicastQueue.push(e)
-}
-
-// onUnicastEnd takes the End-of-RIB of a unicast family; s.mu is held.
-func (s *Speaker) onUnicastEnd(p *peer, family packet.Family) {
-	own := p.neighbor.UnicastFamily()
-	if family != rf(own) || p.unicastEnd {
-		return
-	}
-	p.unicastEnd = true
-	s.dropStale(p, own)
-	s.unicastQueue.push(bgp.UnicastEvent{Peer: p.state.Address, Kind: bgp.EndOfRIB})
-	p.restart.told(own)
-	s.checkConverged()
 }
 
 // unicast decodes one path of a unicast family; what it gives is as of event.
