@@ -3,14 +3,19 @@
 
 GO      ?= go
 BIN     := bin/p4evpn
+DEMO_BIN := bin/p4evpn-demo
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build p4 proto test bare-test soak demo demo-repeat two-dc \
+.PHONY: build build-demo p4 proto test bare-test soak demo demo-repeat two-dc \
 	mininet mininet-test bench conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
+
+# What shows p4evpn finds it beside itself.
+build-demo: build
+	$(GO) build -trimpath -o $(DEMO_BIN) ./cmd/p4evpn-demo
 
 # Recompiles the P4 program. The digest lets a machine without p4c see that the
 # artefacts are of these sources.
@@ -43,16 +48,16 @@ soak: packages
 	P4EVPN_SOAK=$(SOAK) $(GO) test -v -count 1 -timeout 4h -run 'TestChurn|TestTarget' ./bmv2-testbed
 
 # DEMO holds flags: DEMO='--keep' leaves the network in place.
-demo: packages build
-	$(BIN) demo $(DEMO)
+demo: packages build-demo
+	$(DEMO_BIN) $(DEMO)
 
 # Every other one with two busy loops on each core.
 N       ?= 100
-demo-repeat: packages build
-	bmv2-testbed/demo-repeat.sh $(BIN) $(N)
+demo-repeat: packages build-demo
+	bmv2-testbed/demo-repeat.sh $(DEMO_BIN) $(N)
 
-two-dc: packages build
-	$(BIN) demo two-dc $(DEMO)
+two-dc: packages build-demo
+	$(DEMO_BIN) two-dc $(DEMO)
 
 # P4EVPN_TARGET=bmv2 runs either on BMv2. Debian's Python has Debian's Mininet.
 MININET := /usr/bin/python3 -B bmv2-testbed/mininet --binary $(BIN)

@@ -3,7 +3,7 @@
 # two busy loops; a line each, and a count at the end. The output of a demo that
 # fails is kept.
 #
-#     demo-repeat.sh PROGRAM N [FOLDER]     such as demo-repeat.sh bin/p4evpn 100
+#     demo-repeat.sh PROGRAM N [FOLDER]     such as demo-repeat.sh bin/p4evpn-demo 100
 set -uo pipefail
 [ $# -ge 2 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 program=$(realpath "$1") n=$2 folder=${3:-/tmp/p4evpn-demos}
@@ -27,7 +27,7 @@ for ((i = 1; i <= n; i++)); do
 	fi
 	SECONDS=0
 	result=FAIL
-	"$program" demo >"$folder/$i.log" 2>&1 &
+	"$program" >"$folder/$i.log" 2>&1 &
 	demo=$!
 	if wait "$demo"; then # a signal is heard meanwhile, and not after the demo
 		result=ok

@@ -15,7 +15,7 @@ import (
 // DemoOptions of RunDemo.
 type DemoOptions struct {
 	Target string    // Embedded or BMv2; empty: Embedded
-	Binary string    // path of p4evpn; empty: the running program
+	Binary string    // path of p4evpn; empty: the one beside this program, else on PATH
 	Out    io.Writer // narration; nil: standard output
 	// Keep leaves everything in place until ctx ends, to look around.
 	Keep bool
@@ -168,16 +168,37 @@ func (o *DemoOptions) complete() (err error) {
 	default:
 		return fmt.Errorf("target %q: want %s or %s", o.Target, Embedded, BMv2)
 	}
-	if o.Binary == "" {
-		o.Binary, err = os.Executable()
-	}
+	o.Binary, err = findBinary(o.Binary)
 	return err
+}
+
+// findBinary gives the absolute path of the p4evpn program: named, or beside the
+// running program, or on PATH.
+func findBinary(named string) (string, error) {
+	const name = "p4evpn"
+	if named != "" {
+		found, err := exec.LookPath(named)
+		if err != nil {
+			return "", fmt.Errorf("the p4evpn program to show: %w", err)
+		}
+		return filepath.Abs(found)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program's own file: %w", err)
+	}
+	for _, place := range []string{filepath.Join(filepath.Dir(self), name), name} {
+		if found, err := exec.LookPath(place); err == nil {
+			return filepath.Abs(found)
+		}
+	}
+	return "", fmt.Errorf("there is no p4evpn in %s nor on PATH: build it there (make build), or name it by --binary", filepath.Dir(self))
 }
 
 // needs says what is missing to run the demo.
 func needs(target string) error {
 	if os.Geteuid() != 0 {
-		return errors.New("the demo needs root, for network namespaces: sudo p4evpn demo")
+		return errors.New("the demo needs root, for network namespaces: sudo p4evpn-demo")
 	}
 	programs := map[string]string{"ip": "iproute2", "ping": "iputils-ping", "vtysh": "frr", filepath.Join(frrDaemons, "bgpd"): "frr"}
 	if target == BMv2 {

@@ -18,17 +18,30 @@ import (
 	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
 
-// builtBinary is p4evpn as it is in the tree, built once for all tests.
-var builtBinary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaryFolder, "p4evpn")
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/p4evpn")
+// builtBinary is p4evpn as it is in the tree, builtDemo what shows it; they are
+// built once for all tests, into one folder.
+var (
+	builtBinary = sync.OnceValues(func() (string, error) { return build("p4evpn") })
+	builtDemo   = sync.OnceValues(func() (string, error) { return build("p4evpn-demo") })
+)
+
+func build(name string) (string, error) {
+	path := filepath.Join(binaryFolder, name)
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/"+name)
 	cmd.Dir = ".."
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		err = fmt.Errorf("go build ./cmd/p4evpn: %w\n%s", err, out)
+		err = fmt.Errorf("go build ./cmd/%s: %w\n%s", name, err, out)
 	}
 	return path, err
-})
+}
+
+// demoCommand runs p4evpn-demo, which finds p4evpn beside itself.
+func demoCommand(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	must(builtBinary())(t)
+	return exec.CommandContext(ctx, must(builtDemo())(t), args...)
+}
 
 var binaryFolder string
 
@@ -114,7 +127,7 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, must(builtBinary())(t), "demo")
+			cmd := demoCommand(ctx, t)
 			out, err := cmd.StdoutPipe()
 			check(t, err)
 			check(t, cmd.Start())

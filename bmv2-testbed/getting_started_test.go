@@ -18,7 +18,7 @@ var gettingStarted = map[string]func(t *testing.T, block []string){
 	"git clone https://github.com/p4evpn/p4evpn && cd p4evpn": nil, // this is one
 	"make demo":   func(t *testing.T, b []string) { runPart(t, b[0], "hosts on the gateway's access ports") },
 	"make two-dc": func(t *testing.T, b []string) { runPart(t, b[0], "the example's REST calls") },
-	"bin/p4evpn demo two-dc --keep --only example":                               keepTwoDC,
+	"bin/p4evpn-demo two-dc --keep --only example":                               keepTwoDC,
 	"ip netns exec p4lab-PID-RANDOM-gw curl http://localhost:8080/vtep/networks": nil, // there
 	"make mininet":                   nil, // the next block is for its prompt
 	"pingall":                        promptMininet,
@@ -69,7 +69,7 @@ func keepTwoDC(t *testing.T, block []string) {
 	needPython(t, "os_ken")
 	needProgram(t, "curl")
 	args := strings.Fields(block[0])
-	cmd := exec.CommandContext(t.Context(), must(builtBinary())(t), args[1:]...)
+	cmd := demoCommand(t.Context(), t, args[1:]...)
 	out := must(cmd.StdoutPipe())(t)
 	check(t, cmd.Start())
 	text := readUntil(out, "Left in place")

@@ -55,6 +55,16 @@ func TestPackagesThatOnlyNameValuesOfBGPLinkNothingThatSpeaksIt(t *testing.T) {
 	}
 }
 
+func TestTheLaboratoryIsNotShipped(t *testing.T) {
+	laboratory := module + "bmv2-testbed"
+	for program, want := range map[string]bool{"p4evpn": false, "p4evpn-demo": true} {
+		deps := goList(t, "-deps", "-f", "{{.ImportPath}}", "./cmd/"+program)
+		if has := slices.ContainsFunc(deps, func(dep string) bool { return of(dep, laboratory) }); has != want {
+			t.Errorf("%s links %s: %v, want %v", program, laboratory, has, want)
+		}
+	}
+}
+
 // The speaker alone knows GoBGP. The others that may are its counterparts: what
 // benchmarks compare it with, and a leaf of the testbed.
 func TestOnlyTheSpeakerAndItsCounterpartsImportGoBGP(t *testing.T) {

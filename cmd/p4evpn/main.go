@@ -1,6 +1,6 @@
-// Command p4evpn is an EVPN gateway for a P4 target: the controller, the
-// embedded switch, the demo and the commands that look into a running gateway.
-// It is wiring only; what it wires is in the packages it imports.
+// Command p4evpn is an EVPN gateway for a P4 target: the controller, the embedded
+// switch and the commands that look into a running gateway. It holds commands and
+// wiring only; what it wires is in the packages it imports.
 package main
 
 import (
@@ -43,9 +43,20 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "what is logged to standard error: debug, info, warn or error")
 	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
-	root.AddCommand(newRun(), newSwitch(), newClaim(), newDemo(), newShow(), newAudit())
+	root.AddCommand(newRun(), newSwitch(), newClaim(), newShow(), newAudit())
 	root.AddCommand(newObjects()...)
+	root.AddCommand(movedDemo())
 	return root
+}
+
+// movedDemo says where the demo is to those who look for it where it was.
+func movedDemo() *cobra.Command {
+	return &cobra.Command{
+		Use: "demo", Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return errors.New("the demo is a program of its own, bin/p4evpn-demo of a source tree: make demo")
+		},
+	}
 }
 
 // version is the module's, or says from which commit this was built.
