@@ -1,91 +1,116 @@
 package p4
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
 )
 
-// Decode gives an entry its Go type: one of the structs of this package, by
-// value. Entries come from FromEntity or from those structs, so that only an
-// action that the type does not cover is an error.
-func Decode(e Entry) (any, error) {
-	switch e.Key.ID() {
-	case kindGroup:
-		return Group{ID: uint16(binary.BigEndian.Uint32([]byte(e.Key[4:]))), Members: e.groupMembers()}, nil
-	case kindCloneSession:
-		return CloneSession{ID: binary.BigEndian.Uint32([]byte(e.Key[4:])), Port: binary.BigEndian.Uint16([]byte(e.Value))}, nil
+// Decode gives an entry its Go type. Entries come from FromEntity or from those
+// types, so that only an action that the type does not cover is an error.
+func Decode(e Entry) (Typed, error) {
+	id := e.Key.ID()
+	decode := decoders[id]
+	if decode == nil {
+		return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), ErrForeign)
 	}
 	k, v := unpacker(e.Key[4:]), unpacker(e.Value)
+	if id == kindGroup || id == kindCloneSession {
+		return decode(k, 0, v)
+	}
 	action := v.u32()
-	switch id := e.Key.ID(); id {
-	case tablePort:
-		return decodePort(k, action, v)
-	case tableLocal:
+	return decode(k, action, v)
+}
+
+// decoder gives a Go type to an entry: its match fields, the id of its action and
+// what follows that.
+type decoder func(k unpacker, action uint32, v unpacker) (Typed, error)
+
+// decoders are the ways back, by the table's id.
+var decoders = map[uint32]decoder{
+	kindGroup: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
+		return Group{ID: uint16(k.u32()), Members: groupMembers(v)}, nil
+	},
+	kindCloneSession: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
+		return CloneSession{ID: k.u32(), Port: v.u16()}, nil
+	},
+	tablePort: decodePort,
+	tableLocal: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
 		return LocalVTEP{Address: k.ipv4()}, nil
-	case tablePeer:
+	},
+	tablePeer: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
 		return Peer{Prefix: netip.PrefixFrom(k.ipv4(), int(k.u8()))}, nil
-	case tableVNI:
-		if action == actionToVRF {
-			return L3VNI{Local: k.ipv4(), VNI: k.vni(), VRF: v.u16(), RouterMAC: v.mac()}, nil
-		}
-		return VNI{Local: k.ipv4(), VNI: k.vni(), Bridge: v.u16()}, nil
-	case tablePath:
+	},
+	tableVNI: decodeVNI,
+	tablePath: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Path{VTEP: k.u16(), Port: v.u16(), MTU: v.u16()}, nil
-	case tableTunnel:
+	},
+	tableTunnel: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Tunnel{VTEP: k.u16(), Source: v.ipv4(), Destination: v.ipv4(), Adjacency: v.u16(), MTU: v.u16()}, nil
-	case tableAdjacency:
+	},
+	tableAdjacency: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Adjacency{ID: k.u16(), Source: v.mac(), Destination: v.mac()}, nil
-	case tableVLAN:
+	},
+	tableVLAN: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Member{
 			Port: k.u16(), VLAN: k.u16(), Bridge: v.u16(), Gateway: v.bit(), Trusted: v.bit(), Stacked: v.bit(),
 		}, nil
-	case tableSource:
-		return decodeSource(k, action, v)
-	case tableFDB:
-		return decodeFDB(k, action, v)
-	case tableEgressVLAN:
-		d := EgressVLAN{Port: k.u16(), Bridge: k.u16()}
-		if action == actionTagged {
-			d.VLAN, d.Stacked = v.u16(), v.bit()
-		}
-		return d, nil
-	case tableReplica:
+	},
+	tableSource:     decodeSource,
+	tableFDB:        decodeFDB,
+	tableEgressVLAN: decodeEgressVLAN,
+	tableReplica: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Replica{Bridge: k.u16(), Instance: k.u16(), VTEP: v.u16(), VNI: v.vni()}, nil
-	case tableTrap:
-		return decodeTrap(k, action, v), nil
-	}
-	return decodeRouting(e, k, action, v)
-}
-
-func decodeRouting(e Entry, k unpacker, action uint32, v unpacker) (any, error) {
-	switch e.Key.ID() {
-	case tableRouterMAC:
+	},
+	tableTrap: decodeTrap,
+	tableRouterMAC: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return RouterMAC{Bridge: k.u16(), MAC: k.mac(), VRF: v.u16()}, nil
-	case tableIPv4:
+	},
+	tableIPv4: func(k unpacker, action uint32, v unpacker) (Typed, error) {
 		return decodeRoute(k.u16(), netip.PrefixFrom(k.ipv4(), int(k.u8())), action, v)
-	case tableIPv6:
+	},
+	tableIPv6: func(k unpacker, action uint32, v unpacker) (Typed, error) {
 		return decodeRoute(k.u16(), netip.PrefixFrom(k.ipv6(), int(k.u8())), action, v)
-	case tableInterface:
+	},
+	tableInterface: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return RouterInterface{Bridge: k.u16(), MAC: v.mac()}, nil
-	case tableARPHost:
+	},
+	tableARPHost: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return ARPHost{Bridge: k.u16(), Address: k.ipv4(), MAC: v.mac(), Metadata: string(v)}, nil
-	case tableGateway4:
-		return Gateway{Bridge: k.u16(), Address: k.ipv4()}, nil
-	case tableGateway6:
-		return Gateway{Bridge: k.u16(), Address: k.ipv6()}, nil
-	case tableGatewayTarget:
-		return GatewayTarget{Bridge: k.u16(), Address: k.ipv6()}, nil
-	case tableGatewayMAC:
-		return GatewayMAC{Bridge: k.u16(), MAC: k.mac()}, nil
-	case tableNDHost:
+	},
+	tableNDHost: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.bit(), Metadata: string(v)}, nil
-	}
-	return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), ErrForeign)
+	},
+	tableGateway4: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		return Gateway{Bridge: k.u16(), Address: k.ipv4()}, nil
+	},
+	tableGateway6: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		return Gateway{Bridge: k.u16(), Address: k.ipv6()}, nil
+	},
+	tableGatewayTarget: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		return GatewayTarget{Bridge: k.u16(), Address: k.ipv6()}, nil
+	},
+	tableGatewayMAC: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		return GatewayMAC{Bridge: k.u16(), MAC: k.mac()}, nil
+	},
 }
 
-func decodePort(k unpacker, action uint32, v unpacker) (any, error) {
+func decodeVNI(k unpacker, action uint32, v unpacker) (Typed, error) {
+	if action == actionToVRF {
+		return L3VNI{Local: k.ipv4(), VNI: k.vni(), VRF: v.u16(), RouterMAC: v.mac()}, nil
+	}
+	return VNI{Local: k.ipv4(), VNI: k.vni(), Bridge: v.u16()}, nil
+}
+
+func decodeEgressVLAN(k unpacker, action uint32, v unpacker) (Typed, error) {
+	d := EgressVLAN{Port: k.u16(), Bridge: k.u16()}
+	if action == actionTagged {
+		d.VLAN, d.Stacked = v.u16(), v.bit()
+	}
+	return d, nil
+}
+
+func decodePort(k unpacker, action uint32, v unpacker) (Typed, error) {
 	port := k.u16()
 	switch action {
 	case actionBridgePort:
@@ -98,7 +123,7 @@ func decodePort(k unpacker, action uint32, v unpacker) (any, error) {
 	return nil, fmt.Errorf("port.kind of port %d: action id %#x: %w", port, action, ErrForeign)
 }
 
-func decodeSource(k unpacker, action uint32, v unpacker) (any, error) {
+func decodeSource(k unpacker, action uint32, v unpacker) (Typed, error) {
 	s := Source{Bridge: k.u16(), MAC: k.mac(), Port: k.u16(), IdleTimeout: time.Duration(v.u64()), Metadata: string(v)}
 	for verdict, a := range verdictActions {
 		if a == action {
@@ -109,7 +134,7 @@ func decodeSource(k unpacker, action uint32, v unpacker) (any, error) {
 	return nil, fmt.Errorf("bridge.source of bridge %d, MAC %v: action id %#x: %w", s.Bridge, s.MAC, action, ErrForeign)
 }
 
-func decodeFDB(k unpacker, action uint32, v unpacker) (any, error) {
+func decodeFDB(k unpacker, action uint32, v unpacker) (Typed, error) {
 	f := FDB{Bridge: k.u16(), MAC: k.mac()}
 	switch action {
 	case actionToPort:
@@ -124,7 +149,7 @@ func decodeFDB(k unpacker, action uint32, v unpacker) (any, error) {
 	return f, nil
 }
 
-func decodeRoute(vrf uint16, prefix netip.Prefix, action uint32, v unpacker) (any, error) {
+func decodeRoute(vrf uint16, prefix netip.Prefix, action uint32, v unpacker) (Typed, error) {
 	r := Route{VRF: vrf, Prefix: prefix}
 	switch action {
 	case actionRouteHost:
@@ -143,7 +168,7 @@ func decodeRoute(vrf uint16, prefix netip.Prefix, action uint32, v unpacker) (an
 	return r, nil
 }
 
-func decodeTrap(k unpacker, action uint32, v unpacker) Trap {
+func decodeTrap(k unpacker, action uint32, v unpacker) (Typed, error) {
 	t := Trap{Divert: action == actionDivert, Reason: PuntReason(v.u8())}
 	t.Bridge = k.u16()
 	k.u16()
@@ -156,5 +181,5 @@ func decodeTrap(k unpacker, action uint32, v unpacker) Trap {
 	t.Origin = k.u8()
 	k.u8()
 	t.Priority = int32(k.u32())
-	return t
+	return t, nil
 }

@@ -26,7 +26,7 @@ var (
 )
 
 // everyType holds at least one value of each typed entry and action.
-var everyType = []interface{ Entry() Entry }{
+var everyType = []Typed{
 	BridgePort{Port: 3},
 	Uplink{Port: 1, HostPort: 2},
 	HostPort{Port: 2, Uplink: 1},
@@ -94,6 +94,53 @@ func TestEveryTypeSurvivesP4Runtime(t *testing.T) {
 		if e.String() == "" || e.Key.Table() == "" {
 			t.Errorf("%#v has no text", want)
 		}
+	}
+}
+
+func TestEveryTypeNamesItsTableAndRefersToLowerLevelsAlone(t *testing.T) {
+	levels, seen := map[Type]Level{}, map[Type]bool{}
+	byKey := map[string]Level{} // by table
+	for _, v := range everyType {
+		seen[v.Type()], levels[v.Type()] = true, v.Level()
+		byKey[v.Key().Table()] = v.Level()
+		if v.Key() != v.Entry().Key {
+			t.Errorf("%#v: its key is %v, its entry's %v", v, v.Key(), v.Entry().Key)
+		}
+		if !strings.Contains(v.Type().String(), v.Key().Table()) {
+			t.Errorf("%#v of %s is of type %q", v, v.Key().Table(), v.Type())
+		}
+	}
+	for _, v := range everyType {
+		for _, k := range v.Refs() {
+			if to, known := byKey[k.Table()]; !known || to >= v.Level() {
+				t.Errorf("%#v, of level %d, refers to %v, of level %d", v, v.Level(), k, to)
+			}
+		}
+	}
+	for typ := range Types {
+		if !seen[typ] {
+			t.Errorf("%q is not in everyType", typ)
+		}
+		if typ > 0 && levels[typ] < levels[typ-1] {
+			t.Errorf("%q comes after %q, whose level is higher", typ, typ-1)
+		}
+	}
+}
+
+func TestATableWithoutAGoTypeIsNamed(t *testing.T) {
+	info := proto.CloneOf(P4Info())
+	if err := CheckTables(info); err != nil {
+		t.Fatal(err)
+	}
+	more := proto.CloneOf(info.GetTables()[0])
+	more.Preamble.Id, more.Preamble.Name = 0x02ffffff, "bridge.mirror"
+	info.Tables = append(info.Tables, more)
+	if err := CheckTables(info); err == nil || !strings.Contains(err.Error(), "bridge.mirror") {
+		t.Errorf("a table more: %v", err)
+	}
+	more.IsConstTable = true // its entries are the program's own
+	if err := CheckTables(info); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -31,8 +31,11 @@ func (g Group) Entry() Entry {
 		val = binary.BigEndian.AppendUint16(val, m.Port)
 		val = binary.BigEndian.AppendUint16(val, m.Instance)
 	}
-	return Entry{replicationKey(kindGroup, uint32(g.ID)), Value(val)}
+	return Entry{g.Key(), Value(val)}
 }
+
+// Key packs the key alone.
+func (g Group) Key() Key { return replicationKey(kindGroup, uint32(g.ID)) }
 
 // CloneSession sends what the pipeline clones to session ID out of Port.
 type CloneSession struct {
@@ -42,16 +45,19 @@ type CloneSession struct {
 
 // Entry packs the session.
 func (c CloneSession) Entry() Entry {
-	return Entry{replicationKey(kindCloneSession, c.ID), Value(binary.BigEndian.AppendUint16(nil, c.Port))}
+	return Entry{c.Key(), Value(binary.BigEndian.AppendUint16(nil, c.Port))}
 }
+
+// Key packs the key alone.
+func (c CloneSession) Key() Key { return replicationKey(kindCloneSession, c.ID) }
 
 func replicationKey(kind, id uint32) Key {
 	return Key(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(make([]byte, 0, 8), kind), id))
 }
 
-func (e Entry) groupMembers() []GroupMember {
-	members := make([]GroupMember, 0, len(e.Value)/4)
-	for v := []byte(e.Value); len(v) >= 4; v = v[4:] {
+func groupMembers(v []byte) []GroupMember {
+	members := make([]GroupMember, 0, len(v)/4)
+	for ; len(v) >= 4; v = v[4:] {
 		members = append(members, GroupMember{binary.BigEndian.Uint16(v), binary.BigEndian.Uint16(v[2:])})
 	}
 	return members
@@ -59,7 +65,7 @@ func (e Entry) groupMembers() []GroupMember {
 
 func (e Entry) groupEntity() *p4v1.Entity {
 	g := &p4v1.MulticastGroupEntry{MulticastGroupId: binary.BigEndian.Uint32([]byte(e.Key[4:]))}
-	for _, m := range e.groupMembers() {
+	for _, m := range groupMembers([]byte(e.Value)) {
 		g.Replicas = append(g.Replicas, replica(m.Port, m.Instance))
 	}
 	return preEntity(&p4v1.PacketReplicationEngineEntry{

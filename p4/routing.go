@@ -16,8 +16,11 @@ type RouterMAC struct {
 
 // Entry packs the entry.
 func (r RouterMAC) Entry() Entry {
-	return Entry{pack(tableRouterMAC).u16(r.Bridge).mac(r.MAC).key(), pack(actionEnter).u16(r.VRF).value()}
+	return Entry{r.Key(), pack(actionEnter).u16(r.VRF).value()}
 }
+
+// Key packs the key alone.
+func (r RouterMAC) Key() Key { return pack(tableRouterMAC).u16(r.Bridge).mac(r.MAC).key() }
 
 // L3VNI says which VRF a VNI at one of our VTEP addresses is, and the router
 // MAC that its frames are for (vxlan.vni).
@@ -30,8 +33,11 @@ type L3VNI struct {
 
 // Entry packs the entry.
 func (v L3VNI) Entry() Entry {
-	return Entry{pack(tableVNI).ipv4(v.Local).vni(v.VNI).key(), pack(actionToVRF).u16(v.VRF).mac(v.RouterMAC).value()}
+	return Entry{v.Key(), pack(actionToVRF).u16(v.VRF).mac(v.RouterMAC).value()}
 }
+
+// Key packs the key alone.
+func (v L3VNI) Key() Key { return pack(tableVNI).ipv4(v.Local).vni(v.VNI).key() }
 
 // RouteKind says what a route does with packets.
 type RouteKind uint8
@@ -94,8 +100,11 @@ type RouterInterface struct {
 
 // Entry packs the entry.
 func (r RouterInterface) Entry() Entry {
-	return Entry{pack(tableInterface).u16(r.Bridge).key(), pack(actionSource).mac(r.MAC).value()}
+	return Entry{r.Key(), pack(actionSource).mac(r.MAC).value()}
 }
+
+// Key packs the key alone.
+func (r RouterInterface) Key() Key { return pack(tableInterface).u16(r.Bridge).key() }
 
 // ARPHost answers ARP requests for an IPv4 address of a bridge (arp.host).
 type ARPHost struct {
@@ -143,10 +152,15 @@ type Gateway struct {
 
 // Entry packs the entry.
 func (g Gateway) Entry() Entry {
+	return Entry{g.Key(), pack(actionForged).value()}
+}
+
+// Key packs the key alone.
+func (g Gateway) Key() Key {
 	if g.Address.Is4() {
-		return Entry{pack(tableGateway4).u16(g.Bridge).ipv4(g.Address).key(), pack(actionForged).value()}
+		return pack(tableGateway4).u16(g.Bridge).ipv4(g.Address).key()
 	}
-	return Entry{pack(tableGateway6).u16(g.Bridge).ipv6(g.Address).key(), pack(actionForged).value()}
+	return pack(tableGateway6).u16(g.Bridge).ipv6(g.Address).key()
 }
 
 // GatewayTarget is an IPv6 address of the gateway in a bridge, of which no tenant
@@ -159,8 +173,11 @@ type GatewayTarget struct {
 
 // Entry packs the entry.
 func (g GatewayTarget) Entry() Entry {
-	return Entry{pack(tableGatewayTarget).u16(g.Bridge).ipv6(g.Address).key(), pack(actionForged).value()}
+	return Entry{g.Key(), pack(actionForged).value()}
 }
+
+// Key packs the key alone.
+func (g GatewayTarget) Key() Key { return pack(tableGatewayTarget).u16(g.Bridge).ipv6(g.Address).key() }
 
 // GatewayMAC is a MAC of the gateway in a bridge, which no tenant may have
 // (gateway.mac).
@@ -171,5 +188,8 @@ type GatewayMAC struct {
 
 // Entry packs the entry.
 func (g GatewayMAC) Entry() Entry {
-	return Entry{pack(tableGatewayMAC).u16(g.Bridge).mac(g.MAC).key(), pack(actionForgedMAC).value()}
+	return Entry{g.Key(), pack(actionForgedMAC).value()}
 }
+
+// Key packs the key alone.
+func (g GatewayMAC) Key() Key { return pack(tableGatewayMAC).u16(g.Bridge).mac(g.MAC).key() }

@@ -12,24 +12,33 @@ type BridgePort struct{ Port uint16 }
 
 // Entry packs the entry.
 func (b BridgePort) Entry() Entry {
-	return Entry{pack(tablePort).u16(b.Port).key(), pack(actionBridgePort).value()}
+	return Entry{b.Key(), pack(actionBridgePort).value()}
 }
+
+// Key packs the key alone.
+func (b BridgePort) Key() Key { return pack(tablePort).u16(b.Port).key() }
 
 // Uplink makes a port an uplink whose Linux side is HostPort (port.kind).
 type Uplink struct{ Port, HostPort uint16 }
 
 // Entry packs the entry.
 func (u Uplink) Entry() Entry {
-	return Entry{pack(tablePort).u16(u.Port).key(), pack(actionUplink).u16(u.HostPort).value()}
+	return Entry{u.Key(), pack(actionUplink).u16(u.HostPort).value()}
 }
+
+// Key packs the key alone.
+func (u Uplink) Key() Key { return pack(tablePort).u16(u.Port).key() }
 
 // HostPort makes a port the Linux side of Uplink (port.kind).
 type HostPort struct{ Port, Uplink uint16 }
 
 // Entry packs the entry.
 func (h HostPort) Entry() Entry {
-	return Entry{pack(tablePort).u16(h.Port).key(), pack(actionHost).u16(h.Uplink).value()}
+	return Entry{h.Key(), pack(actionHost).u16(h.Uplink).value()}
 }
+
+// Key packs the key alone.
+func (h HostPort) Key() Key { return pack(tablePort).u16(h.Port).key() }
 
 // Member says which bridge the frames of a port and VLAN are for
 // (bridge.vlan); VLAN 0 stands for untagged and priority-tagged frames.
@@ -44,9 +53,11 @@ type Member struct {
 
 // Entry packs the entry.
 func (m Member) Entry() Entry {
-	v := pack(actionMember).u16(m.Bridge).bit(m.Gateway).bit(m.Trusted).bit(m.Stacked)
-	return Entry{pack(tableVLAN).u16(m.Port).u16(m.VLAN).key(), v.value()}
+	return Entry{m.Key(), pack(actionMember).u16(m.Bridge).bit(m.Gateway).bit(m.Trusted).bit(m.Stacked).value()}
 }
+
+// Key packs the key alone.
+func (m Member) Key() Key { return pack(tableVLAN).u16(m.Port).u16(m.VLAN).key() }
 
 // EgressVLAN says how a bridge's frames leave by a port (bridge.egress_vlan):
 // tagged with VLAN, or untagged where that is 0. Frames with a tag of their own
@@ -58,12 +69,14 @@ type EgressVLAN struct {
 
 // Entry packs the entry.
 func (v EgressVLAN) Entry() Entry {
-	k := pack(tableEgressVLAN).u16(v.Port).u16(v.Bridge).key()
 	if v.VLAN == 0 {
-		return Entry{k, pack(actionUntagged).value()}
+		return Entry{v.Key(), pack(actionUntagged).value()}
 	}
-	return Entry{k, pack(actionTagged).u16(v.VLAN).bit(v.Stacked).value()}
+	return Entry{v.Key(), pack(actionTagged).u16(v.VLAN).bit(v.Stacked).value()}
 }
+
+// Key packs the key alone.
+func (v EgressVLAN) Key() Key { return pack(tableEgressVLAN).u16(v.Port).u16(v.Bridge).key() }
 
 // Peer lets VTEPs of an IPv4 prefix send to us (vxlan.peer); length 0 lets in
 // all.
@@ -71,8 +84,13 @@ type Peer struct{ Prefix netip.Prefix }
 
 // Entry packs the entry.
 func (p Peer) Entry() Entry {
+	return Entry{p.Key(), pack(actionAcceptPeer).value()}
+}
+
+// Key packs the key alone.
+func (p Peer) Key() Key {
 	m := p.Prefix.Masked()
-	return Entry{pack(tablePeer).ipv4(m.Addr()).u8(uint8(m.Bits())).key(), pack(actionAcceptPeer).value()}
+	return pack(tablePeer).ipv4(m.Addr()).u8(uint8(m.Bits())).key()
 }
 
 // LocalVTEP is one of our own IPv4 VTEP addresses (vxlan.local).
@@ -80,8 +98,11 @@ type LocalVTEP struct{ Address netip.Addr }
 
 // Entry packs the entry.
 func (l LocalVTEP) Entry() Entry {
-	return Entry{pack(tableLocal).ipv4(l.Address).key(), pack(actionTerminate).value()}
+	return Entry{l.Key(), pack(actionTerminate).value()}
 }
+
+// Key packs the key alone.
+func (l LocalVTEP) Key() Key { return pack(tableLocal).ipv4(l.Address).key() }
 
 // VNI says which bridge a VNI at one of our VTEP addresses is (vxlan.vni).
 type VNI struct {
@@ -92,8 +113,11 @@ type VNI struct {
 
 // Entry packs the entry.
 func (v VNI) Entry() Entry {
-	return Entry{pack(tableVNI).ipv4(v.Local).vni(v.VNI).key(), pack(actionToBridge).u16(v.Bridge).value()}
+	return Entry{v.Key(), pack(actionToBridge).u16(v.Bridge).value()}
 }
+
+// Key packs the key alone.
+func (v VNI) Key() Key { return pack(tableVNI).ipv4(v.Local).vni(v.VNI).key() }
 
 // Verdict is what becomes of the frames of a source MAC.
 type Verdict uint8
@@ -173,8 +197,11 @@ type Path struct{ VTEP, Port, MTU uint16 }
 
 // Entry packs the entry.
 func (p Path) Entry() Entry {
-	return Entry{pack(tablePath).u16(p.VTEP).key(), pack(actionPath).u16(p.Port).u16(p.MTU).value()}
+	return Entry{p.Key(), pack(actionPath).u16(p.Port).u16(p.MTU).value()}
 }
+
+// Key packs the key alone.
+func (p Path) Key() Key { return pack(tablePath).u16(p.VTEP).key() }
 
 // Tunnel is the encapsulation towards a VTEP: outer IPv4 addresses, the
 // adjacency, and the largest tenant frame that fits (vxlan.tunnel).
@@ -187,9 +214,11 @@ type Tunnel struct {
 
 // Entry packs the entry.
 func (t Tunnel) Entry() Entry {
-	return Entry{pack(tableTunnel).u16(t.VTEP).key(),
-		pack(actionEncap).ipv4(t.Source).ipv4(t.Destination).u16(t.Adjacency).u16(t.MTU).value()}
+	return Entry{t.Key(), pack(actionEncap).ipv4(t.Source).ipv4(t.Destination).u16(t.Adjacency).u16(t.MTU).value()}
 }
+
+// Key packs the key alone.
+func (t Tunnel) Key() Key { return pack(tableTunnel).u16(t.VTEP).key() }
 
 // Adjacency holds the outer MACs of an underlay hop (underlay.adjacency).
 type Adjacency struct {
@@ -199,8 +228,11 @@ type Adjacency struct {
 
 // Entry packs the entry.
 func (a Adjacency) Entry() Entry {
-	return Entry{pack(tableAdjacency).u16(a.ID).key(), pack(actionRewrite).mac(a.Source).mac(a.Destination).value()}
+	return Entry{a.Key(), pack(actionRewrite).mac(a.Source).mac(a.Destination).value()}
 }
+
+// Key packs the key alone.
+func (a Adjacency) Key() Key { return pack(tableAdjacency).u16(a.ID).key() }
 
 // Replica says which VTEP an instance of a bridge's group is for, and the VNI
 // that it asked for (flood.replica).
@@ -211,8 +243,11 @@ type Replica struct {
 
 // Entry packs the entry.
 func (r Replica) Entry() Entry {
-	return Entry{pack(tableReplica).u16(r.Bridge).u16(r.Instance).key(), pack(actionReplica).u16(r.VTEP).vni(r.VNI).value()}
+	return Entry{r.Key(), pack(actionReplica).u16(r.VTEP).vni(r.VNI).value()}
 }
+
+// Key packs the key alone.
+func (r Replica) Key() Key { return pack(tableReplica).u16(r.Bridge).u16(r.Instance).key() }
 
 // Origins that a Trap can tell apart.
 const (
@@ -235,6 +270,15 @@ type Trap struct {
 
 // Entry packs the entry.
 func (t Trap) Entry() Entry {
+	a := uint32(actionCopy)
+	if t.Divert {
+		a = actionDivert
+	}
+	return Entry{t.Key(), pack(a).u8(uint8(t.Reason)).value()}
+}
+
+// Key packs the key alone.
+func (t Trap) Key() Key {
 	k := pack(tableTrap).ternary(t.Bridge, maskUnlessZero(t.Bridge)).ternary(t.EtherType, maskUnlessZero(t.EtherType)).mac(t.MAC)
 	if t.MAC.IsZero() {
 		k = k.mac(ether.MAC{})
@@ -243,11 +287,7 @@ func (t Trap) Entry() Entry {
 	}
 	k = k.u8(t.ICMPv6Type).u8(byte(maskUnlessZero(uint16(t.ICMPv6Type))))
 	k = k.u8(t.Origin).u8(byte(maskUnlessZero(uint16(t.Origin)) & 7))
-	a := uint32(actionCopy)
-	if t.Divert {
-		a = actionDivert
-	}
-	return Entry{k.u32(uint32(t.Priority)).key(), pack(a).u8(uint8(t.Reason)).value()}
+	return k.u32(uint32(t.Priority)).key()
 }
 
 func maskUnlessZero(v uint16) uint16 {

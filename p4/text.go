@@ -21,7 +21,7 @@ func (e Entry) String() string {
 	b.WriteString(" ->")
 	switch e.Key.ID() {
 	case kindGroup:
-		for _, m := range e.groupMembers() {
+		for _, m := range groupMembers([]byte(e.Value)) {
 			fmt.Fprintf(&b, " %d/%d", m.Port, m.Instance)
 		}
 	case kindCloneSession:

@@ -1,0 +1,357 @@
+package p4
+
+import (
+	"fmt"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+)
+
+// Typed is an entry as one of this package's structs, by value. With only the
+// fields of its key set it names the entry.
+type Typed interface {
+	Key() Key
+	Entry() Entry
+	Type() Type
+	// Level is the entry's place in the order of dependency.
+	Level() Level
+	// Refs are the keys of the entries that it refers to itself, all of lower
+	// levels.
+	Refs() []Key
+}
+
+// Type says which struct a Typed is. Those of lower levels come first.
+type Type uint8
+
+// The types of entries. Some tables have several, by action, and some types are
+// of two tables, by the family of their address.
+const (
+	TypeBridgePort Type = iota
+	TypeUplink
+	TypeHostPort
+	TypeLocalVTEP
+	TypePeer
+	TypeAdjacency
+	TypeEgressVLAN
+	TypeRouterInterface
+	TypeCloneSession
+	TypeTunnel
+	TypePath
+	TypeReplica
+	TypeGroup
+	TypeVNI
+	TypeL3VNI
+	TypeMember
+	TypeSource
+	TypeFDB
+	TypeTrap
+	TypeRouterMAC
+	TypeRoute
+	TypeARPHost
+	TypeNDHost
+	TypeGateway
+	TypeGatewayTarget
+	TypeGatewayMAC
+	Types // how many there are
+)
+
+var typeNames = [Types]string{
+	TypeBridgePort: "port.kind of a bridge port", TypeUplink: "port.kind of an uplink", TypeHostPort: "port.kind of a host port",
+	TypeLocalVTEP: "vxlan.local", TypePeer: "vxlan.peer", TypeAdjacency: "underlay.adjacency",
+	TypeEgressVLAN: "bridge.egress_vlan", TypeRouterInterface: "router.interface", TypeCloneSession: "clone_session",
+	TypeTunnel: "vxlan.tunnel", TypePath: "underlay.path", TypeReplica: "flood.replica", TypeGroup: "multicast_group",
+	TypeVNI: "vxlan.vni of a bridge", TypeL3VNI: "vxlan.vni of a VRF",
+	TypeMember: "bridge.vlan", TypeSource: "bridge.source", TypeFDB: "bridge.fdb", TypeTrap: "punt.trap",
+	TypeRouterMAC: "router.mac", TypeRoute: "router.ipv4, router.ipv6", TypeARPHost: "arp.host", TypeNDHost: "nd.host",
+	TypeGateway: "gateway.ipv4, gateway.ipv6", TypeGatewayTarget: "gateway.ipv6_target", TypeGatewayMAC: "gateway.mac",
+}
+
+// String names the tables whose entries have the type.
+func (t Type) String() string { return typeNames[t] }
+
+// Level is a place in the order of dependency: an entry refers to entries of lower
+// levels only. A level is written and acknowledged before the next one; removals
+// go the other way.
+type Level uint8
+
+// The levels. To what is of the last one nothing refers.
+const (
+	LevelBase    Level = iota // refers to nothing
+	LevelTunnel               // tunnels and paths: refer to adjacencies and ports
+	LevelReplica              // refer to tunnels
+	LevelGroup                // refer to replicas and egress VLANs
+	LevelLeaf                 // refer to any of them
+	Levels                    // how many there are
+)
+
+// CheckTables reports the tables of a program whose entries have no Go type here.
+func CheckTables(info *p4configv1.P4Info) error {
+	for _, t := range info.GetTables() {
+		if t.GetIsConstTable() {
+			continue
+		}
+		if p := t.GetPreamble(); decoders[p.GetId()] == nil {
+			return fmt.Errorf("table %s of the P4 program has no Go type", p.GetName())
+		}
+	}
+	return nil
+}
+
+// reaches are the keys of what the encapsulation to a VTEP takes.
+func reaches(vtep uint16) []Key { return []Key{Tunnel{VTEP: vtep}.Key(), Path{VTEP: vtep}.Key()} }
+
+// Type is of Typed.
+func (BridgePort) Type() Type { return TypeBridgePort }
+
+// Level is of Typed.
+func (BridgePort) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (BridgePort) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (Uplink) Type() Type { return TypeUplink }
+
+// Level is of Typed.
+func (Uplink) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (Uplink) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (HostPort) Type() Type { return TypeHostPort }
+
+// Level is of Typed.
+func (HostPort) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (HostPort) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (LocalVTEP) Type() Type { return TypeLocalVTEP }
+
+// Level is of Typed.
+func (LocalVTEP) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (LocalVTEP) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (Peer) Type() Type { return TypePeer }
+
+// Level is of Typed.
+func (Peer) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (Peer) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (Adjacency) Type() Type { return TypeAdjacency }
+
+// Level is of Typed.
+func (Adjacency) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (Adjacency) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (EgressVLAN) Type() Type { return TypeEgressVLAN }
+
+// Level is of Typed.
+func (EgressVLAN) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (EgressVLAN) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (RouterInterface) Type() Type { return TypeRouterInterface }
+
+// Level is of Typed.
+func (RouterInterface) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (RouterInterface) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (CloneSession) Type() Type { return TypeCloneSession }
+
+// Level is of Typed.
+func (CloneSession) Level() Level { return LevelBase }
+
+// Refs is of Typed.
+func (CloneSession) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (Tunnel) Type() Type { return TypeTunnel }
+
+// Level is of Typed.
+func (Tunnel) Level() Level { return LevelTunnel }
+
+// Refs is of Typed.
+func (t Tunnel) Refs() []Key { return []Key{Adjacency{ID: t.Adjacency}.Key()} }
+
+// Type is of Typed.
+func (Path) Type() Type { return TypePath }
+
+// Level is of Typed.
+func (Path) Level() Level { return LevelTunnel }
+
+// Refs is of Typed.
+func (Path) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (Replica) Type() Type { return TypeReplica }
+
+// Level is of Typed.
+func (Replica) Level() Level { return LevelReplica }
+
+// Refs is of Typed.
+func (r Replica) Refs() []Key { return reaches(r.VTEP) }
+
+// Type is of Typed.
+func (Group) Type() Type { return TypeGroup }
+
+// Level is of Typed.
+func (Group) Level() Level { return LevelGroup }
+
+// Refs is of Typed.
+func (g Group) Refs() []Key {
+	keys := make([]Key, len(g.Members))
+	for i, m := range g.Members {
+		if m.Instance == LocalInstance {
+			keys[i] = EgressVLAN{Port: m.Port, Bridge: g.ID}.Key()
+		} else {
+			keys[i] = Replica{Bridge: g.ID, Instance: m.Instance}.Key()
+		}
+	}
+	return keys
+}
+
+// Type is of Typed.
+func (VNI) Type() Type { return TypeVNI }
+
+// Level is of Typed.
+func (VNI) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (VNI) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (L3VNI) Type() Type { return TypeL3VNI }
+
+// Level is of Typed.
+func (L3VNI) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (L3VNI) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (Member) Type() Type { return TypeMember }
+
+// Level is of Typed.
+func (Member) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (m Member) Refs() []Key { return []Key{EgressVLAN{Port: m.Port, Bridge: m.Bridge}.Key()} }
+
+// Type is of Typed.
+func (Source) Type() Type { return TypeSource }
+
+// Level is of Typed.
+func (Source) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (Source) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (FDB) Type() Type { return TypeFDB }
+
+// Level is of Typed.
+func (FDB) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (f FDB) Refs() []Key {
+	if f.Kind == ToVTEP {
+		return reaches(f.VTEP)
+	}
+	return nil
+}
+
+// Type is of Typed.
+func (Trap) Type() Type { return TypeTrap }
+
+// Level is of Typed.
+func (Trap) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (Trap) Refs() []Key { return []Key{CloneSession{ID: CPUCloneSession}.Key()} }
+
+// Type is of Typed.
+func (RouterMAC) Type() Type { return TypeRouterMAC }
+
+// Level is of Typed.
+func (RouterMAC) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (r RouterMAC) Refs() []Key { return []Key{RouterInterface{Bridge: r.Bridge}.Key()} }
+
+// Type is of Typed.
+func (Route) Type() Type { return TypeRoute }
+
+// Level is of Typed.
+func (Route) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (r Route) Refs() []Key {
+	switch r.Kind {
+	case RouteHost:
+		return []Key{RouterInterface{Bridge: r.Bridge}.Key()}
+	case RouteVTEP:
+		return reaches(r.VTEP)
+	}
+	return nil
+}
+
+// Type is of Typed.
+func (ARPHost) Type() Type { return TypeARPHost }
+
+// Level is of Typed.
+func (ARPHost) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (ARPHost) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (NDHost) Type() Type { return TypeNDHost }
+
+// Level is of Typed.
+func (NDHost) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (NDHost) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (Gateway) Type() Type { return TypeGateway }
+
+// Level is of Typed.
+func (Gateway) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (Gateway) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (GatewayTarget) Type() Type { return TypeGatewayTarget }
+
+// Level is of Typed.
+func (GatewayTarget) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (GatewayTarget) Refs() []Key { return nil }
+
+// Type is of Typed.
+func (GatewayMAC) Type() Type { return TypeGatewayMAC }
+
+// Level is of Typed.
+func (GatewayMAC) Level() Level { return LevelLeaf }
+
+// Refs is of Typed.
+func (GatewayMAC) Refs() []Key { return nil }
