@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -68,6 +69,34 @@ func TestAuditFindsWhatSomebodyElseDidAndPutsItRight(t *testing.T) {
 	}
 	if got := g.found(); got != [3]int64{1, 1, 1} {
 		t.Errorf("counted %v", got)
+	}
+}
+
+func TestAuditPutsRightWhateverSomebodyChanged(t *testing.T) {
+	g, b := busy(t, options{target: p4rttest.Config{Check: func(*p4v1.Update, *p4rttest.State) error { return nil }}})
+	before := g.facts()
+	trap := traps()[0]
+	trap.Reason++
+	for _, changed := range []entry{
+		trap,
+		p4.CloneSession{ID: p4.CPUCloneSession, Port: 7},
+		p4.Group{ID: b, Members: []p4.GroupMember{{Port: 3, Instance: p4.LocalInstance}}},
+		p4.Member{Port: 1, Bridge: 77},
+		p4.Uplink{Port: 1, HostPort: 33},
+		p4.L3VNI{Local: vtep1, VNI: 100, VRF: 9},
+	} {
+		if g.get(changed) == nil {
+			t.Fatalf("%v is not there to be changed", changed.Key())
+		}
+		g.target.Put(changed.Entry().Entity())
+		a, err := g.c.Audit(t.Context())
+		if err != nil || len(a.Differences) != 1 || a.Differences[0].Kind != auditChanged {
+			t.Errorf("%v: found %+v, %v", changed.Key(), a.Differences, err)
+		}
+		g.settle()
+		if !slices.Equal(before, g.facts()) {
+			t.Fatalf("%v was not put right", changed.Key())
+		}
 	}
 }
 

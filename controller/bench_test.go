@@ -55,7 +55,7 @@ func BenchmarkLoop(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := newLoop(cfg, Inputs{Speaker: newFakeSpeaker(), Underlay: newFakeUnderlay()})
+	l := newLoop(cfg, Inputs{Speaker: newFakeSpeaker(), Underlay: newFakeUnderlay()}, tables())
 	l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 	l.target.phase = phaseUp
 	l.underlayChanged(underlay.Change{VTEP: leaf1, Paths: []underlay.Path{path1}})

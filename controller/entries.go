@@ -1,75 +1,296 @@
 package controller
 
 import (
+	"iter"
+	"net/netip"
+
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // entry is a typed value of package p4. With only its key fields set it names
 // an entry; that is what is marked dirty.
-type entry interface{ Entry() p4.Entry }
+type entry = p4.Typed
 
-// keyOf is the key of the entry that k names.
-func keyOf(k entry) p4.Key {
-	if k, ok := k.(interface{ Key() p4.Key }); ok {
-		return k.Key() // the many have a cheaper way
+// tables registers the table of each type.
+func tables() *registry {
+	r := &registry{}
+	registerPorts(r)
+	registerUnderlay(r)
+	registerFloods(r)
+	registerBridges(r)
+	registerHosts(r)
+	registerRouting(r)
+	registerGateways(r)
+	return r
+}
+
+func registerPorts(r *registry) {
+	for _, typ := range []p4.Type{p4.TypeBridgePort, p4.TypeUplink, p4.TypeHostPort} {
+		r[typ] = fromObjects(
+			func(l *loop, k entry) entry { return l.kinds[k.Key()] }, // from the configuration
+			func(l *loop) { l.markKinds(typ) })
 	}
-	return k.Entry().Key
+	r[p4.TypeMember] = fromObjects(
+		func(l *loop, k p4.Member) entry { return l.desiredMember(k.Port, k.VLAN) },
+		func(l *loop) {
+			for _, p := range l.ports {
+				for vlan := range p.attached {
+					l.mark(p4.Member{Port: p.Number, VLAN: vlan})
+				}
+			}
+		})
+	r[p4.TypeEgressVLAN] = fromObjects(
+		func(l *loop, k p4.EgressVLAN) entry { return l.desiredEgressVLAN(k.Port, k.Bridge) },
+		func(l *loop) {
+			for _, b := range l.bridges {
+				for port := range b.ports {
+					l.mark(p4.EgressVLAN{Port: port, Bridge: b.Index})
+				}
+			}
+		})
+	r[p4.TypeCloneSession] = fromObjects(
+		func(_ *loop, k p4.CloneSession) entry { return desiredCloneSession(k) },
+		func(l *loop) { l.mark(p4.CloneSession{ID: p4.CPUCloneSession}) })
+	r[p4.TypeTrap] = fromObjects(
+		func(_ *loop, k p4.Trap) entry { return desiredTrap(k) },
+		func(l *loop) {
+			for _, t := range traps() {
+				l.mark(t)
+			}
+		})
+}
+
+func registerUnderlay(r *registry) {
+	r[p4.TypeLocalVTEP] = fromObjects(
+		func(l *loop, k p4.LocalVTEP) entry { return l.desiredLocal(k.Address) },
+		func(l *loop) {
+			for a := range l.locals {
+				l.mark(p4.LocalVTEP{Address: a})
+			}
+		})
+	r[p4.TypePeer] = of[p4.Peer]{
+		desired: func(l *loop, k p4.Peer) entry { return l.desiredPeer(k.Prefix) },
+		all: func(l *loop) {
+			l.mark(p4.Peer{Prefix: anyPeer})
+			for a := range l.remotes {
+				l.mark(peerKey(a))
+			}
+		},
+		adopt: adoptNothing[p4.Peer], gone: freeNothing[p4.Peer],
+		fromBGP: neverFromBGP[p4.Peer], flipped: noneDoesWithout[p4.Peer],
+		concerns: func(l *loop, k p4.Peer) []subject { return l.reachedBy(k.Prefix.Addr()) },
+	}.table()
+	r[p4.TypeAdjacency] = of[p4.Adjacency]{
+		desired: func(l *loop, k p4.Adjacency) entry { return l.desiredAdjacency(k.ID) },
+		all: func(l *loop) {
+			for id := range l.adjacencyByID {
+				l.mark(p4.Adjacency{ID: id})
+			}
+		},
+		adopt:   (*loop).adoptAdjacencies,
+		gone:    func(l *loop, k p4.Adjacency) { l.forgetAdjacency(k.ID) },
+		fromBGP: neverFromBGP[p4.Adjacency], flipped: noneDoesWithout[p4.Adjacency], concerns: concernsNobody[p4.Adjacency],
+	}.table()
+	r[p4.TypeTunnel] = of[p4.Tunnel]{
+		desired: func(l *loop, k p4.Tunnel) entry { return l.desiredTunnel(k.VTEP) },
+		all: func(l *loop) {
+			for id := range l.tunnelByID {
+				l.mark(p4.Tunnel{VTEP: id})
+			}
+		},
+		adopt:    (*loop).adoptTunnels,
+		gone:     func(l *loop, k p4.Tunnel) { l.forgetTunnel(k.VTEP) },
+		fromBGP:  neverFromBGP[p4.Tunnel],
+		flipped:  func(l *loop, k p4.Tunnel) { l.markFloods(k.VTEP) },
+		concerns: func(l *loop, k p4.Tunnel) []subject { return l.tunnelByID[k.VTEP].floodedBy() },
+	}.table()
+	r[p4.TypePath] = of[p4.Path]{
+		desired: func(l *loop, k p4.Path) entry { return l.desiredPath(k.VTEP) },
+		all: func(l *loop) {
+			for id := range l.tunnelByID {
+				l.mark(p4.Path{VTEP: id})
+			}
+		},
+		adopt:    adoptNothing[p4.Path],
+		gone:     func(l *loop, k p4.Path) { l.forgetTunnel(k.VTEP) },
+		fromBGP:  neverFromBGP[p4.Path],
+		flipped:  func(l *loop, k p4.Path) { l.markFloods(k.VTEP) },
+		concerns: func(l *loop, k p4.Path) []subject { return l.tunnelByID[k.VTEP].floodedBy() },
+	}.table()
+}
+
+func registerFloods(r *registry) {
+	r[p4.TypeReplica] = of[p4.Replica]{
+		desired: func(l *loop, k p4.Replica) entry { return l.desiredReplica(k.Bridge, k.Instance) },
+		all: func(l *loop) {
+			for _, b := range l.bridges {
+				for instance := range b.instances {
+					l.mark(p4.Replica{Bridge: b.Index, Instance: instance})
+				}
+			}
+		},
+		adopt:    (*loop).adoptReplicas,
+		gone:     func(l *loop, k p4.Replica) { l.forgetReplica(k.Bridge, k.Instance) },
+		fromBGP:  alwaysFromBGP[p4.Replica],
+		flipped:  func(l *loop, k p4.Replica) { l.mark(p4.Group{ID: k.Bridge}) },
+		concerns: func(_ *loop, k p4.Replica) []subject { return []subject{{ofBridge, k.Bridge}} },
+	}.table()
+	r[p4.TypeGroup] = fromObjects(
+		func(l *loop, k p4.Group) entry { return l.desiredGroup(k.ID) },
+		func(l *loop) {
+			for _, b := range l.bridges {
+				l.mark(p4.Group{ID: b.Index})
+			}
+		})
+}
+
+func registerBridges(r *registry) {
+	r[p4.TypeVNI] = fromObjects(
+		func(l *loop, k p4.VNI) entry { return l.desiredVNI(k.Local, k.VNI) },
+		func(l *loop) {
+			for _, b := range l.bridges {
+				if b.local.IsValid() {
+					l.mark(p4.VNI{Local: b.local, VNI: b.VNI})
+				}
+			}
+		})
+	r[p4.TypeSource] = of[p4.Source]{
+		desired: func(l *loop, k p4.Source) entry { return l.desiredSource(k.Bridge, k.MAC, k.Port) },
+		all:     (*loop).markSources,
+		adopt: func(l *loop, held iter.Seq[p4.Source]) {
+			for s := range held {
+				l.adoptSource(s)
+			}
+		},
+		gone: freeNothing[p4.Source], fromBGP: neverFromBGP[p4.Source], flipped: noneDoesWithout[p4.Source],
+		concerns: func(_ *loop, k p4.Source) []subject { return []subject{{ofBridge, k.Bridge}} },
+	}.table()
+	r[p4.TypeFDB] = of[p4.FDB]{
+		desired: func(l *loop, k p4.FDB) entry { return l.desiredFDB(k.Bridge, k.MAC) },
+		all: func(l *loop) {
+			for _, b := range l.bridges {
+				for mac := range b.macs {
+					l.mark(p4.FDB{Bridge: b.Index, MAC: mac})
+				}
+			}
+		},
+		adopt: adoptNothing[p4.FDB], gone: freeNothing[p4.FDB],
+		fromBGP:  func(_ *loop, e p4.FDB) bool { return e.Kind == p4.ToVTEP },
+		flipped:  noneDoesWithout[p4.FDB],
+		concerns: func(_ *loop, k p4.FDB) []subject { return []subject{{ofBridge, k.Bridge}} },
+	}.table()
+}
+
+func registerHosts(r *registry) {
+	r[p4.TypeARPHost] = of[p4.ARPHost]{
+		desired: func(l *loop, k p4.ARPHost) entry { return l.desiredAnswer(k.Bridge, k.Address) },
+		all:     func(l *loop) { l.markAnswers(netip.Addr.Is4) },
+		adopt: func(l *loop, held iter.Seq[p4.ARPHost]) {
+			for k := range held {
+				l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
+			}
+		},
+		gone:     freeNothing[p4.ARPHost],
+		fromBGP:  func(l *loop, e p4.ARPHost) bool { return l.answersForBGP(e.Bridge, e.Address, e.Metadata) },
+		flipped:  noneDoesWithout[p4.ARPHost],
+		concerns: func(_ *loop, k p4.ARPHost) []subject { return []subject{{ofBridge, k.Bridge}, {ofGateway, k.Bridge}} },
+	}.table()
+	r[p4.TypeNDHost] = of[p4.NDHost]{
+		desired: func(l *loop, k p4.NDHost) entry { return l.desiredAnswer(k.Bridge, k.Address) },
+		all:     func(l *loop) { l.markAnswers(netip.Addr.Is6) },
+		adopt: func(l *loop, held iter.Seq[p4.NDHost]) {
+			for k := range held {
+				l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
+			}
+		},
+		gone:     freeNothing[p4.NDHost],
+		fromBGP:  func(l *loop, e p4.NDHost) bool { return l.answersForBGP(e.Bridge, e.Address, e.Metadata) },
+		flipped:  noneDoesWithout[p4.NDHost],
+		concerns: func(_ *loop, k p4.NDHost) []subject { return []subject{{ofBridge, k.Bridge}, {ofGateway, k.Bridge}} },
+	}.table()
+}
+
+func registerRouting(r *registry) {
+	r[p4.TypeL3VNI] = fromObjects(
+		func(l *loop, k p4.L3VNI) entry { return l.desiredVNI(k.Local, k.VNI) },
+		func(l *loop) {
+			for _, v := range l.vrfs {
+				if v.local.IsValid() {
+					l.mark(p4.L3VNI{Local: v.local, VNI: v.VNI})
+				}
+				for _, s := range v.svis {
+					l.markL3VNI(s)
+				}
+			}
+		})
+	r[p4.TypeRoute] = of[p4.Route]{
+		desired: func(l *loop, k p4.Route) entry { return l.desiredRoute(k.VRF, k.Prefix) },
+		all: func(l *loop) {
+			for _, v := range l.vrfs {
+				for p := range l.prefixesOf(v) {
+					l.mark(p4.Route{VRF: v.Index, Prefix: p})
+				}
+			}
+		},
+		adopt: adoptNothing[p4.Route], gone: freeNothing[p4.Route],
+		fromBGP:  (*loop).routeFromBGP,
+		flipped:  noneDoesWithout[p4.Route],
+		concerns: func(_ *loop, k p4.Route) []subject { return []subject{{ofVRF, k.VRF}} },
+	}.table()
+	r[p4.TypeRouterMAC] = fromObjects(
+		func(l *loop, k p4.RouterMAC) entry { return l.desiredRouterMAC(k.Bridge, k.MAC) },
+		func(l *loop) {
+			for s := range l.gateways() {
+				l.mark(p4.RouterMAC{Bridge: s.bridge.Index, MAC: s.mac})
+			}
+		})
+	r[p4.TypeRouterInterface] = fromObjects(
+		func(l *loop, k p4.RouterInterface) entry { return l.desiredRouterInterface(k.Bridge) },
+		func(l *loop) {
+			for s := range l.gateways() {
+				l.mark(p4.RouterInterface{Bridge: s.bridge.Index})
+			}
+		})
+}
+
+func registerGateways(r *registry) {
+	r[p4.TypeGateway] = fromObjects(
+		func(l *loop, k p4.Gateway) entry { return l.desiredGateway(k.Bridge, k.Address) },
+		func(l *loop) {
+			for s := range l.gateways() {
+				for _, ip := range s.guarded() {
+					l.mark(p4.Gateway{Bridge: s.bridge.Index, Address: ip})
+				}
+			}
+		})
+	r[p4.TypeGatewayTarget] = fromObjects(
+		func(l *loop, k p4.GatewayTarget) entry { return l.desiredGatewayTarget(k.Bridge, k.Address) },
+		func(l *loop) {
+			for s := range l.gateways() {
+				for _, ip := range s.guarded() {
+					if ip.Is6() {
+						l.mark(p4.GatewayTarget{Bridge: s.bridge.Index, Address: ip})
+					}
+				}
+			}
+		})
+	r[p4.TypeGatewayMAC] = fromObjects(
+		func(l *loop, k p4.GatewayMAC) entry { return l.desiredGatewayMAC(k.Bridge, k.MAC) },
+		func(l *loop) {
+			for s := range l.gateways() {
+				l.mark(p4.GatewayMAC{Bridge: s.bridge.Index, MAC: s.mac})
+			}
+		})
 }
 
 // desired computes the entry that k names from the loop's state, nil if there
 // shall be none.
 func (l *loop) desired(k entry) entry {
-	switch k := k.(type) {
-	case p4.FDB:
-		return l.desiredFDB(k.Bridge, k.MAC)
-	case p4.Source:
-		return l.desiredSource(k.Bridge, k.MAC, k.Port)
-	case p4.Group:
-		return l.desiredGroup(k.ID)
-	case p4.Replica:
-		return l.desiredReplica(k.Bridge, k.Instance)
-	case p4.Tunnel:
-		return l.desiredTunnel(k.VTEP)
-	case p4.Path:
-		return l.desiredPath(k.VTEP)
-	case p4.Adjacency:
-		return l.desiredAdjacency(k.ID)
-	case p4.Peer:
-		return l.desiredPeer(k.Prefix)
-	case p4.LocalVTEP:
-		return l.desiredLocal(k.Address)
-	case p4.VNI:
-		return l.desiredVNI(k.Local, k.VNI)
-	case p4.L3VNI:
-		return l.desiredVNI(k.Local, k.VNI)
-	case p4.Route:
-		return l.desiredRoute(k.VRF, k.Prefix)
-	case p4.ARPHost:
-		return l.desiredAnswer(k.Bridge, k.Address)
-	case p4.NDHost:
-		return l.desiredAnswer(k.Bridge, k.Address)
-	case p4.RouterMAC:
-		return l.desiredRouterMAC(k.Bridge, k.MAC)
-	case p4.Gateway:
-		return l.desiredGateway(k.Bridge, k.Address)
-	case p4.GatewayTarget:
-		return l.desiredGatewayTarget(k.Bridge, k.Address)
-	case p4.GatewayMAC:
-		return l.desiredGatewayMAC(k.Bridge, k.MAC)
-	case p4.RouterInterface:
-		return l.desiredRouterInterface(k.Bridge)
-	case p4.Trap:
-		return desiredTrap(k)
-	case p4.Member:
-		return l.desiredMember(k.Port, k.VLAN)
-	case p4.EgressVLAN:
-		return l.desiredEgressVLAN(k.Port, k.Bridge)
-	case p4.BridgePort, p4.Uplink, p4.HostPort:
-		return l.kinds[keyOf(k)] // from the configuration
-	case p4.CloneSession:
-		return desiredCloneSession(k)
+	if t := k.Type(); t < p4.Types {
+		return l.tables[t].desired(l, k)
 	}
-	return nil // a table that we do not use
+	return nil // no type of ours
 }
 
 // desiredCloneSession is the one that carries copies to the CPU.
@@ -83,7 +304,7 @@ func desiredCloneSession(k p4.CloneSession) entry {
 // desiredTrap is one of ours.
 func desiredTrap(k p4.Trap) entry {
 	for _, t := range traps() {
-		if t == k {
+		if t.Key() == k.Key() {
 			return t
 		}
 	}
@@ -93,110 +314,59 @@ func desiredTrap(k p4.Trap) entry {
 // markAll marks every entry that may be desired now: what a target that lost
 // its entries needs.
 func (l *loop) markAll() {
+	for i := range l.tables {
+		l.tables[i].all(l)
+	}
+}
+
+func (l *loop) markKinds(typ p4.Type) {
 	for _, k := range l.kinds {
-		l.mark(k)
-	}
-	l.mark(p4.CloneSession{ID: p4.CPUCloneSession})
-	for _, t := range traps() {
-		l.mark(t)
-	}
-	l.mark(p4.Peer{Prefix: anyPeer})
-	for a := range l.locals {
-		l.mark(p4.LocalVTEP{Address: a})
-	}
-	for _, p := range l.ports {
-		for vlan := range p.attached {
-			l.mark(p4.Member{Port: p.Number, VLAN: vlan})
+		if k.Type() == typ {
+			l.mark(k)
 		}
 	}
-	for a := range l.remotes {
-		l.mark(peerKey(a))
-	}
-	for id := range l.tunnelByID {
-		l.markTunnel(id)
-	}
-	for id := range l.adjacencyByID {
-		l.mark(p4.Adjacency{ID: id})
-	}
+}
+
+func (l *loop) markSources() {
 	for _, b := range l.bridges {
-		l.markBridge(b)
-	}
-	for _, v := range l.vrfs {
-		l.markVRF(v)
-		for _, s := range v.svis {
-			for ip := range s.bridge.hosts {
-				l.markRouted(s, ip)
+		for mac, s := range b.macs {
+			l.markStationSources(b, mac, s)
+		}
+		for mac, ports := range b.declined {
+			for port := range ports {
+				l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: port})
 			}
 		}
 	}
 }
 
-// The levels of dependency. A level is written and acknowledged before the
-// next one; removals go the other way. Entries of the last level are referred
-// to by none, so their removals go with its additions.
-const (
-	levelBase    = iota // what refers to nothing
-	levelTunnel         // tunnels and paths: refer to adjacencies and ports
-	levelReplica        // refer to tunnels
-	levelGroup          // refer to replicas and egress VLANs
-	levelLeaf           // refer to any of them
-	levels
-)
-
-func level(k entry) int {
-	switch k.(type) {
-	case p4.Tunnel, p4.Path:
-		return levelTunnel
-	case p4.Replica:
-		return levelReplica
-	case p4.Group:
-		return levelGroup
-	case p4.FDB, p4.Source, p4.Member, p4.VNI, p4.L3VNI, p4.Route, p4.ARPHost, p4.NDHost,
-		p4.Gateway, p4.GatewayTarget, p4.GatewayMAC, p4.RouterMAC, p4.Trap:
-		return levelLeaf
+// markAnswers marks what answers for the addresses of a family.
+func (l *loop) markAnswers(family func(netip.Addr) bool) {
+	for _, b := range l.bridges {
+		for ip := range b.hosts {
+			if family(ip) {
+				l.markAnswer(b, ip)
+			}
+		}
 	}
-	return levelBase
+	for s := range l.gateways() {
+		for _, ip := range append(s.addresses(), packet.LinkLocal(s.mac)) {
+			if family(ip) {
+				l.markAnswer(s.bridge, ip)
+			}
+		}
+	}
 }
 
-// refs yields the keys of the entries that e needs on the target. It is called
-// only when something failed or several levels change.
-func (l *loop) refs(e entry, yield func(p4.Key) bool) {
-	give := func(keys ...entry) {
-		for _, k := range keys {
-			if !yield(k.Entry().Key) {
-				return
-			}
-		}
+// answersForBGP reports whether an answer for an address is one that peers gave.
+func (l *loop) answersForBGP(bridge uint16, ip netip.Addr, metadata string) bool {
+	return metadata != localHost && !l.bridges[bridge].svi.has(ip)
+}
+
+func (l *loop) routeFromBGP(e p4.Route) bool {
+	if e.Kind == p4.RouteHost {
+		_, here := l.bridges[e.Bridge].rankHere(e.MAC)
+		return !here
 	}
-	switch e := e.(type) {
-	case p4.Tunnel:
-		give(p4.Adjacency{ID: e.Adjacency})
-	case p4.Replica:
-		give(p4.Tunnel{VTEP: e.VTEP}, p4.Path{VTEP: e.VTEP})
-	case p4.Group:
-		for _, m := range e.Members {
-			if m.Instance == p4.LocalInstance {
-				give(p4.EgressVLAN{Port: m.Port, Bridge: e.ID})
-			} else {
-				give(l.replicaRefs(e.ID, m.Instance)...)
-			}
-		}
-	case p4.FDB:
-		if e.Kind == p4.ToVTEP {
-			give(p4.Tunnel{VTEP: e.VTEP}, p4.Path{VTEP: e.VTEP})
-		}
-	case p4.Member:
-		give(p4.EgressVLAN{Port: e.Port, Bridge: e.Bridge})
-	case p4.Route:
-		switch e.Kind {
-		case p4.RouteHost:
-			give(p4.RouterInterface{Bridge: e.Bridge})
-		case p4.RouteVTEP:
-			give(p4.Tunnel{VTEP: e.VTEP}, p4.Path{VTEP: e.VTEP})
-		}
-	case p4.RouterMAC:
-		give(p4.RouterInterface{Bridge: e.Bridge})
-	case p4.Trap:
-		give(p4.CloneSession{ID: p4.CPUCloneSession})
-	}
+	return e.Kind == p4.RouteVTEP
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -123,7 +124,7 @@ func (l *loop) fail(key p4.Key, k entry, err error) *failure {
 	if f == nil {
 		f = &failure{}
 		l.target.failed[key] = f
-		l.markFloods(k) // go on without it
+		l.flipped(k) // go on without it
 	}
 	f.what, f.err = k, err
 	return f
@@ -146,7 +147,7 @@ func (l *loop) block(key p4.Key, k entry, on p4.Key) {
 // the one that it waits for in the end.
 func (l *loop) why(f *failure) string {
 	first := f
-	for range levels {
+	for range p4.Levels {
 		on := l.target.failed[f.on]
 		if f.on == "" || on == nil {
 			break
@@ -156,7 +157,7 @@ func (l *loop) why(f *failure) string {
 	if f == first {
 		return f.err.Error()
 	}
-	return fmt.Sprintf("waits for %v: %v", keyOf(f.what), f.err)
+	return fmt.Sprintf("waits for %v: %v", f.what.Key(), f.err)
 }
 
 func (l *loop) tryAgain(f *failure, after time.Duration) {
@@ -173,7 +174,7 @@ func (l *loop) recovered(key p4.Key, k entry) {
 		return
 	}
 	delete(failed, key)
-	l.markFloods(k)
+	l.flipped(k)
 	for _, waiting := range l.target.waiting[key] {
 		l.mark(waiting)
 	}
@@ -183,26 +184,23 @@ func (l *loop) recovered(key p4.Key, k entry) {
 // failing reports whether the target refused any of the entries.
 func (l *loop) failing(ks ...entry) bool {
 	for _, k := range ks {
-		if l.target.failed[keyOf(k)] != nil {
+		if l.target.failed[k.Key()] != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// markFloods marks the groups that use an entry if the target takes it.
-func (l *loop) markFloods(k entry) {
-	var id uint16
-	switch k := k.(type) {
-	case p4.Replica:
-		l.mark(p4.Group{ID: k.Bridge})
-		return
-	case p4.Tunnel:
-		id = k.VTEP
-	case p4.Path:
-		id = k.VTEP
+// flipped is called when the target begins or ceases to refuse an entry.
+func (l *loop) flipped(k entry) {
+	if t := k.Type(); t < p4.Types {
+		l.tables[t].flipped(l, k)
 	}
-	if t := l.tunnelByID[id]; t != nil {
+}
+
+// markFloods marks the groups that use a tunnel if the target takes it.
+func (l *loop) markFloods(tunnel uint16) {
+	if t := l.tunnelByID[tunnel]; t != nil {
 		for b := range t.floods {
 			l.mark(p4.Group{ID: b.Index})
 		}
@@ -214,13 +212,39 @@ func (l *loop) blockedOn(want entry) (on p4.Key, blocked bool) {
 	if len(l.target.failed) == 0 {
 		return "", false
 	}
-	l.refs(want, func(k p4.Key) bool {
+	for k := range l.refs(want) {
 		if l.target.failed[k] != nil {
-			on, blocked = k, true
+			return k, true
 		}
-		return !blocked
-	})
-	return on, blocked
+	}
+	return "", false
+}
+
+// refs yields what an entry refers to: itself, and by what it refers to as that
+// is on the target.
+func (l *loop) refs(e entry) iter.Seq[p4.Key] {
+	return func(yield func(p4.Key) bool) { l.yieldRefs(e, yield) }
+}
+
+func (l *loop) yieldRefs(e entry, yield func(p4.Key) bool) bool {
+	for _, k := range e.Refs() {
+		if !yield(k) {
+			return false
+		}
+		if to, held := l.ackedEntry(k); held && !l.yieldRefs(to, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// ackedRefs is refs of an entry as the target holds it.
+func (l *loop) ackedRefs(key p4.Key) iter.Seq[p4.Key] {
+	e, held := l.ackedEntry(key)
+	if !held {
+		return func(func(p4.Key) bool) {}
+	}
+	return l.refs(e)
 }
 
 // stillUsed gives what entries that could not be changed refer to as they are
@@ -228,7 +252,9 @@ func (l *loop) blockedOn(want entry) (on p4.Key, blocked bool) {
 func (l *loop) stillUsed() map[p4.Key]p4.Key {
 	used := map[p4.Key]p4.Key{}
 	for key := range l.target.failed {
-		l.ackedRefs(key, func(k p4.Key) bool { used[k] = key; return true })
+		for k := range l.ackedRefs(key) {
+			used[k] = key
+		}
 	}
 	return used
 }

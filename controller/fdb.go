@@ -14,13 +14,18 @@ func (l *loop) markStation(b *bridge, mac ether.MAC) {
 	if s == nil {
 		return
 	}
+	l.markStationSources(b, mac, s)
+	l.markAdvert(b, mac)
+}
+
+// markStationSources marks the entries that let a MAC pass where it is.
+func (l *loop) markStationSources(b *bridge, mac ether.MAC, s *station) {
 	if s.local != nil {
 		l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: s.local.port})
 	}
 	if s.static != 0 {
 		l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: s.static})
 	}
-	l.markAdvert(b, mac)
 }
 
 // desiredFDB sends to the port or the VTEP where the MAC is.

@@ -147,7 +147,7 @@ func (l *loop) changes() []change {
 	for lv := range l.dirty {
 		taken := l.takeMarked(lv)
 		for i, m := range taken {
-			if lv == levelLeaf && len(out) >= maxBatch {
+			if lv == int(p4.LevelLeaf) && len(out) >= maxBatch {
 				l.dirty[lv] = append(taken[i:], l.dirty[lv]...)
 				break
 			}
@@ -157,14 +157,14 @@ func (l *loop) changes() []change {
 			switch {
 			case !ok:
 				l.forget(m.key, m.record)
-			case c.op == p4v1.Update_DELETE && level(k) != levelLeaf:
+			case c.op == p4v1.Update_DELETE && k.Level() != p4.LevelLeaf:
 				removals = append(removals, k)
 			default:
 				out = append(out, c)
 			}
 		}
 	}
-	if len(l.dirty[levelLeaf]) > 0 {
+	if len(l.dirty[p4.LevelLeaf]) > 0 {
 		for _, k := range removals {
 			l.mark(k) // what is left may still refer to it
 		}
@@ -220,7 +220,7 @@ func (l *loop) removals(out []change, ks []entry) []change {
 	}
 	used := l.stillUsed()
 	for _, k := range ks {
-		key := keyOf(k)
+		key := k.Key()
 		if by, ok := used[key]; ok {
 			l.block(key, k, by)
 			continue
@@ -237,7 +237,7 @@ func (l *loop) removals(out []change, ks []entry) []change {
 func (l *loop) relate(changes []change) {
 	upserts, deletes := false, false
 	for i := range changes {
-		if level(changes[i].what) != levelLeaf {
+		if changes[i].what.Level() != p4.LevelLeaf {
 			upserts = upserts || changes[i].op != p4v1.Update_DELETE
 			deletes = deletes || changes[i].op == p4v1.Update_DELETE
 		}
@@ -245,19 +245,14 @@ func (l *loop) relate(changes []change) {
 	for i := range changes {
 		c := &changes[i]
 		if upserts && c.op != p4v1.Update_DELETE {
-			l.refs(c.what, func(k p4.Key) bool { c.needs = append(c.needs, string(k)); return true })
+			for k := range l.refs(c.what) {
+				c.needs = append(c.needs, string(k))
+			}
 		}
 		if deletes && c.op != p4v1.Update_INSERT {
-			l.ackedRefs(c.entry.Key, func(k p4.Key) bool { c.releases = append(c.releases, string(k)); return true })
-		}
-	}
-}
-
-// ackedRefs yields what the entry on the target refers to.
-func (l *loop) ackedRefs(key p4.Key, yield func(p4.Key) bool) {
-	if v, ok := l.acked(key); ok {
-		if d, err := p4.Decode(p4.Entry{Key: key, Value: v}); err == nil {
-			l.refs(d.(entry), yield)
+			for k := range l.ackedRefs(c.entry.Key) {
+				c.releases = append(c.releases, string(k))
+			}
 		}
 	}
 }
@@ -265,20 +260,13 @@ func (l *loop) ackedRefs(key p4.Key, yield func(p4.Key) bool) {
 // gone is called when an entry is neither wanted nor on the target: ids that
 // only it kept are free.
 func (l *loop) gone(k entry) {
-	switch k := k.(type) {
-	case p4.Tunnel:
-		l.forgetTunnel(k.VTEP)
-	case p4.Path:
-		l.forgetTunnel(k.VTEP)
-	case p4.Adjacency:
-		l.forgetAdjacency(k.ID)
-	case p4.Replica:
-		l.forgetReplica(k.Bridge, k.Instance)
+	if t := k.Type(); t < p4.Types {
+		l.tables[t].gone(l, k)
 	}
 }
 
 // held reports whether the target holds the entry that k names.
 func (l *loop) held(k entry) bool {
-	_, ok := l.acked(keyOf(k))
+	_, ok := l.acked(k.Key())
 	return ok
 }

@@ -342,7 +342,7 @@ func decode(e *p4v1.Entity) entry {
 	if err != nil {
 		return foreign{got}
 	}
-	return d.(entry)
+	return d
 }
 
 // eventually waits for a condition.
@@ -598,7 +598,7 @@ func facts(held []entry) []string {
 
 // get finds the entry that k names on the target, nil if it is not there.
 func (g *gateway) get(k entry) entry {
-	e := p4.Entry{Key: keyOf(k), Value: k.Entry().Value}.Entity()
+	e := p4.Entry{Key: k.Key(), Value: k.Entry().Value}.Entity()
 	return decode(g.target.Get(e))
 }
 
@@ -684,7 +684,7 @@ func (g *gateway) wantRoute(m ether.MAC, sequence int) {
 // refuse has a target refuse all entries of the table of k.
 func refuse(k entry) func(*p4v1.Update) error {
 	return func(u *p4v1.Update) error {
-		if d := decode(u.GetEntity()); d != nil && keyOf(d).Table() == keyOf(k).Table() {
+		if d := decode(u.GetEntity()); d != nil && d.Key().Table() == k.Key().Table() {
 			return status.Error(codes.ResourceExhausted, "on purpose")
 		}
 		return nil

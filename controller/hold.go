@@ -48,33 +48,12 @@ func (l *loop) holds(key p4.Key, k, want entry) bool {
 	if h.over || h.inherited == nil {
 		return false
 	}
-	if want == nil && level(k) != levelLeaf {
+	if want == nil && k.Level() != p4.LevelLeaf {
 		h.inherited[key] = struct{}{} // to be looked at when the hold ends
 		return true
 	}
 	_, inherited := h.inherited[key]
-	return inherited && (want == nil || l.fromBGP(want))
-}
-
-// fromBGP reports whether an entry is as it is because of what peers said so far.
-func (l *loop) fromBGP(e entry) bool {
-	switch e := e.(type) {
-	case p4.FDB:
-		return e.Kind == p4.ToVTEP
-	case p4.Replica:
-		return true
-	case p4.Route:
-		if e.Kind == p4.RouteHost {
-			_, here := l.bridges[e.Bridge].rankHere(e.MAC)
-			return !here
-		}
-		return e.Kind == p4.RouteVTEP
-	case p4.ARPHost:
-		return e.Metadata != localHost && !l.bridges[e.Bridge].svi.has(e.Address)
-	case p4.NDHost:
-		return e.Metadata != localHost && !l.bridges[e.Bridge].svi.has(e.Address)
-	}
-	return false
+	return inherited && (want == nil || l.tables[want.Type()].fromBGP(l, want))
 }
 
 // keepFlooded adds to a bridge's group, while entries are held back, the VTEPs
@@ -84,7 +63,7 @@ func (l *loop) keepFlooded(g *p4.Group) {
 	if l.hold.over {
 		return
 	}
-	key := keyOf(*g)
+	key := g.Key()
 	value, _ := l.acked(key)
 	d, err := p4.Decode(p4.Entry{Key: key, Value: value})
 	if err != nil {

@@ -81,7 +81,7 @@ func TestADeletedObjectIsLeavingUntilTheTargetIsBackAndHasNoneOfIt(t *testing.T)
 				t.Errorf("%v is still there", k)
 			}
 		case p4.FDB, p4.Source, p4.Route, p4.RouterMAC, p4.ARPHost, p4.L3VNI:
-			t.Errorf("%v is still there", keyOf(k))
+			t.Errorf("%v is still there", k.Key())
 		}
 	}
 }

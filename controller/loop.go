@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -76,8 +77,16 @@ type Controller struct {
 // New checks the configuration and makes a Controller. It does nothing until
 // Run.
 func New(cfg Config, in Inputs) (*Controller, error) {
+	return newController(cfg, in, p4.P4Info(), tables())
+}
+
+// newController is New for a program and what is registered of its tables.
+func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry) (*Controller, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
+		return nil, fmt.Errorf("controller: %w", err)
+	}
+	if err := tables.check(program); err != nil {
 		return nil, fmt.Errorf("controller: %w", err)
 	}
 	c := &Controller{
@@ -88,7 +97,7 @@ func New(cfg Config, in Inputs) (*Controller, error) {
 		synced:   make(chan struct{}),
 		reports:  make(chan string, 1),
 	}
-	c.loop = newLoop(cfg, in)
+	c.loop = newLoop(cfg, in, tables)
 	return c, nil
 }
 
@@ -166,8 +175,9 @@ type loop struct {
 	dirtyKernel    bool
 	adverts        map[advertKey]bgp.Key // what was originated
 
+	tables  *registry
 	records map[p4.Key]*record
-	dirty   [levels][]marked // those that are marked
+	dirty   [p4.Levels][]marked // those that are marked
 	target  targetState
 	hold    hold
 	audits  auditor
@@ -175,7 +185,7 @@ type loop struct {
 	stats   *stats
 }
 
-func newLoop(cfg Config, in Inputs) *loop {
+func newLoop(cfg Config, in Inputs, tables *registry) *loop {
 	l := &loop{
 		cfg: cfg, log: cfg.Logger, speaker: in.Speaker, underlay: in.Underlay, slow: in.SlowPath,
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
@@ -195,7 +205,7 @@ func newLoop(cfg Config, in Inputs) *loop {
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
 		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{}, stations: map[string]map[string]intent.StaticMAC{},
 		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
-		records: map[p4.Key]*record{}, target: newTargetState(),
+		tables: tables, records: map[p4.Key]*record{}, target: newTargetState(),
 		audits: auditor{unsure: map[p4.Key]struct{}{}},
 		stats:  newStats(),
 	}

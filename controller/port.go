@@ -37,7 +37,7 @@ type bridgePort struct {
 type claim struct{ vlan, bridge uint16 }
 
 func (l *loop) configurePort(p Port) {
-	kind := func(e entry) { l.kinds[keyOf(e)] = e }
+	kind := func(e entry) { l.kinds[e.Key()] = e }
 	switch p.Kind {
 	case KindBridge:
 		l.ports[p.Number] = &port{Port: p, attached: map[uint16]*attachment{}}

@@ -18,10 +18,10 @@ type marked struct {
 
 // mark says that the entry which k names may have to change.
 func (l *loop) mark(k entry) {
-	key := keyOf(k)
+	key := k.Key()
 	r := l.record(key)
 	if r.what == nil {
-		lv := level(k)
+		lv := k.Level()
 		l.dirty[lv] = append(l.dirty[lv], marked{key, r})
 	}
 	r.what = k
@@ -53,6 +53,16 @@ func (l *loop) acked(key p4.Key) (p4.Value, bool) {
 		return r.value, true
 	}
 	return "", false
+}
+
+// ackedEntry is what the target holds of an entry, if it is of one of our types.
+func (l *loop) ackedEntry(key p4.Key) (entry, bool) {
+	value, held := l.acked(key)
+	if !held {
+		return nil, false
+	}
+	e, err := p4.Decode(p4.Entry{Key: key, Value: value})
+	return e, err == nil
 }
 
 // holdsNow records what the target holds of an entry.

@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
@@ -95,12 +96,16 @@ func (l *loop) readBack(r result) {
 // by none and goes.
 type foreign struct{ entry p4.Entry }
 
+func (f foreign) Key() p4.Key     { return f.entry.Key }
 func (f foreign) Entry() p4.Entry { return f.entry }
+func (f foreign) Type() p4.Type   { return p4.Types } // none of them
+func (f foreign) Level() p4.Level { return p4.LevelBase }
+func (f foreign) Refs() []p4.Key  { return nil }
 
 // decoded is the typed value of an entry that the target holds.
 func decoded(e p4.Entry) entry {
 	if d, err := p4.Decode(e); err == nil {
-		return d.(entry)
+		return d
 	}
 	return foreign{e}
 }
@@ -116,42 +121,32 @@ func (l *loop) adopt(entries []p4.Entry) {
 	clear(t.failed)
 	clear(t.waiting)
 	l.settle()
-	held := make([]entry, len(entries))
-	for i, e := range entries {
+	var held [p4.Types + 1][]entry // the last are foreign
+	for _, e := range entries {
 		l.holdsNow(e.Key, l.record(e.Key), e.Value)
-		held[i] = decoded(e)
+		k := decoded(e)
+		held[k.Type()] = append(held[k.Type()], k)
 	}
 	l.hold.inherit(entries)
-	l.adoptTunnels(held)
-	l.adoptAdjacencies(held)
-	l.adoptReplicas(held)
-	for _, k := range held {
-		if s, ok := k.(p4.Source); ok {
-			l.adoptSource(s)
-		}
-		l.mark(k)
+	for i := range l.tables { // lower levels first, and hosts after their MACs
+		l.tables[i].adopt(l, held[i])
 	}
-	for _, k := range held { // after their MACs
-		switch k := k.(type) {
-		case p4.ARPHost:
-			l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
-		case p4.NDHost:
-			l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
+	for _, of := range held {
+		for _, k := range of {
+			l.mark(k)
 		}
 	}
 	l.markAll()
+	l.markAllAdverts()
+	l.dirtyKernel = true
 }
 
 // adoptTunnels gives tunnels the ids that they have on the target. Those that
 // it does not hold keep theirs where that is still free.
-func (l *loop) adoptTunnels(held []entry) {
+func (l *loop) adoptTunnels(held iter.Seq[p4.Tunnel]) {
 	l.tunnelIDs = ids{first: l.tunnelIDs.first, last: l.tunnelIDs.last}
 	clear(l.tunnelByID)
-	for _, k := range held {
-		e, ok := k.(p4.Tunnel)
-		if !ok {
-			continue
-		}
+	for e := range held {
 		t := l.tunnel(tunnelKey{e.Source, e.Destination})
 		if l.tunnelByID[t.id] != t && l.tunnelIDs.reserve(e.VTEP) {
 			t.id = e.VTEP
@@ -170,14 +165,10 @@ func (l *loop) adoptTunnels(held []entry) {
 	}
 }
 
-func (l *loop) adoptAdjacencies(held []entry) {
+func (l *loop) adoptAdjacencies(held iter.Seq[p4.Adjacency]) {
 	l.adjacencyIDs = ids{first: l.adjacencyIDs.first, last: l.adjacencyIDs.last}
 	clear(l.adjacencyByID)
-	for _, k := range held {
-		e, ok := k.(p4.Adjacency)
-		if !ok {
-			continue
-		}
+	for e := range held {
 		a := l.adjacency(adjacencyKey{e.Source, e.Destination})
 		if l.adjacencyByID[a.id] != a && l.adjacencyIDs.reserve(e.ID) {
 			a.id = e.ID
@@ -195,16 +186,12 @@ func (l *loop) adoptAdjacencies(held []entry) {
 	}
 }
 
-func (l *loop) adoptReplicas(held []entry) {
+func (l *loop) adoptReplicas(held iter.Seq[p4.Replica]) {
 	for _, b := range l.bridges {
 		b.ids = ids{first: b.ids.first, last: b.ids.last}
 		clear(b.instances)
 	}
-	for _, k := range held {
-		e, ok := k.(p4.Replica)
-		if !ok {
-			continue
-		}
+	for e := range held {
 		b, t := l.bridges[e.Bridge], l.tunnelByID[e.VTEP]
 		if b == nil || t == nil {
 			continue

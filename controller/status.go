@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -43,7 +44,7 @@ func (c *Controller) Status(ctx context.Context, refs ...intent.Ref) []intent.St
 	return out
 }
 
-func (l *loop) status(ref intent.Ref, refusals map[uint16]string) intent.Status {
+func (l *loop) status(ref intent.Ref, refusals map[subject]string) intent.Status {
 	var sum summary
 	switch ref.Kind {
 	case intent.KindLogicalBridge:
@@ -60,12 +61,12 @@ func (l *loop) status(ref intent.Ref, refusals map[uint16]string) intent.Status 
 		sum = l.portSummary(bp)
 	case intent.KindVRF:
 		if v := l.vrfByID[ref.ID]; v != nil {
-			return l.vrfStatus(v)
+			return l.vrfStatus(v, refusals)
 		}
 		return intent.Status{}
 	case intent.KindSVI:
 		if s := l.svis[ref.ID]; s != nil {
-			return l.sviStatus(s)
+			return l.sviStatus(s, refusals)
 		}
 		return intent.Status{}
 	case intent.KindInstance:
@@ -165,7 +166,7 @@ func (s *summary) checkTarget(l *loop) {
 	}
 }
 
-func (l *loop) bridgeSummary(b *bridge, refusals map[uint16]string) summary {
+func (l *loop) bridgeSummary(b *bridge, refusals map[subject]string) summary {
 	s := summary{unmet: whyUnstretched(b.VNI, b.VTEP, b.local)}
 	if b.local.IsValid() {
 		s.check(l, p4.VNI{Local: b.local, VNI: b.VNI})
@@ -173,27 +174,50 @@ func (l *loop) bridgeSummary(b *bridge, refusals map[uint16]string) summary {
 	}
 	s.check(l, p4.Group{ID: b.Index})
 	s.checkTarget(l)
-	s.partly = refusals[b.Index]
+	s.partly = refusals[subject{ofBridge, b.Index}]
 	return s
 }
 
-// refusals says of each bridge which entries that follow from its routes and
+// subject is what an entry concerns that it does not itself ask for.
+type subject struct {
+	kind  subjectKind
+	index uint16
+}
+
+type subjectKind uint8
+
+// The kinds of subject. A gateway has its bridge's index.
+const (
+	ofBridge subjectKind = iota
+	ofVRF
+	ofGateway
+)
+
+// refusals says of each subject which entries that follow from its routes and
 // hosts are not on the target.
-func (l *loop) refusals() map[uint16]string {
-	found := map[uint16]*refusal{}
+func (l *loop) refusals() map[subject]string {
+	found := map[subject]*refusal{}
 	for _, f := range l.target.failed {
-		for _, index := range l.concerned(f.what) {
-			if found[index] == nil {
-				found[index] = &refusal{}
+		for _, s := range l.concerned(f.what) {
+			if found[s] == nil {
+				found[s] = &refusal{}
 			}
-			found[index].add(f)
+			found[s].add(f)
 		}
 	}
-	out := make(map[uint16]string, len(found))
-	for index, r := range found {
-		out[index] = r.text(l)
+	out := make(map[subject]string, len(found))
+	for s, r := range found {
+		out[s] = r.text(l)
 	}
 	return out
+}
+
+// concerned are those whose routes and hosts an entry follows from.
+func (l *loop) concerned(k entry) []subject {
+	if t := k.Type(); t < p4.Types {
+		return l.tables[t].concerns(l, k)
+	}
+	return nil
 }
 
 // refusal counts entries that are not on the target; what the target itself said
@@ -211,49 +235,33 @@ func (r *refusal) add(f *failure) {
 }
 
 func (r *refusal) text(l *loop) string {
-	if r.n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d entries are not on the target, such as %v: %s", r.n, keyOf(r.first.what), l.why(r.first))
-}
-
-// concerned are the bridges whose routes and hosts an entry follows from.
-func (l *loop) concerned(k entry) []uint16 {
-	switch k := k.(type) {
-	case p4.FDB:
-		return []uint16{k.Bridge}
-	case p4.Source:
-		return []uint16{k.Bridge}
-	case p4.Replica:
-		return []uint16{k.Bridge}
-	case p4.ARPHost:
-		return []uint16{k.Bridge}
-	case p4.NDHost:
-		return []uint16{k.Bridge}
-	case p4.Tunnel:
-		return l.tunnelByID[k.VTEP].floodedBy()
-	case p4.Path:
-		return l.tunnelByID[k.VTEP].floodedBy()
-	case p4.Peer:
-		var all []uint16
-		if r := l.remotes[k.Prefix.Addr()]; r != nil {
-			for _, t := range r.tunnels {
-				all = append(all, t.floodedBy()...)
-			}
-		}
-		return all
-	}
-	return nil
+	return fmt.Sprintf("%d entries are not on the target, such as %v: %s", r.n, r.first.what.Key(), l.why(r.first))
 }
 
 // floodedBy are the bridges that flood over a tunnel, which may be nil.
-func (t *tunnel) floodedBy() []uint16 {
+func (t *tunnel) floodedBy() []subject {
 	if t == nil {
 		return nil
 	}
-	var all []uint16
+	var all []subject
 	for b := range t.floods {
-		all = append(all, b.Index)
+		all = append(all, subject{ofBridge, b.Index})
+	}
+	return all
+}
+
+// reachedBy are the bridges that flood to a VTEP and the VRFs that route to it.
+func (l *loop) reachedBy(vtep netip.Addr) []subject {
+	var all []subject
+	if r := l.remotes[vtep]; r != nil {
+		for _, t := range r.tunnels {
+			all = append(all, t.floodedBy()...)
+		}
+	}
+	for _, v := range l.vrfs {
+		if v.routesTo(vtep) {
+			all = append(all, subject{ofVRF, v.Index})
+		}
 	}
 	return all
 }

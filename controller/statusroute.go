@@ -9,7 +9,7 @@ import (
 )
 
 // vrfSummary: a VRF is up when the target has its L3 VNI and its loopback.
-func (l *loop) vrfSummary(v *vrf) summary {
+func (l *loop) vrfSummary(v *vrf, refusals map[subject]string) summary {
 	s := summary{unmet: unstretchedVRF(v)}
 	if v.local.IsValid() {
 		s.check(l, p4.L3VNI{Local: v.local, VNI: v.VNI})
@@ -19,15 +19,7 @@ func (l *loop) vrfSummary(v *vrf) summary {
 		s.check(l, p4.Route{VRF: v.Index, Prefix: single(v.Loopback.Addr())})
 	}
 	s.checkTarget(l)
-	s.partly = l.refusalsWhere(func(k entry) bool {
-		switch k := k.(type) {
-		case p4.Route:
-			return k.VRF == v.Index
-		case p4.Peer:
-			return v.routesTo(k.Prefix.Addr())
-		}
-		return false
-	})
+	s.partly = refusals[subject{ofVRF, v.Index}]
 	return s
 }
 
@@ -45,7 +37,7 @@ func (v *vrf) routesTo(vtep netip.Addr) bool {
 
 // sviSummary: an SVI is up when packets to its MAC are routed, its subnets and
 // addresses have their routes and somebody answers for them.
-func (l *loop) sviSummary(o *svi) summary {
+func (l *loop) sviSummary(o *svi, refusals map[subject]string) summary {
 	if o.bridge == nil {
 		return summary{unmet: fmt.Sprintf("VRF %s or logical bridge %s is not in place, or the bridge has another SVI", o.VRF, o.Bridge)}
 	}
@@ -68,27 +60,8 @@ func (l *loop) sviSummary(o *svi) summary {
 		}
 	}
 	s.checkTarget(l)
-	s.partly = l.refusalsWhere(func(k entry) bool {
-		switch k := k.(type) {
-		case p4.ARPHost:
-			return k.Bridge == o.bridge.Index
-		case p4.NDHost:
-			return k.Bridge == o.bridge.Index
-		}
-		return false
-	})
+	s.partly = refusals[subject{ofGateway, o.bridge.Index}]
 	return s
-}
-
-// refusalsWhere says which entries of some are not on the target, and why.
-func (l *loop) refusalsWhere(concerned func(entry) bool) string {
-	var r refusal
-	for _, f := range l.target.failed {
-		if concerned(f.what) {
-			r.add(f)
-		}
-	}
-	return r.text(l)
 }
 
 // kernelComponent is the slow path's part. An object is up without it: packets
@@ -105,8 +78,8 @@ func kernelComponent(there bool, fault string) intent.Component {
 }
 
 // vrfStatus adds what BGP and the kernel do for a VRF.
-func (l *loop) vrfStatus(v *vrf) intent.Status {
-	out := l.vrfSummary(v).status()
+func (l *loop) vrfStatus(v *vrf, refusals map[subject]string) intent.Status {
+	out := l.vrfSummary(v, refusals).status()
 	if v.local.IsValid() {
 		n := 0
 		for k := range l.adverts {
@@ -124,8 +97,8 @@ func (l *loop) vrfStatus(v *vrf) intent.Status {
 	return out
 }
 
-func (l *loop) sviStatus(s *svi) intent.Status {
-	out := l.sviSummary(s).status()
+func (l *loop) sviStatus(s *svi, refusals map[subject]string) intent.Status {
+	out := l.sviSummary(s, refusals).status()
 	if s.EnableBGP {
 		out.Components = append(out.Components, intent.Component{Name: "bgp", Status: intent.ComponentError,
 			Details: details("BGP sessions with hosts are not supported yet: the SVI routes without them")})

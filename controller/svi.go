@@ -2,6 +2,7 @@ package controller
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -29,6 +30,61 @@ func (s *svi) has(ip netip.Addr) bool {
 // that the gateway has there, and the loopback of its VRF.
 func (s *svi) guards(ip netip.Addr) bool {
 	return s.has(ip) || s != nil && s.vrf != nil && s.vrf.Loopback.IsValid() && s.vrf.Loopback.Addr() == ip
+}
+
+// addresses are those that the SVI was given.
+func (s *svi) addresses() []netip.Addr {
+	all := make([]netip.Addr, 0, len(s.Gateways)+2)
+	for _, g := range s.Gateways {
+		all = append(all, g.Addr())
+	}
+	return all
+}
+
+// prefixes yields those that an SVI in place has an entry for in its VRF: subnets,
+// their addresses, and hosts of them.
+func (s *svi) prefixes() iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		for _, g := range s.Gateways {
+			if !yield(g.Masked()) || !yield(single(g.Addr())) {
+				return
+			}
+		}
+		for ip := range s.bridge.hosts {
+			if s.covers(ip) && !yield(single(ip)) {
+				return
+			}
+		}
+	}
+}
+
+// guarded are the addresses that guards reports of an SVI in place.
+func (s *svi) guarded() []netip.Addr {
+	all := append(s.addresses(), packet.LinkLocal(s.mac))
+	if lo := s.vrf.Loopback; lo.IsValid() {
+		all = append(all, lo.Addr())
+	}
+	return all
+}
+
+// gateways yields the SVIs in place.
+func (l *loop) gateways() iter.Seq[*svi] {
+	return func(yield func(*svi) bool) {
+		for _, v := range l.vrfs {
+			for _, s := range v.svis {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// markL3VNI marks the L3 VNI of an SVI in place at its bridge's VTEP address.
+func (l *loop) markL3VNI(s *svi) {
+	if s.bridge.local.IsValid() && s.vrf.VNI != 0 {
+		l.mark(p4.L3VNI{Local: s.bridge.local, VNI: s.vrf.VNI})
+	}
 }
 
 // gateway reports whether an address is one of those that the SVI was given.
@@ -126,13 +182,10 @@ func (l *loop) markSVI(s *svi) {
 	v, b := s.vrf, s.bridge
 	l.mark(p4.RouterMAC{Bridge: b.Index, MAC: s.mac})
 	l.mark(p4.RouterInterface{Bridge: b.Index})
-	if b.local.IsValid() && v.VNI != 0 {
-		l.mark(p4.L3VNI{Local: b.local, VNI: v.VNI})
-	}
+	l.markL3VNI(s)
 	l.markAnswer(b, packet.LinkLocal(s.mac))
-	l.markGuard(b, packet.LinkLocal(s.mac))
-	if v.Loopback.IsValid() {
-		l.markGuard(b, v.Loopback.Addr())
+	for _, ip := range s.guarded() {
+		l.markGuard(b, ip)
 	}
 	l.mark(p4.GatewayMAC{Bridge: b.Index, MAC: s.mac})
 	for port, vlan := range b.ports {
@@ -142,7 +195,6 @@ func (l *loop) markSVI(s *svi) {
 		l.markPrefix(v, g.Masked())
 		l.mark(p4.Route{VRF: v.Index, Prefix: single(g.Addr())})
 		l.markAnswer(b, g.Addr())
-		l.markGuard(b, g.Addr())
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(g.Addr())}] = struct{}{}
 	}
 	for _, st := range l.cfg.VRFs[v.ID].Statics {

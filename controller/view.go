@@ -270,14 +270,14 @@ func (c *Controller) Entries(ctx context.Context, table string) (rows []view.Ent
 			}
 			errs[k] = f.err.Error()
 			if _, held := l.acked(k); !held {
-				rows = append(rows, view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(level(f.what)), Error: errs[k]})
+				rows = append(rows, view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(f.what.Level()), Error: errs[k]})
 			}
 		}
 	})
 	for _, e := range entries { // outside the loop: rendering takes time
 		row := view.Entry{Table: e.Key.Table(), Text: e.String(), Acked: true, Error: errs[e.Key]}
 		if d, derr := p4.Decode(e); derr == nil {
-			row.Level = uint8(level(d.(entry)))
+			row.Level = uint8(d.Level())
 		}
 		rows = append(rows, row)
 	}

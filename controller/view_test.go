@@ -101,7 +101,7 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 		t.Fatalf("entries: %+v, %v", entries, err)
 	}
 	for _, e := range entries {
-		if e.Table != "bridge.fdb" || !e.Acked || e.Error != "" || e.Level != levelLeaf || !strings.HasPrefix(e.Text, "bridge.fdb bridge=1 mac=") {
+		if e.Table != "bridge.fdb" || !e.Acked || e.Error != "" || e.Level != uint8(p4.LevelLeaf) || !strings.HasPrefix(e.Text, "bridge.fdb bridge=1 mac=") {
 			t.Errorf("entry: %+v", e)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -15,13 +16,14 @@ import (
 // VRFs gives a row for each VRF.
 func (c *Controller) VRFs(ctx context.Context) (rows []view.VRF, err error) {
 	err = c.ask(ctx, func(l *loop) {
+		refusals := l.refusals()
 		for _, v := range l.vrfs {
 			row := view.VRF{Name: v.ID, VNI: v.VNI, Loopback: v.Loopback, VTEP: v.VTEP,
 				SVIs: slices.Sorted(maps.Keys(v.svis))}
 			if v.local.IsValid() {
 				row.RouterMAC = l.routerMAC
 			}
-			row.State, row.Reason = l.vrfSummary(v).viewState()
+			row.State, row.Reason = l.vrfSummary(v, refusals).viewState()
 			for _, s := range v.svis {
 				for ip := range s.bridge.hosts {
 					if s.covers(ip) && s.bridge.locate(ip).known() {
@@ -29,7 +31,7 @@ func (c *Controller) VRFs(ctx context.Context) (rows []view.VRF, err error) {
 					}
 				}
 			}
-			for p := range l.prefixesOf(v) {
+			for p := range distinct(l.prefixesOf(v)) {
 				if l.desiredRoute(v.Index, p) != nil {
 					row.Prefixes++
 				}
@@ -43,10 +45,11 @@ func (c *Controller) VRFs(ctx context.Context) (rows []view.VRF, err error) {
 // SVIs gives a row for each SVI.
 func (c *Controller) SVIs(ctx context.Context) (rows []view.SVI, err error) {
 	err = c.ask(ctx, func(l *loop) {
+		refusals := l.refusals()
 		for _, s := range l.svis {
 			row := view.SVI{Name: s.ID, VRF: s.VRF, Bridge: s.Bridge, MAC: l.sviMAC(s),
 				Gateways: slices.Clone(s.Gateways), Anycast: !l.unique(s)}
-			row.State, row.Reason = l.sviSummary(s).viewState()
+			row.State, row.Reason = l.sviSummary(s, refusals).viewState()
 			rows = append(rows, row)
 		}
 	})
@@ -109,7 +112,7 @@ func (c *Controller) Prefixes(ctx context.Context, name string) (rows []view.Pre
 			if name != "" && name != v.ID {
 				continue
 			}
-			for p := range l.prefixesOf(v) {
+			for p := range distinct(l.prefixesOf(v)) {
 				rows = append(rows, l.choices(v, p)...)
 			}
 		}
@@ -117,27 +120,10 @@ func (c *Controller) Prefixes(ctx context.Context, name string) (rows []view.Pre
 	return rows, err
 }
 
-// prefixesOf gives every prefix that a VRF may have an entry for.
-func (l *loop) prefixesOf(v *vrf) map[netip.Prefix]struct{} {
+func distinct(prefixes iter.Seq[netip.Prefix]) map[netip.Prefix]struct{} {
 	out := map[netip.Prefix]struct{}{}
-	for p := range v.prefixes {
+	for p := range prefixes {
 		out[p] = struct{}{}
-	}
-	if v.Loopback.IsValid() {
-		out[single(v.Loopback.Addr())] = struct{}{}
-	}
-	for _, st := range l.cfg.VRFs[v.ID].Statics {
-		out[st.Prefix.Masked()] = struct{}{}
-	}
-	for _, s := range v.svis {
-		for _, g := range s.Gateways {
-			out[g.Masked()], out[single(g.Addr())] = struct{}{}, struct{}{}
-		}
-		for ip := range s.bridge.hosts {
-			if s.covers(ip) {
-				out[single(ip)] = struct{}{}
-			}
-		}
 	}
 	return out
 }
@@ -292,7 +278,7 @@ func (l *loop) lookup(v *vrf, out *view.Lookup) {
 const toGateway = "to this gateway"
 
 // outcome puts what an entry of a route does into words.
-func (l *loop) outcome(d any) string {
+func (l *loop) outcome(d entry) string {
 	r, ok := d.(p4.Route)
 	if !ok {
 		return "an entry that makes no sense"

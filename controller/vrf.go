@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"iter"
 	"math"
 	"net/netip"
 
@@ -112,6 +113,32 @@ func (l *loop) markVRF(v *vrf) {
 		l.markSVI(s)
 	}
 	l.dirtyKernel = true
+}
+
+// prefixesOf yields every prefix that a VRF may have an entry for, some twice.
+func (l *loop) prefixesOf(v *vrf) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		if v.Loopback.IsValid() && !yield(single(v.Loopback.Addr())) {
+			return
+		}
+		for _, st := range l.cfg.VRFs[v.ID].Statics {
+			if !yield(st.Prefix.Masked()) {
+				return
+			}
+		}
+		for p := range v.prefixes {
+			if !yield(p) {
+				return
+			}
+		}
+		for _, s := range v.svis {
+			for p := range s.prefixes() {
+				if !yield(p) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // markPrefix marks the entry of a prefix that is ours, and our route of it.

@@ -119,7 +119,7 @@ func plan(changes []change) p4rt.Plan {
 		p[i] = p4rt.Change{
 			Key:      string(c.entry.Key),
 			Update:   c,
-			Level:    level(c.what),
+			Level:    int(c.what.Level()),
 			Needs:    c.needs,
 			Releases: c.releases,
 		}
