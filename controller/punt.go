@@ -1,10 +1,6 @@
 package controller
 
 import (
-	"context"
-
-	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
-
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/p4"
@@ -62,19 +58,4 @@ func (l *loop) deliver(p p4.PacketIn) {
 		return
 	}
 	l.slow.Deliver(f)
-}
-
-// PacketOuter gives packets to the target; *p4rt.Client is one.
-type PacketOuter interface {
-	PacketOut(context.Context, *p4v1.PacketOut) error
-}
-
-// Inject gives a frame that the kernel sent to the pipeline: into its bridge,
-// or from the VRF's tap to be routed in the VRF.
-func Inject(ctx context.Context, target PacketOuter, f slowpath.Frame) error {
-	out := p4.PacketOut{Bridge: f.Bridge, LocalOnly: f.LocalOnly, Frame: f.Data}
-	if f.Bridge == 0 {
-		out.VRF = f.VRF
-	}
-	return target.PacketOut(ctx, out.Message())
 }

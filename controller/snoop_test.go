@@ -1,11 +1,8 @@
 package controller
 
 import (
-	"context"
 	"slices"
 	"testing"
-
-	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/p4"
@@ -47,24 +44,6 @@ func TestPuntsGoToTheKernel(t *testing.T) {
 			t.Errorf("%s: delivered %+v", c.name, got)
 		case c.want != nil && (len(got) != 1 || got[0].VRF != c.want.VRF || got[0].Bridge != c.want.Bridge || !slices.Equal(got[0].Data, c.want.Data)):
 			t.Errorf("%s: delivered %+v, want %+v", c.name, got, *c.want)
-		}
-	}
-}
-
-type outs []*p4v1.PacketOut
-
-func (o *outs) PacketOut(_ context.Context, p *p4v1.PacketOut) error { *o = append(*o, p); return nil }
-
-func TestFramesOfTheKernelAreInjected(t *testing.T) {
-	var got outs
-	for _, f := range []slowpath.Frame{{VRF: 3, Bridge: 7, Data: []byte("a")}, {VRF: 3, Bridge: 7, Data: []byte("b"), LocalOnly: true}, {VRF: 3, Data: []byte("c")}} {
-		if err := Inject(t.Context(), &got, f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, want := range []p4.PacketOut{{Bridge: 7, Frame: []byte("a")}, {Bridge: 7, LocalOnly: true, Frame: []byte("b")}, {VRF: 3, Frame: []byte("c")}} {
-		if w := want.Message(); got[i].String() != w.String() {
-			t.Errorf("%v, want %v", got[i], w)
 		}
 	}
 }

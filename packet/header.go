@@ -17,6 +17,13 @@ const EthernetLength = 14
 // inner one by it, and the inner packet shorter than the inner frame.
 const VXLANOverhead = 20 + 8 + 8
 
+// TenantMTU is the largest IP packet of a tenant that crosses an IPv4 underlay of
+// an MTU, in bytes: inside are its own Ethernet header and what VXLAN adds. 0 if
+// none does, or the underlay's MTU is 0 for not known.
+func TenantMTU(underlay int) uint16 {
+	return uint16(max(0, min(underlay-EthernetLength-VXLANOverhead, 65535)))
+}
+
 const (
 	minFrame   = 60 // without FCS, IEEE 802.3
 	ipv6Length = 40 // of the header, RFC 8200 section 3

@@ -9,13 +9,16 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/inject"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/peering"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 	"github.com/p4evpn/p4evpn/softswitch"
 )
 
@@ -99,6 +102,14 @@ func clientConfig(f *config.File) p4rt.Config {
 		Cookie:       p4.Cookie(),
 		Digests:      []p4rt.DigestConfig{{ID: p4.DigestID()}},
 		Logger:       slog.Default(),
+	}
+}
+
+func slowPathConfig(f *config.File, client *p4rt.Client) slowpath.Config {
+	return slowpath.Config{
+		Prefix: f.SlowPath.Namespaces,
+		MTU:    packet.TenantMTU(underlayConfig(f).MTU()),
+		Inject: inject.Into(client, slog.Default()),
 	}
 }
 
