@@ -207,7 +207,7 @@ func (s *Server) Run(ctx context.Context) error {
 			for _, l := range listeners {
 				_ = l.Close()
 			}
-			return fmt.Errorf("API: %w", err)
+			return err
 		}
 		listeners = append(listeners, lis)
 	}
@@ -257,7 +257,7 @@ func (s *Server) serve(ctx context.Context, listeners, vtep []net.Listener) erro
 		return nil
 	})
 	if err := group.Wait(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("API: %w", err)
+		return err
 	}
 	return nil
 }

@@ -298,7 +298,7 @@ func stopReason(ctx context.Context, input string) error {
 	case <-ctx.Done():
 		return nil
 	default:
-		return fmt.Errorf("controller: the %s stopped", input)
+		return fmt.Errorf("the %s stopped", input)
 	}
 }
 

@@ -65,6 +65,17 @@ func TestTheLaboratoryIsNotShipped(t *testing.T) {
 	}
 }
 
+func TestTheSwitchAndTheTasksAreUsableAlone(t *testing.T) {
+	for _, alone := range []string{"softswitch", "internal/task"} {
+		pkgs := goList(t, "-f", "{{.ImportPath}}", "./"+alone+"/...")
+		for _, dep := range goList(t, append([]string{"-deps", "-f", "{{.ImportPath}}"}, pkgs...)...) {
+			if strings.HasPrefix(dep, module) && !of(dep, module+alone) {
+				t.Errorf("%s links %s", alone, dep)
+			}
+		}
+	}
+}
+
 // The speaker alone knows GoBGP. The others that may are its counterparts: what
 // benchmarks compare it with, and a leaf of the testbed.
 func TestOnlyTheSpeakerAndItsCounterpartsImportGoBGP(t *testing.T) {

@@ -23,7 +23,7 @@ func main() {
 	// keep the demo from cleaning up.
 	signal.Ignore(syscall.SIGPIPE)
 	if err := newRoot().ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, context.Canceled) {
+		if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 			fmt.Fprintln(os.Stderr, "p4evpn-demo:", err)
 		}
 		stop()

@@ -20,7 +20,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := newRoot().ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, context.Canceled) {
+		if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 			fmt.Fprintln(os.Stderr, "p4evpn:", err)
 		}
 		stop()

@@ -47,7 +47,7 @@ func (m *metrics) serve(ctx context.Context) error {
 	}
 	defer context.AfterFunc(ctx, m.close)()
 	if err := m.server.Serve(m.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("metrics: %w", err)
+		return err
 	}
 	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/bgp/gobgp"
@@ -26,6 +25,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
+	"github.com/p4evpn/p4evpn/internal/task"
 )
 
 func newRun() *cobra.Command {
@@ -70,6 +70,7 @@ type gateway struct {
 	slow     *slowpath.Slowpath // nil: Linux is to do nothing for the VRFs
 	loop     *controller.Controller
 	api      *api.Server
+	target   string // its address
 }
 
 // run wires the gateway and runs it until ctx ends or a part fails.
@@ -96,37 +97,46 @@ func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 	}
 	defer metrics.close()
 	warnOfHost(f)
-	asked := ctx
-	if drain { // the parts go on until that is done
-		ctx = context.WithoutCancel(ctx)
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	group, ctx := errgroup.WithContext(ctx)
-	if drain {
-		group.Go(func() error { defer stop(); g.drain(ctx, asked); return nil })
-	}
-	if f.Target.Embedded {
-		if err := provideSwitch(ctx, group, f, inProcess); err != nil {
-			return err
-		}
-	}
-	group.Go(func() error { return g.resolver.Run(ctx) })
-	group.Go(func() error { return g.client.Run(ctx) })
-	group.Go(func() error { return g.loop.Run(ctx) })
-	if g.slow != nil {
-		group.Go(func() error { return g.runSlowPath(ctx) })
-	}
-	group.Go(func() error { return g.api.Run(ctx) })
-	group.Go(func() error { return g.peering.Run(ctx) })
-	group.Go(func() error { return g.speak(ctx) })
-	group.Go(func() error { return metrics.serve(ctx) })
-	group.Go(func() error { g.tellState(ctx, f.Target.Address); return nil })
-	defer notify(daemon.SdNotifyStopping, "")
-	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	sw, err := switchTasks(ctx, f, inProcess)
+	if err != nil {
 		return err
 	}
-	return nil
+	tasks := append(g.tasks(sw), task.Task{Name: "metrics", Run: metrics.serve})
+	tasks = append(tasks, task.Task{Name: "systemd", Run: task.After(g.tellTarget, task.Ready(tasks)...)})
+	if drain {
+		asked := ctx // the others go on until that is done
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
+		defer stop()
+		tasks = append(tasks, task.Task{Name: "drain", Run: func(ctx context.Context) error {
+			defer stop()
+			g.drain(ctx, asked)
+			return nil
+		}})
+	}
+	notify("", "waiting for the P4 target at "+g.target)
+	defer notify(daemon.SdNotifyStopping, "")
+	return task.Run(ctx, slog.Default(), tasks)
+}
+
+// tasks is what runs of a gateway with a switch of its own, or none. The target's
+// client comes after the switch; BGP after the target's state was taken over and all
+// that is local was given to it: a session before that would announce a gateway that
+// does not forward, or say End-of-RIB too early.
+func (g *gateway) tasks(sw []task.Task) []task.Task {
+	tasks := append(sw[:len(sw):len(sw)],
+		task.Task{Name: "underlay", Run: g.resolver.Run},
+		task.Task{Name: "P4Runtime client", Run: task.After(g.client.Run, task.Ready(sw)...)},
+		task.Task{Name: "controller", Run: g.loop.Run},
+		task.Task{Name: "API", Run: g.api.Run, Ready: g.api.Ready()},
+		task.Task{Name: "neighbours", Run: g.peering.Run},
+		task.Task{Name: "underlay routes", Run: task.After(g.router.Run, g.loop.Synced())},
+		task.Task{Name: "BGP", Run: task.After(g.speak, g.loop.Synced())},
+	)
+	if g.slow != nil {
+		tasks = append(tasks, task.Task{Name: "slow path", Run: g.runSlowPath})
+	}
+	return tasks
 }
 
 // drainTime bounds how long neighbours have to take our withdrawals.
@@ -146,45 +156,40 @@ func (g *gateway) drain(ctx, asked context.Context) {
 	g.speaker.Drain(ctx)
 }
 
-// speak starts BGP once the target's state was taken over and all that is local
-// was given to it: a session before that would announce a gateway that does not
-// forward, or say End-of-RIB too early.
+// speak runs BGP, after the underlay's own prefixes are known to it.
 func (g *gateway) speak(ctx context.Context) error {
-	select {
-	case <-g.loop.Synced():
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	if g.loop.Preserved() {
 		g.speaker.PreservedForwarding()
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return g.router.Run(ctx) })
-	group.Go(func() error {
-		select {
-		case <-g.router.Advertised():
-		case <-time.After(underlayPatience):
-			slog.Warn("BGP starts before the prefixes of the underlay are known to it")
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		err := g.speaker.Run(ctx)
-		if errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w: ports below 1024 need CAP_NET_BIND_SERVICE", err)
-		}
-		if err != nil && !errors.Is(err, context.Canceled) {
-			slog.Error("BGP ended", "error", err) // others that end with it may be heard first
-		}
-		return err
-	})
-	return group.Wait()
+	select {
+	case <-g.router.Advertised():
+	case <-time.After(underlayPatience):
+		slog.Warn("BGP starts before the prefixes of the underlay are known to it")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	err := g.speaker.Run(ctx)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: ports below 1024 need CAP_NET_BIND_SERVICE", err)
+	}
+	return err
+}
+
+// runSlowPath runs the slow path until ctx ends. Bridging and routing go on
+// without it, and the status of VRFs and SVIs says that it is away.
+func (g *gateway) runSlowPath(ctx context.Context) error {
+	if err := g.slow.Run(ctx); err != nil && ctx.Err() == nil {
+		slog.Error("Linux does nothing for the VRFs any more: their gateways answer no ping and find no silent hosts", "error", err)
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // underlayPatience bounds how long EVPN waits for the underlay's own prefixes.
 const underlayPatience = 5 * time.Second
 
 func wire(f *config.File, store *intent.Store) (*gateway, error) {
-	g := &gateway{store: store}
+	g := &gateway{store: store, target: f.Target.Address}
 	speaker, err := speakerConfig(f, store)
 	if err != nil {
 		return nil, err

@@ -6,14 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"sync"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/encoding/prototext"
 
+	"github.com/p4evpn/p4evpn/internal/task"
 	"github.com/p4evpn/p4evpn/softswitch"
 	"github.com/p4evpn/p4evpn/softswitch/claim"
 )
@@ -66,15 +65,12 @@ has them, also behind --.`,
 				return err
 			}
 			defer metrics.close()
-			ctx, stop := context.WithCancel(cmd.Context())
-			var owned sync.WaitGroup
-			defer owned.Wait()
-			defer stop()
-			group, ctx := errgroup.WithContext(ctx)
-			owned.Go(func() { tellSwitchState(ctx, s) })
-			group.Go(func() error { return metrics.serve(ctx) })
-			group.Go(func() error { return s.Run(ctx) })
-			return group.Wait()
+			tell := func(ctx context.Context) error { return tellPorts(ctx, s) }
+			return task.Run(cmd.Context(), slog.Default(), []task.Task{
+				{Name: "switch", Run: s.Run, Ready: s.Ready()},
+				{Name: "metrics", Run: metrics.serve},
+				{Name: "systemd", Run: task.After(tell, s.Ready())},
+			})
 		},
 	}
 	f := cmd.Flags()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,41 +24,31 @@ func notify(state, words string) {
 	}
 }
 
-// tellState says that we are ready once the API answers and it is known how the
-// target is, and then how it is whenever that changes. A gateway without its target
-// is ready too: it takes objects, and what starts after it must not wait for ever.
-func (g *gateway) tellState(ctx context.Context, target string) {
-	notify("", "waiting for the P4 target at "+target)
-	select {
-	case <-g.api.Ready():
-	case <-ctx.Done():
-		return
-	}
+// tellTarget is called once all that runs is ready. It says so as soon as it is known
+// how the target is, and then how that is whenever it changes. A gateway without its
+// target is ready too: it takes objects, and what starts after it must not wait for
+// ever.
+func (g *gateway) tellTarget(ctx context.Context) error {
 	for state := daemon.SdNotifyReady; ; state = "" {
 		select {
 		case reason := <-g.loop.Reports():
 			if ctx.Err() != nil {
-				return // whatever fails as we end is no news
+				return nil // whatever fails as we end is no news
 			}
 			words := "the P4 target is in hand"
 			if reason != "" {
-				words = "without the P4 target at " + target + ": " + reason
+				words = "without the P4 target at " + g.target + ": " + reason
 			}
 			notify(state, words)
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }
 
-// tellSwitchState says that the switch is ready once it serves P4Runtime, and from
-// then on which of its ports are refused.
-func tellSwitchState(ctx context.Context, s *softswitch.Switch) {
-	select {
-	case <-s.Ready():
-	case <-ctx.Done():
-		return
-	}
+// tellPorts is called once the switch serves P4Runtime. It says so, and from then on
+// which of its ports are refused.
+func tellPorts(ctx context.Context, s *softswitch.Switch) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	said := ""
@@ -71,7 +60,7 @@ func tellSwitchState(ctx context.Context, s *softswitch.Switch) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }
@@ -87,17 +76,4 @@ func switchState(ports []softswitch.PortStats) string {
 		return "serving P4Runtime"
 	}
 	return fmt.Sprintf("%d of %d ports refused: %s", len(refused), len(ports), strings.Join(refused, "; "))
-}
-
-// withoutSystemd is an environment for a process that is none of the unit's own
-// concern: what it said, and its end, would be taken for ours.
-func withoutSystemd(environ []string) []string {
-	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		switch name {
-		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES":
-			return true
-		}
-		return false
-	})
 }

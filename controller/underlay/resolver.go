@@ -78,7 +78,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 	defer close(r.events)
 	k, err := openKernel(r.cfg.Namespace)
 	if err != nil {
-		return fmt.Errorf("underlay: open netlink: %w", err)
+		return fmt.Errorf("open netlink: %w", err)
 	}
 	lost := make(chan error, 1)
 	var reader sync.WaitGroup

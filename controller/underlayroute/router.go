@@ -83,7 +83,7 @@ const retryPause = time.Second
 func (r *Router) Run(ctx context.Context) error {
 	k, err := openKernel(r.cfg.Namespace)
 	if err != nil {
-		return fmt.Errorf("underlay routes: open netlink: %w", err)
+		return fmt.Errorf("open netlink: %w", err)
 	}
 	lost := make(chan error, 1)
 	var reader sync.WaitGroup
@@ -106,7 +106,7 @@ func (r *Router) loop(ctx context.Context, k *kernel, lost <-chan error) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-lost:
-			return fmt.Errorf("underlay routes: %w", err)
+			return err
 		case batch, open := <-events:
 			if !open { // BGP has ended, and so do we soon
 				events, r.over = nil, true
