@@ -12,7 +12,7 @@ import (
 func (m model) with(configured []Object) (model, []Ref, error) {
 	var hidden []Ref
 	for _, o := range configured {
-		if err := o.Validate(); err != nil {
+		if err := o.Check(); err != nil {
 			return m, nil, fmt.Errorf("the configuration: %w", err)
 		}
 		var was bool

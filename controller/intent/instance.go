@@ -76,8 +76,7 @@ func (i Instance) Equal(o Instance) bool {
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
 
-// Validate checks the instance alone.
-func (i Instance) Validate() error {
+func (i Instance) Check() error {
 	var v violations
 	v.check("id", CheckInstanceID(i.ID))
 	v.targets("import_route_targets", i.Import)

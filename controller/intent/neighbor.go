@@ -30,8 +30,7 @@ func (s Speaker) Ref() Ref { return Ref{KindSpeaker, TheSpeaker} }
 // Equal reports whether two ask for the same.
 func (s Speaker) Equal(o Speaker) bool { return s.AS == o.AS && s.RouterID == o.RouterID }
 
-// Validate checks the speaker alone.
-func (s Speaker) Validate() error {
+func (s Speaker) Check() error {
 	var v violations
 	if s.AS == 0 {
 		v.add("as_number", "not set: want 1 to 4294967295")
@@ -108,8 +107,7 @@ func NeighborAddress(id string) (netip.Addr, error) {
 	return a, nil
 }
 
-// Validate checks the neighbour alone.
-func (n Neighbor) Validate() error {
+func (n Neighbor) Check() error {
 	var v violations
 	v.check("id", CheckNeighbor(n.Address))
 	if n.AS == 0 {

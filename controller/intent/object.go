@@ -42,9 +42,9 @@ func (r Ref) String() string {
 // Object is one of the kinds above, held by value.
 type Object interface {
 	Ref() Ref
-	// Validate checks what can be said of the object alone; the error is an
-	// *Error of reason Invalid that names every wrong field.
-	Validate() error
+	// Check says what is wrong with the object alone: an *Error of reason
+	// Invalid that names every wrong field.
+	Check() error
 }
 
 // LogicalBridge is one L2 domain: a VLAN on the bridge ports and, if it has a

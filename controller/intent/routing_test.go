@@ -52,7 +52,7 @@ func TestAVRFThatIsWrongAloneIsRefusedByField(t *testing.T) {
 	} {
 		v := vrf("green", 100)
 		c.change(&v)
-		if err := v.Validate(); !slices.Equal(violated(err), c.fields) || err != nil && !errors.Is(err, Invalid) {
+		if err := v.Check(); !slices.Equal(violated(err), c.fields) || err != nil && !errors.Is(err, Invalid) {
 			t.Errorf("%s: %v, want fields %v", c.name, err, c.fields)
 		}
 	}
@@ -91,7 +91,7 @@ func TestAnSVIThatIsWrongAloneIsRefusedByField(t *testing.T) {
 	} {
 		s := svi("svi10", "green", "vlan10", "10.20.0.1/24", "2001:db8::1/64")
 		c.change(&s)
-		if err := s.Validate(); !slices.Equal(violated(err), c.fields) || err != nil && !errors.Is(err, Invalid) {
+		if err := s.Check(); !slices.Equal(violated(err), c.fields) || err != nil && !errors.Is(err, Invalid) {
 			t.Errorf("%s: %v, want fields %v", c.name, err, c.fields)
 		}
 	}

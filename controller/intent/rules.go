@@ -129,8 +129,7 @@ func CheckGateway(p netip.Prefix) error {
 	return nil
 }
 
-// Validate checks the bridge alone.
-func (b LogicalBridge) Validate() error {
+func (b LogicalBridge) Check() error {
 	var v violations
 	v.check("id", CheckID(b.ID))
 	v.check("vlan_id", CheckVLAN(uint32(b.VLAN)))
@@ -227,8 +226,7 @@ func (b LogicalBridge) release(tx *Tx) error {
 
 func (b LogicalBridge) clone() LogicalBridge { return b }
 
-// Validate checks the port alone.
-func (p BridgePort) Validate() error {
+func (p BridgePort) Check() error {
 	var v violations
 	v.check("id", CheckID(p.ID))
 	v.check("mac_address", CheckMAC(p.MAC))

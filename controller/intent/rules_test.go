@@ -79,7 +79,7 @@ func TestABridgeThatIsWrongAloneIsRefusedByField(t *testing.T) {
 	} {
 		b := bridge("vlan10", 10, 10)
 		c.change(&b)
-		err := b.Validate()
+		err := b.Check()
 		if !slices.Equal(violated(err), c.fields) {
 			t.Errorf("%s: %v, want fields %v", c.name, err, c.fields)
 		}
@@ -110,7 +110,7 @@ func TestAPortThatIsWrongAloneIsRefusedByField(t *testing.T) {
 	} {
 		p := access("port1", "vlan10")
 		c.change(&p)
-		if err := p.Validate(); !slices.Equal(violated(err), c.fields) {
+		if err := p.Check(); !slices.Equal(violated(err), c.fields) {
 			t.Errorf("%s: %v, want fields %v", c.name, err, c.fields)
 		}
 	}

@@ -48,8 +48,7 @@ func CheckStation(a netip.Addr) error {
 	return nil
 }
 
-// Validate checks the static MAC alone.
-func (s StaticMAC) Validate() error {
+func (s StaticMAC) Check() error {
 	var v violations
 	v.check("id", CheckID(s.ID))
 	v.check("logical_bridge", CheckID(s.Bridge))

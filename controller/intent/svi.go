@@ -8,8 +8,7 @@ import (
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// Validate checks the SVI alone.
-func (s SVI) Validate() error {
+func (s SVI) Check() error {
 	var v violations
 	v.check("id", CheckID(s.ID))
 	v.check("vrf", CheckID(s.VRF))

@@ -150,7 +150,7 @@ func (t *Table[T]) List(after string, limit int) []T {
 // Create adds an object and gives it back as it is stored. If its id is
 // taken the error has reason Exists.
 func (t *Table[T]) Create(o T) (T, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.Check(); err != nil {
 		return o, err
 	}
 	i, ok := t.find(o.Ref().ID)
@@ -173,7 +173,7 @@ func (t *Table[T]) Create(o T) (T, error) {
 // Update replaces an object and gives it back as it is stored. An equal one
 // is no change.
 func (t *Table[T]) Update(o T) (T, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.Check(); err != nil {
 		return o, err
 	}
 	i, ok := t.find(o.Ref().ID)

@@ -80,7 +80,7 @@ func loadInto[T Row[T]](t *Table[T], v Value) error {
 	if err != nil {
 		return fmt.Errorf("%v: %w", Ref{t.kind, clip(v.ID)}, err)
 	}
-	if err := o.Validate(); err != nil {
+	if err := o.Check(); err != nil {
 		return err
 	}
 	if o, err = o.admit(t.tx, &o); err != nil {

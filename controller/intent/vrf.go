@@ -2,8 +2,7 @@ package intent
 
 import "net/netip"
 
-// Validate checks the VRF alone.
-func (v VRF) Validate() error {
+func (v VRF) Check() error {
 	var bad violations
 	bad.check("id", CheckID(v.ID))
 	if v.VNI != 0 {
