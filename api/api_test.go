@@ -69,7 +69,7 @@ func serveConfig(t testing.TB, cfg Config, client *tls.Config) *gateway {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	srv, err := NewServer(cfg)
+	srv, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -228,7 +228,7 @@ type panicking struct{ fakeStatus }
 func (panicking) Status(context.Context, ...intent.Ref) []intent.Status { panic("a fault") }
 
 func TestAnAddressOfItsOwnServesRESTToo(t *testing.T) {
-	srv, err := NewServer(Config{Listen: "unix:" + t.TempDir() + "/api.sock", RESTListen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{},
+	srv, err := New(Config{Listen: "unix:" + t.TempDir() + "/api.sock", RESTListen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{},
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestAnAddressOfItsOwnServesRESTToo(t *testing.T) {
 	if len(srv.addresses) != 2 {
 		t.Errorf("%v", srv.addresses)
 	}
-	if _, err := NewServer(Config{Listen: "127.0.0.1:0", RESTListen: "x", Store: intent.NewMemory(), Status: fakeStatus{}}); err == nil {
+	if _, err := New(Config{Listen: "127.0.0.1:0", RESTListen: "x", Store: intent.NewMemory(), Status: fakeStatus{}}); err == nil {
 		t.Error("an address that cannot be is accepted")
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -28,16 +29,10 @@ const (
 	DefaultBurst          = 2000
 )
 
-func (l Limits) complete() Limits {
-	if l.MessageBytes == 0 {
-		l.MessageBytes = DefaultMessageBytes
-	}
-	if l.CallsPerSecond == 0 {
-		l.CallsPerSecond = DefaultCallsPerSecond
-	}
-	if l.Burst == 0 {
-		l.Burst = DefaultBurst
-	}
+func (l Limits) withDefaults() Limits {
+	l.MessageBytes = cmp.Or(l.MessageBytes, DefaultMessageBytes)
+	l.CallsPerSecond = cmp.Or(l.CallsPerSecond, DefaultCallsPerSecond)
+	l.Burst = cmp.Or(l.Burst, DefaultBurst)
 	return l
 }
 

@@ -63,7 +63,7 @@ type apiSpeaker struct {
 
 func newAPISpeaker(t testing.TB, store *intent.Store) *apiSpeaker {
 	t.Helper()
-	srv, err := NewServer(Config{Listen: "127.0.0.1:0", Store: store, Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler),
+	srv, err := New(Config{Listen: "127.0.0.1:0", Store: store, Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler),
 		Limits: Limits{CallsPerSecond: 1e9, Burst: 1e9}})
 	if err != nil {
 		t.Fatal(err)

@@ -76,9 +76,16 @@ type Server struct {
 // address is where to listen.
 type address struct{ network, address string }
 
-// NewServer prepares a server; Run makes it listen.
-func NewServer(cfg Config) (*Server, error) {
-	s := &Server{health: health.NewServer(), ready: make(chan struct{}), log: cmp.Or(cfg.Logger, slog.Default())}
+func (c Config) withDefaults() Config {
+	c.Limits = c.Limits.withDefaults()
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+// New prepares a server; Run makes it listen.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	s := &Server{health: health.NewServer(), ready: make(chan struct{}), log: cfg.Logger}
 	for _, listen := range []string{cfg.Listen, cfg.RESTListen} {
 		if listen == "" && len(s.addresses) > 0 {
 			continue // no further one
@@ -89,8 +96,7 @@ func NewServer(cfg Config) (*Server, error) {
 		}
 		s.addresses = append(s.addresses, a)
 	}
-	limits := cfg.Limits.complete()
-	guard := &guard{limit: newLimiter(limits), log: s.log}
+	guard := &guard{limit: newLimiter(cfg.Limits), log: s.log}
 	if cfg.TLS != nil {
 		var err error
 		if s.tls, err = serverTLS(*cfg.TLS, s.log); err != nil {
@@ -101,9 +107,9 @@ func NewServer(cfg Config) (*Server, error) {
 			guard.roles = map[string]Role{}
 		}
 	}
-	s.services = newServices(guard, grpc.MaxRecvMsgSize(limits.MessageBytes))
+	s.services = newServices(guard, grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes))
 	s.register(cfg)
-	gateway, err := newREST(s.services, limits.MessageBytes)
+	gateway, err := newREST(s.services, cfg.Limits.MessageBytes)
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
 	}
@@ -116,7 +122,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.vtep = []address{a}
-	s.vtepHTTP = newHTTP(newVTEP(guard, limits.MessageBytes, &vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP}), s.log)
+	s.vtepHTTP = newHTTP(newVTEP(guard, cfg.Limits.MessageBytes, &vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP}), s.log)
 	return s, nil
 }
 

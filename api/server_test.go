@@ -80,7 +80,7 @@ func TestAddressesThatCannotBeAreRefusedAtOnce(t *testing.T) {
 		"127.0.0.1:50151": true, "[::1]:50151": true, ":50151": true, "tcp://localhost:1": true, "unix:///run/x.sock": true, "unix://x.sock": true,
 		"": false, "127.0.0.1": false, "unix://": false, "http://x:1": false, "1.2.3.4:5:6": false,
 	} {
-		_, err := NewServer(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{}})
+		_, err := New(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{}})
 		if (err == nil) != ok {
 			t.Errorf("%q: %v, want ok %v", listen, err, ok)
 		}
@@ -90,7 +90,7 @@ func TestAddressesThatCannotBeAreRefusedAtOnce(t *testing.T) {
 // running starts Run and gives the way to end it.
 func running(t *testing.T, listen string) (stop func() error) {
 	t.Helper()
-	srv, err := NewServer(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler)})
+	srv, err := New(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestAUnixSocketIsServedAgainAfterAKill(t *testing.T) {
 	}
 	// A second one does not take the address of the first.
 	if err := func() error {
-		srv, err := NewServer(Config{Listen: "unix://" + path, Store: intent.NewMemory(), Status: fakeStatus{}})
+		srv, err := New(Config{Listen: "unix://" + path, Store: intent.NewMemory(), Status: fakeStatus{}})
 		if err != nil {
 			return nil
 		}
@@ -161,7 +161,7 @@ func TestAFileInThePlaceOfTheSocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := NewServer(Config{Listen: "unix://" + path, Store: intent.NewMemory(), Status: fakeStatus{}})
+	srv, err := New(Config{Listen: "unix://" + path, Store: intent.NewMemory(), Status: fakeStatus{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestAnAddressInUseIsAnErrorThatNamesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = lis.Close() }()
-	srv, err := NewServer(Config{Listen: lis.Addr().String(), Store: intent.NewMemory(), Status: fakeStatus{}})
+	srv, err := New(Config{Listen: lis.Addr().String(), Store: intent.NewMemory(), Status: fakeStatus{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestRunEndsThoughAClientWatches(t *testing.T) {
 func TestRunEndsWhenItsContextHasEndedBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	srv, err := NewServer(Config{Listen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler)})
+	srv, err := New(Config{Listen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

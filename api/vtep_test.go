@@ -47,7 +47,7 @@ func askVTEP(t *testing.T, h http.Handler, subject, method, path, body string) (
 
 func TestRolesAndLimitsHoldForVTEPsToo(t *testing.T) {
 	var log records
-	g := &guard{log: log.logger(), limit: newLimiter(Limits{}.complete()),
+	g := &guard{log: log.logger(), limit: newLimiter(Limits{}.withDefaults()),
 		roles: map[string]Role{"CN=alice": RoleOperator, "CN=grafana": RoleViewer}}
 	h := newVTEP(g, 200, &vtep.Handler{Store: intent.NewMemory(), View: &controllertest.View{}})
 	const speaker = `{"as_number": 65000, "router_id": "10.0.0.1"}`
@@ -83,7 +83,7 @@ func TestRolesAndLimitsHoldForVTEPsToo(t *testing.T) {
 func TestVTEPsHaveAnAddressOfTheirOwn(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "vtep.sock")
-	srv, err := NewServer(Config{Listen: "unix:" + filepath.Join(dir, "api.sock"), VTEPListen: "unix:" + socket,
+	srv, err := New(Config{Listen: "unix:" + filepath.Join(dir, "api.sock"), VTEPListen: "unix:" + socket,
 		Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func startWhole(t *testing.T) *whole {
 		t.Fatal(err)
 	}
 	socket := "unix:" + filepath.Join(t.TempDir(), "p4rt")
-	sw, err := softswitch.New(softswitch.Config{CPUPort: p4.CPUPort, GRPCAddress: socket}, quietly)
+	sw, err := softswitch.New(softswitch.Config{CPUPort: p4.CPUPort, GRPCAddress: socket, Logger: quietly})
 	if err != nil {
 		t.Fatal(err)
 	}

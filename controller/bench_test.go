@@ -51,10 +51,7 @@ func heap() uint64 {
 // BenchmarkLoop times what the loop itself does for a type-2 route, from the
 // event to the change for the writer and its acknowledgement.
 func BenchmarkLoop(b *testing.B) {
-	cfg, err := testConfig().complete()
-	if err != nil {
-		b.Fatal(err)
-	}
+	cfg := testConfig().withDefaults()
 	l := newLoop(cfg, Inputs{Speaker: newFakeSpeaker(), Underlay: newFakeUnderlay()}, tables())
 	l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 	l.target.phase = phaseUp

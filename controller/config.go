@@ -130,8 +130,7 @@ type StaticMAC struct {
 // and the drop port.
 const maxPort = p4.CPUPort - 1
 
-// complete fills in defaults and checks what would otherwise go wrong later.
-func (c Config) complete() (Config, error) {
+func (c Config) withDefaults() Config {
 	c.Ageing = cmp.Or(c.Ageing, 5*time.Minute)
 	c.Duplicates.Moves = cmp.Or(c.Duplicates.Moves, 5)
 	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)
@@ -140,23 +139,27 @@ func (c Config) complete() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	return c
+}
+
+func (c Config) check() error {
 	if c.AS != 0 && !c.RouterID.Is4() {
-		return c, errors.New("router id: want an IPv4 address")
+		return errors.New("router id: want an IPv4 address")
 	}
 	seen := map[netip.Addr]bool{}
 	for _, a := range c.VTEPs {
 		if !a.Is4() {
-			return c, fmt.Errorf("VTEP %v: want an IPv4 address", a)
+			return fmt.Errorf("VTEP %v: want an IPv4 address", a)
 		}
 		if seen[a] {
-			return c, fmt.Errorf("VTEP %v is there twice", a)
+			return fmt.Errorf("VTEP %v is there twice", a)
 		}
 		seen[a] = true
 	}
 	if c.RouterMAC.IsMulticast() {
-		return c, fmt.Errorf("router MAC %v is a group address", c.RouterMAC)
+		return fmt.Errorf("router MAC %v is a group address", c.RouterMAC)
 	}
-	return c, errors.Join(checkStatics(c.VRFs), checkPorts(c.Ports))
+	return errors.Join(checkStatics(c.VRFs), checkPorts(c.Ports))
 }
 
 func checkStatics(vrfs map[string]VRF) error {

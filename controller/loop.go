@@ -82,8 +82,8 @@ func New(cfg Config, in Inputs) (*Controller, error) {
 
 // newController is New for a program and what is registered of its tables.
 func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry) (*Controller, error) {
-	cfg, err := cfg.complete()
-	if err != nil {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("controller: %w", err)
 	}
 	if err := tables.check(program); err != nil {

@@ -52,10 +52,7 @@ func BenchmarkRoutedRoutes(b *testing.B) {
 // acknowledgement: three entries each.
 func BenchmarkRoutedLoop(b *testing.B) {
 	const routes, batch = 100_000, 256
-	cfg, err := testConfig().complete()
-	if err != nil {
-		b.Fatal(err)
-	}
+	cfg := testConfig().withDefaults()
 	events := make([]bgp.Event, routes)
 	for i := range events {
 		ip := netip.AddrFrom4([4]byte{10, byte(1 + i>>16), byte(i >> 8), byte(i)})

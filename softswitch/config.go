@@ -1,8 +1,10 @@
 package softswitch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -66,20 +68,19 @@ type Config struct {
 	// PromoteNext makes the client with the next election id primary when the
 	// primary leaves, as BMv2 does; else a client must ask.
 	PromoteNext bool
+	Logger      *slog.Logger // nil = slog.Default
 }
 
-// check fills in defaults and says what is wrong.
-func (c *Config) check() error {
-	if c.DropPort == 0 {
-		c.DropPort = defaultDropPort
-	}
-	if c.Limits.DropPort == 0 {
-		c.Limits.DropPort = c.DropPort
-	}
-	if c.DeviceID == 0 {
-		c.DeviceID = 1
-	}
+func (c Config) withDefaults() Config {
+	c.DropPort = cmp.Or(c.DropPort, defaultDropPort)
+	c.Limits.DropPort = cmp.Or(c.Limits.DropPort, c.DropPort)
+	c.DeviceID = cmp.Or(c.DeviceID, 1)
 	c.Lanes = max(1, min(c.Lanes, maxRings/max(1, len(c.Ports))))
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+func (c Config) check() error {
 	if c.GRPCAddress == "" {
 		return errors.New("no address to serve P4Runtime at: give HOST:PORT or unix:PATH")
 	}

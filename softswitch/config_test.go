@@ -31,7 +31,8 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 		{"CPU port", Config{GRPCAddress: "x", CPUPort: 510, Ports: []Port{{510, "a"}}}, "CPU port"},
 		{"CPU port is the drop port", Config{GRPCAddress: "x", CPUPort: 511}, "drop port"},
 	} {
-		if _, err := New(x.cfg, quiet()); err == nil || !strings.Contains(err.Error(), x.text) {
+		x.cfg.Logger = quiet()
+		if _, err := New(x.cfg); err == nil || !strings.Contains(err.Error(), x.text) {
 			t.Errorf("%s: got %v, want an error that says %q", x.name, err, x.text)
 		}
 	}

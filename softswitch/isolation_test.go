@@ -29,8 +29,8 @@ func TestSwitchProcess(t *testing.T) {
 		t.Skip("SKIP: this is the process of other tests")
 	}
 	sw, err := New(Config{
-		Ports: []Port{{1, name}}, Ways: []claim.Way{claim.Way(way)}, GRPCAddress: "127.0.0.1:0", Lanes: 2,
-	}, quiet())
+		Ports: []Port{{1, name}}, Ways: []claim.Way{claim.Way(way)}, GRPCAddress: "127.0.0.1:0", Lanes: 2, Logger: quiet(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

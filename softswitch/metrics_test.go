@@ -23,8 +23,8 @@ func TestARefusedPortIsInTheMetricsAndForwardsNothing(t *testing.T) {
 		}})
 	})
 	sw, err := New(Config{
-		Ports: []Port{{1, "sw1"}, {2, "sw2"}}, Ways: []claim.Way{claim.Clsact}, GRPCAddress: "127.0.0.1:0",
-	}, quiet())
+		Ports: []Port{{1, "sw1"}, {2, "sw2"}}, Ways: []claim.Way{claim.Clsact}, GRPCAddress: "127.0.0.1:0", Logger: quiet(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

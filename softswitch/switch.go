@@ -56,7 +56,8 @@ type Switch struct {
 
 // New makes a switch and listens at its P4Runtime address; [Switch.Run] serves
 // and forwards. Interfaces need not exist.
-func New(cfg Config, log *slog.Logger) (*Switch, error) {
+func New(cfg Config) (*Switch, error) {
+	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -64,8 +65,8 @@ func New(cfg Config, log *slog.Logger) (*Switch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve P4Runtime: %w", err)
 	}
-	s := &Switch{cfg: cfg, log: log, ready: make(chan struct{})}
-	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState, PromoteNext: cfg.PromoteNext, Logger: log}
+	s := &Switch{cfg: cfg, log: cfg.Logger, ready: make(chan struct{})}
+	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState, PromoteNext: cfg.PromoteNext, Logger: cfg.Logger}
 	if cfg.CPUPort != 0 {
 		serverConfig.Inject = s.inject
 	}

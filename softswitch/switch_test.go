@@ -146,7 +146,8 @@ func start(t testing.TB, n int, cfg Config) *bench {
 	if cfg.GRPCAddress == "" {
 		cfg.GRPCAddress = "127.0.0.1:0"
 	}
-	sw, err := New(cfg, quiet())
+	cfg.Logger = quiet()
+	sw, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +382,7 @@ func TestPipelineIsReplacedUnderTraffic(t *testing.T) {
 
 func TestInterfaceThatAppearsLaterIsTaken(t *testing.T) {
 	needRoot(t)
-	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Ports: []Port{{5, "late"}}}, quiet())
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Ports: []Port{{5, "late"}}, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +404,7 @@ func TestClientsAreToldWhichPortsAreRefused(t *testing.T) {
 	address := &netlink.Addr{IPNet: &net.IPNet{IP: net.IP{192, 0, 2, 7}, Mask: net.CIDRMask(24, 32)}}
 	addVeth(t, "sw1", "h1")
 	link(t, "sw1", func(l netlink.Link) error { return netlink.AddrAdd(l, address) })
-	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Ports: []Port{{5, "sw1"}}}, quiet())
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Ports: []Port{{5, "sw1"}}, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -441,14 +442,14 @@ func TestUnixSocketIsServedAndReplacedWhenStale(t *testing.T) {
 	}
 	b := start(t, 0, Config{GRPCAddress: "unix:" + path})
 	b.connect()
-	if _, err := New(Config{GRPCAddress: "unix:" + path}, quiet()); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := New(Config{GRPCAddress: "unix:" + path, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second switch at the same socket: %v", err)
 	}
 }
 
 func TestSwitchStopsWithOpenStreams(t *testing.T) {
 	needRoot(t)
-	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Pipeline: kinds(t)}, quiet())
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Pipeline: kinds(t), Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,7 +473,7 @@ func TestSwitchStopsWithOpenStreams(t *testing.T) {
 func TestDamagedPipelineToStartWithIsAnError(t *testing.T) {
 	config := kinds(t)
 	config.P4DeviceConfig = config.P4DeviceConfig[:100]
-	if _, err := New(Config{GRPCAddress: "127.0.0.1:0", Pipeline: config}, quiet()); err == nil || !strings.Contains(err.Error(), "p4_device_config") {
+	if _, err := New(Config{GRPCAddress: "127.0.0.1:0", Pipeline: config, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), "p4_device_config") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -481,7 +482,7 @@ func TestDamagedPipelineToStartWithIsAnError(t *testing.T) {
 // a port and as the CPU port would.
 func FuzzFrame(f *testing.F) {
 	config := readPipeline(f, "../p4/p4evpn.json", "../p4/p4evpn.p4info.txtpb")
-	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", CPUPort: 510, Pipeline: config, Limits: pipeline.Limits{}}, quiet())
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", CPUPort: 510, Pipeline: config, Limits: pipeline.Limits{}, Logger: quiet()})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestTCPCrossesWithOffloadsOn(t *testing.T) {
 	needRoot(t)
 	addVeth(t, "sw1", "h1")
 	addVeth(t, "sw2", "h2")
-	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Ports: []Port{{1, "sw1"}, {2, "sw2"}}}, quiet())
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", Ports: []Port{{1, "sw1"}, {2, "sw2"}}, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func TestP4RuntimeIsServedByTLS(t *testing.T) {
 // capabilities asks a switch that is served so.
 func capabilities(t *testing.T, server TLS, client credentials.TransportCredentials) error {
 	t.Helper()
-	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", TLS: server}, quiet())
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", TLS: server, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestWrongTLSIsRefused(t *testing.T) {
 		{TLS{Certificate: cert, Key: key, ClientCA: key}, "holds no certificate"},
 		{TLS{Certificate: cert, Key: key, ClientCA: "/nowhere"}, "/nowhere"},
 	} {
-		if _, err := New(Config{GRPCAddress: "127.0.0.1:0", TLS: x.tls}, quiet()); err == nil || !strings.Contains(err.Error(), x.text) {
+		if _, err := New(Config{GRPCAddress: "127.0.0.1:0", TLS: x.tls, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), x.text) {
 			t.Errorf("%+v: got %v, want an error that says %q", x.tls, err, x.text)
 		}
 	}

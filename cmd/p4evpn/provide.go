@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -47,7 +46,7 @@ func switchInside(ctx context.Context, f *config.File) ([]task.Task, error) {
 		Ports: switchPorts(f), CPUPort: p4.CPUPort, DropPort: p4.DropPort,
 		GRPCAddress: f.Target.Address, DeviceID: f.Target.DeviceID,
 		Ways: ways, UnsafeShared: f.Target.UnsafeSharedDevices,
-	}, slog.Default())
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -211,7 +211,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.loop, err = controller.New(controllerConfig(f), in); err != nil {
 		return nil, err
 	}
-	g.api, err = api.NewServer(apiConfig(f, g))
+	g.api, err = api.New(apiConfig(f, g))
 	return g, err
 }
 

@@ -80,7 +80,7 @@ func serveStore(t *testing.T, cfg api.Config) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "api.sock")
 	cfg.Listen, cfg.Logger = "unix://"+path, slog.New(slog.DiscardHandler)
-	srv, err := api.NewServer(cfg)
+	srv, err := api.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

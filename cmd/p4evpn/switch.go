@@ -56,7 +56,7 @@ has them, also behind --.`,
 					return err
 				}
 			}
-			s, err := softswitch.New(cfg, slog.Default())
+			s, err := softswitch.New(cfg)
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ import (
 func runSwitch(t *testing.T, address string) (stop func()) {
 	t.Helper()
 	s, err := softswitch.New(softswitch.Config{GRPCAddress: address, DeviceID: 1, CPUPort: p4.CPUPort, DropPort: p4.DropPort,
-		Limits: pipeline.Limits{TableSize: map[string]int{"vxlan.vni": 1}}}, slog.New(slog.DiscardHandler))
+		Limits: pipeline.Limits{TableSize: map[string]int{"vxlan.vni": 1}}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

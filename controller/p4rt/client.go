@@ -30,7 +30,7 @@ type Client struct {
 
 // New checks cfg and makes a Client. It does nothing until Run.
 func New(cfg Config) (*Client, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("P4Runtime client: %w", err)
 	}
 	c := &Client{

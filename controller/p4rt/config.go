@@ -125,7 +125,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) validate() error {
+func (c Config) check() error {
 	var errs []error
 	if _, _, err := splitTarget(c.Target); err != nil {
 		errs = append(errs, err)

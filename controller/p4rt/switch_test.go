@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 	if socket := os.Getenv(asSwitch); socket != "" {
 		s, err := softswitch.New(softswitch.Config{
 			Ports: []softswitch.Port{{Number: 1, Interface: "sw1"}}, CPUPort: 510, GRPCAddress: "unix:" + socket,
-		}, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+			Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		})
 		if err == nil {
 			err = s.Run(context.Background())
 		}

@@ -59,11 +59,17 @@ type Router struct {
 	table []Route // for others to see
 }
 
+func (c Config) withDefaults() Config {
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
 // New prepares a Router; Run does the work.
 func New(cfg Config) *Router {
+	cfg = cfg.withDefaults()
 	return &Router{
 		cfg:   cfg,
-		log:   cmp.Or(cfg.Logger, slog.Default()),
+		log:   cfg.Logger,
 		wake:  make(chan struct{}, 1),
 		told:  make(chan struct{}),
 		rib:   map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute{},

@@ -1,6 +1,7 @@
 package netport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,20 +58,28 @@ type Port struct {
 	counters counters
 }
 
+func (c Config) withDefaults() Config {
+	c.RingBytes = cmp.Or(c.RingBytes, 4<<20)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.Ways == nil {
+		c.Ways = claim.Ways()
+	}
+	return c
+}
+
+func (c Config) check() error {
+	if c.Interface == "" || len(c.Interface) >= unix.IFNAMSIZ {
+		return fmt.Errorf("interface name %q: must have 1 to %d characters", c.Interface, unix.IFNAMSIZ-1)
+	}
+	return nil
+}
+
 // New makes a port for an interface that need not exist yet. It fails if the
 // process may not open packet sockets (CAP_NET_RAW).
 func New(cfg Config) (*Port, error) {
-	if cfg.Interface == "" || len(cfg.Interface) >= unix.IFNAMSIZ {
-		return nil, fmt.Errorf("interface name %q: must have 1 to %d characters", cfg.Interface, unix.IFNAMSIZ-1)
-	}
-	if cfg.RingBytes == 0 {
-		cfg.RingBytes = 4 << 20
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	if cfg.Ways == nil {
-		cfg.Ways = claim.Ways()
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	tx, marked, err := openTx()
 	if err != nil {
