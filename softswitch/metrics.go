@@ -17,6 +17,9 @@ var (
 	descDropped = portDesc("port_dropped_total", "Frames that the port could not receive or send, by reason.", "reason")
 )
 
+var descReconciled = prometheus.NewDesc("p4evpn_switch_reconcile_dropped_total",
+	"Entries and other state that did not fit a pipeline that replaced another.", nil, nil)
+
 func portDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("p4evpn_switch_"+name, help, append(portLabels[:2:2], labels...), nil)
 }
@@ -26,7 +29,9 @@ func (s *Switch) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCo
 
 // Collect implements [prometheus.Collector].
 func (s *Switch) Collect(out chan<- prometheus.Metric) {
-	for _, p := range s.Stats().Ports {
+	stats := s.Stats()
+	out <- prometheus.MustNewConstMetric(descReconciled, prometheus.CounterValue, float64(stats.Server.ReconcileDropped))
+	for _, p := range stats.Ports {
 		send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 			labels = append([]string{strconv.FormatUint(uint64(p.Number), 10), p.Interface}, labels...)
 			out <- prometheus.MustNewConstMetric(d, kind, value, labels...)

@@ -3,6 +3,7 @@ package p4rtserver
 import (
 	"bytes"
 	"errors"
+	"iter"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/protobuf/proto"
@@ -29,6 +30,19 @@ func (r *reply) add(e *p4v1.Entity) {
 	last := r.responses[len(r.responses)-1]
 	last.Entities = append(last.Entities, e)
 	r.size += size
+}
+
+// entities yields what was found.
+func (r *reply) entities() iter.Seq[*p4v1.Entity] {
+	return func(yield func(*p4v1.Entity) bool) {
+		for _, response := range r.responses {
+			for _, e := range response.Entities {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Read answers each query of the batch (13). What it returns was all true at

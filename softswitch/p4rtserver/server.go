@@ -11,12 +11,17 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/p4evpn/p4evpn/softswitch/pipeline"
 )
 
 // apiVersion is the version of the P4Runtime API that the server speaks.
 const apiVersion = "1.5.0"
+
+// keepsWhatFits is a field of the experimental capabilities.
+const keepsWhatFits = "reconcile_keeps_what_fits"
 
 const (
 	// tickInterval is the step of the pipeline's idle clock.
@@ -124,14 +129,20 @@ var processStart = time.Now()
 // monotonic is the time base of the pipeline's idle clock, in ns.
 func monotonic() int64 { return int64(time.Since(processStart)) }
 
-// Capabilities tells the API version (17).
+// Capabilities tells the API version (17), and what else a client may rely on: a
+// Struct, whose field keepsWhatFits says that RECONCILE_AND_COMMIT is taken for any
+// pipeline and keeps what of the state fits it.
 func (s *Server) Capabilities(_ context.Context, req *p4v1.CapabilitiesRequest) (*p4v1.CapabilitiesResponse, error) {
 	if id := req.GetDeviceId(); id != 0 {
 		if err := s.checkDevice(id); err != nil {
 			return nil, err
 		}
 	}
-	return &p4v1.CapabilitiesResponse{P4RuntimeApiVersion: apiVersion}, nil
+	more, err := anypb.New(&structpb.Struct{Fields: map[string]*structpb.Value{keepsWhatFits: structpb.NewBoolValue(true)}})
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "tell capabilities: %v", err)
+	}
+	return &p4v1.CapabilitiesResponse{P4RuntimeApiVersion: apiVersion, Experimental: more}, nil
 }
 
 func (s *Server) checkDevice(id uint64) error {

@@ -17,6 +17,9 @@ type Stats struct {
 	IdleEntriesDropped   uint64
 	Streams              int64 // open now
 	PipelineCommits      uint64
+	// ReconcileDropped is how much state did not fit a pipeline that was to keep it:
+	// entries, members, groups, cells of arrays.
+	ReconcileDropped uint64
 }
 
 type counters struct {
@@ -27,7 +30,7 @@ type counters struct {
 	packetOuts, packetOutsRefused        atomic.Uint64
 	idle, idleDropped                    atomic.Uint64
 	streams                              atomic.Int64
-	commits                              atomic.Uint64
+	commits, dropped                     atomic.Uint64
 }
 
 // Stats returns the server's counters. It may be called at any time.
@@ -41,5 +44,6 @@ func (s *Server) Stats() Stats {
 		PacketOuts: c.packetOuts.Load(), PacketOutsRefused: c.packetOutsRefused.Load(),
 		IdleEntries: c.idle.Load(), IdleEntriesDropped: c.idleDropped.Load(),
 		Streams: c.streams.Load(), PipelineCommits: c.commits.Load(),
+		ReconcileDropped: c.dropped.Load(),
 	}
 }
