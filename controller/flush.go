@@ -15,12 +15,14 @@ type targetState struct {
 	session uint64 // counts connections: results of an older one mean nothing
 	busy    bool   // the writer has a job
 	reads   int    // read-backs that succeeded
-	pushed  bool   // the pipeline was, since the start
-	emptied bool   // and since the last read-back, so that all entries are gone
-	readAt  time.Time
-	counts  map[string]int // of what it holds, by table
-	failed  map[p4.Key]*failure
-	refused map[uint32]string // ports that it does not use, with the reason
+	// emptied: a pipeline was pushed since the start, and nothing was kept.
+	emptied bool
+	// replaced: one was pushed since the last read-back, so entries may be gone.
+	replaced bool
+	readAt   time.Time
+	counts   map[string]int // of what it holds, by table
+	failed   map[p4.Key]*failure
+	refused  map[uint32]string // ports that it does not use, with the reason
 	// waiting are the entries that wait for one that failed.
 	waiting map[p4.Key]map[p4.Key]entry
 	// retryAt is when the first failure is due, zero if none is.

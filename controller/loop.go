@@ -309,7 +309,7 @@ func (c *Controller) announce() {
 		select {
 		case <-c.synced:
 		default:
-			c.preserved = !c.loop.target.pushed
+			c.preserved = !c.loop.target.emptied
 			close(c.synced)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 func (l *loop) targetChanged(e p4rt.Event) {
 	switch e := e.(type) {
 	case p4rt.Up:
-		l.target.pushed = l.target.pushed || e.Pushed
-		l.target.emptied = l.target.emptied || e.Pushed
+		l.target.emptied = l.target.emptied || e.Emptied
+		l.target.replaced = l.target.replaced || e.Pushed
 		l.targetUp()
 	case p4rt.Down:
 		l.target.refused = nil
@@ -82,11 +82,11 @@ func (l *loop) readBack(r result) {
 	}
 	l.log.Info("read the target's entries", "entries", len(r.entries), "took", r.took)
 	a := view.Audit{Entries: len(r.entries)}
-	if t := &l.target; t.reads > 0 && !t.emptied {
+	if t := &l.target; t.reads > 0 && !t.replaced {
 		a = l.compare(r.entries, func(p4.Entry, p4.Entry) {})
 		l.reportAudit(a)
 	}
-	l.target.emptied = false
+	l.target.replaced = false
 	l.audits.last = time.Now()
 	l.adopt(r.entries)
 	l.answerAudits(a, nil)

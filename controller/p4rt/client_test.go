@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -85,6 +87,91 @@ func TestGroupsAreDeletedBeforeAnotherPipelineIsReplaced(t *testing.T) {
 		t.Errorf("%d groups left when the pipeline was pushed, want 0", left)
 	}
 }
+
+// without is a pipeline with the same tables but one.
+func without(tb testing.TB, cookie uint64, table uint32) *p4v1.ForwardingPipelineConfig {
+	tb.Helper()
+	config := running(tb, cookie)
+	config.P4Info.Tables = slices.DeleteFunc(config.P4Info.Tables,
+		func(t *p4configv1.Table) bool { return t.GetPreamble().GetId() == table })
+	return config
+}
+
+func TestATargetThatKeepsWhatFitsIsAskedTo(t *testing.T) {
+	const refused, lost = "refused", "connection lost"
+	for name, c := range map[string]struct {
+		keeps    bool
+		running  bool
+		trouble  string
+		requests []pushAction
+		want     p4rt.Up
+		kept     int
+	}{
+		"a target that promises nothing is not": {
+			running: true, want: p4rt.Up{Pushed: true, Emptied: true}, requests: []pushAction{commitIt},
+		},
+		"one without a pipeline is not": {
+			keeps: true, want: p4rt.Up{Pushed: true, Emptied: true}, requests: []pushAction{commitIt},
+		},
+		"it keeps entries and groups": {
+			keeps: true, running: true, want: p4rt.Up{Pushed: true}, kept: 3, requests: []pushAction{reconcileIt},
+		},
+		"what it refuses after all is pushed over its entries": {
+			keeps: true, running: true, trouble: refused, want: p4rt.Up{Pushed: true, Emptied: true},
+			requests: []pushAction{reconcileIt, commitIt},
+		},
+		"where the connection was lost it is asked again": {
+			keeps: true, running: true, trouble: lost, want: p4rt.Up{Pushed: true}, kept: 3,
+			requests: []pushAction{reconcileIt, reconcileIt},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := p4rttest.Config{Keeps: c.keeps}
+			if c.running {
+				cfg.Running = without(t, cookie+1, sourceTable)
+			}
+			s := p4rttest.New(t, cfg)
+			if c.running {
+				for _, u := range []*p4v1.Update{
+					nexthop(p4v1.Update_INSERT, 1, 1), route(p4v1.Update_INSERT, 1, 1), group(p4v1.Update_INSERT, 7, 1),
+				} {
+					s.Put(u.GetEntity())
+				}
+			}
+			var requests []pushAction
+			s.Intercept(func(_ context.Context, r proto.Message) error {
+				push, ok := r.(*p4v1.SetForwardingPipelineConfigRequest)
+				if !ok {
+					return nil
+				}
+				requests = append(requests, push.GetAction())
+				switch {
+				case c.trouble == refused && push.GetAction() == reconcileIt:
+					return status.Error(codes.Unimplemented, "not today")
+				case c.trouble == lost && len(requests) == 1:
+					return status.Error(codes.Unavailable, "cable cut")
+				}
+				return nil
+			})
+			if got := nextUp(t, start(t, config(t, s.Target()))); got != c.want {
+				t.Errorf("Up is %+v, want %+v", got, c.want)
+			}
+			if !slices.Equal(requests, c.requests) {
+				t.Errorf("asked for %v, want %v", requests, c.requests)
+			}
+			if got := len(s.Entries()); got != c.kept {
+				t.Errorf("the target holds %d entries, want %d", got, c.kept)
+			}
+		})
+	}
+}
+
+type pushAction = p4v1.SetForwardingPipelineConfigRequest_Action
+
+const (
+	commitIt    = p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT
+	reconcileIt = p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT
+)
 
 func TestDigestsAreEnabledOncePerPush(t *testing.T) {
 	c, s := up(t, p4rttest.Config{})

@@ -16,9 +16,12 @@ type Event interface{ event() }
 // Up says that this controller is primary and the target runs its pipeline:
 // writes are possible now.
 type Up struct {
-	// Pushed: the pipeline was pushed since the last Up that was read, so the
-	// target holds no entries but those written since.
+	// Pushed: the pipeline was pushed since the last Up that was read.
 	Pushed bool
+	// Emptied: and the target kept nothing of what it held before, so it holds no
+	// entries but those written since. Where it keeps what fits a pipeline that
+	// replaces another, what it holds is only known by reading.
+	Emptied bool
 }
 
 // Down says that the connection is lost or could not be made. It will be

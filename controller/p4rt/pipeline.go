@@ -9,34 +9,62 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // pipeline sees to it that the target runs our pipeline and sends our digests,
-// and reports whether it had to be pushed.
-func (s *session) pipeline() (pushed bool, err error) {
+// and says what had to be done for it.
+func (s *session) pipeline() (up Up, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.PushTimeout)
 	defer cancel()
 	defer func() { err = s.explain(err, s.cfg.PushTimeout) }()
 	cookie, running, err := s.cookie(ctx)
 	if err != nil {
-		return false, fmt.Errorf("asking for the pipeline's cookie: %w", err)
+		return up, fmt.Errorf("asking for the pipeline's cookie: %w", err)
 	}
 	if !running || cookie != s.cfg.Cookie {
-		if running {
-			s.cfg.Logger.Info("replacing the target's pipeline", "cookie", cookie)
-			s.clearReplication(ctx)
+		kept, err := s.replace(ctx, running, cookie)
+		if err != nil {
+			return up, err
 		}
-		if err := s.push(ctx); err != nil {
-			return false, err
-		}
-		pushed = true
+		up = Up{Pushed: true, Emptied: !kept}
 	}
 	for _, d := range s.cfg.Digests {
 		if err := s.enable(ctx, d); err != nil {
-			return pushed, fmt.Errorf("enabling digest %d: %w", d.ID, err)
+			return up, fmt.Errorf("enabling digest %d: %w", d.ID, err)
 		}
 	}
-	return pushed, nil
+	return up, nil
+}
+
+// replace pushes our pipeline, and reports whether the target kept what fits it of
+// what it held. The specification lets a target refuse to keep a part, and PI, which
+// promises nothing, is left half way when something does not fit; so only a target
+// that says that it keeps what it can is asked to.
+func (s *session) replace(ctx context.Context, running bool, cookie uint64) (kept bool, err error) {
+	if running {
+		s.cfg.Logger.Info("replacing the target's pipeline", "cookie", cookie)
+		if s.keepsWhatFits(ctx) {
+			err := s.push(ctx, p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT)
+			if err == nil || !errors.Is(err, ErrRefused) {
+				return err == nil, err
+			}
+			s.cfg.Logger.Warn("the target does not keep its entries for another pipeline, it starts empty", "error", err)
+		}
+		s.clearReplication(ctx)
+	}
+	return false, s.push(ctx, p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT)
+}
+
+// keepsWhatFits asks whether RECONCILE_AND_COMMIT keeps what of the state fits the
+// new pipeline. The embedded switch says so among its experimental capabilities.
+func (s *session) keepsWhatFits(ctx context.Context) bool {
+	rsp, err := s.rpc.Capabilities(ctx, &p4v1.CapabilitiesRequest{})
+	more := &structpb.Struct{}
+	if err != nil || rsp.GetExperimental().UnmarshalTo(more) != nil {
+		return false
+	}
+	return more.GetFields()["reconcile_keeps_what_fits"].GetBoolValue()
 }
 
 // cookie asks which pipeline runs. A target without one answers with an empty
@@ -78,11 +106,11 @@ func (s *session) explain(err error, timeout time.Duration) error {
 	return err
 }
 
-func (s *session) push(ctx context.Context) error {
+func (s *session) push(ctx context.Context, action p4v1.SetForwardingPipelineConfigRequest_Action) error {
 	_, err := s.rpc.SetForwardingPipelineConfig(ctx, &p4v1.SetForwardingPipelineConfigRequest{
 		DeviceId:   s.cfg.DeviceID,
 		ElectionId: s.id.Load().proto(),
-		Action:     p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT,
+		Action:     action,
 		Config: &p4v1.ForwardingPipelineConfig{
 			P4Info:         s.cfg.P4Info,
 			P4DeviceConfig: s.cfg.DeviceConfig,

@@ -16,7 +16,7 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []Event
 	kinds   map[string]int // how many of each kind wait
-	pushed  bool           // an Up that has not been taken said Pushed
+	up      Up             // what the Ups said that have not been taken
 	wake    chan struct{}
 }
 
@@ -61,8 +61,8 @@ func (q *queue) state(e Event) {
 	defer q.mu.Unlock()
 	up, isUp := e.(Up)
 	if isUp {
-		q.pushed = q.pushed || up.Pushed
-		e = Up{Pushed: q.pushed}
+		q.up = Up{Pushed: q.up.Pushed || up.Pushed, Emptied: q.up.Emptied || up.Emptied}
+		e = q.up
 	}
 	kept := q.waiting[:0]
 	for _, w := range q.waiting {
@@ -108,7 +108,7 @@ func (q *queue) take() (Event, bool) {
 	q.waiting = q.waiting[1:]
 	q.kinds[kind(e)]--
 	if _, ok := e.(Up); ok {
-		q.pushed = false
+		q.up = Up{}
 	}
 	return e, true
 }

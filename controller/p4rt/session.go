@@ -282,12 +282,12 @@ func (s *session) arbitrated(a *p4v1.MasterArbitrationUpdate, was bool) (bool, e
 	if was {
 		return true, nil
 	}
-	pushed, err := s.pipeline()
+	up, err := s.pipeline()
 	if err != nil {
 		return false, err
 	}
-	s.cfg.Logger.Info("primary controller of the target", "election_id", *s.id.Load(), "pushed", pushed)
-	s.setPrimary(s, true, Up{Pushed: pushed})
+	s.cfg.Logger.Info("primary controller of the target", "election_id", *s.id.Load(), "pushed", up.Pushed, "emptied", up.Emptied)
+	s.setPrimary(s, true, up)
 	return true, nil
 }
 

@@ -41,11 +41,13 @@ func TestMain(m *testing.M) {
 }
 
 func TestEmbeddedSwitchConforms(t *testing.T) {
-	conform(t, startTarget(t, func(socket string) *exec.Cmd {
+	tg := startTarget(t, func(socket string) *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), asSwitch+"="+socket)
 		return cmd
-	}))
+	})
+	tg.keeps = true
+	conform(t, tg)
 }
 
 func TestBMv2Conforms(t *testing.T) {

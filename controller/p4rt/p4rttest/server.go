@@ -34,6 +34,9 @@ type Config struct {
 	// specification says. Otherwise the highest of the others becomes primary,
 	// as with PI.
 	NoPromotion bool
+	// Keeps has the target announce that it keeps, for a pipeline that replaces
+	// another, what fits it, and do so.
+	Keeps bool
 }
 
 // Counts says what a Server was asked for since it was made.

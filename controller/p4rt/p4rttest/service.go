@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 )
@@ -47,7 +49,14 @@ func (s *Server) authorise(device uint64, id *p4v1.Uint128) error {
 var errNoPipeline = status.Error(codes.FailedPrecondition, "No forwarding pipeline config set for this device")
 
 func (s *service) Capabilities(context.Context, *p4v1.CapabilitiesRequest) (*p4v1.CapabilitiesResponse, error) {
-	return &p4v1.CapabilitiesResponse{P4RuntimeApiVersion: "1.5.0"}, nil
+	rsp := &p4v1.CapabilitiesResponse{P4RuntimeApiVersion: "1.5.0"}
+	var err error
+	if s.cfg.Keeps { // as the embedded switch does
+		rsp.Experimental, err = anypb.New(&structpb.Struct{Fields: map[string]*structpb.Value{
+			"reconcile_keeps_what_fits": structpb.NewBoolValue(true),
+		}})
+	}
+	return rsp, err
 }
 
 func (s *service) SetForwardingPipelineConfig(ctx context.Context, r *p4v1.SetForwardingPipelineConfigRequest) (*p4v1.SetForwardingPipelineConfigResponse, error) {
@@ -69,18 +78,36 @@ func (s *Server) commit(r *p4v1.SetForwardingPipelineConfigRequest) error {
 	if err := s.authorise(r.GetDeviceId(), r.GetElectionId()); err != nil {
 		return err
 	}
-	if r.GetAction() != p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT {
+	keep := s.cfg.Keeps && r.GetAction() == p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT
+	if !keep && r.GetAction() != p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT {
 		return status.Errorf(codes.Unimplemented, "p4rttest: %v", r.GetAction())
 	}
 	sch, err := newSchema(r.GetConfig().GetP4Info())
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "P4Info: %v", err)
 	}
+	before := s.state
 	s.lose()
 	s.config, s.schema = r.GetConfig(), sch
+	if keep {
+		s.keep(before)
+	}
 	s.counts.Pushes++
 	s.change()
 	return nil
+}
+
+// keep puts into the state what of another fits the schema. It needs s.mu.
+func (s *Server) keep(before *State) {
+	for _, e := range before.entries {
+		u := &p4v1.Update{Type: p4v1.Update_INSERT, Entity: e}
+		if e.GetTableEntry().GetIsDefaultAction() {
+			u.Type = p4v1.Update_MODIFY
+		}
+		if s.schema.check(u) == nil && s.state.check(u, s.schema) == nil {
+			s.state.put(e)
+		}
+	}
 }
 
 func (s *service) GetForwardingPipelineConfig(ctx context.Context, r *p4v1.GetForwardingPipelineConfigRequest) (*p4v1.GetForwardingPipelineConfigResponse, error) {
