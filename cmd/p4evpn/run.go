@@ -84,7 +84,7 @@ func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 	}
 	defer func() {
 		if err := store.Close(); err != nil {
-			slog.Error("closing the store", "error", err)
+			slog.Error("closing the store", "err", err)
 		}
 	}()
 	g, err := wire(f, store)
@@ -179,7 +179,7 @@ func (g *gateway) speak(ctx context.Context) error {
 // without it, and the status of VRFs and SVIs says that it is away.
 func (g *gateway) runSlowPath(ctx context.Context) error {
 	if err := g.slow.Run(ctx); err != nil && ctx.Err() == nil {
-		slog.Error("Linux does nothing for the VRFs any more: their gateways answer no ping and find no silent hosts", "error", err)
+		slog.Error("Linux does nothing for the VRFs any more: their gateways answer no ping and find no silent hosts", "err", err)
 	}
 	<-ctx.Done()
 	return ctx.Err()

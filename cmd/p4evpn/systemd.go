@@ -20,7 +20,7 @@ func notify(state, words string) {
 		state = strings.TrimPrefix(state+"\nSTATUS="+strings.Join(strings.Fields(words), " "), "\n")
 	}
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		slog.Warn("telling systemd", "error", err)
+		slog.Warn("telling systemd", "err", err)
 	}
 }
 

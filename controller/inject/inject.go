@@ -30,7 +30,7 @@ func Into(target Target, log *slog.Logger) func(slowpath.Frame) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := target.PacketOut(ctx, packetOut(f).Message()); err != nil {
-			log.Debug("a frame of the kernel is lost", "vrf", f.VRF, "bridge", f.Bridge, "error", err)
+			log.Debug("a frame of the kernel is lost", "vrf", f.VRF, "bridge", f.Bridge, "err", err)
 		}
 	}
 }

@@ -89,10 +89,10 @@ func (c *Client) lost(err error) {
 	c.metrics.connected.Set(0)
 	c.metrics.primary.Set(0)
 	if repeated {
-		c.cfg.Logger.Debug("target still unreachable", "error", err)
+		c.cfg.Logger.Debug("target still unreachable", "err", err)
 		return
 	}
-	c.cfg.Logger.Warn("no connection to the target, trying again", "error", err)
+	c.cfg.Logger.Warn("no connection to the target, trying again", "err", err)
 	c.queue.state(Down{Err: err})
 }
 

@@ -172,12 +172,12 @@ func (s *session) clearReplication(ctx context.Context) {
 			return nil
 		})
 		if err != nil {
-			s.cfg.Logger.Warn("reading the replication entries of the pipeline to be replaced", "error", err)
+			s.cfg.Logger.Warn("reading the replication entries of the pipeline to be replaced", "err", err)
 		}
 	}
 	errs, err := s.writeAll(ctx, deletes)
 	if err = errors.Join(append(errs, err)...); err != nil {
-		s.cfg.Logger.Warn("deleting the replication entries of the pipeline to be replaced", "error", err)
+		s.cfg.Logger.Warn("deleting the replication entries of the pipeline to be replaced", "err", err)
 	}
 }
 

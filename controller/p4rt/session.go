@@ -189,7 +189,7 @@ func (s *session) other(m *anypb.Any) {
 	ports, ok, err := decodeOther(m)
 	switch {
 	case err != nil:
-		s.cfg.Logger.Warn("stream message of the architecture ignored", "error", err)
+		s.cfg.Logger.Warn("stream message of the architecture ignored", "err", err)
 	case ok:
 		s.queue.ports(ports)
 		return

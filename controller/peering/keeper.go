@@ -88,7 +88,7 @@ func (k *Keeper) identify(c intent.Change) bool {
 	speaker, is := c.New.(intent.Speaker)
 	if is {
 		if err := k.Speaker.SetIdentity(speaker.AS, speaker.RouterID); err != nil {
-			k.Log.Warn("a changed BGP speaker waits for a restart of the gateway", "error", err)
+			k.Log.Warn("a changed BGP speaker waits for a restart of the gateway", "err", err)
 			return false
 		}
 	}
@@ -110,7 +110,7 @@ func (k *Keeper) apply(ctx context.Context) error {
 	}
 	if text := err.Error(); text != k.told && ctx.Err() == nil {
 		k.told = text
-		k.Log.Error("some BGP neighbours cannot be had, trying again", "error", err)
+		k.Log.Error("some BGP neighbours cannot be had, trying again", "err", err)
 	}
 	return err
 }

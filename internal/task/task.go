@@ -85,7 +85,7 @@ func Run(ctx context.Context, log *slog.Logger, tasks []Task) (first error) {
 				first = fmt.Errorf("%s: %w", e.name, e.err)
 				stop()
 			default:
-				log.Error("a part failed too, while others ended", "part", e.name, "error", e.err)
+				log.Error("a part failed too, while others ended", "part", e.name, "err", e.err)
 			}
 		case <-over:
 			over = nil

@@ -47,7 +47,7 @@ func TestAnErrorThatComesWhileOthersEndIsNotLost(t *testing.T) {
 	if !errors.Is(err, errBroken) {
 		t.Errorf("got %v, want the first error", err)
 	}
-	if want := `part=one error="cannot be closed"`; !strings.Contains(said.String(), want) {
+	if want := `part=one err="cannot be closed"`; !strings.Contains(said.String(), want) {
 		t.Errorf("the log has %q, want %q", said, want)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -51,7 +51,7 @@ func (p *Port) claim(now link) error {
 	switch {
 	case err == nil:
 		if err := claim.Quiet(d); err != nil {
-			p.log.Warn("the kernel's ARP and IPv6 are still on; the claim keeps them off", "error", err)
+			p.log.Warn("the kernel's ARP and IPv6 are still on; the claim keeps them off", "err", err)
 		}
 	case p.cfg.Shared:
 		way = ""

@@ -35,7 +35,7 @@ func Watch(ctx context.Context, log *slog.Logger, ports []*Port) error {
 func repeat(ctx context.Context, log *slog.Logger, what string, ports []*Port, watch func() error) error {
 	for ctx.Err() == nil {
 		if err := watch(); err != nil {
-			log.Warn(what+" failed, trying again", "error", err)
+			log.Warn(what+" failed, trying again", "err", err)
 		}
 		// What happened meanwhile was not seen.
 		for _, p := range ports {

@@ -65,7 +65,7 @@ func (f *Forwarding) checkPorts() {
 			continue
 		}
 		if err := f.Pipeline.SetGroup(id, f.usable(note.withBackups)); err != nil {
-			f.server.log.Error("moving replicas to their backups failed", "group", id, "error", err)
+			f.server.log.Error("moving replicas to their backups failed", "group", id, "err", err)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (s *Server) applyAll(f *Forwarding, updates updateList) []error {
 func (f *Forwarding) undo(tr *translator, updates []*p4v1.Update) {
 	for _, u := range slices.Backward(updates) {
 		if err := f.apply(tr, u); err != nil {
-			f.server.log.Error("undoing an update failed", "update", u, "error", err)
+			f.server.log.Error("undoing an update failed", "update", u, "err", err)
 		}
 	}
 }

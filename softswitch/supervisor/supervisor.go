@@ -96,7 +96,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 		}
 		pause = min(2*pause, longestPause)
 		if err := s.provide(); err != nil {
-			s.log.Error("the embedded switch cannot be started, trying again", "error", err)
+			s.log.Error("the embedded switch cannot be started, trying again", "err", err)
 		}
 	}
 }
