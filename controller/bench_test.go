@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 	"github.com/p4evpn/p4evpn/controller/underlay"
@@ -28,7 +29,7 @@ func BenchmarkRoutes(b *testing.B) {
 			for j := i; j < min(i+batch, routes); j++ {
 				events = append(events, update(peer1, macRoute(leaf1, 100, mac(j))))
 			}
-			g.speaker.events <- events
+			g.send(events...)
 		}
 		g.settle()
 		b.StopTimer()
@@ -52,7 +53,7 @@ func heap() uint64 {
 // event to the change for the writer and its acknowledgement.
 func BenchmarkLoop(b *testing.B) {
 	cfg := testConfig().withDefaults()
-	l := newLoop(cfg, Inputs{Speaker: newFakeSpeaker(), Underlay: newFakeUnderlay()}, tables())
+	l := newLoop(cfg, Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay()}, tables())
 	l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 	l.target.phase = phaseUp
 	l.underlayChanged(underlay.Change{VTEP: leaf1, Paths: []underlay.Path{path1}})

@@ -31,7 +31,7 @@ func TestABridgesOwnVTEPIsUsed(t *testing.T) {
 	})
 	g.send(update(peer1, floodRoute(leaf1, 100)))
 	g.settle()
-	_, floods := g.speaker.originated()
+	_, floods := g.originated()
 	want := bgp.Route{Key: bgp.MulticastKey(bgp.RouterRD(testRouterID, 100), vtep2), NextHop: vtep2, Tunnel: vtep2, Label: 100,
 		RouteTargets: bgp.MakeRouteTargets(bgp.AutoRouteTarget(65000, 100))}
 	if floods[100] != want {
@@ -63,7 +63,7 @@ func TestABridgeThatChangesItsVNIFollowsTheOtherRoutes(t *testing.T) {
 	g.settle()
 	g.wantFDB(b, mac(1), "nowhere")
 	g.wantFDB(b, mac(2), "10.0.0.11 vni 200")
-	macs, floods := g.speaker.originated()
+	macs, floods := g.originated()
 	if macs[mac(3)].Label != 200 || len(macs) != 1 || floods[200].Label != 200 || len(floods) != 1 {
 		t.Errorf("advertised: %v, %v, want all with VNI 200", macs, floods)
 	}
@@ -91,7 +91,7 @@ func TestADeletedBridgeLeavesNothing(t *testing.T) {
 	if after := g.facts(); !slices.Equal(before, after) {
 		t.Errorf("left:\n%s", strings.Join(after, "\n"))
 	}
-	if macs, floods := g.speaker.originated(); len(macs)+len(floods) != 0 {
+	if macs, floods := g.originated(); len(macs)+len(floods) != 0 {
 		t.Errorf("still advertised: %v, %v", macs, floods)
 	}
 }
@@ -129,7 +129,7 @@ func TestRoutesAreImportedByRouteTarget(t *testing.T) {
 			}
 		}
 	}
-	if _, floods := g.speaker.originated(); floods[200].RouteTargets != set("64512:3") {
+	if _, floods := g.originated(); floods[200].RouteTargets != set("64512:3") {
 		t.Errorf("bridge-20 exports %v", floods[200].RouteTargets)
 	}
 }
@@ -188,7 +188,7 @@ func TestRouteDistinguishersNeverMeet(t *testing.T) {
 	g := start(t, options{})
 	big := g.bridge(10, 70000) // index 1
 	g.settle()
-	rd := func(vni uint32) bgp.RD { _, floods := g.speaker.originated(); return floods[vni].RD }
+	rd := func(vni uint32) bgp.RD { _, floods := g.originated(); return floods[vni].RD }
 	if got, want := rd(70000), bgp.RouterRD(testRouterID, big); got != want {
 		t.Errorf("RD of VNI 70000 is %v, want its index: %v", got, want)
 	}
@@ -209,12 +209,12 @@ func TestRouteDistinguishersNeverMeet(t *testing.T) {
 
 func TestARouteThatBGPRefusesDoesNotHoldUpTheOthers(t *testing.T) {
 	g, b := twoPorts(t, options{})
-	g.speaker.refuse = func(r bgp.Route) error {
+	g.speaker.RefuseRoutes(func(r bgp.Route) error {
 		if r.MAC == mac(2) {
 			return errTest
 		}
 		return nil
-	}
+	})
 	g.learn(b, 1, mac(1), mac(2), mac(3))
 	g.settle()
 	g.wantRoute(mac(1), 0)

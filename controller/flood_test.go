@@ -56,7 +56,7 @@ func TestAVTEPThatCannotBeReachedIsNotFloodedTo(t *testing.T) {
 	g, b := twoPorts(t, options{})
 	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))))
 	g.settle()
-	g.underlay.set(leaf1, "no route to 10.0.0.11")
+	g.underlay.Set(leaf1, "no route to 10.0.0.11")
 	g.settle()
 	g.wantFlood(b, "port 1", "port 2")
 	if f, ok := g.get(p4.FDB{Bridge: b, MAC: mac(1)}).(p4.FDB); !ok || f.Kind != p4.ToVTEP {
@@ -69,7 +69,7 @@ func TestAVTEPThatCannotBeReachedIsNotFloodedTo(t *testing.T) {
 	if err != nil || len(vteps) != 1 || vteps[0].State != "down" || vteps[0].Reason != "no route to 10.0.0.11" {
 		t.Errorf("VTEPs: %+v, %v", vteps, err)
 	}
-	g.underlay.set(leaf1, "", path2)
+	g.underlay.Set(leaf1, "", path2)
 	g.settle()
 	g.wantFlood(b, "port 1", "port 2", "10.0.0.11 vni 100 by port 12")
 }
@@ -81,7 +81,7 @@ func TestWhenAnUplinkGoesItsReplicasMoveAndTheOthersStay(t *testing.T) {
 	for i := range 40 {
 		a := netip.AddrFrom4([4]byte{10, 0, 1, byte(i)})
 		leaves = append(leaves, a)
-		g.underlay.set(a, "", path1, path2)
+		g.underlay.Set(a, "", path1, path2)
 		g.send(update(peer1, floodRoute(a, 100)))
 	}
 	g.settle()
@@ -96,7 +96,7 @@ func TestWhenAnUplinkGoesItsReplicasMoveAndTheOthersStay(t *testing.T) {
 		t.Errorf("%d of 40 VTEPs use the first of two uplinks, want about half", onFirst)
 	}
 	for _, a := range leaves {
-		g.underlay.set(a, "", path2)
+		g.underlay.Set(a, "", path2)
 	}
 	g.settle()
 	for _, f := range g.flood(b) {
@@ -105,7 +105,7 @@ func TestWhenAnUplinkGoesItsReplicasMoveAndTheOthersStay(t *testing.T) {
 		}
 	}
 	for _, a := range leaves {
-		g.underlay.set(a, "", path1, path2)
+		g.underlay.Set(a, "", path1, path2)
 	}
 	g.settle()
 	if after := g.flood(b); !slices.Equal(before, after) {
@@ -118,9 +118,9 @@ func TestATunnelMovesBeforeItsOldAdjacencyGoes(t *testing.T) {
 	g.send(update(peer1, floodRoute(leaf1, 100)))
 	g.settle()
 	for range 5 {
-		g.underlay.set(leaf1, "", path2)
+		g.underlay.Set(leaf1, "", path2)
 		g.settle()
-		g.underlay.set(leaf1, "", path1)
+		g.underlay.Set(leaf1, "", path1)
 		g.settle()
 	}
 	n := 0
@@ -138,7 +138,7 @@ func TestOnlyVTEPsInUseAreTrackedAndLetIn(t *testing.T) {
 	g, _ := twoPorts(t, options{})
 	g.send(update(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, floodRoute(leaf2, 100)))
 	g.settle()
-	if got := g.underlay.tracks(); !slices.Equal(got, []netip.Addr{leaf1, leaf2}) {
+	if got := g.underlay.Tracked(); !slices.Equal(got, []netip.Addr{leaf1, leaf2}) {
 		t.Errorf("tracked: %v", got)
 	}
 	if g.get(peerKey(leaf1)) == nil || g.get(peerKey(leaf2)) == nil {
@@ -146,7 +146,7 @@ func TestOnlyVTEPsInUseAreTrackedAndLetIn(t *testing.T) {
 	}
 	g.send(withdraw(peer1, macRoute(leaf1, 100, mac(1))), withdraw(peer1, floodRoute(leaf2, 100)))
 	g.settle()
-	if got := g.underlay.tracks(); len(got) != 0 {
+	if got := g.underlay.Tracked(); len(got) != 0 {
 		t.Errorf("tracked without a route: %v", got)
 	}
 	for _, k := range g.entries() {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
@@ -35,8 +35,8 @@ type gateway struct {
 	cfg      Config
 	target   *p4rttest.Server
 	store    *intent.Store
-	speaker  *fakeSpeaker
-	underlay *fakeUnderlay
+	speaker  *controllertest.Speaker
+	underlay *controllertest.Underlay
 	slow     *fakeSlowPath
 	now      *testClock
 }
@@ -107,7 +107,7 @@ func start(tb testing.TB, o options) *gateway {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g.speaker, g.underlay, g.slow = newFakeSpeaker(), newFakeUnderlay(), newFakeSlowPath()
+	g.speaker, g.underlay, g.slow = controllertest.NewSpeaker(), newUnderlay(), newFakeSlowPath()
 	in := Inputs{g.store, g.speaker, client, g.underlay, g.slow}
 	if o.noSlowPath {
 		in.SlowPath = nil
@@ -142,47 +142,11 @@ func (c *testClock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c
 
 func (c *testClock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
-// fakeSpeaker takes what tests say of peers, and holds what we originate.
-type fakeSpeaker struct {
-	events chan []bgp.Event
-	mu     sync.Mutex
-	routes map[bgp.Key]bgp.Route
-	refuse func(bgp.Route) error
-}
-
-func newFakeSpeaker() *fakeSpeaker {
-	return &fakeSpeaker{events: make(chan []bgp.Event), routes: map[bgp.Key]bgp.Route{}}
-}
-
-func (s *fakeSpeaker) Events() <-chan []bgp.Event { return s.events }
-func (s *fakeSpeaker) Peers() []bgp.PeerState     { return nil }
-
-func (s *fakeSpeaker) Originate(add []bgp.Route, withdraw []bgp.Key) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range add {
-		if s.refuse != nil {
-			if err := s.refuse(r); err != nil {
-				return err
-			}
-		}
-	}
-	for _, k := range withdraw {
-		delete(s.routes, k)
-	}
-	for _, r := range add {
-		s.routes[r.Key] = r
-	}
-	return nil
-}
-
 // originated gives our type-2 routes of a MAC alone, and our type-3 routes by
 // VNI.
-func (s *fakeSpeaker) originated() (macs map[ether.MAC]bgp.Route, floods map[uint32]bgp.Route) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (g *gateway) originated() (macs map[ether.MAC]bgp.Route, floods map[uint32]bgp.Route) {
 	macs, floods = map[ether.MAC]bgp.Route{}, map[uint32]bgp.Route{}
-	for _, r := range s.routes {
+	for _, r := range g.speaker.Routes() {
 		switch {
 		case r.Type == bgp.TypeMulticast:
 			floods[r.Label] = r
@@ -193,18 +157,11 @@ func (s *fakeSpeaker) originated() (macs map[ether.MAC]bgp.Route, floods map[uin
 	return macs, floods
 }
 
-// fakeUnderlay answers for tracked VTEPs what tests set.
-type fakeUnderlay struct {
-	events  chan underlay.Change
-	mu      sync.Mutex
-	tracked map[netip.Addr]bool
-	known   map[netip.Addr]underlay.Change
-}
-
-func newFakeUnderlay() *fakeUnderlay {
-	u := &fakeUnderlay{events: make(chan underlay.Change, 100000), tracked: map[netip.Addr]bool{}, known: map[netip.Addr]underlay.Change{}}
+// newUnderlay is an underlay that reaches the leaves by the first uplink.
+func newUnderlay() *controllertest.Underlay {
+	u := controllertest.NewUnderlay()
 	for _, a := range []netip.Addr{leaf0, leaf1, leaf2} {
-		u.known[a] = underlay.Change{VTEP: a, Paths: []underlay.Path{path1}}
+		u.Foresee(a, path1)
 	}
 	return u
 }
@@ -213,39 +170,6 @@ var (
 	path1 = underlay.Path{Uplink: "host1", Source: up1, Destination: hop1}
 	path2 = underlay.Path{Uplink: "host2", Source: up2, Destination: hop2}
 )
-
-func (u *fakeUnderlay) Events() <-chan underlay.Change { return u.events }
-
-func (u *fakeUnderlay) Track(a netip.Addr) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.tracked[a] = true
-	if c, ok := u.known[a]; ok {
-		u.events <- c
-	}
-}
-
-func (u *fakeUnderlay) Untrack(a netip.Addr) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.tracked, a)
-}
-
-func (u *fakeUnderlay) set(a netip.Addr, reason string, paths ...underlay.Path) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	c := underlay.Change{VTEP: a, Paths: paths, Reason: reason}
-	u.known[a] = c
-	if u.tracked[a] {
-		u.events <- c
-	}
-}
-
-func (u *fakeUnderlay) tracks() []netip.Addr {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(u.tracked), netip.Addr.Compare)
-}
 
 // checkOrder is what must hold before each update: what an entry refers to is
 // there, and what is removed is referred to by nothing.
@@ -372,7 +296,7 @@ func (g *gateway) settle() {
 func (g *gateway) settled() bool {
 	done := false
 	g.peek(func(l *loop) {
-		done = g.intentSeen(l) && len(g.underlay.events) == 0 && l.depth() == 0 && !l.target.busy &&
+		done = g.intentSeen(l) && g.underlay.Pending() == 0 && l.depth() == 0 && !l.target.busy &&
 			len(l.target.failed) == 0 && l.target.phase == phaseUp && len(l.dirtyPorts)+len(l.dirtySVIs) == 0
 	})
 	return done
@@ -457,7 +381,9 @@ func (g *gateway) access(name string, vlan uint16) {
 }
 
 // send hands BGP events of a peer to the loop.
-func (g *gateway) send(events ...bgp.Event) { g.speaker.events <- events }
+func (g *gateway) send(events ...bgp.Event) {
+	_ = g.speaker.Send(context.Background(), events...) // it fails with the context alone
+}
 
 // converge says that all peers have sent all their routes.
 func (g *gateway) converge() { g.send(bgp.Event{Kind: bgp.Converged}) }
@@ -671,7 +597,7 @@ func (g *gateway) wantFlood(bridge uint16, want ...string) {
 // wantRoute checks our type-2 route of a MAC: the sequence, -1 for none.
 func (g *gateway) wantRoute(m ether.MAC, sequence int) {
 	g.Helper()
-	macs, _ := g.speaker.originated()
+	macs, _ := g.originated()
 	r, ok := macs[m]
 	switch {
 	case ok != (sequence >= 0):

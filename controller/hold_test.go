@@ -13,7 +13,6 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
-	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -185,15 +184,13 @@ func TestAnEntryThatBGPConfirmedFollowsItAtOnce(t *testing.T) {
 
 func TestAVTEPWhosePathIsNotKnownYetKeepsItsEntries(t *testing.T) {
 	g, w, before := restarted(t, nil)
-	g.underlay.mu.Lock()
-	delete(g.underlay.known, leaf2) // the underlay takes its time
-	g.underlay.mu.Unlock()
+	g.underlay.Foresee(leaf2) // the underlay takes its time
 	g.send(busyRoutes()...)
 	g.settle()
 	g.converge()
 	g.settle()
 	g.wantWritten(w, any3)
-	g.underlay.set(leaf2, "", path1)
+	g.underlay.Set(leaf2, "", path1)
 	g.eventually("released", func() (over bool) { g.peek(func(l *loop) { over = l.hold.over }); return over })
 	g.settle()
 	g.wantWritten(w, any3)
@@ -204,9 +201,7 @@ func TestAVTEPWhosePathIsNotKnownYetKeepsItsEntries(t *testing.T) {
 
 func TestAPathThatChangedMeanwhileIsTakenBeforeEndOfRIB(t *testing.T) {
 	g, w, _ := restarted(t, nil)
-	g.underlay.mu.Lock()
-	g.underlay.known[leaf2] = underlay.Change{VTEP: leaf2, Paths: []underlay.Path{path2}}
-	g.underlay.mu.Unlock()
+	g.underlay.Foresee(leaf2, path2)
 	g.send(busyRoutes()...)
 	g.settle()
 	g.wantFlood(1, "port 1", "port 2", "10.0.0.11 vni 100 by port 11", "10.0.0.12 vni 100 by port 12")

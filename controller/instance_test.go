@@ -48,10 +48,8 @@ func (g *gateway) instance(o intent.Instance) {
 
 // keys gives our routes as their keys and route targets.
 func (g *gateway) keys() string {
-	g.speaker.mu.Lock()
-	defer g.speaker.mu.Unlock()
 	var out []string
-	for _, r := range g.speaker.routes {
+	for _, r := range g.speaker.Routes() {
 		out = append(out, fmt.Sprintf("type %d %v rd %v rt %v", r.Type, r.Prefix(), r.RD, r.RouteTargets))
 	}
 	return strings.Join(out, "\n")
@@ -62,12 +60,12 @@ func TestAnInstancesExportsFollowItAtRunTime(t *testing.T) {
 	g.learn(b, 1, mac(1))
 	g.settle()
 	g.instance(intent.Instance{ID: "bridge.bridge-10", RD: mustRD("65000:10"), Export: mustRTs("65000:10")})
-	for _, r := range g.speaker.routes {
+	for _, r := range g.speaker.Routes() {
 		if r.RD != mustRD("65000:10") || r.RouteTargets != bgp.MakeRouteTargets(mustRTs("65000:10")...) {
 			t.Errorf("advertised %v, want RD and RT 65000:10", r)
 		}
 	}
-	if n := len(g.speaker.routes); n != 2 {
+	if n := len(g.speaker.Routes()); n != 2 {
 		t.Errorf("%d routes, want the MAC's and the flood route alone:\n%s", n, g.keys())
 	}
 	g.update(func(tx *intent.Tx) error { return tx.Instances().Delete("bridge.bridge-10") })
@@ -83,13 +81,13 @@ func TestABridgeGivesWayToAnRDThatIsGivenByHand(t *testing.T) {
 	g.bridge(20, 200)
 	g.settle()
 	g.instance(intent.Instance{ID: "bridge.bridge-20", RD: mustRD("10.0.0.1:100")})
-	_, floods := g.speaker.originated()
+	_, floods := g.originated()
 	if floods[200].RD != mustRD("10.0.0.1:100") || floods[100].RD == floods[200].RD {
 		t.Errorf("RDs %v and %v", floods[100].RD, floods[200].RD)
 	}
 	g.update(func(tx *intent.Tx) error { return tx.Instances().Delete("bridge.bridge-20") })
 	g.settle()
-	if _, floods := g.speaker.originated(); floods[100].RD != mustRD("10.0.0.1:100") || floods[200].RD != mustRD("10.0.0.1:200") {
+	if _, floods := g.originated(); floods[100].RD != mustRD("10.0.0.1:100") || floods[200].RD != mustRD("10.0.0.1:200") {
 		t.Errorf("RDs %v and %v after it went", floods[100].RD, floods[200].RD)
 	}
 }
@@ -127,10 +125,8 @@ func TestAVRFsRoutesFollowItsInstanceAtRunTime(t *testing.T) {
 	g.instance(intent.Instance{ID: "vrf.blue", RD: mustRD("64512:9"), Import: mustRTs("64512:1"), Export: mustRTs("64512:2")})
 	g.wantRouteTo(v, "10.60.0.0/16", viaLeaf1)
 	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")
-	g.speaker.mu.Lock()
-	defer g.speaker.mu.Unlock()
 	hosts := 0
-	for _, r := range g.speaker.routes {
+	for _, r := range g.speaker.Routes() {
 		switch {
 		case r.Type == bgp.TypePrefix && (r.RD != mustRD("64512:9") || r.RouteTargets != bgp.MakeRouteTargets(mustRTs("64512:2")...)):
 			t.Errorf("exported %v", r)
@@ -173,10 +169,8 @@ func TestABridgeOfMACIPOnlyAdvertisesMACsWithAnIPv4AddressAlone(t *testing.T) {
 	g.station("static", "eth1", mac(3), "10.10.0.3", "2001:db8::3")
 	g.settle()
 	types := func() map[string]int {
-		g.speaker.mu.Lock()
-		defer g.speaker.mu.Unlock()
 		n := map[string]int{}
-		for _, r := range g.speaker.routes {
+		for _, r := range g.speaker.Routes() {
 			switch {
 			case r.Type != bgp.TypeMACIP:
 				n["others"]++

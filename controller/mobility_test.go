@@ -187,7 +187,7 @@ func TestAStaticMACStaysOnItsPort(t *testing.T) {
 	g.wantFDB(b, mac(1), "port 1")
 	g.wantSource(b, mac(1), 1, p4.Source{Verdict: p4.Known})
 	g.wantSource(b, mac(1), 2, refusedSource(p4.Discard))
-	macs, _ := g.speaker.originated()
+	macs, _ := g.originated()
 	if r := macs[mac(1)]; !r.Sticky || r.Sequence != 0 {
 		t.Errorf("route of a static MAC: %+v, want sticky with sequence 0", r)
 	}

@@ -111,9 +111,7 @@ func TestRouteTargetsOfAVRFByHand(t *testing.T) {
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")
 	g.wantRouteTo(v, "10.60.0.0/16", viaLeaf1)
-	g.speaker.mu.Lock()
-	defer g.speaker.mu.Unlock()
-	for _, r := range g.speaker.routes {
+	for _, r := range g.speaker.Routes() {
 		if r.Type == bgp.TypePrefix && r.RouteTargets != bgp.MakeRouteTargets(mustRTs("64512:2")...) {
 			t.Errorf("exported %v", r)
 		}
@@ -124,24 +122,24 @@ func TestRouteTargetsOfAVRFByHand(t *testing.T) {
 // returns.
 func TestAPrefixFollowsItsVTEPsInTheUnderlay(t *testing.T) {
 	g, v, _, _ := routed(t, options{})
-	g.underlay.set(leaf1, "no route")
+	g.underlay.Set(leaf1, "no route")
 	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")), update(peer1, prefixRoute(leaf2, 5000, "10.50.0.0/16")),
 		update(peer1, prefixRoute(leaf1, 5000, "10.60.0.0/16")))
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf2)
 	g.wantRouteTo(v, "10.60.0.0/16", "nowhere")
-	g.underlay.set(leaf1, "", path1)
+	g.underlay.Set(leaf1, "", path1)
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1)
 	g.wantRouteTo(v, "10.60.0.0/16", viaLeaf1)
-	g.underlay.set(leaf1, "", path2) // another path is no reason to leave
+	g.underlay.Set(leaf1, "", path2) // another path is no reason to leave
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1)
-	g.underlay.set(leaf1, "no route")
+	g.underlay.Set(leaf1, "no route")
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf2)
 	g.wantRouteTo(v, "10.60.0.0/16", "nowhere")
-	g.underlay.set(leaf2, "", underlay.Path{Uplink: "unknown", Source: up1, Destination: hop1})
+	g.underlay.Set(leaf2, "", underlay.Path{Uplink: "unknown", Source: up1, Destination: hop1})
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")
 }
@@ -168,23 +166,23 @@ func TestAHostFollowsItsVTEPsInTheUnderlay(t *testing.T) {
 		g.wantRouteTo(v, "10.10.0.8/32", "host "+mac(8).String()+" in 1")
 	}
 	wantLeaf1()
-	g.underlay.set(leaf1, "no route")
+	g.underlay.Set(leaf1, "no route")
 	g.settle()
 	if f, ok := g.get(p4.FDB{Bridge: b, MAC: mac(8)}).(p4.FDB); !ok || f.Kind != p4.ToVTEP {
 		t.Errorf("frames for a MAC that cannot be reached are flooded: %+v", f)
 	}
-	g.underlay.set(leaf1, "", path1)
+	g.underlay.Set(leaf1, "", path1)
 	wantLeaf1()
-	g.underlay.set(leaf2, "no route")
+	g.underlay.Set(leaf2, "no route")
 	wantLeaf1()
-	g.underlay.set(leaf2, "", path1)
-	g.underlay.set(leaf1, "no route")
+	g.underlay.Set(leaf2, "", path1)
+	g.underlay.Set(leaf1, "no route")
 	g.settle()
 	g.wantFDB(b, mac(5), "10.0.0.12 vni 100")
 	g.wantRouteTo(v, "10.10.0.6/32", "host "+mac(7).String()+" in 1")
 	g.wantAnswer(b, "10.10.0.6", mac(7).String())
 	g.wantRouteTo(v, "10.10.0.8/32", viaLeaf2)
-	g.underlay.set(leaf1, "", path1)
+	g.underlay.Set(leaf1, "", path1)
 	wantLeaf1()
 }
 

@@ -266,15 +266,15 @@ func (h *story) path() {
 	leaf := pick(h.rand, h.leaves)
 	switch h.rand.IntN(5) {
 	case 0:
-		h.underlay.set(leaf, "no route")
+		h.underlay.Set(leaf, "no route")
 	case 1:
-		h.underlay.set(leaf, "", path1)
+		h.underlay.Set(leaf, "", path1)
 	case 2:
-		h.underlay.set(leaf, "", path2)
+		h.underlay.Set(leaf, "", path2)
 	case 3:
-		h.underlay.set(leaf, "", path1, path2)
+		h.underlay.Set(leaf, "", path1, path2)
 	case 4:
-		h.underlay.set(leaf, "", underlay.Path{Uplink: "host1", Source: up1, Destination: hop2})
+		h.underlay.Set(leaf, "", underlay.Path{Uplink: "host1", Source: up1, Destination: hop2})
 	}
 }
 
@@ -444,11 +444,9 @@ func (h *story) compare(t *testing.T) {
 	server.Put(sources...)
 	fresh := start(t, options{cfg: h.cfg, server: server, store: h.store})
 	fresh.settle()
-	h.underlay.mu.Lock()
-	for a, c := range h.underlay.known {
-		fresh.underlay.set(a, c.Reason, c.Paths...)
+	for a, c := range h.underlay.Known() {
+		fresh.underlay.Set(a, c.Reason, c.Paths...)
 	}
-	h.underlay.mu.Unlock()
 	for peer, routes := range h.peers {
 		for _, r := range routes {
 			fresh.send(update(peer, r))
@@ -499,11 +497,9 @@ func difference(got, want []string) string {
 func (h *story) wantSameRoutes(t *testing.T, fresh *gateway) {
 	render := func(g *gateway) []string {
 		var out []string
-		g.speaker.mu.Lock()
-		for _, r := range g.speaker.routes {
+		for _, r := range g.speaker.Routes() {
 			out = append(out, fmt.Sprintf("%+v", r))
 		}
-		g.speaker.mu.Unlock()
 		slices.Sort(out)
 		return out
 	}

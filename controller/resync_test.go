@@ -316,7 +316,7 @@ func TestAKeyThatChangesDuringAWriteIsWrittenOnce(t *testing.T) {
 
 func TestAVTEPWhoseTunnelIsRefusedIsLeftOutOfFloods(t *testing.T) {
 	g, b := twoPorts(t, options{target: p4rttest.Config{MayFail: true, Check: checkOrder}})
-	g.underlay.set(leaf1, "not yet") // its replica is there before its tunnel
+	g.underlay.Set(leaf1, "not yet") // its replica is there before its tunnel
 	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, floodRoute(leaf2, 100)))
 	g.settle()
 	g.target.FailUpdates(func(u *p4v1.Update) error {
@@ -325,7 +325,7 @@ func TestAVTEPWhoseTunnelIsRefusedIsLeftOutOfFloods(t *testing.T) {
 		}
 		return nil
 	})
-	g.underlay.set(leaf1, "", path1)
+	g.underlay.Set(leaf1, "", path1)
 	g.eventually("refused", func() bool { return g.target.Counts().Failed >= 2 })
 	g.bridge(20, 0)
 	g.access("eth3", 20)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 )
@@ -34,7 +35,7 @@ func BenchmarkRoutedRoutes(b *testing.B) {
 				before := heap()
 				b.StartTimer()
 				for i := 0; i < routes; i += batch {
-					g.speaker.events <- events[i:min(i+batch, routes)]
+					g.send(events[i:min(i+batch, routes)]...)
 				}
 				g.settle()
 				b.StopTimer()
@@ -61,7 +62,7 @@ func BenchmarkRoutedLoop(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		l := newLoop(cfg, Inputs{Speaker: newFakeSpeaker(), Underlay: newFakeUnderlay()}, tables())
+		l := newLoop(cfg, Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay()}, tables())
 		l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 		l.vrfChanged(intent.VRF{ID: "blue", VNI: 5000, Index: 1}, false)
 		l.sviChanged(intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10", Gateways: []netip.Prefix{prefix("10.0.0.1/8")}}, false)

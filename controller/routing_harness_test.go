@@ -143,10 +143,8 @@ func (g *gateway) wantAnswer(bridge uint16, ip, want string) {
 
 // own gives our routes of a type that have an address or prefix, as text.
 func (g *gateway) own(t bgp.RouteType) []string {
-	g.speaker.mu.Lock()
-	defer g.speaker.mu.Unlock()
 	var out []string
-	for _, r := range g.speaker.routes {
+	for _, r := range g.speaker.Routes() {
 		if r.Type == t && r.IP.IsValid() {
 			out = append(out, r.String())
 		}

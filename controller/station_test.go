@@ -49,12 +49,12 @@ func TestAStaticMACOfTheAPIIsThereForEverAndDoesNotMove(t *testing.T) {
 	g.wantAnswer(b, "10.10.0.5", mac(1).String())
 	g.wantAnswer(b, "2001:db8::5", mac(1).String())
 	g.wantStatus(ref, intent.StatusUp)
-	for _, r := range g.speaker.routes {
+	for _, r := range g.speaker.Routes() {
 		if r.Type == bgp.TypeMACIP && (!r.Sticky || r.Sequence != 0) {
 			t.Errorf("advertised %v, want it sticky with sequence 0", r)
 		}
 	}
-	if n := len(g.speaker.routes); n != 4 {
+	if n := len(g.speaker.Routes()); n != 4 {
 		t.Errorf("%d routes, want the flood route, the MAC and two addresses: %s", n, g.keys())
 	}
 
