@@ -217,7 +217,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 
 // collectors are the parts that count something.
 func (g *gateway) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.router}
+	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.resolver, g.router}
 	if g.slow != nil {
 		all = append(all, g.slow)
 	}

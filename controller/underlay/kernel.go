@@ -13,17 +13,7 @@ import (
 )
 
 // hop is a next hop: an address on the link of a device.
-type hop struct {
-	link    int // interface index
-	address netip.Addr
-}
-
-// neighbour is what the kernel knows of a hop. State holds NUD_ bits; a zero
-// neighbour is no entry.
-type neighbour struct {
-	mac   ether.MAC
-	state int
-}
+type hop = rtnetlink.NeighbourKey
 
 const (
 	nudFixed = unix.NUD_PERMANENT | unix.NUD_NOARP
@@ -31,8 +21,8 @@ const (
 )
 
 // usable reports whether frames can be sent to the neighbour's MAC address.
-func (n neighbour) usable() bool {
-	return n.state&nudValid != 0 && !n.mac.IsZero() && !n.mac.IsMulticast()
+func usable(n rtnetlink.Neighbour) bool {
+	return n.State&nudValid != 0 && !n.MAC.IsZero() && !n.MAC.IsMulticast()
 }
 
 // uplink is the host port of an uplink as the kernel has it now.
@@ -43,8 +33,7 @@ type uplink struct {
 	mtu  int
 }
 
-// kernel asks the kernel, in one network namespace. An overrun of notifications
-// is noticed and cured by a resync.
+// kernel asks the kernel, in one network namespace.
 type kernel struct{ *rtnetlink.Conn }
 
 func openKernel(ns *netns.NsHandle) (*kernel, error) {
@@ -80,26 +69,6 @@ func (k *kernel) uplinks(names []string) (map[int]uplink, error) {
 	return found, nil
 }
 
-// neighbours reads the neighbour entries of one device, v4 and v6.
-func (k *kernel) neighbours(link int) (map[hop]neighbour, error) {
-	list, err := k.Handle.NeighList(link, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil, fmt.Errorf("read neighbours of link %d: %w", link, err)
-	}
-	found := map[hop]neighbour{}
-	for i := range list {
-		h, n := fromNeigh(&list[i])
-		found[h] = n
-	}
-	return found, nil
-}
-
-func fromNeigh(n *netlink.Neigh) (hop, neighbour) {
-	address, _ := netip.AddrFromSlice(n.IP)
-	mac, _ := ether.FromBytes(n.HardwareAddr) // zero, thus not usable, when absent
-	return hop{n.LinkIndex, address.Unmap()}, neighbour{mac, n.State}
-}
-
 // route looks a VTEP up as the kernel would for a packet of its own and gives
 // every next hop of the route that is alive, or the reason why there is none.
 func (k *kernel) route(vtep netip.Addr) ([]hop, string) {
@@ -131,7 +100,7 @@ func nextHops(route *netlink.Route, vtep netip.Addr) []hop {
 		if n.Flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0 {
 			continue
 		}
-		hops = append(hops, hop{n.LinkIndex, gateway(n, vtep)})
+		hops = append(hops, hop{Link: n.LinkIndex, IP: gateway(n, vtep)})
 	}
 	return hops
 }
@@ -153,8 +122,8 @@ func gateway(n *netlink.NexthopInfo, vtep netip.Addr) netip.Addr {
 // failed is resolved, a stale one is confirmed, as if a packet had been sent.
 func (k *kernel) use(h hop) error {
 	return k.Handle.NeighSet(&netlink.Neigh{
-		LinkIndex: h.link,
-		IP:        h.address.AsSlice(),
+		LinkIndex: h.Link,
+		IP:        h.IP.AsSlice(),
 		State:     unix.NUD_NONE,
 		Flags:     unix.NTF_USE,
 	})

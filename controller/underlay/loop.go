@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 // vtep is the state of one tracked VTEP.
@@ -34,7 +37,7 @@ type loop struct {
 	k *kernel
 
 	uplinks    map[int]uplink
-	neighbours map[hop]neighbour // of uplinks only
+	neighbours map[hop]rtnetlink.Neighbour // of uplinks only
 	vteps      map[netip.Addr]*vtep
 	asks       map[hop]ask  // one for each hop in use
 	queue      []netip.Addr // VTEPs whose current state may have to be published
@@ -44,15 +47,12 @@ type loop struct {
 func newLoop(r *Resolver, k *kernel) *loop {
 	return &loop{
 		r: r, k: k,
-		neighbours: map[hop]neighbour{},
+		neighbours: map[hop]rtnetlink.Neighbour{},
 		vteps:      map[netip.Addr]*vtep{},
 		asks:       map[hop]ask{},
 		resync:     true,
 	}
 }
-
-// resyncPause is the wait after a dump that the kernel interrupted.
-const resyncPause = 50 * time.Millisecond
 
 // run works until ctx ends (nil) or the netlink reader is lost (its error).
 func (l *loop) run(ctx context.Context, lost <-chan error) error {
@@ -78,22 +78,22 @@ func (l *loop) run(ctx context.Context, lost <-chan error) error {
 // look takes what arrived since the last look and brings all state up to date.
 func (l *loop) look() {
 	l.r.mu.Lock()
-	arrivals, news := l.r.arrivals, l.r.seen
-	l.r.arrivals, l.r.seen = map[netip.Addr]bool{}, seen{}
+	arrivals, news := l.r.arrivals, l.r.news
+	l.r.arrivals, l.r.news = map[netip.Addr]bool{}, rtnetlink.News{}
 	wanted := map[netip.Addr]bool{}
 	for a := range arrivals {
 		wanted[a] = l.r.tracked[a]
 	}
 	l.r.mu.Unlock()
 
-	if l.resync || news.all || (news.links && l.linksChanged()) {
+	if l.resync || news.All || (news.Links && l.linksChanged()) {
 		if l.readAll(); !l.resync {
-			news = seen{} // older than what was just read
+			news = rtnetlink.News{} // older than what was just read
 		}
 	}
 	dirty := l.arrive(arrivals, wanted)
-	l.neighboursChanged(news.neighbours, dirty)
-	l.routesChanged(news.routes, dirty)
+	l.neighboursChanged(news.Neighbours, dirty)
+	l.routesChanged(news.Routes, dirty)
 	for a := range dirty {
 		l.evaluate(a)
 	}
@@ -144,18 +144,16 @@ func (l *loop) readAll() {
 		l.r.log.Warn("underlay: reading uplinks failed, trying again", "err", err)
 		return
 	}
-	neighbours := map[hop]neighbour{}
+	neighbours := map[hop]rtnetlink.Neighbour{}
 	for i := range uplinks {
-		list, err := l.k.neighbours(i)
+		list, err := l.k.Neighbours(i)
 		if err != nil {
 			if !errors.Is(err, netlink.ErrDumpInterrupted) {
 				l.r.log.Warn("underlay: reading neighbours failed, trying again", "uplink", uplinks[i].name, "err", err)
 			}
 			return
 		}
-		for h, n := range list {
-			neighbours[h] = n
-		}
+		maps.Copy(neighbours, list)
 	}
 	l.resync = false
 	l.uplinks, l.neighbours = uplinks, neighbours
@@ -168,13 +166,13 @@ func (l *loop) readAll() {
 
 // neighboursChanged applies news of neighbours and marks the VTEPs that use
 // one of them.
-func (l *loop) neighboursChanged(news map[hop]neighbour, dirty map[netip.Addr]bool) {
+func (l *loop) neighboursChanged(news map[hop]rtnetlink.Neighbour, dirty map[netip.Addr]bool) {
 	changed := map[hop]bool{}
 	for h, n := range news {
-		if _, ours := l.uplinks[h.link]; !ours || l.neighbours[h] == n {
+		if _, ours := l.uplinks[h.Link]; !ours || l.neighbours[h] == n {
 			continue
 		}
-		if n.state == 0 {
+		if n.State == 0 {
 			delete(l.neighbours, h)
 		} else {
 			l.neighbours[h] = n
@@ -216,17 +214,17 @@ func (l *loop) evaluate(a netip.Addr) {
 	}
 	c := Change{VTEP: a, Reason: v.reason}
 	for _, h := range v.hops {
-		u, ours := l.uplinks[h.link]
+		u, ours := l.uplinks[h.Link]
 		n := l.neighbours[h]
 		switch {
 		case !ours:
 			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("route to %s leaves by a device that is not an uplink", a))
 		case !u.up:
 			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("uplink %s is down", u.name))
-		case !n.usable():
-			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("next hop %s on %s is not resolved", h.address, u.name))
+		case !usable(n):
+			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("next hop %s on %s is not resolved", h.IP, u.name))
 		default:
-			c.Paths = append(c.Paths, Path{Uplink: u.name, Source: u.mac, Destination: n.mac, MTU: u.mtu})
+			c.Paths = append(c.Paths, Path{Uplink: u.name, Source: u.mac, Destination: n.MAC, MTU: u.mtu})
 		}
 	}
 	if len(c.Paths) > 0 {
@@ -265,7 +263,7 @@ func (l *loop) syncAsks() {
 	used := map[hop]bool{}
 	for _, v := range l.vteps {
 		for _, h := range v.hops {
-			if u, ours := l.uplinks[h.link]; ours && u.up {
+			if u, ours := l.uplinks[h.Link]; ours && u.up {
 				used[h] = true
 			}
 		}
@@ -279,9 +277,9 @@ func (l *loop) syncAsks() {
 	for h := range used {
 		n, a := l.neighbours[h], l.asks[h]
 		switch {
-		case n.usable() && (a.at.IsZero() || a.pause > 0):
+		case usable(n) && (a.at.IsZero() || a.pause > 0):
 			l.asks[h] = ask{at: now.Add(l.r.cfg.Probe)}
-		case !n.usable() && a.pause == 0:
+		case !usable(n) && a.pause == 0:
 			l.asks[h] = ask{at: now, pause: l.r.cfg.Retry / 2}
 		}
 	}
@@ -291,17 +289,17 @@ func (l *loop) syncAsks() {
 func (l *loop) ask(now time.Time) time.Time {
 	next := now.Add(time.Hour)
 	if l.resync {
-		next = now.Add(resyncPause)
+		next = now.Add(rtnetlink.DumpPause)
 	}
 	for h, a := range l.asks {
 		if !a.at.After(now) {
 			n := l.neighbours[h]
-			if n.state&(nudFixed|unix.NUD_INCOMPLETE) == 0 {
+			if n.State&(nudFixed|unix.NUD_INCOMPLETE) == 0 {
 				if err := l.k.use(h); err != nil {
-					l.r.log.Warn("underlay: kernel does not resolve a next hop", "uplink", l.uplinks[h.link].name, "address", h.address, "err", err)
+					l.r.log.Warn("underlay: kernel does not resolve a next hop", "uplink", l.uplinks[h.Link].name, "address", h.IP, "err", err)
 				}
 			}
-			if n.usable() {
+			if usable(n) {
 				a.at = now.Add(l.r.cfg.Probe)
 			} else {
 				a.pause = min(2*a.pause, 16*l.r.cfg.Retry)

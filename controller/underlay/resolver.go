@@ -7,7 +7,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 // Resolver finds and follows the paths to tracked VTEPs. Track, Untrack and
@@ -18,10 +23,12 @@ type Resolver struct {
 	events chan Change
 	wake   chan struct{} // one slot: something below changed
 
+	overruns prometheus.Counter
+
 	mu       sync.Mutex
 	tracked  map[netip.Addr]bool // what the caller wants now
 	arrivals map[netip.Addr]bool // tracked (false) or untracked (true) at least once since the loop looked
-	seen     seen                // what the netlink reader saw since the loop looked
+	news     rtnetlink.News      // what the kernel announced since the loop looked
 }
 
 // New prepares a Resolver; Run does the work.
@@ -33,6 +40,7 @@ func New(cfg Config) *Resolver {
 		log:      cmp.Or(cfg.Logger, slog.Default()),
 		events:   make(chan Change),
 		wake:     make(chan struct{}, 1),
+		overruns: rtnetlink.NewOverruns("underlay"),
 		tracked:  map[netip.Addr]bool{},
 		arrivals: map[netip.Addr]bool{},
 	}
@@ -82,9 +90,27 @@ func (r *Resolver) Run(ctx context.Context) error {
 	}
 	lost := make(chan error, 1)
 	var reader sync.WaitGroup
-	reader.Go(func() { lost <- r.read(k) })
+	reader.Go(func() {
+		if err := k.Watch(ctx, r.overruns, r.heard); err != nil {
+			lost <- err
+		}
+	})
 	err = newLoop(r, k).run(ctx, lost)
-	k.Close() // ends the reader
-	reader.Wait()
+	reader.Wait() // it ends with ctx, or was lost
+	k.Close()
 	return err
 }
+
+// heard notes what the kernel announced, and does not wait for the loop.
+func (r *Resolver) heard(messages []syscall.NetlinkMessage) {
+	r.mu.Lock()
+	r.news.Add(messages)
+	r.mu.Unlock()
+	r.poke()
+}
+
+// Describe is of prometheus.Collector.
+func (r *Resolver) Describe(ch chan<- *prometheus.Desc) { r.overruns.Describe(ch) }
+
+// Collect is of prometheus.Collector.
+func (r *Resolver) Collect(ch chan<- prometheus.Metric) { r.overruns.Collect(ch) }

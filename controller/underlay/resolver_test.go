@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -361,12 +360,13 @@ func TestOverrunIsCuredByAResync(t *testing.T) {
 	for i := range 500 {
 		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, byte(i/200), byte(2+i%200)), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(i)}, State: unix.NUD_PERMANENT}))
 	}
+	ctx, cancel := context.WithCancel(t.Context())
 	var reader sync.WaitGroup
-	reader.Go(func() { _ = r.read(k) })
+	reader.Go(func() { _ = k.Watch(ctx, r.overruns, r.heard) })
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		r.mu.Lock()
-		all := r.seen.all
+		all := r.news.All
 		r.mu.Unlock()
 		if all {
 			break
@@ -383,40 +383,8 @@ func TestOverrunIsCuredByAResync(t *testing.T) {
 	if c := lp.vteps[netip.MustParseAddr("10.1.0.101")].current; len(c.Paths) != 1 {
 		t.Errorf("after the resync: %+v, want one path", c)
 	}
-	k.Socket.Close()
+	cancel()
 	reader.Wait()
-}
-
-func TestNewsBeyondTheBoundBecomeOneResync(t *testing.T) {
-	r := New(Config{})
-	for i := range maxSeen + 1 {
-		r.note(func(s *seen) {
-			if s.neighbours == nil {
-				s.neighbours = map[hop]neighbour{}
-			}
-			s.neighbours[hop{link: i}] = neighbour{}
-		})
-	}
-	if !r.seen.all || len(r.seen.neighbours) != 0 {
-		t.Errorf("seen holds %d neighbours, all = %v; want none and true", len(r.seen.neighbours), r.seen.all)
-	}
-}
-
-func FuzzMessage(f *testing.F) {
-	f.Add(uint16(unix.RTM_NEWNEIGH), []byte{2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 1, 8, 0, 1, 0, 10, 0, 0, 1})
-	f.Add(uint16(unix.RTM_NEWROUTE), []byte{2, 24, 0, 0, 254, 2, 0, 1, 0, 0, 0, 0, 8, 0, 1, 0, 10, 0, 0, 0})
-	f.Add(uint16(unix.RTM_NEWLINK), []byte{})
-	f.Fuzz(func(t *testing.T, kind uint16, data []byte) {
-		var s seen
-		m := netlinkMessage(kind, data)
-		s.message(m)
-	})
-}
-
-func netlinkMessage(kind uint16, data []byte) (m syscall.NetlinkMessage) {
-	m.Header.Type = kind
-	m.Data = data
-	return m
 }
 
 func TestStaleNextHopInUseIsProbed(t *testing.T) {

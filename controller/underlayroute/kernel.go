@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -72,35 +73,22 @@ func openKernel(ns *netns.NsHandle) (*kernel, error) {
 	return &kernel{conn}, err
 }
 
-// read receives notifications until the socket is closed. What they say does
-// not matter: the loop reads the kernel anew.
-func (r *Router) read(k *kernel) error {
-	for {
-		messages, from, err := k.Socket.Receive()
-		relevant := errors.Is(err, unix.ENOBUFS)
-		switch {
-		case relevant, errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
-		case err != nil:
-			return fmt.Errorf("receive from netlink: %w", err)
-		case from.Pid != nl.PidKernel:
-			continue
-		}
-		for _, m := range messages {
-			relevant = relevant || !ownAddition(m.Header.Type, m.Data)
-		}
-		if relevant {
-			select {
-			case r.wake <- struct{}{}:
-			default:
-			}
-		}
+// heard wakes the loop for what the kernel announced. What it says does not matter:
+// the loop reads the kernel anew.
+func (r *Router) heard(messages []syscall.NetlinkMessage) {
+	if !slices.ContainsFunc(messages, notOurs) {
+		return
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 
-// ownAddition reports whether a notification tells of a route that we set.
-func ownAddition(kind uint16, data []byte) bool {
+// notOurs reports whether a notification tells of anything but a route that we set.
+func notOurs(m syscall.NetlinkMessage) bool {
 	const protocolAt = 5 // in struct rtmsg
-	return kind == unix.RTM_NEWROUTE && len(data) > protocolAt && data[protocolAt] == Protocol
+	return m.Header.Type != unix.RTM_NEWROUTE || len(m.Data) <= protocolAt || m.Data[protocolAt] != Protocol
 }
 
 // state reads addresses, the named devices and our routes.

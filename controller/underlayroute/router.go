@@ -12,10 +12,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 // Speaker is what a Router needs of BGP.
@@ -44,7 +46,8 @@ type Router struct {
 	log  *slog.Logger
 	wake chan struct{} // one slot: the kernel changed
 
-	told chan struct{} // closed when BGP was told our prefixes
+	told     chan struct{} // closed when BGP was told our prefixes
+	overruns prometheus.Counter
 
 	rib       map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute // by neighbour
 	converged bool                                             // BGP has said all that it knew
@@ -68,12 +71,13 @@ func (c Config) withDefaults() Config {
 func New(cfg Config) *Router {
 	cfg = cfg.withDefaults()
 	return &Router{
-		cfg:   cfg,
-		log:   cfg.Logger,
-		wake:  make(chan struct{}, 1),
-		told:  make(chan struct{}),
-		rib:   map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute{},
-		noted: map[netip.Prefix]string{},
+		cfg:      cfg,
+		log:      cfg.Logger,
+		wake:     make(chan struct{}, 1),
+		overruns: rtnetlink.NewOverruns("underlay_routes"),
+		told:     make(chan struct{}),
+		rib:      map[netip.Prefix]map[netip.Addr]bgp.UnicastRoute{},
+		noted:    map[netip.Prefix]string{},
 	}
 }
 
@@ -93,10 +97,14 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	lost := make(chan error, 1)
 	var reader sync.WaitGroup
-	reader.Go(func() { lost <- r.read(k) })
+	reader.Go(func() {
+		if err := k.Watch(ctx, r.overruns, r.heard); err != nil {
+			lost <- err
+		}
+	})
 	err = r.loop(ctx, k, lost)
-	k.Close() // ends the reader
-	reader.Wait()
+	reader.Wait() // it ends with ctx, or was lost
+	k.Close()
 	return err
 }
 

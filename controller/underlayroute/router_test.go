@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -389,7 +390,9 @@ func TestOverrunOfTheSocketIsCuredByReadingAnew(t *testing.T) {
 	r.adopted = map[netip.Prefix]hops{}
 	r.apply([]bgp.UnicastEvent{update(peer1, leaf, "10.1.1.2")})
 	ended := make(chan error, 1)
-	go func() { ended <- r.read(k) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- k.Watch(ctx, r.overruns, r.heard) }()
 	woken := func(after string) {
 		t.Helper()
 		select {
@@ -401,10 +404,13 @@ func TestOverrunOfTheSocketIsCuredByReadingAnew(t *testing.T) {
 		}
 	}
 	woken("the overrun")
+	if testutil.ToFloat64(r.overruns) == 0 {
+		t.Error("there was no overrun: the test proves nothing")
+	}
 	must(t, r.reconcile(k))
 	l.await("10.0.0.11/32 10.1.1.2@up1")
 	must(t, l.handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf)})) // it reads on
 	woken("the removal of a route")
-	k.Socket.Close()
+	cancel()
 	<-ended
 }

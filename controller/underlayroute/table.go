@@ -63,10 +63,14 @@ var descRoutes = prometheus.NewDesc("p4evpn_underlay_routes",
 	"Underlay routes learned by BGP, by whether the kernel has them.", []string{"installed"}, nil)
 
 // Describe is of prometheus.Collector.
-func (r *Router) Describe(ch chan<- *prometheus.Desc) { ch <- descRoutes }
+func (r *Router) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descRoutes
+	r.overruns.Describe(ch)
+}
 
 // Collect is of prometheus.Collector.
 func (r *Router) Collect(ch chan<- prometheus.Metric) {
+	r.overruns.Collect(ch)
 	count := map[string]int{"yes": 0, "no": 0}
 	for _, row := range r.Routes() {
 		if row.Reason == "" {

@@ -49,7 +49,7 @@ func TestWhatBecameOfEachRouteIsShown(t *testing.T) {
 # TYPE p4evpn_underlay_routes gauge
 p4evpn_underlay_routes{installed="no"} 2
 p4evpn_underlay_routes{installed="yes"} 1
-`))
+`), "p4evpn_underlay_routes")
 	if err != nil {
 		t.Error(err)
 	}

@@ -1,22 +1,34 @@
 // Package rtnetlink is a connection to the kernel's links, addresses, neighbours
-// and routes in one network namespace: for requests, and for notifications. It
-// knows nothing of what they are for.
+// and routes in one network namespace: for requests, and for notifications, which
+// it reads. It knows nothing of what they are for.
+//
+// Who follows the kernel opens a connection, reads what is there, and is told by
+// Watch what happens since; News keeps that until it is looked at, and says when all
+// has to be read again.
 package rtnetlink
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// receiveBuffer holds a burst of some 10,000 notifications. An overrun is an
-// ENOBUFS of Receive.
+// receiveBuffer holds a burst of some 10,000 notifications.
 const receiveBuffer = 4 << 20
+
+// DumpPause is the wait after a dump that failed, most often because the kernel
+// interrupted it.
+const DumpPause = 50 * time.Millisecond
 
 // Conn is an open connection.
 type Conn struct {
@@ -25,7 +37,8 @@ type Conn struct {
 }
 
 // Open connects to a namespace, netns.None() for the process's own, and
-// subscribes to multicast groups (unix.RTNLGRP_...).
+// subscribes to multicast groups (unix.RTNLGRP_...): whatever changes after what is
+// read by Handle is heard by Watch.
 func Open(ns netns.NsHandle, groups ...uint) (*Conn, error) {
 	socket, err := nl.SubscribeAt(ns, netns.None(), unix.NETLINK_ROUTE, groups...)
 	if err != nil {
@@ -42,7 +55,56 @@ func Open(ns netns.NsHandle, groups ...uint) (*Conn, error) {
 	return &Conn{handle, socket}, nil
 }
 
-// Close closes both, and ends a Receive.
+// NewOverruns counts overruns of the connections of one watcher.
+func NewOverruns(watcher string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name:        "p4evpn_netlink_overruns_total",
+		Help:        "Times that the kernel announced more than was read in time, after which all is read anew.",
+		ConstLabels: prometheus.Labels{"watcher": watcher},
+	})
+}
+
+// Watch gives heard what the kernel announces, in its order, until ctx ends (nil) or
+// the connection is lost (why). heard should be quick: what comes meanwhile waits
+// in the socket's buffer. Where that overflows, something was lost: it is counted,
+// and a message of type unix.NLMSG_OVERRUN stands in the place of what is missing.
+// Watch ends by closing the Socket; it may be called once.
+func (c *Conn) Watch(
+	ctx context.Context, overruns prometheus.Counter, heard func(messages []syscall.NetlinkMessage),
+) error {
+	defer context.AfterFunc(ctx, c.Socket.Close)()
+	for {
+		messages, from, err := c.Socket.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			overruns.Inc()
+			heard([]syscall.NetlinkMessage{{Header: syscall.NlMsghdr{Type: unix.NLMSG_OVERRUN}}})
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+		case err != nil:
+			return fmt.Errorf("receive from netlink: %w", err)
+		case from.Pid == nl.PidKernel:
+			heard(messages)
+		}
+	}
+}
+
+// Neighbours reads the neighbour entries of a link, v4 and v6.
+func (c *Conn) Neighbours(link int) (map[NeighbourKey]Neighbour, error) {
+	list, err := c.Handle.NeighList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("read neighbours of link %d: %w", link, err)
+	}
+	found := make(map[NeighbourKey]Neighbour, len(list))
+	for i := range list {
+		key, n := fromNeigh(&list[i])
+		found[key] = n
+	}
+	return found, nil
+}
+
+// Close closes both.
 func (c *Conn) Close() {
 	c.Socket.Close()
 	c.Handle.Close()
