@@ -91,15 +91,6 @@ func solicitation(t *testing.T, src string, options layers.ICMPv6Options) []byte
 	return frameOf(t, ethernet(hostMAC, ether.MAC{0x33, 0x33, 0, 0, 0, 2}, layers.EthernetTypeIPv6), ip, icmp, &layers.ICMPv6RouterSolicitation{Options: options})
 }
 
-func FuzzNeighbourMessages(f *testing.F) {
-	f.Add([]byte{2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 8, 0, 1, 0, 10, 0, 0, 1})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if h, _, ok := parseNeighbour(data); ok && !h.ip.IsValid() {
-			t.Error("an entry without address")
-		}
-	})
-}
-
 func TestSVIAdvertisesItselfToHosts(t *testing.T) {
 	t.Parallel() // waits for the time between two advertisements
 	l := newLab(t)

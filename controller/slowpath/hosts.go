@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -16,11 +17,11 @@ type known struct {
 }
 
 // observe takes the newest state of an entry.
-func (l *loop) observe(t *target, n neighbour, e entry) {
-	l.checkRemote(n, e)
-	now := Neighbor{VRF: t.live.id, Bridge: n.bridge, IP: n.ip}
-	if e.learned() && t.attached(n) {
-		now.MAC, now.Present = e.mac, true
+func (l *loop) observe(t *target, h host, e rtnetlink.Neighbour) {
+	l.checkRemote(h, e)
+	now := Neighbor{VRF: t.live.id, Bridge: h.bridge, IP: h.ip}
+	if learned(e) && t.attached(h) {
+		now.MAC, now.Present = e.MAC, true
 	}
 	l.update(now)
 }
@@ -28,9 +29,9 @@ func (l *loop) observe(t *target, n neighbour, e entry) {
 // attached reports whether an address is of the SVI's subnets, or link-local. The
 // kernel also believes hosts that claim others, and remembers those of a subnet
 // that was there before.
-func (t *target) attached(n neighbour) bool {
-	return n.ip.IsLinkLocalUnicast() && n.ip.Is6() ||
-		slices.ContainsFunc(t.subnets[n.bridge], func(p netip.Prefix) bool { return p.Contains(n.ip) })
+func (t *target) attached(h host) bool {
+	return h.ip.IsLinkLocalUnicast() && h.ip.Is6() ||
+		slices.ContainsFunc(t.subnets[h.bridge], func(p netip.Prefix) bool { return p.Contains(h.ip) })
 }
 
 // update queues a host's state when it is another one.
@@ -94,24 +95,25 @@ func (l *loop) forget(at place) {
 // resync reads all entries of an SVI. An error, such as that of a dump that a
 // change interrupted, makes another attempt.
 func (l *loop) resync(t *target, bridge uint16) {
-	entries, err := t.live.neighbours(t.live.links[bridge])
+	link := t.live.links[bridge]
+	entries, err := t.live.conn.Neighbours(link)
 	if err != nil {
 		l.s.log.Debug("slowpath: reading neighbours failed, trying again", "vrf", t.name, "bridge", bridge, "err", err)
-		t.reread = time.Now().Add(resyncPause)
+		t.reread = time.Now().Add(rtnetlink.DumpPause)
 		return
 	}
-	for ip, e := range entries {
-		l.observe(t, neighbour{bridge, ip}, e)
+	for key, e := range entries {
+		l.observe(t, host{bridge, key.IP}, e)
 	}
 	for ip := range l.hosts[place{t.live.id, bridge}] {
-		if _, there := entries[ip]; !there {
+		if _, there := entries[rtnetlink.NeighbourKey{Link: link, IP: ip}]; !there {
 			l.update(Neighbor{VRF: t.live.id, Bridge: bridge, IP: ip})
 		}
 	}
 	l.s.mu.Lock()
 	for ip := range l.s.remotes[bridge] {
-		if _, there := entries[ip]; !there {
-			l.remotes.dirty[neighbour{bridge, ip}] = struct{}{}
+		if _, there := entries[rtnetlink.NeighbourKey{Link: link, IP: ip}]; !there {
+			l.remotes.dirty[host{bridge, ip}] = struct{}{}
 		}
 	}
 	l.s.mu.Unlock()
@@ -132,26 +134,23 @@ func (l *loop) reread(t *target, now time.Time) time.Time {
 	return now
 }
 
-// resyncPause is the wait after a dump that the kernel interrupted.
-const resyncPause = 50 * time.Millisecond
-
 // probe asks a host.
-func (l *loop) probe(n neighbour) {
-	t := l.at[n.bridge]
+func (l *loop) probe(h host) {
+	t := l.at[h.bridge]
 	if t == nil {
 		return
 	}
 	l.s.mu.Lock()
-	_, remote := l.s.remotes[n.bridge][n.ip]
+	_, remote := l.s.remotes[h.bridge][h.ip]
 	l.s.mu.Unlock()
 	if remote {
 		return
 	}
 	var mac ether.MAC
-	if k := l.hosts[place{t.live.id, n.bridge}][n.ip]; k != nil {
+	if k := l.hosts[place{t.live.id, h.bridge}][h.ip]; k != nil {
 		mac = k.current.MAC
 	}
-	if err := t.live.probe(host{t.live.links[n.bridge], n.ip}, mac); err != nil {
-		l.s.log.Warn("slowpath: kernel does not ask a host", "vrf", t.name, "bridge", n.bridge, "address", n.ip, "err", err)
+	if err := t.live.probe(rtnetlink.NeighbourKey{Link: t.live.links[h.bridge], IP: h.ip}, mac); err != nil {
+		l.s.log.Warn("slowpath: kernel does not ask a host", "vrf", t.name, "bridge", h.bridge, "address", h.ip, "err", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 // target is a namespace and what is to become of it.
@@ -38,8 +40,8 @@ type loop struct {
 	hosts   map[place]map[netip.Addr]*known
 	queue   []*known // hosts whose state may have to be published
 	remotes remotes
-	probes  map[neighbour]struct{} // of SVIs that are not in place yet
-	first   bool                   // Set was not seen yet
+	probes  map[host]struct{} // of SVIs that are not in place yet
+	first   bool              // Set was not seen yet
 }
 
 // run works until ctx ends.
@@ -71,10 +73,10 @@ func newLoop(s *Slowpath) *loop {
 		targets: map[string]*target{},
 		at:      map[uint16]*target{},
 		hosts:   map[place]map[netip.Addr]*known{},
-		probes:  map[neighbour]struct{}{},
+		probes:  map[host]struct{}{},
 		remotes: remotes{
-			dirty:  map[neighbour]struct{}{},
-			failed: map[neighbour]struct{}{},
+			dirty:  map[host]struct{}{},
+			failed: map[host]struct{}{},
 			errs:   map[uint16]error{},
 		},
 	}
@@ -85,8 +87,8 @@ func newLoop(s *Slowpath) *loop {
 func (l *loop) look() time.Time {
 	s := l.s
 	s.mu.Lock()
-	news, wanted, announced, probes, converged := s.news, s.wanted, s.seen, s.probes, s.converged
-	s.news, s.seen, s.probes = false, map[*vrf]*seen{}, map[neighbour]struct{}{}
+	news, wanted, probes, converged := s.news, s.wanted, s.probes, s.converged
+	s.news, s.probes = false, map[host]struct{}{}
 	maps.Copy(l.remotes.dirty, s.dirty)
 	clear(s.dirty)
 	s.mu.Unlock()
@@ -95,8 +97,8 @@ func (l *loop) look() time.Time {
 		l.want(wanted)
 	}
 	for _, t := range l.targets {
-		if n := announced[t.live]; n != nil {
-			l.take(t, n)
+		if t.live != nil {
+			l.take(t, t.live.takeNews())
 		}
 	}
 	now := time.Now()
@@ -104,10 +106,10 @@ func (l *loop) look() time.Time {
 		l.converge(t, now)
 	}
 	maps.Copy(l.probes, probes)
-	for n := range l.probes {
-		if l.at[n.bridge] != nil || !l.planned(n.bridge) {
-			l.probe(n)
-			delete(l.probes, n)
+	for h := range l.probes {
+		if l.at[h.bridge] != nil || !l.planned(h.bridge) {
+			l.probe(h)
+			delete(l.probes, h)
 		}
 	}
 	if converged && !l.remotes.swept {
@@ -209,20 +211,24 @@ func (l *loop) leftovers() {
 }
 
 // take takes over what a namespace's kernel announced.
-func (l *loop) take(t *target, n *seen) {
-	if n.links || n.all {
+func (l *loop) take(t *target, n rtnetlink.News) {
+	if n.Links || n.All {
 		t.dirty = true
 	}
-	if n.all {
+	if n.All {
+		l.s.log.Debug("slowpath: too much is new in a VRF, reading all of it", "vrf", t.name)
 		t.reread = time.Now()
+	}
+	if len(n.Neighbours) == 0 {
+		return
 	}
 	bridges := map[int]uint16{}
 	for bridge, link := range t.live.links {
 		bridges[link] = bridge
 	}
-	for h, e := range n.neighbours {
-		if bridge := bridges[h.link]; bridge != 0 {
-			l.observe(t, neighbour{bridge, h.ip}, e)
+	for key, e := range n.Neighbours {
+		if bridge := bridges[key.Link]; bridge != 0 {
+			l.observe(t, host{bridge, key.IP}, e)
 		}
 	}
 }
@@ -270,6 +276,9 @@ func (t *target) failure() string {
 	return err.Error()
 }
 
+// errLost makes another attempt, since things may have happened unheard.
+var errLost = errors.New("the connection to the kernel was lost and is made anew")
+
 // build opens the target's namespace and converges it.
 func (l *loop) build(t *target) {
 	t.err, t.svis = nil, nil
@@ -277,6 +286,11 @@ func (l *loop) build(t *target) {
 		if t.live, t.err = l.s.openVRF(t.plan.ID, t.plan.Name); t.err != nil {
 			return
 		}
+	}
+	if t.live.lost.Load() {
+		t.err = cmp.Or(t.live.connect(), errLost)
+		t.reread = time.Now()
+		return
 	}
 	before := maps.Clone(t.live.links)
 	t.svis, t.err = t.live.converge(t.plan)
@@ -314,9 +328,6 @@ func (l *loop) close(t *target) {
 		l.left(t, bridge)
 	}
 	t.live.close()
-	l.s.mu.Lock()
-	delete(l.s.seen, t.live)
-	l.s.mu.Unlock()
 	t.live, t.reread = nil, time.Time{}
 }
 

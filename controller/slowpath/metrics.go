@@ -6,10 +6,14 @@ var descFrames = prometheus.NewDesc("p4evpn_slowpath_frames_total",
 	"Frames between the pipeline and Linux: delivered to it, injected by it, or dropped (no_tap, malformed, refused, muted).", []string{"result"}, nil)
 
 // Describe is of prometheus.Collector.
-func (s *Slowpath) Describe(ch chan<- *prometheus.Desc) { ch <- descFrames }
+func (s *Slowpath) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descFrames
+	s.overruns.Describe(ch)
+}
 
 // Collect is of prometheus.Collector.
 func (s *Slowpath) Collect(ch chan<- prometheus.Metric) {
+	s.overruns.Collect(ch)
 	c := s.Counters()
 	for result, n := range map[string]uint64{
 		"delivered": c.Delivered, "injected": c.Injected,

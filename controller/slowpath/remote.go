@@ -5,15 +5,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
 // remotes are the hosts behind VTEPs that are still to be installed or removed.
 type remotes struct {
-	dirty  map[neighbour]struct{}
-	failed map[neighbour]struct{} // to try again
-	at     time.Time              // when
-	errs   map[uint16]error       // the last failure of each bridge
-	swept  bool                   // what an earlier process installed is gone
+	dirty  map[host]struct{}
+	failed map[host]struct{} // to try again
+	at     time.Time         // when
+	errs   map[uint16]error  // the last failure of each bridge
+	swept  bool              // what an earlier process installed is gone
 }
 
 // remotesAtOnce bounds how long installing keeps the loop from other work.
@@ -21,14 +23,14 @@ const remotesAtOnce = 512
 
 // checkRemote compares an entry with what SetRemote asked for. The kernel drops
 // entries when an interface goes down or gets another MAC address.
-func (l *loop) checkRemote(n neighbour, e entry) {
+func (l *loop) checkRemote(h host, e rtnetlink.Neighbour) {
 	l.s.mu.Lock()
-	mac, wanted := l.s.remotes[n.bridge][n.ip]
+	mac, wanted := l.s.remotes[h.bridge][h.ip]
 	l.s.mu.Unlock()
-	installed := e.state != 0 && e.flags&unix.NTF_EXT_LEARNED != 0
+	installed := e.State != 0 && e.Flags&unix.NTF_EXT_LEARNED != 0
 	switch {
-	case wanted && !(installed && e.mac == mac), installed && !wanted && l.remotes.swept:
-		l.remotes.dirty[n] = struct{}{}
+	case wanted && !(installed && e.MAC == mac), installed && !wanted && l.remotes.swept:
+		l.remotes.dirty[h] = struct{}{}
 	}
 }
 
@@ -36,26 +38,26 @@ func (l *loop) checkRemote(n neighbour, e entry) {
 func (l *loop) installRemotes(now time.Time) time.Time {
 	r := &l.remotes
 	if len(r.failed) > 0 && !now.Before(r.at) {
-		for n := range r.failed {
-			r.dirty[n] = struct{}{}
+		for h := range r.failed {
+			r.dirty[h] = struct{}{}
 		}
 		clear(r.failed)
 		l.clearErrs()
 	}
 	left := remotesAtOnce
-	for n := range r.dirty {
+	for h := range r.dirty {
 		if left--; left < 0 {
 			return now
 		}
-		delete(r.dirty, n)
-		if err := l.installRemote(n); err != nil {
+		delete(r.dirty, h)
+		if err := l.installRemote(h); err != nil {
 			if len(r.failed) == 0 {
 				r.at = now.Add(4 * l.s.cfg.Retry)
-				l.s.log.Warn("slowpath: a host behind a VTEP is not installed, trying again", "bridge", n.bridge, "address", n.ip, "err", err)
+				l.s.log.Warn("slowpath: a host behind a VTEP is not installed, trying again", "bridge", h.bridge, "address", h.ip, "err", err)
 			}
-			r.failed[n] = struct{}{}
-			r.errs[n.bridge] = fmt.Errorf("host %s behind a VTEP: %w", n.ip, err)
-			l.reportBridge(n.bridge)
+			r.failed[h] = struct{}{}
+			r.errs[h.bridge] = fmt.Errorf("host %s behind a VTEP: %w", h.ip, err)
+			l.reportBridge(h.bridge)
 		}
 	}
 	next := now.Add(time.Hour)
@@ -89,17 +91,17 @@ func (l *loop) sweepRemotes() {
 
 // installRemote installs or removes one host. That of an SVI which is not in
 // place is looked at again when it is.
-func (l *loop) installRemote(n neighbour) error {
-	t := l.at[n.bridge]
+func (l *loop) installRemote(h host) error {
+	t := l.at[h.bridge]
 	if t == nil {
 		return nil
 	}
 	l.s.mu.Lock()
-	mac, wanted := l.s.remotes[n.bridge][n.ip]
+	mac, wanted := l.s.remotes[h.bridge][h.ip]
 	l.s.mu.Unlock()
-	h := host{t.live.links[n.bridge], n.ip}
+	key := rtnetlink.NeighbourKey{Link: t.live.links[h.bridge], IP: h.ip}
 	if wanted {
-		return t.live.setRemote(h, mac)
+		return t.live.setRemote(key, mac)
 	}
-	return t.live.removeRemote(h)
+	return t.live.removeRemote(key)
 }

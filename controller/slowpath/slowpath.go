@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/packet"
 )
@@ -19,11 +22,12 @@ import (
 // goroutine, before, while and after Run runs, and none of them waits for the
 // kernel to converge.
 type Slowpath struct {
-	cfg    Config
-	log    *slog.Logger
-	events chan Neighbor
-	wake   chan struct{} // one slot: something below changed
-	counts struct {
+	cfg      Config
+	log      *slog.Logger
+	events   chan Neighbor
+	wake     chan struct{} // one slot: something below changed
+	overruns prometheus.Counter
+	counts   struct {
 		delivered, injected, noTap, malformed, refused, muted atomic.Uint64
 	}
 
@@ -33,10 +37,9 @@ type Slowpath struct {
 	// converged: what an earlier process set and nobody repeated may go.
 	converged bool
 	remotes   map[uint16]map[netip.Addr]ether.MAC // by bridge
-	dirty     map[neighbour]struct{}              // remotes to install or remove
-	probes    map[neighbour]struct{}              // hosts to ask
-	seen      map[*vrf]*seen
-	status    map[string]Status // by VRF name
+	dirty     map[host]struct{}                   // remotes to install or remove
+	probes    map[host]struct{}                   // hosts to ask
+	status    map[string]Status                   // by VRF name
 
 	taps struct {
 		sync.RWMutex
@@ -44,8 +47,8 @@ type Slowpath struct {
 	}
 }
 
-// neighbour names a host of a bridge.
-type neighbour struct {
+// host names a host of a bridge.
+type host struct {
 	bridge uint16
 	ip     netip.Addr
 }
@@ -57,15 +60,15 @@ func New(cfg Config) *Slowpath {
 	cfg.AdvertiseInterval = cmp.Or(cfg.AdvertiseInterval, 600*time.Second)
 	cfg.Retry = cmp.Or(cfg.Retry, 500*time.Millisecond)
 	s := &Slowpath{
-		cfg:     cfg,
-		log:     cmp.Or(cfg.Logger, slog.Default()),
-		events:  make(chan Neighbor),
-		wake:    make(chan struct{}, 1),
-		remotes: map[uint16]map[netip.Addr]ether.MAC{},
-		dirty:   map[neighbour]struct{}{},
-		probes:  map[neighbour]struct{}{},
-		seen:    map[*vrf]*seen{},
-		status:  map[string]Status{},
+		cfg:      cfg,
+		log:      cmp.Or(cfg.Logger, slog.Default()),
+		events:   make(chan Neighbor),
+		wake:     make(chan struct{}, 1),
+		overruns: rtnetlink.NewOverruns("slowpath"),
+		remotes:  map[uint16]map[netip.Addr]ether.MAC{},
+		dirty:    map[host]struct{}{},
+		probes:   map[host]struct{}{},
+		status:   map[string]Status{},
 	}
 	s.taps.by = map[place]*tap{}
 	return s
@@ -161,7 +164,7 @@ func (s *Slowpath) SetRemote(bridge uint16, ip netip.Addr, mac ether.MAC) {
 	}
 	if hosts[ip] != mac {
 		hosts[ip] = mac
-		s.dirty[neighbour{bridge, ip}] = struct{}{}
+		s.dirty[host{bridge, ip}] = struct{}{}
 	}
 	s.mu.Unlock()
 	s.poke()
@@ -176,7 +179,7 @@ func (s *Slowpath) RemoveRemote(bridge uint16, ip netip.Addr) {
 		if len(s.remotes[bridge]) == 0 {
 			delete(s.remotes, bridge)
 		}
-		s.dirty[neighbour{bridge, ip}] = struct{}{}
+		s.dirty[host{bridge, ip}] = struct{}{}
 	}
 	s.mu.Unlock()
 	s.poke()
@@ -196,7 +199,7 @@ func (s *Slowpath) Converged() {
 // a VTEP is not asked; one of an SVI that is not in place yet is asked then.
 func (s *Slowpath) Probe(bridge uint16, ip netip.Addr) {
 	s.mu.Lock()
-	s.probes[neighbour{bridge, ip.Unmap().WithZone("")}] = struct{}{}
+	s.probes[host{bridge, ip.Unmap().WithZone("")}] = struct{}{}
 	s.mu.Unlock()
 	s.poke()
 }

@@ -2,30 +2,33 @@ package slowpath
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/packet"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// vrf is an open network namespace. Only the loop uses it.
+// vrf is an open network namespace. Only the loop uses it, but for news and lost.
 type vrf struct {
 	s       *Slowpath
 	id      uint16
 	ns      netns.NsHandle
-	handle  *netlink.Handle
-	socket  *nl.NetlinkSocket // notifications
+	conn    *rtnetlink.Conn
+	news    rtnetlink.News // since the loop looked; the Slowpath's mutex guards it
+	lost    atomic.Bool    // conn is: nothing is heard any more
+	unwatch context.CancelFunc
 	watcher sync.WaitGroup
 	taps    map[uint16]*tap // by bridge; 0 = the VRF tap
 	links   map[uint16]int  // interface index of each tap, once it is all in place
@@ -45,13 +48,34 @@ func (s *Slowpath) openVRF(id uint16, name string) (_ *vrf, err error) {
 	if err := inNamespace(v.ns, namespaceSettings); err != nil {
 		return nil, err
 	}
-	conn, err := rtnetlink.Open(v.ns, unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
-	if err != nil {
+	if err := v.connect(); err != nil {
 		return nil, err
 	}
-	v.handle, v.socket = conn.Handle, conn.Socket
-	v.watcher.Go(func() { s.watch(v) })
 	return v, nil
+}
+
+// connect connects to the namespace's kernel, in the place of a connection that was
+// lost, and begins to watch it.
+func (v *vrf) connect() error {
+	conn, err := rtnetlink.Open(v.ns,
+		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return err
+	}
+	v.disconnect()
+	ctx, cancel := context.WithCancel(context.Background())
+	v.conn, v.unwatch = conn, cancel
+	v.lost.Store(false)
+	v.watcher.Go(func() { v.watch(ctx) })
+	return nil
+}
+
+func (v *vrf) disconnect() {
+	if v.conn != nil {
+		v.unwatch()
+		v.watcher.Wait()
+		v.conn.Close()
+	}
 }
 
 // close ends all that runs for the namespace, which stays with all it has.
@@ -59,13 +83,7 @@ func (v *vrf) close() {
 	for bridge := range v.taps {
 		v.closeTap(bridge)
 	}
-	if v.socket != nil {
-		v.socket.Close()
-	}
-	v.watcher.Wait()
-	if v.handle != nil {
-		v.handle.Close()
-	}
+	v.disconnect()
 	if v.ns.IsOpen() {
 		_ = v.ns.Close()
 	}
@@ -90,14 +108,14 @@ type now struct {
 
 func (v *vrf) read() (now, error) {
 	n := now{map[string]netlink.Link{}, map[int][]netip.Prefix{}}
-	links, err := v.handle.LinkList()
+	links, err := v.conn.Handle.LinkList()
 	if err != nil {
 		return n, fmt.Errorf("list links: %w", err)
 	}
 	for _, l := range links {
 		n.links[l.Attrs().Name] = l
 	}
-	addresses, err := v.handle.AddrList(nil, netlink.FAMILY_ALL)
+	addresses, err := v.conn.Handle.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return n, fmt.Errorf("list addresses: %w", err)
 	}
@@ -135,7 +153,7 @@ func (v *vrf) removeUnwanted(n now, p plan) error {
 			continue
 		}
 		v.closeTap(bridge)
-		if err := v.handle.LinkDel(link); err != nil && !errors.As(err, &netlink.LinkNotFoundError{}) {
+		if err := v.conn.Handle.LinkDel(link); err != nil && !errors.As(err, &netlink.LinkNotFoundError{}) {
 			return fmt.Errorf("remove %s: %w", name, err)
 		}
 	}
@@ -150,7 +168,7 @@ func (v *vrf) loopback(n now, wanted netip.Prefix) error {
 		return errors.New("the namespace has no lo")
 	}
 	if lo.Attrs().Flags&net.FlagUp == 0 {
-		if err := v.handle.LinkSetUp(lo); err != nil {
+		if err := v.conn.Handle.LinkSetUp(lo); err != nil {
 			return fmt.Errorf("set lo up: %w", err)
 		}
 	}
@@ -179,7 +197,7 @@ func (v *vrf) uplink(n now, p plan) error {
 	v.taps[0].mac.Store(&mac)
 	for _, hop := range []string{"169.254.0.1", "fe80::1"} {
 		hop := netip.MustParseAddr(hop)
-		if err := v.handle.NeighSet(&netlink.Neigh{
+		if err := v.conn.Handle.NeighSet(&netlink.Neigh{
 			LinkIndex: index, IP: hop.AsSlice(), HardwareAddr: p.RouterMAC[:], State: unix.NUD_PERMANENT,
 		}); err != nil {
 			return fmt.Errorf("set next hop %s: %w", hop, err)
@@ -188,7 +206,7 @@ func (v *vrf) uplink(n now, p plan) error {
 		if source := p.Loopback.Addr(); source.IsValid() && source.Is4() == hop.Is4() {
 			route.Src = source.AsSlice()
 		}
-		if err := v.handle.RouteReplace(&route); err != nil {
+		if err := v.conn.Handle.RouteReplace(&route); err != nil {
 			return fmt.Errorf("set default route by %s: %w", hop, err)
 		}
 	}
@@ -232,23 +250,23 @@ func (v *vrf) tap(n now, bridge uint16, mac ether.MAC) (netlink.Link, error) {
 	link := n.links[name]
 	if link == nil {
 		var err error
-		if link, err = v.handle.LinkByName(name); err != nil {
+		if link, err = v.conn.Handle.LinkByName(name); err != nil {
 			return nil, fmt.Errorf("find %s: %w", name, err)
 		}
 	}
 	a := link.Attrs()
 	if !mac.IsZero() && a.HardwareAddr.String() != mac.String() {
-		if err := v.handle.LinkSetHardwareAddr(link, mac[:]); err != nil {
+		if err := v.conn.Handle.LinkSetHardwareAddr(link, mac[:]); err != nil {
 			return nil, fmt.Errorf("set MAC address %s of %s: %w", mac, name, err)
 		}
 	}
 	if mtu := int(v.s.cfg.MTU); a.MTU != mtu {
-		if err := v.handle.LinkSetMTU(link, mtu); err != nil {
+		if err := v.conn.Handle.LinkSetMTU(link, mtu); err != nil {
 			return nil, fmt.Errorf("set MTU %d of %s: %w", mtu, name, err)
 		}
 	}
 	if a.Flags&net.FlagUp == 0 {
-		if err := v.handle.LinkSetUp(link); err != nil {
+		if err := v.conn.Handle.LinkSetUp(link); err != nil {
 			return nil, fmt.Errorf("set %s up: %w", name, err)
 		}
 	}
@@ -263,7 +281,7 @@ func (v *vrf) openTap(bridge uint16, name string) error {
 	t, err := v.s.startTap(place{v.id, bridge}, file, func(t *tap, err error) {
 		v.s.log.Warn("slowpath: a tap went away, making it again", "vrf", v.id, "tap", name, "err", err)
 		t.dead.Store(true)
-		v.s.note(v, func(n *seen) { n.links = true })
+		v.note(func(n *rtnetlink.News) { n.Links = true })
 	})
 	if err != nil {
 		_ = file.Close()
@@ -284,7 +302,7 @@ func (v *vrf) addresses(link netlink.Link, have, wanted []netip.Prefix) error {
 		if p.Addr().Is6() {
 			a.Flags = unix.IFA_F_NODAD
 		}
-		if err := v.handle.AddrReplace(link, a); err != nil {
+		if err := v.conn.Handle.AddrReplace(link, a); err != nil {
 			return fmt.Errorf("add address %s to %s: %w", p, link.Attrs().Name, err)
 		}
 		if err := v.settle(link, p.Addr()); err != nil {
@@ -295,7 +313,7 @@ func (v *vrf) addresses(link netlink.Link, have, wanted []netip.Prefix) error {
 		if slices.Contains(wanted, p) {
 			continue
 		}
-		err := v.handle.AddrDel(link, &netlink.Addr{IPNet: rtnetlink.ToIPNet(p)})
+		err := v.conn.Handle.AddrDel(link, &netlink.Addr{IPNet: rtnetlink.ToIPNet(p)})
 		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return fmt.Errorf("remove address %s of %s: %w", p, link.Attrs().Name, err)
 		}
@@ -310,7 +328,7 @@ func (v *vrf) settle(link netlink.Link, a netip.Addr) error {
 		return nil
 	}
 	for range 100 {
-		r, err := v.handle.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{Oif: link.Attrs().Name})
+		r, err := v.conn.Handle.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{Oif: link.Attrs().Name})
 		if err == nil && len(r) > 0 && r[0].Type == unix.RTN_LOCAL {
 			return nil
 		}
