@@ -16,9 +16,11 @@ import (
 )
 
 // SchemaVersion is the version of the file's layout that this program writes.
-// Version 1 had no VRFs and SVIs, version 2 none of p4evpn.v1's kinds; such a file
-// is brought to this one when it is opened.
-const SchemaVersion = 3
+// Version 1 had no VRFs and SVIs, version 2 none of p4evpn.v1's kinds, version 3 no
+// mac_ip_only; such a file is brought to this one when it is opened. A program refuses
+// a file of a version above its own: what it does not know of an object it would take
+// for damage.
+const SchemaVersion = 4
 
 // lockTimeout bounds the wait for a file that another process has open.
 const lockTimeout = time.Second

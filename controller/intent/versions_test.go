@@ -1,0 +1,186 @@
+package intent
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// stored unpacks a store that an older p4evpn wrote.
+func stored(t *testing.T, name string) string {
+	t.Helper()
+	packed, err := os.Open(filepath.Join("testdata", name+".gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = packed.Close() }()
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// inVersion3 is what p4evpn of commit 54dbb8c wrote into testdata/version3.db: each
+// kind, each field of it.
+func inVersion3(t *testing.T) []Object {
+	prefix, address := netip.MustParsePrefix, netip.MustParseAddr
+	return []Object{
+		LogicalBridge{ID: "blue", VLAN: 10, VNI: 100, VTEP: prefix("10.0.0.2/32"), Index: 1},
+		LogicalBridge{ID: "local", VLAN: 20, Index: 2},
+		BridgePort{ID: "port1", MAC: ether.MAC{2, 0, 0, 0, 0, 1}, Type: Access, Bridges: []string{"blue"}, Serial: 1},
+		BridgePort{ID: "transparent", MAC: ether.MAC{2, 0, 0, 0, 0, 3}, Type: Trunk, Serial: 3},
+		BridgePort{ID: "trunk", MAC: ether.MAC{2, 0, 0, 0, 0, 2}, Type: Trunk, Bridges: []string{"blue", "local"}, Serial: 2},
+		VRF{ID: "tenant", VNI: 5000, Loopback: prefix("10.255.0.1/32"), VTEP: prefix("10.0.0.2/32"), Index: 1},
+		SVI{
+			ID: "gate", VRF: "tenant", Bridge: "blue", MAC: ether.MAC{2, 0, 0, 0, 1, 1}, EnableBGP: true, RemoteAS: 65010,
+			Gateways: []netip.Prefix{prefix("10.10.10.1/24"), prefix("2001:db8:10::1/64")},
+		},
+		Instance{
+			ID: "bridge.blue", RD: rd(t, "10.0.0.2:100"),
+			Import: []bgp.RouteTarget{rt(t, "65000:100"), rt(t, "65000:101")}, Export: []bgp.RouteTarget{rt(t, "65000:100")},
+		},
+		Instance{ID: "vrf.tenant", Export: []bgp.RouteTarget{rt(t, "65000:5000")}},
+		station("router", "blue", "port1", "02:00:00:00:09:09", "10.10.10.9", "2001:db8:10::9"),
+		Speaker{AS: 65000, RouterID: address("10.0.0.2")},
+		Neighbor{
+			Address: address("10.2.1.2"), AS: 65201, Port: 1790, LocalAddress: address("10.2.1.1"), Password: "secret",
+			Multihop: 2, Passive: true, HoldTime: 30 * time.Second, Keepalive: 10 * time.Second,
+			ConnectRetry: time.Second, MaxPrefixes: 1000, Families: []bgp.Family{bgp.EVPN, bgp.IPv4Unicast},
+		},
+		Neighbor{Address: address("2001:db8:2::2"), AS: 65000},
+	}
+}
+
+// objects are all of a store, in the order of kinds and ids.
+func objects(t *testing.T, s *Store) (all []Object) {
+	t.Helper()
+	err := s.View(func(tx *Tx) error {
+		all = slices.Concat(
+			boxed(tx.Bridges().List("", 0)), boxed(tx.Ports().List("", 0)), boxed(tx.VRFs().List("", 0)), boxed(tx.SVIs().List("", 0)),
+			boxed(tx.Instances().List("", 0)), boxed(tx.StaticMACs().List("", 0)), boxed(tx.Speakers().List("", 0)),
+			boxed(tx.Neighbors().List("", 0)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func boxed[T Object](rows []T) (all []Object) {
+	for _, o := range rows {
+		all = append(all, o)
+	}
+	return all
+}
+
+func TestAStoreOfTheVersionBeforeOpensWithEveryKindOfObject(t *testing.T) {
+	path := stored(t, "version3.db")
+	for _, time := range []string{"first", "second"} {
+		s := mustOpen(t, path)
+		got, want := objects(t, s), inVersion3(t)
+		if time == "second" {
+			want[7] = withMACIPOnly(want[7].(Instance))
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s opening: got %+v, want %+v", time, got, want)
+		}
+		kinds := map[Kind]bool{}
+		for _, o := range got {
+			kinds[o.Ref().Kind] = true
+		}
+		if len(kinds) != len(Kinds) {
+			t.Errorf("%d kinds of objects, want each of %v", len(kinds), Kinds)
+		}
+		if time == "first" { // it takes what the version before did not know
+			if err := s.Update(func(tx *Tx) error {
+				_, err := tx.Instances().Update(withMACIPOnly(want[7].(Instance)))
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func withMACIPOnly(i Instance) Instance {
+	i.MACIPOnly = true
+	return i
+}
+
+// What the binary of the version before says of a store of this version is what this
+// one says of the next.
+func TestAStoreOfTheNextVersionIsRefusedWithBothVersionsAndLeftAlone(t *testing.T) {
+	path := stored(t, "version3.db")
+	s := mustOpen(t, path)
+	err := file(s).Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion+1)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path, ErrNewer)
+	_, err = Open(path)
+	for _, want := range []string{
+		"written by a newer p4evpn: use that version", fmt.Sprintf("schema version %d", SchemaVersion+1), fmt.Sprintf("this one knows %d", SchemaVersion),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q in it", err, want)
+		}
+	}
+}
+
+// An older program takes a field that it does not know for damage, unless the version
+// says that the file is not its own.
+func TestAFieldMoreRaisesTheSchemaVersion(t *testing.T) {
+	var got strings.Builder
+	fmt.Fprintf(&got, "version %d\n", SchemaVersion)
+	for _, o := range []Object{
+		LogicalBridge{}, BridgePort{}, VRF{}, SVI{}, Instance{}, StaticMAC{}, Speaker{}, Neighbor{},
+	} {
+		var names []string
+		for f := range reflect.TypeOf(o).Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "-" {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		fmt.Fprintf(&got, "%s: %s\n", o.Ref().Kind, strings.Join(names, " "))
+	}
+	want, err := os.ReadFile(filepath.Join("testdata", "fields.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("the fields of objects are others than in testdata/fields.txt: raise SchemaVersion, keep a store of the version before"+
+			" in testdata, and write there\n%s", got.String())
+	}
+}
