@@ -27,10 +27,8 @@ func (f *Forwarding) state(t *testing.T) map[string]int {
 		}
 	}
 	all := map[string]int{}
-	for _, response := range out.responses {
-		for _, e := range response.Entities {
-			all[sortKey(e)]++
-		}
+	for _, e := range out.found {
+		all[sortKey(e)]++
 	}
 	return all
 }

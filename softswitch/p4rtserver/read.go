@@ -3,7 +3,7 @@ package p4rtserver
 import (
 	"bytes"
 	"errors"
-	"iter"
+	"sync"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/protobuf/proto"
@@ -11,37 +11,26 @@ import (
 	"github.com/p4evpn/p4evpn/softswitch/pipeline"
 )
 
-// responseSize is where a ReadResponse is closed and the next begun, in bytes:
-// well below the 4 MB that gRPC clients accept by default.
-const responseSize = 1 << 20
+const (
+	// batchSize is how many entities a Read hands on at a time, so that they are sent
+	// while the next ones are gathered.
+	batchSize = 512
+	// responseSize is where a ReadResponse is closed and the next begun, in bytes:
+	// well below the 4 MB that gRPC clients accept by default.
+	responseSize = 1 << 20
+)
 
 // reply gathers what a Read found.
 type reply struct {
-	responses []*p4v1.ReadResponse
-	size      int // of the last response
+	found []*p4v1.Entity
+	full  func([]*p4v1.Entity) // takes each batch; nil: all stays in found
 }
 
 func (r *reply) add(e *p4v1.Entity) {
-	size := proto.Size(e) + 8
-	if len(r.responses) == 0 || r.size+size > responseSize {
-		r.responses = append(r.responses, &p4v1.ReadResponse{})
-		r.size = 0
-	}
-	last := r.responses[len(r.responses)-1]
-	last.Entities = append(last.Entities, e)
-	r.size += size
-}
-
-// entities yields what was found.
-func (r *reply) entities() iter.Seq[*p4v1.Entity] {
-	return func(yield func(*p4v1.Entity) bool) {
-		for _, response := range r.responses {
-			for _, e := range response.Entities {
-				if !yield(e) {
-					return
-				}
-			}
-		}
+	r.found = append(r.found, e)
+	if r.full != nil && len(r.found) >= batchSize {
+		r.full(r.found)
+		r.found = make([]*p4v1.Entity, 0, batchSize)
 	}
 }
 
@@ -53,15 +42,75 @@ func (s *Server) Read(req *p4v1.ReadRequest, stream p4v1.P4Runtime_ReadServer) e
 		return err
 	}
 	s.counters.reads.Add(1)
-	var out reply
-	err := s.collect(req, &out)
-	for i, response := range out.responses {
-		if err := stream.Send(response); err != nil {
-			return err
+	var err error
+	q := newBatches()
+	var gathering sync.WaitGroup
+	defer gathering.Wait()
+	gathering.Go(func() {
+		out := reply{full: q.put}
+		err = s.collect(req, &out)
+		if len(out.found) > 0 {
+			q.put(out.found)
 		}
-		out.responses[i] = nil
+		q.put(nil)
+	})
+	var sent error
+	for batch := q.take(); batch != nil; batch = q.take() {
+		if sent == nil {
+			sent = send(stream, batch)
+		}
+	}
+	if sent != nil {
+		return sent
 	}
 	return err
+}
+
+// batches is a queue that whoever fills it never waits for. Nil is its end.
+type batches struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	waiting [][]*p4v1.Entity
+}
+
+func newBatches() *batches {
+	q := &batches{}
+	q.changed.L = &q.mu
+	return q
+}
+
+func (q *batches) put(batch []*p4v1.Entity) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, batch)
+	q.changed.Signal()
+}
+
+func (q *batches) take() []*p4v1.Entity {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 {
+		q.changed.Wait()
+	}
+	batch := q.waiting[0]
+	q.waiting[0] = nil
+	q.waiting = q.waiting[1:]
+	return batch
+}
+
+// send sends entities in as few messages as may be.
+func send(stream p4v1.P4Runtime_ReadServer, batch []*p4v1.Entity) error {
+	for first, size, i := 0, 0, 0; i < len(batch); i++ {
+		size += proto.Size(batch[i]) + 8
+		if i+1 < len(batch) && size < responseSize {
+			continue
+		}
+		if err := stream.Send(&p4v1.ReadResponse{Entities: batch[first : i+1]}); err != nil {
+			return err
+		}
+		first, size = i+1, 0
+	}
+	return nil
 }
 
 func (s *Server) collect(req *p4v1.ReadRequest, out *reply) error {

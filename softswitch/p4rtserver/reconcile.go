@@ -113,7 +113,7 @@ func (c *carrier) carryProfiles() error {
 	if err := c.from.readProfileGroups(&groups, nil); err != nil {
 		return err
 	}
-	for e := range members.entities() {
+	for _, e := range members.found {
 		m := e.GetActionProfileMember()
 		object := "members of action profile " + c.from.profile(m.ActionProfileId).name
 		switch why := cmp.Or(c.same.profiles[m.ActionProfileId], c.same.actions[m.GetAction().GetActionId()]); {
@@ -123,7 +123,7 @@ func (c *carrier) carryProfiles() error {
 			c.members[[2]uint32{m.ActionProfileId, m.MemberId}] = true
 		}
 	}
-	for e := range groups.entities() {
+	for _, e := range groups.found {
 		c.carryGroup(e.GetActionProfileGroup())
 	}
 	return nil
@@ -182,7 +182,7 @@ func (c *carrier) carryTable(from, first, to *table) error {
 	if err := from.read(&c.tr, &out, withDirect()); err != nil {
 		return err
 	}
-	for e := range out.entities() {
+	for _, e := range out.found {
 		te := e.GetTableEntry()
 		if len(brought)+len(fresh) == 0 {
 			c.carryEntry(from, to, p4v1.Update_INSERT, te)
@@ -258,7 +258,7 @@ func (c *carrier) carryReplication() error {
 		if err := c.from.readReplication(&out, query); err != nil {
 			return err
 		}
-		for e := range out.entities() {
+		for _, e := range out.found {
 			c.write(object, p4v1.Update_INSERT, e)
 		}
 	}
@@ -266,7 +266,7 @@ func (c *carrier) carryReplication() error {
 	if err := c.from.readDigests(&out, nil); err != nil {
 		return err
 	}
-	for e := range out.entities() {
+	for _, e := range out.found {
 		d := c.from.digest(e.GetDigestEntry().DigestId)
 		if to := c.to.digest(d.id); to == nil || to.name != d.name {
 			c.drop("digest "+d.name, isGone, 1)
@@ -290,7 +290,7 @@ func (c *carrier) carryArrays() error {
 			return err
 		}
 	}
-	for e := range out.entities() {
+	for _, e := range out.found {
 		if untouched(e) {
 			continue
 		}
@@ -341,7 +341,7 @@ func (t *table) byKey() (map[string]*p4v1.TableEntry, error) {
 		return nil, err
 	}
 	entries := map[string]*p4v1.TableEntry{}
-	for e := range out.entities() {
+	for _, e := range out.found {
 		te := e.GetTableEntry()
 		key, err := keyText(te)
 		if err != nil {

@@ -103,10 +103,8 @@ func (f *Forwarding) inverseOther(tr *translator, u *p4v1.Update) []*p4v1.Update
 		return nil
 	}
 	var found []*p4v1.Entity
-	for _, response := range out.responses {
-		for _, e := range response.Entities {
-			found = append(found, proto.Clone(e).(*p4v1.Entity))
-		}
+	for _, e := range out.found {
+		found = append(found, proto.Clone(e).(*p4v1.Entity))
 	}
 	switch {
 	case u.Type == p4v1.Update_INSERT && len(found) == 0:
