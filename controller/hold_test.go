@@ -75,6 +75,39 @@ func restarted(t *testing.T, edit func(*intent.Store)) (g *gateway, w *written, 
 	return g, w, before
 }
 
+// An upgrade that changes the program: the target keeps what fits the new one.
+func TestARestartOverAnotherProgramWritesWhatDidNotFitAlone(t *testing.T) {
+	server, store := p4rttest.New(t, p4rttest.Config{Check: checkOrder, Keeps: true}), intent.NewMemory()
+	var before []string
+	t.Run("before", func(t *testing.T) {
+		old, _ := busy(t, options{server: server, store: store})
+		before = old.facts()
+	})
+	server.SetCookie(1)
+	var lost []string
+	for _, e := range server.Entries() {
+		if text := decode(e).Entry().String(); strings.HasPrefix(text, "bridge.vlan") {
+			lost = append(lost, "INSERT "+text)
+			server.Remove(e)
+		}
+	}
+	slices.Sort(lost)
+	w := watch(server)
+	g := start(t, options{server: server, store: store, holding: true})
+	<-g.c.Synced()
+	g.settle()
+	if len(lost) == 0 {
+		t.Fatal("there was no entry to lose")
+	}
+	g.wantWritten(w, any3, lost...)
+	if !slices.Equal(before, g.facts()) {
+		t.Error("the entries are others")
+	}
+	if !g.c.Preserved() {
+		t.Error("peers are told that forwarding was not preserved")
+	}
+}
+
 // busyRoutes are those of busy's peer.
 func busyRoutes() []bgp.Event {
 	return []bgp.Event{

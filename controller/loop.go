@@ -66,8 +66,8 @@ type Controller struct {
 	running  chan struct{} // closed when the loop takes requests
 	stopped  chan struct{} // closed when Run returned
 	synced   chan struct{} // closed after the first read-back
-	// preserved: the target had our pipeline. It is written before synced is
-	// closed.
+	// preserved: the target had our pipeline, or kept what fits it of what it held.
+	// It is written before synced is closed.
 	preserved bool
 	// reports holds what Reports gives next; reported is what was given last.
 	reports  chan string
@@ -106,7 +106,8 @@ func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *re
 func (c *Controller) Synced() <-chan struct{} { return c.synced }
 
 // Preserved says, once Synced is closed, whether the target was found with our
-// pipeline, so that it went on forwarding while nobody controlled it.
+// pipeline, or kept what fits it, so that it went on forwarding while nobody
+// controlled it.
 func (c *Controller) Preserved() bool { return c.preserved }
 
 // Reports gives how the target is, as soon as it is known and whenever it changes:
