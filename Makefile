@@ -8,7 +8,7 @@ DEMO_BIN := bin/p4evpn-demo
 BENCH   ?= .
 
 .PHONY: build build-demo p4 proto test bare-test soak demo demo-repeat two-dc \
-	mininet mininet-test bench conformance differential lint packages clean
+	mininet mininet-test bench upgrade-test conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -70,6 +70,12 @@ mininet-test: packages build
 
 bench: packages build
 	$(GO) run ./cmd/bench -run '$(BENCH)'
+
+# From the binary of commit FROM of this repository to the tree's, one process after
+# the other, with traffic; on BMv2 too where it is on PATH.
+upgrade-test: packages
+	@test -n '$(FROM)' || { echo 'name a commit: make upgrade-test FROM=REV'; exit 1; }
+	P4EVPN_UPGRADE_FROM='$(FROM)' $(GO) test -v -count 1 -timeout 30m -run TestAnUpgrade ./bmv2-testbed
 
 # p4c's own packet tests on the embedded switch and BMv2: P4C is a p4c source
 # tree, whose programs p4c-bm2-ss on PATH compiles.

@@ -37,7 +37,7 @@ func TestRestartsLoseNothing(t *testing.T) {
 
 // measured stops a meter and says what it saw. Flows whose names begin with one
 // of the given texts must have lost nothing.
-func (n *restartNetwork) measured(t *testing.T, m *Meter, whole ...string) {
+func (n *restartNetwork) measured(t *testing.T, m *Meter, whole ...string) []Reading {
 	t.Helper()
 	readings := m.Stop()
 	for _, r := range readings {
@@ -51,6 +51,7 @@ func (n *restartNetwork) measured(t *testing.T, m *Meter, whole ...string) {
 		}
 		t.Errorf("%s: %d lost and %d duplicated, want none", r.Flow, r.Lost, r.Duplicated)
 	}
+	return readings
 }
 
 // starved reports whether what is lost may be BMv2's, which has threads of its own

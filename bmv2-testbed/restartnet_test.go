@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -48,6 +49,7 @@ type restartSize struct {
 	peers   bool   // second and leaf are there
 	cable   bool   // the gateway speaks with its switch over a cable that can be cut
 	tmpfs   bool   // the gateway's store is on a small file system of its own
+	binary  string // that the gateway begins with; empty: the tree's
 }
 
 // wholeSize is what the restarts of the controller are promised for.
@@ -220,7 +222,7 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 		}
 		n.config.peers = append(n.config.peers, Peer{Address: netip.MustParseAddr(u.peer), AS: u.as})
 	}
-	n.gateway = must(n.lab.Gateway(spaces["gw"], binary, n.target, gatewayVTEP, all(n.config.ports, restartUplinks)))(t)
+	n.gateway = must(n.lab.Gateway(spaces["gw"], cmp.Or(n.size.binary, binary), n.target, gatewayVTEP, all(n.config.ports, restartUplinks)))(t)
 	n.config.gateway = n.gateway
 	if n.size.cable {
 		n.cable, n.config.target = newCable(t, n.gateway.NS, cabledAddress, targetAddress), cabledAddress
