@@ -33,7 +33,7 @@ func (g *gateway) tellTarget(ctx context.Context) error {
 		select {
 		case reason := <-g.loop.Reports():
 			if ctx.Err() != nil {
-				return nil // whatever fails as we end is no news
+				return ctx.Err() // whatever fails as we end is no news
 			}
 			words := "the P4 target is in hand"
 			if reason != "" {
@@ -41,7 +41,7 @@ func (g *gateway) tellTarget(ctx context.Context) error {
 			}
 			notify(state, words)
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		}
 	}
 }
