@@ -49,7 +49,7 @@ func (s *session) replace(ctx context.Context, running bool, cookie uint64) (kep
 			if err == nil || !errors.Is(err, ErrRefused) {
 				return err == nil, err
 			}
-			s.cfg.Logger.Warn("the target does not keep its entries for another pipeline, it starts empty", "error", err)
+			s.cfg.Logger.Warn("the target does not keep its entries for another pipeline, it starts empty", "err", err)
 		}
 		s.clearReplication(ctx)
 	}
