@@ -42,7 +42,7 @@ func (l *loop) markAdverts(b *bridge) {
 
 // desiredAdvert is the route that k names, if we have it.
 func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
-	if l.cfg.AS == 0 {
+	if l.as == 0 {
 		return bgp.Route{}, false // there is no speaker
 	}
 	if k.vrf != 0 {

@@ -75,7 +75,7 @@ func (l *loop) auditDue(now time.Time) (in time.Duration, due bool) {
 
 // audited takes what an audit read.
 func (l *loop) audited(r result) {
-	l.audits.last = time.Now()
+	l.audits.last = l.now()
 	if r.err != nil {
 		l.stats.errors.Add(1)
 		l.log.Warn("the target's entries could not be read for an audit", "err", r.err)

@@ -43,7 +43,7 @@ func (g *gateway) wantTampered(a view.Audit) {
 
 // found gives what audits counted: missing, unexpected, changed.
 func (g *gateway) found() [3]int64 {
-	s := g.c.loop.stats
+	s := g.c.stats
 	return [3]int64{s.missing.Load(), s.unexpected.Load(), s.changed.Load()}
 }
 

@@ -44,7 +44,7 @@ const leafAS = 65002
 // startWhole runs it until the test ends.
 func startWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{gateway: &gateway{TB: t, cfg: testConfig(), store: intent.NewMemory(), underlay: newUnderlay(), now: &testClock{now: time.Now()}},
+	w := &whole{gateway: &gateway{TB: t, cfg: testConfig(), store: intent.NewMemory(), underlay: newUnderlay()},
 		all: wildcards()}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -53,7 +53,7 @@ func heap() uint64 {
 // event to the change for the writer and its acknowledgement.
 func BenchmarkLoop(b *testing.B) {
 	cfg := testConfig().withDefaults()
-	l := newLoop(cfg, Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay()}, tables())
+	l := newLoop(cfg, Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay()}, tables(), newStats())
 	l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 	l.target.phase = phaseUp
 	l.underlayChanged(underlay.Change{VTEP: leaf1, Paths: []underlay.Path{path1}})

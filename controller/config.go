@@ -47,8 +47,8 @@ type Config struct {
 	AuditInterval time.Duration
 	// Link reports whether a netdev is up, "" if that is not known; nil = not known.
 	Link   func(netdev string) view.State
-	Logger *slog.Logger     // nil = slog.Default
-	Now    func() time.Time // nil = time.Now; tests have their own
+	Logger *slog.Logger // nil = slog.Default
+	Clock  Clock        // nil = the machine's; tests have their own
 }
 
 // SVI is what the API lacks of an SVI.
@@ -136,8 +136,8 @@ func (c Config) withDefaults() Config {
 	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)
 	c.Retry = cmp.Or(c.Retry, 500*time.Millisecond)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	if c.Now == nil {
-		c.Now = time.Now
+	if c.Clock == nil {
+		c.Clock = newSystemClock()
 	}
 	return c
 }

@@ -37,7 +37,7 @@ func (l *loop) finished(r result) {
 		}
 		return
 	}
-	l.stats.written(len(r.changes), r.took)
+	l.stats.written(len(r.changes), l.now().Sub(r.began))
 	refused, first := 0, error(nil)
 	for i := range r.changes {
 		c := &r.changes[i]
@@ -59,7 +59,7 @@ func (l *loop) finished(r result) {
 		l.notAnswered(r.changes)
 		l.writeFailed(r.err)
 	}
-	t.holdUntil = time.Now().Add(holdOff(len(r.changes)))
+	t.holdUntil = l.now().Add(holdOff(len(r.changes)))
 	l.sweepLeaving()
 }
 
@@ -161,7 +161,7 @@ func (l *loop) why(f *failure) string {
 }
 
 func (l *loop) tryAgain(f *failure, after time.Duration) {
-	f.next = time.Now().Add(after)
+	f.next = l.now().Add(after)
 	if t := &l.target; t.retryAt.IsZero() || f.next.Before(t.retryAt) {
 		t.retryAt = f.next
 	}
@@ -262,7 +262,7 @@ func (l *loop) stillUsed() map[p4.Key]p4.Key {
 // retry marks what is due to be tried again.
 func (l *loop) retry() {
 	t := &l.target
-	now := time.Now()
+	now := l.now()
 	if t.retryAt.IsZero() || now.Before(t.retryAt) {
 		return
 	}

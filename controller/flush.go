@@ -64,12 +64,12 @@ func (l *loop) flush(w *writer) time.Duration {
 	l.endHold()
 	t := &l.target
 	l.stats.depth.Store(int64(l.depth()))
-	now := time.Now()
+	now := l.now()
 	_, auditDue := l.auditDue(now)
 	switch {
 	case t.phase == phaseReading && !t.busy && !now.Before(t.readAt):
 		t.busy = true
-		w.jobs <- job{session: t.session}
+		w.jobs <- job{session: t.session, began: now}
 	case t.phase != phaseUp:
 		l.release()
 	case t.busy:
@@ -77,11 +77,11 @@ func (l *loop) flush(w *writer) time.Duration {
 		return t.holdUntil.Sub(now)
 	case auditDue:
 		t.busy = true
-		w.jobs <- job{session: t.session, audit: true}
+		w.jobs <- job{session: t.session, audit: true, began: now}
 	default:
 		if changes := l.changes(); len(changes) > 0 {
 			t.busy = true
-			w.jobs <- job{session: t.session, changes: changes}
+			w.jobs <- job{session: t.session, changes: changes, began: now}
 		} else {
 			l.sweepLeaving()
 		}

@@ -78,18 +78,22 @@ type options struct {
 	store  *intent.Store    // instead of a new one
 
 	noSlowPath bool
-	holding    bool // BGP has not converged yet
-	queue      int  // of digest lists; 0 = the client's default
+	clock      *testClock // nil = one that goes by itself
+	holding    bool       // BGP has not converged yet
+	queue      int        // of digest lists; 0 = the client's default
 }
 
 // start runs a gateway until the test ends.
 func start(tb testing.TB, o options) *gateway {
 	tb.Helper()
-	g := &gateway{TB: tb, cfg: o.cfg, store: o.store, target: o.server, now: &testClock{now: time.Unix(1e9, 0)}}
+	g := &gateway{TB: tb, cfg: o.cfg, store: o.store, target: o.server, now: o.clock}
 	if g.cfg.RouterID == (netip.Addr{}) {
 		g.cfg = testConfig()
 	}
-	g.cfg.Now = g.now.Now
+	if g.now == nil {
+		g.now = &testClock{now: time.Unix(1e9, 0), began: time.Now()}
+	}
+	g.cfg.Clock = g.now
 	if g.store == nil {
 		g.store = intent.NewMemory()
 	}
@@ -132,15 +136,64 @@ func start(tb testing.TB, o options) *gateway {
 	return g
 }
 
-// testClock is time that tests set.
+// testClock is time that tests put on or back. It goes by itself if it says when
+// that began, else it stands still in between.
 type testClock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu    sync.Mutex
+	now   time.Time
+	began time.Time
+	alarm chan time.Time
+	due   time.Time
+	timer *time.Timer
 }
 
-func (c *testClock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+func (c *testClock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.read() }
 
-func (c *testClock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+func (c *testClock) read() time.Time {
+	if c.began.IsZero() {
+		return c.now
+	}
+	return c.now.Add(time.Since(c.began))
+}
+
+func (c *testClock) Wake(after time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	alarm := make(chan time.Time, 1)
+	c.alarm, c.due = alarm, c.read().Add(after)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if !c.began.IsZero() {
+		c.timer = time.AfterFunc(after, func() {
+			select {
+			case alarm <- time.Time{}:
+			default: // it was put on, and rang
+			}
+		})
+	}
+	return alarm
+}
+
+// stop has the clock stand still, when what gathers after a large batch is due.
+func (c *testClock) stop() {
+	c.mu.Lock()
+	c.now, c.began = c.read(), time.Time{}
+	c.mu.Unlock()
+	c.advance(time.Second)
+}
+
+func (c *testClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	if now := c.read(); c.alarm != nil && !now.Before(c.due) {
+		select {
+		case c.alarm <- now:
+		default: // it rang already
+		}
+	}
+}
 
 // originated gives our type-2 routes of a MAC alone, and our type-3 routes by
 // VNI.
@@ -331,7 +384,7 @@ func (g *gateway) intentSeen(l *loop) bool {
 			}
 		}
 		for _, s := range speakers {
-			same = same && l.cfg.AS == s.AS && l.cfg.RouterID == s.RouterID
+			same = same && l.as == s.AS && l.routerID == s.RouterID
 		}
 		n := 0
 		for _, of := range l.stations {

@@ -79,13 +79,13 @@ func (l *loop) keepFlooded(g *p4.Group) {
 }
 
 // bgpConverged is told when more routes need not be waited for.
-func (l *loop) bgpConverged() { l.hold.converged = time.Now() }
+func (l *loop) bgpConverged() { l.hold.converged = l.now() }
 
 // endHold lets go of what was held back, once BGP has converged and the underlay
 // has said how each VTEP is reached.
 func (l *loop) endHold() {
 	h := &l.hold
-	if h.over || h.converged.IsZero() || l.unanswered() && time.Since(h.converged) < resolveTime {
+	if h.over || h.converged.IsZero() || l.unanswered() && l.now().Sub(h.converged) < resolveTime {
 		return
 	}
 	h.over = true

@@ -79,9 +79,9 @@ func TestAHostOutsideTheSubnetsIsNotRouted(t *testing.T) {
 func TestTheGatewaysAddressCannotBeClaimed(t *testing.T) {
 	g, v, b, _ := routed(t, options{})
 	for _, ip := range []string{"10.10.0.1", "2001:db8:10::1", "fe80::aff:fe00:1"} {
-		before := g.c.loop.stats.forged.Load()
+		before := g.c.stats.forged.Load()
 		g.hears(b, 1, mac(6), ip)
-		if g.c.loop.stats.forged.Load() != before+1 {
+		if g.c.stats.forged.Load() != before+1 {
 			t.Errorf("the claim of %s was not counted", ip)
 		}
 	}
@@ -118,9 +118,9 @@ func TestTheVRFsLoopbackCannotBeClaimed(t *testing.T) {
 			t.Errorf("bridge %d: a tenant may claim the loopback", index)
 		}
 	}
-	before := g.c.loop.stats.forged.Load()
+	before := g.c.stats.forged.Load()
 	g.hears(b, 1, mac(6), "10.255.0.1")
-	if g.c.loop.stats.forged.Load() != before+1 {
+	if g.c.stats.forged.Load() != before+1 {
 		t.Error("the claim was not counted")
 	}
 	g.wantAnswer(b, "10.255.0.1", "nobody")
@@ -306,10 +306,10 @@ func TestAMACHasOnlySoManyAddresses(t *testing.T) {
 		}
 	})
 	g.settle()
-	if n := g.c.loop.stats.hostsLocal.Load(); n != maxAddresses {
+	if n := g.c.stats.hostsLocal.Load(); n != maxAddresses {
 		t.Errorf("%d hosts, want %d", n, maxAddresses)
 	}
-	if n := g.c.loop.stats.hostsRefused.Load(); n != 10 {
+	if n := g.c.stats.hostsRefused.Load(); n != 10 {
 		t.Errorf("%d refused, want 10", n)
 	}
 }

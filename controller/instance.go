@@ -74,7 +74,7 @@ func (l *loop) speakerChanged(o intent.Speaker, deleted bool) {
 	if deleted {
 		o = intent.Speaker{}
 	}
-	l.cfg.AS, l.cfg.RouterID = o.AS, o.RouterID
+	l.as, l.routerID = o.AS, o.RouterID
 	l.markAllAdverts()
 }
 
@@ -101,7 +101,7 @@ func (l *loop) exportTargets(b *bridge) bgp.RouteTargets {
 	if t := l.bridgeInstance(b).exports; t.Len() > 0 {
 		return t
 	}
-	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, b.VNI))
+	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.as, b.VNI))
 }
 
 // vrfExports are what our routes of the VRF carry.
@@ -109,7 +109,7 @@ func (l *loop) vrfExports(v *vrf) bgp.RouteTargets {
 	if t := l.vrfInstance(v).exports; t.Len() > 0 {
 		return t
 	}
-	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.cfg.AS, v.VNI))
+	return bgp.MakeRouteTargets(bgp.AutoRouteTarget(l.as, v.VNI))
 }
 
 // bridgeRD is the bridge's route distinguisher: the one that it was given, else
@@ -118,7 +118,7 @@ func (l *loop) bridgeRD(b *bridge) bgp.RD {
 	if rd := l.bridgeInstance(b).rd; rd != (bgp.RD{}) {
 		return rd
 	}
-	return l.autoRD(l.cfg.RouterID, b.VNI, b.Index, func(n uint32) bool { return l.byVNI[n] != nil })
+	return l.autoRD(l.routerID, b.VNI, b.Index, func(n uint32) bool { return l.byVNI[n] != nil })
 }
 
 // vrfRD is the VRF's route distinguisher: the one that it was given, else its
@@ -127,7 +127,7 @@ func (l *loop) vrfRD(v *vrf) bgp.RD {
 	if rd := l.vrfInstance(v).rd; rd != (bgp.RD{}) {
 		return rd
 	}
-	admin := l.cfg.RouterID
+	admin := l.routerID
 	if a := v.Loopback.Addr(); a.Is4() {
 		admin = a
 	}

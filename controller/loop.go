@@ -60,8 +60,10 @@ type Inputs struct {
 // Controller is the gateway's control loop. Its methods may be called from any
 // goroutine; what they ask is answered by the loop between two events.
 type Controller struct {
+	cfg      Config
 	in       Inputs
-	loop     *loop
+	stats    *stats
+	loop     *loop // is Run's alone
 	requests chan func(*loop)
 	running  chan struct{} // closed when the loop takes requests
 	stopped  chan struct{} // closed when Run returned
@@ -90,14 +92,16 @@ func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *re
 		return nil, fmt.Errorf("controller: %w", err)
 	}
 	c := &Controller{
+		cfg:      cfg,
 		in:       in,
+		stats:    newStats(),
 		requests: make(chan func(*loop)),
 		running:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 		synced:   make(chan struct{}),
 		reports:  make(chan string, 1),
 	}
-	c.loop = newLoop(cfg, in, tables)
+	c.loop = newLoop(cfg, in, tables, c.stats)
 	return c, nil
 }
 
@@ -117,8 +121,11 @@ func (c *Controller) Reports() <-chan string { return c.reports }
 
 // loop is all state, owned by the goroutine that runs it.
 type loop struct {
-	cfg      Config
-	log      *slog.Logger
+	cfg Config // as it was at the start
+	log *slog.Logger
+	// as and routerID are the intent's Speaker's, at first the configuration's.
+	as       uint32
+	routerID netip.Addr
 	speaker  Speaker
 	underlay Underlay
 	slow     SlowPath // nil = none
@@ -182,13 +189,13 @@ type loop struct {
 	target  targetState
 	hold    hold
 	audits  auditor
-	clock   clock
+	clock   steady
 	stats   *stats
 }
 
-func newLoop(cfg Config, in Inputs, tables *registry) *loop {
+func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 	l := &loop{
-		cfg: cfg, log: cfg.Logger, speaker: in.Speaker, underlay: in.Underlay, slow: in.SlowPath,
+		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay, slow: in.SlowPath,
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, kinds: map[p4.Key]entry{},
 		locals: map[netip.Addr]int{}, objects: map[string]*bridgePort{},
@@ -208,7 +215,8 @@ func newLoop(cfg Config, in Inputs, tables *registry) *loop {
 		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
 		tables: tables, records: map[p4.Key]*record{}, target: newTargetState(),
 		audits: auditor{unsure: map[p4.Key]struct{}{}},
-		stats:  newStats(),
+		clock:  steady{clock: cfg.Clock},
+		stats:  stats,
 	}
 	if l.slow != nil {
 		l.neighbors, l.dirtyKernel = l.slow.Events(), true
@@ -247,8 +255,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Batch) error {
 	l := c.loop
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	var wake <-chan time.Time
 	for {
 		ok := true
 		input := ""
@@ -279,7 +286,7 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 			l.finished(r)
 		case do := <-c.requests:
 			do(l)
-		case <-timer.C:
+		case <-wake:
 			l.retry()
 			l.thaw()
 		case <-ctx.Done():
@@ -288,7 +295,7 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 		if !ok {
 			return stopReason(ctx, input)
 		}
-		timer.Reset(l.flush(w))
+		wake = l.clock.clock.Wake(l.flush(w))
 		c.announce()
 		c.report()
 	}
@@ -332,24 +339,7 @@ func (c *Controller) report() {
 	c.reports <- t.reason
 }
 
-// clock is time that never goes back, whatever happens to the one it reads: what
-// was to happen after a while happens after that while.
-type clock struct {
-	latest time.Time
-	skew   time.Duration // that the one it reads went back, in all
-}
-
-func (c *clock) read(now time.Time) time.Time {
-	now = now.Add(c.skew)
-	if now.Before(c.latest) {
-		c.skew += c.latest.Sub(now)
-		now = c.latest
-	}
-	c.latest = now
-	return now
-}
-
-func (l *loop) now() time.Time { return l.clock.read(l.cfg.Now()) }
+func (l *loop) now() time.Time { return l.clock.now() }
 
 var errStopped = errors.New("the controller is not running")
 

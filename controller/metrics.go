@@ -110,13 +110,13 @@ func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 		descHosts, descTooMany, descForged, descPunts, descPrefixes} {
 		ch <- d
 	}
-	c.loop.stats.batch.Describe(ch)
-	c.loop.stats.latency.Describe(ch)
+	c.stats.batch.Describe(ch)
+	c.stats.latency.Describe(ch)
 }
 
 // Collect is of prometheus.Collector.
 func (c *Controller) Collect(ch chan<- prometheus.Metric) {
-	s := c.loop.stats
+	s := c.stats
 	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}

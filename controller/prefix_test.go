@@ -93,7 +93,7 @@ func TestRoutesThatAVRFDoesNotUse(t *testing.T) {
 				if reason == spoil.reason {
 					want = 1
 				}
-				if got := g.c.loop.stats.unusable[reason].Load(); got != want {
+				if got := g.c.stats.unusable[reason].Load(); got != want {
 					t.Errorf("%d routes counted as %v, want %d", got, reason, want)
 				}
 			}

@@ -66,7 +66,7 @@ func (l *loop) readAgain(err error) {
 	t := &l.target
 	t.session++
 	t.phase, t.reason = phaseReading, "its entries are read again: "+err.Error()
-	t.readAt = time.Now().Add(l.cfg.Retry)
+	t.readAt = l.now().Add(l.cfg.Retry)
 }
 
 // readBack takes what the target holds.
@@ -80,14 +80,14 @@ func (l *loop) readBack(r result) {
 	if r.foreign > 0 {
 		l.log.Warn("the target holds entities that are not of this program, they are left alone", "entities", r.foreign)
 	}
-	l.log.Info("read the target's entries", "entries", len(r.entries), "took", r.took)
+	l.log.Info("read the target's entries", "entries", len(r.entries), "took", l.now().Sub(r.began))
 	a := view.Audit{Entries: len(r.entries)}
 	if t := &l.target; t.reads > 0 && !t.replaced {
 		a = l.compare(r.entries, func(p4.Entry, p4.Entry) {})
 		l.reportAudit(a)
 	}
 	l.target.replaced = false
-	l.audits.last = time.Now()
+	l.audits.last = l.now()
 	l.adopt(r.entries)
 	l.answerAudits(a, nil)
 }

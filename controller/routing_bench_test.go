@@ -62,7 +62,7 @@ func BenchmarkRoutedLoop(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		l := newLoop(cfg, Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay()}, tables())
+		l := newLoop(cfg, Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay()}, tables(), newStats())
 		l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 		l.vrfChanged(intent.VRF{ID: "blue", VNI: 5000, Index: 1}, false)
 		l.sviChanged(intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10", Gateways: []netip.Prefix{prefix("10.0.0.1/8")}}, false)

@@ -34,5 +34,5 @@ func (c *Controller) sessions(refs []intent.Ref) map[string]intent.Status {
 }
 
 func (l *loop) speakerStatus() intent.Status {
-	return bgpStatus(l.cfg.AS != 0, fmt.Sprintf("there is no %v", intent.KindSpeaker))
+	return bgpStatus(l.as != 0, fmt.Sprintf("there is no %v", intent.KindSpeaker))
 }

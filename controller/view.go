@@ -236,17 +236,16 @@ func (l *loop) unselected(r *route) string {
 
 // Neighbors gives a row for each BGP neighbour.
 func (c *Controller) Neighbors(context.Context) ([]view.Neighbor, error) {
-	now := time.Now()
 	var rows []view.Neighbor
 	for _, p := range c.in.Speaker.Peers() {
 		row := view.Neighbor{Address: p.Address, AS: p.AS, State: p.State, Received: p.Routes}
 		if !p.Since.IsZero() {
-			row.Uptime = now.Sub(p.Since)
+			row.Uptime = time.Since(p.Since) // by the clock of the speaker
 		}
 		if !p.Up {
 			row.Reason = p.LastDown
 		} else {
-			row.Advertised = uint64(c.loop.stats.originated.Load())
+			row.Advertised = uint64(c.stats.originated.Load())
 		}
 		rows = append(rows, row)
 	}

@@ -32,8 +32,8 @@ func (c *Controller) Ports(ctx context.Context) (rows []view.Port, err error) {
 		c.count(ctx, rows)
 	}
 	for i, r := range rows { // outside the loop: it asks the kernel
-		if c.loop.cfg.Link != nil && r.Netdev != "" {
-			rows[i].Link = c.loop.cfg.Link(r.Netdev)
+		if c.cfg.Link != nil && r.Netdev != "" {
+			rows[i].Link = c.cfg.Link(r.Netdev)
 		}
 	}
 	return rows, err

@@ -24,6 +24,7 @@ type job struct {
 	session uint64 // of targetState
 	changes []change
 	audit   bool // of a read: of a target that is written to
+	began   time.Time
 }
 
 // change is one update. It is written as it is: no message is made of it.
@@ -55,7 +56,6 @@ type result struct {
 	entries []p4.Entry // of a read
 	foreign int        // entities read that the program cannot hold
 	err     error      // the whole job failed
-	took    time.Duration
 }
 
 func newWriter(t Target) *writer {
@@ -75,7 +75,6 @@ func (w *writer) run(ctx context.Context) {
 
 func (w *writer) do(ctx context.Context, j job) result {
 	r := result{job: j}
-	start := time.Now()
 	if j.changes == nil {
 		if r.err = configureMeters(ctx, w.target); r.err == nil {
 			r.entries, r.foreign, r.err = readAll(ctx, w.target)
@@ -83,7 +82,6 @@ func (w *writer) do(ctx context.Context, j job) result {
 	} else {
 		r.errs, r.err = plan(j.changes).Write(ctx, w.target)
 	}
-	r.took = time.Since(start)
 	return r
 }
 
