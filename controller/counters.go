@@ -32,10 +32,13 @@ func pipelineDesc(name, help string, labels ...string) *prometheus.Desc {
 
 // Counters is a prometheus.Collector of what the pipeline counts, read at each
 // scrape, and of the BGP sessions.
-type Counters struct{ c *Controller }
+type Counters struct {
+	c       *Controller
+	timeout time.Duration // of a scrape
+}
 
 // Counters gives the collector that belongs to the controller.
-func (c *Controller) Counters() Counters { return Counters{c} }
+func (c *Controller) Counters() Counters { return Counters{c, scrapeTimeout} }
 
 // Describe is of prometheus.Collector.
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
@@ -54,7 +57,7 @@ func (k Counters) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(descSession, prometheus.GaugeValue, up, p.Address.String(), fmt.Sprint(p.AS))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), k.timeout)
 	defer cancel()
 	labels, err := k.labels(ctx)
 	if err != nil {
