@@ -12,6 +12,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/reconcile"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -26,7 +27,7 @@ func (g *gateway) tamper() {
 }
 
 var tampered = []view.Difference{
-	{Kind: auditChanged, Table: "bridge.fdb"}, {Kind: auditMissing, Table: "bridge.fdb"}, {Kind: auditUnexpected, Table: "vxlan.peer"},
+	{Kind: string(reconcile.Changed), Table: "bridge.fdb"}, {Kind: string(reconcile.Missing), Table: "bridge.fdb"}, {Kind: string(reconcile.Unexpected), Table: "vxlan.peer"},
 }
 
 func (g *gateway) wantTampered(a view.Audit) {
@@ -34,7 +35,7 @@ func (g *gateway) wantTampered(a view.Audit) {
 	slices.SortFunc(a.Differences, func(a, b view.Difference) int { return strings.Compare(a.Kind, b.Kind) })
 	same := func(got, want view.Difference) bool {
 		return got.Kind == want.Kind && got.Table == want.Table &&
-			(got.Was == "") == (got.Kind == auditUnexpected) && (got.Is == "") == (got.Kind == auditMissing)
+			(got.Was == "") == (got.Kind == string(reconcile.Unexpected)) && (got.Is == "") == (got.Kind == string(reconcile.Missing))
 	}
 	if !slices.EqualFunc(a.Differences, tampered, same) {
 		g.Errorf("found %+v", a.Differences)
@@ -43,8 +44,8 @@ func (g *gateway) wantTampered(a view.Audit) {
 
 // found gives what audits counted: missing, unexpected, changed.
 func (g *gateway) found() [3]int64 {
-	s := g.c.stats
-	return [3]int64{s.missing.Load(), s.unexpected.Load(), s.changed.Load()}
+	s := &g.c.stats.target
+	return [3]int64{s.Missing.Load(), s.Unexpected.Load(), s.Changed.Load()}
 }
 
 func TestAuditFindsWhatSomebodyElseDidAndPutsItRight(t *testing.T) {
@@ -90,7 +91,7 @@ func TestAuditPutsRightWhateverSomebodyChanged(t *testing.T) {
 		}
 		g.target.Put(changed.Entry().Entity())
 		a, err := g.c.Audit(t.Context())
-		if err != nil || len(a.Differences) != 1 || a.Differences[0].Kind != auditChanged {
+		if err != nil || len(a.Differences) != 1 || a.Differences[0].Kind != string(reconcile.Changed) {
 			t.Errorf("%v: found %+v, %v", changed.Key(), a.Differences, err)
 		}
 		g.settle()

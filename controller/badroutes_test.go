@@ -45,7 +45,7 @@ const leafAS = 65002
 func startWhole(t *testing.T) *whole {
 	t.Helper()
 	w := &whole{gateway: &gateway{TB: t, cfg: testConfig(), store: intent.NewMemory(), underlay: newUnderlay()},
-		all: wildcards()}
+		all: p4.Wildcards()}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

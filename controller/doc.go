@@ -4,13 +4,10 @@
 //
 // One goroutine, the loop, owns all state. Desired entries are a pure function
 // of that state, computed key by key: an input marks the keys it may change as
-// dirty; flush computes them, compares with what the target acknowledged, and
-// hands the difference to the writer. While a write is in flight marks gather,
-// so that an idle controller writes at once and a loaded one in large batches.
+// dirty, and controller/reconcile, to which the loop is the model, computes them,
+// compares with what the target acknowledged and writes the difference.
 //
-//	intent, BGP, digests, underlay ──► loop state ──► dirty keys
-//	                                                     │ desired() against acked
-//	      acknowledgements, errors ◄── writer ◄──────────┘
+//	intent, BGP, digests, underlay ──► loop state ──► marked keys ──► reconcile ──► target
 //
 // One file a concern: bridge.go and port.go realise the API's objects, rib.go
 // and imports.go keep the peers' routes, mobility.go selects, fdb.go, flood.go,
@@ -18,9 +15,9 @@
 // target learned, advertise.go gives our routes. For routing, vrf.go and svi.go
 // realise the objects, snoop.go and neighbour.go learn who has which address,
 // host.go and prefix.go select, export.go gives our routes, and punt.go is the
-// way between the pipeline and the kernel's slow path; entries.go, records.go,
-// flush.go, writer.go, failures.go and resync.go bring entries to the target;
-// status.go and view.go say what came of it.
+// way between the pipeline and the kernel's slow path. table.go says what is to be
+// said of each type of entries, and entries.go says it; target.go, adopt.go and
+// hold.go are the rest of the model; status.go and view.go say what came of it.
 //
 // The package knows EVPN, package p4 and its five neighbours' small interfaces.
 // It knows nothing of gRPC services, netlink or GoBGP.

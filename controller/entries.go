@@ -284,15 +284,6 @@ func registerGateways(r *registry) {
 		})
 }
 
-// desired computes the entry that k names from the loop's state, nil if there
-// shall be none.
-func (l *loop) desired(k entry) entry {
-	if t := k.Type(); t < p4.Types {
-		return l.tables[t].desired(l, k)
-	}
-	return nil // no type of ours
-}
-
 // desiredCloneSession is the one that carries copies to the CPU.
 func desiredCloneSession(k p4.CloneSession) entry {
 	if k.ID != p4.CPUCloneSession {
@@ -309,14 +300,6 @@ func desiredTrap(k p4.Trap) entry {
 		}
 	}
 	return nil
-}
-
-// markAll marks every entry that may be desired now: what a target that lost
-// its entries needs.
-func (l *loop) markAll() {
-	for i := range l.tables {
-		l.tables[i].all(l)
-	}
 }
 
 func (l *loop) markKinds(typ p4.Type) {

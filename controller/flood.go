@@ -120,7 +120,7 @@ func (l *loop) replicaRefs(index, instance uint16) []entry {
 }
 
 func (l *loop) failingReplica(index, instance uint16) bool {
-	return len(l.target.failed) > 0 && l.failing(l.replicaRefs(index, instance)...)
+	return l.target.Failing(l.replicaRefs(index, instance)...)
 }
 
 // desiredGroup floods to the bridge's ports and, by ingress replication, to

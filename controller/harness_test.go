@@ -303,6 +303,15 @@ func checkUnused(d entry, s *p4rttest.State) error {
 	return nil
 }
 
+// foreign is an entry that has no Go type.
+type foreign struct{ entry p4.Entry }
+
+func (f foreign) Key() p4.Key     { return f.entry.Key }
+func (f foreign) Entry() p4.Entry { return f.entry }
+func (f foreign) Type() p4.Type   { return p4.Types }
+func (f foreign) Level() p4.Level { return p4.LevelBase }
+func (f foreign) Refs() []p4.Key  { return nil }
+
 func decode(e *p4v1.Entity) entry {
 	if e == nil {
 		return nil
@@ -349,8 +358,7 @@ func (g *gateway) settle() {
 func (g *gateway) settled() bool {
 	done := false
 	g.peek(func(l *loop) {
-		done = g.intentSeen(l) && g.underlay.Pending() == 0 && l.depth() == 0 && !l.target.busy &&
-			len(l.target.failed) == 0 && l.target.phase == phaseUp && len(l.dirtyPorts)+len(l.dirtySVIs) == 0
+		done = g.intentSeen(l) && g.underlay.Pending() == 0 && l.target.Settled() && len(l.dirtyPorts)+len(l.dirtySVIs) == 0
 	})
 	return done
 }

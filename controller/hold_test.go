@@ -224,7 +224,7 @@ func TestAVTEPWhosePathIsNotKnownYetKeepsItsEntries(t *testing.T) {
 	g.settle()
 	g.wantWritten(w, any3)
 	g.underlay.Set(leaf2, "", path1)
-	g.eventually("released", func() (over bool) { g.peek(func(l *loop) { over = l.hold.over }); return over })
+	g.eventually("released", func() (over bool) { g.peek(func(l *loop) { over = !l.target.Holding() }); return over })
 	g.settle()
 	g.wantWritten(w, any3)
 	if !slices.Equal(before, g.facts()) {

@@ -247,7 +247,7 @@ func (l *loop) idleArrived(idle p4rt.Idle) {
 
 // idle forgets the source whose entry has the key.
 func (l *loop) idle(key p4.Key) error {
-	value, ok := l.acked(key)
+	value, ok := l.target.Value(key)
 	if !ok {
 		return nil // gone already
 	}

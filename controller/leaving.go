@@ -35,7 +35,7 @@ func (l *loop) depart(o intent.Object) {
 // sweepLeaving forgets the objects of which nothing is left. While the target is
 // away that is not known.
 func (l *loop) sweepLeaving() {
-	if l.target.phase != phaseUp {
+	if !l.target.Ready() {
 		return
 	}
 	for ref, o := range l.leaving {
@@ -49,7 +49,7 @@ func (l *loop) sweepLeaving() {
 // still marked may be in a job under way.
 func (o *leaving) left(l *loop) (p4.Key, bool) {
 	for key, k := range o.keys {
-		if l.records[key] != nil && l.desired(k) == nil {
+		if l.target.Known(key) && l.Desired(k) == nil {
 			return key, true
 		}
 		delete(o.keys, key) // gone, or another object wants it
@@ -60,9 +60,9 @@ func (o *leaving) left(l *loop) (p4.Key, bool) {
 // status tells what keeps the object from being gone.
 func (o *leaving) status(l *loop) intent.Status {
 	s := summary{pending: "its entries are being removed"}
-	for key, f := range l.target.failed {
-		if _, ours := o.keys[key]; ours && l.desired(f.what) == nil {
-			s.refused = fmt.Sprintf("%v cannot be removed: %s", key, l.why(f))
+	for key, f := range l.target.Failures() {
+		if _, ours := o.keys[key]; ours && l.Desired(f.What) == nil {
+			s.refused = fmt.Sprintf("%v cannot be removed: %s", key, l.target.Why(f))
 			break
 		}
 	}

@@ -40,7 +40,7 @@ func (g *gateway) targetDown() {
 	g.Helper()
 	g.target.Stop()
 	g.eventually("down seen", func() (down bool) {
-		g.peek(func(l *loop) { down = l.target.phase == phaseDown })
+		g.peek(func(l *loop) { down = !l.target.Ready() })
 		return down
 	})
 }

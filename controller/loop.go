@@ -9,11 +9,11 @@ import (
 	"time"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
-	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/reconcile"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/ether"
@@ -35,9 +35,8 @@ type Speaker interface {
 
 // Target is the P4Runtime side; *p4rt.Client is one.
 type Target interface {
-	p4rt.Writer
+	reconcile.Target
 	Events() <-chan p4rt.Event
-	Read(context.Context, []*p4v1.Entity, func(*p4v1.Entity) error) error
 }
 
 // Underlay says how to reach VTEPs; *underlay.Resolver is one.
@@ -183,14 +182,14 @@ type loop struct {
 	dirtyKernel    bool
 	adverts        map[advertKey]bgp.Key // what was originated
 
-	tables  *registry
-	records map[p4.Key]*record
-	dirty   [p4.Levels][]marked // those that are marked
-	target  targetState
-	hold    hold
-	audits  auditor
-	clock   steady
-	stats   *stats
+	tables *registry
+	target *reconcile.Reconciler
+	// refusedPorts are those that the target does not use, with the reason.
+	refusedPorts map[uint32]string
+	// converged is when BGP was; zero = not yet.
+	converged time.Time
+	clock     steady
+	stats     *stats
 }
 
 func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
@@ -213,11 +212,12 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
 		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{}, stations: map[string]map[string]intent.StaticMAC{},
 		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
-		tables: tables, records: map[p4.Key]*record{}, target: newTargetState(),
-		audits: auditor{unsure: map[p4.Key]struct{}{}},
-		clock:  steady{clock: cfg.Clock},
-		stats:  stats,
+		tables: tables, clock: steady{clock: cfg.Clock}, stats: stats,
 	}
+	l.target = reconcile.New(reconcile.Config{
+		Retry: cfg.Retry, AuditInterval: cfg.AuditInterval, Now: l.now, Logger: cfg.Logger,
+		Prepare: configureMeters, Written: stats.written, Stats: &stats.target,
+	}, in.Target, l)
 	if l.slow != nil {
 		l.neighbors, l.dirtyKernel = l.slow.Events(), true
 	}
@@ -233,9 +233,8 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 // Run takes events until ctx ends or an input fails. It must be called once.
 func (c *Controller) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	w := newWriter(c.in.Target)
 	done := make(chan struct{})
-	go func() { defer close(done); w.run(ctx) }()
+	go func() { defer close(done); c.loop.target.Run(ctx) }()
 	defer func() { cancel(); <-done; close(c.stopped) }()
 
 	watch := c.in.Intent.Watch(ctx)
@@ -250,10 +249,10 @@ func (c *Controller) Run(ctx context.Context) error {
 		return nil
 	}
 	close(c.running)
-	return c.run(ctx, w, watch)
+	return c.run(ctx, watch)
 }
 
-func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Batch) error {
+func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 	l := c.loop
 	var wake <-chan time.Time
 	for {
@@ -282,12 +281,12 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 			} else {
 				l.kernelChanged(n)
 			}
-		case r := <-w.results:
-			l.finished(r)
+		case r := <-l.target.Results():
+			l.target.Take(r)
 		case do := <-c.requests:
 			do(l)
 		case <-wake:
-			l.retry()
+			l.target.Retry()
 			l.thaw()
 		case <-ctx.Done():
 			return nil
@@ -295,7 +294,7 @@ func (c *Controller) run(ctx context.Context, w *writer, watch <-chan intent.Bat
 		if !ok {
 			return stopReason(ctx, input)
 		}
-		wake = l.clock.clock.Wake(l.flush(w))
+		wake = l.clock.clock.Wake(l.flush())
 		c.announce()
 		c.report()
 	}
@@ -313,11 +312,11 @@ func stopReason(ctx context.Context, input string) error {
 // announce closes synced after the first read-back, when BGP was given what is
 // local.
 func (c *Controller) announce() {
-	if c.loop.target.reads > 0 {
+	if c.loop.target.Adopted() {
 		select {
 		case <-c.synced:
 		default:
-			c.preserved = !c.loop.target.emptied
+			c.preserved = !c.loop.target.Emptied()
 			close(c.synced)
 		}
 	}
@@ -326,17 +325,16 @@ func (c *Controller) announce() {
 // report gives the target's state where it is another one. A first attempt that is
 // still under way, and a read-back that follows a success, are none.
 func (c *Controller) report() {
-	t := &c.loop.target
-	failed := t.phase == phaseDown && t.session > 0 || t.phase == phaseReading && !t.readAt.IsZero()
-	if t.phase != phaseUp && !failed || c.reported != nil && *c.reported == t.reason {
+	reason, known := c.loop.target.Report()
+	if !known || c.reported != nil && *c.reported == reason {
 		return
 	}
-	c.reported = new(t.reason)
+	c.reported = &reason
 	select {
 	case <-c.reports: // nobody came for it
 	default:
 	}
-	c.reports <- t.reason
+	c.reports <- reason
 }
 
 func (l *loop) now() time.Time { return l.clock.now() }

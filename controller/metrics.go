@@ -2,13 +2,13 @@ package controller
 
 import (
 	"context"
-	"maps"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/reconcile"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -42,14 +42,9 @@ type stats struct {
 	hostsRefused  atomic.Int64
 	forged        atomic.Int64
 	punts         [puntReasons]atomic.Int64
-	errors        atomic.Int64
 	refusedRoutes atomic.Int64
-	depth         atomic.Int64 // dirty keys
 	originated    atomic.Int64 // routes of ours now
-	audits        atomic.Int64
-	missing       atomic.Int64 // entries that audits found
-	unexpected    atomic.Int64
-	changed       atomic.Int64
+	target        reconcile.Stats
 	batch         prometheus.Histogram
 	latency       prometheus.Histogram
 }
@@ -147,15 +142,15 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	counter(descAged, &s.aged)
 	gauge(descOwn, s.originated.Load())
 	counter(descBad, &s.badInput)
-	counter(descErrors, &s.errors)
+	counter(descErrors, &s.target.Errors)
 	counter(descRefused, &s.refusedRoutes)
 	gauge(descLearned, s.learned.Load())
 	gauge(descFrozen, s.frozen.Load())
-	gauge(descDepth, s.depth.Load())
-	counter(descAudits, &s.audits)
-	counter(descDiffers, &s.missing, auditMissing)
-	counter(descDiffers, &s.unexpected, auditUnexpected)
-	counter(descDiffers, &s.changed, auditChanged)
+	gauge(descDepth, s.target.Depth.Load())
+	counter(descAudits, &s.target.Audits)
+	counter(descDiffers, &s.target.Missing, string(reconcile.Missing))
+	counter(descDiffers, &s.target.Unexpected, string(reconcile.Unexpected))
+	counter(descDiffers, &s.target.Changed, string(reconcile.Changed))
 	c.collectTarget(gauge)
 	s.batch.Collect(ch)
 	s.latency.Collect(ch)
@@ -170,12 +165,12 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	var failing, held, up int64
 	prefixes := map[[2]string]int64{}
 	if c.ask(ctx, func(l *loop) {
-		counts = maps.Clone(l.target.counts)
-		failing, held = int64(len(l.target.failed)), int64(len(l.hold.inherited))
+		counts = l.target.Counts()
+		failing, held = int64(l.target.Refused()), int64(l.target.HeldBack())
 		for _, v := range l.vrfs {
 			prefixes[[2]string{v.ID, "2"}], prefixes[[2]string{v.ID, "5"}] = v.imported()
 		}
-		if l.target.phase == phaseUp {
+		if l.target.Ready() {
 			up = 1
 		}
 	}) != nil {

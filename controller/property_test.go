@@ -534,7 +534,7 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), claims, prefixes, len(l.given))
 			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, %d target sets, %d learned too many, %d records, %d failed",
 				len(l.tunnels), len(l.remotes), len(l.adjacencies), stations, instances, len(l.targets), learned,
-				len(l.records)-len(declinedSources(l)), len(l.target.failed))
+				l.target.Len()-len(declinedSources(l)), l.target.Refused())
 		})
 		return out
 	}

@@ -49,15 +49,15 @@ func TestRoutesThatChangeWhileTheTargetIsAwayCostNoMoreThanTheirDifference(t *te
 	g.manyMACs(routes)
 	g.target.Stop()
 	g.eventually("down seen", func() (down bool) {
-		g.peek(func(l *loop) { down = l.target.phase == phaseDown })
+		g.peek(func(l *loop) { down = !l.target.Ready() })
 		return down
 	})
 	g.churn(routes)
 	g.peek(func(l *loop) {
-		if n := l.depth(); n > 0 {
+		if n := l.target.Depth(); n > 0 {
 			t.Errorf("%d keys wait for a target that is away", n)
 		}
-		if n := len(l.records); n > routes+100 {
+		if n := l.target.Len(); n > routes+100 {
 			t.Errorf("%d records of entries, for %d routes", n, routes)
 		}
 	})
@@ -98,7 +98,7 @@ func TestAConnectionThatKeepsBreakingEndsWithWhatIsWanted(t *testing.T) {
 			g.send(update(peer1, with(r, uint32(i+1))), update(peer1, with(macRoute(leaf2, 100, mac(round*100+i+1)), 3)))
 		}
 		g.peek(func(l *loop) {
-			if n := l.depth(); n > routes+100 {
+			if n := l.target.Depth(); n > routes+100 {
 				t.Errorf("%d keys wait", n)
 			}
 		})

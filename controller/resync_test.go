@@ -58,7 +58,7 @@ func TestWhatChangesWhileTheTargetIsAwayIsOneDiff(t *testing.T) {
 	g.target.Stop()
 	g.eventually("down seen", func() bool {
 		down := false
-		g.peek(func(l *loop) { down = l.target.phase == phaseDown })
+		g.peek(func(l *loop) { down = !l.target.Ready() })
 		return down
 	})
 	if s := g.c.Status(t.Context(), intent.Ref{Kind: intent.KindLogicalBridge, ID: "bridge-10"})[0]; s.Oper != intent.StatusDown {
@@ -153,7 +153,7 @@ func TestAStandbyWritesNothingAndTakesOver(t *testing.T) {
 	g.target.TakeMastership(p4rt.ElectionID{Low: 99})
 	g.eventually("standby", func() bool {
 		standby := false
-		g.peek(func(l *loop) { standby = l.target.phase == phaseDown })
+		g.peek(func(l *loop) { standby = !l.target.Ready() })
 		return standby
 	})
 	counts := g.target.Counts()

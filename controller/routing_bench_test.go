@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
-	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 )
@@ -53,7 +52,6 @@ func BenchmarkRoutedRoutes(b *testing.B) {
 // acknowledgement: three entries each.
 func BenchmarkRoutedLoop(b *testing.B) {
 	const routes, batch = 100_000, 256
-	cfg := testConfig().withDefaults()
 	events := make([]bgp.Event, routes)
 	for i := range events {
 		ip := netip.AddrFrom4([4]byte{10, byte(1 + i>>16), byte(i >> 8), byte(i)})
@@ -62,20 +60,18 @@ func BenchmarkRoutedLoop(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		l := newLoop(cfg, Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay()}, tables(), newStats())
+		l := newHastyLoop(b)
 		l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 		l.vrfChanged(intent.VRF{ID: "blue", VNI: 5000, Index: 1}, false)
 		l.sviChanged(intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10", Gateways: []netip.Prefix{prefix("10.0.0.1/8")}}, false)
-		l.target.phase = phaseUp
+		l.write()
 		b.StartTimer()
 		for i := 0; i < routes; i += batch {
 			l.bgpChanged(events[i:min(i+batch, routes)])
 			l.settle()
-			if i%(8*batch) != 0 {
-				continue
+			if i%(8*batch) == 0 {
+				l.write()
 			}
-			changes := l.changes()
-			l.finished(result{job: job{session: l.target.session, changes: changes}, errs: make([]error, len(changes))})
 		}
 		if n := len(l.bridges[1].hosts); n != routes {
 			b.Fatalf("%d hosts", n)

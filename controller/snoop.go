@@ -9,7 +9,7 @@ import (
 // snoop learns from a copy of ARP or neighbour discovery who has which address.
 func (l *loop) snoop(p p4.PacketIn) {
 	b := l.bridges[p.Bridge]
-	if b == nil || l.target.phase != phaseUp {
+	if b == nil || !l.target.Ready() {
 		return // before the read-back what is known of the MAC may be missing
 	}
 	s, ok := packet.ReadSighting(p.Frame)

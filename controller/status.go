@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/reconcile"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -137,16 +138,16 @@ func details(reason string) string {
 
 // check adds what the target says of an entry that the object asks for.
 func (s *summary) check(l *loop, k entry) {
-	want := l.desired(k)
+	want := l.Desired(k)
 	if want == nil {
 		return
 	}
 	e := want.Entry()
-	if have, ok := l.acked(e.Key); ok && have == e.Value {
+	if have, ok := l.target.Value(e.Key); ok && have == e.Value {
 		return
 	}
-	if f := l.target.failed[e.Key]; f != nil && s.refused == "" {
-		s.refused = fmt.Sprintf("%v: %s", e.Key, l.why(f))
+	if f := l.target.Failure(e.Key); f != nil && s.refused == "" {
+		s.refused = fmt.Sprintf("%v: %s", e.Key, l.target.Why(f))
 	} else if s.pending == "" {
 		s.pending = fmt.Sprintf("%v is not acknowledged yet", e.Key)
 	}
@@ -154,15 +155,15 @@ func (s *summary) check(l *loop, k entry) {
 
 // checkPort adds why the target does not use a port, if that is so.
 func (s *summary) checkPort(l *loop, number uint16) {
-	if reason, ok := l.target.refused[uint32(number)]; ok {
+	if reason, ok := l.refusedPorts[uint32(number)]; ok {
 		s.refused = "the target refuses the port: " + reason
 	}
 }
 
 // checkTarget adds why nothing is written at all, if that is so.
 func (s *summary) checkTarget(l *loop) {
-	if l.target.phase != phaseUp && s.refused == "" {
-		s.pending = l.target.reason
+	if !l.target.Ready() && s.refused == "" {
+		s.pending = l.target.Reason()
 	}
 }
 
@@ -197,8 +198,8 @@ const (
 // hosts are not on the target.
 func (l *loop) refusals() map[subject]string {
 	found := map[subject]*refusal{}
-	for _, f := range l.target.failed {
-		for _, s := range l.concerned(f.what) {
+	for _, f := range l.target.Failures() {
+		for _, s := range l.concerned(f.What) {
 			if found[s] == nil {
 				found[s] = &refusal{}
 			}
@@ -224,18 +225,18 @@ func (l *loop) concerned(k entry) []subject {
 // of one comes before what waits.
 type refusal struct {
 	n     int
-	first *failure
+	first *reconcile.Failure
 }
 
-func (r *refusal) add(f *failure) {
+func (r *refusal) add(f *reconcile.Failure) {
 	r.n++
-	if r.first == nil || r.first.attempts == 0 && f.attempts > 0 {
+	if r.first == nil || !r.first.Refused() && f.Refused() {
 		r.first = f
 	}
 }
 
 func (r *refusal) text(l *loop) string {
-	return fmt.Sprintf("%d entries are not on the target, such as %v: %s", r.n, r.first.what.Key(), l.why(r.first))
+	return fmt.Sprintf("%d entries are not on the target, such as %v: %s", r.n, r.first.What.Key(), l.target.Why(r.first))
 }
 
 // floodedBy are the bridges that flood over a tunnel, which may be nil.

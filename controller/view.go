@@ -258,18 +258,18 @@ func (c *Controller) Entries(ctx context.Context, table string) (rows []view.Ent
 	var entries []p4.Entry
 	errs := map[p4.Key]string{}
 	err = c.ask(ctx, func(l *loop) {
-		for k, r := range l.records {
-			if r.held && (table == "" || table == k.Table()) {
-				entries = append(entries, p4.Entry{Key: k, Value: r.value})
+		for e := range l.target.Entries() {
+			if table == "" || table == e.Key.Table() {
+				entries = append(entries, e)
 			}
 		}
-		for k, f := range l.target.failed {
+		for k, f := range l.target.Failures() {
 			if table != "" && table != k.Table() {
 				continue
 			}
-			errs[k] = f.err.Error()
-			if _, held := l.acked(k); !held {
-				rows = append(rows, view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(f.what.Level()), Error: errs[k]})
+			errs[k] = f.Err.Error()
+			if _, held := l.target.Value(k); !held {
+				rows = append(rows, view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(f.What.Level()), Error: errs[k]})
 			}
 		}
 	})

@@ -260,7 +260,7 @@ func (l *loop) lookup(v *vrf, out *view.Lookup) {
 	for bits := out.Address.BitLen(); bits >= 0; bits-- {
 		p := netip.PrefixFrom(out.Address, bits).Masked()
 		key := p4.Route{VRF: v.Index, Prefix: p}.Key()
-		if value, held := l.acked(key); held && !found {
+		if value, held := l.target.Value(key); held && !found {
 			found = true
 			e := p4.Entry{Key: key, Value: value}
 			out.Entry = e.String()
@@ -310,12 +310,10 @@ func (l *loop) bridgeName(index uint16) string {
 // whereabouts says where the bridge's FDB sends to the host.
 func (l *loop) whereabouts(r p4.Route) string {
 	index := r.Bridge
-	key := p4.FDB{Bridge: index, MAC: r.MAC}.Key()
-	value, held := l.acked(key)
-	d, err := p4.Decode(p4.Entry{Key: key, Value: value})
-	f, ok := d.(p4.FDB)
+	e, _ := l.target.Held(p4.FDB{Bridge: index, MAC: r.MAC}.Key())
+	f, ok := e.(p4.FDB)
 	switch {
-	case !held || err != nil || !ok:
+	case !ok:
 		return "which is flooded for: its MAC is not known"
 	case f.Kind == p4.ToPort:
 		if b := l.bridges[index]; b != nil && l.ports[f.Port] != nil {

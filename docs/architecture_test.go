@@ -76,6 +76,19 @@ func TestTheSwitchAndTheTasksAreUsableAlone(t *testing.T) {
 	}
 }
 
+func TestWhatBringsAModelToATargetKnowsNothingOfTheModel(t *testing.T) {
+	deps := goList(t, "-deps", "-f", "{{.ImportPath}}", "./controller/reconcile")
+	may := []string{"controller/reconcile", "controller/p4rt", "p4", "ether"}
+	for _, dep := range deps {
+		if name, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(may, name) {
+			t.Errorf("controller/reconcile links %s", name)
+		}
+	}
+	if !slices.Contains(deps, module+"controller/p4rt") {
+		t.Error("controller/reconcile does not use controller/p4rt: this test looks at the wrong package")
+	}
+}
+
 // The speaker alone knows GoBGP. The others that may are its counterparts: what
 // benchmarks compare it with, and a leaf of the testbed.
 func TestOnlyTheSpeakerAndItsCounterpartsImportGoBGP(t *testing.T) {

@@ -1,11 +1,15 @@
-package controller
+package reconcile
 
-import "github.com/p4evpn/p4evpn/p4"
+import (
+	"iter"
 
-// record is what the loop keeps of one entry, for as long as the target holds
-// it, it is marked, or a change of it is being written.
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// record is what is kept of one entry, for as long as the target holds it, it is
+// marked, or a change of it is being written.
 type record struct {
-	what  entry    // names it while it is marked, else nil
+	what  p4.Typed // names it while it is marked, else nil
 	value p4.Value // what the target acknowledged or answered on read-back
 	held  bool     // the target holds it
 }
@@ -16,48 +20,55 @@ type marked struct {
 	*record
 }
 
-// mark says that the entry which k names may have to change.
-func (l *loop) mark(k entry) {
+// Mark says that the entry which k names, and whose key it gives, may have to
+// change.
+func (r *Reconciler) Mark(k p4.Typed) p4.Key {
 	key := k.Key()
-	r := l.record(key)
-	if r.what == nil {
+	rec := r.record(key)
+	if rec.what == nil {
 		lv := k.Level()
-		l.dirty[lv] = append(l.dirty[lv], marked{key, r})
+		r.dirty[lv] = append(r.dirty[lv], marked{key, rec})
 	}
-	r.what = k
-	if l.departing != nil {
-		l.departing.keys[key] = k
-	}
+	rec.what = k
+	return key
 }
 
 // record gives the record of an entry, made if there is none.
-func (l *loop) record(key p4.Key) *record {
-	r := l.records[key]
-	if r == nil {
-		r = &record{}
-		l.records[key] = r
+func (r *Reconciler) record(key p4.Key) *record {
+	rec := r.records[key]
+	if rec == nil {
+		rec = &record{}
+		r.records[key] = rec
 	}
-	return r
+	return rec
 }
 
 // forget drops a record that has nothing to say any more.
-func (l *loop) forget(key p4.Key, r *record) {
-	if !r.held && r.what == nil {
-		delete(l.records, key)
+func (r *Reconciler) forget(key p4.Key, rec *record) {
+	if !rec.held && rec.what == nil {
+		delete(r.records, key)
 	}
 }
 
-// acked is what the target holds of an entry.
-func (l *loop) acked(key p4.Key) (p4.Value, bool) {
-	if r := l.records[key]; r != nil && r.held {
-		return r.value, true
+// Known reports whether the target holds an entry or may come to: one that is
+// marked may be in a job under way.
+func (r *Reconciler) Known(key p4.Key) bool { return r.records[key] != nil }
+
+// Len is how many entries are known.
+func (r *Reconciler) Len() int { return len(r.records) }
+
+// Value is what the target holds of an entry, false if it does not.
+func (r *Reconciler) Value(key p4.Key) (p4.Value, bool) {
+	if rec := r.records[key]; rec != nil && rec.held {
+		return rec.value, true
 	}
 	return "", false
 }
 
-// ackedEntry is what the target holds of an entry, if it is of one of our types.
-func (l *loop) ackedEntry(key p4.Key) (entry, bool) {
-	value, held := l.acked(key)
+// Held is the entry that the target holds, false if it holds none, or none that has
+// a Go type.
+func (r *Reconciler) Held(key p4.Key) (p4.Typed, bool) {
+	value, held := r.Value(key)
 	if !held {
 		return nil, false
 	}
@@ -65,43 +76,93 @@ func (l *loop) ackedEntry(key p4.Key) (entry, bool) {
 	return e, err == nil
 }
 
-// holdsNow records what the target holds of an entry.
-func (l *loop) holdsNow(key p4.Key, r *record, v p4.Value) {
-	if !r.held {
-		l.target.counts[key.Table()]++
+// Entries yields what the target holds.
+func (r *Reconciler) Entries() iter.Seq[p4.Entry] {
+	return func(yield func(p4.Entry) bool) {
+		for key, rec := range r.records {
+			if rec.held && !yield(p4.Entry{Key: key, Value: rec.value}) {
+				return
+			}
+		}
 	}
-	r.value, r.held = v, true
+}
+
+// holdsNow records what the target holds of an entry.
+func (r *Reconciler) holdsNow(key p4.Key, rec *record, v p4.Value) {
+	if !rec.held {
+		r.counts[key.Table()]++
+	}
+	rec.value, rec.held = v, true
 }
 
 // dropped records that the target does not hold an entry.
-func (l *loop) dropped(key p4.Key, r *record) {
-	if r.held {
-		l.target.counts[key.Table()]--
+func (r *Reconciler) dropped(key p4.Key, rec *record) {
+	if rec.held {
+		r.counts[key.Table()]--
 	}
-	r.value, r.held = "", false
+	rec.value, rec.held = "", false
 }
 
 // droppedAll records that it is not known what the target holds.
-func (l *loop) droppedAll() {
-	clear(l.target.counts)
-	for key, r := range l.records {
-		r.value, r.held = "", false
-		l.forget(key, r)
+func (r *Reconciler) droppedAll() {
+	clear(r.counts)
+	for key, rec := range r.records {
+		rec.value, rec.held = "", false
+		r.forget(key, rec)
 	}
 }
 
-// depth is how many entries are marked.
-func (l *loop) depth() int {
+// Depth is how many entries are marked.
+func (r *Reconciler) Depth() int {
 	n := 0
-	for _, d := range l.dirty {
+	for _, d := range r.dirty {
 		n += len(d)
 	}
 	return n
 }
 
 // takeMarked takes the marks of a level. What is marked from now on gathers anew.
-func (l *loop) takeMarked(lv int) []marked {
-	taken := l.dirty[lv]
-	l.dirty[lv] = nil
+func (r *Reconciler) takeMarked(lv p4.Level) []marked {
+	taken := r.dirty[lv]
+	r.dirty[lv] = nil
 	return taken
+}
+
+// foreign is an entry that has no Go type. No model wants it, and it goes.
+type foreign struct{ entry p4.Entry }
+
+func (f foreign) Key() p4.Key     { return f.entry.Key }
+func (f foreign) Entry() p4.Entry { return f.entry }
+func (f foreign) Type() p4.Type   { return p4.Types } // none of them
+func (f foreign) Level() p4.Level { return p4.LevelBase }
+func (f foreign) Refs() []p4.Key  { return nil }
+
+// decoded is the typed value of an entry that the target holds.
+func decoded(e p4.Entry) p4.Typed {
+	if d, err := p4.Decode(e); err == nil {
+		return d
+	}
+	return foreign{e}
+}
+
+// desired is what the model wants of an entry, nil for none.
+func (r *Reconciler) desired(k p4.Typed) p4.Typed {
+	if k.Type() >= p4.Types {
+		return nil
+	}
+	return r.model.Desired(k)
+}
+
+// gone is called when an entry is neither wanted nor on the target.
+func (r *Reconciler) gone(k p4.Typed) {
+	if k.Type() < p4.Types {
+		r.model.Gone(k)
+	}
+}
+
+// flipped is called when the target begins or ceases to refuse an entry.
+func (r *Reconciler) flipped(k p4.Typed) {
+	if k.Type() < p4.Types {
+		r.model.Flipped(k)
+	}
 }

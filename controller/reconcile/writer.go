@@ -1,4 +1,4 @@
-package controller
+package reconcile
 
 import (
 	"context"
@@ -11,17 +11,18 @@ import (
 )
 
 // writer does what takes time with the target, one job after the other, while
-// the loop goes on gathering.
+// its owner goes on gathering.
 type writer struct {
 	target  Target
-	jobs    chan job    // one slot: the loop gives one at a time
-	results chan result // one slot, so that the writer never waits for the loop
+	prepare func(context.Context, Target) error // nil = nothing
+	jobs    chan job                            // one slot: it is given one at a time
+	results chan Result                         // one slot, so that it never waits for its owner
 }
 
 // job is a set of changes to write or, if there are none, a read of all that
 // the target holds.
 type job struct {
-	session uint64 // of targetState
+	session uint64
 	changes []change
 	audit   bool // of a read: of a target that is written to
 	began   time.Time
@@ -29,8 +30,8 @@ type job struct {
 
 // change is one update. It is written as it is: no message is made of it.
 type change struct {
-	what     entry   // names the entry
-	record   *record // the loop's
+	what     p4.Typed // names the entry
+	record   *record  // the owner's
 	entry    p4.Entry
 	op       p4v1.Update_Type
 	needs    []string
@@ -49,8 +50,8 @@ func (c *change) AppendEntity(b []byte) []byte { return c.entry.AppendEntity(b) 
 // Key is for those who look at what is written.
 func (c *change) Key() p4.Key { return c.entry.Key }
 
-// result is what came of a job.
-type result struct {
+// Result is what came of a job, for Take.
+type Result struct {
 	job
 	errs    []error    // one a change
 	entries []p4.Entry // of a read
@@ -58,9 +59,15 @@ type result struct {
 	err     error      // the whole job failed
 }
 
-func newWriter(t Target) *writer {
-	return &writer{target: t, jobs: make(chan job, 1), results: make(chan result, 1)}
+func newWriter(t Target, prepare func(context.Context, Target) error) *writer {
+	return &writer{target: t, prepare: prepare, jobs: make(chan job, 1), results: make(chan Result, 1)}
 }
+
+// Run does what Flush gives to be done, until ctx ends. Its results are to be taken.
+func (r *Reconciler) Run(ctx context.Context) { r.writer.run(ctx) }
+
+// Results gives what is to be handed to Take.
+func (r *Reconciler) Results() <-chan Result { return r.writer.results }
 
 func (w *writer) run(ctx context.Context) {
 	for {
@@ -73,41 +80,19 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-func (w *writer) do(ctx context.Context, j job) result {
-	r := result{job: j}
-	if j.changes == nil {
-		if r.err = configureMeters(ctx, w.target); r.err == nil {
-			r.entries, r.foreign, r.err = readAll(ctx, w.target)
-		}
-	} else {
-		r.errs, r.err = plan(j.changes).Write(ctx, w.target)
+func (w *writer) do(ctx context.Context, j job) Result {
+	res := Result{job: j}
+	if j.changes != nil {
+		res.errs, res.err = plan(j.changes).Write(ctx, w.target)
+		return res
 	}
-	return r
-}
-
-// configureMeters bounds what the target sends us. A target that has no meters,
-// or refuses them, goes without.
-func configureMeters(ctx context.Context, t Target) error {
-	held, ok := readMeters(ctx, t)
-	if !ok {
-		return nil
+	if w.prepare != nil {
+		res.err = w.prepare(ctx, w.target)
 	}
-	var updates []p4rt.Update
-	for _, u := range p4.PuntMeterUpdates(held) {
-		updates = append(updates, u)
+	if res.err == nil {
+		res.entries, res.foreign, res.err = readAll(ctx, w.target)
 	}
-	_, err := t.Write(ctx, updates)
-	return err
-}
-
-// readMeters gives no reason when it fails: what stands in the way of reading
-// meters says so again when entries are read.
-func readMeters(ctx context.Context, t Target) (held []*p4v1.MeterEntry, ok bool) {
-	err := t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
-		held = append(held, e.GetMeterEntry())
-		return nil
-	})
-	return held, err == nil
+	return res
 }
 
 func plan(changes []change) p4rt.Plan {
@@ -139,29 +124,10 @@ func readAll(ctx context.Context, t Target) (entries []p4.Entry, foreign int, er
 		}
 		return nil
 	}
-	for _, e := range wildcards() {
+	for _, e := range p4.Wildcards() {
 		if err := t.Read(ctx, []*p4v1.Entity{e}, take); err != nil {
 			return nil, 0, err
 		}
 	}
 	return entries, foreign, nil
-}
-
-// wildcards name everything that the program may hold.
-func wildcards() []*p4v1.Entity {
-	var all []*p4v1.Entity
-	for _, t := range p4.P4Info().GetTables() {
-		if t.GetIsConstTable() {
-			continue
-		}
-		all = append(all, &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: t.GetPreamble().GetId()}}})
-	}
-	pre := func(e *p4v1.PacketReplicationEngineEntry) {
-		all = append(all, &p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: e}})
-	}
-	pre(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{
-		MulticastGroupEntry: &p4v1.MulticastGroupEntry{}}})
-	pre(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{
-		CloneSessionEntry: &p4v1.CloneSessionEntry{}}})
-	return all
 }

@@ -1,0 +1,142 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/controller/reconcile"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+var _ reconcile.Model = (*loop)(nil)
+
+// targetChanged takes an event of the P4Runtime client.
+func (l *loop) targetChanged(e p4rt.Event) {
+	switch e := e.(type) {
+	case p4rt.Up:
+		l.target.Up(e)
+	case p4rt.Down:
+		l.refusedPorts = nil
+		l.target.Lost("the target is not connected: " + e.Err.Error())
+	case p4rt.NotPrimary:
+		l.target.Lost("another controller is primary: " + e.Primary.String())
+	case p4rt.RefusedPorts:
+		l.refusedPorts = e.Reasons
+	case p4rt.Digest:
+		l.digestArrived(e)
+	case p4rt.Idle:
+		l.idleArrived(e)
+	case p4rt.PacketIn:
+		l.packetArrived(e)
+	}
+}
+
+// mark says that the entry which k names may have to change.
+func (l *loop) mark(k entry) {
+	key := l.target.Mark(k)
+	if l.departing != nil {
+		l.departing.keys[key] = k
+	}
+}
+
+// idleTick is how often the loop looks at what only time changes.
+const idleTick = 10 * time.Second
+
+// flush brings what changed on its way, if it can go now, and says when it wants
+// to be called again at the latest.
+func (l *loop) flush() time.Duration {
+	next := min(l.target.Flush(), idleTick)
+	l.sweepLeaving()
+	if in, waiting := l.holdDue(); waiting {
+		next = min(next, max(in, time.Millisecond))
+	}
+	return next
+}
+
+// Settle is of reconcile.Model.
+func (l *loop) Settle() {
+	l.settle()
+	l.settleKernel()
+	l.flushAdverts()
+	l.endHold()
+}
+
+// settle computes what lies between inputs and entries: SVIs, attachments, static
+// MACs, the VTEPs to follow, the prefixes behind them.
+func (l *loop) settle() {
+	l.settleSVIs()
+	for n := range l.dirtyPorts {
+		l.attach(l.ports[n])
+	}
+	clear(l.dirtyPorts)
+	for index := range l.dirtyStatics {
+		if b := l.bridges[index]; b != nil {
+			l.setStatics(b)
+		}
+	}
+	clear(l.dirtyStatics)
+	l.settleRemotes()
+	l.settleTunnels()
+}
+
+// Desired is of reconcile.Model. It computes the entry that k names from the loop's
+// state, nil if there shall be none.
+func (l *loop) Desired(k entry) entry { return l.tables[k.Type()].desired(l, k) }
+
+// All is of reconcile.Model: what a target that lost its entries needs.
+func (l *loop) All() {
+	for i := range l.tables {
+		l.tables[i].all(l)
+	}
+	l.markAllAdverts()
+	l.dirtyKernel = true
+}
+
+// Gone is of reconcile.Model: ids that only the entry kept are free.
+func (l *loop) Gone(k entry) { l.tables[k.Type()].gone(l, k) }
+
+// Flipped is of reconcile.Model.
+func (l *loop) Flipped(k entry) { l.tables[k.Type()].flipped(l, k) }
+
+// held reports whether the target holds the entry that k names.
+func (l *loop) held(k entry) bool {
+	_, ok := l.target.Value(k.Key())
+	return ok
+}
+
+// markFloods marks the groups that use a tunnel if the target takes it.
+func (l *loop) markFloods(tunnel uint16) {
+	if t := l.tunnelByID[tunnel]; t != nil {
+		for b := range t.floods {
+			l.mark(p4.Group{ID: b.Index})
+		}
+	}
+}
+
+// configureMeters bounds what the target sends us. A target that has no meters,
+// or refuses them, goes without.
+func configureMeters(ctx context.Context, t reconcile.Target) error {
+	held, ok := readMeters(ctx, t)
+	if !ok {
+		return nil
+	}
+	var updates []p4rt.Update
+	for _, u := range p4.PuntMeterUpdates(held) {
+		updates = append(updates, u)
+	}
+	_, err := t.Write(ctx, updates)
+	return err
+}
+
+// readMeters gives no reason when it fails: what stands in the way of reading
+// meters says so again when entries are read.
+func readMeters(ctx context.Context, t reconcile.Target) (held []*p4v1.MeterEntry, ok bool) {
+	err := t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
+		held = append(held, e.GetMeterEntry())
+		return nil
+	})
+	return held, err == nil
+}
