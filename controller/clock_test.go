@@ -31,6 +31,7 @@ func TestWhatIsHeldBackDoesNotWaitForTheUnderlayForEver(t *testing.T) {
 	g.underlay.Foresee(leaf2)   // it never says anything
 	g.send(busyRoutes()[:3]...) // MAC 1 is gone
 	g.converge()
+	g.peek(func(*loop) {}) // it knows
 	g.now.advance(resolveTime - time.Millisecond)
 	g.settle()
 	g.wantWritten(w, any3)
