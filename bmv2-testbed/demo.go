@@ -42,7 +42,8 @@ func RunDemo(ctx context.Context, o DemoOptions) error {
 	if err := needs(o.Target); err != nil {
 		return err
 	}
-	return o.narrate(ctx, "demo", len(selected(demoChecks, o.Only))+len(selected(routedChecks, o.Only)), func(s *score) error {
+	checks := len(selected(demoChecks, o.Only)) + len(selected(routedChecks, o.Only))
+	return o.narrate(ctx, "demo", checks, func(s *score) error {
 		err := runChecks(ctx, o, s, "demo", demoChecks, buildDemo)
 		if err == nil && ctx.Err() == nil {
 			err = runChecks(ctx, o, s, "routed", routedChecks, buildRouted)
@@ -65,7 +66,8 @@ func (o DemoOptions) narrate(ctx context.Context, name string, checks int, run f
 		return err
 	}
 	if o.Keep {
-		o.say("Left in place until Ctrl-C; namespaces: ip netns list | grep %s%d-, logs: %s", labPrefix, os.Getpid(), strings.Join(s.folders(), ", "))
+		o.say("Left in place until Ctrl-C; namespaces: ip netns list | grep %s%d-, logs: %s",
+			labPrefix, os.Getpid(), strings.Join(s.folders(), ", "))
 		<-ctx.Done()
 	}
 	if len(s.failed) > 0 {
@@ -104,7 +106,10 @@ type network interface{ end(ctx context.Context) }
 
 // runChecks builds a network and runs those of its checks that are wanted; the
 // network is removed afterwards unless it is to be kept.
-func runChecks[N network](ctx context.Context, o DemoOptions, s *score, name string, checks []claim[N], build func(context.Context, *Lab, DemoOptions) (N, error)) error {
+func runChecks[N network](
+	ctx context.Context, o DemoOptions, s *score, name string, checks []claim[N],
+	build func(context.Context, *Lab, DemoOptions) (N, error),
+) error {
 	if checks = selected(checks, o.Only); len(checks) == 0 {
 		return nil
 	}
@@ -192,7 +197,8 @@ func findBinary(named string) (string, error) {
 			return filepath.Abs(found)
 		}
 	}
-	return "", fmt.Errorf("there is no p4evpn in %s nor on PATH: build it there (make build), or name it by --binary", filepath.Dir(self))
+	return "", fmt.Errorf("there is no p4evpn in %s nor on PATH: build it there (make build), or name it by --binary",
+		filepath.Dir(self))
 }
 
 // needs says what is missing to run the demo.
@@ -200,7 +206,9 @@ func needs(target string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the demo needs root, for network namespaces: sudo p4evpn-demo")
 	}
-	programs := map[string]string{"ip": "iproute2", "ping": "iputils-ping", "vtysh": "frr", filepath.Join(frrDaemons, "bgpd"): "frr"}
+	programs := map[string]string{
+		"ip": "iproute2", "ping": "iputils-ping", "vtysh": "frr", filepath.Join(frrDaemons, "bgpd"): "frr",
+	}
 	if target == BMv2 {
 		programs["simple_switch_grpc"] = "BMv2 (see README.md)"
 		programs["simple_switch_CLI"] = "BMv2 (see README.md)"
@@ -218,18 +226,21 @@ func needs(target string) error {
 	for name := range missing {
 		names = append(names, name)
 	}
-	return fmt.Errorf("the demo needs %s: apt-get install --no-install-recommends iproute2 iputils-ping frr", strings.Join(names, ", "))
+	return fmt.Errorf("the demo needs %s: apt-get install --no-install-recommends iproute2 iputils-ping frr",
+		strings.Join(names, ", "))
 }
 
 // end lets all hosts be learned again, and shows them.
 func (d *demo) end(ctx context.Context) {
 	d.wake(ctx)
-	d.options.view(ctx, d.gateway, []string{"neighbors"}, []string{"bridges"}, []string{"vteps"}, []string{"fdb"}, []string{"routes"},
+	d.options.view(ctx, d.gateway,
+		[]string{"neighbors"}, []string{"bridges"}, []string{"vteps"}, []string{"fdb"}, []string{"routes"},
 		[]string{"entries", "bridge.fdb"}, []string{"entries", "multicast_group"})
 }
 
 func (r *routed) end(ctx context.Context) {
-	r.options.view(ctx, r.gateway, []string{"vrfs"}, []string{"svis"}, []string{"hosts"}, []string{"prefixes", "tenant"}, []string{"entries", "router.ipv4"})
+	r.options.view(ctx, r.gateway, []string{"vrfs"}, []string{"svis"}, []string{"hosts"},
+		[]string{"prefixes", "tenant"}, []string{"entries", "router.ipv4"})
 }
 
 // wake lets all hosts be learned again, for a view with something in it.

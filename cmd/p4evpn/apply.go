@@ -27,8 +27,9 @@ func newApply() *cobra.Command {
 with kind, id and spec, in any order. What is there already is left alone. The
 whole file is tried on a model of the gateway first, so that a mistake in it
 changes nothing.`,
-		Example: "  p4evpn apply -f site.yaml --dry-run\n  p4evpn list bridge -o yaml | p4evpn --api 10.0.0.2:50151 apply -f -",
-		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  p4evpn apply -f site.yaml --dry-run\n" +
+			"  p4evpn list bridge -o yaml | p4evpn --api 10.0.0.2:50151 apply -f -",
+		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd) },
 	}
 	a.gateway.addFlags(cmd)

@@ -99,8 +99,10 @@ func newRestore() *cobra.Command {
 		Long: `Puts a backup in the place of the store of a gateway that does not run. The backup
 is checked first, and the store that was there is kept beside it, whatever its
 state. The gateway makes the target and BGP follow when it starts.`,
-		Example: "  systemctl stop p4evpn\n  p4evpn restore /var/backups/p4evpn-2026-01-31.db -c /etc/p4evpn.yaml\n  systemctl start p4evpn",
-		Args:    cobra.ExactArgs(1),
+		Example: "  systemctl stop p4evpn\n" +
+			"  p4evpn restore /var/backups/p4evpn-2026-01-31.db -c /etc/p4evpn.yaml\n" +
+			"  systemctl start p4evpn",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if file != "" {
 				f, err := config.Load(file)

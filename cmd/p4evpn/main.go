@@ -41,7 +41,8 @@ func newRoot() *cobra.Command {
 			return setLogger(level)
 		},
 	}
-	root.PersistentFlags().StringVar(&level, "log-level", "info", "what is logged to standard error: debug, info, warn or error")
+	root.PersistentFlags().StringVar(&level, "log-level", "info",
+		"what is logged to standard error: debug, info, warn or error")
 	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
 	root.AddCommand(newRun(), newSwitch(), newClaim(), newShow(), newAudit())
 	root.AddCommand(newObjects()...)

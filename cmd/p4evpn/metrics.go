@@ -26,7 +26,8 @@ func listenMetrics(ctx context.Context, address string, parts ...prometheus.Coll
 		return &metrics{}, nil
 	}
 	registry := prometheus.NewPedanticRegistry()
-	for _, c := range append(parts, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
+	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+	for _, c := range append(parts, collectors.NewGoCollector(), process) {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}

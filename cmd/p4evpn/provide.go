@@ -62,7 +62,8 @@ func switchInside(ctx context.Context, f *config.File) ([]task.Task, error) {
 
 func switchArgs(f *config.File) []string {
 	args := []string{"switch", "--no-p4", "--grpc-server-addr", f.Target.Address,
-		"--device-id", fmt.Sprint(f.Target.DeviceID), "--cpu-port", fmt.Sprint(p4.CPUPort), "--drop-port", fmt.Sprint(p4.DropPort)}
+		"--device-id", fmt.Sprint(f.Target.DeviceID),
+		"--cpu-port", fmt.Sprint(p4.CPUPort), "--drop-port", fmt.Sprint(p4.DropPort)}
 	args = append(args, "--claim", f.Target.Claim)
 	if f.Target.UnsafeSharedDevices {
 		args = append(args, "--unsafe-shared-devices")

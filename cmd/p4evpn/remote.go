@@ -31,7 +31,8 @@ type remote struct {
 func (r *remote) addFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&r.address, "api", config.DefaultAPI, "address of the gateway's API: host:port or unix:PATH")
-	f.StringVar(&r.ca, "ca", "", "authority of the gateway's certificate, a PEM file; with --cert and --key for an API with TLS")
+	f.StringVar(&r.ca, "ca", "",
+		"authority of the gateway's certificate, a PEM file; with --cert and --key for an API with TLS")
 	f.StringVar(&r.certificate, "cert", "", "our certificate, a PEM file")
 	f.StringVar(&r.key, "key", "", "the key of our certificate, a PEM file")
 	f.DurationVar(&r.timeout, "timeout", 10*time.Second, "how long to wait for the answer")
@@ -84,14 +85,17 @@ func (r *remote) credentials() (credentials.TransportCredentials, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("--ca %s: it holds no certificate in PEM", r.ca)
 	}
-	return credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12}), nil
+	return credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12,
+	}), nil
 }
 
 // explain says what to do about an API that does not answer.
 func (r *remote) explain(err error) error {
 	st := status.Convert(err)
 	if st.Code() == codes.Unavailable {
-		return fmt.Errorf("no gateway answers at %s: is `p4evpn run` there, is --api its api.listen, and do the certificates fit? (%s)", r.address, st.Message())
+		return fmt.Errorf("no gateway answers at %s: is `p4evpn run` there, is --api its api.listen, "+
+			"and do the certificates fit? (%s)", r.address, st.Message())
 	}
 	return errors.New(st.Message())
 }

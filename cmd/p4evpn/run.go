@@ -51,8 +51,11 @@ when this command ends, and so does forwarding. SIGTERM and Ctrl-C end it cleanl
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file; p4evpn.example.yaml explains the keys")
-	cmd.Flags().BoolVar(&inProcess, "in-process", false, "run the embedded switch inside this process: forwarding ends with it")
-	cmd.Flags().BoolVar(&drain, "drain-on-exit", false, "withdraw our routes before the end, so that BGP neighbours send to others: for a gateway that does not come back soon")
+	cmd.Flags().BoolVar(&inProcess, "in-process", false,
+		"run the embedded switch inside this process: forwarding ends with it")
+	cmd.Flags().BoolVar(&drain, "drain-on-exit", false,
+		"withdraw our routes before the end, so that BGP neighbours send to others: "+
+			"for a gateway that does not come back soon")
 	cmd.Flags().BoolVar(&check, "check", false, "only check the configuration")
 	_ = cmd.MarkFlagRequired("config")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
@@ -179,7 +182,8 @@ func (g *gateway) speak(ctx context.Context) error {
 // without it, and the status of VRFs and SVIs says that it is away.
 func (g *gateway) runSlowPath(ctx context.Context) error {
 	if err := g.slow.Run(ctx); err != nil && ctx.Err() == nil {
-		slog.Error("Linux does nothing for the VRFs any more: their gateways answer no ping and find no silent hosts", "err", err)
+		slog.Error("Linux does nothing for the VRFs any more: their gateways answer no ping and find no silent hosts",
+			"err", err)
 	}
 	<-ctx.Done()
 	return ctx.Err()

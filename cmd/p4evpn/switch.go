@@ -74,13 +74,16 @@ has them, also behind --.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&interfaces, "interface", "i", nil, "PORT@INTERFACE: attach a network interface as a port; may be given several times")
-	f.StringVar(&cfg.GRPCAddress, "grpc-server-addr", "127.0.0.1:9559", "where P4Runtime is served: host:port or unix:PATH")
+	f.StringArrayVarP(&interfaces, "interface", "i", nil,
+		"PORT@INTERFACE: attach a network interface as a port; may be given several times")
+	f.StringVar(&cfg.GRPCAddress, "grpc-server-addr", "127.0.0.1:9559",
+		"where P4Runtime is served: host:port or unix:PATH")
 	f.Uint64Var(&cfg.DeviceID, "device-id", 1, "P4Runtime device id")
 	f.Uint32Var(&cfg.CPUPort, "cpu-port", 510, "port of packet-ins and packet-outs")
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
 	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
-	f.IntVar(&cfg.Lanes, "lanes", min(runtime.GOMAXPROCS(0), 8), "receive rings of each port, over which its flows are spread; less with many ports")
+	f.IntVar(&cfg.Lanes, "lanes", min(runtime.GOMAXPROCS(0), 8),
+		"receive rings of each port, over which its flows are spread; less with many ports")
 	f.StringVar(&claimBy, "claim", "auto",
 		"how interfaces are kept from the host's network stack: tcx, clsact, nft, or auto for the first that works")
 	f.BoolVar(&cfg.UnsafeShared, "unsafe-shared-devices", false,
@@ -88,7 +91,8 @@ has them, also behind --.`,
 	f.StringVar(&metricsAddress, "metrics", "", "host:port of /metrics; empty for nowhere")
 	_ = cmd.RegisterFlagCompletionFunc("claim", choices("auto", "tcx", "clsact", "nft"))
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
-	f.BoolVar(&cfg.PromoteNext, "promote-next", false, "when the primary client leaves, make the next election id primary, as BMv2 does")
+	f.BoolVar(&cfg.PromoteNext, "promote-next", false,
+		"when the primary client leaves, make the next election id primary, as BMv2 does")
 	bmv2.define(f, &cfg)
 	cmd.AddCommand(newSwitchTrace())
 	return cmd

@@ -167,7 +167,8 @@ func controllerConfig(f *config.File) controller.Config {
 	}
 	for _, u := range f.Uplinks {
 		c.Ports = append(c.Ports, controller.Port{
-			Name: u.Name, Number: u.Number, Kind: controller.KindUplink, HostPort: u.Host.Number, HostDevice: u.Host.Device, Netdev: u.Interface,
+			Name: u.Name, Number: u.Number, Kind: controller.KindUplink,
+			HostPort: u.Host.Number, HostDevice: u.Host.Device, Netdev: u.Interface,
 		})
 	}
 	return c
@@ -176,10 +177,13 @@ func controllerConfig(f *config.File) controller.Config {
 func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
-		Listen: a.Listen, RESTListen: a.RESTListen, Store: g.store, Status: g.loop, View: g.loop, Auditor: g.loop, Underlay: underlayView{g.router},
+		Listen: a.Listen, RESTListen: a.RESTListen, Store: g.store,
+		Status: g.loop, View: g.loop, Auditor: g.loop, Underlay: underlayView{g.router},
 		VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr,
-		Roles:  map[string]api.Role{},
-		Limits: api.Limits{MessageBytes: a.Limits.MessageBytes, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst},
+		Roles: map[string]api.Role{},
+		Limits: api.Limits{
+			MessageBytes: a.Limits.MessageBytes, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst,
+		},
 	}
 	if a.TLS != (config.TLS{}) {
 		c.TLS = &api.TLS{Certificate: a.TLS.Certificate, Key: a.TLS.Key, ClientCA: a.TLS.ClientCA}
@@ -196,7 +200,9 @@ type underlayView struct{ router *underlayroute.Router }
 func (v underlayView) UnderlayRoutes() []view.UnderlayRoute {
 	var rows []view.UnderlayRoute
 	for _, r := range v.router.Routes() {
-		row := view.UnderlayRoute{Prefix: r.Prefix, Neighbors: r.Neighbors, NextHops: r.NextHops, State: view.Up, Reason: r.Reason}
+		row := view.UnderlayRoute{
+			Prefix: r.Prefix, Neighbors: r.Neighbors, NextHops: r.NextHops, State: view.Up, Reason: r.Reason,
+		}
 		if r.Reason != "" {
 			row.State = view.Down
 		}

@@ -22,10 +22,18 @@ func (o *outs) PacketOut(_ context.Context, p *p4v1.PacketOut) error { *o = appe
 func TestFramesOfTheKernelAreInjected(t *testing.T) {
 	var got outs
 	inject := Into(&got, slog.New(slog.DiscardHandler))
-	for _, f := range []slowpath.Frame{{VRF: 3, Bridge: 7, Data: []byte("a")}, {VRF: 3, Bridge: 7, Data: []byte("b"), LocalOnly: true}, {VRF: 3, Data: []byte("c")}} {
+	for _, f := range []slowpath.Frame{
+		{VRF: 3, Bridge: 7, Data: []byte("a")},
+		{VRF: 3, Bridge: 7, Data: []byte("b"), LocalOnly: true},
+		{VRF: 3, Data: []byte("c")},
+	} {
 		inject(f)
 	}
-	want := []p4.PacketOut{{Bridge: 7, Frame: []byte("a")}, {Bridge: 7, LocalOnly: true, Frame: []byte("b")}, {VRF: 3, Frame: []byte("c")}}
+	want := []p4.PacketOut{
+		{Bridge: 7, Frame: []byte("a")},
+		{Bridge: 7, LocalOnly: true, Frame: []byte("b")},
+		{VRF: 3, Frame: []byte("c")},
+	}
 	if len(got) != len(want) {
 		t.Fatalf("%d packets, want %d", len(got), len(want))
 	}

@@ -47,8 +47,14 @@ const (
 
 // New prepares a Supervisor; Run does the work.
 func New(cfg Config) *Supervisor {
-	cfg.Pause = cmp.Or(cfg.Pause, 2*time.Second)
-	return &Supervisor{cfg: cfg, log: cmp.Or(cfg.Logger, slog.Default()), ready: make(chan struct{})}
+	cfg = cfg.withDefaults()
+	return &Supervisor{cfg: cfg, log: cfg.Logger, ready: make(chan struct{})}
+}
+
+func (c Config) withDefaults() Config {
+	c.Pause = cmp.Or(c.Pause, 2*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
 }
 
 // Ready is closed when the switch answers, or has not for so long that its clients

@@ -95,7 +95,9 @@ func TestASwitchThatIsThereIsUsedAndReadyAtOnce(t *testing.T) {
 }
 
 func TestTheSwitchOfAUnitDoesNotSpeakForIt(t *testing.T) {
-	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"} {
+	for _, name := range []string{
+		"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
+	} {
 		t.Setenv(name, "0")
 	}
 	t.Setenv("P4EVPN_TEST_KEPT", "a=b")
