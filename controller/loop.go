@@ -232,12 +232,14 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 
 // Run takes events until ctx ends or an input fails. It must be called once.
 func (c *Controller) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	// ctx itself says whether an input stopped because the end was asked for: one made
+	// from it learns of that later than the inputs do.
+	working, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); c.loop.target.Run(ctx) }()
+	go func() { defer close(done); c.loop.target.Run(working) }()
 	defer func() { cancel(); <-done; close(c.stopped) }()
 
-	watch := c.in.Intent.Watch(ctx)
+	watch := c.in.Intent.Watch(working)
 	// What the target holds can only be judged by the intent: that comes first.
 	select {
 	case b, ok := <-watch:
