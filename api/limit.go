@@ -24,15 +24,15 @@ type Limits struct {
 
 // The defaults of Limits: what a client that applies a whole site at once needs.
 const (
-	DefaultMessageBytes   = 4 << 20
-	DefaultCallsPerSecond = 1000
-	DefaultBurst          = 2000
+	defaultMessageBytes   = 4 << 20
+	defaultCallsPerSecond = 1000
+	defaultBurst          = 2000
 )
 
 func (l Limits) withDefaults() Limits {
-	l.MessageBytes = cmp.Or(l.MessageBytes, DefaultMessageBytes)
-	l.CallsPerSecond = cmp.Or(l.CallsPerSecond, DefaultCallsPerSecond)
-	l.Burst = cmp.Or(l.Burst, DefaultBurst)
+	l.MessageBytes = cmp.Or(l.MessageBytes, defaultMessageBytes)
+	l.CallsPerSecond = cmp.Or(l.CallsPerSecond, defaultCallsPerSecond)
+	l.Burst = cmp.Or(l.Burst, defaultBurst)
 	return l
 }
 

@@ -286,7 +286,7 @@ func TestABadRESTRequestIsRefusedAndChangesNothing(t *testing.T) {
 			} {
 				bad(target.method, target.path, c.body, 400, codes.InvalidArgument, c.holds)
 			}
-			bad(target.method, target.path, `{"name":"`+strings.Repeat("x", DefaultMessageBytes)+`"}`, 413, codes.ResourceExhausted, "larger than")
+			bad(target.method, target.path, `{"name":"`+strings.Repeat("x", defaultMessageBytes)+`"}`, 413, codes.ResourceExhausted, "larger than")
 			bad(target.method, target.path+"&colour=red", valid, 400, codes.InvalidArgument, "")
 		}
 		bad("POST", create, "", 400, codes.InvalidArgument, k.field)

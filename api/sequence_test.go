@@ -68,7 +68,7 @@ func newAPISpeaker(t testing.TB, store *intent.Store) *apiSpeaker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway, err := newREST(srv.services, DefaultMessageBytes)
+	gateway, err := newREST(srv.services, defaultMessageBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,30 +36,16 @@ func AutoRouteTarget(as, vni uint32) RouteTarget {
 	return rt
 }
 
-// Number is the part after the colon.
-func (r RouteTarget) Number() uint32 { return adminNumber(uint16(r[0]), r[2:]) }
+// number is the part after the colon.
+func (r RouteTarget) number() uint32 { return adminNumber(uint16(r[0]), r[2:]) }
 
-// MatchesVNI reports whether the target is *:vni, which is what we import by
-// default: any administrator with the number vni, or with the VXLAN form that
-// RFC 8365 section 5.1.2.1 derives (bit 31 clear, type 1 in bits 30 to 28, any
-// domain in bits 27 to 24, the VNI below).
-func (r RouteTarget) MatchesVNI(vni uint32) bool {
-	n := r.Number()
+// matchesVNI reports whether the target is *:vni.
+func (r RouteTarget) matchesVNI(vni uint32) bool {
+	n := r.number()
 	if n == vni {
 		return vni != 0
 	}
 	return r[0] == adminAS2 && n>>28 == 1 && n&0xffffff == vni && vni != 0
-}
-
-// VNIs gives the one or two VNIs for which MatchesVNI holds: an index from
-// VNI to instance then finds the instances of a route without a scan. The
-// second is 0 if there is none.
-func (r RouteTarget) VNIs() (uint32, uint32) {
-	n := r.Number()
-	if r[0] == adminAS2 && n>>28 == 1 {
-		return n, n & 0xffffff
-	}
-	return n, 0
 }
 
 // String is the form that ParseRouteTarget reads.
@@ -128,10 +114,13 @@ func (s RouteTargets) Contains(rt RouteTarget) bool {
 	return false
 }
 
-// MatchesVNI reports whether any target matches *:vni; see RouteTarget.MatchesVNI.
+// MatchesVNI reports whether any target is *:vni, which is what we import by
+// default: any administrator with the number vni, or with the VXLAN form that
+// RFC 8365 section 5.1.2.1 derives (bit 31 clear, type 1 in bits 30 to 28, any
+// domain in bits 27 to 24, the VNI below).
 func (s RouteTargets) MatchesVNI(vni uint32) bool {
 	for rt := range s.All() {
-		if rt.MatchesVNI(vni) {
+		if rt.matchesVNI(vni) {
 			return true
 		}
 	}

@@ -24,8 +24,8 @@ type API struct {
 
 // Values of API.Roles.
 const (
-	RoleViewer   = "viewer"
-	RoleOperator = "operator"
+	roleViewer   = "viewer"
+	roleOperator = "operator"
 )
 
 // TLS names PEM files: all of them, or none.
@@ -63,8 +63,8 @@ func (c *checker) checkAPI() {
 		switch role := a.Roles[subject]; {
 		case subject == "":
 			c.fail("api.roles", "an empty subject would match certificates that have none: give it one")
-		case role != RoleViewer && role != RoleOperator:
-			c.fail("api.roles", "%q is %q: want %s or %s", subject, role, RoleViewer, RoleOperator)
+		case role != roleViewer && role != roleOperator:
+			c.fail("api.roles", "%q is %q: want %s or %s", subject, role, roleViewer, roleOperator)
 		}
 	}
 	if l := a.Limits; l.MessageBytes < 0 || l.MessageBytes > math.MaxInt32 || !(l.CallsPerSecond >= 0) || l.Burst < 0 {

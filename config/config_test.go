@@ -31,9 +31,9 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.API.Listen != DefaultAPI || f.Target.Address != DefaultTarget || f.Target.DeviceID != DefaultDeviceID ||
+	if f.API.Listen != DefaultAPI || f.Target.Address != defaultTarget || f.Target.DeviceID != defaultDeviceID ||
 		f.Store != DefaultStore || !f.Target.Embedded || f.Learning.Ageing != 90*time.Second ||
-		f.Target.AuditInterval != DefaultAuditInterval {
+		f.Target.AuditInterval != defaultAuditInterval {
 		t.Errorf("defaults: %+v", f)
 	}
 	if f, err = Parse([]byte(minimal + "target: {embedded: false}\n")); err != nil || f.Target.AuditInterval != 0 {
@@ -42,14 +42,14 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 }
 
 func TestGracefulRestartIsOnAndItsKeysStandAlone(t *testing.T) {
-	want := DefaultGracefulRestart
+	want := defaultGracefulRestart
 	for in, change := range map[string]func(){
 		"": func() {},
 		"bgp: {graceful_restart: {restart_time: 90s}}\n": func() { want.RestartTime = 90 * time.Second },
 		"bgp: {graceful_restart: {enabled: false}}\n":    func() { want.Enabled = false },
 		"bgp: {port: 1790}\n":                            func() {},
 	} {
-		want = DefaultGracefulRestart
+		want = defaultGracefulRestart
 		change()
 		if f, err := Parse([]byte(minimal + in)); err != nil || f.BGP.GracefulRestart != want {
 			t.Errorf("%q gives %+v (%v), want %+v", in, f, err, want)

@@ -17,11 +17,11 @@ import (
 // Defaults of keys that are left out.
 const (
 	DefaultAPI      = "127.0.0.1:50151"
-	DefaultTarget   = "127.0.0.1:9559"
+	defaultTarget   = "127.0.0.1:9559"
 	DefaultStore    = "/var/lib/p4evpn/p4evpn.db"
-	DefaultDeviceID = 1
-	// DefaultAuditInterval is of the embedded switch.
-	DefaultAuditInterval = 10 * time.Minute
+	defaultDeviceID = 1
+	// defaultAuditInterval is of the embedded switch.
+	defaultAuditInterval = 10 * time.Minute
 
 	leftOut = -1 * time.Hour // of what has a default that depends on other keys
 )
@@ -43,11 +43,11 @@ func Load(path string) (*File, error) {
 func Parse(b []byte) (*File, error) {
 	f := &File{
 		Store:  DefaultStore,
-		Target: Target{Address: DefaultTarget, DeviceID: DefaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto", AuditInterval: leftOut},
+		Target: Target{Address: defaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto", AuditInterval: leftOut},
 		API:    API{Listen: DefaultAPI},
 
-		SlowPath: SlowPath{Namespaces: DefaultNamespaces},
-		BGP:      BGP{GracefulRestart: DefaultGracefulRestart},
+		SlowPath: SlowPath{Namespaces: defaultNamespaces},
+		BGP:      BGP{GracefulRestart: defaultGracefulRestart},
 	}
 	if err := decode(b, f); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func Parse(b []byte) (*File, error) {
 	if f.Target.AuditInterval == leftOut {
 		f.Target.AuditInterval = 0
 		if f.Target.Embedded {
-			f.Target.AuditInterval = DefaultAuditInterval
+			f.Target.AuditInterval = defaultAuditInterval
 		}
 	}
 	c := checker{file: f}
@@ -226,8 +226,8 @@ func (c *checker) checkPorts() {
 		names[name] = at
 	}
 	port := func(at string, number uint16, iface string) {
-		if number < 1 || number > MaxPort {
-			c.fail(at+".number", "%d: ports are 1 to %d", number, MaxPort)
+		if number < 1 || number > maxPort {
+			c.fail(at+".number", "%d: ports are 1 to %d", number, maxPort)
 		} else if other, ok := numbers[number]; ok {
 			c.fail(at+".number", "%d is taken by %s", number, other)
 		}
@@ -258,9 +258,9 @@ func (c *checker) checkPorts() {
 	}
 }
 
-// MaxPort is the last port that a configuration may name; BMv2's CPU and drop
+// maxPort is the last port that a configuration may name; BMv2's CPU and drop
 // ports are above.
-const MaxPort = 509
+const maxPort = 509
 
 func (c *checker) checkStatic(at string, p Port) {
 	if p.MAC.IsMulticast() {

@@ -16,8 +16,8 @@ type GracefulRestart struct {
 	Deferral time.Duration `yaml:"deferral"`
 }
 
-// DefaultGracefulRestart is what holds unless the file says otherwise.
-var DefaultGracefulRestart = GracefulRestart{Enabled: true, RestartTime: 120 * time.Second, Deferral: 60 * time.Second}
+// defaultGracefulRestart is what holds unless the file says otherwise.
+var defaultGracefulRestart = GracefulRestart{Enabled: true, RestartTime: 120 * time.Second, Deferral: 60 * time.Second}
 
 func (c *checker) checkRestart() {
 	const at = "bgp.graceful_restart"

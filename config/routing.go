@@ -48,8 +48,8 @@ type SlowPath struct {
 	Namespaces string `yaml:"namespaces"`
 }
 
-// DefaultNamespaces is the default of SlowPath.Namespaces.
-const DefaultNamespaces = "p4evpn-"
+// defaultNamespaces is the default of SlowPath.Namespaces.
+const defaultNamespaces = "p4evpn-"
 
 func (c *checker) checkRouting() {
 	f := c.file
@@ -67,7 +67,7 @@ func (c *checker) checkRouting() {
 		c.checkStatics(id, f.VRFs[id].Statics)
 	}
 	if n := f.SlowPath.Namespaces; n == "" || strings.ContainsAny(n, "/ ") {
-		c.fail("slow_path.namespaces", "%q: want the beginning of a namespace's name, such as %s", n, DefaultNamespaces)
+		c.fail("slow_path.namespaces", "%q: want the beginning of a namespace's name, such as %s", n, defaultNamespaces)
 	}
 }
 

@@ -18,8 +18,8 @@ type Underlay struct {
 // has reports whether the neighbour's session carries a family.
 func (n *Neighbor) has(f bgp.Family) bool { return slices.Contains(n.Families, Family{f}) }
 
-// Unicast reports whether the neighbour's routes go into the kernel.
-func (n *Neighbor) Unicast() bool { return n.has(bgp.IPv4Unicast) || n.has(bgp.IPv6Unicast) }
+// unicast reports whether the neighbour's routes go into the kernel.
+func (n *Neighbor) unicast() bool { return n.has(bgp.IPv4Unicast) || n.has(bgp.IPv6Unicast) }
 
 // checkFamilies checks a neighbour's families. Those of its other IP version
 // need next hops that RFC 8950 describes and that we do not speak.
@@ -50,7 +50,7 @@ func (c *checker) checkUnderlay() {
 		}
 		seen[p] = i
 	}
-	if len(seen) > 0 && !slices.ContainsFunc(c.file.BGP.Neighbors, func(n Neighbor) bool { return n.Unicast() }) {
+	if len(seen) > 0 && !slices.ContainsFunc(c.file.BGP.Neighbors, func(n Neighbor) bool { return n.unicast() }) {
 		c.fail("bgp.underlay.advertise", "no neighbour has the family ipv4 or ipv6, so nobody would get them")
 	}
 }

@@ -39,7 +39,7 @@ func DecodeCount(e *p4v1.Entity) (Count, error) {
 	ce := e.GetCounterEntry()
 	index := ce.GetIndex().GetIndex()
 	if ce == nil || index < 0 || index > 0xffff || ce.GetData().GetPacketCount() < 0 || ce.GetData().GetByteCount() < 0 {
-		return Count{}, fmt.Errorf("counter %#x, index %d: %w", ce.GetCounterId(), index, ErrForeign)
+		return Count{}, fmt.Errorf("counter %#x, index %d: %w", ce.GetCounterId(), index, errForeign)
 	}
 	return Count{
 		Counter: Counter(ce.GetCounterId()), Index: uint16(index),

@@ -12,7 +12,7 @@ func Decode(e Entry) (Typed, error) {
 	id := e.Key.ID()
 	decode := decoders[id]
 	if decode == nil {
-		return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), ErrForeign)
+		return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), errForeign)
 	}
 	k, v := unpacker(e.Key[4:]), unpacker(e.Value)
 	if id == kindGroup || id == kindCloneSession {
@@ -120,7 +120,7 @@ func decodePort(k unpacker, action uint32, v unpacker) (Typed, error) {
 	case actionHost:
 		return HostPort{port, v.u16()}, nil
 	}
-	return nil, fmt.Errorf("port.kind of port %d: action id %#x: %w", port, action, ErrForeign)
+	return nil, fmt.Errorf("port.kind of port %d: action id %#x: %w", port, action, errForeign)
 }
 
 func decodeSource(k unpacker, action uint32, v unpacker) (Typed, error) {
@@ -131,7 +131,7 @@ func decodeSource(k unpacker, action uint32, v unpacker) (Typed, error) {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("bridge.source of bridge %d, MAC %v: action id %#x: %w", s.Bridge, s.MAC, action, ErrForeign)
+	return nil, fmt.Errorf("bridge.source of bridge %d, MAC %v: action id %#x: %w", s.Bridge, s.MAC, action, errForeign)
 }
 
 func decodeFDB(k unpacker, action uint32, v unpacker) (Typed, error) {
@@ -144,7 +144,7 @@ func decodeFDB(k unpacker, action uint32, v unpacker) (Typed, error) {
 	case actionDrop:
 		f.Kind = Drop
 	default:
-		return nil, fmt.Errorf("bridge.fdb of bridge %d, MAC %v: action id %#x: %w", f.Bridge, f.MAC, action, ErrForeign)
+		return nil, fmt.Errorf("bridge.fdb of bridge %d, MAC %v: action id %#x: %w", f.Bridge, f.MAC, action, errForeign)
 	}
 	return f, nil
 }
@@ -163,7 +163,7 @@ func decodeRoute(vrf uint16, prefix netip.Prefix, action uint32, v unpacker) (Ty
 	case actionRouteDrop:
 		r.Kind = RouteDrop
 	default:
-		return nil, fmt.Errorf("route of VRF %d to %v: action id %#x: %w", vrf, prefix, action, ErrForeign)
+		return nil, fmt.Errorf("route of VRF %d to %v: action id %#x: %w", vrf, prefix, action, errForeign)
 	}
 	return r, nil
 }

@@ -34,8 +34,8 @@ const (
 	kindCloneSession = 0xf0000002
 )
 
-// ErrForeign says that an entity is not one that this program can hold.
-var ErrForeign = errors.New("not an entity of this program")
+// errForeign says that an entity is not one that this program can hold.
+var errForeign = errors.New("not an entity of this program")
 
 // ID is the P4Info id of the key's table, or a number that is none.
 func (k Key) ID() uint32 {
@@ -87,7 +87,7 @@ func (e Entry) tableEntity() *p4v1.Entity {
 }
 
 // FromEntity reads an entity that a target answered. What the program cannot
-// hold is ErrForeign.
+// hold is errForeign.
 func FromEntity(ent *p4v1.Entity) (Entry, error) {
 	switch v := ent.GetEntity().(type) {
 	case *p4v1.Entity_TableEntry:
@@ -100,16 +100,16 @@ func FromEntity(ent *p4v1.Entity) (Entry, error) {
 			return fromCloneSession(r.CloneSessionEntry)
 		}
 	}
-	return Entry{}, fmt.Errorf("entity of type %T: %w", ent.GetEntity(), ErrForeign)
+	return Entry{}, fmt.Errorf("entity of type %T: %w", ent.GetEntity(), errForeign)
 }
 
 func fromTableEntry(te *p4v1.TableEntry) (Entry, error) {
 	t := program().tables[te.GetTableId()]
 	if t == nil {
-		return Entry{}, fmt.Errorf("table id %#x: %w", te.GetTableId(), ErrForeign)
+		return Entry{}, fmt.Errorf("table id %#x: %w", te.GetTableId(), errForeign)
 	}
 	if te.GetIsDefaultAction() {
-		return Entry{}, fmt.Errorf("table %s: default entry: %w", t.name, ErrForeign)
+		return Entry{}, fmt.Errorf("table %s: default entry: %w", t.name, errForeign)
 	}
 	key, err := t.packKey(te)
 	if err != nil {
@@ -171,7 +171,7 @@ func (f field) pack(key []byte, m *p4v1.FieldMatch) ([]byte, error) {
 		return key, nil
 	}
 	if m.GetExact() == nil {
-		return nil, fmt.Errorf("field %s: no exact match: %w", f.name, ErrForeign)
+		return nil, fmt.Errorf("field %s: no exact match: %w", f.name, errForeign)
 	}
 	return f.widen(key, m.GetExact().GetValue())
 }
@@ -180,11 +180,11 @@ func (t *tableLayout) packValue(te *p4v1.TableEntry) ([]byte, error) {
 	action := te.GetAction().GetAction()
 	a := program().actions[action.GetActionId()]
 	if a == nil {
-		return nil, fmt.Errorf("action id %#x: %w", action.GetActionId(), ErrForeign)
+		return nil, fmt.Errorf("action id %#x: %w", action.GetActionId(), errForeign)
 	}
 	val := binary.BigEndian.AppendUint32(make([]byte, 0, 16), a.id)
 	if len(action.GetParams()) != len(a.params) {
-		return nil, fmt.Errorf("action %s with %d parameters: %w", a.name, len(action.GetParams()), ErrForeign)
+		return nil, fmt.Errorf("action %s with %d parameters: %w", a.name, len(action.GetParams()), errForeign)
 	}
 	for _, f := range a.params {
 		var v []byte

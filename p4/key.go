@@ -11,7 +11,7 @@ import (
 func TableKey(te *p4v1.TableEntry) (Key, error) {
 	t := program().tables[te.GetTableId()]
 	if t == nil {
-		return "", fmt.Errorf("table id %#x: %w", te.GetTableId(), ErrForeign)
+		return "", fmt.Errorf("table id %#x: %w", te.GetTableId(), errForeign)
 	}
 	key, err := t.packKey(te)
 	if err != nil {

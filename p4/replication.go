@@ -97,21 +97,21 @@ func replicaPort(r *p4v1.Replica) (uint16, error) {
 	//lint:ignore SA1019 PI answers it
 	port := uint64(r.GetEgressPort())
 	if b := canonical(r.GetPort()); len(b) > 2 {
-		return 0, fmt.Errorf("replica port %#x: %w", b, ErrForeign)
+		return 0, fmt.Errorf("replica port %#x: %w", b, errForeign)
 	} else if len(b) > 0 {
 		for _, c := range b {
 			port = port<<8 | uint64(c)
 		}
 	}
 	if port > 0xffff || r.GetInstance() > 0xffff {
-		return 0, fmt.Errorf("replica of port %d, instance %d: %w", port, r.GetInstance(), ErrForeign)
+		return 0, fmt.Errorf("replica of port %d, instance %d: %w", port, r.GetInstance(), errForeign)
 	}
 	return uint16(port), nil
 }
 
 func fromGroup(g *p4v1.MulticastGroupEntry) (Entry, error) {
 	if g.GetMulticastGroupId() > 0xffff {
-		return Entry{}, fmt.Errorf("multicast group %d: %w", g.GetMulticastGroupId(), ErrForeign)
+		return Entry{}, fmt.Errorf("multicast group %d: %w", g.GetMulticastGroupId(), errForeign)
 	}
 	group := Group{ID: uint16(g.GetMulticastGroupId())}
 	for _, r := range g.GetReplicas() {
@@ -126,7 +126,7 @@ func fromGroup(g *p4v1.MulticastGroupEntry) (Entry, error) {
 
 func fromCloneSession(c *p4v1.CloneSessionEntry) (Entry, error) {
 	if len(c.GetReplicas()) != 1 {
-		return Entry{}, fmt.Errorf("clone session %d with %d replicas: %w", c.GetSessionId(), len(c.GetReplicas()), ErrForeign)
+		return Entry{}, fmt.Errorf("clone session %d with %d replicas: %w", c.GetSessionId(), len(c.GetReplicas()), errForeign)
 	}
 	port, err := replicaPort(c.GetReplicas()[0])
 	if err != nil {

@@ -22,7 +22,7 @@ func FuzzParse(f *testing.F) {
 			if o.ID == "" || o.Kind == nil || o.line < 1 {
 				t.Errorf("%+v of %q", o, b)
 			}
-			_ = o.Tree()
+			_ = o.tree()
 		}
 	})
 }

@@ -62,15 +62,15 @@ var Kinds = []*Kind{
 // plural is the name of many.
 func (k *Kind) plural() string { return k.Name + "s" }
 
-// Called reports whether a word is one of the kind's names.
-func (k *Kind) Called(word string) bool {
+// called reports whether a word is one of the kind's names.
+func (k *Kind) called(word string) bool {
 	return word == k.Name || word == k.plural() || slices.Contains(k.Aliases, strings.TrimSuffix(word, "s"))
 }
 
 // ParseKind reads a kind's name.
 func ParseKind(word string) (*Kind, error) {
 	for _, k := range Kinds {
-		if k.Called(word) {
+		if k.called(word) {
 			return k, nil
 		}
 	}

@@ -46,8 +46,8 @@ func (o Object) configured() bool {
 	return f != nil && st.Get(f).Bool()
 }
 
-// Tree is the object as a file has it, with its status.
-func (o Object) Tree() yaml.MapSlice {
+// tree is the object as a file has it, with its status.
+func (o Object) tree() yaml.MapSlice {
 	out := yaml.MapSlice{{Key: "kind", Value: o.Kind.Name}, {Key: "id", Value: o.ID}}
 	if o.Kind.spec() == nil {
 		return append(out, yaml.MapItem{Key: "status", Value: tree(o.message.ProtoReflect(), "name")})
@@ -152,8 +152,8 @@ func (m orderedMap) MarshalJSON() ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// State is the object's state in a word, and why it is not up.
-func (o Object) State() (state, reason string) {
+// state is the object's state in a word, and why it is not up.
+func (o Object) state() (state, reason string) {
 	st, ok := o.get("status")
 	if !ok { // the message is its own status
 		st = o.message.ProtoReflect()

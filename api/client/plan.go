@@ -51,7 +51,7 @@ func MakePlan(ctx context.Context, gateway, model Client, wanted []Object, prune
 			return nil, err
 		}
 		for _, o := range objects {
-			if state, _ := o.State(); state == toBeDeleted {
+			if state, _ := o.state(); state == toBeDeleted {
 				continue // the store has it no more
 			}
 			have[o.String()] = o

@@ -27,7 +27,7 @@ func Write(w io.Writer, format string, k *Kind, objects []Object) error {
 	}
 	trees := make([]any, len(objects))
 	for i, o := range objects {
-		trees[i] = o.Tree()
+		trees[i] = o.tree()
 	}
 	return writeJSON(w, trees)
 }
@@ -38,9 +38,9 @@ func WriteOne(w io.Writer, format string, o Object) error {
 	case "table":
 		return writeTable(w, o.Kind, []Object{o})
 	case "json":
-		return writeJSON(w, o.Tree())
+		return writeJSON(w, o.tree())
 	}
-	b, err := yaml.Marshal(o.Tree())
+	b, err := yaml.Marshal(o.tree())
 	if err == nil {
 		_, err = fmt.Fprintf(w, "---\n%s", b)
 	}
@@ -88,7 +88,7 @@ func writeTable(w io.Writer, k *Kind, objects []Object) error {
 		for _, f := range columns {
 			row = append(row, text(m, f))
 		}
-		state, reason := o.State()
+		state, reason := o.state()
 		for i, cell := range append(row, state, reason) {
 			if cell == "" {
 				cell = "-"

@@ -15,12 +15,12 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// SchemaVersion is the version of the file's layout that this program writes.
+// schemaVersion is the version of the file's layout that this program writes.
 // Version 1 had no VRFs and SVIs, version 2 none of p4evpn.v1's kinds, version 3 no
 // mac_ip_only; such a file is brought to this one when it is opened. A program refuses
 // a file of a version above its own: what it does not know of an object it would take
 // for damage.
-const SchemaVersion = 4
+const schemaVersion = 4
 
 // lockTimeout bounds the wait for a file that another process has open.
 const lockTimeout = time.Second
@@ -44,18 +44,18 @@ var (
 	since = map[Kind]int{KindVRF: 2, KindSVI: 2, KindInstance: 3, KindStaticMAC: 3, KindSpeaker: 3, KindNeighbor: 3}
 )
 
-// ErrDamaged and its kin say why a file cannot be used; such a file is left as
+// errDamaged and its kin say why a file cannot be used; such a file is left as
 // it is.
 var (
-	ErrDamaged = errors.New("the file is damaged: move it away to start empty, or put a backup in its place")
-	ErrNewer   = errors.New("the file was written by a newer p4evpn: use that version")
-	ErrLocked  = errors.New("another process has the file open: stop it first")
+	errDamaged = errors.New("the file is damaged: move it away to start empty, or put a backup in its place")
+	errNewer   = errors.New("the file was written by a newer p4evpn: use that version")
+	errLocked  = errors.New("another process has the file open: stop it first")
 )
 
-// bolt is a Backend in one file of bbolt.
+// bolt is a backend in one file of bbolt.
 type bolt struct {
 	db *bbolt.DB
-	// version is the file's, which is below SchemaVersion until migrate.
+	// version is the file's, which is below schemaVersion until migrate.
 	version int
 }
 
@@ -103,7 +103,7 @@ func create(path string) error {
 		if err != nil {
 			return err
 		}
-		return meta.Put(keySchema, []byte(fmt.Sprint(SchemaVersion)))
+		return meta.Put(keySchema, []byte(fmt.Sprint(schemaVersion)))
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
@@ -146,7 +146,7 @@ func check(path string) (model, error) {
 	if fi, err := os.Stat(path); err != nil {
 		return model{}, err
 	} else if fi.Size() == 0 {
-		return model{}, fmt.Errorf("%w (it is empty)", ErrDamaged)
+		return model{}, fmt.Errorf("%w (it is empty)", errDamaged)
 	}
 	b, err := openBolt(path, true)
 	if err != nil {
@@ -163,7 +163,7 @@ func guard(err *error) func() {
 	return func() {
 		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
-			*err = fmt.Errorf("%w (%v)", ErrDamaged, r)
+			*err = fmt.Errorf("%w (%v)", errDamaged, r)
 		}
 	}
 }
@@ -178,20 +178,20 @@ func openBolt(path string, readOnly bool) (b *bolt, err error) {
 	case errors.As(err, &pathErr):
 		return nil, err
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, ErrLocked
+		return nil, errLocked
 	}
-	return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
+	return nil, fmt.Errorf("%w (%w)", errDamaged, err)
 }
 
-// Load is of Backend. It checks the file as a whole first.
-func (b *bolt) Load(give func(Value) error) (err error) {
+// Load checks the file as a whole first.
+func (b *bolt) Load(give func(value) error) (err error) {
 	defer guard(&err)()
 	return b.db.View(func(tx *bbolt.Tx) error {
 		// Pages after the end of a truncated file would fault.
 		if fi, err := os.Stat(b.db.Path()); err != nil {
 			return err
 		} else if fi.Size() < tx.Size() {
-			return fmt.Errorf("%w (%d bytes are left of %d)", ErrDamaged, fi.Size(), tx.Size())
+			return fmt.Errorf("%w (%d bytes are left of %d)", errDamaged, fi.Size(), tx.Size())
 		}
 		data, err := os.ReadFile(b.db.Path())
 		if err == nil {
@@ -203,15 +203,15 @@ func (b *bolt) Load(give func(Value) error) (err error) {
 		if b.version, err = readSchema(tx); err != nil {
 			return err
 		}
-		for _, kind := range Kinds {
+		for _, kind := range kinds {
 			if b.version < since[kind] {
 				continue
 			}
 			bucket := tx.Bucket(buckets[kind])
 			if bucket == nil {
-				return fmt.Errorf("%w (there is no list of %ss)", ErrDamaged, kind)
+				return fmt.Errorf("%w (there is no list of %ss)", errDamaged, kind)
 			}
-			err := bucket.ForEach(func(id, data []byte) error { return give(Value{kind, string(id), data}) })
+			err := bucket.ForEach(func(id, data []byte) error { return give(value{kind, string(id), data}) })
 			if err != nil {
 				return err
 			}
@@ -220,8 +220,7 @@ func (b *bolt) Load(give func(Value) error) (err error) {
 	})
 }
 
-// Commit is of Backend.
-func (b *bolt) Commit(values []Value) (err error) {
+func (b *bolt) Commit(values []value) (err error) {
 	defer guard(&err)() // the check at Open does not see bbolt's list of free pages
 	return b.db.Update(func(tx *bbolt.Tx) error {
 		for _, v := range values {
@@ -240,7 +239,6 @@ func (b *bolt) Commit(values []Value) (err error) {
 	})
 }
 
-// Copy is of Backend.
 func (b *bolt) Copy(w io.Writer) (err error) {
 	defer guard(&err)()
 	return b.db.View(func(tx *bbolt.Tx) error {
@@ -249,7 +247,6 @@ func (b *bolt) Copy(w io.Writer) (err error) {
 	})
 }
 
-// Close is of Backend.
 func (b *bolt) Close() error { return b.db.Close() }
 
 // checkPages checks that no page says it goes on behind the last one: freeing
@@ -269,7 +266,7 @@ func checkPages(tx *bbolt.Tx) error {
 			continue
 		}
 		if id += p.OverflowCount; id >= count {
-			return fmt.Errorf("%w (page %d goes on behind the end)", ErrDamaged, p.ID)
+			return fmt.Errorf("%w (page %d goes on behind the end)", errDamaged, p.ID)
 		}
 	}
 	return nil
@@ -278,14 +275,14 @@ func checkPages(tx *bbolt.Tx) error {
 func readSchema(tx *bbolt.Tx) (int, error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
-		return 0, fmt.Errorf("%w (it has no schema version)", ErrDamaged)
+		return 0, fmt.Errorf("%w (it has no schema version)", errDamaged)
 	}
 	var v int
 	if _, err := fmt.Sscan(string(meta.Get(keySchema)), &v); err != nil || v < 1 {
-		return 0, fmt.Errorf("%w (schema version %q)", ErrDamaged, meta.Get(keySchema))
+		return 0, fmt.Errorf("%w (schema version %q)", errDamaged, meta.Get(keySchema))
 	}
-	if v > SchemaVersion {
-		return 0, fmt.Errorf("%w (schema version %d, this one knows %d)", ErrNewer, v, SchemaVersion)
+	if v > schemaVersion {
+		return 0, fmt.Errorf("%w (schema version %d, this one knows %d)", errNewer, v, schemaVersion)
 	}
 	return v, nil
 }
@@ -294,7 +291,7 @@ func readSchema(tx *bbolt.Tx) (int, error) {
 // this one in one transaction.
 func (b *bolt) migrate() (err error) {
 	defer guard(&err)()
-	if b.version == SchemaVersion {
+	if b.version == schemaVersion {
 		return nil
 	}
 	err = b.db.Update(func(tx *bbolt.Tx) error {
@@ -305,10 +302,10 @@ func (b *bolt) migrate() (err error) {
 				}
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion)))
+		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(schemaVersion)))
 	})
 	if err != nil {
-		return fmt.Errorf("bring it from schema version %d to %d: %w", b.version, SchemaVersion, err)
+		return fmt.Errorf("bring it from schema version %d to %d: %w", b.version, schemaVersion, err)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func checkTree(tx *bbolt.Tx, data []byte) error {
 	size := uint64(tx.DB().Info().PageSize)
 	p := &pages{data: data, size: size, used: uint64(tx.Size()) / size, visited: map[uint64]bool{}}
 	if err := p.check(uint64(tx.Cursor().Bucket().Root())); err != nil {
-		return fmt.Errorf("%w (%w)", ErrDamaged, err)
+		return fmt.Errorf("%w (%w)", errDamaged, err)
 	}
 	return nil
 }

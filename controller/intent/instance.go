@@ -17,7 +17,7 @@ type Instance struct {
 	// RD is the route distinguisher of our routes, which no other instance has;
 	// the zero value is none: <router id>:<number>.
 	RD bgp.RD `json:"rd,omitzero"`
-	// Import and Export are route targets, at most MaxRouteTargets each. None
+	// Import and Export are route targets, at most maxRouteTargets each. None
 	// means to import *:VNI and to export (AS mod 65536):VNI.
 	Import []bgp.RouteTarget `json:"import,omitempty"`
 	Export []bgp.RouteTarget `json:"export,omitempty"`
@@ -88,8 +88,8 @@ func (i Instance) Check() error {
 }
 
 func (v *violations) targets(field string, rts []bgp.RouteTarget) {
-	if n := len(rts); n > MaxRouteTargets {
-		v.add(field, fmt.Sprintf("%d given: want at most %d", n, MaxRouteTargets))
+	if n := len(rts); n > maxRouteTargets {
+		v.add(field, fmt.Sprintf("%d given: want at most %d", n, maxRouteTargets))
 		return
 	}
 	for i, rt := range rts {

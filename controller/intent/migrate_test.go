@@ -93,7 +93,7 @@ func TestADamagedStoreOfAnOlderVersionIsLeftAlone(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, path, ErrDamaged)
+	refused(t, path, errDamaged)
 }
 
 func TestRoutingThatBreaksARuleIsDamage(t *testing.T) {
@@ -111,7 +111,7 @@ func TestRoutingThatBreaksARuleIsDamage(t *testing.T) {
 		"an SVI without a VRF":  put(svi("svi10", "green", "vlan10", "10.10.0.1/24")),
 		"a VRF without index":   put(vrf("green", 100)),
 		"the VNI of a bridge":   put(VRF{ID: "green", VNI: 10, Index: 1}),
-		"an index out of range": put(VRF{ID: "green", Index: MaxIndex + 1}),
+		"an index out of range": put(VRF{ID: "green", Index: maxIndex + 1}),
 		"subnets that overlap": func(tx *bbolt.Tx) error {
 			return errors.Join(put(green)(tx), put(svi("svi10", "green", "vlan10", "10.10.0.1/24"))(tx), put(svi("svi20", "green", "vlan20", "10.10.0.2/24"))(tx))
 		},
@@ -119,7 +119,7 @@ func TestRoutingThatBreaksARuleIsDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")
 			edit(t, path, change)
-			refused(t, path, ErrDamaged)
+			refused(t, path, errDamaged)
 		})
 	}
 }

@@ -56,7 +56,7 @@ type Neighbor struct {
 	Port uint16 `json:"port,omitempty"` // 0 = 179
 	// LocalAddress is the source of the session; the zero value is any.
 	LocalAddress netip.Addr `json:"local_address,omitzero"`
-	Password     string     `json:"password,omitempty"` // TCP MD5 (RFC 2385), at most MaxPassword bytes
+	Password     string     `json:"password,omitempty"` // TCP MD5 (RFC 2385), at most maxPassword bytes
 	Multihop     uint8      `json:"multihop,omitempty"` // TTL for an eBGP neighbour that is not on our link
 	Passive      bool       `json:"passive,omitempty"`
 	// Timers in whole seconds; 0 is the default of package bgp.
@@ -119,8 +119,8 @@ func (n Neighbor) Check() error {
 			v.add("local_address", fmt.Sprintf("%v: want the same IP version as the neighbour's", n.LocalAddress))
 		}
 	}
-	if len(n.Password) > MaxPassword {
-		v.add("password", fmt.Sprintf("%d bytes: TCP MD5 takes at most %d", len(n.Password), MaxPassword))
+	if len(n.Password) > maxPassword {
+		v.add("password", fmt.Sprintf("%d bytes: TCP MD5 takes at most %d", len(n.Password), maxPassword))
 	}
 	v.timer("hold_time", n.HoldTime, 3*time.Second, 65535*time.Second)
 	v.timer("keepalive", n.Keepalive, time.Second, 21845*time.Second)

@@ -23,8 +23,8 @@ const (
 	KindNeighbor      Kind = "neighbor"
 )
 
-// Kinds are all of them in that order.
-var Kinds = []Kind{KindLogicalBridge, KindBridgePort, KindVRF, KindSVI, KindInstance, KindStaticMAC, KindSpeaker, KindNeighbor}
+// kinds are all of them in that order.
+var kinds = []Kind{KindLogicalBridge, KindBridgePort, KindVRF, KindSVI, KindInstance, KindStaticMAC, KindSpeaker, KindNeighbor}
 
 // Ref names one object. It is comparable.
 type Ref struct {

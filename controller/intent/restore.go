@@ -70,7 +70,7 @@ func setAside(path string) (kept string, err error) {
 	}
 	defer func() { _ = old.Close() }()
 	if err := unix.Flock(int(old.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // bbolt's lock
-		return "", ErrLocked
+		return "", errLocked
 	}
 	kept = path + keptSuffix
 	for i := 1; ; i++ {

@@ -117,7 +117,7 @@ func TestABackupThatIsNotWholeChangesNothing(t *testing.T) {
 	for name, tc := range map[string]struct {
 		content []byte
 		want    error
-	}{"empty": {nil, ErrDamaged}, "half": {copied[:len(copied)/2], ErrDamaged}, "text": {[]byte("hello"), ErrDamaged}, "flipped": {flipped, ErrDamaged}} {
+	}{"empty": {nil, errDamaged}, "half": {copied[:len(copied)/2], errDamaged}, "text": {[]byte("hello"), errDamaged}, "flipped": {flipped, errDamaged}} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")
 			s := mustOpen(t, path)
@@ -143,7 +143,7 @@ func TestAStoreInUseIsNotReplaced(t *testing.T) {
 	_, copied := backup(t)
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := mustOpen(t, path)
-	if _, err := Restore(path, bytes.NewReader(copied)); !errors.Is(err, ErrLocked) {
+	if _, err := Restore(path, bytes.NewReader(copied)); !errors.Is(err, errLocked) {
 		t.Errorf("got %v, want ErrLocked", err)
 	}
 	if err := createBridge(s, bridge("blue", 10, 10)); err != nil {
@@ -302,12 +302,12 @@ func FuzzValue(f *testing.F) {
 		f.Add(o.Ref().ID, v[4:])
 	}
 	f.Fuzz(func(t *testing.T, id string, js []byte) {
-		for _, kind := range Kinds {
+		for _, kind := range kinds {
 			data := append([]byte{0, 0, 0, 0}, js...)
 			sum := checksum(id, js)
 			data[0], data[1], data[2], data[3] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
 			tx := begin(model{})
-			if tx.load(Value{kind, id, data}) != nil {
+			if tx.load(value{kind, id, data}) != nil {
 				continue
 			}
 			o := tx.model().snapshot().Changes[0].New
@@ -316,7 +316,7 @@ func FuzzValue(f *testing.F) {
 				t.Fatal(err)
 			}
 			second := begin(model{})
-			if err := second.load(Value{kind, id, again}); err != nil {
+			if err := second.load(value{kind, id, again}); err != nil {
 				t.Errorf("%+v does not come back: %v", o, err)
 			}
 		}

@@ -247,7 +247,7 @@ func TestAVRFKeepsTheLowestIndexThatWasFree(t *testing.T) {
 
 func TestNoMoreVRFsThanIndexes(t *testing.T) {
 	tx := begin(model{})
-	for i := range MaxIndex {
+	for i := range maxIndex {
 		if _, err := tx.VRFs().Create(vrf(fmt.Sprintf("vrf%d", i), 0)); err != nil {
 			t.Fatal(err)
 		}

@@ -13,16 +13,16 @@ import (
 
 // Limits of fields.
 const (
-	MinID, MaxID = 4, 63
-	MaxVLAN      = 4094
-	MaxVNI       = 1<<24 - 1
-	MaxIndex     = 4095
+	minID, maxID = 4, 63
+	maxVLAN      = 4094
+	maxVNI       = 1<<24 - 1
+	maxIndex     = 4095
 	MaxGateways  = 64    // addresses of one SVI
-	MaxRemoteAS  = 65535 // the OPI API's, of a tenant's BGP speaker
+	maxRemoteAS  = 65535 // the OPI API's, of a tenant's BGP speaker
 
-	MaxRouteTargets = 32 // of one instance and direction
-	MaxStaticIPs    = 64 // addresses of one static MAC
-	MaxPassword     = 80 // bytes, TCP MD5
+	maxRouteTargets = 32 // of one instance and direction
+	maxStaticIPs    = 64 // addresses of one static MAC
+	maxPassword     = 80 // bytes, TCP MD5
 )
 
 // CheckID checks an object's id: 4 to 63 characters (the OPI API), lower-case
@@ -30,8 +30,8 @@ const (
 // (AIP-122, which takes it from RFC 1034), or a UUID (RFC 9562), which may begin
 // with a digit.
 func CheckID(id string) error {
-	if len(id) < MinID || len(id) > MaxID {
-		return fmt.Errorf("%q has %d characters: want %d to %d", clip(id), len(id), MinID, MaxID)
+	if len(id) < minID || len(id) > maxID {
+		return fmt.Errorf("%q has %d characters: want %d to %d", clip(id), len(id), minID, maxID)
 	}
 	for i := range len(id) {
 		switch c := id[i]; {
@@ -59,16 +59,16 @@ func clip(s string) string {
 
 // CheckVLAN checks a VLAN id (IEEE 802.1Q: 0 and 4095 are reserved).
 func CheckVLAN(vlan uint32) error {
-	if vlan < 1 || vlan > MaxVLAN {
-		return fmt.Errorf("%d is not a VLAN id: want 1 to %d", vlan, MaxVLAN)
+	if vlan < 1 || vlan > maxVLAN {
+		return fmt.Errorf("%d is not a VLAN id: want 1 to %d", vlan, maxVLAN)
 	}
 	return nil
 }
 
 // CheckVNI checks a VNI that is given: 24 bits (RFC 7348), 0 left out.
 func CheckVNI(vni uint32) error {
-	if vni < 1 || vni > MaxVNI {
-		return fmt.Errorf("%d is not a VNI: want 1 to %d", vni, MaxVNI)
+	if vni < 1 || vni > maxVNI {
+		return fmt.Errorf("%d is not a VNI: want 1 to %d", vni, maxVNI)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (b LogicalBridge) Check() error {
 // admit checks the bridge against all others and gives it its index.
 func (b LogicalBridge) admit(tx *Tx, old *LogicalBridge) (LogicalBridge, error) {
 	var v violations
-	taken := make([]bool, MaxIndex+1) // by index
+	taken := make([]bool, maxIndex+1) // by index
 	for _, o := range tx.bridges.rows {
 		if o.ID == b.ID {
 			continue
@@ -189,14 +189,14 @@ func (v *violations) vni(tx *Tx, vni uint32, own Ref) {
 func freeIndex(r Ref, taken []bool) (uint16, error) {
 	i := slices.Index(taken[1:], false)
 	if i < 0 {
-		return 0, &Error{Exhausted, r, []Violation{{Problem: fmt.Sprintf("all %d %ss are in use: delete one first", MaxIndex, r.Kind)}}}
+		return 0, &Error{Exhausted, r, []Violation{{Problem: fmt.Sprintf("all %d %ss are in use: delete one first", maxIndex, r.Kind)}}}
 	}
 	return uint16(i + 1), nil
 }
 
 // keepIndex checks an index that was given before.
 func keepIndex(r Ref, index uint16, taken []bool) error {
-	if index < 1 || index > MaxIndex || taken[index] {
+	if index < 1 || index > maxIndex || taken[index] {
 		return &Error{Conflict, r, []Violation{{Problem: fmt.Sprintf("index %d is not one of its own", index)}}}
 	}
 	return nil

@@ -221,7 +221,7 @@ func TestABridgeKeepsTheLowestIndexThatWasFree(t *testing.T) {
 
 func TestEveryVLANCanHaveABridge(t *testing.T) {
 	tx := begin(model{})
-	for v := uint16(1); v <= MaxVLAN; v++ {
+	for v := uint16(1); v <= maxVLAN; v++ {
 		if _, err := tx.Bridges().Create(bridge(fmt.Sprintf("vlan%d", v), v, uint32(v))); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestEveryVLANCanHaveABridge(t *testing.T) {
 // tried on a model that could not come about.
 func TestNoIndexLeftIsExhausted(t *testing.T) {
 	var m model
-	for i := range uint16(MaxIndex) {
+	for i := range uint16(maxIndex) {
 		m.bridges = append(m.bridges, LogicalBridge{ID: fmt.Sprintf("b%04d", i), VLAN: 5000, Index: i + 1})
 	}
 	if _, err := begin(m).Bridges().Create(bridge("vlan10", 10, 10)); !errors.Is(err, Exhausted) {

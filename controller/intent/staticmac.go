@@ -18,7 +18,7 @@ type StaticMAC struct {
 	Bridge string `json:"bridge"`
 	Port   string `json:"port"`
 	// MAC belongs to one station of the bridge, and so does each of IPs, of which
-	// there are at most MaxStaticIPs.
+	// there are at most maxStaticIPs.
 	MAC ether.MAC    `json:"mac"`
 	IPs []netip.Addr `json:"ips,omitempty"`
 }
@@ -54,8 +54,8 @@ func (s StaticMAC) Check() error {
 	v.check("logical_bridge", CheckID(s.Bridge))
 	v.check("bridge_port", CheckID(s.Port))
 	v.check("mac_address", CheckMAC(s.MAC))
-	if n := len(s.IPs); n > MaxStaticIPs {
-		v.add("ip_addresses", fmt.Sprintf("%d given: want at most %d", n, MaxStaticIPs))
+	if n := len(s.IPs); n > maxStaticIPs {
+		v.add("ip_addresses", fmt.Sprintf("%d given: want at most %d", n, maxStaticIPs))
 		return v.invalid(s.Ref())
 	}
 	for i, ip := range s.IPs {

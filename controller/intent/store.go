@@ -13,7 +13,7 @@ import (
 // serialise among themselves and readers never wait for them.
 type Store struct {
 	mu      sync.Mutex // held by the one writer
-	backend Backend
+	backend backend
 	name    string // of the backend, for people
 	head    atomic.Pointer[version]
 }
@@ -44,7 +44,7 @@ func NewMemory(configured ...Object) *Store {
 	return newStore(forgetful{}, "in memory", m)
 }
 
-func newStore(b Backend, name string, m model) *Store {
+func newStore(b backend, name string, m model) *Store {
 	s := &Store{backend: b, name: name}
 	s.head.Store(&version{model: m, log: &entry{done: make(chan struct{})}})
 	return s

@@ -136,7 +136,7 @@ func TestDamageFoundWhileWritingIsAnErrorAndNoCrash(t *testing.T) {
 	if err := file(s).Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(buckets[KindLogicalBridge]) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := createBridge(s, bridge("vlan10", 10, 10)); !errors.Is(err, ErrDamaged) {
+	if err := createBridge(s, bridge("vlan10", 10, 10)); !errors.Is(err, errDamaged) {
 		t.Errorf("%v, want ErrDamaged", err)
 	}
 	if bridges, _ := all(t, s); len(bridges) != 0 {
@@ -313,7 +313,7 @@ func TestALockedStoreIsSaidSoWithinSeconds(t *testing.T) {
 	mustOpen(t, path)
 	start := time.Now()
 	_, err := Open(path)
-	if !errors.Is(err, ErrLocked) || time.Since(start) > 5*time.Second {
+	if !errors.Is(err, errLocked) || time.Since(start) > 5*time.Second {
 		t.Errorf("%v after %v, want ErrLocked", err, time.Since(start))
 	}
 }
@@ -357,7 +357,7 @@ func TestATruncatedStoreIsRefusedAndLeftAlone(t *testing.T) {
 		if err := os.WriteFile(cut, whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, cut, ErrDamaged)
+		refused(t, cut, errDamaged)
 	}
 }
 
@@ -367,16 +367,16 @@ func TestAnythingElseThanAStoreIsRefused(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, path, ErrDamaged)
+		refused(t, path, errDamaged)
 	}
 }
 
 func TestANewerStoreIsRefusedAndLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	edit(t, path, func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion+1)))
+		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(schemaVersion+1)))
 	})
-	refused(t, path, ErrNewer)
+	refused(t, path, errNewer)
 }
 
 // edit makes a store with two bridges and a port and changes the file behind
@@ -428,7 +428,7 @@ func TestAStoreWithDamagedContentsIsRefusedAndLeftAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")
 			edit(t, path, change)
-			refused(t, path, ErrDamaged)
+			refused(t, path, errDamaged)
 		})
 	}
 }
@@ -458,7 +458,7 @@ func TestMakingAStoreLeavesNothingElse(t *testing.T) {
 func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 	if path := os.Getenv("INTENT_TEST_STORE"); path != "" {
 		s := mustOpen(t, path)
-		for i := 1; i <= MaxVLAN; i++ {
+		for i := 1; i <= maxVLAN; i++ {
 			if err := createBridge(s, bridge(fmt.Sprintf("vlan%d", i), uint16(i), 0)); err != nil {
 				t.Fatal(err)
 			}

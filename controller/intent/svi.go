@@ -25,9 +25,9 @@ func (s SVI) Check() error {
 		v.gateways(s.Gateways)
 	}
 	if s.EnableBGP && s.RemoteAS == 0 {
-		v.add("remote_as", fmt.Sprintf("not set, though enable_bgp is: want 1 to %d", MaxRemoteAS))
-	} else if s.RemoteAS > MaxRemoteAS {
-		v.add("remote_as", fmt.Sprintf("%d is out of range: want 1 to %d", s.RemoteAS, MaxRemoteAS))
+		v.add("remote_as", fmt.Sprintf("not set, though enable_bgp is: want 1 to %d", maxRemoteAS))
+	} else if s.RemoteAS > maxRemoteAS {
+		v.add("remote_as", fmt.Sprintf("%d is out of range: want 1 to %d", s.RemoteAS, maxRemoteAS))
 	}
 	return v.invalid(s.Ref())
 }

@@ -42,18 +42,18 @@ func decode[T Object](id string, v []byte) (o T, err error) {
 
 // readModel reads everything that a backend holds, each object by the same rules
 // as when it was made.
-func readModel(b Backend) (model, error) {
+func readModel(b backend) (model, error) {
 	tx := begin(model{})
-	err := b.Load(func(v Value) error {
+	err := b.Load(func(v value) error {
 		if err := tx.load(v); err != nil {
-			return fmt.Errorf("%w (%w)", ErrDamaged, err)
+			return fmt.Errorf("%w (%w)", errDamaged, err)
 		}
 		return nil
 	})
 	return tx.model(), err
 }
 
-func (tx *Tx) load(v Value) error {
+func (tx *Tx) load(v value) error {
 	switch v.Kind {
 	case KindLogicalBridge:
 		return loadInto(&tx.bridges, v)
@@ -75,7 +75,7 @@ func (tx *Tx) load(v Value) error {
 	return fmt.Errorf("there is no kind %q", v.Kind)
 }
 
-func loadInto[T Row[T]](t *Table[T], v Value) error {
+func loadInto[T Row[T]](t *Table[T], v value) error {
 	o, err := decode[T](v.ID, v.Data)
 	if err != nil {
 		return fmt.Errorf("%v: %w", Ref{t.kind, clip(v.ID)}, err)
@@ -98,12 +98,12 @@ func loadInto[T Row[T]](t *Table[T], v Value) error {
 }
 
 // values are the changes of a transaction as a backend takes them.
-func values(changes []Change) ([]Value, error) {
-	out := make([]Value, len(changes))
+func values(changes []Change) ([]value, error) {
+	out := make([]value, len(changes))
 	for i, c := range changes {
 		if c.New == nil {
 			r := c.Old.Ref()
-			out[i] = Value{Kind: r.Kind, ID: r.ID}
+			out[i] = value{Kind: r.Kind, ID: r.ID}
 			continue
 		}
 		r := c.New.Ref()
@@ -111,7 +111,7 @@ func values(changes []Change) ([]Value, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%v: %w", r, err)
 		}
-		out[i] = Value{r.Kind, r.ID, data}
+		out[i] = value{r.Kind, r.ID, data}
 	}
 	return out, nil
 }

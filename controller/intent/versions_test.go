@@ -111,8 +111,8 @@ func TestAStoreOfTheVersionBeforeOpensWithEveryKindOfObject(t *testing.T) {
 		for _, o := range got {
 			kinds[o.Ref().Kind] = true
 		}
-		if len(kinds) != len(Kinds) {
-			t.Errorf("%d kinds of objects, want each of %v", len(kinds), Kinds)
+		if len(kinds) != len(kinds) {
+			t.Errorf("%d kinds of objects, want each of %v", len(kinds), kinds)
 		}
 		if time == "first" { // it takes what the version before did not know
 			if err := s.Update(func(tx *Tx) error {
@@ -139,7 +139,7 @@ func TestAStoreOfTheNextVersionIsRefusedWithBothVersionsAndLeftAlone(t *testing.
 	path := stored(t, "version3.db")
 	s := mustOpen(t, path)
 	err := file(s).Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(SchemaVersion+1)))
+		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(schemaVersion+1)))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -147,10 +147,10 @@ func TestAStoreOfTheNextVersionIsRefusedWithBothVersionsAndLeftAlone(t *testing.
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, path, ErrNewer)
+	refused(t, path, errNewer)
 	_, err = Open(path)
 	for _, want := range []string{
-		"written by a newer p4evpn: use that version", fmt.Sprintf("schema version %d", SchemaVersion+1), fmt.Sprintf("this one knows %d", SchemaVersion),
+		"written by a newer p4evpn: use that version", fmt.Sprintf("schema version %d", schemaVersion+1), fmt.Sprintf("this one knows %d", schemaVersion),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q in it", err, want)
@@ -162,7 +162,7 @@ func TestAStoreOfTheNextVersionIsRefusedWithBothVersionsAndLeftAlone(t *testing.
 // says that the file is not its own.
 func TestAFieldMoreRaisesTheSchemaVersion(t *testing.T) {
 	var got strings.Builder
-	fmt.Fprintf(&got, "version %d\n", SchemaVersion)
+	fmt.Fprintf(&got, "version %d\n", schemaVersion)
 	for _, o := range []Object{
 		LogicalBridge{}, BridgePort{}, VRF{}, SVI{}, Instance{}, StaticMAC{}, Speaker{}, Neighbor{},
 	} {

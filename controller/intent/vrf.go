@@ -20,7 +20,7 @@ func (v VRF) Check() error {
 // admit checks the VRF against all other objects and gives it its index.
 func (v VRF) admit(tx *Tx, old *VRF) (VRF, error) {
 	var bad violations
-	taken := make([]bool, MaxIndex+1) // by index
+	taken := make([]bool, maxIndex+1) // by index
 	for _, o := range tx.vrfs.rows {
 		if o.ID != v.ID {
 			taken[o.Index] = true

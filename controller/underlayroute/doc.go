@@ -2,7 +2,7 @@
 // unicast routes that neighbours advertise into the kernel's main table, and
 // says which prefixes we advertise.
 //
-// Routes are ours by their protocol number, Protocol, and metric, Metric: the
+// Routes are ours by their protocol number and their metric: the
 // package adds, replaces and deletes those and no others. The metric is worse
 // than what the kernel, an operator or a DHCP client gives by default, so that
 // a route of another origin is preferred; a prefix that has a route of another

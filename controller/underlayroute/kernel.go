@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// Protocol is the protocol number (rtm_protocol) of our routes, which
+	// protocol is the protocol number (rtm_protocol) of our routes, which
 	// `ip route show proto 164` lists. It is none of rtnetlink.h's, and none
 	// that FRR, BIRD or systemd use.
-	Protocol = 164
-	// Metric is the metric of our routes: worse than the 1024 that the kernel
+	protocol = 164
+	// metric is the metric of our routes: worse than the 1024 that the kernel
 	// and others give at most by default.
-	Metric = 2164
+	metric = 2164
 )
 
 // errTaken says that a route of another protocol has our prefix and metric.
@@ -88,7 +88,7 @@ func (r *Router) heard(messages []syscall.NetlinkMessage) {
 // notOurs reports whether a notification tells of anything but a route that we set.
 func notOurs(m syscall.NetlinkMessage) bool {
 	const protocolAt = 5 // in struct rtmsg
-	return m.Header.Type != unix.RTM_NEWROUTE || len(m.Data) <= protocolAt || m.Data[protocolAt] != Protocol
+	return m.Header.Type != unix.RTM_NEWROUTE || len(m.Data) <= protocolAt || m.Data[protocolAt] != protocol
 }
 
 // state reads addresses, the named devices and our routes.
@@ -113,7 +113,7 @@ func (k *kernel) state(devices []string) (*state, error) {
 		s.address(&a, up[a.LinkIndex])
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		filter := &netlink.Route{Protocol: Protocol, Table: unix.RT_TABLE_MAIN}
+		filter := &netlink.Route{Protocol: protocol, Table: unix.RT_TABLE_MAIN}
 		list, err := k.Handle.RouteListFiltered(family, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 		if err != nil {
 			return nil, fmt.Errorf("read routes: %w", err)
@@ -155,7 +155,7 @@ func (s *state) route(r *netlink.Route, family int) {
 			return
 		}
 	}
-	if r.Priority != Metric {
+	if r.Priority != metric {
 		return
 	}
 	if s.routes[p] == nil {
@@ -174,7 +174,7 @@ func (s *state) route(r *netlink.Route, family int) {
 // set installs or replaces a route. Only one that is ours already is replaced,
 // since the kernel looks at prefix and metric alone.
 func (k *kernel) set(p netip.Prefix, h hops, ours bool) error {
-	route := &netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: Protocol, Priority: Metric, Table: unix.RT_TABLE_MAIN}
+	route := &netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: protocol, Priority: metric, Table: unix.RT_TABLE_MAIN}
 	list := h.sorted()
 	for _, one := range list {
 		route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{LinkIndex: one.link, Gw: one.address.AsSlice()})
@@ -198,7 +198,7 @@ func (k *kernel) set(p netip.Prefix, h hops, ours bool) error {
 
 // remove deletes our route of a prefix; that it is gone already is no error.
 func (k *kernel) remove(p netip.Prefix) error {
-	err := k.Handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: Protocol, Priority: Metric, Table: unix.RT_TABLE_MAIN})
+	err := k.Handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: protocol, Priority: metric, Table: unix.RT_TABLE_MAIN})
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("remove route %v: %w", p, err)
 	}

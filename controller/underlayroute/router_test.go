@@ -178,7 +178,7 @@ func (l *lab) await(want ...string) {
 	slices.Sort(want)
 	var got []string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		if got = l.routes(Protocol); slices.Equal(got, want) {
+		if got = l.routes(protocol); slices.Equal(got, want) {
 			return
 		}
 	}
@@ -264,9 +264,9 @@ func TestRoutesOfOtherProtocolsAreLeftAlone(t *testing.T) {
 	l := newLab(t)
 	other := netip.MustParsePrefix("10.0.0.12/32")
 	static := []*netlink.Route{
-		{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric},
+		{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: metric},
 		{Dst: rtnetlink.ToIPNet(other), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_BGP},
-		{Dst: rtnetlink.ToIPNet(leaf6), Gw: net.ParseIP("2001:db8:0:2::9"), Protocol: unix.RTPROT_STATIC, Priority: Metric},
+		{Dst: rtnetlink.ToIPNet(leaf6), Gw: net.ParseIP("2001:db8:0:2::9"), Protocol: unix.RTPROT_STATIC, Priority: metric},
 	}
 	for _, r := range static {
 		must(t, l.handle.RouteAdd(r))
@@ -286,7 +286,7 @@ func TestRoutesOfOtherProtocolsAreLeftAlone(t *testing.T) {
 
 func TestRouteComesWhenTheOneInItsPlaceGoes(t *testing.T) {
 	l := newLab(t)
-	static := &netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric}
+	static := &netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: metric}
 	must(t, l.handle.RouteAdd(static))
 	l.start()
 	l.send(update(peer1, leaf, "10.1.1.2"))
@@ -321,7 +321,7 @@ func TestRestartKeepsRoutesUntilBGPHasSaidAll(t *testing.T) {
 	l.start()
 	l.send(update(peer1, leaf, "10.1.1.2"), bgp.UnicastEvent{Peer: peer1, Kind: bgp.EndOfRIB})
 	l.send() // taken only when the one before is done
-	if got := l.routes(Protocol); !slices.Equal(got, all) {
+	if got := l.routes(protocol); !slices.Equal(got, all) {
 		t.Errorf("before BGP converged the kernel has %q, want %q", got, all)
 	}
 	l.send(converged)

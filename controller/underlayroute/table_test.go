@@ -57,7 +57,7 @@ p4evpn_underlay_routes{installed="yes"} 1
 
 func TestAPrefixThatIsTakenIsSaidOnce(t *testing.T) {
 	l := newLab(t)
-	must(t, l.handle.RouteAdd(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: Metric}))
+	must(t, l.handle.RouteAdd(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: metric}))
 	var log bytes.Buffer
 	stop := l.start(func(c *Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -143,12 +143,12 @@ func (s *Switch) log() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// ErrCrashed is how BMv2 ends by a fault of its own: a bad memory access, or an
+// errCrashed is how BMv2 ends by a fault of its own: a bad memory access, or an
 // assertion of its code or of the P4 program.
-var ErrCrashed = errors.New("BMv2 crashed")
+var errCrashed = errors.New("BMv2 crashed")
 
 // Exited reports whether the process has ended by itself, and how; errors.Is tells
-// ErrCrashed from other ends.
+// errCrashed from other ends.
 func (s *Switch) Exited() error {
 	select {
 	case <-s.exited:
@@ -158,7 +158,7 @@ func (s *Switch) Exited() error {
 	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		switch status.Signal() {
 		case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGABRT, syscall.SIGILL, syscall.SIGFPE:
-			return fmt.Errorf("%w: %v: %s", ErrCrashed, status.Signal(), s.log())
+			return fmt.Errorf("%w: %v: %s", errCrashed, status.Signal(), s.log())
 		}
 	}
 	if s.exit == nil {
@@ -174,7 +174,7 @@ func (s *Switch) Crashed(patience time.Duration) bool {
 	case <-s.exited:
 	case <-time.After(patience):
 	}
-	return errors.Is(s.Exited(), ErrCrashed)
+	return errors.Is(s.Exited(), errCrashed)
 }
 
 // Close ends the process and removes its files.

@@ -95,7 +95,7 @@ func TestAPortWhoseInterfaceCannotBeClaimedIsRefused(t *testing.T) {
 	p, log := runPort(t, Config{Interface: "va", Ways: []claim.Way{claim.Clsact}})
 	eventually(t, "the port is refused", func() bool { return strings.Contains(p.State().Refused, "clsact") })
 	for range 5 {
-		p.Recheck()
+		p.recheck()
 	}
 	if p.Up() {
 		t.Error("a port that is refused is up")
@@ -113,7 +113,7 @@ func TestAPortWhoseInterfaceCannotBeClaimedIsRefused(t *testing.T) {
 	if err := netlink.QdiscDel(ingress); err != nil {
 		t.Fatal(err)
 	}
-	p.Recheck()
+	p.recheck()
 	eventually(t, "the port comes up when it can be claimed", p.Up)
 	if s := p.State(); s.Refused != "" {
 		t.Errorf("up, and refused: %+v", s)

@@ -105,7 +105,7 @@ func (p *Port) Close() error { return unix.Close(p.tx) }
 // Run claims the interface when it appears, opens it when it comes up, and closes
 // it when it goes. The claim stays, also when Run returns: see package claim.
 func (p *Port) Run(ctx context.Context, handlers ...func(frames [][]byte)) error {
-	stop := context.AfterFunc(ctx, p.Recheck)
+	stop := context.AfterFunc(ctx, p.recheck)
 	defer stop()
 	for ctx.Err() == nil {
 		err := p.session(ctx, handlers)
@@ -125,9 +125,9 @@ func (p *Port) Run(ctx context.Context, handlers ...func(frames [][]byte)) error
 	return nil
 }
 
-// Recheck makes the port look at its interface again. [Watch] calls it for
+// recheck makes the port look at its interface again. [Watch] calls it for
 // every change of the link.
-func (p *Port) Recheck() {
+func (p *Port) recheck() {
 	select {
 	case p.changed <- struct{}{}:
 	default:

@@ -39,7 +39,7 @@ func repeat(ctx context.Context, log *slog.Logger, what string, ports []*Port, w
 		}
 		// What happened meanwhile was not seen.
 		for _, p := range ports {
-			p.Recheck()
+			p.recheck()
 		}
 		select {
 		case <-ctx.Done():
@@ -110,7 +110,7 @@ func watchOnce(ctx context.Context, ports []*Port) error {
 			}
 			for _, p := range ports { // by index too: the interface may have been renamed
 				if p.cfg.Interface == u.Attrs().Name || p.ifindex.Load() == u.Index {
-					p.Recheck()
+					p.recheck()
 				}
 			}
 		}

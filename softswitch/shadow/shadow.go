@@ -84,7 +84,7 @@ func (s *Shadow) Insert(entities ...*p4v1.Entity) error {
 
 // clearInitial removes the entries that the program gives and that may change.
 func (s *Shadow) clearInitial() error {
-	for _, t := range s.Pipeline().Tables() {
+	for _, t := range s.pipeline().Tables() {
 		if !t.IsPreinitialized() {
 			continue
 		}
@@ -111,5 +111,5 @@ func (s *Shadow) Trace(port uint32, frame []byte) *pipeline.Account {
 	return s.worker.Trace(port, frame)
 }
 
-// Pipeline is the shadow's own pipeline, to look at its entries and counters.
-func (s *Shadow) Pipeline() *pipeline.Pipeline { return s.server.Forwarding().Pipeline }
+// pipeline is the shadow's own pipeline, to look at its entries and counters.
+func (s *Shadow) pipeline() *pipeline.Pipeline { return s.server.Forwarding().Pipeline }

@@ -166,7 +166,7 @@ func TestAShadowNamesTheUpdatesThatItRefuses(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "update 2 of 3") || !strings.Contains(err.Error(), "update 3 of 3") || strings.Contains(err.Error(), "update 1") {
 		t.Errorf("%v", err)
 	}
-	if n := s.Pipeline().Table("ingress.host").Len(); n != 1 {
+	if n := s.pipeline().Table("ingress.host").Len(); n != 1 {
 		t.Errorf("%d entries", n)
 	}
 	if _, err := New(&p4v1.ForwardingPipelineConfig{}); err == nil {
@@ -187,7 +187,7 @@ func TestAShadowHasNoInitialEntryThatTheTargetHasNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := s.Pipeline().Table("ingress.fixed")
+	table := s.pipeline().Table("ingress.fixed")
 	if table.Len() != 2 {
 		t.Fatalf("%d initial entries, want 2", table.Len())
 	}

@@ -142,7 +142,7 @@ func (s *service) Write(ctx context.Context, r *p4v1.WriteRequest) (*p4v1.WriteR
 	if err := s.ask(ctx, s.answerer, r); err != nil {
 		return nil, err
 	}
-	if err := Answer(errs); err != nil {
+	if err := answer(errs); err != nil {
 		return nil, err
 	}
 	return &p4v1.WriteResponse{}, nil
@@ -197,9 +197,9 @@ func (s *Server) update(u *p4v1.Update) error {
 	return nil
 }
 
-// Answer makes the error of a Write RPC of those of its updates, as PI does:
+// answer makes the error of a Write RPC of those of its updates, as PI does:
 // nil if none failed, else UNKNOWN with one p4.v1.Error for each update.
-func Answer(errs []error) error {
+func answer(errs []error) error {
 	details := make([]protoadapt.MessageV1, len(errs))
 	failed := false
 	for i, err := range errs {
