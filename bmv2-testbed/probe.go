@@ -139,7 +139,7 @@ func (p *Probe) Expect(ctx context.Context, want map[string]int, fence func(cont
 	}
 }
 
-// tooMany says whether some host has more copies than wanted.
+// tooMany reports whether some host has more copies than wanted.
 func (p *Probe) tooMany(want map[string]int) bool {
 	for host, n := range p.Counts() {
 		if n > want[host] {

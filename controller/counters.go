@@ -40,7 +40,6 @@ type Counters struct {
 // Counters gives the collector that belongs to the controller.
 func (c *Controller) Counters() Counters { return Counters{c, scrapeTimeout} }
 
-// Describe is of prometheus.Collector.
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descBridgePackets, descBridgeBytes,
 		descVRFPackets, descVRFBytes, descSession} {
@@ -48,7 +47,6 @@ func (k Counters) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is of prometheus.Collector.
 func (k Counters) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range k.c.in.Speaker.Peers() {
 		up := 0.0

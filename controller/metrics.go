@@ -98,7 +98,6 @@ var (
 	descUp       = desc("target_up", "1 while the target is written to.")
 )
 
-// Describe is of prometheus.Collector.
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
@@ -109,7 +108,6 @@ func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	c.stats.latency.Describe(ch)
 }
 
-// Collect is of prometheus.Collector.
 func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	s := c.stats
 	gauge := func(d *prometheus.Desc, v int64, labels ...string) {

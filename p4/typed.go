@@ -99,121 +99,82 @@ func CheckTables(info *p4configv1.P4Info) error {
 // reaches are the keys of what the encapsulation to a VTEP takes.
 func reaches(vtep uint16) []Key { return []Key{Tunnel{VTEP: vtep}.Key(), Path{VTEP: vtep}.Key()} }
 
-// Type is of Typed.
 func (BridgePort) Type() Type { return TypeBridgePort }
 
-// Level is of Typed.
 func (BridgePort) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (BridgePort) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (Uplink) Type() Type { return TypeUplink }
 
-// Level is of Typed.
 func (Uplink) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (Uplink) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (HostPort) Type() Type { return TypeHostPort }
 
-// Level is of Typed.
 func (HostPort) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (HostPort) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (LocalVTEP) Type() Type { return TypeLocalVTEP }
 
-// Level is of Typed.
 func (LocalVTEP) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (LocalVTEP) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (Peer) Type() Type { return TypePeer }
 
-// Level is of Typed.
 func (Peer) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (Peer) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (Adjacency) Type() Type { return TypeAdjacency }
 
-// Level is of Typed.
 func (Adjacency) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (Adjacency) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (EgressVLAN) Type() Type { return TypeEgressVLAN }
 
-// Level is of Typed.
 func (EgressVLAN) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (EgressVLAN) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (RouterInterface) Type() Type { return TypeRouterInterface }
 
-// Level is of Typed.
 func (RouterInterface) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (RouterInterface) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (CloneSession) Type() Type { return TypeCloneSession }
 
-// Level is of Typed.
 func (CloneSession) Level() Level { return LevelBase }
 
-// Refs is of Typed.
 func (CloneSession) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (Tunnel) Type() Type { return TypeTunnel }
 
-// Level is of Typed.
 func (Tunnel) Level() Level { return LevelTunnel }
 
-// Refs is of Typed.
 func (t Tunnel) Refs() []Key { return []Key{Adjacency{ID: t.Adjacency}.Key()} }
 
-// Type is of Typed.
 func (Path) Type() Type { return TypePath }
 
-// Level is of Typed.
 func (Path) Level() Level { return LevelTunnel }
 
-// Refs is of Typed.
 func (Path) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (Replica) Type() Type { return TypeReplica }
 
-// Level is of Typed.
 func (Replica) Level() Level { return LevelReplica }
 
-// Refs is of Typed.
 func (r Replica) Refs() []Key { return reaches(r.VTEP) }
 
-// Type is of Typed.
 func (Group) Type() Type { return TypeGroup }
 
-// Level is of Typed.
 func (Group) Level() Level { return LevelGroup }
 
-// Refs is of Typed.
 func (g Group) Refs() []Key {
 	keys := make([]Key, len(g.Members))
 	for i, m := range g.Members {
@@ -226,49 +187,34 @@ func (g Group) Refs() []Key {
 	return keys
 }
 
-// Type is of Typed.
 func (VNI) Type() Type { return TypeVNI }
 
-// Level is of Typed.
 func (VNI) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (VNI) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (L3VNI) Type() Type { return TypeL3VNI }
 
-// Level is of Typed.
 func (L3VNI) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (L3VNI) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (Member) Type() Type { return TypeMember }
 
-// Level is of Typed.
 func (Member) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (m Member) Refs() []Key { return []Key{EgressVLAN{Port: m.Port, Bridge: m.Bridge}.Key()} }
 
-// Type is of Typed.
 func (Source) Type() Type { return TypeSource }
 
-// Level is of Typed.
 func (Source) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (Source) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (FDB) Type() Type { return TypeFDB }
 
-// Level is of Typed.
 func (FDB) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (f FDB) Refs() []Key {
 	if f.Kind == ToVTEP {
 		return reaches(f.VTEP)
@@ -276,31 +222,22 @@ func (f FDB) Refs() []Key {
 	return nil
 }
 
-// Type is of Typed.
 func (Trap) Type() Type { return TypeTrap }
 
-// Level is of Typed.
 func (Trap) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (Trap) Refs() []Key { return []Key{CloneSession{ID: CPUCloneSession}.Key()} }
 
-// Type is of Typed.
 func (RouterMAC) Type() Type { return TypeRouterMAC }
 
-// Level is of Typed.
 func (RouterMAC) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (r RouterMAC) Refs() []Key { return []Key{RouterInterface{Bridge: r.Bridge}.Key()} }
 
-// Type is of Typed.
 func (Route) Type() Type { return TypeRoute }
 
-// Level is of Typed.
 func (Route) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (r Route) Refs() []Key {
 	switch r.Kind {
 	case RouteHost:
@@ -311,47 +248,32 @@ func (r Route) Refs() []Key {
 	return nil
 }
 
-// Type is of Typed.
 func (ARPHost) Type() Type { return TypeARPHost }
 
-// Level is of Typed.
 func (ARPHost) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (ARPHost) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (NDHost) Type() Type { return TypeNDHost }
 
-// Level is of Typed.
 func (NDHost) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (NDHost) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (Gateway) Type() Type { return TypeGateway }
 
-// Level is of Typed.
 func (Gateway) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (Gateway) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (GatewayTarget) Type() Type { return TypeGatewayTarget }
 
-// Level is of Typed.
 func (GatewayTarget) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (GatewayTarget) Refs() []Key { return nil }
 
-// Type is of Typed.
 func (GatewayMAC) Type() Type { return TypeGatewayMAC }
 
-// Level is of Typed.
 func (GatewayMAC) Level() Level { return LevelLeaf }
 
-// Refs is of Typed.
 func (GatewayMAC) Refs() []Key { return nil }

@@ -24,10 +24,8 @@ func portDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("p4evpn_switch_"+name, help, append(portLabels[:2:2], labels...), nil)
 }
 
-// Describe implements [prometheus.Collector].
 func (s *Switch) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, out) }
 
-// Collect implements [prometheus.Collector].
 func (s *Switch) Collect(out chan<- prometheus.Metric) {
 	stats := s.Stats()
 	out <- prometheus.MustNewConstMetric(descReconciled, prometheus.CounterValue, float64(stats.Server.ReconcileDropped))

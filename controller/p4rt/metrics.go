@@ -87,7 +87,6 @@ func (m *metrics) wrote(batch []Update, errs []error, took time.Duration) {
 
 var queueLength = prometheus.NewDesc("p4rt_event_queue", "Events that wait for the controller.", nil, nil)
 
-// Describe is for prometheus.Collector.
 func (c *Client) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range c.metrics.all() {
 		m.Describe(ch)
@@ -95,7 +94,6 @@ func (c *Client) Describe(ch chan<- *prometheus.Desc) {
 	ch <- queueLength
 }
 
-// Collect is for prometheus.Collector.
 func (c *Client) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range c.metrics.all() {
 		m.Collect(ch)

@@ -62,13 +62,11 @@ func (row Route) with(h hops, err error) Route {
 var descRoutes = prometheus.NewDesc("p4evpn_underlay_routes",
 	"Underlay routes learned by BGP, by whether the kernel has them.", []string{"installed"}, nil)
 
-// Describe is of prometheus.Collector.
 func (r *Router) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descRoutes
 	r.overruns.Describe(ch)
 }
 
-// Collect is of prometheus.Collector.
 func (r *Router) Collect(ch chan<- prometheus.Metric) {
 	r.overruns.Collect(ch)
 	count := map[string]int{"yes": 0, "no": 0}

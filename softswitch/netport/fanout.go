@@ -92,7 +92,7 @@ func (r *ring) group() (int, error) {
 	return group, nil
 }
 
-// checkGroup says whether all rings share frames in one group: each group gets
+// checkGroup checks that all rings share frames in one group: each group gets
 // every frame.
 func checkGroup(rings []*ring, group int) error {
 	if group>>16 != sharing {

@@ -81,7 +81,6 @@ func (f *Forwarding) digest(id uint32) *digest {
 	return nil
 }
 
-// Digest implements [pipeline.Sink].
 func (f *Forwarding) Digest(_ uint32, name string, fields [][]byte) {
 	d := f.byName[name]
 	if d == nil || f.server.Forwarding() != f {
