@@ -107,12 +107,12 @@ func TestAStoreOfTheVersionBeforeOpensWithEveryKindOfObject(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s opening: got %+v, want %+v", time, got, want)
 		}
-		kinds := map[Kind]bool{}
+		seen := map[Kind]bool{}
 		for _, o := range got {
-			kinds[o.Ref().Kind] = true
+			seen[o.Ref().Kind] = true
 		}
-		if len(kinds) != len(kinds) {
-			t.Errorf("%d kinds of objects, want each of %v", len(kinds), kinds)
+		if len(seen) != len(kinds) {
+			t.Errorf("%d kinds of objects, want each of %v", len(seen), kinds)
 		}
 		if time == "first" { // it takes what the version before did not know
 			if err := s.Update(func(tx *Tx) error {
