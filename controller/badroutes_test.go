@@ -128,7 +128,7 @@ func (w *whole) held() []string {
 		}
 		d, err := p4.Decode(got)
 		if err == nil {
-			out = append(out, d.(entry))
+			out = append(out, d)
 		}
 		return err
 	})
