@@ -62,11 +62,11 @@ type SVI struct {
 
 // VRF is what the API lacks of a VRF.
 type VRF struct {
-	Statics []Static
+	StaticRoutes []StaticRoute
 }
 
-// Static is a static route: by a host of an attached subnet.
-type Static struct {
+// StaticRoute is one by a host of an attached subnet.
+type StaticRoute struct {
 	Prefix  netip.Prefix
 	NextHop netip.Addr
 }
@@ -105,7 +105,7 @@ type Port struct {
 	// StackedTags has a trunk carry frames with a VLAN tag of their own inside
 	// the bridge's, to other such trunks.
 	StackedTags bool
-	Static      []StaticMAC // sticky MACs that live on this port
+	StaticMACs  []StaticMAC // sticky MACs that live on this port
 }
 
 // Trust says whether a tenant's router advertisements, redirects and answers of
@@ -159,13 +159,13 @@ func (c Config) check() error {
 	if c.RouterMAC.IsMulticast() {
 		return fmt.Errorf("router MAC %v is a group address", c.RouterMAC)
 	}
-	return errors.Join(checkStatics(c.VRFs), checkPorts(c.Ports))
+	return errors.Join(checkStaticRoutes(c.VRFs), checkPorts(c.Ports))
 }
 
-func checkStatics(vrfs map[string]VRF) error {
+func checkStaticRoutes(vrfs map[string]VRF) error {
 	for id, v := range vrfs {
 		seen := map[netip.Prefix]bool{}
-		for _, st := range v.Statics {
+		for _, st := range v.StaticRoutes {
 			switch p := st.Prefix.Masked(); {
 			case !destination(p):
 				return fmt.Errorf("VRF %s: static route to %v: no packets are routed there", id, st.Prefix)
@@ -210,7 +210,7 @@ func checkPorts(ports []Port) error {
 				return err
 			}
 		case KindBridge:
-			for _, s := range p.Static {
+			for _, s := range p.StaticMACs {
 				if s.MAC.IsZero() || s.MAC.IsMulticast() {
 					return fmt.Errorf("port %s: static MAC %v is no station's address", p.Name, s.MAC)
 				}

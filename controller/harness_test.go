@@ -384,7 +384,7 @@ func (g *gateway) intentSeen(l *loop) bool {
 		}
 		stations, instances, speakers := tx.StaticMACs().List("", 0), tx.Instances().List("", 0), tx.Speakers().List("", 0)
 		for _, s := range stations {
-			same = same && l.stations[s.Bridge][s.ID].Equal(s)
+			same = same && l.staticMACs[s.Bridge][s.ID].Equal(s)
 		}
 		for _, i := range instances {
 			same = same && l.instances[i.ID] == instance{
@@ -395,7 +395,7 @@ func (g *gateway) intentSeen(l *loop) bool {
 			same = same && l.as == s.AS && l.routerID == s.RouterID
 		}
 		n := 0
-		for _, of := range l.stations {
+		for _, of := range l.staticMACs {
 			n += len(of)
 		}
 		same = same && n == len(stations) && len(l.instances) == len(instances)

@@ -221,7 +221,7 @@ func (l *loop) markRouted(s *svi, ip netip.Addr) {
 	if s.covers(ip) {
 		l.mark(p4.Route{VRF: s.vrf.Index, Prefix: single(ip)})
 	}
-	for _, st := range l.cfg.VRFs[s.vrf.ID].Statics {
+	for _, st := range l.cfg.VRFs[s.vrf.ID].StaticRoutes {
 		if st.NextHop == ip {
 			l.markPrefix(s.vrf, st.Prefix.Masked())
 			l.probed = time.Time{} // it may be lost

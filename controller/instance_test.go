@@ -166,7 +166,7 @@ func TestABridgeOfMACIPOnlyAdvertisesMACsWithAnIPv4AddressAlone(t *testing.T) {
 	g.learn(b, 1, mac(1), mac(2))
 	g.hears(b, 1, mac(1), "10.10.0.1")
 	g.hears(b, 1, mac(1), "2001:db8::1")
-	g.station("static", "eth1", mac(3), "10.10.0.3", "2001:db8::3")
+	g.staticMAC("static", "eth1", mac(3), "10.10.0.3", "2001:db8::3")
 	g.settle()
 	types := func() map[string]int {
 		n := map[string]int{}
@@ -197,7 +197,7 @@ func TestABridgeOfMACIPOnlyAdvertisesMACsWithAnIPv4AddressAlone(t *testing.T) {
 	// A MAC that gets its IPv4 address, and one that loses it.
 	g.hears(b, 1, mac(2), "10.10.0.2")
 	want("an address more", map[string]int{"others": 1, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.2": 1, "IPv4 10.10.0.3": 1})
-	g.station("static", "eth1", mac(3), "2001:db8::3")
+	g.staticMAC("static", "eth1", mac(3), "2001:db8::3")
 	want("an address less", map[string]int{"others": 1, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.2": 1})
 	only.MACIPOnly = false
 	g.instance(only)

@@ -41,7 +41,7 @@ func TestAnIdleTimeoutOfAPortThatAMACLeftIsNothing(t *testing.T) {
 
 func TestAStaticMACDoesNotAge(t *testing.T) {
 	cfg := testConfig()
-	cfg.Ports[0].Static = []StaticMAC{{MAC: mac(1)}}
+	cfg.Ports[0].StaticMACs = []StaticMAC{{MAC: mac(1)}}
 	g, b := twoPorts(t, options{cfg: cfg})
 	g.idle(b, 1, mac(1))
 	g.learn(b, 2, mac(2))

@@ -148,17 +148,17 @@ type loop struct {
 	departing *leaving
 
 	thawed time.Time
-	probed time.Time // when next hops of statics were looked for
+	probed time.Time // when next hops of static routes were looked for
 
-	routerMAC ether.MAC
-	vrfs      map[uint16]*vrf // by index
-	vrfByID   map[string]*vrf
-	vrfByVNI  map[uint32]*vrf // those that EVPN stretches
-	svis      map[string]*svi
-	instances map[string]instance                    // by id
-	givenRDs  map[bgp.RD]bool                        // those among them
-	stations  map[string]map[string]intent.StaticMAC // by bridge's id, by id
-	given     map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
+	routerMAC  ether.MAC
+	vrfs       map[uint16]*vrf // by index
+	vrfByID    map[string]*vrf
+	vrfByVNI   map[uint32]*vrf // those that EVPN stretches
+	svis       map[string]*svi
+	instances  map[string]instance                    // by id
+	givenRDs   map[bgp.RD]bool                        // those among them
+	staticMACs map[string]map[string]intent.StaticMAC // by bridge's id, by id
+	given      map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
 
 	peers   map[netip.Addr]*peer
 	targets map[bgp.RouteTargets]*targetSet
@@ -171,12 +171,12 @@ type loop struct {
 	adjacencyByID map[uint16]*adjacency
 	adjacencyIDs  ids
 
-	dirtyPorts   map[uint16]struct{}
-	dirtyStatics map[uint16]struct{} // bridges
-	dirtyRemotes map[netip.Addr]struct{}
-	dirtyAdverts map[advertKey]struct{}
-	dirtySVIs    map[string]struct{}
-	dirtyTunnels map[*tunnel]struct{} // that found or lost their path
+	dirtyPorts      map[uint16]struct{}
+	dirtyStaticMACs map[uint16]struct{} // bridges
+	dirtyRemotes    map[netip.Addr]struct{}
+	dirtyAdverts    map[advertKey]struct{}
+	dirtySVIs       map[string]struct{}
+	dirtyTunnels    map[*tunnel]struct{} // that found or lost their path
 	// dirtyNeighbors and dirtyKernel are what the slow path is to be told.
 	dirtyNeighbors map[neighborKey]struct{}
 	dirtyKernel    bool
@@ -204,14 +204,15 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		tunnelIDs:   ids{first: 1, last: 65535},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
 		adjacencyIDs: ids{first: 1, last: 65535},
-		dirtyPorts:   map[uint16]struct{}{}, dirtyStatics: map[uint16]struct{}{},
+		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
 		dirtyRemotes: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
 		dirtySVIs: map[string]struct{}{}, dirtyTunnels: map[*tunnel]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{},
 		adverts:   map[advertKey]bgp.Key{},
 		routerMAC: routerMACOf(cfg),
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
-		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{}, stations: map[string]map[string]intent.StaticMAC{},
-		svis: map[string]*svi{}, given: map[neighborKey]ether.MAC{},
+		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{},
+		staticMACs: map[string]map[string]intent.StaticMAC{},
+		svis:       map[string]*svi{}, given: map[neighborKey]ether.MAC{},
 		tables: tables, clock: steady{clock: cfg.Clock}, stats: stats,
 	}
 	l.target = reconcile.New(reconcile.Config{

@@ -179,7 +179,7 @@ func TestAGatewaysMACIsNotLearned(t *testing.T) {
 
 func TestAStaticMACStaysOnItsPort(t *testing.T) {
 	cfg := testConfig()
-	cfg.Ports[0].Static = []StaticMAC{{MAC: mac(1)}}
+	cfg.Ports[0].StaticMACs = []StaticMAC{{MAC: mac(1)}}
 	g, b := twoPorts(t, options{cfg: cfg})
 	g.send(update(peer1, with(macRoute(leaf1, 100, mac(1)), 99)))
 	g.learn(b, 2, mac(1))

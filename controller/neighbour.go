@@ -74,7 +74,7 @@ func (l *loop) settleKernel() {
 		}
 	}
 	clear(l.dirtyNeighbors)
-	l.probeStatics()
+	l.probeNextHops()
 }
 
 // remoteNeighbor is the MAC of a host behind a VTEP that the kernel is to know,
@@ -109,9 +109,9 @@ func (l *loop) kernelVRFs() []slowpath.VRF {
 	return out
 }
 
-// probeStatics has the kernel look for next hops of static routes that nobody
+// probeNextHops has the kernel look for next hops of static routes that nobody
 // has heard of: at once when there is a new one, and again and again.
-func (l *loop) probeStatics() {
+func (l *loop) probeNextHops() {
 	now := l.now()
 	if now.Sub(l.probed) < idleTick/2 {
 		return
@@ -122,7 +122,7 @@ func (l *loop) probeStatics() {
 		if v == nil {
 			continue
 		}
-		for _, st := range c.Statics {
+		for _, st := range c.StaticRoutes {
 			if s := v.attached(st.NextHop); s != nil && !s.gateway(st.NextHop) && !s.bridge.locate(st.NextHop).known() {
 				l.slow.Probe(s.bridge.Index, st.NextHop)
 			}

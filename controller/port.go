@@ -175,7 +175,7 @@ func (l *loop) attach(p *port) {
 	p.attached = want
 	for vlan, a := range old {
 		if w := want[vlan]; w == nil || *w != *a {
-			l.dirtyStatics[a.bridge] = struct{}{}
+			l.dirtyStaticMACs[a.bridge] = struct{}{}
 		}
 		if w := want[vlan]; w == nil || w.bridge != a.bridge {
 			l.mark(p4.Member{Port: p.Number, VLAN: vlan})
@@ -187,7 +187,7 @@ func (l *loop) attach(p *port) {
 			l.mark(p4.Member{Port: p.Number, VLAN: vlan})
 		}
 		if o := old[vlan]; o == nil || *o != *a {
-			l.dirtyStatics[a.bridge] = struct{}{}
+			l.dirtyStaticMACs[a.bridge] = struct{}{}
 		}
 		l.attachBridge(p, a.bridge, vlan)
 	}

@@ -184,7 +184,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		"want 1 to 509":   func(c *Config) { c.Ports[0].Number = p4.CPUPort },
 		"router id":       func(c *Config) { c.RouterID = netip.Addr{} },
 		"kind":            func(c *Config) { c.Ports[0].Kind = 0 },
-		"static MAC":      func(c *Config) { c.Ports[0].Static = []StaticMAC{{}} },
+		"static MAC":      func(c *Config) { c.Ports[0].StaticMACs = []StaticMAC{{}} },
 		"no name":         func(c *Config) { c.Ports[0].Name = "" },
 	} {
 		cfg := testConfig()

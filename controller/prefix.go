@@ -136,7 +136,7 @@ func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, localKind, *svi) {
 			}
 		}
 	}
-	for _, st := range l.cfg.VRFs[v.ID].Statics {
+	for _, st := range l.cfg.VRFs[v.ID].StaticRoutes {
 		if st.Prefix.Masked() != p {
 			continue
 		}

@@ -202,7 +202,7 @@ func TestARouteWhoseTunnelIsRefusedWaitsForIt(t *testing.T) {
 }
 
 func TestStaticsOfTheConfigurationAreChecked(t *testing.T) {
-	for name, st := range map[string][]Static{
+	for name, st := range map[string][]StaticRoute{
 		"no prefix":      {{netip.Prefix{}, addr("10.0.0.1")}},
 		"multicast":      {{prefix("224.0.0.0/4"), addr("10.0.0.1")}},
 		"no next hop":    {{prefix("10.0.0.0/8"), netip.Addr{}}},
@@ -211,7 +211,7 @@ func TestStaticsOfTheConfigurationAreChecked(t *testing.T) {
 		"unspecified":    {{prefix("10.0.0.0/8"), addr("0.0.0.0")}},
 	} {
 		cfg := testConfig()
-		cfg.VRFs = map[string]VRF{"blue": {Statics: st}}
+		cfg.VRFs = map[string]VRF{"blue": {StaticRoutes: st}}
 		if _, err := New(cfg, Inputs{}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
@@ -221,7 +221,7 @@ func TestStaticsOfTheConfigurationAreChecked(t *testing.T) {
 // A next hop that nobody has heard of is asked for, or a static would never work.
 func TestNextHopsOfStaticsAreLookedFor(t *testing.T) {
 	cfg := testConfig()
-	cfg.VRFs = map[string]VRF{"blue": {Statics: []Static{{prefix("192.168.0.0/16"), addr("10.10.0.7")}}}}
+	cfg.VRFs = map[string]VRF{"blue": {StaticRoutes: []StaticRoute{{prefix("192.168.0.0/16"), addr("10.10.0.7")}}}}
 	g, _, b, _ := routed(t, options{cfg: cfg})
 	wantLookedFor := func(when string) {
 		t.Helper()

@@ -54,8 +54,8 @@ func TestTheOrderOfInputsDoesNotMatter(t *testing.T) {
 			}
 			cfg.AcceptUnknownVTEPs = seed%5 == 0
 			cfg.SVIs = map[string]SVI{"svi-1": {Unique: true}}
-			cfg.VRFs = map[string]VRF{"vrf-0": {Statics: []Static{{prefix("10.99.0.0/16"), addr("10.0.0.102")}}}}
-			cfg.Ports[2].Static = []StaticMAC{{MAC: mac(3)}, {MAC: mac(4), VLAN: 10}}
+			cfg.VRFs = map[string]VRF{"vrf-0": {StaticRoutes: []StaticRoute{{prefix("10.99.0.0/16"), addr("10.0.0.102")}}}}
+			cfg.Ports[2].StaticMACs = []StaticMAC{{MAC: mac(3)}, {MAC: mac(4), VLAN: 10}}
 			h := &story{
 				gateway: start(t, options{cfg: cfg, target: p4rttest.Config{Seed: seed, MayFail: true}}),
 				rand:    rand.New(rand.NewPCG(seed, 0)), peers: map[netip.Addr]map[bgp.Key]bgp.Route{},
@@ -81,7 +81,7 @@ func (h *story) step() {
 		do     func()
 	}{
 		{30, h.route}, {20, h.routeIP}, {16, h.unroute}, {20, h.speak}, {20, h.resolve}, {8, h.changeVRF}, {8, h.changeSVI}, {3, h.punt}, {30, h.report}, {8, h.silence}, {10, h.path}, {8, h.changeBridge}, {8, h.changePort},
-		{8, h.changeStation}, {5, h.changeInstance}, {1, h.changeSpeaker},
+		{8, h.changeStaticMAC}, {5, h.changeInstance}, {1, h.changeSpeaker},
 		{2, h.peerDown}, {2, h.fail}, {1, h.interrupt}, {8, h.settleMaybe},
 	}
 	total := 0
@@ -342,7 +342,7 @@ func put[T intent.Row[T]](h *story, table func(*intent.Tx) *intent.Table[T], o T
 	})
 }
 
-func (h *story) changeStation() {
+func (h *story) changeStaticMAC() {
 	o := intent.StaticMAC{ID: fmt.Sprintf("host-%d", h.rand.IntN(3)), MAC: mac(1 + h.rand.IntN(5)),
 		Bridge: fmt.Sprintf("bridge-%d", h.rand.IntN(3)), Port: fmt.Sprintf("eth%d", 1+h.rand.IntN(3))}
 	if h.rand.IntN(2) == 0 {
@@ -520,7 +520,7 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			for _, b := range l.bridges {
 				stations += len(b.macs)
 				hosts += len(b.hosts)
-				claims += len(b.claims) + 1000*len(b.fixed) + 1000000*len(b.statics)
+				claims += len(b.claims) + 1000*len(b.fixed) + 1000000*len(b.staticMACs)
 				instances += len(b.instances)
 				learned += b.learned
 				if len(b.flood) != len(b.instances) {

@@ -73,11 +73,11 @@ func (l *loop) status(ref intent.Ref, refusals map[subject]string) intent.Status
 	case intent.KindInstance:
 		sum = l.instanceSummary(ref.ID)
 	case intent.KindStaticMAC:
-		o, ok := l.stationNamed(ref.ID)
+		o, ok := l.staticMACNamed(ref.ID)
 		if !ok {
 			return intent.Status{}
 		}
-		sum = l.stationSummary(o)
+		sum = l.staticMACSummary(o)
 	default:
 		return intent.Status{}
 	}

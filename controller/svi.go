@@ -197,7 +197,7 @@ func (l *loop) markSVI(s *svi) {
 		l.markAnswer(b, g.Addr())
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(g.Addr())}] = struct{}{}
 	}
-	for _, st := range l.cfg.VRFs[v.ID].Statics {
+	for _, st := range l.cfg.VRFs[v.ID].StaticRoutes {
 		l.markPrefix(v, st.Prefix.Masked()) // its next hop may be here
 	}
 	l.dirtyKernel = true

@@ -72,12 +72,12 @@ func (l *loop) settle() {
 		l.attach(l.ports[n])
 	}
 	clear(l.dirtyPorts)
-	for index := range l.dirtyStatics {
+	for index := range l.dirtyStaticMACs {
 		if b := l.bridges[index]; b != nil {
-			l.setStatics(b)
+			l.placeStaticMACs(b)
 		}
 	}
-	clear(l.dirtyStatics)
+	clear(l.dirtyStaticMACs)
 	l.settleRemotes()
 	l.settleTunnels()
 }

@@ -23,7 +23,7 @@ import (
 
 func TestTheViewShowsWhatThereIs(t *testing.T) {
 	cfg := testConfig()
-	cfg.Ports[1].Static = []StaticMAC{{MAC: mac(8)}}
+	cfg.Ports[1].StaticMACs = []StaticMAC{{MAC: mac(8)}}
 	g, b := twoPorts(t, options{cfg: cfg})
 	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, with(macRoute(leaf1, 100, mac(1)), 3)),
 		update(peer1, macRoute(leaf2, 999, mac(2))), update(peer2, macRoute(leaf2, 100, mac(1))),

@@ -229,7 +229,7 @@ func (l *loop) routeState(v *vrf, p netip.Prefix) (view.State, string) {
 // staticNextHop is the next hop of the VRF's static route of a prefix, invalid
 // if there is none.
 func (l *loop) staticNextHop(v *vrf, p netip.Prefix) netip.Addr {
-	for _, st := range l.cfg.VRFs[v.ID].Statics {
+	for _, st := range l.cfg.VRFs[v.ID].StaticRoutes {
 		if st.Prefix.Masked() == p {
 			return st.NextHop
 		}

@@ -103,7 +103,7 @@ func (l *loop) markVRF(v *vrf) {
 	if v.Loopback.IsValid() {
 		l.markPrefix(v, single(v.Loopback.Addr()))
 	}
-	for _, st := range l.cfg.VRFs[v.ID].Statics {
+	for _, st := range l.cfg.VRFs[v.ID].StaticRoutes {
 		l.markPrefix(v, st.Prefix.Masked())
 	}
 	for p := range v.prefixes {
@@ -121,7 +121,7 @@ func (l *loop) prefixesOf(v *vrf) iter.Seq[netip.Prefix] {
 		if v.Loopback.IsValid() && !yield(single(v.Loopback.Addr())) {
 			return
 		}
-		for _, st := range l.cfg.VRFs[v.ID].Statics {
+		for _, st := range l.cfg.VRFs[v.ID].StaticRoutes {
 			if !yield(st.Prefix.Masked()) {
 				return
 			}
@@ -152,7 +152,7 @@ func (l *loop) markOwnPrefixes(v *vrf) {
 	if v.Loopback.IsValid() {
 		l.markPrefix(v, single(v.Loopback.Addr()))
 	}
-	for _, st := range l.cfg.VRFs[v.ID].Statics {
+	for _, st := range l.cfg.VRFs[v.ID].StaticRoutes {
 		l.markPrefix(v, st.Prefix.Masked())
 	}
 	for _, s := range v.svis {

@@ -96,7 +96,7 @@ func TestADeletedVRFLeavesNothing(t *testing.T) {
 
 func TestWhatAVRFAdvertises(t *testing.T) {
 	cfg := testConfig()
-	cfg.VRFs = map[string]VRF{"blue": {Statics: []Static{{prefix("192.168.0.0/16"), addr("10.10.0.7")}}}}
+	cfg.VRFs = map[string]VRF{"blue": {StaticRoutes: []StaticRoute{{prefix("192.168.0.0/16"), addr("10.10.0.7")}}}}
 	g, v, b10, _ := routed(t, options{cfg: cfg})
 	g.update(func(tx *intent.Tx) error {
 		o, err := tx.VRFs().Get("blue")

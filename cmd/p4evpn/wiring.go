@@ -145,7 +145,8 @@ func controllerConfig(f *config.File) controller.Config {
 	for id, v := range f.VRFs {
 		var vrf controller.VRF
 		for _, s := range v.Statics {
-			vrf.Statics = append(vrf.Statics, controller.Static{Prefix: s.Prefix.Prefix, NextHop: s.NextHop.Addr})
+			vrf.StaticRoutes = append(vrf.StaticRoutes,
+				controller.StaticRoute{Prefix: s.Prefix.Prefix, NextHop: s.NextHop.Addr})
 		}
 		c.VRFs[id] = vrf
 	}
@@ -161,7 +162,7 @@ func controllerConfig(f *config.File) controller.Config {
 			}
 		}
 		for _, s := range p.Static {
-			port.Static = append(port.Static, controller.StaticMAC{MAC: s.MAC.MAC, VLAN: s.VLAN})
+			port.StaticMACs = append(port.StaticMACs, controller.StaticMAC{MAC: s.MAC.MAC, VLAN: s.VLAN})
 		}
 		c.Ports = append(c.Ports, port)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// station makes a static MAC in bridge-10.
-func (g *gateway) station(id, port string, m ether.MAC, ips ...string) {
+// staticMAC makes a static MAC in bridge-10.
+func (g *gateway) staticMAC(id, port string, m ether.MAC, ips ...string) {
 	g.Helper()
 	o := intent.StaticMAC{ID: id, Bridge: "bridge-10", Port: port, MAC: m}
 	for _, ip := range ips {
@@ -39,7 +39,7 @@ func (g *gateway) wantStatus(ref intent.Ref, want intent.OperStatus) {
 func TestAStaticMACOfTheAPIIsThereForEverAndDoesNotMove(t *testing.T) {
 	g, b := twoPorts(t, options{})
 	ref := intent.Ref{Kind: intent.KindStaticMAC, ID: "host1"}
-	g.station("host1", "eth1", mac(1), "10.10.0.5", "2001:db8::5")
+	g.staticMAC("host1", "eth1", mac(1), "10.10.0.5", "2001:db8::5")
 	g.send(update(peer1, with(hostRoute(leaf1, 100, mac(1), "10.10.0.5", 0), 99)), update(peer1, with(macRoute(leaf1, 100, mac(1)), 99)))
 	g.learn(b, 2, mac(1))
 	g.settle()
@@ -58,7 +58,7 @@ func TestAStaticMACOfTheAPIIsThereForEverAndDoesNotMove(t *testing.T) {
 		t.Errorf("%d routes, want the flood route, the MAC and two addresses: %s", n, g.keys())
 	}
 
-	g.station("host1", "eth2", mac(1), "10.10.0.6")
+	g.staticMAC("host1", "eth2", mac(1), "10.10.0.6")
 	g.wantFDB(b, mac(1), "port 2")
 	g.wantSource(b, mac(1), 1, nil)
 	g.wantAnswer(b, "10.10.0.6", mac(1).String())
@@ -73,7 +73,7 @@ func TestAStaticMACOfTheAPIIsThereForEverAndDoesNotMove(t *testing.T) {
 
 func TestNobodyElseGetsTheAddressOfAStaticMAC(t *testing.T) {
 	g, b := twoPorts(t, options{})
-	g.station("host1", "eth1", mac(1), "10.10.0.5")
+	g.staticMAC("host1", "eth1", mac(1), "10.10.0.5")
 	g.hears(b, 2, mac(2), "10.10.0.5")
 	g.settle()
 	g.wantAnswer(b, "10.10.0.5", mac(1).String())
@@ -88,21 +88,21 @@ func TestAStaticMACWaitsForItsPort(t *testing.T) {
 	b := g.bridge(10, 100)
 	ref := intent.Ref{Kind: intent.KindStaticMAC, ID: "host1"}
 	g.port(intent.BridgePort{ID: "not-there", MAC: mac(0xbb), Type: intent.Access, Bridges: []string{"bridge-10"}})
-	g.station("host1", "not-there", mac(1), "10.10.0.5")
+	g.staticMAC("host1", "not-there", mac(1), "10.10.0.5")
 	g.wantFDB(b, mac(1), "nowhere")
 	g.wantAnswer(b, "10.10.0.5", "nobody")
 	g.wantStatus(ref, intent.StatusDown)
 	g.access("eth1", 10)
-	g.station("host1", "eth1", mac(1), "10.10.0.5")
+	g.staticMAC("host1", "eth1", mac(1), "10.10.0.5")
 	g.wantFDB(b, mac(1), "port 1")
 	g.wantStatus(ref, intent.StatusUp)
 }
 
 func TestTheConfigurationsStaticMACStandsBeforeTheAPIs(t *testing.T) {
 	cfg := testConfig()
-	cfg.Ports[0].Static = []StaticMAC{{MAC: mac(1)}}
+	cfg.Ports[0].StaticMACs = []StaticMAC{{MAC: mac(1)}}
 	g, b := twoPorts(t, options{cfg: cfg})
-	g.station("host1", "eth2", mac(1), "10.10.0.5")
+	g.staticMAC("host1", "eth2", mac(1), "10.10.0.5")
 	g.wantFDB(b, mac(1), "port 1")
 	g.wantAnswer(b, "10.10.0.5", "nobody")
 	g.wantStatus(intent.Ref{Kind: intent.KindStaticMAC, ID: "host1"}, intent.StatusDown)
@@ -116,7 +116,7 @@ func TestAStaticMACThatWentWhileWeWereAwayLeavesNothing(t *testing.T) {
 	var before []string
 	t.Run("first", func(t *testing.T) {
 		g, _ := twoPorts(t, options{server: server, store: store})
-		g.station("host1", "eth1", mac(1), "10.10.0.5")
+		g.staticMAC("host1", "eth1", mac(1), "10.10.0.5")
 		before = g.facts()
 	})
 	t.Run("restarted", func(t *testing.T) {

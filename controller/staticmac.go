@@ -10,49 +10,49 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// stationChanged takes a static MAC of the intent as it is now.
-func (l *loop) stationChanged(o intent.StaticMAC, deleted bool) {
-	for id, of := range l.stations { // it may have been another bridge's
+// staticMACChanged takes a static MAC of the intent as it is now.
+func (l *loop) staticMACChanged(o intent.StaticMAC, deleted bool) {
+	for id, of := range l.staticMACs { // it may have been another bridge's
 		if _, was := of[o.ID]; !was {
 			continue
 		}
 		if delete(of, o.ID); len(of) == 0 {
-			delete(l.stations, id)
+			delete(l.staticMACs, id)
 		}
-		l.markStatics(id)
+		l.markStaticMACs(id)
 	}
 	if deleted {
 		return
 	}
-	if l.stations[o.Bridge] == nil {
-		l.stations[o.Bridge] = map[string]intent.StaticMAC{}
+	if l.staticMACs[o.Bridge] == nil {
+		l.staticMACs[o.Bridge] = map[string]intent.StaticMAC{}
 	}
-	l.stations[o.Bridge][o.ID] = o
-	l.markStatics(o.Bridge)
+	l.staticMACs[o.Bridge][o.ID] = o
+	l.markStaticMACs(o.Bridge)
 }
 
-// markStatics has the static MACs of a bridge looked at again.
-func (l *loop) markStatics(id string) {
+// markStaticMACs has the static MACs of a bridge looked at again.
+func (l *loop) markStaticMACs(id string) {
 	if b := l.byID[id]; b != nil {
-		l.dirtyStatics[b.Index] = struct{}{}
+		l.dirtyStaticMACs[b.Index] = struct{}{}
 	}
 }
 
-// setStatics puts the static MACs of a bridge in place.
-func (l *loop) setStatics(b *bridge) {
-	want := l.configuredStatics(b)
+// placeStaticMACs puts the static MACs of a bridge in place.
+func (l *loop) placeStaticMACs(b *bridge) {
+	want := l.configuredStaticMACs(b)
 	fixed := map[netip.Addr]ether.MAC{}
-	for _, st := range l.stations[b.ID] {
-		if n, why := l.stationPort(b, st); why == "" && (want[st.MAC] == 0 || want[st.MAC] == n) {
+	for _, st := range l.staticMACs[b.ID] {
+		if n, why := l.staticMACPort(b, st); why == "" && (want[st.MAC] == 0 || want[st.MAC] == n) {
 			want[st.MAC] = n
 			for _, ip := range st.IPs {
 				fixed[ip] = st.MAC
 			}
 		}
 	}
-	for mac, n := range b.statics {
+	for mac, n := range b.staticMACs {
 		if want[mac] != n {
-			delete(b.statics, mac)
+			delete(b.staticMACs, mac)
 			l.markStation(b, mac)
 			b.macs[mac].static = 0
 			l.changed(b, mac)
@@ -60,7 +60,7 @@ func (l *loop) setStatics(b *bridge) {
 	}
 	for mac, n := range want {
 		if s := b.station(mac); s.static != n {
-			s.static, b.statics[mac] = n, n
+			s.static, b.staticMACs[mac] = n, n
 			l.undecline(b, mac, n)
 			l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: n})
 			l.changed(b, mac)
@@ -69,12 +69,12 @@ func (l *loop) setStatics(b *bridge) {
 	l.setFixed(b, fixed)
 }
 
-// configuredStatics are the MACs that the configuration has on the bridge's
+// configuredStaticMACs are the MACs that the configuration has on the bridge's
 // ports, those of the lowest port number where two ports claim one MAC.
-func (l *loop) configuredStatics(b *bridge) map[ether.MAC]uint16 {
+func (l *loop) configuredStaticMACs(b *bridge) map[ether.MAC]uint16 {
 	want := map[ether.MAC]uint16{}
 	for _, n := range slices.Sorted(maps.Keys(b.ports)) {
-		for _, st := range l.ports[n].Static {
+		for _, st := range l.ports[n].StaticMACs {
 			a := l.ports[n].attached[st.VLAN]
 			if a == nil || a.bridge != b.Index {
 				continue
@@ -90,9 +90,9 @@ func (l *loop) configuredStatics(b *bridge) map[ether.MAC]uint16 {
 	return want
 }
 
-// stationPort is the port of the target that a static MAC is on, or why it is on
+// staticMACPort is the port of the target that a static MAC is on, or why it is on
 // none now.
-func (l *loop) stationPort(b *bridge, st intent.StaticMAC) (uint16, string) {
+func (l *loop) staticMACPort(b *bridge, st intent.StaticMAC) (uint16, string) {
 	bp := l.objects[st.Port]
 	if bp == nil {
 		return 0, "there is no bridge port " + st.Port
@@ -130,14 +130,14 @@ func (l *loop) setFixed(b *bridge, want map[netip.Addr]ether.MAC) {
 	}
 }
 
-// stationSummary: a static MAC is up when the target sends to it and lets its
+// staticMACSummary: a static MAC is up when the target sends to it and lets its
 // frames pass.
-func (l *loop) stationSummary(o intent.StaticMAC) summary {
+func (l *loop) staticMACSummary(o intent.StaticMAC) summary {
 	b := l.byID[o.Bridge]
 	if b == nil {
 		return summary{unmet: "there is no logical bridge " + o.Bridge}
 	}
-	n, why := l.stationPort(b, o)
+	n, why := l.staticMACPort(b, o)
 	if st := b.macs[o.MAC]; why == "" && st != nil && st.static != n {
 		why = "the configuration has the MAC on port " + l.ports[st.static].Name
 	}
@@ -150,9 +150,9 @@ func (l *loop) stationSummary(o intent.StaticMAC) summary {
 	return s
 }
 
-// stationNamed finds a static MAC by its id.
-func (l *loop) stationNamed(id string) (intent.StaticMAC, bool) {
-	for _, of := range l.stations {
+// staticMACNamed finds a static MAC by its id.
+func (l *loop) staticMACNamed(id string) (intent.StaticMAC, bool) {
+	for _, of := range l.staticMACs {
 		if o, ok := of[id]; ok {
 			return o, true
 		}
