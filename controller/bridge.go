@@ -27,10 +27,9 @@ type bridge struct {
 	hosts  map[netip.Addr]*host
 	claims map[ether.MAC]map[netip.Addr]struct{} // addresses that hosts here have
 	heard  map[ether.MAC]netip.Addr              // said by MACs that may be about to move here
-	// staticMACs are those in place, with their ports, and fixed
-	// their addresses.
+	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
-	fixed      map[netip.Addr]ether.MAC
+	staticIPs  map[netip.Addr]ether.MAC
 }
 
 // intentChanged takes one transaction of the store.
@@ -83,7 +82,8 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			flood: map[netip.Addr]*replica{}, instances: map[uint16]*replica{},
 			ids:   ids{first: p4.LocalInstance + 1, last: 65535},
 			hosts: map[netip.Addr]*host{}, claims: map[ether.MAC]map[netip.Addr]struct{}{},
-			heard: map[ether.MAC]netip.Addr{}, staticMACs: map[ether.MAC]uint16{}, fixed: map[netip.Addr]ether.MAC{},
+			heard:      map[ether.MAC]netip.Addr{},
+			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b
 		l.awaitSVIs(func(s *svi) bool { return s.Bridge == o.ID })

@@ -236,7 +236,7 @@ func (l *loop) forgetHosts(b *bridge) {
 		l.hostChanged(b, ip)
 	}
 	clear(b.claims)
-	clear(b.fixed)
+	clear(b.staticIPs)
 	clear(b.heard)
 }
 

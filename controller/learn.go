@@ -133,7 +133,7 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 	return 0, false
 }
 
-// immovable reports whether a MAC may not be learned on another port.
+// immovable says why a MAC may not be learned on another port, false if it may.
 func (s *station) immovable() (declineReason, bool) {
 	if s.static != 0 {
 		return declineSticky, true
@@ -144,10 +144,10 @@ func (s *station) immovable() (declineReason, bool) {
 	return 0, false
 }
 
-// fixed reports whether the MAC has a place that it may not leave.
-func (s *station) fixed() bool {
+// movable reports whether a MAC may be learned on another port.
+func (s *station) movable() bool {
 	_, no := s.immovable()
-	return no
+	return !no
 }
 
 func (r *route) immovable() (declineReason, bool) {
@@ -197,7 +197,7 @@ func (l *loop) reconsider(b *bridge, mac ether.MAC, s *station) {
 	if len(d) == 0 {
 		return
 	}
-	if s.fixed() || b.svi != nil && mac == b.svi.mac {
+	if !s.movable() || b.svi != nil && mac == b.svi.mac {
 		return
 	}
 	for port, reason := range d {

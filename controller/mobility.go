@@ -16,7 +16,7 @@ type station struct {
 	routes []candidate // imported type-2 routes
 }
 
-// local is a MAC learned on a port. Its sequence is fixed when it is learned.
+// local is a MAC learned on a port. It has its sequence from when it is learned.
 type local struct {
 	port     uint16
 	sequence uint32

@@ -520,7 +520,7 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			for _, b := range l.bridges {
 				stations += len(b.macs)
 				hosts += len(b.hosts)
-				claims += len(b.claims) + 1000*len(b.fixed) + 1000000*len(b.staticMACs)
+				claims += len(b.claims) + 1000*len(b.staticIPs) + 1000000*len(b.staticMACs)
 				instances += len(b.instances)
 				learned += b.learned
 				if len(b.flood) != len(b.instances) {

@@ -41,12 +41,12 @@ func (l *loop) markStaticMACs(id string) {
 // placeStaticMACs puts the static MACs of a bridge in place.
 func (l *loop) placeStaticMACs(b *bridge) {
 	want := l.configuredStaticMACs(b)
-	fixed := map[netip.Addr]ether.MAC{}
+	ips := map[netip.Addr]ether.MAC{}
 	for _, st := range l.staticMACs[b.ID] {
 		if n, why := l.staticMACPort(b, st); why == "" && (want[st.MAC] == 0 || want[st.MAC] == n) {
 			want[st.MAC] = n
 			for _, ip := range st.IPs {
-				fixed[ip] = st.MAC
+				ips[ip] = st.MAC
 			}
 		}
 	}
@@ -66,7 +66,7 @@ func (l *loop) placeStaticMACs(b *bridge) {
 			l.changed(b, mac)
 		}
 	}
-	l.setFixed(b, fixed)
+	l.placeStaticIPs(b, ips)
 }
 
 // configuredStaticMACs are the MACs that the configuration has on the bridge's
@@ -110,20 +110,20 @@ func (l *loop) staticMACPort(b *bridge, st intent.StaticMAC) (uint16, string) {
 	return 0, "bridge port " + st.Port + " is not attached to the bridge"
 }
 
-// setFixed gives addresses of the bridge to its static MACs, and to nobody else.
-func (l *loop) setFixed(b *bridge, want map[netip.Addr]ether.MAC) {
-	for ip := range b.fixed {
+// placeStaticIPs gives addresses of the bridge to its static MACs, and to nobody else.
+func (l *loop) placeStaticIPs(b *bridge, want map[netip.Addr]ether.MAC) {
+	for ip := range b.staticIPs {
 		if _, ok := want[ip]; !ok {
-			delete(b.fixed, ip)
+			delete(b.staticIPs, ip)
 			b.claim(ip, b.hosts[ip], &b.hosts[ip].static, ether.MAC{})
 			l.hostChanged(b, ip)
 		}
 	}
 	for ip, mac := range want {
-		if b.fixed[ip] == mac {
+		if b.staticIPs[ip] == mac {
 			continue
 		}
-		b.fixed[ip] = mac
+		b.staticIPs[ip] = mac
 		h := l.host(b, ip)
 		b.claim(ip, h, &h.static, mac)
 		l.hostChanged(b, ip)

@@ -171,7 +171,7 @@ func (l *loop) removeSVI(s *svi) {
 	}
 	l.hostsChanged(b)
 	for port, reason := range b.declined[s.mac] {
-		if st := b.macs[s.mac]; reason == declineGateway && (st == nil || !st.fixed()) {
+		if st := b.macs[s.mac]; reason == declineGateway && (st == nil || st.movable()) {
 			l.undecline(b, s.mac, port)
 		}
 	}
