@@ -102,23 +102,23 @@ func (l *loop) host(b *bridge, ip netip.Addr) *host {
 	return h
 }
 
-// claim sets one of the MACs that a host has here, and keeps the addresses
+// setMAC sets one of the MACs that a host has here, and keeps the addresses
 // by MAC.
-func (b *bridge) claim(ip netip.Addr, h *host, which *ether.MAC, mac ether.MAC) {
+func (b *bridge) setMAC(ip netip.Addr, h *host, which *ether.MAC, mac ether.MAC) {
 	old := *which
 	*which = mac
 	if !old.IsZero() && old != h.static && old != h.seen && old != h.kernel {
-		if delete(b.claims[old], ip); len(b.claims[old]) == 0 {
-			delete(b.claims, old)
+		if delete(b.addressesOf[old], ip); len(b.addressesOf[old]) == 0 {
+			delete(b.addressesOf, old)
 		}
 	}
 	if mac.IsZero() {
 		return
 	}
-	if b.claims[mac] == nil {
-		b.claims[mac] = map[netip.Addr]struct{}{}
+	if b.addressesOf[mac] == nil {
+		b.addressesOf[mac] = map[netip.Addr]struct{}{}
 	}
-	b.claims[mac][ip] = struct{}{}
+	b.addressesOf[mac][ip] = struct{}{}
 }
 
 // spoke takes that a host on a port of ours has an address. It has it for as
@@ -130,12 +130,12 @@ func (l *loop) spoke(b *bridge, ip netip.Addr, mac ether.MAC) {
 	if _, here := b.rankHere(mac); !here {
 		return
 	}
-	if len(b.claims[mac]) >= maxAddresses {
+	if len(b.addressesOf[mac]) >= maxAddresses {
 		l.stats.hostsRefused.Add(1)
 		return
 	}
 	h := l.host(b, ip)
-	b.claim(ip, h, &h.seen, mac)
+	b.setMAC(ip, h, &h.seen, mac)
 	l.hostChanged(b, ip)
 }
 
@@ -167,7 +167,7 @@ func (l *loop) removeHost(b *bridge, r *route) {
 
 // hostsFollow is called after a MAC changed: its addresses here go with it.
 func (l *loop) hostsFollow(b *bridge, mac ether.MAC) {
-	for ip := range b.claims[mac] {
+	for ip := range b.addressesOf[mac] {
 		l.hostChanged(b, ip)
 	}
 }
@@ -189,7 +189,7 @@ func (l *loop) hostChanged(b *bridge, ip netip.Addr) {
 	}
 	at := b.locate(ip)
 	if !h.seen.IsZero() && (!at.here() || at.mac != h.seen) {
-		b.claim(ip, h, &h.seen, ether.MAC{})
+		b.setMAC(ip, h, &h.seen, ether.MAC{})
 		at = b.locate(ip)
 	}
 	l.markAnswer(b, ip)
@@ -235,7 +235,7 @@ func (l *loop) forgetHosts(b *bridge) {
 		h.static, h.seen, h.kernel, h.routes = ether.MAC{}, ether.MAC{}, ether.MAC{}, nil
 		l.hostChanged(b, ip)
 	}
-	clear(b.claims)
+	clear(b.addressesOf)
 	clear(b.staticIPs)
 	clear(b.heard)
 }

@@ -43,10 +43,10 @@ func (l *loop) kernelChanged(n slowpath.Neighbor) {
 		if h == nil {
 			h = l.host(b, ip)
 		}
-		b.claim(ip, h, &h.kernel, n.MAC)
+		b.setMAC(ip, h, &h.kernel, n.MAC)
 	case h != nil:
-		b.claim(ip, h, &h.kernel, ether.MAC{})
-		b.claim(ip, h, &h.seen, ether.MAC{})
+		b.setMAC(ip, h, &h.kernel, ether.MAC{})
+		b.setMAC(ip, h, &h.seen, ether.MAC{})
 	}
 	l.hostChanged(b, ip)
 }

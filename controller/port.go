@@ -30,11 +30,11 @@ type bridgePort struct {
 	intent.BridgePort
 	port    *port  // nil if it is bound to none
 	reason  string // why it is down, "" if it is attached
-	claimed []claim
+	members []member
 }
 
-// claim is a VLAN that a bridge port wants for a bridge.
-type claim struct{ vlan, bridge uint16 }
+// member is a place in a bridge, by a VLAN, that a bridge port wants.
+type member struct{ vlan, bridge uint16 }
 
 func (l *loop) configurePort(p Port) {
 	kind := func(e entry) { l.kinds[e.Key()] = e }
@@ -125,16 +125,16 @@ func (l *loop) markAttachments(b *bridge) {
 	}
 }
 
-// claims are the VLANs that a bridge port wants, or why it can have none.
-func (l *loop) claims(bp *bridgePort) ([]claim, string) {
+// membersOf gives the VLANs that a bridge port wants, or why it can have none.
+func (l *loop) membersOf(bp *bridgePort) ([]member, string) {
 	if bp.Transparent() {
-		out := make([]claim, 0, len(l.bridges))
+		out := make([]member, 0, len(l.bridges))
 		for _, b := range l.bridges {
-			out = append(out, claim{b.VLAN, b.Index})
+			out = append(out, member{b.VLAN, b.Index})
 		}
 		return out, ""
 	}
-	var out []claim
+	var out []member
 	for _, id := range bp.Bridges {
 		b := l.byID[id]
 		if b == nil {
@@ -144,7 +144,7 @@ func (l *loop) claims(bp *bridgePort) ([]claim, string) {
 		if bp.Type == intent.Access {
 			vlan = 0
 		}
-		out = append(out, claim{vlan, b.Index})
+		out = append(out, member{vlan, b.Index})
 	}
 	return out, ""
 }
@@ -155,20 +155,20 @@ func (l *loop) attach(p *port) {
 	want := map[uint16]*attachment{}
 	owner := map[uint16]*bridgePort{} // of each bridge
 	for _, bp := range p.bound {
-		bp.claimed, bp.reason = l.claims(bp)
-		for _, c := range bp.claimed {
-			if a := want[c.vlan]; a != nil {
-				bp.reason = fmt.Sprintf("VLAN %d of port %s belongs to bridge port %s", c.vlan, p.Name, a.by.ID)
-			} else if o := owner[c.bridge]; o != nil {
+		bp.members, bp.reason = l.membersOf(bp)
+		for _, m := range bp.members {
+			if a := want[m.vlan]; a != nil {
+				bp.reason = fmt.Sprintf("VLAN %d of port %s belongs to bridge port %s", m.vlan, p.Name, a.by.ID)
+			} else if o := owner[m.bridge]; o != nil {
 				bp.reason = fmt.Sprintf("bridge port %s attaches port %s to the same bridge", o.ID, p.Name)
 			}
 		}
 		if bp.reason != "" {
-			bp.claimed = nil
+			bp.members = nil
 		}
-		for _, c := range bp.claimed {
-			want[c.vlan] = &attachment{c.bridge, bp}
-			owner[c.bridge] = bp
+		for _, m := range bp.members {
+			want[m.vlan] = &attachment{m.bridge, bp}
+			owner[m.bridge] = bp
 		}
 	}
 	old := p.attached

@@ -513,14 +513,14 @@ func (h *story) wantSameRoutes(t *testing.T, fresh *gateway) {
 func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 	sizes := func(g *gateway) (out string) {
 		g.peek(func(l *loop) {
-			stations, instances, learned, hosts, claims, prefixes := 0, 0, 0, 0, 0, 0
+			stations, instances, learned, hosts, addresses, prefixes := 0, 0, 0, 0, 0, 0
 			for _, v := range l.vrfs {
 				prefixes += len(v.prefixes)
 			}
 			for _, b := range l.bridges {
 				stations += len(b.macs)
 				hosts += len(b.hosts)
-				claims += len(b.claims) + 1000*len(b.staticIPs) + 1000000*len(b.staticMACs)
+				addresses += len(b.addressesOf) + 1000*len(b.staticIPs) + 1000000*len(b.staticMACs)
 				instances += len(b.instances)
 				learned += b.learned
 				if len(b.flood) != len(b.instances) {
@@ -530,8 +530,8 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			for _, p := range l.ports {
 				learned -= p.learned
 			}
-			out += fmt.Sprintf("%d hosts, %d counted, %d local, %d claims, %d prefixes, %d told, ",
-				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), claims, prefixes, len(l.given))
+			out += fmt.Sprintf("%d hosts, %d counted, %d local, %d addresses, %d prefixes, %d told, ",
+				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), addresses, prefixes, len(l.given))
 			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, %d target sets, %d learned too many, %d records, %d failed",
 				len(l.tunnels), len(l.remotes), len(l.adjacencies), stations, instances, len(l.targets), learned,
 				l.target.Len()-len(declinedSources(l)), l.target.Refused())

@@ -70,7 +70,7 @@ func (l *loop) placeStaticMACs(b *bridge) {
 }
 
 // configuredStaticMACs are the MACs that the configuration has on the bridge's
-// ports, those of the lowest port number where two ports claim one MAC.
+// ports, those of the lowest port number where two ports have one MAC.
 func (l *loop) configuredStaticMACs(b *bridge) map[ether.MAC]uint16 {
 	want := map[ether.MAC]uint16{}
 	for _, n := range slices.Sorted(maps.Keys(b.ports)) {
@@ -115,7 +115,7 @@ func (l *loop) placeStaticIPs(b *bridge, want map[netip.Addr]ether.MAC) {
 	for ip := range b.staticIPs {
 		if _, ok := want[ip]; !ok {
 			delete(b.staticIPs, ip)
-			b.claim(ip, b.hosts[ip], &b.hosts[ip].static, ether.MAC{})
+			b.setMAC(ip, b.hosts[ip], &b.hosts[ip].static, ether.MAC{})
 			l.hostChanged(b, ip)
 		}
 	}
@@ -125,7 +125,7 @@ func (l *loop) placeStaticIPs(b *bridge, want map[netip.Addr]ether.MAC) {
 		}
 		b.staticIPs[ip] = mac
 		h := l.host(b, ip)
-		b.claim(ip, h, &h.static, mac)
+		b.setMAC(ip, h, &h.static, mac)
 		l.hostChanged(b, ip)
 	}
 }

@@ -274,9 +274,9 @@ func (l *loop) portSummary(bp *bridgePort) summary {
 	}
 	s.checkPort(l, bp.port.Number)
 	s.check(l, p4.BridgePort{Port: bp.port.Number})
-	for _, c := range bp.claimed {
-		s.check(l, p4.Member{Port: bp.port.Number, VLAN: c.vlan})
-		s.check(l, p4.EgressVLAN{Port: bp.port.Number, Bridge: c.bridge})
+	for _, m := range bp.members {
+		s.check(l, p4.Member{Port: bp.port.Number, VLAN: m.vlan})
+		s.check(l, p4.EgressVLAN{Port: bp.port.Number, Bridge: m.bridge})
 	}
 	s.checkTarget(l)
 	return s

@@ -167,7 +167,7 @@ func (l *loop) removeSVI(s *svi) {
 	b.svi, s.vrf, s.bridge = nil, nil, nil
 	delete(v.svis, s.ID)
 	for ip, h := range b.hosts {
-		b.claim(ip, h, &h.kernel, ether.MAC{})
+		b.setMAC(ip, h, &h.kernel, ether.MAC{})
 	}
 	l.hostsChanged(b)
 	for port, reason := range b.declined[s.mac] {
