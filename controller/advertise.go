@@ -119,11 +119,11 @@ func (l *loop) flushAdverts() {
 	clear(l.dirtyAdverts)
 	l.stats.originated.Store(int64(len(l.adverts)))
 	if len(withdraw) > 0 && len(add) > 0 { // a key may have gone from one bridge to another
-		given := map[bgp.Key]bool{}
+		added := map[bgp.Key]bool{}
 		for _, r := range add {
-			given[r.Key] = true
+			added[r.Key] = true
 		}
-		withdraw = slices.DeleteFunc(withdraw, func(k bgp.Key) bool { return given[k] })
+		withdraw = slices.DeleteFunc(withdraw, func(k bgp.Key) bool { return added[k] })
 	}
 	l.originate(add, withdraw)
 }

@@ -36,7 +36,7 @@ type bridge struct {
 func (l *loop) intentChanged(batch intent.Batch) {
 	for _, c := range batch.Changes {
 		if c.New == nil {
-			l.depart(c.Old)
+			l.deleteObject(c.Old)
 		} else {
 			delete(l.leaving, c.New.Ref())
 			l.changeObject(c.New, false)
@@ -52,7 +52,7 @@ func (l *loop) changeObject(object intent.Object, deleted bool) {
 	case intent.LogicalBridge:
 		l.bridgeChanged(o, deleted)
 	case intent.BridgePort:
-		l.objectChanged(o, deleted)
+		l.bridgePortChanged(o, deleted)
 	case intent.VRF:
 		l.vrfChanged(o, deleted)
 	case intent.SVI:

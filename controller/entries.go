@@ -28,8 +28,8 @@ func tables() *registry {
 func registerPorts(r *registry) {
 	for _, typ := range []p4.Type{p4.TypeBridgePort, p4.TypeUplink, p4.TypeHostPort} {
 		r[typ] = fromObjects(
-			func(l *loop, k entry) entry { return l.kinds[k.Key()] }, // from the configuration
-			func(l *loop) { l.markKinds(typ) })
+			func(l *loop, k entry) entry { return l.portKinds[k.Key()] }, // from the configuration
+			func(l *loop) { l.markPortKinds(typ) })
 	}
 	r[p4.TypeMember] = fromObjects(
 		func(l *loop, k p4.Member) entry { return l.desiredMember(k.Port, k.VLAN) },
@@ -302,8 +302,8 @@ func desiredTrap(k p4.Trap) entry {
 	return nil
 }
 
-func (l *loop) markKinds(typ p4.Type) {
-	for _, k := range l.kinds {
+func (l *loop) markPortKinds(typ p4.Type) {
+	for _, k := range l.portKinds {
 		if k.Type() == typ {
 			l.mark(k)
 		}

@@ -369,7 +369,8 @@ func (g *gateway) intentSeen(l *loop) bool {
 	_ = g.store.View(func(tx *intent.Tx) error {
 		bridges, ports := tx.Bridges().List("", 0), tx.Ports().List("", 0)
 		vrfs, svis := tx.VRFs().List("", 0), tx.SVIs().List("", 0)
-		same = len(bridges) == len(l.bridges) && len(ports) == len(l.objects) && len(vrfs) == len(l.vrfs) && len(svis) == len(l.svis)
+		same = len(bridges) == len(l.bridges) && len(ports) == len(l.bridgePorts) &&
+			len(vrfs) == len(l.vrfs) && len(svis) == len(l.svis)
 		for _, v := range vrfs {
 			same = same && l.vrfByID[v.ID] != nil && l.vrfByID[v.ID].VRF == v
 		}
@@ -380,7 +381,7 @@ func (g *gateway) intentSeen(l *loop) bool {
 			same = same && l.byID[b.ID] != nil && l.byID[b.ID].LogicalBridge == b
 		}
 		for _, p := range ports {
-			same = same && l.objects[p.ID] != nil && l.objects[p.ID].BridgePort.Equal(p)
+			same = same && l.bridgePorts[p.ID] != nil && l.bridgePorts[p.ID].BridgePort.Equal(p)
 		}
 		stations, instances, speakers := tx.StaticMACs().List("", 0), tx.Instances().List("", 0), tx.Speakers().List("", 0)
 		for _, s := range stations {

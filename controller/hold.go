@@ -34,7 +34,7 @@ func (l *loop) keepFlooded(g *p4.Group) {
 }
 
 // bgpConverged is told when more routes need not be waited for.
-func (l *loop) bgpConverged() { l.converged = l.now() }
+func (l *loop) bgpConverged() { l.convergedAt = l.now() }
 
 // endHold lets go of what was held back, once BGP has converged and the underlay
 // has said how each VTEP is reached.
@@ -55,10 +55,10 @@ func (l *loop) endHold() {
 // holdDue is when the underlay is not waited for any more, false while that does
 // not matter.
 func (l *loop) holdDue() (in time.Duration, waiting bool) {
-	if l.converged.IsZero() || !l.target.Holding() {
+	if l.convergedAt.IsZero() || !l.target.Holding() {
 		return 0, false
 	}
-	return resolveTime - l.now().Sub(l.converged), true
+	return resolveTime - l.now().Sub(l.convergedAt), true
 }
 
 // unanswered reports whether the underlay has not spoken of a VTEP in use.

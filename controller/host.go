@@ -224,7 +224,7 @@ func (l *loop) markRouted(s *svi, ip netip.Addr) {
 	for _, st := range l.cfg.VRFs[s.vrf.ID].StaticRoutes {
 		if st.NextHop == ip {
 			l.markPrefix(s.vrf, st.Prefix.Masked())
-			l.probed = time.Time{} // it may be lost
+			l.probedAt = time.Time{} // it may be lost
 		}
 	}
 }

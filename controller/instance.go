@@ -61,9 +61,9 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 		}
 	}
 	if old.rd != now.rd {
-		delete(l.givenRDs, old.rd)
+		delete(l.explicitRDs, old.rd)
 		if now.rd != (bgp.RD{}) {
-			l.givenRDs[now.rd] = true
+			l.explicitRDs[now.rd] = true
 		}
 		l.markAllAdverts() // one that has it by its VNI gives way, or has it again
 	}
@@ -139,12 +139,12 @@ func (l *loop) vrfRD(v *vrf) bgp.RD {
 // instance by hand is that one's. Like that it depends on nothing but what there
 // is now, and no two share one, since no two of a kind share an index.
 func (l *loop) autoRD(admin netip.Addr, vni uint32, index uint16, isVNI func(uint32) bool) bgp.RD {
-	given := func(n uint32) bool { return l.givenRDs[bgp.RouterRD(admin, uint16(n))] }
-	if vni <= math.MaxUint16 && !given(vni) {
+	explicit := func(n uint32) bool { return l.explicitRDs[bgp.RouterRD(admin, uint16(n))] }
+	if vni <= math.MaxUint16 && !explicit(vni) {
 		return bgp.RouterRD(admin, uint16(vni))
 	}
 	n := uint32(index)
-	for n+4096 <= math.MaxUint16 && (isVNI(n) || given(n)) {
+	for n+4096 <= math.MaxUint16 && (isVNI(n) || explicit(n)) {
 		n += 4096
 	}
 	return bgp.RouterRD(admin, uint16(n))

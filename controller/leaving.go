@@ -18,15 +18,15 @@ type leaving struct {
 	keys map[p4.Key]entry
 }
 
-// depart takes the deletion of an object. What that marks, here and in what
+// deleteObject takes the deletion of an object. What that marks, here and in what
 // settles at once, is what has to go from the target.
-func (l *loop) depart(o intent.Object) {
+func (l *loop) deleteObject(o intent.Object) {
 	l.settle() // what was changed before is not of this object
 	left := &leaving{object: o, keys: map[p4.Key]entry{}}
-	l.departing = left
+	l.deleting = left
 	l.changeObject(o, true)
 	l.settle()
-	l.departing = nil
+	l.deleting = nil
 	if len(left.keys) > 0 {
 		l.leaving[o.Ref()] = left
 	}

@@ -131,34 +131,34 @@ type loop struct {
 	// neighbors are the slow path's events; nil when there is none any more.
 	neighbors <-chan slowpath.Neighbor
 
-	bridges map[uint16]*bridge // by index
-	byID    map[string]*bridge
-	byVNI   map[uint32]*bridge // those that EVPN stretches
-	ports   map[uint16]*port   // configured bridge ports
-	uplinks map[string]uint16  // host device or name of an uplink → its port
-	kinds   map[p4.Key]entry   // port.kind, from the configuration
-	locals  map[netip.Addr]int // our VTEP addresses → how many use it
-	objects map[string]*bridgePort
+	bridges     map[uint16]*bridge // by index
+	byID        map[string]*bridge
+	byVNI       map[uint32]*bridge // those that EVPN stretches
+	ports       map[uint16]*port   // configured bridge ports
+	uplinks     map[string]uint16  // host device or name of an uplink → its port
+	portKinds   map[p4.Key]entry   // port.kind, from the configuration
+	locals      map[netip.Addr]int // our VTEP addresses → how many use it
+	bridgePorts map[string]*bridgePort
 	// version is the store's that was taken; taken is closed with the next one.
 	version uint64
 	taken   chan struct{}
-	// leaving are the deleted objects that the target may still know, departing
+	// leaving are the deleted objects that the target may still know, deleting
 	// is the one that is being deleted.
-	leaving   map[intent.Ref]*leaving
-	departing *leaving
+	leaving  map[intent.Ref]*leaving
+	deleting *leaving
 
-	thawed time.Time
-	probed time.Time // when next hops of static routes were looked for
+	thawedAt time.Time
+	probedAt time.Time // when next hops of static routes were looked for
 
-	routerMAC  ether.MAC
-	vrfs       map[uint16]*vrf // by index
-	vrfByID    map[string]*vrf
-	vrfByVNI   map[uint32]*vrf // those that EVPN stretches
-	svis       map[string]*svi
-	instances  map[string]instance                    // by id
-	givenRDs   map[bgp.RD]bool                        // those among them
-	staticMACs map[string]map[string]intent.StaticMAC // by bridge's id, by id
-	given      map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
+	routerMAC   ether.MAC
+	vrfs        map[uint16]*vrf // by index
+	vrfByID     map[string]*vrf
+	vrfByVNI    map[uint32]*vrf // those that EVPN stretches
+	svis        map[string]*svi
+	instances   map[string]instance                    // by id
+	explicitRDs map[bgp.RD]bool                        // that instances were given
+	staticMACs  map[string]map[string]intent.StaticMAC // by bridge's id, by id
+	kernelHosts map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
 
 	peers   map[netip.Addr]*peer
 	targets map[bgp.RouteTargets]*targetSet
@@ -186,18 +186,18 @@ type loop struct {
 	target *reconcile.Reconciler
 	// refusedPorts are those that the target does not use, with the reason.
 	refusedPorts map[uint32]string
-	// converged is when BGP was; zero = not yet.
-	converged time.Time
-	clock     steady
-	stats     *stats
+	// convergedAt is when BGP did; zero = not yet.
+	convergedAt time.Time
+	clock       steady
+	stats       *stats
 }
 
 func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 	l := &loop{
 		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay, slow: in.SlowPath,
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
-		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, kinds: map[p4.Key]entry{},
-		locals: map[netip.Addr]int{}, objects: map[string]*bridgePort{},
+		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
+		locals: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
 		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
 		peers: map[netip.Addr]*peer{}, targets: map[bgp.RouteTargets]*targetSet{},
 		remotes: map[netip.Addr]*remote{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
@@ -210,9 +210,9 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		adverts:   map[advertKey]bgp.Key{},
 		routerMAC: routerMACOf(cfg),
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
-		instances: map[string]instance{}, givenRDs: map[bgp.RD]bool{},
+		instances: map[string]instance{}, explicitRDs: map[bgp.RD]bool{},
 		staticMACs: map[string]map[string]intent.StaticMAC{},
-		svis:       map[string]*svi{}, given: map[neighborKey]ether.MAC{},
+		svis:       map[string]*svi{}, kernelHosts: map[neighborKey]ether.MAC{},
 		tables: tables, clock: steady{clock: cfg.Clock}, stats: stats,
 	}
 	l.target = reconcile.New(reconcile.Config{

@@ -191,10 +191,10 @@ func (b *bridge) frozen(mac ether.MAC) bool {
 // thaw forgets moves that are past and ends freezes that have lasted.
 func (l *loop) thaw() {
 	now, d := l.now(), l.cfg.Duplicates
-	if now.Sub(l.thawed) < idleTick/2 {
+	if now.Sub(l.thawedAt) < idleTick/2 {
 		return
 	}
-	l.thawed = now
+	l.thawedAt = now
 	for _, b := range l.bridges {
 		for mac, h := range b.moves {
 			switch {

@@ -59,17 +59,17 @@ func (l *loop) settleKernel() {
 	}
 	if l.dirtyKernel {
 		l.slow.Set(l.kernelVRFs())
-		l.dirtyKernel, l.probed = false, time.Time{}
+		l.dirtyKernel, l.probedAt = false, time.Time{}
 	}
 	for k := range l.dirtyNeighbors {
 		mac := l.remoteNeighbor(k)
-		old, had := l.given[k]
+		old, had := l.kernelHosts[k]
 		switch {
 		case mac.IsZero() && had:
-			delete(l.given, k)
+			delete(l.kernelHosts, k)
 			l.slow.RemoveRemote(k.bridge, k.ip)
 		case !mac.IsZero() && mac != old:
-			l.given[k] = mac
+			l.kernelHosts[k] = mac
 			l.slow.SetRemote(k.bridge, k.ip, mac)
 		}
 	}
@@ -113,10 +113,10 @@ func (l *loop) kernelVRFs() []slowpath.VRF {
 // has heard of: at once when there is a new one, and again and again.
 func (l *loop) probeNextHops() {
 	now := l.now()
-	if now.Sub(l.probed) < idleTick/2 {
+	if now.Sub(l.probedAt) < idleTick/2 {
 		return
 	}
-	l.probed = now
+	l.probedAt = now
 	for id, c := range l.cfg.VRFs {
 		v := l.vrfByID[id]
 		if v == nil {

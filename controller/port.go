@@ -25,7 +25,7 @@ type attachment struct {
 	by     *bridgePort
 }
 
-// bridgePort is the API's object and what became of it.
+// bridgePort is one of the API and what became of it.
 type bridgePort struct {
 	intent.BridgePort
 	port    *port  // nil if it is bound to none
@@ -37,7 +37,7 @@ type bridgePort struct {
 type member struct{ vlan, bridge uint16 }
 
 func (l *loop) configurePort(p Port) {
-	kind := func(e entry) { l.kinds[e.Key()] = e }
+	kind := func(e entry) { l.portKinds[e.Key()] = e }
 	switch p.Kind {
 	case KindBridge:
 		l.ports[p.Number] = &port{Port: p, attached: map[uint16]*attachment{}}
@@ -49,19 +49,19 @@ func (l *loop) configurePort(p Port) {
 	}
 }
 
-// objectChanged takes a bridge port of the API as it is now.
-func (l *loop) objectChanged(o intent.BridgePort, deleted bool) {
-	bp := l.objects[o.ID]
+// bridgePortChanged takes a bridge port of the API as it is now.
+func (l *loop) bridgePortChanged(o intent.BridgePort, deleted bool) {
+	bp := l.bridgePorts[o.ID]
 	if bp == nil && deleted {
 		return
 	}
 	if bp == nil {
 		bp = &bridgePort{}
-		l.objects[o.ID] = bp
+		l.bridgePorts[o.ID] = bp
 	}
 	l.unbind(bp)
 	if deleted {
-		delete(l.objects, o.ID)
+		delete(l.bridgePorts, o.ID)
 		return
 	}
 	bp.BridgePort = o

@@ -93,7 +93,7 @@ func (l *loop) configuredStaticMACs(b *bridge) map[ether.MAC]uint16 {
 // staticMACPort is the port of the target that a static MAC is on, or why it is on
 // none now.
 func (l *loop) staticMACPort(b *bridge, st intent.StaticMAC) (uint16, string) {
-	bp := l.objects[st.Port]
+	bp := l.bridgePorts[st.Port]
 	if bp == nil {
 		return 0, "there is no bridge port " + st.Port
 	}

@@ -55,7 +55,7 @@ func (l *loop) status(ref intent.Ref, refusals map[subject]string) intent.Status
 		}
 		sum = l.bridgeSummary(b, refusals)
 	case intent.KindBridgePort:
-		bp := l.objects[ref.ID]
+		bp := l.bridgePorts[ref.ID]
 		if bp == nil {
 			return intent.Status{}
 		}

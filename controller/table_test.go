@@ -83,14 +83,14 @@ func TestAllOfATableIsWhatTheTargetHoldsOfIt(t *testing.T) {
 			if len(held[typ]) == 0 {
 				t.Errorf("the target has nothing of %v: the test proves nothing", typ)
 			}
-			l.departing = &leaving{keys: map[p4.Key]entry{}} // which notes what is marked
+			l.deleting = &leaving{keys: map[p4.Key]entry{}} // which notes what is marked
 			l.tables[typ].all(l)
 			for _, k := range held[typ] {
-				if l.departing.keys[k] == nil {
+				if l.deleting.keys[k] == nil {
 					t.Errorf("%v is on the target, and all does not mark it", k)
 				}
 			}
-			l.departing = nil
+			l.deleting = nil
 		}
 	})
 }

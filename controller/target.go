@@ -37,8 +37,8 @@ func (l *loop) targetChanged(e p4rt.Event) {
 // mark says that the entry which k names may have to change.
 func (l *loop) mark(k entry) {
 	key := l.target.Mark(k)
-	if l.departing != nil {
-		l.departing.keys[key] = k
+	if l.deleting != nil {
+		l.deleting.keys[key] = k
 	}
 }
 
