@@ -61,7 +61,7 @@ func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
 
 // bridgeAdvert is the route of a bridge that k names.
 func (l *loop) bridgeAdvert(b *bridge, k advertKey) (bgp.Route, bool) {
-	r := bgp.Route{NextHop: b.local, Label: b.VNI, RouteTargets: l.exportTargets(b)}
+	r := bgp.Route{NextHop: b.local, Label: b.VNI, RouteTargets: l.exportRouteTargets(b)}
 	rd := l.bridgeRD(b)
 	if k.prefix.IsValid() {
 		return l.hostAdvert(b, k.prefix.Addr(), r, rd)

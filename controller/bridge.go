@@ -126,7 +126,7 @@ func (l *loop) deleteBridge(b *bridge) {
 // routes leave the bridge and those that match now come in.
 func (l *loop) stretch(b *bridge, oldVNI uint32) {
 	l.relocate(&b.local, l.localVTEP(b.VNI, b.VTEP), func() {
-		l.leave(b)
+		l.unimportRoutes(b)
 		l.mark(p4.VNI{Local: b.local, VNI: oldVNI})
 		if b.svi != nil {
 			l.markSVI(b.svi) // its VRF's VNI ended here too
@@ -137,7 +137,7 @@ func (l *loop) stretch(b *bridge, oldVNI uint32) {
 	}, func() {
 		l.byVNI[b.VNI] = b
 		l.mark(p4.VNI{Local: b.local, VNI: b.VNI})
-		l.join(b)
+		l.importRoutes(b)
 	})
 	l.markAdverts(b)
 	l.markDisplacedRDs(oldVNI, b.VNI)

@@ -6,20 +6,20 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
-// targetSet is a set of route targets that routes carry, and the bridges and
+// routeTargetSet is a set of route targets that routes carry, and the bridges and
 // VRFs that import by it. Routes of one VNI share one, so that a match is found once.
-type targetSet struct {
-	targets bgp.RouteTargets
+type routeTargetSet struct {
+	set     bgp.RouteTargets
 	bridges []*bridge
 	vrfs    []*vrf
 	routes  map[*route]struct{}
 }
 
-// targetSet gives the shared record of a set of route targets.
-func (l *loop) targetSet(rts bgp.RouteTargets) *targetSet {
-	t := l.targets[rts]
+// routeTargetSet gives the shared record of a set of route targets.
+func (l *loop) routeTargetSet(rts bgp.RouteTargets) *routeTargetSet {
+	t := l.routeTargets[rts]
 	if t == nil {
-		t = &targetSet{targets: rts, routes: map[*route]struct{}{}}
+		t = &routeTargetSet{set: rts, routes: map[*route]struct{}{}}
 		for _, b := range l.byVNI {
 			if l.imports(b, rts) {
 				t.bridges = append(t.bridges, b)
@@ -30,64 +30,66 @@ func (l *loop) targetSet(rts bgp.RouteTargets) *targetSet {
 				t.vrfs = append(t.vrfs, v)
 			}
 		}
-		l.targets[rts] = t
+		l.routeTargets[rts] = t
 	}
 	return t
 }
 
-// forgetTargets takes a route out of its set, and the set away with its last
+// forgetRouteTargets takes a route out of its set, and the set away with its last
 // route.
-func (l *loop) forgetTargets(r *route) {
-	delete(r.targets.routes, r)
-	if len(r.targets.routes) == 0 {
-		delete(l.targets, r.targets.targets)
+func (l *loop) forgetRouteTargets(r *route) {
+	delete(r.routeTargets.routes, r)
+	if len(r.routeTargets.routes) == 0 {
+		delete(l.routeTargets, r.routeTargets.set)
 	}
 }
 
-// imports reports whether a bridge takes routes with these targets.
+// imports reports whether a bridge takes routes with these route targets.
 func (l *loop) imports(b *bridge, rts bgp.RouteTargets) bool {
 	return l.bridgeInstance(b).takes(b.VNI, rts)
 }
 
-// importsVRF reports whether a VRF takes routes with these targets.
+// importsVRF reports whether a VRF takes routes with these route targets.
 func (l *loop) importsVRF(v *vrf, rts bgp.RouteTargets) bool {
 	return l.vrfInstance(v).takes(v.VNI, rts)
 }
 
-// join makes what a bridge imports all that matches it, and nothing else.
-func (l *loop) join(b *bridge) { l.follow(b, l.imports) }
+// importRoutes makes what a bridge imports all that matches it, and nothing else.
+func (l *loop) importRoutes(b *bridge) { l.follow(b, l.imports) }
 
-// leave takes all imported routes out of a bridge.
-func (l *loop) leave(b *bridge) {
+// unimportRoutes takes all imported routes out of a bridge.
+func (l *loop) unimportRoutes(b *bridge) {
 	l.follow(b, func(*bridge, bgp.RouteTargets) bool { return false })
 }
 
 func (l *loop) follow(b *bridge, imports func(*bridge, bgp.RouteTargets) bool) {
-	follow(l.targets, b, func(t *targetSet) *[]*bridge { return &t.bridges }, imports, l.importRoute, l.unimportRoute)
+	importers := func(t *routeTargetSet) *[]*bridge { return &t.bridges }
+	follow(l.routeTargets, b, importers, imports, l.importRoute, l.unimportRoute)
 }
 
-// joinVRF is join for VRFs, leaveVRF is leave.
-func (l *loop) joinVRF(v *vrf) { l.followVRF(v, l.importsVRF) }
+// importPrefixes is importRoutes for a VRF, unimportPrefixes is unimportRoutes.
+func (l *loop) importPrefixes(v *vrf) { l.followVRF(v, l.importsVRF) }
 
-func (l *loop) leaveVRF(v *vrf) {
+func (l *loop) unimportPrefixes(v *vrf) {
 	l.followVRF(v, func(*vrf, bgp.RouteTargets) bool { return false })
 }
 
 func (l *loop) followVRF(v *vrf, imports func(*vrf, bgp.RouteTargets) bool) {
-	follow(l.targets, v, func(t *targetSet) *[]*vrf { return &t.vrfs }, imports, l.importPrefix, l.unimportPrefix)
+	importers := func(t *routeTargetSet) *[]*vrf { return &t.vrfs }
+	follow(l.routeTargets, v, importers, imports, l.importPrefix, l.unimportPrefix)
 }
 
 // follow makes a bridge or VRF one of those that import a set, or none, as imports
 // says of it. All that is new comes before anything goes, so that a VTEP in use
 // stays in use.
 func follow[T comparable](
-	sets map[bgp.RouteTargets]*targetSet, x T, importers func(*targetSet) *[]T,
+	sets map[bgp.RouteTargets]*routeTargetSet, x T, importers func(*routeTargetSet) *[]T,
 	imports func(T, bgp.RouteTargets) bool, add, remove func(T, *route),
 ) {
-	var lost []*targetSet
+	var lost []*routeTargetSet
 	for _, t := range sets {
 		in := importers(t)
-		i, now := slices.Index(*in, x), imports(x, t.targets)
+		i, now := slices.Index(*in, x), imports(x, t.set)
 		switch {
 		case i < 0 && now:
 			*in = append(*in, x)

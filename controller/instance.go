@@ -17,7 +17,7 @@ type instance struct {
 	macIPOnly        bool
 }
 
-// takes reports whether what has the instance imports routes with these targets: by
+// takes reports whether what has the instance imports routes with these route targets: by
 // those that it was given, else by *:VNI. Neither VNI nor RD of a route matter.
 func (i instance) takes(vni uint32, rts bgp.RouteTargets) bool {
 	if i.imports.Len() == 0 {
@@ -48,14 +48,14 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	case intent.KindLogicalBridge:
 		if b := l.byID[of.ID]; b != nil {
 			if b.local.IsValid() {
-				l.join(b)
+				l.importRoutes(b)
 			}
 			l.markAdverts(b)
 		}
 	case intent.KindVRF:
 		if v := l.vrfByID[of.ID]; v != nil {
 			if v.local.IsValid() {
-				l.joinVRF(v)
+				l.importPrefixes(v)
 			}
 			l.markExports(v)
 		}
@@ -96,8 +96,8 @@ func (l *loop) markExports(v *vrf) {
 	}
 }
 
-// exportTargets are what our routes of the bridge carry.
-func (l *loop) exportTargets(b *bridge) bgp.RouteTargets {
+// exportRouteTargets are what our routes of the bridge carry.
+func (l *loop) exportRouteTargets(b *bridge) bgp.RouteTargets {
 	if t := l.bridgeInstance(b).exports; t.Len() > 0 {
 		return t
 	}

@@ -160,8 +160,8 @@ type loop struct {
 	staticMACs  map[string]map[string]intent.StaticMAC // by bridge's id, by id
 	kernelHosts map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
 
-	peers   map[netip.Addr]*peer
-	targets map[bgp.RouteTargets]*targetSet
+	peers        map[netip.Addr]*peer
+	routeTargets map[bgp.RouteTargets]*routeTargetSet
 
 	remotes       map[netip.Addr]*remote
 	tunnels       map[tunnelKey]*tunnel
@@ -199,7 +199,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
 		locals: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
 		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
-		peers: map[netip.Addr]*peer{}, targets: map[bgp.RouteTargets]*targetSet{},
+		peers: map[netip.Addr]*peer{}, routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
 		remotes: map[netip.Addr]*remote{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
 		tunnelIDs:   ids{first: 1, last: 65535},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},

@@ -532,8 +532,9 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			}
 			out += fmt.Sprintf("%d hosts, %d counted, %d local, %d addresses, %d prefixes, %d told, ",
 				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), addresses, prefixes, len(l.kernelHosts))
-			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, %d target sets, %d learned too many, %d records, %d failed",
-				len(l.tunnels), len(l.remotes), len(l.adjacencies), stations, instances, len(l.targets), learned,
+			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, "+
+				"%d sets of route targets, %d learned too many, %d records, %d failed",
+				len(l.tunnels), len(l.remotes), len(l.adjacencies), stations, instances, len(l.routeTargets), learned,
 				l.target.Len()-len(declinedSources(l)), l.target.Refused())
 		})
 		return out

@@ -15,17 +15,17 @@ type peer struct {
 
 // route is one EVPN route as the loop needs it. There are many: it is small.
 type route struct {
-	vtep     netip.Addr // where to send: next hop, or a type-3 route's tunnel
-	targets  *targetSet
-	prefix   netip.Prefix // type 5's; the host's of a type-2 route with an address
-	vni      uint32       // the encapsulation's; of a type-3 route 0 = the bridge's
-	l3vni    uint32       // type 2: the VRF's, 0 = none
-	sequence uint32
-	mac      ether.MAC // type 2
-	kind     bgp.RouteType
-	sticky   bool
-	gateway  bool
-	overlay  bool // it has an overlay index (RFC 9136), which we do not resolve
+	vtep         netip.Addr // where to send: next hop, or a type-3 route's tunnel
+	routeTargets *routeTargetSet
+	prefix       netip.Prefix // type 5's; the host's of a type-2 route with an address
+	vni          uint32       // the encapsulation's; of a type-3 route 0 = the bridge's
+	l3vni        uint32       // type 2: the VRF's, 0 = none
+	sequence     uint32
+	mac          ether.MAC // type 2
+	kind         bgp.RouteType
+	sticky       bool
+	gateway      bool
+	overlay      bool // it has an overlay index (RFC 9136), which we do not resolve
 	// routerMAC is the inner destination of what is sent by an L3 VNI.
 	routerMAC ether.MAC
 }
@@ -83,7 +83,7 @@ func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
 		l.log.Debug("route cannot be used", "peer", from, "route", r.Key, "why", reason)
 		n = nil
 	} else {
-		n.targets = l.targetSet(r.RouteTargets)
+		n.routeTargets = l.routeTargetSet(r.RouteTargets)
 		l.countIdle(n)
 	}
 	l.setRoute(from, r.Key, n)
@@ -95,7 +95,7 @@ func (l *loop) countIdle(r *route) {
 	switch {
 	case l.locals[r.vtep] > 0:
 		l.stats.unusable[unusableOwn].Add(1)
-	case len(r.targets.bridges)+len(r.targets.vrfs) == 0:
+	case len(r.routeTargets.bridges)+len(r.routeTargets.vrfs) == 0:
 		l.stats.unusable[unusableTargets].Add(1)
 	}
 }
@@ -190,12 +190,12 @@ func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
 	}
 	if n != nil {
 		p.routes[key] = n
-		n.targets.routes[n] = struct{}{}
+		n.routeTargets.routes[n] = struct{}{}
 		l.stats.routes[n.kind].Add(1)
-		for _, b := range n.targets.bridges {
+		for _, b := range n.routeTargets.bridges {
 			l.importRoute(b, n)
 		}
-		for _, v := range n.targets.vrfs {
+		for _, v := range n.routeTargets.vrfs {
 			l.importPrefix(v, n)
 		}
 	}
@@ -205,14 +205,14 @@ func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
 	if n == nil {
 		delete(p.routes, key)
 	}
-	for _, b := range old.targets.bridges {
+	for _, b := range old.routeTargets.bridges {
 		l.unimportRoute(b, old)
 	}
-	for _, v := range old.targets.vrfs {
+	for _, v := range old.routeTargets.vrfs {
 		l.unimportPrefix(v, old)
 	}
 	l.stats.routes[old.kind].Add(-1)
-	l.forgetTargets(old)
+	l.forgetRouteTargets(old)
 }
 
 // importRoute makes a route a candidate in a bridge, unless it is our own.
@@ -269,7 +269,7 @@ func (l *loop) unimportRoute(b *bridge, r *route) {
 // ownNextHop makes routes by an address that is ours from now on, or no longer,
 // leave or come in.
 func (l *loop) ownNextHop(a netip.Addr, ours bool) {
-	for _, t := range l.targets {
+	for _, t := range l.routeTargets {
 		for r := range t.routes {
 			if r.vtep != a {
 				continue

@@ -152,7 +152,7 @@ func (l *loop) vtepRow(r *remote) view.VTEP {
 // bridgesByVTEP gives the ids of the bridges that import a route of each VTEP.
 func (l *loop) bridgesByVTEP() map[netip.Addr]map[string]bool {
 	out := map[netip.Addr]map[string]bool{}
-	for _, t := range l.targets {
+	for _, t := range l.routeTargets {
 		for r := range t.routes {
 			if out[r.vtep] == nil {
 				out[r.vtep] = map[string]bool{}
@@ -170,7 +170,7 @@ func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) 
 	err = c.ask(ctx, func(l *loop) {
 		for addr, p := range l.peers {
 			for key, r := range p.routes {
-				row := routeRow(key, r.targets.targets)
+				row := routeRow(key, r.routeTargets.set)
 				row.Direction, row.Peer, row.NextHop, row.VNI = view.In, addr, r.vtep, r.vni
 				row.Sequence, row.Sticky = r.sequence, r.sticky
 				row.Reason = l.unselected(r)
@@ -190,9 +190,9 @@ func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) 
 	return rows, err
 }
 
-func routeRow(key bgp.Key, targets bgp.RouteTargets) view.Route {
+func routeRow(key bgp.Key, rts bgp.RouteTargets) view.Route {
 	row := view.Route{Type: uint8(key.Type), RD: key.RD.String()}
-	for rt := range targets.All() {
+	for rt := range rts.All() {
 		row.RouteTargets = append(row.RouteTargets, rt.String())
 	}
 	switch {
@@ -213,17 +213,17 @@ func (l *loop) unselected(r *route) string {
 	if l.locals[r.vtep] > 0 {
 		return "its next hop is ours"
 	}
-	if len(r.targets.bridges)+len(r.targets.vrfs) == 0 {
+	if len(r.routeTargets.bridges)+len(r.routeTargets.vrfs) == 0 {
 		return "no bridge or VRF imports its route targets"
 	}
 	if r.kind == bgp.TypeMulticast {
 		return ""
 	}
 	why := l.unselectedPrefix(r)
-	if why == "" || r.kind == bgp.TypePrefix || len(r.targets.bridges) == 0 {
+	if why == "" || r.kind == bgp.TypePrefix || len(r.routeTargets.bridges) == 0 {
 		return why
 	}
-	for _, b := range r.targets.bridges {
+	for _, b := range r.routeTargets.bridges {
 		if s := b.macs[r.mac]; s != nil {
 			c, _ := b.selected(r.mac, s)
 			if c != nil && c.route.rank() == r.rank() && c.route.vni == r.vni {

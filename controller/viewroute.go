@@ -200,7 +200,7 @@ func (l *loop) unselectedPrefix(r *route) string {
 	if !r.routable() {
 		return why
 	}
-	for _, v := range r.targets.vrfs {
+	for _, v := range r.routeTargets.vrfs {
 		_, kind, _, best := l.choose(v, r.prefix)
 		if kind != notOwn {
 			why = "this gateway has the prefix itself"

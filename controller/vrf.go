@@ -82,14 +82,14 @@ func (l *loop) deleteVRF(v *vrf) {
 // does for bridges.
 func (l *loop) stretchVRF(v *vrf, oldVNI uint32) {
 	l.relocate(&v.local, l.localVTEP(v.VNI, v.VTEP), func() {
-		l.leaveVRF(v)
+		l.unimportPrefixes(v)
 		l.mark(p4.L3VNI{Local: v.local, VNI: oldVNI})
 		if l.vrfByVNI[oldVNI] == v {
 			delete(l.vrfByVNI, oldVNI)
 		}
 	}, func() {
 		l.vrfByVNI[v.VNI] = v
-		l.joinVRF(v)
+		l.importPrefixes(v)
 	})
 	l.markDisplacedVRFs(oldVNI, v.VNI)
 }
