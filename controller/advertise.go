@@ -49,7 +49,7 @@ func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
 		return l.prefixAdvert(l.vrfs[k.vrf], k.prefix)
 	}
 	b := l.bridges[k.bridge]
-	if b == nil || !b.local.IsValid() {
+	if b == nil || !b.localVTEP.IsValid() {
 		return bgp.Route{}, false
 	}
 	r, ok := l.bridgeAdvert(b, k)
@@ -61,14 +61,14 @@ func (l *loop) desiredAdvert(k advertKey) (bgp.Route, bool) {
 
 // bridgeAdvert is the route of a bridge that k names.
 func (l *loop) bridgeAdvert(b *bridge, k advertKey) (bgp.Route, bool) {
-	r := bgp.Route{NextHop: b.local, Label: b.VNI, RouteTargets: l.exportRouteTargets(b)}
+	r := bgp.Route{NextHop: b.localVTEP, Label: b.VNI, RouteTargets: l.exportRouteTargets(b)}
 	rd := l.bridgeRD(b)
 	if k.prefix.IsValid() {
 		return l.hostAdvert(b, k.prefix.Addr(), r, rd)
 	}
 	if k.mac.IsZero() {
-		r.Key = bgp.MulticastKey(rd, b.local)
-		r.Tunnel = b.local
+		r.Key = bgp.MulticastKey(rd, b.localVTEP)
+		r.Tunnel = b.localVTEP
 		return r, true
 	}
 	s := b.macs[k.mac]

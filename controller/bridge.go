@@ -11,13 +11,13 @@ import (
 // bridge is one logical bridge and all that is known in it.
 type bridge struct {
 	intent.LogicalBridge
-	// local is our VTEP address for it; invalid unless EVPN stretches it.
-	local    netip.Addr
-	macs     map[ether.MAC]*station
-	ports    map[uint16]uint16      // attached ports → VLAN tag on egress, 0 untagged
-	declined map[ether.MAC]declined // sources that make no digests for a while
-	moves    map[ether.MAC]*history // of MACs that moved lately
-	learned  int                    // MACs learned here
+	// localVTEP is our VTEP address for it; invalid unless EVPN stretches it.
+	localVTEP netip.Addr
+	macs      map[ether.MAC]*station
+	ports     map[uint16]uint16      // attached ports → VLAN tag on egress, 0 untagged
+	declined  map[ether.MAC]declined // sources that make no digests for a while
+	moves     map[ether.MAC]*history // of MACs that moved lately
+	learned   int                    // MACs learned here
 
 	flood     map[netip.Addr]*replica // remote VTEPs that want our floods
 	instances map[uint16]*replica
@@ -125,9 +125,9 @@ func (l *loop) deleteBridge(b *bridge) {
 // stretch makes EVPN follow a change of the bridge's VNI or VTEP: imported
 // routes leave the bridge and those that match now come in.
 func (l *loop) stretch(b *bridge, oldVNI uint32) {
-	l.relocate(&b.local, l.localVTEP(b.VNI, b.VTEP), func() {
+	l.relocate(&b.localVTEP, l.chooseVTEP(b.VNI, b.VTEP), func() {
 		l.unimportRoutes(b)
-		l.mark(p4.VNI{Local: b.local, VNI: oldVNI})
+		l.mark(p4.VNI{Local: b.localVTEP, VNI: oldVNI})
 		if b.svi != nil {
 			l.markSVI(b.svi) // its VRF's VNI ended here too
 		}
@@ -136,7 +136,7 @@ func (l *loop) stretch(b *bridge, oldVNI uint32) {
 		}
 	}, func() {
 		l.byVNI[b.VNI] = b
-		l.mark(p4.VNI{Local: b.local, VNI: b.VNI})
+		l.mark(p4.VNI{Local: b.localVTEP, VNI: b.VNI})
 		l.importRoutes(b)
 	})
 	l.markAdverts(b)
@@ -148,19 +148,19 @@ func (l *loop) stretch(b *bridge, oldVNI uint32) {
 func (l *loop) relocate(local *netip.Addr, to netip.Addr, leave, enter func()) {
 	if local.IsValid() {
 		leave()
-		l.dropLocal(*local)
+		l.dropLocalVTEP(*local)
 		*local = netip.Addr{}
 	}
 	if to.IsValid() {
 		*local = to
-		l.useLocal(to)
+		l.useLocalVTEP(to)
 		enter()
 	}
 }
 
-// localVTEP is the VTEP address that a bridge or VRF was given, else the first
+// chooseVTEP gives the VTEP address that a bridge or VRF was given, else the first
 // configured one; invalid if there is no VNI or the address cannot be used.
-func (l *loop) localVTEP(vni uint32, vtep netip.Prefix) netip.Addr {
+func (l *loop) chooseVTEP(vni uint32, vtep netip.Prefix) netip.Addr {
 	switch {
 	case vni == 0:
 		return netip.Addr{}
@@ -186,25 +186,25 @@ func whyUnstretched(vni uint32, vtep netip.Prefix, local netip.Addr) string {
 	return "it has a VNI and no VTEP address: set vtep_ip_prefix or configure one"
 }
 
-// useLocal counts a user of one of our VTEP addresses.
-func (l *loop) useLocal(a netip.Addr) {
-	l.locals[a]++
-	if l.locals[a] == 1 {
+// useLocalVTEP counts a user of one of our VTEP addresses.
+func (l *loop) useLocalVTEP(a netip.Addr) {
+	l.localVTEPs[a]++
+	if l.localVTEPs[a] == 1 {
 		l.mark(p4.LocalVTEP{Address: a})
 		l.ownNextHop(a, true)
 	}
 }
 
-func (l *loop) dropLocal(a netip.Addr) {
-	if l.locals[a]--; l.locals[a] == 0 {
-		delete(l.locals, a)
+func (l *loop) dropLocalVTEP(a netip.Addr) {
+	if l.localVTEPs[a]--; l.localVTEPs[a] == 0 {
+		delete(l.localVTEPs, a)
 		l.mark(p4.LocalVTEP{Address: a})
 		l.ownNextHop(a, false)
 	}
 }
 
-func (l *loop) desiredLocal(a netip.Addr) entry {
-	if l.locals[a] == 0 {
+func (l *loop) desiredLocalVTEP(a netip.Addr) entry {
+	if l.localVTEPs[a] == 0 {
 		return nil
 	}
 	return p4.LocalVTEP{Address: a}
@@ -212,8 +212,8 @@ func (l *loop) desiredLocal(a netip.Addr) entry {
 
 // markBridge marks all entries that have the bridge in their key.
 func (l *loop) markBridge(b *bridge) {
-	if b.local.IsValid() {
-		l.mark(p4.VNI{Local: b.local, VNI: b.VNI})
+	if b.localVTEP.IsValid() {
+		l.mark(p4.VNI{Local: b.localVTEP, VNI: b.VNI})
 	}
 	for port := range b.ports {
 		l.mark(p4.EgressVLAN{Port: port, Bridge: b.Index})

@@ -63,9 +63,9 @@ func registerPorts(r *registry) {
 
 func registerUnderlay(r *registry) {
 	r[p4.TypeLocalVTEP] = fromObjects(
-		func(l *loop, k p4.LocalVTEP) entry { return l.desiredLocal(k.Address) },
+		func(l *loop, k p4.LocalVTEP) entry { return l.desiredLocalVTEP(k.Address) },
 		func(l *loop) {
-			for a := range l.locals {
+			for a := range l.localVTEPs {
 				l.mark(p4.LocalVTEP{Address: a})
 			}
 		})
@@ -150,8 +150,8 @@ func registerBridges(r *registry) {
 		func(l *loop, k p4.VNI) entry { return l.desiredVNI(k.Local, k.VNI) },
 		func(l *loop) {
 			for _, b := range l.bridges {
-				if b.local.IsValid() {
-					l.mark(p4.VNI{Local: b.local, VNI: b.VNI})
+				if b.localVTEP.IsValid() {
+					l.mark(p4.VNI{Local: b.localVTEP, VNI: b.VNI})
 				}
 			}
 		})
@@ -216,8 +216,8 @@ func registerRouting(r *registry) {
 		func(l *loop, k p4.L3VNI) entry { return l.desiredVNI(k.Local, k.VNI) },
 		func(l *loop) {
 			for _, v := range l.vrfs {
-				if v.local.IsValid() {
-					l.mark(p4.L3VNI{Local: v.local, VNI: v.VNI})
+				if v.localVTEP.IsValid() {
+					l.mark(p4.L3VNI{Local: v.localVTEP, VNI: v.VNI})
 				}
 				for _, s := range v.svis {
 					l.markL3VNI(s)

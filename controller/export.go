@@ -35,7 +35,7 @@ func (l *loop) hostAdvert(b *bridge, ip netip.Addr, r bgp.Route, rd bgp.RD) (bgp
 // routedBy is the VRF that routes to a host of the bridge by its L3 VNI, which
 // ends at the bridge's VTEP too; nil if none does.
 func (b *bridge) routedBy(ip netip.Addr) *vrf {
-	if !b.svi.covers(ip) || !b.svi.vrf.local.IsValid() {
+	if !b.svi.covers(ip) || !b.svi.vrf.localVTEP.IsValid() {
 		return nil
 	}
 	return b.svi.vrf
@@ -55,7 +55,7 @@ func union(a, b bgp.RouteTargets) bgp.RouteTargets {
 // prefixAdvert is our type-5 route of a prefix (RFC 9136 section 4.4.1): the
 // VRF's loopback, the subnet of an SVI, or a static that works.
 func (l *loop) prefixAdvert(v *vrf, p netip.Prefix) (bgp.Route, bool) {
-	if v == nil || !v.local.IsValid() {
+	if v == nil || !v.localVTEP.IsValid() {
 		return bgp.Route{}, false
 	}
 	switch _, kind, _ := l.own(v, p); kind {
@@ -68,7 +68,7 @@ func (l *loop) prefixAdvert(v *vrf, p netip.Prefix) (bgp.Route, bool) {
 		return bgp.Route{}, false
 	}
 	return bgp.Route{
-		Key: bgp.PrefixKey(l.vrfRD(v), p), NextHop: v.local, Label: v.VNI,
+		Key: bgp.PrefixKey(l.vrfRD(v), p), NextHop: v.localVTEP, Label: v.VNI,
 		RouteTargets: l.vrfExports(v), RouterMAC: l.routerMAC,
 	}, true
 }

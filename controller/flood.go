@@ -33,7 +33,7 @@ func (l *loop) addReplica(b *bridge, r *route) {
 		b.instances[rep.instance] = rep
 	}
 	if rep.routes = append(rep.routes, r); len(rep.routes) == 1 {
-		rep.via = l.useTunnel(b.local, r.vtep)
+		rep.via = l.useTunnel(b.localVTEP, r.vtep)
 		rep.via.floods[b] = struct{}{}
 	}
 	l.markReplica(b, rep)

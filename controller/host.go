@@ -86,9 +86,9 @@ func (b *bridge) rankHere(mac ether.MAC) (rank, bool) {
 		return rank{}, false
 	}
 	if s.static != 0 {
-		return rank{sticky: true, vtep: b.local}, true
+		return rank{sticky: true, vtep: b.localVTEP}, true
 	}
-	return rank{sequence: s.local.sequence, vtep: b.local}, true
+	return rank{sequence: s.local.sequence, vtep: b.localVTEP}, true
 }
 
 // host gives the bridge's record of an address, made if there is none.

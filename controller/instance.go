@@ -47,14 +47,14 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	switch of := o.Of(); of.Kind {
 	case intent.KindLogicalBridge:
 		if b := l.byID[of.ID]; b != nil {
-			if b.local.IsValid() {
+			if b.localVTEP.IsValid() {
 				l.importRoutes(b)
 			}
 			l.markAdverts(b)
 		}
 	case intent.KindVRF:
 		if v := l.vrfByID[of.ID]; v != nil {
-			if v.local.IsValid() {
+			if v.localVTEP.IsValid() {
 				l.importPrefixes(v)
 			}
 			l.markExports(v)

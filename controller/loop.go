@@ -137,7 +137,7 @@ type loop struct {
 	ports       map[uint16]*port   // configured bridge ports
 	uplinks     map[string]uint16  // host device or name of an uplink → its port
 	portKinds   map[p4.Key]entry   // port.kind, from the configuration
-	locals      map[netip.Addr]int // our VTEP addresses → how many use it
+	localVTEPs  map[netip.Addr]int // our VTEP addresses → how many use it
 	bridgePorts map[string]*bridgePort
 	// version is the store's that was taken; taken is closed with the next one.
 	version uint64
@@ -197,7 +197,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay, slow: in.SlowPath,
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
-		locals: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
+		localVTEPs: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
 		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
 		peers: map[netip.Addr]*peer{}, routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
 		remotes: map[netip.Addr]*remote{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
@@ -226,7 +226,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		l.configurePort(p)
 	}
 	for _, a := range cfg.VTEPs {
-		l.useLocal(a)
+		l.useLocalVTEP(a)
 	}
 	return l
 }

@@ -103,7 +103,7 @@ func (s *station) reached() *candidate {
 // cannot be reached does not bring a MAC back here.
 func (b *bridge) selected(mac ether.MAC, s *station) (*candidate, bool) {
 	c := s.remote()
-	mine := rank{vtep: b.local}
+	mine := rank{vtep: b.localVTEP}
 	switch {
 	case s.static != 0:
 		mine.sticky = true

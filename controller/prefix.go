@@ -11,10 +11,10 @@ import (
 // importPrefix makes a route a candidate in a VRF, unless it is our own or does
 // not say how to route to it.
 func (l *loop) importPrefix(v *vrf, r *route) {
-	if l.locals[r.vtep] > 0 || !r.routable() {
+	if l.localVTEPs[r.vtep] > 0 || !r.routable() {
 		return
 	}
-	v.prefixes[r.prefix] = append(v.prefixes[r.prefix], candidate{r, l.useTunnel(v.local, r.vtep)})
+	v.prefixes[r.prefix] = append(v.prefixes[r.prefix], candidate{r, l.useTunnel(v.localVTEP, r.vtep)})
 	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
 }
 
@@ -97,21 +97,21 @@ func (v *vrf) imported() (hosts, prefixes int64) {
 	return hosts, prefixes
 }
 
-// localKind is what makes a prefix one of this gateway's own.
-type localKind uint8
+// ownKind is what makes a prefix one of this gateway's own.
+type ownKind uint8
 
 // Kinds of own prefixes, the better ones first.
 const (
-	ownAddress localKind = iota // of an SVI, or the loopback
-	ownHost                     // a host of an attached subnet, local or behind a VTEP
-	ownSubnet                   // of an SVI
-	ownStatic                   // of the configuration, its next hop known
+	ownAddress ownKind = iota // of an SVI, or the loopback
+	ownHost                   // a host of an attached subnet, local or behind a VTEP
+	ownSubnet                 // of an SVI
+	ownStatic                 // of the configuration, its next hop known
 	notOwn
 )
 
 // own gives the entry of a prefix that this gateway has itself: those are better
 // than what any peer says. The SVI is nil where none is meant.
-func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, localKind, *svi) {
+func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi) {
 	r := p4.Route{VRF: v.Index, Prefix: p}
 	if ip := p.Addr(); p.IsSingleIP() {
 		if ip == v.Loopback.Addr() {
@@ -153,7 +153,7 @@ func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, localKind, *svi) {
 // choose says what has a prefix of a VRF: this gateway, or else the candidate,
 // which is nil if nothing does. A host of an attached subnet whose VTEP cannot
 // be reached gives way to a router that leads to it.
-func (l *loop) choose(v *vrf, p netip.Prefix) (p4.Route, localKind, *svi, *candidate) {
+func (l *loop) choose(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi, *candidate) {
 	r, kind, s := l.own(v, p)
 	c := v.remote(p)
 	if kind == ownHost && c != nil {

@@ -93,7 +93,7 @@ func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
 // our own objects.
 func (l *loop) countIdle(r *route) {
 	switch {
-	case l.locals[r.vtep] > 0:
+	case l.localVTEPs[r.vtep] > 0:
 		l.stats.unusable[unusableOwn].Add(1)
 	case len(r.routeTargets.bridges)+len(r.routeTargets.vrfs) == 0:
 		l.stats.unusable[unusableTargets].Add(1)
@@ -217,7 +217,7 @@ func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
 
 // importRoute makes a route a candidate in a bridge, unless it is our own.
 func (l *loop) importRoute(b *bridge, r *route) {
-	if l.locals[r.vtep] > 0 || r.kind == bgp.TypePrefix {
+	if l.localVTEPs[r.vtep] > 0 || r.kind == bgp.TypePrefix {
 		return
 	}
 	if r.kind == bgp.TypeMulticast {
@@ -229,7 +229,7 @@ func (l *loop) importRoute(b *bridge, r *route) {
 	if was != nil && was.route.vtep != r.vtep && r.rank().beats(was.route.rank()) {
 		l.stats.moves[remoteToRemote].Add(1)
 	}
-	s.routes = append(s.routes, candidate{r, l.useTunnel(b.local, r.vtep)})
+	s.routes = append(s.routes, candidate{r, l.useTunnel(b.localVTEP, r.vtep)})
 	l.changed(b, r.mac)
 	if r.prefix.IsValid() {
 		l.addHost(b, r)

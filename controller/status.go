@@ -168,10 +168,10 @@ func (s *summary) checkTarget(l *loop) {
 }
 
 func (l *loop) bridgeSummary(b *bridge, refusals map[subject]string) summary {
-	s := summary{unmet: whyUnstretched(b.VNI, b.VTEP, b.local)}
-	if b.local.IsValid() {
-		s.check(l, p4.VNI{Local: b.local, VNI: b.VNI})
-		s.check(l, p4.LocalVTEP{Address: b.local})
+	s := summary{unmet: whyUnstretched(b.VNI, b.VTEP, b.localVTEP)}
+	if b.localVTEP.IsValid() {
+		s.check(l, p4.VNI{Local: b.localVTEP, VNI: b.VNI})
+		s.check(l, p4.LocalVTEP{Address: b.localVTEP})
 	}
 	s.check(l, p4.Group{ID: b.Index})
 	s.checkTarget(l)

@@ -11,9 +11,9 @@ import (
 // vrfSummary: a VRF is up when the target has its L3 VNI and its loopback.
 func (l *loop) vrfSummary(v *vrf, refusals map[subject]string) summary {
 	s := summary{unmet: unstretchedVRF(v)}
-	if v.local.IsValid() {
-		s.check(l, p4.L3VNI{Local: v.local, VNI: v.VNI})
-		s.check(l, p4.LocalVTEP{Address: v.local})
+	if v.localVTEP.IsValid() {
+		s.check(l, p4.L3VNI{Local: v.localVTEP, VNI: v.VNI})
+		s.check(l, p4.LocalVTEP{Address: v.localVTEP})
 	}
 	if v.Loopback.IsValid() {
 		s.check(l, p4.Route{VRF: v.Index, Prefix: single(v.Loopback.Addr())})
@@ -45,8 +45,8 @@ func (l *loop) sviSummary(o *svi, refusals map[subject]string) summary {
 	s.check(l, p4.RouterMAC{Bridge: o.bridge.Index, MAC: o.mac})
 	s.check(l, p4.RouterInterface{Bridge: o.bridge.Index})
 	s.check(l, p4.GatewayMAC{Bridge: o.bridge.Index, MAC: o.mac})
-	if o.bridge.local.IsValid() {
-		s.check(l, p4.L3VNI{Local: o.bridge.local, VNI: o.vrf.VNI})
+	if o.bridge.localVTEP.IsValid() {
+		s.check(l, p4.L3VNI{Local: o.bridge.localVTEP, VNI: o.vrf.VNI})
 	}
 	for _, g := range o.Gateways {
 		s.check(l, p4.Route{VRF: o.vrf.Index, Prefix: g.Masked()})
@@ -80,7 +80,7 @@ func kernelComponent(there bool, fault string) intent.Component {
 // vrfStatus adds what BGP and the kernel do for a VRF.
 func (l *loop) vrfStatus(v *vrf, refusals map[subject]string) intent.Status {
 	out := l.vrfSummary(v, refusals).status()
-	if v.local.IsValid() {
+	if v.localVTEP.IsValid() {
 		n := 0
 		for k := range l.adverts {
 			if k.vrf == v.Index {

@@ -82,8 +82,8 @@ func (l *loop) gateways() iter.Seq[*svi] {
 
 // markL3VNI marks the L3 VNI of an SVI in place at its bridge's VTEP address.
 func (l *loop) markL3VNI(s *svi) {
-	if s.bridge.local.IsValid() && s.vrf.VNI != 0 {
-		l.mark(p4.L3VNI{Local: s.bridge.local, VNI: s.vrf.VNI})
+	if s.bridge.localVTEP.IsValid() && s.vrf.VNI != 0 {
+		l.mark(p4.L3VNI{Local: s.bridge.localVTEP, VNI: s.vrf.VNI})
 	}
 }
 

@@ -36,8 +36,8 @@ func (c *Controller) Bridges(ctx context.Context) (rows []view.Bridge, err error
 		refusals := l.refusals()
 		for _, b := range l.bridges {
 			row := view.Bridge{Name: b.ID, VLAN: b.VLAN, VNI: b.VNI, VTEP: b.VTEP, MACs: uint32(len(b.macs))}
-			if !row.VTEP.IsValid() && b.local.IsValid() { // the configured one
-				row.VTEP = netip.PrefixFrom(b.local, b.local.BitLen())
+			if !row.VTEP.IsValid() && b.localVTEP.IsValid() { // the configured one
+				row.VTEP = netip.PrefixFrom(b.localVTEP, b.localVTEP.BitLen())
 			}
 			row.State, row.Reason = l.bridgeSummary(b, refusals).viewState()
 			ports := map[string]bool{}
@@ -210,7 +210,7 @@ func routeRow(key bgp.Key, rts bgp.RouteTargets) view.Route {
 
 // unselected says why no bridge uses a route, "" if one does.
 func (l *loop) unselected(r *route) string {
-	if l.locals[r.vtep] > 0 {
+	if l.localVTEPs[r.vtep] > 0 {
 		return "its next hop is ours"
 	}
 	if len(r.routeTargets.bridges)+len(r.routeTargets.vrfs) == 0 {

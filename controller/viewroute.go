@@ -20,7 +20,7 @@ func (c *Controller) VRFs(ctx context.Context) (rows []view.VRF, err error) {
 		for _, v := range l.vrfs {
 			row := view.VRF{Name: v.ID, VNI: v.VNI, Loopback: v.Loopback, VTEP: v.VTEP,
 				SVIs: slices.Sorted(maps.Keys(v.svis))}
-			if v.local.IsValid() {
+			if v.localVTEP.IsValid() {
 				row.RouterMAC = l.routerMAC
 			}
 			row.State, row.Reason = l.vrfSummary(v, refusals).viewState()
@@ -177,7 +177,7 @@ func boolRank(b bool) int {
 	return 0
 }
 
-func (l *loop) remoteChoice(v *vrf, p netip.Prefix, c *candidate, own localKind, best *candidate) view.Prefix {
+func (l *loop) remoteChoice(v *vrf, p netip.Prefix, c *candidate, own ownKind, best *candidate) view.Prefix {
 	row := view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixRemote, VTEP: c.route.vtep,
 		VNI: c.route.encapsulation(), RouterMAC: c.route.routerMAC, State: view.Down}
 	switch {

@@ -13,9 +13,9 @@ import (
 // vrf is one VRF and all that is known in it.
 type vrf struct {
 	intent.VRF
-	// local is our VTEP address for it; invalid unless EVPN stretches it.
-	local netip.Addr
-	svis  map[string]*svi // in place, by id
+	// localVTEP is our VTEP address for it; invalid unless EVPN stretches it.
+	localVTEP netip.Addr
+	svis      map[string]*svi // in place, by id
 	// prefixes are the imported routes by what they lead to.
 	prefixes map[netip.Prefix][]candidate
 }
@@ -81,9 +81,9 @@ func (l *loop) deleteVRF(v *vrf) {
 // stretchVRF makes EVPN follow a change of the VRF's VNI or VTEP, as stretch
 // does for bridges.
 func (l *loop) stretchVRF(v *vrf, oldVNI uint32) {
-	l.relocate(&v.local, l.localVTEP(v.VNI, v.VTEP), func() {
+	l.relocate(&v.localVTEP, l.chooseVTEP(v.VNI, v.VTEP), func() {
 		l.unimportPrefixes(v)
-		l.mark(p4.L3VNI{Local: v.local, VNI: oldVNI})
+		l.mark(p4.L3VNI{Local: v.localVTEP, VNI: oldVNI})
 		if l.vrfByVNI[oldVNI] == v {
 			delete(l.vrfByVNI, oldVNI)
 		}
@@ -97,8 +97,8 @@ func (l *loop) stretchVRF(v *vrf, oldVNI uint32) {
 // markVRF marks all entries and routes of ours that have the VRF in their key,
 // but those of hosts.
 func (l *loop) markVRF(v *vrf) {
-	if v.local.IsValid() {
-		l.mark(p4.L3VNI{Local: v.local, VNI: v.VNI})
+	if v.localVTEP.IsValid() {
+		l.mark(p4.L3VNI{Local: v.localVTEP, VNI: v.VNI})
 	}
 	if v.Loopback.IsValid() {
 		l.markPrefix(v, single(v.Loopback.Addr()))
@@ -167,7 +167,7 @@ func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) 
 
 // desiredVNI gives a VNI to the bridge or the VRF that has it.
 func (l *loop) desiredVNI(local netip.Addr, vni uint32) entry {
-	if b := l.byVNI[vni]; b != nil && b.local == local {
+	if b := l.byVNI[vni]; b != nil && b.localVTEP == local {
 		return p4.VNI{Local: local, VNI: vni, Bridge: b.Index}
 	}
 	if v := l.vrfByVNI[vni]; v != nil && v.endsAt(local) {
@@ -179,11 +179,11 @@ func (l *loop) desiredVNI(local netip.Addr, vni uint32) entry {
 // endsAt reports whether the VRF's L3 VNI ends at one of our VTEP addresses: its own,
 // and those of its bridges, since a type-2 route has one next hop for both VNIs.
 func (v *vrf) endsAt(local netip.Addr) bool {
-	if v.local == local {
+	if v.localVTEP == local {
 		return true
 	}
 	for _, s := range v.svis {
-		if s.bridge.local == local {
+		if s.bridge.localVTEP == local {
 			return true
 		}
 	}
@@ -212,4 +212,4 @@ func (v *vrf) attached(ip netip.Addr) *svi {
 
 // unstretchedVRF says why EVPN does not stretch a VRF that has a VNI, "" if it
 // does or has none.
-func unstretchedVRF(v *vrf) string { return whyUnstretched(v.VNI, v.VTEP, v.local) }
+func unstretchedVRF(v *vrf) string { return whyUnstretched(v.VNI, v.VTEP, v.localVTEP) }
