@@ -73,7 +73,7 @@ func registerUnderlay(r *registry) {
 		desired: func(l *loop, k p4.Peer) entry { return l.desiredPeer(k.Prefix) },
 		all: func(l *loop) {
 			l.mark(p4.Peer{Prefix: anyPeer})
-			for a := range l.remotes {
+			for a := range l.remoteVTEPs {
 				l.mark(peerKey(a))
 			}
 		},

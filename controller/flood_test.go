@@ -156,8 +156,9 @@ func TestOnlyVTEPsInUseAreTrackedAndLetIn(t *testing.T) {
 		}
 	}
 	g.peek(func(l *loop) {
-		if len(l.tunnels)+len(l.remotes)+len(l.adjacencies) != 0 {
-			t.Errorf("%d tunnels, %d VTEPs, %d adjacencies are left in memory", len(l.tunnels), len(l.remotes), len(l.adjacencies))
+		if len(l.tunnels)+len(l.remoteVTEPs)+len(l.adjacencies) != 0 {
+			t.Errorf("%d tunnels, %d VTEPs, %d adjacencies are left in memory",
+				len(l.tunnels), len(l.remoteVTEPs), len(l.adjacencies))
 		}
 	})
 }

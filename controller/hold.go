@@ -63,7 +63,7 @@ func (l *loop) holdDue() (in time.Duration, waiting bool) {
 
 // unanswered reports whether the underlay has not spoken of a VTEP in use.
 func (l *loop) unanswered() bool {
-	for _, r := range l.remotes {
+	for _, r := range l.remoteVTEPs {
 		if r.users > 0 && !r.answered {
 			return true
 		}

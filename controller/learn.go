@@ -79,7 +79,7 @@ func (l *loop) learn(r p4.Learn) {
 		l.stats.moves[localToLocal].Add(1)
 		l.forgetLocal(b, r.MAC, s)
 	default:
-		if c := s.remote(); c != nil {
+		if c := s.best(); c != nil {
 			sequence = nextSequence(c.route.sequence)
 			l.stats.moves[remoteToLocal].Add(1)
 		}
@@ -138,7 +138,7 @@ func (s *station) immovable() (declineReason, bool) {
 	if s.static != 0 {
 		return declineSticky, true
 	}
-	if c := s.remote(); c != nil {
+	if c := s.best(); c != nil {
 		return c.route.immovable()
 	}
 	return 0, false

@@ -163,7 +163,7 @@ type loop struct {
 	peers        map[netip.Addr]*peer
 	routeTargets map[bgp.RouteTargets]*routeTargetSet
 
-	remotes       map[netip.Addr]*remote
+	remoteVTEPs   map[netip.Addr]*remoteVTEP
 	tunnels       map[tunnelKey]*tunnel
 	tunnelByID    map[uint16]*tunnel
 	tunnelIDs     ids
@@ -171,12 +171,12 @@ type loop struct {
 	adjacencyByID map[uint16]*adjacency
 	adjacencyIDs  ids
 
-	dirtyPorts      map[uint16]struct{}
-	dirtyStaticMACs map[uint16]struct{} // bridges
-	dirtyRemotes    map[netip.Addr]struct{}
-	dirtyAdverts    map[advertKey]struct{}
-	dirtySVIs       map[string]struct{}
-	dirtyTunnels    map[*tunnel]struct{} // that found or lost their path
+	dirtyPorts       map[uint16]struct{}
+	dirtyStaticMACs  map[uint16]struct{} // bridges
+	dirtyRemoteVTEPs map[netip.Addr]struct{}
+	dirtyAdverts     map[advertKey]struct{}
+	dirtySVIs        map[string]struct{}
+	dirtyTunnels     map[*tunnel]struct{} // that found or lost their path
 	// dirtyNeighbors and dirtyKernel are what the slow path is to be told.
 	dirtyNeighbors map[neighborKey]struct{}
 	dirtyKernel    bool
@@ -200,12 +200,12 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		localVTEPs: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
 		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
 		peers: map[netip.Addr]*peer{}, routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
-		remotes: map[netip.Addr]*remote{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
+		remoteVTEPs: map[netip.Addr]*remoteVTEP{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
 		tunnelIDs:   ids{first: 1, last: 65535},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
 		adjacencyIDs: ids{first: 1, last: 65535},
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
-		dirtyRemotes: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
+		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
 		dirtySVIs: map[string]struct{}{}, dirtyTunnels: map[*tunnel]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{},
 		adverts:   map[advertKey]bgp.Key{},
 		routerMAC: routerMACOf(cfg),

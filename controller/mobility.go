@@ -66,10 +66,10 @@ func (r rank) beats(o rank) bool {
 
 func (r *route) rank() rank { return rank{r.sticky || r.gateway, r.sequence, r.vtep} }
 
-// remote is the best imported candidate, nil if there is none. Of routes that
+// best is the best imported candidate, nil if there is none. Of routes that
 // rank the same, as a MAC's several IPs do, the lowest VNI is taken, so that
 // the order of arrival means nothing.
-func (s *station) remote() *candidate {
+func (s *station) best() *candidate {
 	var best *candidate
 	for i := range s.routes {
 		c := &s.routes[i]
@@ -87,12 +87,12 @@ func (s *station) remote() *candidate {
 // reached is the best candidate whose VTEP can be reached. Where there is none it
 // is the best one, so that frames for the MAC are dropped and not flooded.
 func (s *station) reached() *candidate {
-	best := s.remote()
+	best := s.best()
 	if best == nil || best.usable() || len(s.routes) == 1 {
 		return best
 	}
 	some := station{routes: slices.DeleteFunc(slices.Clone(s.routes), func(c candidate) bool { return !c.usable() })}
-	if c := some.remote(); c != nil {
+	if c := some.best(); c != nil {
 		return c
 	}
 	return best
@@ -102,7 +102,7 @@ func (s *station) reached() *candidate {
 // else behind the candidate, which is nil if it is nowhere. That the best VTEP
 // cannot be reached does not bring a MAC back here.
 func (b *bridge) selected(mac ether.MAC, s *station) (*candidate, bool) {
-	c := s.remote()
+	c := s.best()
 	mine := rank{vtep: b.localVTEP}
 	switch {
 	case s.static != 0:

@@ -70,9 +70,9 @@ func (c *candidate) precedes(o *candidate) bool {
 	return a.routerMAC.Compare(b.routerMAC) < 0
 }
 
-// remote is the best candidate of a prefix that can be reached, nil if there is
+// reached is the best candidate of a prefix that can be reached, nil if there is
 // none.
-func (v *vrf) remote(p netip.Prefix) *candidate {
+func (v *vrf) reached(p netip.Prefix) *candidate {
 	var best *candidate
 	routes := v.prefixes[p]
 	for i := range routes {
@@ -155,7 +155,7 @@ func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi) {
 // be reached gives way to a router that leads to it.
 func (l *loop) choose(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi, *candidate) {
 	r, kind, s := l.own(v, p)
-	c := v.remote(p)
+	c := v.reached(p)
 	if kind == ownHost && c != nil {
 		if at := s.bridge.locate(p.Addr()); !at.here() && !s.bridge.reaches(at.route) {
 			return p4.Route{VRF: v.Index, Prefix: p}, notOwn, nil, c

@@ -225,7 +225,7 @@ func (l *loop) importRoute(b *bridge, r *route) {
 		return
 	}
 	s := b.station(r.mac)
-	was := s.remote()
+	was := s.best()
 	if was != nil && was.route.vtep != r.vtep && r.rank().beats(was.route.rank()) {
 		l.stats.moves[remoteToRemote].Add(1)
 	}

@@ -254,7 +254,7 @@ func (t *tunnel) floodedBy() []subject {
 // reachedBy are the bridges that flood to a VTEP and the VRFs that route to it.
 func (l *loop) reachedBy(vtep netip.Addr) []subject {
 	var all []subject
-	if r := l.remotes[vtep]; r != nil {
+	if r := l.remoteVTEPs[vtep]; r != nil {
 		for _, t := range r.tunnels {
 			all = append(all, t.floodedBy()...)
 		}

@@ -78,7 +78,7 @@ func (l *loop) settle() {
 		}
 	}
 	clear(l.dirtyStaticMACs)
-	l.settleRemotes()
+	l.settleRemoteVTEPs()
 	l.settleTunnels()
 }
 

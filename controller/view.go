@@ -117,7 +117,7 @@ func (l *loop) portName(b *bridge, number uint16) string {
 func (c *Controller) VTEPs(ctx context.Context) (rows []view.VTEP, err error) {
 	err = c.ask(ctx, func(l *loop) {
 		bridges := l.bridgesByVTEP()
-		for _, r := range l.remotes {
+		for _, r := range l.remoteVTEPs {
 			if r.users > 0 {
 				row := l.vtepRow(r)
 				row.Bridges = slices.Sorted(maps.Keys(bridges[r.addr]))
@@ -128,7 +128,7 @@ func (c *Controller) VTEPs(ctx context.Context) (rows []view.VTEP, err error) {
 	return rows, err
 }
 
-func (l *loop) vtepRow(r *remote) view.VTEP {
+func (l *loop) vtepRow(r *remoteVTEP) view.VTEP {
 	row := view.VTEP{Address: r.addr}
 	for _, p := range r.paths {
 		row.Paths = append(row.Paths, view.Path{Uplink: p.Uplink, NextHopMAC: p.Destination})

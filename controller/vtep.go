@@ -11,8 +11,8 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-// remote is a VTEP that routes point to.
-type remote struct {
+// remoteVTEP is a VTEP that routes point to.
+type remoteVTEP struct {
 	addr    netip.Addr
 	users   int // of all its tunnels
 	tracked bool
@@ -32,7 +32,7 @@ type tunnelKey struct{ local, remote netip.Addr }
 type tunnel struct {
 	tunnelKey
 	id     uint16 // 0: none was free
-	to     *remote
+	to     *remoteVTEP
 	users  int
 	path   underlay.Path
 	port   uint16     // uplink of the path
@@ -53,7 +53,7 @@ func (l *loop) useTunnel(local, remote netip.Addr) *tunnel {
 		l.markTunnel(t.id)
 	}
 	if t.to.users == 1 {
-		l.dirtyRemotes[remote] = struct{}{}
+		l.dirtyRemoteVTEPs[remote] = struct{}{}
 	}
 	return t
 }
@@ -67,7 +67,7 @@ func (l *loop) dropTunnel(t *tunnel) {
 		l.markTunnel(t.id)
 	}
 	if t.to.users == 0 {
-		l.dirtyRemotes[t.remote] = struct{}{}
+		l.dirtyRemoteVTEPs[t.remote] = struct{}{}
 	}
 }
 
@@ -76,10 +76,10 @@ func (l *loop) tunnel(key tunnelKey) *tunnel {
 	if t := l.tunnels[key]; t != nil {
 		return t
 	}
-	r := l.remotes[key.remote]
+	r := l.remoteVTEPs[key.remote]
 	if r == nil {
-		r = &remote{addr: key.remote, reason: "not looked up yet"}
-		l.remotes[key.remote] = r
+		r = &remoteVTEP{addr: key.remote, reason: "not looked up yet"}
+		l.remoteVTEPs[key.remote] = r
 	}
 	t := &tunnel{tunnelKey: key, to: r, floods: map[*bridge]struct{}{}}
 	r.tunnels = append(r.tunnels, t)
@@ -114,14 +114,14 @@ func (l *loop) forgetTunnel(id uint16) {
 	l.tunnelIDs.release(id)
 	delete(l.tunnels, t.tunnelKey)
 	t.to.tunnels = slices.DeleteFunc(t.to.tunnels, func(o *tunnel) bool { return o == t })
-	l.dirtyRemotes[t.remote] = struct{}{}
+	l.dirtyRemoteVTEPs[t.remote] = struct{}{}
 }
 
-// settleRemotes has the underlay follow the VTEPs in use, and forgets those
+// settleRemoteVTEPs has the underlay follow the VTEPs in use, and forgets those
 // without tunnels.
-func (l *loop) settleRemotes() {
-	for addr := range l.dirtyRemotes {
-		r := l.remotes[addr]
+func (l *loop) settleRemoteVTEPs() {
+	for addr := range l.dirtyRemoteVTEPs {
+		r := l.remoteVTEPs[addr]
 		if r == nil {
 			continue
 		}
@@ -135,15 +135,15 @@ func (l *loop) settleRemotes() {
 		}
 		r.tracked = r.users > 0
 		if len(r.tunnels) == 0 {
-			delete(l.remotes, addr)
+			delete(l.remoteVTEPs, addr)
 		}
 	}
-	clear(l.dirtyRemotes)
+	clear(l.dirtyRemoteVTEPs)
 }
 
 // underlayChanged takes the newest state of a VTEP's paths.
 func (l *loop) underlayChanged(c underlay.Change) {
-	r := l.remotes[c.VTEP]
+	r := l.remoteVTEPs[c.VTEP]
 	if r == nil || !r.tracked {
 		return
 	}
@@ -261,7 +261,7 @@ func (l *loop) desiredPeer(prefix netip.Prefix) entry {
 		}
 		return nil
 	}
-	if r := l.remotes[prefix.Addr()]; prefix.Bits() != 32 || r == nil || r.users == 0 {
+	if r := l.remoteVTEPs[prefix.Addr()]; prefix.Bits() != 32 || r == nil || r.users == 0 {
 		return nil
 	}
 	return p4.Peer{Prefix: prefix}
