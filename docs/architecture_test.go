@@ -3,7 +3,10 @@ package docs_test
 import (
 	"errors"
 	"maps"
+	"os"
 	"os/exec"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -105,5 +108,94 @@ func TestOnlyTheSpeakerAndItsCounterpartsImportGoBGP(t *testing.T) {
 	want := []string{"bgp/bgptest", "bgp/gobgp", "bmv2-testbed/gobgpleaf", "cmd/bench"}
 	if got := slices.Sorted(maps.Keys(importers)); !slices.Equal(got, want) {
 		t.Errorf("GoBGP is imported by %v, want %v", got, want)
+	}
+}
+
+// packageRow is a line of the table of packages in architecture.md.
+type packageRow struct {
+	pkg     string // with "/..." for all below that have no line of their own
+	imports []string
+	any     bool   // whatever it wants
+	not     string // what it does not know
+}
+
+// forbidden are the imports that a word in the table's last column forbids.
+var forbidden = map[string][]string{
+	"gRPC":    {"google.golang.org/grpc"},
+	"netlink": {"github.com/vishvananda/netlink", module + "controller/internal/rtnetlink"},
+	"GoBGP":   {goBGP, module + "bgp/gobgp"},
+	"P4":      {"github.com/p4lang/p4runtime", module + "p4"},
+}
+
+// packageRows reads the table. Its third column has the packages of ours that one
+// imports, tests apart.
+func packageRows(t *testing.T) map[string]packageRow {
+	t.Helper()
+	text, err := os.ReadFile("architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]packageRow{}
+	quoted := regexp.MustCompile("`([^`]+)`")
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 7 || !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") {
+			continue
+		}
+		r := packageRow{pkg: quoted.FindStringSubmatch(cells[1])[1], any: strings.HasPrefix(strings.TrimSpace(cells[3]), "any"), not: cells[5]}
+		for _, m := range quoted.FindAllStringSubmatch(cells[3], -1) {
+			r.imports = append(r.imports, m[1])
+		}
+		slices.Sort(r.imports)
+		rows[r.pkg] = r
+	}
+	return rows
+}
+
+// rowOf finds a package's line, or that of what it lies below.
+func rowOf(rows map[string]packageRow, pkg string) (packageRow, bool) {
+	if r, ok := rows[pkg]; ok {
+		return r, true
+	}
+	for dir := pkg; dir != "."; dir = path.Dir(dir) {
+		if r, ok := rows[dir+"/..."]; ok {
+			return r, true
+		}
+	}
+	return packageRow{}, false
+}
+
+func TestTheTableOfPackagesSaysWhatEachImports(t *testing.T) {
+	rows := packageRows(t)
+	imports := map[string]map[string]bool{} // by line
+	for _, line := range goList(t, "-f", `{{$p := .ImportPath}}{{$p}}> {{range .Imports}}{{$p}}>{{.}} {{end}}`, "./...") {
+		pkg, full, _ := strings.Cut(line, ">")
+		pkg, imported := strings.TrimPrefix(pkg, module), strings.TrimPrefix(full, module)
+		r, ok := rowOf(rows, pkg)
+		if !ok {
+			t.Errorf("the table has no line for %s", pkg)
+			continue
+		}
+		if imports[r.pkg] == nil {
+			imports[r.pkg] = map[string]bool{}
+		}
+		below, isBelow := strings.CutSuffix(r.pkg, "/...")
+		for word, paths := range forbidden {
+			if strings.Contains(r.not, word) && slices.ContainsFunc(paths, func(p string) bool { return of(full, p) }) {
+				t.Errorf("%s imports %s, and the table says that it does not know %s", pkg, full, word)
+			}
+		}
+		if strings.Contains(line, ">"+module) && (!isBelow || !of(imported, below)) {
+			imports[r.pkg][imported] = true
+		}
+	}
+	for name, r := range rows {
+		got := slices.Sorted(maps.Keys(imports[name]))
+		switch {
+		case imports[name] == nil:
+			t.Errorf("the table has a line for %s, which is not there", name)
+		case !r.any && !slices.Equal(got, r.imports):
+			t.Errorf("%s imports %v, the table says %v", name, got, r.imports)
+		}
 	}
 }
