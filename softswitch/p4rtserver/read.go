@@ -101,7 +101,7 @@ func (q *batches) take() []*p4v1.Entity {
 // send sends entities in as few messages as may be.
 func send(stream p4v1.P4Runtime_ReadServer, batch []*p4v1.Entity) error {
 	for first, size, i := 0, 0, 0; i < len(batch); i++ {
-		size += proto.Size(batch[i]) + 8
+		size += roughSize(batch[i])
 		if i+1 < len(batch) && size < responseSize {
 			continue
 		}
@@ -111,6 +111,15 @@ func send(stream p4v1.P4Runtime_ReadServer, batch []*p4v1.Entity) error {
 		first, size = i+1, 0
 	}
 	return nil
+}
+
+// roughSize is about how many bytes an entity takes in a message. To know that of a
+// table entry would take as long as to send it, and few are longer than this.
+func roughSize(e *p4v1.Entity) int {
+	if te := e.GetTableEntry(); te != nil && te.GetAction().GetActionProfileActionSet() == nil {
+		return 512 + len(te.Metadata)
+	}
+	return proto.Size(e) + 8
 }
 
 func (s *Server) collect(req *p4v1.ReadRequest, out *reply) error {
