@@ -19,7 +19,8 @@ import (
 // upgradeFrom names the commit whose binary the upgrade begins with.
 const upgradeFrom = "P4EVPN_UPGRADE_FROM"
 
-// upgradeGoal is what a changed program may cost on the embedded switch.
+// upgradeGoal is what a changed program may cost on the embedded switch, besides what
+// the machine itself held up meanwhile.
 const upgradeGoal = 100 * time.Millisecond
 
 // An upgrade replaces one process after the other, as systemctl restart does: the
@@ -42,7 +43,7 @@ func TestAnUpgradeLosesNothingButForWhatTheProgramChanges(t *testing.T) {
 	} {
 		t.Run(c.target+", "+c.order, func(t *testing.T) {
 			size := wholeSize
-			size.binary, size.peers = u.old, false
+			size.binary, size.peers, u.newSwitch = u.old, false, false
 			n := buildRestartable(t, c.target, size)
 			n.awaitMany(t)
 			for _, step := range c.steps {
@@ -72,8 +73,9 @@ func oldBinary(t *testing.T, revision string) string {
 
 // upgrade goes from a binary to another, and keeps what was seen.
 type upgrade struct {
-	old, new string
-	rows     []upgradeRow
+	old, new  string
+	newSwitch bool // in the network at hand
+	rows      []upgradeRow
 }
 
 type upgradeStep func(*testing.T, *restartNetwork)
@@ -92,7 +94,7 @@ func (u *upgrade) controller(t *testing.T, n *restartNetwork) {
 	switch {
 	case n.target == BMv2:
 		over = "BMv2"
-	case n.gateway.binary == u.new:
+	case u.newSwitch:
 		over = "the new switch"
 	}
 	before, cookie := must(r.held(ctx))(t), r.cookie(t)
@@ -110,8 +112,8 @@ func (u *upgrade) controller(t *testing.T, n *restartNetwork) {
 	if r.cookie(t) != cookie {
 		row.program = "changed"
 		row.readings = n.measured(t, m)
-		if n.target == Embedded && over == "the new switch" && row.outage() > upgradeGoal {
-			t.Errorf("the changed program cost %v, want %v at most", row.outage(), upgradeGoal)
+		if limit := upgradeGoal + row.stall(); u.newSwitch && row.outage() > limit {
+			t.Errorf("the changed program cost %v, want %v at most", row.outage(), limit)
 		}
 	} else {
 		if row.updates > 0 {
@@ -134,8 +136,10 @@ func (u *upgrade) dataplane(t *testing.T, n *restartNetwork) {
 	before := must(n.gateway.Updates(ctx))(t)
 	m := n.traffic(t)
 	check(t, n.gateway.dataplane.Stop())
-	n.gateway.binary = u.new
+	running := n.gateway.binary
+	n.gateway.binary, u.newSwitch = u.new, true
 	check(t, n.gateway.StartSwitch(ctx))
+	n.gateway.binary = running
 	n.settle(t)
 	n.awaitQuiet(t)
 	u.rows = append(u.rows, upgradeRow{
@@ -169,6 +173,16 @@ func (u *upgrade) back(t *testing.T, n *restartNetwork) {
 func (r upgradeRow) outage() (longest time.Duration) {
 	for _, reading := range r.readings {
 		if reading.Lost > 0 && reading.Flow != pastTheGateway {
+			longest = max(longest, reading.Gap)
+		}
+	}
+	return longest
+}
+
+// stall is the longest time for which the flow that crosses no switch was not heard.
+func (r upgradeRow) stall() (longest time.Duration) {
+	for _, reading := range r.readings {
+		if reading.Flow == pastTheGateway {
 			longest = max(longest, reading.Gap)
 		}
 	}
