@@ -166,6 +166,38 @@ func TestATargetThatKeepsWhatFitsIsAskedTo(t *testing.T) {
 	}
 }
 
+// What was read before the push is given once for each table that is the same, and not
+// after it was written to.
+func TestWhatATargetKeepsNeedsNotBeReadWhileItLacksTheRest(t *testing.T) {
+	s := p4rttest.New(t, p4rttest.Config{Keeps: true, Running: without(t, cookie+1, sourceTable)})
+	s.Put(nexthop(p4v1.Update_INSERT, 1, 1).GetEntity(), route(p4v1.Update_INSERT, 1, 1).GetEntity())
+	c := start(t, config(t, s.Target()))
+	nextUp(t, c)
+	count := func(table uint32) (entries, reads int) {
+		t.Helper()
+		before := s.Counts().Reads
+		if err := c.Read(t.Context(), []*p4v1.Entity{tableOf(table)}, func(*p4v1.Entity) error { entries++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return entries, s.Counts().Reads - before
+	}
+	write(t, c, route(p4v1.Update_INSERT, 2, 1))
+	for _, x := range []struct {
+		what           string
+		table          uint32
+		entries, reads int
+	}{
+		{"a table that is the same", nexthopTable, 1, 0},
+		{"the same table once more", nexthopTable, 1, 1},
+		{"a table that was written to", routeTable, 2, 1},
+		{"a table that was not there before", sourceTable, 0, 1},
+	} {
+		if entries, reads := count(x.table); entries != x.entries || reads != x.reads {
+			t.Errorf("%s: %d entries by %d reads, want %d by %d", x.what, entries, reads, x.entries, x.reads)
+		}
+	}
+}
+
 type pushAction = p4v1.SetForwardingPipelineConfigRequest_Action
 
 const (

@@ -45,7 +45,14 @@ func (s *session) replace(ctx context.Context, running bool, cookie uint64) (kep
 	if running {
 		s.cfg.Logger.Info("replacing the target's pipeline", "cookie", cookie)
 		if s.keepsWhatFits(ctx) {
-			err := s.push(ctx, p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT)
+			tables, err := s.readKept(ctx)
+			if err != nil {
+				return false, fmt.Errorf("reading what the target may keep: %w", err)
+			}
+			err = s.push(ctx, p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT)
+			if err == nil {
+				s.kept.set(tables)
+			}
 			if err == nil || !errors.Is(err, ErrRefused) {
 				return err == nil, err
 			}

@@ -20,6 +20,14 @@ func (c *Client) Read(ctx context.Context, entities []*p4v1.Entity, f func(*p4v1
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
+	if known, ok := s.kept.take(entities); ok {
+		for _, e := range known {
+			if err := f(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	var own error
 	err = s.readEntities(ctx, entities, func(e *p4v1.Entity) error {
 		own = f(e)

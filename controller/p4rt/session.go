@@ -43,6 +43,7 @@ type session struct {
 	arbitration chan *p4v1.MasterArbitrationUpdate
 	answered    bool        // the target took part in the arbitration; serve's own
 	up          atomic.Bool // Up was queued, and nothing against it
+	kept        kept
 }
 
 // connect makes a session and serves it until it ends, and says why it ended.

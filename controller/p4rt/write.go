@@ -36,6 +36,7 @@ func (c *Client) Write(ctx context.Context, updates []Update) ([]error, error) {
 	if err != nil {
 		return fill(make([]error, len(updates)), ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), err)
 	}
+	s.kept.written(updates)
 	errs, err := s.writeAll(ctx, updates)
 	if err != nil {
 		err = fmt.Errorf("write of %d updates: %w", len(updates), err)
