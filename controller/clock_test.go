@@ -25,7 +25,7 @@ func TestTheClockAloneMakesAnAuditDue(t *testing.T) {
 	}
 }
 
-func TestWhatIsHeldBackDoesNotWaitForTheUnderlayForEver(t *testing.T) {
+func TestWhatIsDeferredDoesNotWaitForTheUnderlayForEver(t *testing.T) {
 	g, w, _ := restarted(t, nil)
 	g.now.stop()
 	g.underlay.Foresee(leaf2)   // it never says anything
@@ -36,7 +36,7 @@ func TestWhatIsHeldBackDoesNotWaitForTheUnderlayForEver(t *testing.T) {
 	g.settle()
 	g.wantWritten(w, any3)
 	g.now.advance(time.Millisecond)
-	g.eventually("released", func() (over bool) { g.peek(func(l *loop) { over = !l.target.Holding() }); return over })
+	g.eventually("released", func() (over bool) { g.peek(func(l *loop) { over = !l.target.Deferring() }); return over })
 	g.settle()
 	g.wantFDB(1, mac(1), "nowhere")
 }

@@ -17,7 +17,7 @@
 // host.go and prefix.go select, export.go gives our routes, and punt.go is the
 // way between the pipeline and the kernel's slow path. table.go says what is to be
 // said of each type of entries, and entries.go says it; target.go, adopt.go and
-// hold.go are the rest of the model; status.go and view.go say what came of it.
+// deferral.go are the rest of the model; status.go and view.go say what came of it.
 //
 // The package knows EVPN, package p4 and its five neighbours' small interfaces.
 // It knows nothing of gRPC services, netlink or GoBGP.

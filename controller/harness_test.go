@@ -79,7 +79,7 @@ type options struct {
 
 	noSlowPath bool
 	clock      *testClock // nil = one that goes by itself
-	holding    bool       // BGP has not converged yet
+	deferring  bool       // BGP has not converged yet
 	queue      int        // of digest lists; 0 = the client's default
 }
 
@@ -130,7 +130,7 @@ func start(tb testing.TB, o options) *gateway {
 	stopClient, cancelClient := context.WithCancel(context.Background())
 	wg.Go(func() { _ = client.Run(stopClient) })
 	tb.Cleanup(func() { cancel(); <-g.c.stopped; cancelClient(); wg.Wait() })
-	if !o.holding {
+	if !o.deferring {
 		g.converge()
 	}
 	return g

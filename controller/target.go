@@ -50,7 +50,7 @@ const idleTick = 10 * time.Second
 func (l *loop) flush() time.Duration {
 	next := min(l.target.Flush(), idleTick)
 	l.sweepLeaving()
-	if in, waiting := l.holdDue(); waiting {
+	if in, waiting := l.deferralDue(); waiting {
 		next = min(next, max(in, time.Millisecond))
 	}
 	return next
@@ -61,7 +61,7 @@ func (l *loop) Settle() {
 	l.settle()
 	l.settleKernel()
 	l.flushAdverts()
-	l.endHold()
+	l.endDeferral()
 }
 
 // settle computes what lies between inputs and entries: SVIs, attachments, static

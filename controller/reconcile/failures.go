@@ -64,13 +64,13 @@ func (r *Reconciler) Take(res Result) {
 		r.notAnswered(res.changes)
 		r.writeFailed(res.err)
 	}
-	r.holdUntil = r.cfg.Now().Add(holdOff(len(res.changes)))
+	r.gatherUntil = r.cfg.Now().Add(gatherFor(len(res.changes)))
 }
 
-// holdOff is how long marks gather after a batch of that size: not at all when
+// gatherFor is how long marks gather after a batch of that size: not at all when
 // idle, so that one change costs one quick Write, and longer the more there is
 // to do, so that a Write's fixed cost is shared. A whole batch does not wait.
-func holdOff(n int) time.Duration {
+func gatherFor(n int) time.Duration {
 	if n < 8 {
 		return 0
 	}

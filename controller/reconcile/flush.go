@@ -27,10 +27,10 @@ func (r *Reconciler) Flush() time.Duration {
 	case r.phase == phaseReading && !r.busy && !now.Before(r.readAt):
 		r.give(job{began: now})
 	case r.phase != phaseUp:
-		r.release()
+		r.forgetUnwanted()
 	case r.busy:
-	case now.Before(r.holdUntil) && r.Depth() < maxBatch:
-		return r.holdUntil.Sub(now)
+	case now.Before(r.gatherUntil) && r.Depth() < maxBatch:
+		return r.gatherUntil.Sub(now)
 	case auditDue:
 		r.give(job{began: now, audit: true})
 	default:
@@ -64,9 +64,9 @@ func (r *Reconciler) wakeAfter(now time.Time) time.Duration {
 	return max(next, time.Millisecond)
 }
 
-// release is a flush without a target: it only lets go of what is not wanted
+// forgetUnwanted is a flush without a target: it only lets go of what is not wanted
 // and not there. What else is marked is computed when the target is up again.
-func (r *Reconciler) release() {
+func (r *Reconciler) forgetUnwanted() {
 	for lv := range p4.Levels {
 		for _, m := range r.takeMarked(lv) {
 			k := m.what
@@ -119,7 +119,7 @@ func (r *Reconciler) diff(m marked, k p4.Typed) (change, bool) {
 	key := m.key
 	want := r.desired(k)
 	if want == nil {
-		if m.held && r.holdsBack(key, k, nil) {
+		if m.held && r.defers(key, k, nil) {
 			return change{}, false
 		}
 		if m.held {
@@ -131,14 +131,14 @@ func (r *Reconciler) diff(m marked, k p4.Typed) (change, bool) {
 	}
 	e := want.Entry()
 	if m.held && e.Value == m.value {
-		r.hold.settled(key)
+		r.deferral.confirm(key)
 		r.recovered(key, k)
 		return change{}, false
 	}
-	if m.held && r.holdsBack(key, k, want) {
+	if m.held && r.defers(key, k, want) {
 		return change{}, false
 	}
-	r.hold.settled(key)
+	r.deferral.confirm(key)
 	if on, blocked := r.blockedOn(want); blocked {
 		r.block(key, k, on)
 		return change{}, false

@@ -65,11 +65,11 @@ const retry = time.Second
 
 // options are what differs from a bench that most tests want.
 type options struct {
-	server  *p4rttest.Server // nil = a new one
-	mayFail bool             // updates may be refused
-	audits  time.Duration
-	holding bool // nothing is released yet
-	want    []p4.Typed
+	server    *p4rttest.Server // nil = a new one
+	mayFail   bool             // updates may be refused
+	audits    time.Duration
+	deferring bool // nothing is released yet
+	want      []p4.Typed
 }
 
 // start gives a bench whose target was read, and holds what is wanted.
@@ -93,8 +93,8 @@ func start(t testing.TB, o options) *bench {
 	}, b.client, b.model)
 	b.model.r = b.Reconciler
 	b.wants(o.want...)
-	if !o.holding {
-		b.Release()
+	if !o.deferring {
+		b.EndDeferral()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

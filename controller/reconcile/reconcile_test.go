@@ -213,7 +213,7 @@ func restarted(t *testing.T) *bench {
 	t.Run("before", func(t *testing.T) {
 		start(t, options{server: server, want: append(slices.Clone(chain), p4.Typed(alone))})
 	})
-	return start(t, options{server: server, holding: true})
+	return start(t, options{server: server, deferring: true})
 }
 
 func TestARestartTakesNothingAwayUntilItIsReleased(t *testing.T) {
@@ -224,15 +224,15 @@ func TestARestartTakesNothingAwayUntilItIsReleased(t *testing.T) {
 	if !slices.Equal(adopted, want) {
 		t.Errorf("adopted %v, want %v", adopted, want)
 	}
-	if b.HeldBack() == 0 || !b.Holding() || b.Emptied() {
-		t.Errorf("%d entries are held back, emptied: %v", b.HeldBack(), b.Emptied())
+	if b.Deferred() == 0 || !b.Deferring() || b.Emptied() {
+		t.Errorf("%d changes are deferred, emptied: %v", b.Deferred(), b.Emptied())
 	}
 	fresh := p4.FDB{Bridge: 1, MAC: ether.MAC{2, 5}, Port: 5}
 	b.wants(fresh)
 	b.wants(chain[:3]...) // which confirms them
 	b.settle()
 	b.holds(append(all, fresh)...)
-	if n := b.Release(); n != 4 {
+	if n := b.EndDeferral(); n != 4 {
 		t.Errorf("%d entries are looked at again, want the group, its replica and two leaves", n)
 	}
 	b.settle()
@@ -260,16 +260,16 @@ func TestAHeldEntryIsChangedAtOnceOnlyToWhatIsSure(t *testing.T) {
 	b.holds(chain...)
 }
 
-func TestAConnectionThatIsCutKeepsWhatIsHeldBackAndNoMore(t *testing.T) {
+func TestAConnectionThatIsCutKeepsWhatIsDeferredAndNoMore(t *testing.T) {
 	b := restarted(t)
 	b.wants(alone)
 	b.settle()
-	held := b.HeldBack()
+	held := b.Deferred()
 	b.server.Disconnect()
 	b.until("down", func() bool { return !b.Ready() })
 	b.settle()
-	if b.HeldBack() != held {
-		t.Errorf("%d entries are held back, and were %d", b.HeldBack(), held)
+	if b.Deferred() != held {
+		t.Errorf("%d changes are deferred, and were %d", b.Deferred(), held)
 	}
 	b.wantsNot(alone)
 	b.settle()

@@ -35,12 +35,12 @@ type Reconciler struct {
 	waiting map[p4.Key]map[p4.Key]p4.Typed
 	// retryAt is when the first failure is due, zero if none is.
 	retryAt time.Time
-	// holdUntil lets marks gather after a large batch, until there are enough for
+	// gatherUntil lets marks gather after a large batch, until there are enough for
 	// another.
-	holdUntil time.Time
+	gatherUntil time.Time
 
-	hold   hold
-	audits auditor
+	deferral deferral
+	audits   auditor
 }
 
 type phase uint8

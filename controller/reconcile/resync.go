@@ -70,7 +70,7 @@ func (r *Reconciler) readBack(res Result) {
 func (r *Reconciler) adopt(entries []p4.Entry) {
 	r.phase, r.reason = phaseUp, ""
 	r.reads++
-	r.holdUntil = time.Time{}
+	r.gatherUntil = time.Time{}
 	r.droppedAll()
 	clear(r.failed)
 	clear(r.waiting)
@@ -84,7 +84,7 @@ func (r *Reconciler) adopt(entries []p4.Entry) {
 			r.Mark(k)
 		}
 	}
-	r.hold.inherit(entries)
+	r.deferral.inherit(entries)
 	r.model.Adopt(&held)
 	for _, of := range held {
 		for _, k := range of {

@@ -7,7 +7,7 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// resolveTime bounds how long what is held back after a restart waits for the
+// resolveTime bounds how long what is deferred after a restart waits for the
 // underlay, once BGP has converged.
 const resolveTime = 5 * time.Second
 
@@ -16,11 +16,11 @@ const resolveTime = 5 * time.Second
 // objects, the configuration, the hosts on our ports, the underlay.
 func (l *loop) Tentative(e entry) bool { return l.tables[e.Type()].fromBGP(l, e) }
 
-// keepFlooded adds to a bridge's group, while entries are held back, the VTEPs
+// keepFlooded adds to a bridge's group, while changes are deferred, the VTEPs
 // that it has on the target: one whose route or path is not known yet must not
 // miss the floods.
 func (l *loop) keepFlooded(g *p4.Group) {
-	if !l.target.Holding() {
+	if !l.target.Deferring() {
 		return
 	}
 	e, _ := l.target.Held(g.Key())
@@ -36,13 +36,13 @@ func (l *loop) keepFlooded(g *p4.Group) {
 // bgpConverged is told when more routes need not be waited for.
 func (l *loop) bgpConverged() { l.convergedAt = l.now() }
 
-// endHold lets go of what was held back, once BGP has converged and the underlay
+// endDeferral lets go of what was deferred, once BGP has converged and the underlay
 // has said how each VTEP is reached.
-func (l *loop) endHold() {
-	if in, waiting := l.holdDue(); !waiting || in > 0 && l.unanswered() {
+func (l *loop) endDeferral() {
+	if in, waiting := l.deferralDue(); !waiting || in > 0 && l.unanswered() {
 		return
 	}
-	n := l.target.Release()
+	n := l.target.EndDeferral()
 	for _, b := range l.bridges {
 		l.mark(p4.Group{ID: b.Index})
 	}
@@ -52,10 +52,10 @@ func (l *loop) endHold() {
 	l.log.Info("BGP has converged, what changed while we were away is put right now", "entries", n)
 }
 
-// holdDue is when the underlay is not waited for any more, false while that does
+// deferralDue is when the underlay is not waited for any more, false while that does
 // not matter.
-func (l *loop) holdDue() (in time.Duration, waiting bool) {
-	if l.convergedAt.IsZero() || !l.target.Holding() {
+func (l *loop) deferralDue() (in time.Duration, waiting bool) {
+	if l.convergedAt.IsZero() || !l.target.Deferring() {
 		return 0, false
 	}
 	return resolveTime - l.now().Sub(l.convergedAt), true

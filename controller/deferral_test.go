@@ -69,7 +69,7 @@ func restarted(t *testing.T, edit func(*intent.Store)) (g *gateway, w *written, 
 		edit(store)
 	}
 	w = watch(server)
-	g = start(t, options{server: server, store: store, holding: true})
+	g = start(t, options{server: server, store: store, deferring: true})
 	<-g.c.Synced()
 	g.settle()
 	return g, w, before
@@ -93,7 +93,7 @@ func TestARestartOverAnotherProgramWritesWhatDidNotFitAlone(t *testing.T) {
 	}
 	slices.Sort(lost)
 	w := watch(server)
-	g := start(t, options{server: server, store: store, holding: true})
+	g := start(t, options{server: server, store: store, deferring: true})
 	<-g.c.Synced()
 	g.settle()
 	if len(lost) == 0 {
@@ -224,7 +224,7 @@ func TestAVTEPWhosePathIsNotKnownYetKeepsItsEntries(t *testing.T) {
 	g.settle()
 	g.wantWritten(w, any3)
 	g.underlay.Set(leaf2, "", path1)
-	g.eventually("released", func() (over bool) { g.peek(func(l *loop) { over = !l.target.Holding() }); return over })
+	g.eventually("released", func() (over bool) { g.peek(func(l *loop) { over = !l.target.Deferring() }); return over })
 	g.settle()
 	g.wantWritten(w, any3)
 	if !slices.Equal(before, g.facts()) {
@@ -243,7 +243,7 @@ func TestAPathThatChangedMeanwhileIsTakenBeforeEndOfRIB(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatIsCutWhileEntriesAreHeldBackKeepsThem(t *testing.T) {
+func TestAConnectionThatIsCutWhileEntriesAreDeferredKeepsThem(t *testing.T) {
 	g, w, before := restarted(t, nil)
 	counts := g.target.Counts()
 	g.target.Disconnect()
