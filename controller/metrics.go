@@ -164,7 +164,7 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	prefixes := map[[2]string]int64{}
 	if c.ask(ctx, func(l *loop) {
 		counts = l.target.Counts()
-		failing, held = int64(l.target.Refused()), int64(l.target.Deferred())
+		failing, held = int64(l.target.FailureCount()), int64(l.target.Deferred())
 		for _, v := range l.vrfs {
 			prefixes[[2]string{v.ID, "2"}], prefixes[[2]string{v.ID, "5"}] = v.imported()
 		}

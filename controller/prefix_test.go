@@ -192,7 +192,7 @@ func TestARouteWhoseTunnelIsRefusedWaitsForIt(t *testing.T) {
 	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")))
 	g.eventually("refused", func() bool {
 		failed := 0
-		g.peek(func(l *loop) { failed = l.target.Refused() })
+		g.peek(func(l *loop) { failed = l.target.FailureCount() })
 		return failed >= 2
 	})
 	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")

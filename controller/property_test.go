@@ -535,7 +535,7 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, "+
 				"%d sets of route targets, %d learned too many, %d records, %d failed",
 				len(l.tunnels), len(l.remoteVTEPs), len(l.adjacencies), stations, instances, len(l.routeTargets), learned,
-				l.target.Len()-len(declinedSources(l)), l.target.Refused())
+				l.target.Len()-len(declinedSources(l)), l.target.FailureCount())
 		})
 		return out
 	}

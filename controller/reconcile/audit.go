@@ -88,11 +88,11 @@ func (r *Reconciler) audited(res Result) {
 	}
 	a := r.compare(res.entries, func(is, was p4.Entry) {
 		if is.Key == "" {
-			r.dropped(was.Key, r.record(was.Key))
+			r.setNotHeld(was.Key, r.record(was.Key))
 			r.Mark(decoded(was))
 			return
 		}
-		r.holdsNow(is.Key, r.record(is.Key), is.Value)
+		r.setHeld(is.Key, r.record(is.Key), is.Value)
 		r.Mark(decoded(is))
 	})
 	r.reportAudit(a)

@@ -81,14 +81,14 @@ func gatherFor(n int) time.Duration {
 func (r *Reconciler) acknowledge(c *change) {
 	key := c.entry.Key
 	if c.op == p4v1.Update_DELETE {
-		r.dropped(key, c.record)
+		r.setNotHeld(key, c.record)
 		r.recovered(key, c.what)
 		if r.desired(c.what) == nil {
 			r.gone(c.what)
 		}
 		return
 	}
-	r.holdsNow(key, c.record, c.entry.Value)
+	r.setHeld(key, c.record, c.entry.Value)
 	r.recovered(key, c.what)
 }
 
@@ -109,10 +109,10 @@ func (r *Reconciler) refused(c *change, err error) bool {
 	case errors.Is(err, p4rt.ErrAlreadyExists) && c.op == p4v1.Update_INSERT:
 		// It is there with a value that we do not know. A byte more than any
 		// value has makes it differ from all, so that it becomes a MODIFY.
-		r.holdsNow(key, c.record, c.entry.Value+"?")
+		r.setHeld(key, c.record, c.entry.Value+"?")
 		r.audits.unsure[key] = struct{}{}
 	case errors.Is(err, p4rt.ErrNotFound) && c.op == p4v1.Update_MODIFY:
-		r.dropped(key, c.record)
+		r.setNotHeld(key, c.record)
 	}
 	r.cfg.Stats.Errors.Add(1)
 	f := r.fail(key, c.what, err)
@@ -150,8 +150,8 @@ func (r *Reconciler) block(key p4.Key, k p4.Typed, on p4.Key) {
 // Failures yields the entries that the target refused or that wait, by key.
 func (r *Reconciler) Failures() iter.Seq2[p4.Key, *Failure] { return maps.All(r.failed) }
 
-// Refused is how many entries the target refused or that wait.
-func (r *Reconciler) Refused() int { return len(r.failed) }
+// FailureCount is how many entries the target refused or that wait.
+func (r *Reconciler) FailureCount() int { return len(r.failed) }
 
 // Failing reports whether the target refused any of the entries, or has one wait.
 func (r *Reconciler) Failing(ks ...p4.Typed) bool {

@@ -87,7 +87,7 @@ func (r *Reconciler) changes() []change {
 		taken := r.takeMarked(lv)
 		for i, m := range taken {
 			if lv == p4.LevelLeaf && len(out) >= maxBatch {
-				r.dirty[lv] = append(taken[i:], r.dirty[lv]...)
+				r.marked[lv] = append(taken[i:], r.marked[lv]...)
 				break
 			}
 			k := m.what
@@ -103,7 +103,7 @@ func (r *Reconciler) changes() []change {
 			}
 		}
 	}
-	if len(r.dirty[p4.LevelLeaf]) > 0 {
+	if len(r.marked[p4.LevelLeaf]) > 0 {
 		for _, k := range removals {
 			r.Mark(k) // what is left may still refer to it
 		}

@@ -86,14 +86,14 @@ func TestWhatRefersToARefusedEntryWaitsAndSaysWhatFor(t *testing.T) {
 			t.Errorf("%v: %+v", k.Key(), f)
 		}
 	}
-	if b.Refused() != 4 || !b.Failing(alone, leaf) || b.Failing(alone) || b.Settled() {
-		t.Errorf("%d failures", b.Refused())
+	if b.FailureCount() != 4 || !b.Failing(alone, leaf) || b.Failing(alone) || b.Settled() {
+		t.Errorf("%d failures", b.FailureCount())
 	}
 	b.server.FailUpdates(nil)
 	b.advance(retry)
 	b.holds(append(slices.Clone(chain), p4.Typed(alone))...)
 	if !b.Settled() {
-		t.Errorf("%d failures", b.Refused())
+		t.Errorf("%d failures", b.FailureCount())
 	}
 	for _, k := range []p4.Typed{tunnel, replica, group, leaf} { // once when it failed, once when it was taken
 		if n := len(slices.DeleteFunc(slices.Clone(b.model.flipped), func(o p4.Key) bool { return o != k.Key() })); n != 2 {

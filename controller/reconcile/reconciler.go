@@ -16,7 +16,7 @@ type Reconciler struct {
 	writer *writer
 
 	records map[p4.Key]*record
-	dirty   [p4.Levels][]marked // those that are marked
+	marked  [p4.Levels][]marked // those that are marked
 	counts  map[string]int      // of what the target holds, by table
 
 	phase   phase

@@ -27,7 +27,7 @@ func (r *Reconciler) Mark(k p4.Typed) p4.Key {
 	rec := r.record(key)
 	if rec.what == nil {
 		lv := k.Level()
-		r.dirty[lv] = append(r.dirty[lv], marked{key, rec})
+		r.marked[lv] = append(r.marked[lv], marked{key, rec})
 	}
 	rec.what = k
 	return key
@@ -87,24 +87,24 @@ func (r *Reconciler) Entries() iter.Seq[p4.Entry] {
 	}
 }
 
-// holdsNow records what the target holds of an entry.
-func (r *Reconciler) holdsNow(key p4.Key, rec *record, v p4.Value) {
+// setHeld records what the target holds of an entry.
+func (r *Reconciler) setHeld(key p4.Key, rec *record, v p4.Value) {
 	if !rec.held {
 		r.counts[key.Table()]++
 	}
 	rec.value, rec.held = v, true
 }
 
-// dropped records that the target does not hold an entry.
-func (r *Reconciler) dropped(key p4.Key, rec *record) {
+// setNotHeld records that the target does not hold an entry.
+func (r *Reconciler) setNotHeld(key p4.Key, rec *record) {
 	if rec.held {
 		r.counts[key.Table()]--
 	}
 	rec.value, rec.held = "", false
 }
 
-// droppedAll records that it is not known what the target holds.
-func (r *Reconciler) droppedAll() {
+// setNoneHeld records that it is not known what the target holds.
+func (r *Reconciler) setNoneHeld() {
 	clear(r.counts)
 	for key, rec := range r.records {
 		rec.value, rec.held = "", false
@@ -115,7 +115,7 @@ func (r *Reconciler) droppedAll() {
 // Depth is how many entries are marked.
 func (r *Reconciler) Depth() int {
 	n := 0
-	for _, d := range r.dirty {
+	for _, d := range r.marked {
 		n += len(d)
 	}
 	return n
@@ -123,8 +123,8 @@ func (r *Reconciler) Depth() int {
 
 // takeMarked takes the marks of a level. What is marked from now on gathers anew.
 func (r *Reconciler) takeMarked(lv p4.Level) []marked {
-	taken := r.dirty[lv]
-	r.dirty[lv] = nil
+	taken := r.marked[lv]
+	r.marked[lv] = nil
 	return taken
 }
 

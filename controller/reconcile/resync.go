@@ -71,13 +71,13 @@ func (r *Reconciler) adopt(entries []p4.Entry) {
 	r.phase, r.reason = phaseUp, ""
 	r.reads++
 	r.gatherUntil = time.Time{}
-	r.droppedAll()
+	r.setNoneHeld()
 	clear(r.failed)
 	clear(r.waiting)
 	r.model.Settle()
 	var held [p4.Types][]p4.Typed
 	for _, e := range entries {
-		r.holdsNow(e.Key, r.record(e.Key), e.Value)
+		r.setHeld(e.Key, r.record(e.Key), e.Value)
 		if k := decoded(e); k.Type() < p4.Types {
 			held[k.Type()] = append(held[k.Type()], k)
 		} else {
