@@ -16,6 +16,7 @@ need zebra frr
 need mnexec mininet
 need ethtool ethtool
 need sysctl procps
+need nft nftables
 need_module grpc python3-grpcio
 need_module google.protobuf python3-protobuf
 need_module os_ken python3-os-ken
