@@ -60,8 +60,8 @@ func (l *loop) adoptAdjacencies(held iter.Seq[p4.Adjacency]) {
 
 func (l *loop) adoptReplicas(held iter.Seq[p4.Replica]) {
 	for _, b := range l.bridges {
-		b.ids = ids{first: b.ids.first, last: b.ids.last}
-		clear(b.instances)
+		b.replicaIDs = ids{first: b.replicaIDs.first, last: b.replicaIDs.last}
+		clear(b.replicas)
 	}
 	for e := range held {
 		b, t := l.bridges[e.Bridge], l.tunnelByID[e.VTEP]
@@ -69,20 +69,20 @@ func (l *loop) adoptReplicas(held iter.Seq[p4.Replica]) {
 			continue
 		}
 		rep := b.replica(t.remote)
-		if b.instances[rep.instance] != rep && b.ids.reserve(e.Instance) {
+		if b.replicas[rep.instance] != rep && b.replicaIDs.reserve(e.Instance) {
 			rep.instance = e.Instance
-			b.instances[rep.instance] = rep
+			b.replicas[rep.instance] = rep
 		}
 	}
 	for _, b := range l.bridges {
 		for _, rep := range b.flood {
-			if b.instances[rep.instance] == rep {
+			if b.replicas[rep.instance] == rep {
 				continue
 			}
-			if !b.ids.reserve(rep.instance) {
-				rep.instance, _ = b.ids.take()
+			if !b.replicaIDs.reserve(rep.instance) {
+				rep.instance, _ = b.replicaIDs.take()
 			}
-			b.instances[rep.instance] = rep
+			b.replicas[rep.instance] = rep
 		}
 	}
 }

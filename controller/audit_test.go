@@ -22,7 +22,7 @@ func (g *gateway) tamper() {
 	g.target.Remove(g.get(p4.FDB{Bridge: 1, MAC: mac(1)}).Entry().Entity())
 	g.target.Put(
 		p4.FDB{Bridge: 1, MAC: mac(2), Kind: p4.Drop}.Entry().Entity(),
-		p4.Peer{Prefix: prefix("192.0.2.7/32")}.Entry().Entity(),
+		p4.RemoteVTEP{Prefix: prefix("192.0.2.7/32")}.Entry().Entity(),
 	)
 }
 

@@ -19,9 +19,9 @@ type bridge struct {
 	moves     map[ether.MAC]*history // of MACs that moved lately
 	learned   int                    // MACs learned here
 
-	flood     map[netip.Addr]*replica // remote VTEPs that want our floods
-	instances map[uint16]*replica
-	ids       ids // of replica instances
+	flood      map[netip.Addr]*replica // remote VTEPs that want our floods
+	replicas   map[uint16]*replica     // by instance
+	replicaIDs ids                     // their instances
 
 	svi         *svi // its gateway, nil = none in place
 	hosts       map[netip.Addr]*host
@@ -79,9 +79,9 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 		b = &bridge{
 			macs: map[ether.MAC]*station{}, ports: map[uint16]uint16{},
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
-			flood: map[netip.Addr]*replica{}, instances: map[uint16]*replica{},
-			ids:   ids{first: p4.LocalInstance + 1, last: 65535},
-			hosts: map[netip.Addr]*host{}, addressesOf: map[ether.MAC]map[netip.Addr]struct{}{},
+			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
+			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},
+			hosts:      map[netip.Addr]*host{}, addressesOf: map[ether.MAC]map[netip.Addr]struct{}{},
 			heard:      map[ether.MAC]netip.Addr{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
@@ -218,7 +218,7 @@ func (l *loop) markBridge(b *bridge) {
 	for port := range b.ports {
 		l.mark(p4.EgressVLAN{Port: port, Bridge: b.Index})
 	}
-	for instance := range b.instances {
+	for instance := range b.replicas {
 		l.mark(p4.Replica{Bridge: b.Index, Instance: instance})
 	}
 	l.mark(p4.Group{ID: b.Index})

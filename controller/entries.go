@@ -69,17 +69,17 @@ func registerUnderlay(r *registry) {
 				l.mark(p4.LocalVTEP{Address: a})
 			}
 		})
-	r[p4.TypePeer] = of[p4.Peer]{
-		desired: func(l *loop, k p4.Peer) entry { return l.desiredPeer(k.Prefix) },
+	r[p4.TypeRemoteVTEP] = of[p4.RemoteVTEP]{
+		desired: func(l *loop, k p4.RemoteVTEP) entry { return l.desiredRemoteVTEP(k.Prefix) },
 		all: func(l *loop) {
-			l.mark(p4.Peer{Prefix: anyPeer})
+			l.mark(p4.RemoteVTEP{Prefix: anyRemoteVTEP})
 			for a := range l.remoteVTEPs {
-				l.mark(peerKey(a))
+				l.mark(remoteVTEPKey(a))
 			}
 		},
-		adopt: adoptNothing[p4.Peer], gone: freeNothing[p4.Peer],
-		fromBGP: neverFromBGP[p4.Peer], flipped: noneDoesWithout[p4.Peer],
-		concerns: func(l *loop, k p4.Peer) []subject { return l.reachedBy(k.Prefix.Addr()) },
+		adopt: adoptNothing[p4.RemoteVTEP], gone: freeNothing[p4.RemoteVTEP],
+		fromBGP: neverFromBGP[p4.RemoteVTEP], flipped: noneDoesWithout[p4.RemoteVTEP],
+		concerns: func(l *loop, k p4.RemoteVTEP) []subject { return l.reachedBy(k.Prefix.Addr()) },
 	}.table()
 	r[p4.TypeAdjacency] = of[p4.Adjacency]{
 		desired: func(l *loop, k p4.Adjacency) entry { return l.desiredAdjacency(k.ID) },
@@ -125,7 +125,7 @@ func registerFloods(r *registry) {
 		desired: func(l *loop, k p4.Replica) entry { return l.desiredReplica(k.Bridge, k.Instance) },
 		all: func(l *loop) {
 			for _, b := range l.bridges {
-				for instance := range b.instances {
+				for instance := range b.replicas {
 					l.mark(p4.Replica{Bridge: b.Index, Instance: instance})
 				}
 			}

@@ -29,8 +29,8 @@ func (b *bridge) replica(vtep netip.Addr) *replica {
 func (l *loop) addReplica(b *bridge, r *route) {
 	rep := b.replica(r.vtep)
 	if rep.instance == 0 {
-		rep.instance, _ = b.ids.take() // as many as VTEP ids
-		b.instances[rep.instance] = rep
+		rep.instance, _ = b.replicaIDs.take() // as many as VTEP ids
+		b.replicas[rep.instance] = rep
 	}
 	if rep.routes = append(rep.routes, r); len(rep.routes) == 1 {
 		rep.via = l.useTunnel(b.localVTEP, r.vtep)
@@ -67,12 +67,12 @@ func (l *loop) forgetReplica(index, instance uint16) {
 	if b == nil {
 		return
 	}
-	rep := b.instances[instance]
+	rep := b.replicas[instance]
 	if rep == nil || len(rep.routes) > 0 {
 		return
 	}
-	delete(b.instances, instance)
-	b.ids.release(instance)
+	delete(b.replicas, instance)
+	b.replicaIDs.release(instance)
 	for vtep, o := range b.flood {
 		if o == rep {
 			delete(b.flood, vtep)
@@ -101,7 +101,7 @@ func (l *loop) desiredReplica(index, instance uint16) entry {
 	if b == nil {
 		return nil
 	}
-	rep := b.instances[instance]
+	rep := b.replicas[instance]
 	if rep == nil || len(rep.routes) == 0 || rep.via.id == 0 {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (l *loop) desiredReplica(index, instance uint16) entry {
 func (l *loop) replicaRefs(index, instance uint16) []entry {
 	out := []entry{p4.Replica{Bridge: index, Instance: instance}}
 	if b := l.bridges[index]; b != nil {
-		if rep := b.instances[instance]; rep != nil && rep.via != nil {
+		if rep := b.replicas[instance]; rep != nil && rep.via != nil {
 			out = append(out, p4.Tunnel{VTEP: rep.via.id}, p4.Path{VTEP: rep.via.id})
 		}
 	}
@@ -134,7 +134,7 @@ func (l *loop) desiredGroup(index uint16) entry {
 	for port := range b.ports {
 		g.Members = append(g.Members, p4.GroupMember{Port: port, Instance: p4.LocalInstance})
 	}
-	for instance, rep := range b.instances {
+	for instance, rep := range b.replicas {
 		if len(rep.routes) > 0 && rep.via.adj != nil && !l.failingReplica(index, instance) {
 			g.Members = append(g.Members, p4.GroupMember{Port: rep.via.port, Instance: instance})
 		}

@@ -141,7 +141,7 @@ func TestOnlyVTEPsInUseAreTrackedAndLetIn(t *testing.T) {
 	if got := g.underlay.Tracked(); !slices.Equal(got, []netip.Addr{leaf1, leaf2}) {
 		t.Errorf("tracked: %v", got)
 	}
-	if g.get(peerKey(leaf1)) == nil || g.get(peerKey(leaf2)) == nil {
+	if g.get(remoteVTEPKey(leaf1)) == nil || g.get(remoteVTEPKey(leaf2)) == nil {
 		t.Error("a VTEP with a route is not let in")
 	}
 	g.send(withdraw(peer1, macRoute(leaf1, 100, mac(1))), withdraw(peer1, floodRoute(leaf2, 100)))
@@ -151,7 +151,7 @@ func TestOnlyVTEPsInUseAreTrackedAndLetIn(t *testing.T) {
 	}
 	for _, k := range g.entries() {
 		switch k.(type) {
-		case p4.Peer, p4.Tunnel, p4.Path, p4.Adjacency, p4.Replica, p4.FDB:
+		case p4.RemoteVTEP, p4.Tunnel, p4.Path, p4.Adjacency, p4.Replica, p4.FDB:
 			t.Errorf("left without a route: %v", k.Entry())
 		}
 	}
@@ -168,7 +168,7 @@ func TestUnknownVTEPsAreLetInWhereConfigured(t *testing.T) {
 	cfg.AcceptUnknownVTEPs = true
 	g := start(t, options{cfg: cfg})
 	g.settle()
-	if g.get(p4.Peer{Prefix: anyPeer}) == nil {
+	if g.get(p4.RemoteVTEP{Prefix: anyRemoteVTEP}) == nil {
 		t.Error("no entry lets every VTEP in")
 	}
 }

@@ -123,7 +123,7 @@ func (l *loop) probeNextHops() {
 			continue
 		}
 		for _, st := range c.StaticRoutes {
-			if s := v.attached(st.NextHop); s != nil && !s.gateway(st.NextHop) && !s.bridge.locate(st.NextHop).known() {
+			if s := v.sviOf(st.NextHop); s != nil && !s.gateway(st.NextHop) && !s.bridge.locate(st.NextHop).known() {
 				l.slow.Probe(s.bridge.Index, st.NextHop)
 			}
 		}

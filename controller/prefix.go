@@ -118,7 +118,7 @@ func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi) {
 			r.Kind = p4.RouteLocal
 			return r, ownAddress, nil
 		}
-		if s := v.attached(ip); s.gateway(ip) {
+		if s := v.sviOf(ip); s.gateway(ip) {
 			r.Kind = p4.RouteLocal
 			return r, ownAddress, s
 		} else if s != nil {
@@ -140,7 +140,7 @@ func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi) {
 		if st.Prefix.Masked() != p {
 			continue
 		}
-		if s := v.attached(st.NextHop); s != nil {
+		if s := v.sviOf(st.NextHop); s != nil {
 			if at := s.bridge.locate(st.NextHop); at.known() {
 				r.Kind, r.Bridge, r.MAC = p4.RouteHost, s.bridge.Index, at.mac
 				return r, ownStatic, s

@@ -513,7 +513,7 @@ func (h *story) wantSameRoutes(t *testing.T, fresh *gateway) {
 func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 	sizes := func(g *gateway) (out string) {
 		g.peek(func(l *loop) {
-			stations, instances, learned, hosts, addresses, prefixes := 0, 0, 0, 0, 0, 0
+			stations, replicas, learned, hosts, addresses, prefixes := 0, 0, 0, 0, 0, 0
 			for _, v := range l.vrfs {
 				prefixes += len(v.prefixes)
 			}
@@ -521,10 +521,11 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 				stations += len(b.macs)
 				hosts += len(b.hosts)
 				addresses += len(b.addressesOf) + 1000*len(b.staticIPs) + 1000000*len(b.staticMACs)
-				instances += len(b.instances)
+				replicas += len(b.replicas)
 				learned += b.learned
-				if len(b.flood) != len(b.instances) {
-					out += fmt.Sprintf("bridge %s: %d replicas, %d instances; ", b.ID, len(b.flood), len(b.instances))
+				if len(b.flood) != len(b.replicas) {
+					out += fmt.Sprintf("bridge %s: %d VTEPs to flood to, %d replicas; ",
+						b.ID, len(b.flood), len(b.replicas))
 				}
 			}
 			for _, p := range l.ports {
@@ -532,9 +533,9 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			}
 			out += fmt.Sprintf("%d hosts, %d counted, %d local, %d addresses, %d prefixes, %d told, ",
 				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), addresses, prefixes, len(l.kernelHosts))
-			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d instances, "+
+			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d replicas, "+
 				"%d sets of route targets, %d learned too many, %d records, %d failed",
-				len(l.tunnels), len(l.remoteVTEPs), len(l.adjacencies), stations, instances, len(l.routeTargets), learned,
+				len(l.tunnels), len(l.remoteVTEPs), len(l.adjacencies), stations, replicas, len(l.routeTargets), learned,
 				l.target.Len()-len(declinedSources(l)), l.target.FailureCount())
 		})
 		return out

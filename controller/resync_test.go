@@ -135,15 +135,16 @@ func TestEntriesOfNobodyAreRemoved(t *testing.T) {
 		p4.Group{ID: 9, Members: []p4.GroupMember{{Port: 1, Instance: 5}}}.Entry().Entity(),
 		p4.Replica{Bridge: 1, Instance: 50, VTEP: 99, VNI: 3}.Entry().Entity(),
 		p4.Source{Bridge: 1, MAC: mac(3), Port: 2, IdleTimeout: time.Second, Metadata: "odd"}.Entry().Entity(),
-		p4.Peer{Prefix: netip.MustParsePrefix("10.0.0.0/9")}.Entry().Entity(),
+		p4.RemoteVTEP{Prefix: netip.MustParsePrefix("10.0.0.0/9")}.Entry().Entity(),
 		p4.Trap{Priority: 5, EtherType: 0x806}.Entry().Entity(),
 	)
 	server.Remove(p4.FDB{Bridge: 1, MAC: mac(1), Kind: p4.ToVTEP, VTEP: 1, VNI: 100}.Entry().Entity())
 	server.Disconnect()
 	g.eventually("put right", func() bool { return g.settled() && slices.Equal(before, g.facts()) })
 	g.peek(func(l *loop) {
-		if len(l.tunnels) != 2 || len(l.adjacencies) != 1 || len(l.bridges[1].instances) != 2 {
-			t.Errorf("%d tunnels, %d adjacencies, %d replicas are in memory", len(l.tunnels), len(l.adjacencies), len(l.bridges[1].instances))
+		if len(l.tunnels) != 2 || len(l.adjacencies) != 1 || len(l.bridges[1].replicas) != 2 {
+			t.Errorf("%d tunnels, %d adjacencies, %d replicas are in memory",
+				len(l.tunnels), len(l.adjacencies), len(l.bridges[1].replicas))
 		}
 	})
 }

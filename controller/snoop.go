@@ -43,8 +43,8 @@ func (l *loop) snoop(p p4.PacketIn) {
 	}
 }
 
-// arrived takes what a MAC said before its digest did.
-func (l *loop) arrived(b *bridge, mac ether.MAC) {
+// recallHeard takes what a MAC said before its digest did.
+func (l *loop) recallHeard(b *bridge, mac ether.MAC) {
 	if ip, ok := b.heard[mac]; ok {
 		delete(b.heard, mac)
 		l.spoke(b, ip, mac)

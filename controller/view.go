@@ -49,7 +49,7 @@ func (c *Controller) Bridges(ctx context.Context) (rows []view.Bridge, err error
 				}
 			}
 			row.Ports = slices.Sorted(maps.Keys(ports))
-			for instance, rep := range b.instances {
+			for instance, rep := range b.replicas {
 				if len(rep.routes) > 0 && l.held(p4.Replica{Bridge: b.Index, Instance: instance}) {
 					row.RemoteVTEPs++
 				}

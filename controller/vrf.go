@@ -199,9 +199,9 @@ func (l *loop) markDisplacedVRFs(vnis ...uint32) {
 	}
 }
 
-// attached is the SVI in place whose subnet holds the address, nil if there is
+// sviOf is the SVI in place whose subnet holds the address, nil if there is
 // none.
-func (v *vrf) attached(ip netip.Addr) *svi {
+func (v *vrf) sviOf(ip netip.Addr) *svi {
 	for _, s := range v.svis {
 		if s.covers(ip) {
 			return s

@@ -125,7 +125,7 @@ func (l *loop) settleRemoteVTEPs() {
 		if r == nil {
 			continue
 		}
-		l.mark(peerKey(addr))
+		l.mark(remoteVTEPKey(addr))
 		switch used := r.users > 0; {
 		case used && !r.tracked:
 			l.underlay.Track(addr)
@@ -249,20 +249,20 @@ func (l *loop) desiredPath(id uint16) entry {
 	return p4.Path{VTEP: id, Port: t.port, MTU: t.mtu()}
 }
 
-// anyPeer lets in VXLAN from every source.
-var anyPeer = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+// anyRemoteVTEP lets in VXLAN from every source.
+var anyRemoteVTEP = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 
-func peerKey(a netip.Addr) p4.Peer { return p4.Peer{Prefix: netip.PrefixFrom(a, 32)} }
+func remoteVTEPKey(a netip.Addr) p4.RemoteVTEP { return p4.RemoteVTEP{Prefix: netip.PrefixFrom(a, 32)} }
 
-func (l *loop) desiredPeer(prefix netip.Prefix) entry {
+func (l *loop) desiredRemoteVTEP(prefix netip.Prefix) entry {
 	if l.cfg.AcceptUnknownVTEPs {
-		if prefix == anyPeer {
-			return p4.Peer{Prefix: anyPeer}
+		if prefix == anyRemoteVTEP {
+			return p4.RemoteVTEP{Prefix: anyRemoteVTEP}
 		}
 		return nil
 	}
 	if r := l.remoteVTEPs[prefix.Addr()]; prefix.Bits() != 32 || r == nil || r.users == 0 {
 		return nil
 	}
-	return p4.Peer{Prefix: prefix}
+	return p4.RemoteVTEP{Prefix: prefix}
 }

@@ -233,7 +233,7 @@ func TestABridgeWithoutAGroupFloodsNowhere(t *testing.T) {
 
 func TestTheZeroLengthPrefixLetsInEveryVTEP(t *testing.T) {
 	each(t, func(g *gateway) {
-		g.add(p4.Peer{Prefix: netip.MustParsePrefix("0.0.0.0/0")})
+		g.add(p4.RemoteVTEP{Prefix: netip.MustParsePrefix("0.0.0.0/0")})
 		in := frame(remote, hostA)
 		g.expect(g.send(uplink, tunnelled(netip.MustParseAddr("10.0.0.9"), ours, vni1, in)), out{access1: {in}})
 	})
@@ -344,7 +344,7 @@ func TestCountersHoldPacketsAndArrivedBytes(t *testing.T) {
 			"port_in":          {g.count("port_in", uplink), arrived},
 			"port_out":         {g.count("port_out", uplink), left},
 			"tunnel_out":       {g.countEntry(p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1, MTU: tunnelMTU}), left},
-			"peer_in":          {g.countEntry(p4.Peer{Prefix: netip.PrefixFrom(vtep1, 32)}), arrived},
+			"peer_in":          {g.countEntry(p4.RemoteVTEP{Prefix: netip.PrefixFrom(vtep1, 32)}), arrived},
 		} {
 			if c.got != c.want {
 				g.Errorf("%s = %v, want %v", name, c.got, c.want)

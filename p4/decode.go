@@ -39,7 +39,7 @@ var decoders = map[uint32]decoder{
 		return LocalVTEP{Address: k.ipv4()}, nil
 	},
 	tablePeer: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
-		return Peer{Prefix: netip.PrefixFrom(k.ipv4(), int(k.u8()))}, nil
+		return RemoteVTEP{Prefix: netip.PrefixFrom(k.ipv4(), int(k.u8()))}, nil
 	},
 	tableVNI: decodeVNI,
 	tablePath: func(k unpacker, _ uint32, v unpacker) (Typed, error) {

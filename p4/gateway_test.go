@@ -96,7 +96,7 @@ func newGatewayOf(t *testing.T, on target, of members) *gateway {
 		p4.EgressVLAN{Port: trunk, Bridge: bridge2, VLAN: 20},
 		p4.EgressVLAN{Port: other, Bridge: bridge2},
 		p4.LocalVTEP{Address: ours},
-		p4.Peer{Prefix: netip.PrefixFrom(vtep1, 32)}, p4.Peer{Prefix: netip.PrefixFrom(vtep2, 32)},
+		p4.RemoteVTEP{Prefix: netip.PrefixFrom(vtep1, 32)}, p4.RemoteVTEP{Prefix: netip.PrefixFrom(vtep2, 32)},
 		p4.VNI{Local: ours, VNI: vni1, Bridge: bridge1}, p4.VNI{Local: ours, VNI: vni2, Bridge: bridge2},
 		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: routerMAC},
 		p4.Tunnel{VTEP: 1, Source: ours, Destination: vtep1, Adjacency: 1, MTU: tunnelMTU},

@@ -38,8 +38,8 @@ var everyType = []Typed{
 	EgressVLAN{Port: 3, Bridge: 9, VLAN: 100},
 	EgressVLAN{Port: 3, Bridge: 9, VLAN: 100, Stacked: true},
 	EgressVLAN{Port: 3, Bridge: 9},
-	Peer{Prefix: netip.MustParsePrefix("0.0.0.0/0")},
-	Peer{Prefix: netip.MustParsePrefix("10.0.0.3/32")},
+	RemoteVTEP{Prefix: netip.MustParsePrefix("0.0.0.0/0")},
+	RemoteVTEP{Prefix: netip.MustParsePrefix("10.0.0.3/32")},
 	LocalVTEP{Address: netip.MustParseAddr("10.0.0.1")},
 	VNI{Local: netip.MustParseAddr("10.0.0.1"), VNI: 0xffffff, Bridge: 7},
 	Source{Bridge: 1, MAC: mac2, Port: 3, IdleTimeout: 5 * time.Minute, Metadata: "\x01\x00\x02"},
@@ -147,7 +147,7 @@ func TestATableWithoutAGoTypeIsNamed(t *testing.T) {
 func TestEntriesReadAsOperatorsKnowThem(t *testing.T) {
 	for want, e := range map[string]interface{ Entry() Entry }{
 		"bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=3":                          FDB{Bridge: 1, MAC: mac1, Port: 3},
-		"vxlan.peer source=10.0.0.0/8 -> vxlan.accept":                                                Peer{netip.MustParsePrefix("10.1.2.3/8")},
+		"vxlan.peer source=10.0.0.0/8 -> vxlan.accept":                                                RemoteVTEP{netip.MustParsePrefix("10.1.2.3/8")},
 		"bridge.source bridge=1 mac=02:00:00:00:00:01 ingress_port=3 -> bridge.known idle_timeout=5s": Source{Bridge: 1, MAC: mac1, Port: 3, IdleTimeout: 5 * time.Second},
 		"multicast_group 7 -> 3/1 4/1 1/2":                                                            Group{7, []GroupMember{{1, 2}, {4, 1}, {3, 1}}},
 		"punt.trap ether_type=0x0806 priority=9 -> punt.copy reason=1":                                Trap{EtherType: 0x0806, Priority: 9, Reason: 1},
@@ -251,8 +251,8 @@ func TestRecompilingGivesTheCommittedArtefacts(t *testing.T) {
 func TestBitsThatDoNotCountAreNoPartOfAKey(t *testing.T) {
 	for _, e := range []Entry{
 		Trap{Reason: PuntARP, Priority: 1}.Entry(),
-		Peer{Prefix: netip.MustParsePrefix("10.0.0.0/12")}.Entry(),
-		Peer{Prefix: netip.MustParsePrefix("10.0.0.0/8")}.Entry(),
+		RemoteVTEP{Prefix: netip.MustParsePrefix("10.0.0.0/12")}.Entry(),
+		RemoteVTEP{Prefix: netip.MustParsePrefix("10.0.0.0/8")}.Entry(),
 	} {
 		ent := e.Entity()
 		te := ent.GetTableEntry()

@@ -78,17 +78,17 @@ func (v EgressVLAN) Entry() Entry {
 // Key packs the key alone.
 func (v EgressVLAN) Key() Key { return pack(tableEgressVLAN).u16(v.Port).u16(v.Bridge).key() }
 
-// Peer lets VTEPs of an IPv4 prefix send to us (vxlan.peer); length 0 lets in
+// RemoteVTEP lets VTEPs of an IPv4 prefix send to us (vxlan.peer); length 0 lets in
 // all.
-type Peer struct{ Prefix netip.Prefix }
+type RemoteVTEP struct{ Prefix netip.Prefix }
 
 // Entry packs the entry.
-func (p Peer) Entry() Entry {
+func (p RemoteVTEP) Entry() Entry {
 	return Entry{p.Key(), pack(actionAcceptPeer).value()}
 }
 
 // Key packs the key alone.
-func (p Peer) Key() Key {
+func (p RemoteVTEP) Key() Key {
 	m := p.Prefix.Masked()
 	return pack(tablePeer).ipv4(m.Addr()).u8(uint8(m.Bits())).key()
 }

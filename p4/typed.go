@@ -29,7 +29,7 @@ const (
 	TypeUplink
 	TypeHostPort
 	TypeLocalVTEP
-	TypePeer
+	TypeRemoteVTEP
 	TypeAdjacency
 	TypeEgressVLAN
 	TypeRouterInterface
@@ -56,7 +56,7 @@ const (
 
 var typeNames = [Types]string{
 	TypeBridgePort: "port.kind of a bridge port", TypeUplink: "port.kind of an uplink", TypeHostPort: "port.kind of a host port",
-	TypeLocalVTEP: "vxlan.local", TypePeer: "vxlan.peer", TypeAdjacency: "underlay.adjacency",
+	TypeLocalVTEP: "vxlan.local", TypeRemoteVTEP: "vxlan.peer", TypeAdjacency: "underlay.adjacency",
 	TypeEgressVLAN: "bridge.egress_vlan", TypeRouterInterface: "router.interface", TypeCloneSession: "clone_session",
 	TypeTunnel: "vxlan.tunnel", TypePath: "underlay.path", TypeReplica: "flood.replica", TypeGroup: "multicast_group",
 	TypeVNI: "vxlan.vni of a bridge", TypeL3VNI: "vxlan.vni of a VRF",
@@ -123,11 +123,11 @@ func (LocalVTEP) Level() Level { return LevelBase }
 
 func (LocalVTEP) Refs() []Key { return nil }
 
-func (Peer) Type() Type { return TypePeer }
+func (RemoteVTEP) Type() Type { return TypeRemoteVTEP }
 
-func (Peer) Level() Level { return LevelBase }
+func (RemoteVTEP) Level() Level { return LevelBase }
 
-func (Peer) Refs() []Key { return nil }
+func (RemoteVTEP) Refs() []Key { return nil }
 
 func (Adjacency) Type() Type { return TypeAdjacency }
 

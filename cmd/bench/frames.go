@@ -51,7 +51,7 @@ func packetEntries() []p4.Entry {
 		p4.Uplink{Port: portUp, HostPort: portHost}, p4.HostPort{Port: portHost, Uplink: portUp},
 		p4.Member{Port: portA, Bridge: packetBridge}, p4.Member{Port: portB, Bridge: packetBridge},
 		p4.EgressVLAN{Port: portA, Bridge: packetBridge}, p4.EgressVLAN{Port: portB, Bridge: packetBridge},
-		p4.LocalVTEP{Address: gatewayVTEP}, p4.Peer{Prefix: netip.PrefixFrom(remoteVTEP, 32)},
+		p4.LocalVTEP{Address: gatewayVTEP}, p4.RemoteVTEP{Prefix: netip.PrefixFrom(remoteVTEP, 32)},
 		p4.VNI{Local: gatewayVTEP, VNI: packetVNI, Bridge: packetBridge},
 		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: nextHopMAC},
 		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1, MTU: tunnelMTU}, p4.Path{VTEP: 1, Port: portUp, MTU: tunnelMTU},
