@@ -211,7 +211,7 @@ func (r *Reconciler) blockedOn(want p4.Typed) (on p4.Key, blocked bool) {
 	if len(r.failed) == 0 {
 		return "", false
 	}
-	for k := range r.refs(want) {
+	for k := range (follower{r: r}).refs(want) {
 		if r.failed[k] != nil {
 			return k, true
 		}
@@ -219,39 +219,54 @@ func (r *Reconciler) blockedOn(want p4.Typed) (on p4.Key, blocked bool) {
 	return "", false
 }
 
-// refs yields what an entry refers to: itself, and by what it refers to as that
-// is on the target.
-func (r *Reconciler) refs(e p4.Typed) iter.Seq[p4.Key] {
-	return func(yield func(p4.Key) bool) { r.yieldRefs(e, yield) }
+// follower follows references: to what an entry refers to itself, and by what it
+// refers to as that is on the target. It is good while nothing changes there.
+type follower struct {
+	r *Reconciler
+	// seen is where what was followed led, nil if that is not to be remembered.
+	seen map[p4.Key][]p4.Key
 }
 
-func (r *Reconciler) yieldRefs(e p4.Typed, yield func(p4.Key) bool) bool {
-	for _, k := range e.Refs() {
-		if !yield(k) {
-			return false
-		}
-		if to, held := r.Held(k); held && !r.yieldRefs(to, yield) {
-			return false
+// refs yields what an entry refers to.
+func (f follower) refs(e p4.Typed) iter.Seq[p4.Key] {
+	return func(yield func(p4.Key) bool) {
+		for _, k := range e.Refs() {
+			if !yield(k) {
+				return
+			}
+			for _, to := range f.behind(k) {
+				if !yield(to) {
+					return
+				}
+			}
 		}
 	}
-	return true
 }
 
-// heldRefs is refs of an entry as the target holds it.
-func (r *Reconciler) heldRefs(key p4.Key) iter.Seq[p4.Key] {
-	e, held := r.Held(key)
-	if !held {
-		return func(func(p4.Key) bool) {}
+// behind gives what an entry as the target holds it refers to.
+func (f follower) behind(key p4.Key) []p4.Key {
+	if all, ok := f.seen[key]; ok {
+		return all
 	}
-	return r.refs(e)
+	var all []p4.Key
+	if e, held := f.r.Held(key); held {
+		for k := range f.refs(e) {
+			all = append(all, k)
+		}
+	}
+	if f.seen != nil {
+		f.seen[key] = all
+	}
+	return all
 }
 
 // stillUsed gives what entries that could not be changed refer to as they are
 // on the target, and which entry it is.
 func (r *Reconciler) stillUsed() map[p4.Key]p4.Key {
 	used := map[p4.Key]p4.Key{}
+	f := follower{r, map[p4.Key][]p4.Key{}}
 	for key := range r.failed {
-		for k := range r.heldRefs(key) {
+		for _, k := range f.behind(key) {
 			used[k] = key
 		}
 	}

@@ -182,15 +182,19 @@ func (r *Reconciler) relate(changes []change) {
 			deletes = deletes || changes[i].op == p4v1.Update_DELETE
 		}
 	}
+	if !upserts && !deletes {
+		return
+	}
+	f := follower{r, map[p4.Key][]p4.Key{}} // many lead over the same few
 	for i := range changes {
 		c := &changes[i]
 		if upserts && c.op != p4v1.Update_DELETE {
-			for k := range r.refs(c.what) {
+			for k := range f.refs(c.what) {
 				c.needs = append(c.needs, string(k))
 			}
 		}
 		if deletes && c.op != p4v1.Update_INSERT {
-			for k := range r.heldRefs(c.entry.Key) {
+			for _, k := range f.behind(c.entry.Key) {
 				c.releases = append(c.releases, string(k))
 			}
 		}
