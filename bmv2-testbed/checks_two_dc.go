@@ -151,7 +151,7 @@ func secondClients(ctx context.Context, d *twoDC) (string, error) {
 	return "", errors.Join(d.reach(ctx, d.a.clients[0], d.a.clients[1]), d.reach(ctx, d.b.clients[0], d.b.clients[1]))
 }
 
-// limitNetwork says whether the network's routes are those with an IPv4 address.
+// limitNetwork has the network's routes be only those with an IPv4 address, or all.
 func (d *twoDC) limitNetwork(ctx context.Context, only bool) error {
 	_, err := p4evpnv1.NewInstanceServiceClient(d.gateway.conn).UpdateInstance(ctx, &p4evpnv1.UpdateInstanceRequest{
 		Instance: &p4evpnv1.Instance{

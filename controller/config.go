@@ -108,7 +108,7 @@ type Port struct {
 	StaticMACs  []StaticMAC // sticky MACs that live on this port
 }
 
-// Trust says whether a tenant's router advertisements, redirects and answers of
+// Trust is whether a tenant's router advertisements, redirects and answers of
 // a DHCP server are forwarded in a bridge that has an SVI.
 type Trust uint8
 

@@ -108,7 +108,7 @@ func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *re
 // from then on what is local has been given to BGP.
 func (c *Controller) Synced() <-chan struct{} { return c.synced }
 
-// Preserved says, once Synced is closed, whether the target was found with our
+// Preserved reports, once Synced is closed, whether the target was found with our
 // pipeline, or kept what fits it, so that it went on forwarding while nobody
 // controlled it.
 func (c *Controller) Preserved() bool { return c.preserved }

@@ -52,9 +52,9 @@ func (r *route) encapsulation() uint32 {
 // usable reports whether the candidate's VTEP can be reached.
 func (c *candidate) usable() bool { return c.via.adj != nil && c.via.id != 0 }
 
-// precedes is the order of candidates of one prefix: hosts (type 2) first, then
-// by rank, which for type 5 is the lower VTEP; of equal ones the lower VNI and
-// router MAC, so that the order of arrival means nothing.
+// precedes reports whether a candidate of a prefix comes before another: hosts
+// (type 2) first, then by rank, which for type 5 is the lower VTEP; of equal ones the
+// lower VNI and router MAC, so that the order of arrival means nothing.
 func (c *candidate) precedes(o *candidate) bool {
 	a, b := c.route, o.route
 	switch {

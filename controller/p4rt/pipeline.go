@@ -63,7 +63,7 @@ func (s *session) replace(ctx context.Context, running bool, cookie uint64) (kep
 	return false, s.push(ctx, p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT)
 }
 
-// keepsWhatFits asks whether RECONCILE_AND_COMMIT keeps what of the state fits the
+// keepsWhatFits reports whether RECONCILE_AND_COMMIT keeps what of the state fits the
 // new pipeline. The embedded switch says so among its experimental capabilities.
 func (s *session) keepsWhatFits(ctx context.Context) bool {
 	rsp, err := s.rpc.Capabilities(ctx, &p4v1.CapabilitiesRequest{})

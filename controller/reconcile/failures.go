@@ -92,7 +92,7 @@ func (r *Reconciler) acknowledge(c *change) {
 	r.recovered(key, c.what)
 }
 
-// refused records that an update was not done; true if the target itself
+// refused records that an update was not done, and reports whether the target itself
 // refused it, for the first time.
 func (r *Reconciler) refused(c *change, err error) bool {
 	key := c.entry.Key

@@ -184,7 +184,8 @@ func (o *ours) carry(f bmv2.Frame, ports []uint32) []bmv2.Frame {
 	return out
 }
 
-// sameFrames compares without the order, which BMv2 has not between ports.
+// sameFrames reports whether two lists hold the same frames: in any order, which BMv2
+// has not between ports.
 func sameFrames(a, b []bmv2.Frame) bool {
 	order := func(x, y bmv2.Frame) int {
 		return cmp.Or(cmp.Compare(x.Port, y.Port), bytes.Compare(x.Data, y.Data))

@@ -282,7 +282,7 @@ func (t *table) filter(q *p4v1.TableEntry) (func(*pipeline.Entry, *p4v1.TableEnt
 	}, nil
 }
 
-// sameMatch compares keys by value.
+// sameMatch reports whether two keys have the same values.
 func sameMatch(a, b []pipeline.Match) bool {
 	for i := range a {
 		if a[i].Any != b[i].Any || a[i].PrefixLen != b[i].PrefixLen || !sameValue(a[i].Value, b[i].Value) ||

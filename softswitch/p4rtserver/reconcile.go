@@ -359,7 +359,7 @@ func keyText(te *p4v1.TableEntry) (string, error) {
 	return string(text), err
 }
 
-// sameEntry compares what clients write, without what is counted.
+// sameEntry reports whether two entries are the same but for what is counted.
 func sameEntry(a, b *p4v1.TableEntry) bool {
 	strip := func(te *p4v1.TableEntry) *p4v1.TableEntry {
 		te = proto.Clone(te).(*p4v1.TableEntry)

@@ -116,7 +116,8 @@ func (s *sameness) sameFields(a, b []*p4configv1.MatchField) bool {
 	})
 }
 
-// sameType compares types that have names: values are translated by them.
+// sameType reports whether two types that have names are the same: values are
+// translated by them.
 func (s *sameness) sameType(a, b *p4configv1.P4NamedType) bool {
 	if !proto.Equal(a, b) {
 		return false

@@ -68,7 +68,7 @@ func (e *entry) settle() {
 	}
 }
 
-// isKey compares the first words with a packed key.
+// isKey reports whether the first words are a packed key.
 func (e *entry) isKey(key []uint64) bool {
 	words := e.first[:]
 	if len(key) > len(words) {

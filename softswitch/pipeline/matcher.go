@@ -86,7 +86,8 @@ func (m *ternaryMatcher) lookup(key []uint64) *entry {
 	return best
 }
 
-// inRange checks the range fields, whose bounds follow value and mask.
+// inRange reports whether the key is within the range fields, whose bounds follow value
+// and mask.
 func (m *ternaryMatcher) inRange(e *entry, key []uint64) bool {
 	bounds := e.words()[2*m.words:]
 	for i, word := range m.ranges {
