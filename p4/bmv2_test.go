@@ -120,10 +120,11 @@ func startBMv2() (_ *bmv2, err error) {
 	}
 	b.connect()
 	for {
-		switch e, err := b.event(); {
-		case err != nil:
+		e, err := b.event()
+		if err != nil {
 			return nil, errors.Join(err, b.daemon.Running())
-		case e == p4rt.Event(p4rt.Up{Pushed: true}):
+		}
+		if up, ok := e.(p4rt.Up); ok && up.Pushed {
 			return b, b.write(p4v1.Update_INSERT, everyDigest())
 		}
 	}
