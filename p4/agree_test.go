@@ -123,9 +123,9 @@ func wholeFrame(r *rand.Rand) (port uint32, head, f []byte) {
 	case 8:
 		return one[uint32](r, uplink, host), nil, tenantFrame(r)
 	}
-	head = one(r, injected(0, one[uint16](r, access1, trunk, uplink, host), 0, nil),
-		injected(1, 0, one[uint16](r, bridge1, bridge2, 0), nil), injected(2, 0, one[uint16](r, bridge1, bridge3), nil),
-		injected(3, 0, one[uint16](r, vrf1, vrf2, 9), nil))
+	head = one(r, injected(0, one[uint16](r, access1, trunk, uplink, host), 0, 0, nil),
+		injected(1, 0, one[uint16](r, bridge1, bridge2, 0), 0, nil), injected(2, 0, one[uint16](r, bridge1, bridge3), 0, nil),
+		injected(3, 0, 0, one[uint16](r, vrf1, vrf2, 9), nil))
 	return p4.CPUPort, head, tenantFrame(r)
 }
 

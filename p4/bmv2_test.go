@@ -306,13 +306,13 @@ func (b *bmv2) flush() (out, error) {
 	mark := slices.Concat(ether.Broadcast[:], []byte{2, 0xff, 0, 0, 0, 0, 0x88, 0xb5}, binary.BigEndian.AppendUint64(nil, b.marks))
 	o := out{}
 	for port := range b.ports {
-		if err := b.packetOut(injected(0, uint16(port), 0, mark)); err != nil {
+		if err := b.packetOut(injected(0, uint16(port), 0, 0, mark)); err != nil {
 			return nil, err
 		}
 	}
 	b.sentinels.packets++
-	b.sentinels.bytes += uint64(len(injected(0, 0, 0, mark)))
-	if err := b.packetOut(injected(0, p4.CPUPort, 0, punted(0, 0, 0, 0, mark))); err != nil {
+	b.sentinels.bytes += uint64(len(injected(0, 0, 0, 0, mark)))
+	if err := b.packetOut(injected(0, p4.CPUPort, 0, 0, punted(0, 0, 0, 0, mark))); err != nil {
 		return nil, err
 	}
 	for port := range b.ports {

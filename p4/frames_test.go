@@ -61,8 +61,9 @@ func punted(reason p4.PuntReason, port, bridge, vrf uint16, f []byte) []byte {
 }
 
 // injected is a frame with packet_out, as it enters by the CPU port.
-func injected(mode uint8, port, bridge uint16, f []byte) []byte {
-	return slices.Concat([]byte{mode, byte(port >> 8), byte(port), byte(bridge >> 8), byte(bridge)}, f)
+func injected(mode uint8, port, bridge, vrf uint16, f []byte) []byte {
+	return slices.Concat([]byte{mode, byte(port >> 8), byte(port), byte(bridge >> 8), byte(bridge),
+		byte(vrf >> 8), byte(vrf)}, f)
 }
 
 // splitHeader makes a controller header at the start of a frame the metadata

@@ -53,7 +53,7 @@ const bit<16> ETHERNET_LEN   = 14;
 const bit<16> IPV4_LEN       = 20;
 const bit<16> IPV6_LEN       = 40;
 const bit<16> VLAN_LEN       = 4;
-const bit<16> PACKET_OUT_LEN = 5;
+const bit<16> PACKET_OUT_LEN = 7;
 const bit<16> UDP_ENCAP_LEN  = 16; // UDP and VXLAN
 const bit<16> IPV4_ENCAP_LEN = 36; // IPv4, UDP and VXLAN
 const bit<16> VXLAN_ENCAP_LEN = 50; // Ethernet, IPv4, UDP and VXLAN
@@ -228,9 +228,10 @@ header packet_in_t {
 @controller_header("packet_out")
 header packet_out_t {
     bit<8>   mode; // 0: out of egress_port as it is; 1: forward in bridge;
-                   // 2: the same, to local ports only; 3: route in VRF bridge
+                   // 2: the same, to local ports only; 3: route in vrf
     bit<16>  egress_port;
     bridge_t bridge;
+    vrf_t    vrf;
 }
 
 const bit<2> REPLY_ARP = 1;

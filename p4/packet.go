@@ -115,18 +115,19 @@ const (
 
 // Message makes the P4Runtime message.
 func (p PacketOut) Message() *p4v1.PacketOut {
-	mode, domain := byte(modeRaw), p.Bridge
+	mode := byte(modeRaw)
 	switch {
 	case p.Bridge != 0 && p.LocalOnly:
 		mode = modeLocal
 	case p.Bridge != 0:
 		mode = modeBridge
 	case p.VRF != 0:
-		mode, domain = modeVRF, p.VRF
+		mode = modeVRF
 	}
 	return &p4v1.PacketOut{Payload: p.Frame, Metadata: []*p4v1.PacketMetadata{
 		{MetadataId: 1, Value: []byte{mode}},
 		{MetadataId: 2, Value: canonical([]byte{byte(p.Port >> 8), byte(p.Port)})},
-		{MetadataId: 3, Value: canonical([]byte{byte(domain >> 8), byte(domain)})},
+		{MetadataId: 3, Value: canonical([]byte{byte(p.Bridge >> 8), byte(p.Bridge)})},
+		{MetadataId: 4, Value: canonical([]byte{byte(p.VRF >> 8), byte(p.VRF)})},
 	}}
 }

@@ -23,7 +23,7 @@ control inject(inout headers_t hdr,
             meta.local_only = 1;
         } else if (hdr.packet_out.mode == INJECT_VRF) {
             meta.origin = ORIGIN_CPU;
-            meta.vrf = hdr.packet_out.bridge;
+            meta.vrf = hdr.packet_out.vrf;
             meta.routed = 1;
         } else {
             meta.origin = ORIGIN_PASS;

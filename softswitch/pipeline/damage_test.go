@@ -157,7 +157,7 @@ func FuzzProcess(f *testing.F) {
 	inner := ether(macB, macR, "88b5")
 	f.Add(uint16(1), ether(macB, macA, udpToPort))
 	f.Add(uint16(4), outer(gwMAC, hopMAC, vtep7, gwIP, "000064", 50000, inner))
-	f.Add(uint16(510), append(unhex("010000000a"), inner...))
+	f.Add(uint16(510), append(unhex("010000000a0000"), inner...))
 	f.Add(uint16(3), ether("ffffffffffff", macA, "8100001e0806"))
 	w := e.NewWorker(discard{})
 	f.Fuzz(func(t *testing.T, port uint16, frame []byte) {

@@ -321,8 +321,8 @@ func TestTrapCopiesOrDivertsToTheController(t *testing.T) {
 func TestControllerInjectsRawAndIntoABridge(t *testing.T) {
 	e := newEVPN(t)
 	f := ether(macB, macA, "88b5")
-	e.expect(510, slices.Concat(unhex("00 0003 0000"), f), Packet{3, f})
-	e.expect(510, slices.Concat(unhex("01 0000 000a"), f), Packet{2, f})
+	e.expect(510, slices.Concat(unhex("00 0003 0000 0000"), f), Packet{3, f})
+	e.expect(510, slices.Concat(unhex("01 0000 000a 0000"), f), Packet{2, f})
 }
 
 func TestCountersSeeEachFrameOnce(t *testing.T) {

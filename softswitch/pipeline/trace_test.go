@@ -31,7 +31,7 @@ func evpnFrames() [][]byte {
 	return [][]byte{
 		ether(macB, macA, udpToPort), ether(macR, macA, udpToPort), ether("ffffffffffff", macA, "88b5"),
 		ether("ffffffffffff", macA, "8100001e0806"), outer(gwMAC, hopMAC, vtep7, gwIP, "000064", 50000, inner),
-		append(unhex("010000000a"), inner...),
+		append(unhex("010000000a0000"), inner...),
 	}
 }
 
