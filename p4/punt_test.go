@@ -226,7 +226,8 @@ func TestAnInjectionForLocalPortsReachesNoVTEP(t *testing.T) {
 func TestAnInjectionIntoNothingIsDropped(t *testing.T) {
 	for mode := range uint8(3) {
 		routed(t, func(g *gateway) {
-			g.dropped("ingress_drops", p4.DropNotMember, g.send(p4.CPUPort, injected(mode+1, access1, 0, 0, frame(hostA, hostB))))
+			in := injected(mode+1, access1, 0, 0, frame(hostA, hostB))
+			g.dropped("ingress_drops", p4.DropNotMember, g.send(p4.CPUPort, in))
 		})
 		routed(t, func(g *gateway) { // what the mode does not ask for is not looked at
 			bridge, vrf := uint16(0), uint16(vrf1)
