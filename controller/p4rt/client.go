@@ -93,7 +93,7 @@ func (c *Client) lost(err error) {
 		return
 	}
 	c.cfg.Logger.Warn("no connection to the target, trying again", "err", err)
-	c.queue.state(Down{Err: err})
+	c.queue.state(Down{Err: err}, nil)
 }
 
 // connected makes a session known to Read, which needs no mastership.
@@ -111,8 +111,7 @@ func (c *Client) setPrimary(s *session, primary bool, e Event) {
 	c.session, c.primary = s, primary
 	c.mu.Unlock()
 	c.metrics.primary.Set(map[bool]float64{true: 1}[primary])
-	c.queue.state(e)
-	s.up.Store(primary)
+	c.queue.state(e, func() { s.up.Store(primary) })
 }
 
 // reader gives the session to read from.

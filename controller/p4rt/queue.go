@@ -55,10 +55,13 @@ func (q *queue) offer(e Event) {
 }
 
 // state queues a state. Of the states that wait, at most one Down or NotPrimary
-// and one Up after it are kept.
-func (q *queue) state(e Event) {
+// and one Up after it are kept. What before does has been done for whoever takes it.
+func (q *queue) state(e Event, before func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	up, isUp := e.(Up)
 	if isUp {
 		q.up = Up{Pushed: q.up.Pushed || up.Pushed, Emptied: q.up.Emptied || up.Emptied}
