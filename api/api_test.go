@@ -128,7 +128,8 @@ func v4(a, b, c, d byte, length int32) *netpb.IPPrefix {
 }
 
 func v6(addr []byte, length int32) *netpb.IPPrefix {
-	return &netpb.IPPrefix{Len: length, Addr: &netpb.IPAddress{Af: netpb.IpAf_IP_AF_INET6, V4OrV6: &netpb.IPAddress_V6Addr{V6Addr: addr}}}
+	return &netpb.IPPrefix{Len: length,
+		Addr: &netpb.IPAddress{Af: netpb.IpAf_IP_AF_INET6, V4OrV6: &netpb.IPAddress_V6Addr{V6Addr: addr}}}
 }
 
 func bridgeMsg(vlan, vni uint32) *pb.LogicalBridge {
@@ -142,16 +143,19 @@ func bridgeMsg(vlan, vni uint32) *pb.LogicalBridge {
 var stationMAC = []byte{2, 0, 0, 0, 0, 1}
 
 func accessMsg(bridge string) *pb.BridgePort {
-	return &pb.BridgePort{Spec: &pb.BridgePortSpec{MacAddress: stationMAC, Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, LogicalBridges: []string{bridge}}}
+	return &pb.BridgePort{Spec: &pb.BridgePortSpec{MacAddress: stationMAC,
+		Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, LogicalBridges: []string{bridge}}}
 }
 
 func trunkMsg(bridges ...string) *pb.BridgePort {
-	return &pb.BridgePort{Spec: &pb.BridgePortSpec{MacAddress: stationMAC, Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_TRUNK, LogicalBridges: bridges}}
+	return &pb.BridgePort{Spec: &pb.BridgePortSpec{MacAddress: stationMAC,
+		Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_TRUNK, LogicalBridges: bridges}}
 }
 
 func (g *gateway) createBridge(t testing.TB, id string, vlan, vni uint32) *pb.LogicalBridge {
 	t.Helper()
-	m, err := g.bridges.CreateLogicalBridge(t.Context(), &pb.CreateLogicalBridgeRequest{LogicalBridgeId: id, LogicalBridge: bridgeMsg(vlan, vni)})
+	m, err := g.bridges.CreateLogicalBridge(t.Context(),
+		&pb.CreateLogicalBridgeRequest{LogicalBridgeId: id, LogicalBridge: bridgeMsg(vlan, vni)})
 	if err != nil {
 		t.Fatal(err)
 	}

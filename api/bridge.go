@@ -25,15 +25,18 @@ func newBridgeService(store *intent.Store, st intent.StatusSource) *bridgeServic
 	}}
 }
 
-func (s *bridgeService) CreateLogicalBridge(ctx context.Context, r *pb.CreateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
+func (s *bridgeService) CreateLogicalBridge(ctx context.Context,
+	r *pb.CreateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
 	return s.c.create(ctx, r.GetLogicalBridgeId(), r.GetLogicalBridge())
 }
 
-func (s *bridgeService) GetLogicalBridge(ctx context.Context, r *pb.GetLogicalBridgeRequest) (*pb.LogicalBridge, error) {
+func (s *bridgeService) GetLogicalBridge(ctx context.Context,
+	r *pb.GetLogicalBridgeRequest) (*pb.LogicalBridge, error) {
 	return s.c.get(ctx, r.GetName())
 }
 
-func (s *bridgeService) ListLogicalBridges(ctx context.Context, r *pb.ListLogicalBridgesRequest) (*pb.ListLogicalBridgesResponse, error) {
+func (s *bridgeService) ListLogicalBridges(ctx context.Context,
+	r *pb.ListLogicalBridgesRequest) (*pb.ListLogicalBridgesResponse, error) {
 	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -41,11 +44,13 @@ func (s *bridgeService) ListLogicalBridges(ctx context.Context, r *pb.ListLogica
 	return &pb.ListLogicalBridgesResponse{LogicalBridges: page, NextPageToken: next}, nil
 }
 
-func (s *bridgeService) UpdateLogicalBridge(ctx context.Context, r *pb.UpdateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
+func (s *bridgeService) UpdateLogicalBridge(ctx context.Context,
+	r *pb.UpdateLogicalBridgeRequest) (*pb.LogicalBridge, error) {
 	return s.c.update(ctx, r.GetLogicalBridge(), r.GetUpdateMask(), r.GetAllowMissing())
 }
 
-func (s *bridgeService) DeleteLogicalBridge(ctx context.Context, r *pb.DeleteLogicalBridgeRequest) (*emptypb.Empty, error) {
+func (s *bridgeService) DeleteLogicalBridge(ctx context.Context,
+	r *pb.DeleteLogicalBridgeRequest) (*emptypb.Empty, error) {
 	if err := s.c.remove(ctx, r.GetName(), r.GetAllowMissing()); err != nil {
 		return nil, err
 	}

@@ -140,7 +140,8 @@ func (c *collection[O, M]) get(ctx context.Context, name string) (M, error) {
 func pageSize(size int32) (int, error) {
 	switch {
 	case size < 0:
-		return 0, badField("page_size", fmt.Sprintf("%d is negative: want 1 to %d, or 0 for %d", size, maxPageSize, defaultPageSize))
+		return 0, badField("page_size", fmt.Sprintf("%d is negative: want 1 to %d, or 0 for %d", size, maxPageSize,
+			defaultPageSize))
 	case size == 0:
 		return defaultPageSize, nil
 	}
@@ -251,7 +252,8 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 		return err
 	})
 	if _, ok := c.leaving(ctx, id, missing); ok && err != nil {
-		return none, status.Errorf(codes.FailedPrecondition, "%s is being deleted: create it anew, or update it with allow_missing", c.name(id))
+		return none, status.Errorf(codes.FailedPrecondition,
+			"%s is being deleted: create it anew, or update it with allow_missing", c.name(id))
 	}
 	if err != nil {
 		return none, statusOf(c.naming, err)

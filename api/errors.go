@@ -25,7 +25,8 @@ const (
 func badField(field, problem string) error {
 	problem = clip(problem)
 	return withDetails(codes.InvalidArgument, field+": "+problem,
-		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: problem}}})
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field,
+			Description: problem}}})
 }
 
 var codeOf = map[intent.Reason]codes.Code{
@@ -70,7 +71,8 @@ func ruleStatus(n naming, e *intent.Error) error {
 			problems = append(problems, v.Problem)
 		} else {
 			problems = append(problems, field+": "+v.Problem)
-			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: field, Description: v.Problem})
+			bad.FieldViolations = append(bad.FieldViolations,
+				&errdetails.BadRequest_FieldViolation{Field: field, Description: v.Problem})
 		}
 		if e.Reason == intent.Conflict {
 			failed.Violations = append(failed.Violations, &errdetails.PreconditionFailure_Violation{

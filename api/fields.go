@@ -87,7 +87,8 @@ func writePrefix(p netip.Prefix) *netpb.IPPrefix {
 func writeComponents(st intent.Status) []*pb.Component {
 	var out []*pb.Component
 	for _, c := range st.Components {
-		out = append(out, &pb.Component{Name: c.Name, Status: pb.CompStatus(c.Status), Details: strings.ToValidUTF8(c.Details, "?")})
+		out = append(out, &pb.Component{Name: c.Name, Status: pb.CompStatus(c.Status),
+			Details: strings.ToValidUTF8(c.Details, "?")})
 	}
 	return out
 }

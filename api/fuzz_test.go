@@ -17,7 +17,9 @@ import (
 )
 
 func FuzzNames(f *testing.F) {
-	for _, s := range []string{"", "logicalBridges/vlan10", "//network.opiproject.org/bridges/vlan10", "//network.opiproject.org/", "bridges/\xff", "/", "/vlan10", "vlan10", "vrfs/green", "//network.opiproject.org/svis/svi10"} {
+	for _, s := range []string{"", "logicalBridges/vlan10", "//network.opiproject.org/bridges/vlan10",
+		"//network.opiproject.org/", "bridges/\xff", "/", "/vlan10", "vlan10", "vrfs/green",
+		"//network.opiproject.org/svis/svi10"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
@@ -49,12 +51,14 @@ func FuzzPageTokens(f *testing.F) {
 }
 
 // clientMistakes are the codes that a request may end with, whatever is in it.
-var clientMistakes = []codes.Code{codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition, codes.ResourceExhausted}
+var clientMistakes = []codes.Code{codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists,
+	codes.FailedPrecondition, codes.ResourceExhausted}
 
 // FuzzRequests takes bytes as the wire form of every request in turn.
 func FuzzRequests(f *testing.F) {
 	bridge, port := bridgeMsg(10, 10), trunkMsg("logicalBridges/vlan10")
-	vrf, svi := vrfMsg(100), sviMsg("vrfs/green", "logicalBridges/vlan10", v4(10, 10, 0, 1, 24), v6([]byte{0: 0x20, 1: 1, 2: 0xd, 3: 0xb8, 15: 1}, 64))
+	vrf, svi := vrfMsg(100), sviMsg("vrfs/green", "logicalBridges/vlan10", v4(10, 10, 0, 1, 24),
+		v6([]byte{0: 0x20, 1: 1, 2: 0xd, 3: 0xb8, 15: 1}, 64))
 	bridge.Name, port.Name, vrf.Name, svi.Name = "logicalBridges/vlan10", "bridgePorts/port1", "vrfs/green", "svis/svi10"
 	svi.Spec.EnableBgp, svi.Spec.RemoteAs = true, 65000
 	for i, m := range []proto.Message{
@@ -73,7 +77,8 @@ func FuzzRequests(f *testing.F) {
 		&pb.ListVrfsRequest{PageSize: 1, PageToken: vrfNaming.pageToken("green")},
 		&pb.UpdateVrfRequest{Vrf: vrf, UpdateMask: mask("spec.loopback_ip_prefix.len", "spec.vni")},
 		&pb.DeleteVrfRequest{Name: vrf.Name},
-		&pb.CreateSviRequest{SviId: "svi20", Svi: sviMsg("vrfs/green", "//network.opiproject.org/bridges/vlan20", v4(10, 20, 0, 1, 24))},
+		&pb.CreateSviRequest{SviId: "svi20",
+			Svi: sviMsg("vrfs/green", "//network.opiproject.org/bridges/vlan20", v4(10, 20, 0, 1, 24))},
 		&pb.GetSviRequest{Name: svi.Name},
 		&pb.ListSvisRequest{},
 		&pb.UpdateSviRequest{Svi: svi, AllowMissing: true, UpdateMask: mask("spec.gw_ip_prefix", "spec.mac_address")},
@@ -92,9 +97,11 @@ func FuzzRequests(f *testing.F) {
 		err := store.Update(func(tx *intent.Tx) error {
 			_, a := tx.Bridges().Create(intent.LogicalBridge{ID: "vlan10", VLAN: 10, VNI: 10})
 			_, b := tx.Bridges().Create(intent.LogicalBridge{ID: "vlan20", VLAN: 20})
-			_, c := tx.Ports().Create(intent.BridgePort{ID: "port1", MAC: mac1, Type: intent.Access, Bridges: []string{"vlan10"}})
+			_, c := tx.Ports().Create(intent.BridgePort{ID: "port1", MAC: mac1, Type: intent.Access,
+				Bridges: []string{"vlan10"}})
 			_, d := tx.VRFs().Create(intent.VRF{ID: "green", VNI: 100, Loopback: netip.MustParsePrefix("10.100.0.1/24")})
-			_, e := tx.SVIs().Create(intent.SVI{ID: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1, Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.0.1/24")}})
+			_, e := tx.SVIs().Create(intent.SVI{ID: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1,
+				Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.0.1/24")}})
 			return errors.Join(a, b, c, d, e)
 		})
 		if err != nil {

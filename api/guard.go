@@ -131,9 +131,11 @@ func (g *guard) authorize(c caller, method string) error {
 	case c.role == RoleOperator, c.role == RoleViewer && reads(method):
 		return nil
 	case c.role == RoleViewer:
-		return status.Errorf(codes.PermissionDenied, "the certificate's subject %q is a viewer's, which may only get and list: %s wants an operator", c.subject, method)
+		return status.Errorf(codes.PermissionDenied,
+			"the certificate's subject %q is a viewer's, which may only get and list: %s wants an operator", c.subject, method)
 	}
-	return status.Errorf(codes.PermissionDenied, "the certificate's subject %q has no role: give it one in api.roles of the configuration", c.subject)
+	return status.Errorf(codes.PermissionDenied,
+		"the certificate's subject %q has no role: give it one in api.roles of the configuration", c.subject)
 }
 
 // reads reports whether a method changes nothing. What it does not know it takes

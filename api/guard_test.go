@@ -43,7 +43,8 @@ func TestEveryRequestHasAnIDThatIsReturnedAndLogged(t *testing.T) {
 		check := func(via string, ids []string) {
 			t.Helper()
 			calls := log.calls()
-			if len(ids) != 1 || ids[0] == "" || len(calls) != 1 || calls[0]["id"] != ids[0] || (len(c.sent) == 1 && ids[0] == c.sent[0]) != c.kept {
+			if len(ids) != 1 || ids[0] == "" || len(calls) != 1 || calls[0]["id"] != ids[0] ||
+				(len(c.sent) == 1 && ids[0] == c.sent[0]) != c.kept {
 				t.Errorf("%s, %s: sent %.80q, returned %.80q, logged %.200v", c.name, via, c.sent, ids, calls)
 			}
 		}
@@ -68,7 +69,8 @@ func TestEveryRequestHasAnIDThatIsReturnedAndLogged(t *testing.T) {
 
 func TestTheAccessLogSaysWhatWasDoneAndReadsAreForDebugging(t *testing.T) {
 	var log records
-	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, Logger: log.logger()}, nil)
+	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{},
+		Logger: log.logger()}, nil)
 	g.createBridge(t, "vlan10", 10, 10)
 	_, _ = g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: "logicalBridges/vlan10"})
 	_, _ = g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: "logicalBridges/vlan20"})
@@ -111,7 +113,8 @@ func TestBytesThatAreNoMessageAreTheClientsMistake(t *testing.T) {
 			}
 		}
 	}
-	stream, err := g.conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/p4evpn.v1.View/ListFDB", grpc.ForceCodec(rawCodec{}))
+	stream, err := g.conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/p4evpn.v1.View/ListFDB",
+		grpc.ForceCodec(rawCodec{}))
 	if err == nil {
 		_ = stream.SendMsg(&raw{[]byte{0x0a, 0x01, 0xff}})
 		_ = stream.CloseSend()
@@ -228,7 +231,8 @@ type panicking struct{ fakeStatus }
 func (panicking) Status(context.Context, ...intent.Ref) []intent.Status { panic("a fault") }
 
 func TestAnAddressOfItsOwnServesRESTToo(t *testing.T) {
-	srv, err := New(Config{Listen: "unix:" + t.TempDir() + "/api.sock", RESTListen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{},
+	srv, err := New(Config{Listen: "unix:" + t.TempDir() + "/api.sock", RESTListen: "127.0.0.1:0",
+		Store: intent.NewMemory(), Status: fakeStatus{},
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +240,8 @@ func TestAnAddressOfItsOwnServesRESTToo(t *testing.T) {
 	if len(srv.addresses) != 2 {
 		t.Errorf("%v", srv.addresses)
 	}
-	if _, err := New(Config{Listen: "127.0.0.1:0", RESTListen: "x", Store: intent.NewMemory(), Status: fakeStatus{}}); err == nil {
+	if _, err := New(Config{Listen: "127.0.0.1:0", RESTListen: "x", Store: intent.NewMemory(),
+		Status: fakeStatus{}}); err == nil {
 		t.Error("an address that cannot be is accepted")
 	}
 }

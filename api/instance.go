@@ -38,7 +38,8 @@ func (s *instanceService) GetInstance(ctx context.Context, r *pb.GetInstanceRequ
 	return s.c.get(ctx, r.GetName())
 }
 
-func (s *instanceService) ListInstances(ctx context.Context, r *pb.ListInstancesRequest) (*pb.ListInstancesResponse, error) {
+func (s *instanceService) ListInstances(ctx context.Context,
+	r *pb.ListInstancesRequest) (*pb.ListInstancesResponse, error) {
 	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -91,7 +92,8 @@ func readTargets(f *fields, field string, texts []string) []bgp.RouteTarget {
 }
 
 func writeInstance(o intent.Instance, st intent.Status) *pb.Instance {
-	m := &pb.Instance{Name: instanceNaming.name(o.ID), Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly}, Status: writeStatus(st, o.Configured)}
+	m := &pb.Instance{Name: instanceNaming.name(o.ID), Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly},
+		Status: writeStatus(st, o.Configured)}
 	if o.RD != (bgp.RD{}) {
 		m.Spec.RouteDistinguisher = o.RD.String()
 	}

@@ -68,7 +68,8 @@ func (l *limiter) take(client string) error {
 		return nil
 	}
 	r.CancelAt(now)
-	return withDetails(codes.ResourceExhausted, "too many calls of one client: wait, or raise api.limits.calls_per_second of the configuration",
+	return withDetails(codes.ResourceExhausted,
+		"too many calls of one client: wait, or raise api.limits.calls_per_second of the configuration",
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
 }
 

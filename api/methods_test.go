@@ -22,12 +22,14 @@ import (
 
 func TestWhatIsCreatedIsGivenBackInTheProtosForm(t *testing.T) {
 	g := newGateway(t)
-	for _, vtep := range []*netpb.IPPrefix{nil, v4(10, 100, 0, 1, 24), v6([]byte{0: 0x20, 1: 1, 2: 0xd, 3: 0xb8, 15: 1}, 64)} {
+	for _, vtep := range []*netpb.IPPrefix{nil, v4(10, 100, 0, 1, 24),
+		v6([]byte{0: 0x20, 1: 1, 2: 0xd, 3: 0xb8, 15: 1}, 64)} {
 		m := bridgeMsg(10, 10)
 		m.Name = "ignored by AIP-133"
 		m.Status = &pb.LogicalBridgeStatus{OperStatus: pb.LBOperStatus_LB_OPER_STATUS_UP}
 		m.Spec.VtepIpPrefix = vtep
-		created, err := g.bridges.CreateLogicalBridge(t.Context(), &pb.CreateLogicalBridgeRequest{LogicalBridgeId: "vlan10", LogicalBridge: m})
+		created, err := g.bridges.CreateLogicalBridge(t.Context(),
+			&pb.CreateLogicalBridgeRequest{LogicalBridgeId: "vlan10", LogicalBridge: m})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +39,8 @@ func TestWhatIsCreatedIsGivenBackInTheProtosForm(t *testing.T) {
 		if created.Status.OperStatus != pb.LBOperStatus_LB_OPER_STATUS_DOWN {
 			t.Errorf("status %v before the controller saw it", created.Status)
 		}
-		if _, err := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: created.Name}); err != nil {
+		if _, err := g.bridges.DeleteLogicalBridge(t.Context(),
+			&pb.DeleteLogicalBridgeRequest{Name: created.Name}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,19 +66,22 @@ func TestNamesAreAcceptedInEveryForm(t *testing.T) {
 	g := newGateway(t)
 	g.createBridge(t, "vlan10", 10, 10)
 	g.createPort(t, "port1", trunkMsg())
-	for _, name := range []string{"logicalBridges/vlan10", "//network.opiproject.org/logicalBridges/vlan10", "//network.opiproject.org/bridges/vlan10"} {
+	for _, name := range []string{"logicalBridges/vlan10", "//network.opiproject.org/logicalBridges/vlan10",
+		"//network.opiproject.org/bridges/vlan10"} {
 		m, err := g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: name})
 		if err != nil || m.Name != "logicalBridges/vlan10" {
 			t.Errorf("%s: %v %v", name, m, err)
 		}
 	}
-	for _, name := range []string{"bridgePorts/port1", "//network.opiproject.org/bridgePorts/port1", "//network.opiproject.org/ports/port1"} {
+	for _, name := range []string{"bridgePorts/port1", "//network.opiproject.org/bridgePorts/port1",
+		"//network.opiproject.org/ports/port1"} {
 		m, err := g.ports.GetBridgePort(t.Context(), &pb.GetBridgePortRequest{Name: name})
 		if err != nil || m.Name != "bridgePorts/port1" {
 			t.Errorf("%s: %v %v", name, m, err)
 		}
 	}
-	for _, name := range []string{"", "vlan10", "logicalBridges/", "logicalBridges/vlan10/x", "/logicalBridges/vlan10", "vrfs/vlan10",
+	for _, name := range []string{"", "vlan10", "logicalBridges/", "logicalBridges/vlan10/x", "/logicalBridges/vlan10",
+		"vrfs/vlan10",
 		"//other.org/logicalBridges/vlan10", "logicalBridges/VLAN10", "bridgePorts/vlan10"} {
 		_, err := g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: name})
 		wantCode(t, err, codes.InvalidArgument, "name")
@@ -83,7 +89,8 @@ func TestNamesAreAcceptedInEveryForm(t *testing.T) {
 		wantCode(t, err, codes.InvalidArgument, "name")
 		m := bridgeMsg(11, 11)
 		m.Name = name
-		_, err = g.bridges.UpdateLogicalBridge(t.Context(), &pb.UpdateLogicalBridgeRequest{LogicalBridge: m, AllowMissing: true})
+		_, err = g.bridges.UpdateLogicalBridge(t.Context(),
+			&pb.UpdateLogicalBridgeRequest{LogicalBridge: m, AllowMissing: true})
 		wantCode(t, err, codes.InvalidArgument, "logical_bridge.name")
 	}
 	_, err := g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: "logicalBridges/vlan99"})
@@ -99,7 +106,8 @@ func TestCreatingAnEqualObjectAgainGivesItBack(t *testing.T) {
 	g.createBridge(t, "vlan20", 20, 20)
 	g.createPort(t, "port1", trunkMsg("logicalBridges/vlan10", "logicalBridges/vlan20"))
 	g.createPort(t, "port1", trunkMsg("//network.opiproject.org/bridges/vlan20", "logicalBridges/vlan10"))
-	_, err := g.ports.CreateBridgePort(t.Context(), &pb.CreateBridgePortRequest{BridgePortId: "port1", BridgePort: trunkMsg("logicalBridges/vlan10")})
+	_, err := g.ports.CreateBridgePort(t.Context(),
+		&pb.CreateBridgePortRequest{BridgePortId: "port1", BridgePort: trunkMsg("logicalBridges/vlan10")})
 	wantCode(t, err, codes.AlreadyExists)
 }
 
@@ -179,7 +187,8 @@ func TestUpdateMasks(t *testing.T) {
 			g.createBridge(t, "other", 20, 20)
 			before := frozen(t, g.store)
 			c.sent.Name = "logicalBridges/vlan10"
-			got, err := g.bridges.UpdateLogicalBridge(t.Context(), &pb.UpdateLogicalBridgeRequest{LogicalBridge: c.sent, UpdateMask: mask(c.mask...)})
+			got, err := g.bridges.UpdateLogicalBridge(t.Context(),
+				&pb.UpdateLogicalBridgeRequest{LogicalBridge: c.sent, UpdateMask: mask(c.mask...)})
 			if c.want == nil {
 				if c.field == "logical_bridge.spec.vtep_ip_prefix.addr.af" { // the unspecified address is wrong, too
 					wantCode(t, err, codes.InvalidArgument, c.field, "logical_bridge.spec.vtep_ip_prefix")
@@ -223,7 +232,8 @@ func TestAnUpdateIsCheckedAsACreateIs(t *testing.T) {
 	_, err = g.ports.UpdateBridgePort(t.Context(), &pb.UpdateBridgePortRequest{BridgePort: p})
 	wantCode(t, err, codes.NotFound, "bridge_port.spec.logical_bridges[0]")
 	p.Spec = &pb.BridgePortSpec{}
-	_, err = g.ports.UpdateBridgePort(t.Context(), &pb.UpdateBridgePortRequest{BridgePort: p, UpdateMask: mask("spec.logical_bridges")})
+	_, err = g.ports.UpdateBridgePort(t.Context(),
+		&pb.UpdateBridgePortRequest{BridgePort: p, UpdateMask: mask("spec.logical_bridges")})
 	wantCode(t, err, codes.InvalidArgument, "bridge_port.spec.logical_bridges")
 	_, err = g.ports.UpdateBridgePort(t.Context(), &pb.UpdateBridgePortRequest{})
 	wantCode(t, err, codes.InvalidArgument, "bridge_port")
@@ -231,7 +241,8 @@ func TestAnUpdateIsCheckedAsACreateIs(t *testing.T) {
 		t.Error("a refused call changed something")
 	}
 	p.Spec = &pb.BridgePortSpec{LogicalBridges: []string{"logicalBridges/vlan20"}}
-	got, err := g.ports.UpdateBridgePort(t.Context(), &pb.UpdateBridgePortRequest{BridgePort: p, UpdateMask: mask("spec.logical_bridges")})
+	got, err := g.ports.UpdateBridgePort(t.Context(),
+		&pb.UpdateBridgePortRequest{BridgePort: p, UpdateMask: mask("spec.logical_bridges")})
 	if want := accessMsg("logicalBridges/vlan20"); err != nil || !proto.Equal(got.Spec, want.Spec) {
 		t.Errorf("%v %v, want %v", got, err, want.Spec)
 	}
@@ -245,19 +256,23 @@ func TestMissingObjectsAreAllowedOnlyWhenAsked(t *testing.T) {
 	wantCode(t, err, codes.NotFound)
 	_, err = g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: m.Name})
 	wantCode(t, err, codes.NotFound)
-	if _, err = g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: m.Name, AllowMissing: true}); err != nil {
+	if _, err = g.bridges.DeleteLogicalBridge(t.Context(),
+		&pb.DeleteLogicalBridgeRequest{Name: m.Name, AllowMissing: true}); err != nil {
 		t.Error(err)
 	}
 	// The mask does not count when the object is made.
-	got, err := g.bridges.UpdateLogicalBridge(t.Context(), &pb.UpdateLogicalBridgeRequest{LogicalBridge: m, AllowMissing: true,
-		UpdateMask: mask("spec.vni", "nonsense")})
+	got, err := g.bridges.UpdateLogicalBridge(t.Context(),
+		&pb.UpdateLogicalBridgeRequest{LogicalBridge: m, AllowMissing: true,
+			UpdateMask: mask("spec.vni", "nonsense")})
 	if err != nil || !proto.Equal(got.Spec, m.Spec) {
 		t.Errorf("%v %v, want it created as sent", got, err)
 	}
 	m.Name, m.Spec.VlanId = "logicalBridges/vlan20", 10
-	_, err = g.bridges.UpdateLogicalBridge(t.Context(), &pb.UpdateLogicalBridgeRequest{LogicalBridge: m, AllowMissing: true})
+	_, err = g.bridges.UpdateLogicalBridge(t.Context(),
+		&pb.UpdateLogicalBridgeRequest{LogicalBridge: m, AllowMissing: true})
 	wantCode(t, err, codes.FailedPrecondition, "logical_bridge.spec.vlan_id", "logical_bridge.spec.vni")
-	if _, err = g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10", AllowMissing: true}); err != nil {
+	if _, err = g.bridges.DeleteLogicalBridge(t.Context(),
+		&pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10", AllowMissing: true}); err != nil {
 		t.Error(err)
 	}
 	_, err = g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: "logicalBridges/vlan10"})
@@ -297,7 +312,8 @@ func TestAPageTokenThatIsNotOursIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, token := range []string{"x", "port1", "!!!", r.NextPageToken, r.NextPageToken + "A", strings.Repeat("A", 100000)} {
+	for _, token := range []string{"x", "port1", "!!!", r.NextPageToken, r.NextPageToken + "A",
+		strings.Repeat("A", 100000)} {
 		_, err := g.bridges.ListLogicalBridges(t.Context(), &pb.ListLogicalBridgesRequest{PageToken: token})
 		wantCode(t, err, codes.InvalidArgument, "page_token")
 	}
@@ -391,7 +407,8 @@ func (f leavingStatus) Leaving(_ context.Context, kind intent.Kind) (all []inten
 	for _, o := range f.objects {
 		if o.Ref().Kind == kind {
 			all = append(all, intent.Leaving{Object: o, Status: intent.Status{Oper: intent.StatusToBeDeleted,
-				Components: []intent.Component{{Name: "pipeline", Status: intent.ComponentPending, Details: `{"reason":"the target is not connected"}`}}}})
+				Components: []intent.Component{{Name: "pipeline", Status: intent.ComponentPending,
+					Details: `{"reason":"the target is not connected"}`}}}})
 		}
 	}
 	return all
@@ -399,7 +416,8 @@ func (f leavingStatus) Leaving(_ context.Context, kind intent.Kind) (all []inten
 
 func TestADeletedObjectIsShownUntilTheTargetHasNoneOfIt(t *testing.T) {
 	gone := intent.LogicalBridge{ID: "vlan15", VLAN: 15, VNI: 15}
-	g := serve(t, intent.NewMemory(), leavingStatus{objects: []intent.Object{gone, intent.VRF{ID: "green", VNI: 100}}}, nil)
+	g := serve(t, intent.NewMemory(), leavingStatus{objects: []intent.Object{gone, intent.VRF{ID: "green", VNI: 100}}},
+		nil)
 	for _, vlan := range []uint32{10, 20, 30} {
 		g.createBridge(t, fmt.Sprintf("vlan%d", vlan), vlan, vlan)
 	}
@@ -419,7 +437,8 @@ func TestADeletedObjectIsShownUntilTheTargetHasNoneOfIt(t *testing.T) {
 		}
 		token = r.NextPageToken
 	}
-	if want := []string{"logicalBridges/vlan10", "logicalBridges/vlan15", "logicalBridges/vlan20", "logicalBridges/vlan30"}; !slices.Equal(names, want) {
+	if want := []string{"logicalBridges/vlan10", "logicalBridges/vlan15", "logicalBridges/vlan20",
+		"logicalBridges/vlan30"}; !slices.Equal(names, want) {
 		t.Errorf("%v, want %v", names, want)
 	}
 	before := frozen(t, g.store)
@@ -430,7 +449,8 @@ func TestADeletedObjectIsShownUntilTheTargetHasNoneOfIt(t *testing.T) {
 	_, err = g.ports.CreateBridgePort(t.Context(), &pb.CreateBridgePortRequest{BridgePort: p})
 	wantCode(t, err, codes.NotFound, "bridge_port.spec.logical_bridges[0]")
 	for _, allow := range []bool{false, true} { // it is being deleted, as asked
-		if _, err := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: m.Name, AllowMissing: allow}); err != nil {
+		if _, err := g.bridges.DeleteLogicalBridge(t.Context(),
+			&pb.DeleteLogicalBridgeRequest{Name: m.Name, AllowMissing: allow}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -92,7 +92,8 @@ func (k modelKind) id(c *choices) string { return mostly(c, []string{"aaaa", "bb
 func (k modelKind) masks() [][]string {
 	all := [][]string{nil, {"*"}, {"spec"}, {"status"}, {"spec.colour"}, {"name", "status.oper_status"}}
 	for i, f := range k.fields {
-		all = append(all, []string{"spec." + f}, []string{"spec." + f, "spec." + k.fields[(i+1)%len(k.fields)]}, []string{"spec." + f, "spec.colour"})
+		all = append(all, []string{"spec." + f}, []string{"spec." + f, "spec." + k.fields[(i+1)%len(k.fields)]},
+			[]string{"spec." + f, "spec.colour"})
 	}
 	return all
 }
@@ -191,7 +192,8 @@ func mostly[T any](c *choices, right []T, wrong ...T) T {
 }
 
 func someVNI(c *choices) *uint32 {
-	return mostly(c, []*uint32{nil, proto.Uint32(100), proto.Uint32(200), proto.Uint32(300), proto.Uint32(400), proto.Uint32(500), proto.Uint32(600)},
+	return mostly(c, []*uint32{nil, proto.Uint32(100), proto.Uint32(200), proto.Uint32(300), proto.Uint32(400),
+		proto.Uint32(500), proto.Uint32(600)},
 		proto.Uint32(0), proto.Uint32(1<<24))
 }
 
@@ -201,22 +203,26 @@ func somePrefix(c *choices, also ...*netpb.IPPrefix) *netpb.IPPrefix {
 }
 
 func someMAC(c *choices) []byte {
-	return mostly(c, [][]byte{stationMAC, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, nil, make([]byte, 6), []byte{1, 2, 3}, []byte{1, 0, 0, 0, 0, 1})
+	return mostly(c, [][]byte{stationMAC, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, nil, make([]byte, 6), []byte{1, 2, 3},
+		[]byte{1, 0, 0, 0, 0, 1})
 }
 
 func someBridge(c *choices) proto.Message {
 	if c.below(24) == 0 {
 		return &pb.LogicalBridge{}
 	}
-	return &pb.LogicalBridge{Spec: &pb.LogicalBridgeSpec{VlanId: mostly(c, []uint32{10, 20, 30, 40, 50, 60}, 0, 4095, 1<<16), Vni: someVNI(c), VtepIpPrefix: somePrefix(c, nil)}}
+	return &pb.LogicalBridge{Spec: &pb.LogicalBridgeSpec{VlanId: mostly(c, []uint32{10, 20, 30, 40, 50, 60}, 0, 4095,
+		1<<16), Vni: someVNI(c), VtepIpPrefix: somePrefix(c, nil)}}
 }
 
 func somePort(c *choices) proto.Message {
 	one := mostly(c, []string{"logicalBridges/aaaa", "logicalBridges/bbbb", "logicalBridges/cccc"}, "vrfs/aaaa")
-	spec := &pb.BridgePortSpec{MacAddress: someMAC(c), Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, LogicalBridges: []string{one}}
+	spec := &pb.BridgePortSpec{MacAddress: someMAC(c), Ptype: pb.BridgePortType_BRIDGE_PORT_TYPE_ACCESS,
+		LogicalBridges: []string{one}}
 	if c.below(2) == 0 {
 		spec.Ptype = mostly(c, []pb.BridgePortType{pb.BridgePortType_BRIDGE_PORT_TYPE_TRUNK}, 0, 1, 3)
-		spec.LogicalBridges = mostly(c, [][]string{nil, {one}, {"logicalBridges/aaaa", "logicalBridges/cccc"}, {"logicalBridges/cccc", "logicalBridges/aaaa"}},
+		spec.LogicalBridges = mostly(c, [][]string{nil, {one}, {"logicalBridges/aaaa", "logicalBridges/cccc"},
+			{"logicalBridges/cccc", "logicalBridges/aaaa"}},
 			[]string{"logicalBridges/aaaa", "logicalBridges/aaaa"})
 	}
 	return &pb.BridgePort{Spec: spec}
@@ -227,7 +233,8 @@ func someVRF(c *choices) proto.Message {
 }
 
 func someSVI(c *choices) proto.Message {
-	two, three := []*netpb.IPPrefix{v4(10, 3, 0, 1, 24), v6([]byte{0: 0x20, 1: 2, 15: 1}, 64)}, []*netpb.IPPrefix{v4(10, 4, 0, 1, 24)}
+	two, three := []*netpb.IPPrefix{v4(10, 3, 0, 1, 24),
+		v6([]byte{0: 0x20, 1: 2, 15: 1}, 64)}, []*netpb.IPPrefix{v4(10, 4, 0, 1, 24)}
 	spec := &pb.SviSpec{
 		Vrf:           mostly(c, []string{"vrfs/aaaa", "vrfs/bbbb"}, "", "aaaa"),
 		LogicalBridge: mostly(c, []string{"logicalBridges/aaaa", "logicalBridges/bbbb", "logicalBridges/cccc"}, "vrfs/aaaa"),
@@ -267,7 +274,8 @@ func validVNI(vni *uint32) bool { return vni == nil || *vni >= 1 && *vni < 1<<24
 
 func validBridge(m proto.Message) bool {
 	s := m.(*pb.LogicalBridge).Spec
-	return s != nil && s.VlanId >= 1 && s.VlanId <= 4094 && validVNI(s.Vni) && (s.VtepIpPrefix == nil || validPrefix(s.VtepIpPrefix))
+	return s != nil && s.VlanId >= 1 && s.VlanId <= 4094 && validVNI(s.Vni) &&
+		(s.VtepIpPrefix == nil || validPrefix(s.VtepIpPrefix))
 }
 
 func bridgeConflict(m model, o proto.Message) codes.Code {
@@ -302,7 +310,8 @@ func portConflict(m model, o proto.Message) codes.Code {
 
 func validVRF(m proto.Message) bool {
 	s := m.(*pb.Vrf).Spec
-	return s != nil && validVNI(s.Vni) && validPrefix(s.LoopbackIpPrefix) && (s.VtepIpPrefix == nil || validPrefix(s.VtepIpPrefix))
+	return s != nil && validVNI(s.Vni) && validPrefix(s.LoopbackIpPrefix) &&
+		(s.VtepIpPrefix == nil || validPrefix(s.VtepIpPrefix))
 }
 
 func vrfConflict(m model, o proto.Message) codes.Code {
@@ -322,7 +331,8 @@ func vrfConflict(m model, o proto.Message) codes.Code {
 
 func validSVI(m proto.Message) bool {
 	s := m.(*pb.Svi).Spec
-	if s == nil || len(s.Vrf) != len("vrfs/aaaa") || lastPart(s.LogicalBridge) == s.LogicalBridge || s.LogicalBridge == "vrfs/aaaa" || !validMAC(s.MacAddress) || len(s.GwIpPrefix) == 0 {
+	if s == nil || len(s.Vrf) != len("vrfs/aaaa") || lastPart(s.LogicalBridge) == s.LogicalBridge ||
+		s.LogicalBridge == "vrfs/aaaa" || !validMAC(s.MacAddress) || len(s.GwIpPrefix) == 0 {
 		return false
 	}
 	for i, g := range s.GwIpPrefix {

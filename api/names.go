@@ -22,10 +22,11 @@ type naming struct {
 }
 
 var (
-	bridgeNaming = naming{"logicalBridges", "bridges", "logical_bridge", "opi_api.network.evpn_gw.v1alpha1/LogicalBridge", "bridge-"}
-	portNaming   = naming{"bridgePorts", "ports", "bridge_port", "opi_api.network.evpn_gw.v1alpha1/BridgePort", "port-"}
-	vrfNaming    = naming{"vrfs", "vrfs", "vrf", "opi_api.network.evpn_gw.v1alpha1/Vrf", "vrf-"}
-	sviNaming    = naming{"svis", "svis", "svi", "opi_api.network.evpn_gw.v1alpha1/Svi", "svi-"}
+	bridgeNaming = naming{"logicalBridges", "bridges", "logical_bridge", "opi_api.network.evpn_gw.v1alpha1/LogicalBridge",
+		"bridge-"}
+	portNaming = naming{"bridgePorts", "ports", "bridge_port", "opi_api.network.evpn_gw.v1alpha1/BridgePort", "port-"}
+	vrfNaming  = naming{"vrfs", "vrfs", "vrf", "opi_api.network.evpn_gw.v1alpha1/Vrf", "vrf-"}
+	sviNaming  = naming{"svis", "svis", "svi", "opi_api.network.evpn_gw.v1alpha1/Svi", "svi-"}
 
 	instanceNaming   = naming{"instances", "instances", "instance", "p4evpn.v1/Instance", ""}
 	staticMACNaming  = naming{"staticMacs", "staticMacs", "static_mac", "p4evpn.v1/StaticMac", "mac-"}

@@ -79,7 +79,8 @@ func (s *neighborService) GetNeighbor(ctx context.Context, r *pb.GetNeighborRequ
 	return s.shown(ctx, n, err)
 }
 
-func (s *neighborService) ListNeighbors(ctx context.Context, r *pb.ListNeighborsRequest) (*pb.ListNeighborsResponse, error) {
+func (s *neighborService) ListNeighbors(ctx context.Context,
+	r *pb.ListNeighborsRequest) (*pb.ListNeighborsResponse, error) {
 	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err == nil {
 		err = s.show(ctx, page...)
@@ -113,7 +114,8 @@ func readNeighbor(id string, m *pb.Neighbor) (intent.Neighbor, error) {
 		f.bad("spec", "not set")
 		return o, f.err()
 	}
-	o.AS, o.Password, o.Passive, o.MaxPrefixes = spec.GetRemoteAs(), spec.GetPassword(), spec.GetPassive(), spec.GetMaxPrefixes()
+	o.AS, o.Password, o.Passive, o.MaxPrefixes = spec.GetRemoteAs(), spec.GetPassword(), spec.GetPassive(),
+		spec.GetMaxPrefixes()
 	o.MACIPOnly = spec.GetMacIpOnly()
 	if spec.GetPort() > math.MaxUint16 {
 		f.bad("port", fmt.Sprintf("%d is no TCP port: want 1 to 65535, or 0 for 179", spec.GetPort()))
@@ -155,7 +157,8 @@ func writeNeighbor(o intent.Neighbor, st intent.Status) *pb.Neighbor {
 		Spec: &pb.NeighborSpec{
 			RemoteAs: o.AS, Port: uint32(o.Port), LocalAddress: text(o.LocalAddress), Password: o.Password,
 			Multihop: uint32(o.Multihop), Passive: o.Passive, MaxPrefixes: o.MaxPrefixes, MacIpOnly: o.MACIPOnly,
-			HoldTime: writeDuration(o.HoldTime), Keepalive: writeDuration(o.Keepalive), ConnectRetry: writeDuration(o.ConnectRetry),
+			HoldTime: writeDuration(o.HoldTime), Keepalive: writeDuration(o.Keepalive),
+			ConnectRetry: writeDuration(o.ConnectRetry),
 		},
 		Status: &pb.NeighborStatus{State: states[state], Reason: reason, Configured: o.Configured},
 	}

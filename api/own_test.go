@@ -26,7 +26,8 @@ func (g *gateway) speakers() pb.SpeakerServiceClient     { return pb.NewSpeakerS
 func (g *gateway) targetPorts() pb.PortServiceClient     { return pb.NewPortServiceClient(g.conn) }
 func neighborMsg(as uint32) *pb.Neighbor                 { return &pb.Neighbor{Spec: &pb.NeighborSpec{RemoteAs: as}} }
 func staticMsg(bridge, port, mac string, ips ...string) *pb.StaticMac {
-	return &pb.StaticMac{Spec: &pb.StaticMacSpec{LogicalBridge: bridge, BridgePort: port, MacAddress: mac, IpAddresses: ips}}
+	return &pb.StaticMac{Spec: &pb.StaticMacSpec{LogicalBridge: bridge, BridgePort: port, MacAddress: mac,
+		IpAddresses: ips}}
 }
 
 func (g *gateway) createNeighbor(t testing.TB, id string, m *pb.Neighbor) *pb.Neighbor {
@@ -39,13 +40,15 @@ func (g *gateway) createNeighbor(t testing.TB, id string, m *pb.Neighbor) *pb.Ne
 }
 
 func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
-	v := &controllertest.View{Rows: controllertest.Rows{Neighbors: []view.Neighbor{{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, State: "established", Uptime: time.Minute, Received: 7, Advertised: 3}}}}
+	v := &controllertest.View{Rows: controllertest.Rows{Neighbors: []view.Neighbor{{Address: netip.MustParseAddr(
+		"10.1.1.1"), AS: 65101, State: "established", Uptime: time.Minute, Received: 7, Advertised: 3}}}}
 	up := intent.Status{Oper: intent.StatusUp}
 	g := serve(t, intent.NewMemory(intent.Neighbor{Address: netip.MustParseAddr("10.1.1.9"), AS: 9}),
 		fakeStatus{{Kind: intent.KindNeighbor, ID: "10.1.1.1"}: up}, v)
 	want := neighborMsg(65101)
 	want.Spec.Port, want.Spec.LocalAddress, want.Spec.Multihop, want.Spec.Passive = 1179, "10.1.1.0", 3, true
-	want.Spec.HoldTime, want.Spec.Keepalive, want.Spec.ConnectRetry = durationpb.New(9*time.Second), durationpb.New(3*time.Second), durationpb.New(time.Second)
+	want.Spec.HoldTime, want.Spec.Keepalive, want.Spec.ConnectRetry = durationpb.New(9*time.Second),
+		durationpb.New(3*time.Second), durationpb.New(time.Second)
 	want.Spec.MacIpOnly = true
 	want.Spec.MaxPrefixes, want.Spec.Families = 100, []pb.Family{pb.Family_FAMILY_EVPN, pb.Family_FAMILY_IPV4}
 	sent := proto.CloneOf(want)
@@ -61,7 +64,8 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 		t.Fatalf("%v %v", list, err)
 	}
 	first, file := list.Neighbors[0].Status, list.Neighbors[1].Status
-	if first.State != pb.State_STATE_UP || first.Session != pb.SessionState_SESSION_STATE_ESTABLISHED || first.Received != 7 || first.Advertised != 3 || first.Uptime.AsDuration() != time.Minute || first.Configured {
+	if first.State != pb.State_STATE_UP || first.Session != pb.SessionState_SESSION_STATE_ESTABLISHED ||
+		first.Received != 7 || first.Advertised != 3 || first.Uptime.AsDuration() != time.Minute || first.Configured {
 		t.Errorf("the neighbour's status is %v", first)
 	}
 	if !file.Configured {
@@ -69,7 +73,8 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 	}
 	// A change of one field keeps the rest, the password too.
 	n, err := g.neighbors().UpdateNeighbor(t.Context(), &pb.UpdateNeighborRequest{
-		Neighbor: &pb.Neighbor{Name: "neighbors/10.1.1.1", Spec: &pb.NeighborSpec{}}, UpdateMask: mask("spec.hold_time", "spec.keepalive", "spec.families")})
+		Neighbor:   &pb.Neighbor{Name: "neighbors/10.1.1.1", Spec: &pb.NeighborSpec{}},
+		UpdateMask: mask("spec.hold_time", "spec.keepalive", "spec.families")})
 	if err != nil || n.Spec.HoldTime != nil || len(n.Spec.Families) != 0 || n.Spec.Port != 1179 || !n.Status.HasPassword {
 		t.Errorf("updated: %v %v", n, err)
 	}
@@ -81,7 +86,8 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 	})
 	_, err = g.neighbors().DeleteNeighbor(t.Context(), &pb.DeleteNeighborRequest{Name: "neighbors/10.1.1.9"})
 	wantCode(t, err, codes.FailedPrecondition)
-	if _, err := g.neighbors().DeleteNeighbor(t.Context(), &pb.DeleteNeighborRequest{Name: "neighbors/10.1.1.1"}); err != nil {
+	if _, err := g.neighbors().DeleteNeighbor(t.Context(),
+		&pb.DeleteNeighborRequest{Name: "neighbors/10.1.1.1"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -90,24 +96,29 @@ func TestInstancesAndStaticMACsAreGivenBackAsTheyWereGiven(t *testing.T) {
 	g := newGateway(t)
 	g.createBridge(t, "blue", 10, 100)
 	g.createPort(t, "port1", trunkMsg())
-	spec := &pb.InstanceSpec{RouteDistinguisher: "65000:10", ImportRouteTargets: []string{"65000:10", "10.0.0.1:7"}, ExportRouteTargets: []string{"4200000000:1"}, MacIpOnly: true}
-	i, err := g.instances().CreateInstance(t.Context(), &pb.CreateInstanceRequest{InstanceId: "bridge.blue", Instance: &pb.Instance{Spec: spec}})
+	spec := &pb.InstanceSpec{RouteDistinguisher: "65000:10", ImportRouteTargets: []string{"65000:10", "10.0.0.1:7"},
+		ExportRouteTargets: []string{"4200000000:1"}, MacIpOnly: true}
+	i, err := g.instances().CreateInstance(t.Context(),
+		&pb.CreateInstanceRequest{InstanceId: "bridge.blue", Instance: &pb.Instance{Spec: spec}})
 	if err != nil || !proto.Equal(i.Spec, spec) || i.Name != "instances/bridge.blue" {
 		t.Errorf("%v %v", i, err)
 	}
-	i, err = g.instances().UpdateInstance(t.Context(), &pb.UpdateInstanceRequest{Instance: &pb.Instance{Name: i.Name}, UpdateMask: mask("spec.route_distinguisher")})
+	i, err = g.instances().UpdateInstance(t.Context(),
+		&pb.UpdateInstanceRequest{Instance: &pb.Instance{Name: i.Name}, UpdateMask: mask("spec.route_distinguisher")})
 	if err != nil || i.Spec.RouteDistinguisher != "" || len(i.Spec.ImportRouteTargets) != 2 {
 		t.Errorf("%v %v", i, err)
 	}
 	m, err := g.staticMACs().CreateStaticMac(t.Context(), &pb.CreateStaticMacRequest{
-		StaticMac: staticMsg("//network.opiproject.org/bridges/blue", "bridgePorts/port1", "02:00:00:00:01:0A", "10.0.0.5", "2001:DB8::5")})
+		StaticMac: staticMsg("//network.opiproject.org/bridges/blue", "bridgePorts/port1", "02:00:00:00:01:0A", "10.0.0.5",
+			"2001:DB8::5")})
 	want := staticMsg("logicalBridges/blue", "bridgePorts/port1", "02:00:00:00:01:0a", "10.0.0.5", "2001:db8::5")
 	if err != nil || !proto.Equal(m.Spec, want.Spec) || !strings.HasPrefix(m.Name, "staticMacs/mac-") {
 		t.Errorf("%v %v", m, err)
 	}
 	_, err = g.bridges.DeleteLogicalBridge(t.Context(), &opi.DeleteLogicalBridgeRequest{Name: "logicalBridges/blue"})
 	wantCode(t, err, codes.FailedPrecondition)
-	s, err := g.speakers().CreateSpeaker(t.Context(), &pb.CreateSpeakerRequest{Speaker: &pb.Speaker{Spec: &pb.SpeakerSpec{AsNumber: 65000, RouterId: "10.0.0.1"}}})
+	s, err := g.speakers().CreateSpeaker(t.Context(),
+		&pb.CreateSpeakerRequest{Speaker: &pb.Speaker{Spec: &pb.SpeakerSpec{AsNumber: 65000, RouterId: "10.0.0.1"}}})
 	if err != nil || s.Name != "speakers/default" || s.Spec.RouterId != "10.0.0.1" {
 		t.Errorf("%v %v", s, err)
 	}
@@ -127,7 +138,8 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 	}
 	instance := func(id string, spec *pb.InstanceSpec) func() error {
 		return func() error {
-			_, err := g.instances().CreateInstance(t.Context(), &pb.CreateInstanceRequest{InstanceId: id, Instance: &pb.Instance{Spec: spec}})
+			_, err := g.instances().CreateInstance(t.Context(),
+				&pb.CreateInstanceRequest{InstanceId: id, Instance: &pb.Instance{Spec: spec}})
 			return err
 		}
 	}
@@ -167,15 +179,18 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 		"static group":          {static(staticMsg("logicalBridges/blue", "bridgePorts/port1", "03:00:00:00:01:01")), codes.InvalidArgument, []string{"static_mac.spec.mac_address"}},
 		"static address":        {static(staticMsg("logicalBridges/blue", "bridgePorts/port1", "02:00:00:00:01:01", "10.0.0.0/8")), codes.InvalidArgument, []string{"static_mac.spec.ip_addresses[0]"}},
 		"speaker of another name": {func() error {
-			_, err := g.speakers().CreateSpeaker(t.Context(), &pb.CreateSpeakerRequest{SpeakerId: "second", Speaker: &pb.Speaker{Spec: &pb.SpeakerSpec{AsNumber: 1, RouterId: "10.0.0.1"}}})
+			_, err := g.speakers().CreateSpeaker(t.Context(), &pb.CreateSpeakerRequest{SpeakerId: "second",
+				Speaker: &pb.Speaker{Spec: &pb.SpeakerSpec{AsNumber: 1, RouterId: "10.0.0.1"}}})
 			return err
 		}, codes.InvalidArgument, []string{"speaker_id"}},
 		"speaker without anything": {func() error {
-			_, err := g.speakers().CreateSpeaker(t.Context(), &pb.CreateSpeakerRequest{Speaker: &pb.Speaker{Spec: &pb.SpeakerSpec{}}})
+			_, err := g.speakers().CreateSpeaker(t.Context(),
+				&pb.CreateSpeakerRequest{Speaker: &pb.Speaker{Spec: &pb.SpeakerSpec{}}})
 			return err
 		}, codes.InvalidArgument, []string{"speaker.spec.router_id"}},
 		"unknown path": {func() error {
-			_, err := g.neighbors().UpdateNeighbor(t.Context(), &pb.UpdateNeighborRequest{Neighbor: &pb.Neighbor{Name: "neighbors/10.1.1.1"}, UpdateMask: mask("spec.color")})
+			_, err := g.neighbors().UpdateNeighbor(t.Context(),
+				&pb.UpdateNeighborRequest{Neighbor: &pb.Neighbor{Name: "neighbors/10.1.1.1"}, UpdateMask: mask("spec.color")})
 			return err
 		}, codes.InvalidArgument, []string{"update_mask"}},
 		"get nothing": {func() error {
@@ -216,7 +231,8 @@ func TestPortsOfTheTargetAreListedInPages(t *testing.T) {
 		t.Errorf("%v", names)
 	}
 	p, err := g.targetPorts().GetPort(t.Context(), &pb.GetPortRequest{Name: "ports/eth1"})
-	if err != nil || p.Kind != pb.PortKind_PORT_KIND_BRIDGE || p.Link != pb.State_STATE_UP || p.Macs != 3 || p.Counters.BytesOut != 4 || p.BridgePorts[0] != "bridgePorts/port1" {
+	if err != nil || p.Kind != pb.PortKind_PORT_KIND_BRIDGE || p.Link != pb.State_STATE_UP || p.Macs != 3 ||
+		p.Counters.BytesOut != 4 || p.BridgePorts[0] != "bridgePorts/port1" {
 		t.Errorf("%v %v", p, err)
 	}
 	_, err = g.targetPorts().GetPort(t.Context(), &pb.GetPortRequest{Name: "ports/eth7"})

@@ -34,7 +34,8 @@ func (s *portService) GetBridgePort(ctx context.Context, r *pb.GetBridgePortRequ
 	return s.c.get(ctx, r.GetName())
 }
 
-func (s *portService) ListBridgePorts(ctx context.Context, r *pb.ListBridgePortsRequest) (*pb.ListBridgePortsResponse, error) {
+func (s *portService) ListBridgePorts(ctx context.Context,
+	r *pb.ListBridgePortsRequest) (*pb.ListBridgePortsResponse, error) {
 	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err

@@ -100,7 +100,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !request.recorded {
 		attrs := append(g.guard.identify(r.Context()).attrs(), slog.String("via", "rest"),
-			slog.String("request", clip(r.Method+" "+r.URL.Path)), slog.Int("status", answer.code), slog.Duration("took", time.Since(start)))
+			slog.String("request", clip(r.Method+" "+r.URL.Path)), slog.Int("status", answer.code), slog.Duration("took",
+				time.Since(start)))
 		g.guard.log.LogAttrs(r.Context(), slog.LevelInfo, "API request that calls no method", attrs...)
 	}
 }
@@ -139,7 +140,9 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) error {
 		return status.Errorf(codes.InvalidArgument, "the request's body cannot be read: %v", err)
 	case len(body) > g.maxBody:
 		return &runtime.HTTPStatusError{HTTPStatus: http.StatusRequestEntityTooLarge,
-			Err: status.Errorf(codes.ResourceExhausted, "the request's body is larger than %d bytes: send less, or raise api.limits.message_bytes of the configuration", g.maxBody)}
+			Err: status.Errorf(codes.ResourceExhausted,
+				"the request's body is larger than %d bytes: send less, or raise api.limits.message_bytes of the configuration",
+				g.maxBody)}
 	}
 	if body = bytes.TrimSpace(body); len(body) > 0 {
 		if r.Method == http.MethodGet || r.Method == http.MethodDelete {
@@ -155,11 +158,13 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) error {
 }
 
 // noSuchPath says what there is.
-func noSuchPath(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+func noSuchPath(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter,
+	r *http.Request, code int) {
 	err := status.Errorf(codes.InvalidArgument, "%.80q is no path", r.URL.Path)
 	switch code {
 	case http.StatusNotFound:
-		err = status.Errorf(codes.NotFound, "there is nothing at %.80q: want /v1/%s, ..., or /v1/%s", r.URL.Path, bridgeNaming.collection, bridgeNaming.name("{id}"))
+		err = status.Errorf(codes.NotFound, "there is nothing at %.80q: want /v1/%s, ..., or /v1/%s", r.URL.Path,
+			bridgeNaming.collection, bridgeNaming.name("{id}"))
 	case http.StatusMethodNotAllowed:
 		err = status.Errorf(codes.Unimplemented, "%.20q cannot be used at %.80q", r.Method, r.URL.Path)
 	}
@@ -171,7 +176,8 @@ var fieldInText = regexp.MustCompile(`(?:field|parameter:?) "?([A-Za-z0-9_.\[\]]
 
 // nameField gives the errors of the gateway itself the details that those of the
 // methods have.
-func nameField(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+func nameField(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request,
+	err error) {
 	if st := status.Convert(err); st.Code() == codes.InvalidArgument && len(st.Details()) == 0 {
 		field := "request"
 		if found := fieldInText.FindStringSubmatch(st.Message()); found != nil {

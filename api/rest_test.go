@@ -148,7 +148,8 @@ func TestEveryRPCAnswersAtThePathOfItsAnnotation(t *testing.T) {
 			log.calls()
 			r := g.do(t, method, variable.ReplaceAllString(path, "$1/name"), "")
 			calls := log.calls()
-			if want := fmt.Sprintf("/%s/%s", s.FullName(), m.Name()); len(calls) != 1 || calls[0]["method"] != want || calls[0]["via"] != "rest" {
+			if want := fmt.Sprintf("/%s/%s", s.FullName(), m.Name()); len(calls) != 1 || calls[0]["method"] != want ||
+				calls[0]["via"] != "rest" {
 				t.Errorf("%s %s: HTTP %d, log %v, want a call of %s", method, path, r.code, calls, want)
 			}
 			n++
@@ -225,7 +226,8 @@ func TestObjectsLiveOverREST(t *testing.T) {
 				r := g.do(t, step.method, step.path, step.body)
 				// protojson puts spaces where it likes.
 				if got := strings.ReplaceAll(string(r.body), " ", ""); r.code != step.code || !strings.Contains(got, step.holds) {
-					t.Fatalf("%s %s %s: HTTP %d %s, want %d with %s", step.method, step.path, step.body, r.code, r.body, step.code, step.holds)
+					t.Fatalf("%s %s %s: HTTP %d %s, want %d with %s", step.method, step.path, step.body, r.code, r.body, step.code,
+						step.holds)
 				}
 			}
 		})
@@ -234,7 +236,8 @@ func TestObjectsLiveOverREST(t *testing.T) {
 
 func TestAnUnsetOptionalIsClearedOverREST(t *testing.T) {
 	g := newRESTRouter(t)
-	for _, request := range []struct{ query, body string }{{"", `{"spec":{"vni":null}}`}, {"?update_mask=spec.vtep_ip_prefix", `{}`}} {
+	for _, request := range []struct{ query, body string }{{"", `{"spec":{"vni":null}}`},
+		{"?update_mask=spec.vtep_ip_prefix", `{}`}} {
 		if r := g.do(t, "PATCH", "/v1/logicalBridges/vlan20"+request.query, request.body); r.code != 200 {
 			t.Errorf("%v: HTTP %d %s", request, r.code, r.body)
 		}
@@ -256,7 +259,8 @@ func TestABadRESTRequestIsRefusedAndChangesNothing(t *testing.T) {
 			t.Errorf("%s %.100s %.100s: the details name no field: %.500s", method, path, body, r.body)
 		}
 		if r.code != http || got != code || !strings.Contains(message, holds) {
-			t.Errorf("%s %.100s %.100s: HTTP %d, %v: %s; want %d, %v with %q", method, path, body, r.code, got, message, http, code, holds)
+			t.Errorf("%s %.100s %.100s: HTTP %d, %v: %s; want %d, %v with %q", method, path, body, r.code, got, message, http,
+				code, holds)
 		}
 		if !reflect.DeepEqual(frozen(t, g.store), before) {
 			t.Fatalf("%s %.100s %.100s changed something", method, path, body)
@@ -286,7 +290,8 @@ func TestABadRESTRequestIsRefusedAndChangesNothing(t *testing.T) {
 			} {
 				bad(target.method, target.path, c.body, 400, codes.InvalidArgument, c.holds)
 			}
-			bad(target.method, target.path, `{"name":"`+strings.Repeat("x", defaultMessageBytes)+`"}`, 413, codes.ResourceExhausted, "larger than")
+			bad(target.method, target.path, `{"name":"`+strings.Repeat("x", defaultMessageBytes)+`"}`, 413,
+				codes.ResourceExhausted, "larger than")
 			bad(target.method, target.path+"&colour=red", valid, 400, codes.InvalidArgument, "")
 		}
 		bad("POST", create, "", 400, codes.InvalidArgument, k.field)
@@ -333,7 +338,8 @@ func TestABadRESTRequestIsRefusedAndChangesNothing(t *testing.T) {
 }
 
 // wrongJSON is put in the place of every value of every request.
-var wrongJSON = []string{`null`, `true`, `0`, `-1`, `1.5`, `1e99`, `4294967296`, `18446744073709551616`, `""`, `"x"`, `"AAAA"`, `"-1"`, `[]`, `[null]`, `[{}]`, `[1]`, `{}`,
+var wrongJSON = []string{`null`, `true`, `0`, `-1`, `1.5`, `1e99`, `4294967296`, `18446744073709551616`, `""`, `"x"`,
+	`"AAAA"`, `"-1"`, `[]`, `[null]`, `[{}]`, `[1]`, `{}`,
 	`{"x":1}`, `"` + strings.Repeat("A", 100000) + `"`, `[` + strings.Repeat(`"logicalBridges/vlan10",`, 5000) + `"x"]`}
 
 // spoilt yields JSON with one value after the other replaced by each wrong one.
@@ -372,7 +378,8 @@ func TestAWrongValueAnywhereInABodyIsTheClientsMistake(t *testing.T) {
 		g := newRESTRouter(t)
 		before := frozen(t, g.store)
 		n := 0
-		for _, target := range []struct{ method, path string }{{"POST", k.path() + "?" + k.field + "_id=" + k.id}, {"PATCH", k.object()}} {
+		for _, target := range []struct{ method, path string }{{"POST", k.path() + "?" + k.field + "_id=" + k.id},
+			{"PATCH", k.object()}} {
 			spoilt(t, k.body(t), func(path, body string) {
 				n++
 				r := g.do(t, target.method, target.path, body)
@@ -412,7 +419,8 @@ func TestErrorsOfJSONNameTheField(t *testing.T) {
 func TestHealthOverREST(t *testing.T) {
 	g := newGateway(t)
 	for service, code := range map[string]int{"": 200, bridgeServiceName: 200, "nonsense": 404} {
-		if r := g.do(t, "GET", "/healthz?service="+service, ""); r.code != code || code == 200 && !bytes.Contains(r.body, []byte("SERVING")) {
+		if r := g.do(t, "GET", "/healthz?service="+service, ""); r.code != code || code == 200 &&
+			!bytes.Contains(r.body, []byte("SERVING")) {
 			t.Errorf("%q: HTTP %d %s", service, r.code, r.body)
 		}
 	}

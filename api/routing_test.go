@@ -42,11 +42,13 @@ func TestVRFsAndSVIsAreGivenBackInTheProtosForm(t *testing.T) {
 	for _, loopback := range []*netpb.IPPrefix{v4(10, 100, 0, 1, 24), v4(10, 100, 0, 1, 32), gateway6} {
 		for _, vtep := range []*netpb.IPPrefix{nil, v4(10, 0, 0, 2, 24), gateway6} {
 			want := &pb.VrfSpec{Vni: proto.Uint32(100), LoopbackIpPrefix: loopback, VtepIpPrefix: vtep}
-			v, err := g.vrfs.CreateVrf(t.Context(), &pb.CreateVrfRequest{VrfId: "green", Vrf: &pb.Vrf{Name: "ignored", Spec: want}})
+			v, err := g.vrfs.CreateVrf(t.Context(),
+				&pb.CreateVrfRequest{VrfId: "green", Vrf: &pb.Vrf{Name: "ignored", Spec: want}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v.Name != "vrfs/green" || !proto.Equal(v.Spec, want) || v.Status.OperStatus != pb.VRFOperStatus_VRF_OPER_STATUS_DOWN {
+			if v.Name != "vrfs/green" || !proto.Equal(v.Spec, want) ||
+				v.Status.OperStatus != pb.VRFOperStatus_VRF_OPER_STATUS_DOWN {
 				t.Errorf("%v, want the spec %v", v, want)
 			}
 			if _, err := g.vrfs.DeleteVrf(t.Context(), &pb.DeleteVrfRequest{Name: v.Name}); err != nil {
@@ -60,11 +62,13 @@ func TestVRFsAndSVIsAreGivenBackInTheProtosForm(t *testing.T) {
 	s := g.createSVI(t, "svi10", m)
 	want := sviMsg("vrfs/green", "logicalBridges/vlan10", gateway4, gateway6).Spec
 	want.EnableBgp, want.RemoteAs = true, 65000
-	if s.Name != "svis/svi10" || !proto.Equal(s.Spec, want) || s.Status.OperStatus != pb.SVIOperStatus_SVI_OPER_STATUS_DOWN {
+	if s.Name != "svis/svi10" || !proto.Equal(s.Spec, want) ||
+		s.Status.OperStatus != pb.SVIOperStatus_SVI_OPER_STATUS_DOWN {
 		t.Errorf("%v, want the spec %v", s, want)
 	}
 	_ = g.store.View(func(tx *intent.Tx) error {
-		if s, _ := tx.SVIs().Get("svi10"); s.VRF != "green" || s.Bridge != "vlan10" || s.Gateways[0] != netip.MustParsePrefix("10.10.0.1/24") {
+		if s, _ := tx.SVIs().Get("svi10"); s.VRF != "green" || s.Bridge != "vlan10" ||
+			s.Gateways[0] != netip.MustParsePrefix("10.10.0.1/24") {
 			t.Errorf("stored as %+v", s)
 		}
 		return nil
@@ -114,7 +118,8 @@ func TestABadVRFIsRefusedByFieldAndChangesNothing(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument, "vrf")
 	_, err = g.vrfs.CreateVrf(t.Context(), &pb.CreateVrfRequest{VrfId: "blue", Vrf: &pb.Vrf{}})
 	wantCode(t, err, codes.InvalidArgument, "vrf.spec")
-	_, err = g.bridges.CreateLogicalBridge(t.Context(), &pb.CreateLogicalBridgeRequest{LogicalBridgeId: "vlan30", LogicalBridge: bridgeMsg(30, 100)})
+	_, err = g.bridges.CreateLogicalBridge(t.Context(),
+		&pb.CreateLogicalBridgeRequest{LogicalBridgeId: "vlan30", LogicalBridge: bridgeMsg(30, 100)})
 	wantCode(t, err, codes.FailedPrecondition, "logical_bridge.spec.vni")
 	if subjects := subjectsOf(err); !slices.Equal(subjects, []string{"vrfs/green"}) {
 		t.Errorf("a bridge with the VNI of a VRF: details name %q", subjects)
@@ -194,7 +199,8 @@ func TestNamesOfVRFsAndSVIsAreAcceptedInEveryForm(t *testing.T) {
 			t.Errorf("%v %v", s, err)
 		}
 	}
-	for _, name := range []string{"", "green", "/green", "vrfs/", "svis/", "vrfs/green/x", "svis/svi10/x", "bridges/green", "//other.org/vrfs/green", "vrfs/GREEN"} {
+	for _, name := range []string{"", "green", "/green", "vrfs/", "svis/", "vrfs/green/x", "svis/svi10/x",
+		"bridges/green", "//other.org/vrfs/green", "vrfs/GREEN"} {
 		_, err := g.vrfs.GetVrf(t.Context(), &pb.GetVrfRequest{Name: name})
 		wantCode(t, err, codes.InvalidArgument, "name")
 		_, err = g.vrfs.DeleteVrf(t.Context(), &pb.DeleteVrfRequest{Name: name, AllowMissing: true})
@@ -210,7 +216,8 @@ func TestNamesOfVRFsAndSVIsAreAcceptedInEveryForm(t *testing.T) {
 	wantCode(t, err, codes.NotFound)
 	_, err = g.svis.GetSvi(t.Context(), &pb.GetSviRequest{Name: "svis/svi99"})
 	wantCode(t, err, codes.NotFound)
-	for _, name := range []string{g.createVRF(t, "", 0).Name, g.createSVI(t, "", sviMsg("vrfs/green", "logicalBridges/vlan20", v4(10, 20, 0, 1, 24))).Name} {
+	for _, name := range []string{g.createVRF(t, "", 0).Name,
+		g.createSVI(t, "", sviMsg("vrfs/green", "logicalBridges/vlan20", v4(10, 20, 0, 1, 24))).Name} {
 		if _, id, _ := strings.Cut(name, "/"); intent.CheckID(id) != nil {
 			t.Errorf("%s: %v", name, intent.CheckID(id))
 		}
@@ -222,11 +229,13 @@ func TestCreatingAnEqualVRFOrSVIAgainGivesItBack(t *testing.T) {
 	if first, again := g.createVRF(t, "blue", 101), g.createVRF(t, "blue", 101); !proto.Equal(first, again) {
 		t.Errorf("%v, then %v", first, again)
 	}
-	again := g.createSVI(t, "svi10", sviMsg("//network.opiproject.org/vrfs/green", "//network.opiproject.org/bridges/vlan10", gateway6, gateway4))
+	again := g.createSVI(t, "svi10", sviMsg("//network.opiproject.org/vrfs/green",
+		"//network.opiproject.org/bridges/vlan10", gateway6, gateway4))
 	if !proto.Equal(again.Spec, sviMsg("vrfs/green", "logicalBridges/vlan10", gateway4, gateway6).Spec) {
 		t.Errorf("%v, want it as it was", again)
 	}
-	_, err := g.svis.CreateSvi(t.Context(), &pb.CreateSviRequest{SviId: "svi10", Svi: sviMsg("vrfs/green", "logicalBridges/vlan10", gateway4)})
+	_, err := g.svis.CreateSvi(t.Context(),
+		&pb.CreateSviRequest{SviId: "svi10", Svi: sviMsg("vrfs/green", "logicalBridges/vlan10", gateway4)})
 	wantCode(t, err, codes.AlreadyExists)
 }
 
@@ -260,7 +269,8 @@ func TestUpdateMasksOfVRFs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			g := newRouter(t)
 			before := frozen(t, g.store)
-			got, err := g.vrfs.UpdateVrf(t.Context(), &pb.UpdateVrfRequest{Vrf: &pb.Vrf{Name: "vrfs/green", Spec: c.sent}, UpdateMask: mask(c.mask...)})
+			got, err := g.vrfs.UpdateVrf(t.Context(),
+				&pb.UpdateVrfRequest{Vrf: &pb.Vrf{Name: "vrfs/green", Spec: c.sent}, UpdateMask: mask(c.mask...)})
 			if c.want == nil {
 				wantCode(t, err, c.code, c.field)
 				if !reflect.DeepEqual(frozen(t, g.store), before) {
@@ -281,7 +291,8 @@ func TestUpdateMasksOfSVIs(t *testing.T) {
 		change(s)
 		return s
 	}
-	sent := &pb.SviSpec{Vrf: "vrfs/blue", LogicalBridge: "//network.opiproject.org/bridges/vlan20", MacAddress: []byte{2, 0, 0, 0, 0, 9},
+	sent := &pb.SviSpec{Vrf: "vrfs/blue", LogicalBridge: "//network.opiproject.org/bridges/vlan20",
+		MacAddress: []byte{2, 0, 0, 0, 0, 9},
 		GwIpPrefix: []*netpb.IPPrefix{v4(10, 10, 0, 9, 24)}, EnableBgp: true, RemoteAs: 65009}
 	all := proto.CloneOf(sent)
 	all.LogicalBridge = "logicalBridges/vlan20"
@@ -317,7 +328,8 @@ func TestUpdateMasksOfSVIs(t *testing.T) {
 			g.createBridge(t, "vlan30", 30, 0)
 			g.createSVI(t, "svi30", sviMsg("vrfs/yellow", "logicalBridges/vlan30", gateway4))
 			before := frozen(t, g.store)
-			got, err := g.svis.UpdateSvi(t.Context(), &pb.UpdateSviRequest{Svi: &pb.Svi{Name: "svis/svi10", Spec: c.sent}, UpdateMask: mask(c.mask...)})
+			got, err := g.svis.UpdateSvi(t.Context(),
+				&pb.UpdateSviRequest{Svi: &pb.Svi{Name: "svis/svi10", Spec: c.sent}, UpdateMask: mask(c.mask...)})
 			if c.want == nil {
 				wantCode(t, err, c.code, c.field)
 				if !reflect.DeepEqual(frozen(t, g.store), before) {
@@ -344,10 +356,12 @@ func TestMissingVRFsAndSVIsAreAllowedOnlyWhenAsked(t *testing.T) {
 	wantCode(t, err, codes.NotFound)
 	_, err = g.svis.UpdateSvi(t.Context(), &pb.UpdateSviRequest{Svi: s, AllowMissing: true})
 	wantCode(t, err, codes.NotFound, "svi.spec.vrf") // of what it refers to
-	if got, err := g.vrfs.UpdateVrf(t.Context(), &pb.UpdateVrfRequest{Vrf: v, AllowMissing: true}); err != nil || !proto.Equal(got.Spec, v.Spec) {
+	if got, err := g.vrfs.UpdateVrf(t.Context(), &pb.UpdateVrfRequest{Vrf: v, AllowMissing: true}); err != nil ||
+		!proto.Equal(got.Spec, v.Spec) {
 		t.Errorf("%v %v, want it created as sent", got, err)
 	}
-	if got, err := g.svis.UpdateSvi(t.Context(), &pb.UpdateSviRequest{Svi: s, AllowMissing: true}); err != nil || !proto.Equal(got.Spec, s.Spec) {
+	if got, err := g.svis.UpdateSvi(t.Context(), &pb.UpdateSviRequest{Svi: s, AllowMissing: true}); err != nil ||
+		!proto.Equal(got.Spec, s.Spec) {
 		t.Errorf("%v %v, want it created as sent", got, err)
 	}
 	for range 2 {
@@ -367,7 +381,8 @@ func TestVRFsAndBridgesInUseAreNotDeletedAndTheUsersAreListed(t *testing.T) {
 	before := frozen(t, g.store)
 	_, vrf := g.vrfs.DeleteVrf(t.Context(), &pb.DeleteVrfRequest{Name: "vrfs/green", AllowMissing: true})
 	_, bridge := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10"})
-	for err, want := range map[error][]string{vrf: {"svis/svi10", "svis/svi20"}, bridge: {"bridgePorts/port1", "svis/svi10"}} {
+	for err, want := range map[error][]string{vrf: {"svis/svi10", "svis/svi20"},
+		bridge: {"bridgePorts/port1", "svis/svi10"}} {
 		wantCode(t, err, codes.FailedPrecondition)
 		if subjects := subjectsOf(err); !slices.Equal(subjects, want) {
 			t.Errorf("details list %q, want %q", subjects, want)
@@ -410,7 +425,8 @@ func TestVRFsAndSVIsComeInPages(t *testing.T) {
 		}
 		token = r.NextPageToken
 	}
-	if want := []string{"vrfs/green", "vrfs/vrf0", "vrfs/vrf1", "vrfs/vrf2", "vrfs/vrf3", "vrfs/vrf4", "vrfs/vrf5", "vrfs/vrf6"}; !slices.Equal(got, want) {
+	if want := []string{"vrfs/green", "vrfs/vrf0", "vrfs/vrf1", "vrfs/vrf2", "vrfs/vrf3", "vrfs/vrf4", "vrfs/vrf5",
+		"vrfs/vrf6"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	r, err := g.svis.ListSvis(t.Context(), &pb.ListSvisRequest{PageSize: 6})
@@ -421,7 +437,8 @@ func TestVRFsAndSVIsComeInPages(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument, "page_token")
 	_, err = g.svis.ListSvis(t.Context(), &pb.ListSvisRequest{PageSize: -1})
 	wantCode(t, err, codes.InvalidArgument, "page_size")
-	if r, err := g.svis.ListSvis(t.Context(), &pb.ListSvisRequest{PageToken: r.NextPageToken}); err != nil || len(r.Svis) != 1 || r.NextPageToken != "" {
+	if r, err := g.svis.ListSvis(t.Context(), &pb.ListSvisRequest{PageToken: r.NextPageToken}); err != nil ||
+		len(r.Svis) != 1 || r.NextPageToken != "" {
 		t.Errorf("%v %v, want the last one", r, err)
 	}
 }
@@ -440,11 +457,13 @@ func TestStatusOfVRFsAndSVIsIsWhatTheControllerSays(t *testing.T) {
 		t.Error(diff)
 	}
 	s := g.createSVI(t, "svi10", sviMsg("vrfs/green", "logicalBridges/vlan10", gateway4))
-	if diff := cmp.Diff(&pb.SviStatus{OperStatus: pb.SVIOperStatus_SVI_OPER_STATUS_TO_BE_DELETED, Components: []*pb.Component{
-		{Name: "slowpath", Status: pb.CompStatus_COMP_STATUS_ERROR, Details: details}}}, s.Status, protocmp.Transform()); diff != "" {
+	if diff := cmp.Diff(&pb.SviStatus{OperStatus: pb.SVIOperStatus_SVI_OPER_STATUS_TO_BE_DELETED,
+		Components: []*pb.Component{
+			{Name: "slowpath", Status: pb.CompStatus_COMP_STATUS_ERROR, Details: details}}}, s.Status, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
-	if v := g.createVRF(t, "blue", 101); v.Status.OperStatus != pb.VRFOperStatus_VRF_OPER_STATUS_DOWN || v.Status.Components[0].Status != pb.CompStatus_COMP_STATUS_PENDING {
+	if v := g.createVRF(t, "blue", 101); v.Status.OperStatus != pb.VRFOperStatus_VRF_OPER_STATUS_DOWN ||
+		v.Status.Components[0].Status != pb.CompStatus_COMP_STATUS_PENDING {
 		t.Errorf("%v before the controller saw it, want down and pending", v.Status)
 	}
 }

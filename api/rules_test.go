@@ -62,7 +62,8 @@ func TestABadBridgeIsRefusedByFieldAndChangesNothing(t *testing.T) {
 			if c.change != nil {
 				c.change(m)
 			}
-			_, err := g.bridges.CreateLogicalBridge(t.Context(), &pb.CreateLogicalBridgeRequest{LogicalBridgeId: c.id, LogicalBridge: m})
+			_, err := g.bridges.CreateLogicalBridge(t.Context(),
+				&pb.CreateLogicalBridgeRequest{LogicalBridgeId: c.id, LogicalBridge: m})
 			wantCode(t, err, c.code, c.fields...)
 			if !reflect.DeepEqual(frozen(t, g.store), before) {
 				t.Error("the refused call changed something")
@@ -137,11 +138,13 @@ func TestABridgeWithPortsIsNotDeletedAndTheyAreListed(t *testing.T) {
 		if !strings.Contains(status.Convert(err).Message(), id) {
 			t.Errorf("%v does not list %s", err, id)
 		}
-		if _, err := g.ports.DeleteBridgePort(t.Context(), &pb.DeleteBridgePortRequest{Name: "bridgePorts/" + id}); err != nil {
+		if _, err := g.ports.DeleteBridgePort(t.Context(),
+			&pb.DeleteBridgePortRequest{Name: "bridgePorts/" + id}); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10"}); err != nil {
+	if _, err := g.bridges.DeleteLogicalBridge(t.Context(),
+		&pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -169,9 +172,11 @@ func TestAnErrorFitsIntoTrailersHoweverMuchIsWrong(t *testing.T) {
 		many[i] = strings.Repeat("ü", 300)
 	}
 	_, deleted := g.bridges.DeleteLogicalBridge(t.Context(), &pb.DeleteLogicalBridgeRequest{Name: "logicalBridges/vlan10"})
-	_, created := g.ports.CreateBridgePort(t.Context(), &pb.CreateBridgePortRequest{BridgePortId: "trunk", BridgePort: trunkMsg(many...)})
+	_, created := g.ports.CreateBridgePort(t.Context(),
+		&pb.CreateBridgePortRequest{BridgePortId: "trunk", BridgePort: trunkMsg(many...)})
 	_, got := g.ports.GetBridgePort(t.Context(), &pb.GetBridgePortRequest{Name: strings.Repeat("x/", 1<<20)})
-	for err, code := range map[error]codes.Code{deleted: codes.FailedPrecondition, created: codes.InvalidArgument, got: codes.InvalidArgument} {
+	for err, code := range map[error]codes.Code{deleted: codes.FailedPrecondition, created: codes.InvalidArgument,
+		got: codes.InvalidArgument} {
 		st := status.Convert(err)
 		if st.Code() != code || proto.Size(st.Proto()) > 8000 {
 			t.Errorf("%v of %d bytes, want %v of 8,000 at most: %.200s", st.Code(), proto.Size(st.Proto()), code, st.Message())

@@ -63,7 +63,8 @@ type apiSpeaker struct {
 
 func newAPISpeaker(t testing.TB, store *intent.Store) *apiSpeaker {
 	t.Helper()
-	srv, err := New(Config{Listen: "127.0.0.1:0", Store: store, Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler),
+	srv, err := New(Config{Listen: "127.0.0.1:0", Store: store, Status: fakeStatus{},
+		Logger: slog.New(slog.DiscardHandler),
 		Limits: Limits{CallsPerSecond: 1e9, Burst: 1e9}})
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +98,8 @@ func request(m protoreflect.MethodDescriptor, fields map[string]any) protoreflec
 }
 
 // call makes a call over gRPC or REST.
-func (a *apiSpeaker) call(t testing.TB, overREST bool, m protoreflect.MethodDescriptor, fields map[string]any) (proto.Message, error) {
+func (a *apiSpeaker) call(t testing.TB, overREST bool, m protoreflect.MethodDescriptor,
+	fields map[string]any) (proto.Message, error) {
 	t.Helper()
 	out, err := protoregistry.GlobalTypes.FindMessageByName(m.Output().FullName())
 	if err != nil {
@@ -106,7 +108,8 @@ func (a *apiSpeaker) call(t testing.TB, overREST bool, m protoreflect.MethodDesc
 	answer := out.New().Interface()
 	r := request(m, fields)
 	if !overREST {
-		return answer, a.services.Invoke(context.Background(), fmt.Sprintf("/%s/%s", m.Parent().FullName(), m.Name()), r.Interface(), answer)
+		return answer, a.services.Invoke(context.Background(), fmt.Sprintf("/%s/%s", m.Parent().FullName(), m.Name()),
+			r.Interface(), answer)
 	}
 	rec := httptest.NewRecorder()
 	a.gateway.ServeHTTP(rec, restForm(t, m, r))

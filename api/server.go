@@ -122,7 +122,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.vtep = []address{a}
-	s.vtepHTTP = newHTTP(newVTEP(guard, cfg.Limits.MessageBytes, &vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP}), s.log)
+	s.vtepHTTP = newHTTP(newVTEP(guard, cfg.Limits.MessageBytes,
+		&vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP}), s.log)
 	return s, nil
 }
 
@@ -174,9 +175,10 @@ func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
 	return &http.Server{
-		Handler:           handler,
-		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 20 * time.Second, WriteByteTimeout: time.Minute},
+		Handler:   handler,
+		Protocols: protocols,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 20 * time.Second,
+			WriteByteTimeout: time.Minute},
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn), // failed TLS handshakes
 	}
@@ -230,7 +232,8 @@ func (s *Server) listen(ctx context.Context, a address) (net.Listener, error) {
 		return nil, err
 	}
 	if at, ok := lis.Addr().(*net.TCPAddr); ok && s.tls == nil && !at.IP.IsLoopback() {
-		s.log.Warn("the API listens without TLS where others can reach it: whoever does may change everything; set api.tls", "address", at.String())
+		s.log.Warn("the API listens without TLS where others can reach it: whoever does may change everything; set api.tls",
+			"address", at.String())
 	}
 	return lis, nil
 }

@@ -35,7 +35,8 @@ func TestReflectionListsEveryService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}); err != nil {
+	if err := stream.Send(&reflectionpb.ServerReflectionRequest{
+		MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := stream.Recv()
@@ -46,14 +47,17 @@ func TestReflectionListsEveryService(t *testing.T) {
 	for _, s := range r.GetListServicesResponse().GetService() {
 		names = append(names, s.Name)
 	}
-	for _, want := range []string{bridgeServiceName, portServiceName, vrfServiceName, sviServiceName, viewServiceName, "grpc.health.v1.Health"} {
+	for _, want := range []string{bridgeServiceName, portServiceName, vrfServiceName, sviServiceName, viewServiceName,
+		"grpc.health.v1.Health"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not among %q", want, names)
 		}
 	}
 	// A client can only decode what it finds with all of its imports.
 	for _, symbol := range []string{bridgeServiceName, vrfServiceName, sviServiceName, viewServiceName} {
-		if err := stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: symbol}}); err != nil {
+		if err := stream.Send(&reflectionpb.ServerReflectionRequest{
+			MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingSymbol{
+				FileContainingSymbol: symbol}}); err != nil {
 			t.Fatal(err)
 		}
 		if r, err := stream.Recv(); err != nil || len(r.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 {
@@ -65,7 +69,8 @@ func TestReflectionListsEveryService(t *testing.T) {
 func TestEveryServiceHasItsHealth(t *testing.T) {
 	g := newGateway(t)
 	health := healthpb.NewHealthClient(g.conn)
-	for _, name := range []string{"", bridgeServiceName, portServiceName, vrfServiceName, sviServiceName, viewServiceName} {
+	for _, name := range []string{"", bridgeServiceName, portServiceName, vrfServiceName, sviServiceName,
+		viewServiceName} {
 		r, err := health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: name})
 		if err != nil || r.Status != healthpb.HealthCheckResponse_SERVING {
 			t.Errorf("%q: %v %v", name, r, err)
@@ -90,7 +95,8 @@ func TestAddressesThatCannotBeAreRefusedAtOnce(t *testing.T) {
 // running starts Run and gives the way to end it.
 func running(t *testing.T, listen string) (stop func() error) {
 	t.Helper()
-	srv, err := New(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler)})
+	srv, err := New(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{},
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +125,8 @@ func list(t *testing.T, target string) error {
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err = pb.NewLogicalBridgeServiceClient(conn).ListLogicalBridges(ctx, &pb.ListLogicalBridgesRequest{}, grpc.WaitForReady(true))
+	_, err = pb.NewLogicalBridgeServiceClient(conn).ListLogicalBridges(ctx, &pb.ListLogicalBridgesRequest{},
+		grpc.WaitForReady(true))
 	return err
 }
 
@@ -196,7 +203,8 @@ func TestRunEndsThoughAClientWatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+	watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{},
+		grpc.WaitForReady(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +222,8 @@ func TestRunEndsThoughAClientWatches(t *testing.T) {
 func TestRunEndsWhenItsContextHasEndedBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	srv, err := New(Config{Listen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{}, Logger: slog.New(slog.DiscardHandler)})
+	srv, err := New(Config{Listen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{},
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,8 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	for i := range d.Methods {
 		m := &d.Methods[i]
 		name, handler := "/"+d.ServiceName+"/"+m.MethodName, m.Handler
-		m.Handler = func(impl any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
+		m.Handler = func(impl any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (resp any,
+			err error) {
 			err = s.guard.call(ctx, name, func() error {
 				resp, err = handler(impl, ctx, func(m any) error { return readInto(m, dec) }, nil)
 				return err
@@ -82,7 +83,8 @@ func (s *services) Invoke(ctx context.Context, method string, args, reply any, _
 }
 
 // NewStream is not offered from within.
-func (s *services) NewStream(_ context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+func (s *services) NewStream(_ context.Context, _ *grpc.StreamDesc, method string,
+	_ ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, status.Errorf(codes.Unimplemented, "%s is for gRPC only", method)
 }
 

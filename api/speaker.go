@@ -33,7 +33,8 @@ func (s *speakerService) GetSpeaker(ctx context.Context, r *pb.GetSpeakerRequest
 	return s.c.get(ctx, r.GetName())
 }
 
-func (s *speakerService) ListSpeakers(ctx context.Context, r *pb.ListSpeakersRequest) (*pb.ListSpeakersResponse, error) {
+func (s *speakerService) ListSpeakers(ctx context.Context,
+	r *pb.ListSpeakersRequest) (*pb.ListSpeakersResponse, error) {
 	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err

@@ -34,7 +34,8 @@ func (s *staticMACService) GetStaticMac(ctx context.Context, r *pb.GetStaticMacR
 	return s.c.get(ctx, r.GetName())
 }
 
-func (s *staticMACService) ListStaticMacs(ctx context.Context, r *pb.ListStaticMacsRequest) (*pb.ListStaticMacsResponse, error) {
+func (s *staticMACService) ListStaticMacs(ctx context.Context,
+	r *pb.ListStaticMacsRequest) (*pb.ListStaticMacsResponse, error) {
 	page, next, err := s.c.list(ctx, r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err

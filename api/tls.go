@@ -63,7 +63,8 @@ func (f TLS) load() (*tls.Config, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("API: authorities of clients: %s: %w", f.ClientCA, errors.New("it holds no certificate in PEM"))
+		return nil, fmt.Errorf("API: authorities of clients: %s: %w", f.ClientCA,
+			errors.New("it holds no certificate in PEM"))
 	}
 	return &tls.Config{
 		Certificates: []tls.Certificate{pair},

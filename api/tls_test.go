@@ -54,7 +54,8 @@ func (a authority) sign(t testing.TB, name pkix.Name, change func(*x509.Certific
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: name, DNSNames: []string{"localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if change != nil {
 		change(c)
@@ -82,7 +83,8 @@ func (a authority) files(t testing.TB, dir, name string) (cert, key string) {
 		t.Fatal(err)
 	}
 	cert, key = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: a.cert.Raw}, key: {Type: "PRIVATE KEY", Bytes: der}} {
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: a.cert.Raw},
+		key: {Type: "PRIVATE KEY", Bytes: der}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +166,8 @@ var readAttempts = []attempt{
 	{"reflection", func(t *testing.T, g *gateway) codes.Code {
 		s, err := reflectionpb.NewServerReflectionClient(g.conn).ServerReflectionInfo(t.Context())
 		if err == nil {
-			_ = s.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
+			_ = s.Send(&reflectionpb.ServerReflectionRequest{
+				MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
 			_, err = s.Recv()
 		}
 		return overGRPC(err)
@@ -176,7 +179,8 @@ var readAttempts = []attempt{
 
 var writeAttempts = []attempt{
 	{"create", func(t *testing.T, g *gateway) codes.Code {
-		_, err := g.bridges.CreateLogicalBridge(t.Context(), &pb.CreateLogicalBridgeRequest{LogicalBridgeId: "vlan20", LogicalBridge: bridgeMsg(20, 20)})
+		_, err := g.bridges.CreateLogicalBridge(t.Context(),
+			&pb.CreateLogicalBridgeRequest{LogicalBridgeId: "vlan20", LogicalBridge: bridgeMsg(20, 20)})
 		return overGRPC(err)
 	}},
 	{"update", func(t *testing.T, g *gateway) codes.Code {
@@ -246,7 +250,8 @@ func TestTheLogNamesTheSubjectAndARefusalWhatToDo(t *testing.T) {
 	if !strings.Contains(err.Error(), "CN=mallory,C=DE") || !strings.Contains(err.Error(), "api.roles") {
 		t.Error(err)
 	}
-	if calls := log.calls(); len(calls) != 1 || calls[0]["subject"] != "CN=mallory,C=DE" || calls[0]["code"] != "PermissionDenied" {
+	if calls := log.calls(); len(calls) != 1 || calls[0]["subject"] != "CN=mallory,C=DE" ||
+		calls[0]["code"] != "PermissionDenied" {
 		t.Errorf("%v", calls)
 	}
 }

@@ -37,7 +37,8 @@ type viewService struct {
 
 // stream sends rows in messages of bounded size, and one empty message if there
 // are none.
-func stream[R any, M proto.Message, Resp any](rows []R, out grpc.ServerStreamingServer[Resp], message func(R) M, response func([]M) *Resp) error {
+func stream[R any, M proto.Message, Resp any](rows []R, out grpc.ServerStreamingServer[Resp], message func(R) M,
+	response func([]M) *Resp) error {
 	var batch []M
 	size := 0
 	for _, r := range rows {
@@ -63,7 +64,8 @@ func failed(err error) error {
 	return status.Error(codes.Unavailable, clip(err.Error()))
 }
 
-func (s *viewService) ListBridges(_ *p4evpnv1.ListBridgesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListBridgesResponse]) error {
+func (s *viewService) ListBridges(_ *p4evpnv1.ListBridgesRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListBridgesResponse]) error {
 	rows, err := s.view.Bridges(out.Context())
 	if err != nil {
 		return failed(err)
@@ -79,7 +81,8 @@ func (s *viewService) ListBridges(_ *p4evpnv1.ListBridgesRequest, out grpc.Serve
 	})
 }
 
-func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest, out grpc.ServerStreamingServer[p4evpnv1.ListFDBResponse]) error {
+func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListFDBResponse]) error {
 	bridge, err := existing(s.store, bridgeNaming, "bridge", r.GetBridge(), (*intent.Tx).Bridges)
 	if err != nil {
 		return err
@@ -105,7 +108,8 @@ func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest, out grpc.ServerStreami
 
 // existing reads the name of an existing object in any form, or just its id; ""
 // stays "". The field is the request's.
-func existing[T intent.Row[T]](store *intent.Store, n naming, field, name string, table func(*intent.Tx) *intent.Table[T]) (string, error) {
+func existing[T intent.Row[T]](store *intent.Store, n naming, field, name string,
+	table func(*intent.Tx) *intent.Table[T]) (string, error) {
 	if name == "" {
 		return "", nil
 	}
@@ -122,7 +126,8 @@ func existing[T intent.Row[T]](store *intent.Store, n naming, field, name string
 	}))
 }
 
-func (s *viewService) ListVTEPs(_ *p4evpnv1.ListVTEPsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListVTEPsResponse]) error {
+func (s *viewService) ListVTEPs(_ *p4evpnv1.ListVTEPsRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListVTEPsResponse]) error {
 	rows, err := s.view.VTEPs(out.Context())
 	if err != nil {
 		return failed(err)
@@ -137,7 +142,8 @@ func (s *viewService) ListVTEPs(_ *p4evpnv1.ListVTEPsRequest, out grpc.ServerStr
 	}, func(p []*p4evpnv1.VTEP) *p4evpnv1.ListVTEPsResponse { return &p4evpnv1.ListVTEPsResponse{Vteps: p} })
 }
 
-func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListRoutesResponse]) error {
+func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListRoutesResponse]) error {
 	only, ok := meaning(directions, r.GetDirection())
 	if !ok && r.GetDirection() != p4evpnv1.Direction_DIRECTION_UNSPECIFIED {
 		return badField("direction", fmt.Sprintf("%v is no direction: want in, out or nothing for both", r.GetDirection()))
@@ -162,7 +168,8 @@ func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest, out grpc.ServerS
 	}, func(p []*p4evpnv1.Route) *p4evpnv1.ListRoutesResponse { return &p4evpnv1.ListRoutesResponse{Routes: p} })
 }
 
-func (s *viewService) ListSessions(_ *p4evpnv1.ListSessionsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListSessionsResponse]) error {
+func (s *viewService) ListSessions(_ *p4evpnv1.ListSessionsRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListSessionsResponse]) error {
 	rows, err := s.view.Neighbors(out.Context())
 	if err != nil {
 		return failed(err)
@@ -170,7 +177,8 @@ func (s *viewService) ListSessions(_ *p4evpnv1.ListSessionsRequest, out grpc.Ser
 	slices.SortFunc(rows, func(a, b view.Neighbor) int { return a.Address.Compare(b.Address) })
 	return stream(rows, out, func(n view.Neighbor) *p4evpnv1.Session {
 		m := &p4evpnv1.Session{
-			Address: text(n.Address), As: n.AS, State: sessionStates[n.State], Received: n.Received, Advertised: n.Advertised, Reason: utf8(n.Reason),
+			Address: text(n.Address), As: n.AS, State: sessionStates[n.State], Received: n.Received, Advertised: n.Advertised,
+			Reason: utf8(n.Reason),
 		}
 		if n.Uptime != 0 {
 			m.Uptime = durationpb.New(n.Uptime)
@@ -181,7 +189,8 @@ func (s *viewService) ListSessions(_ *p4evpnv1.ListSessionsRequest, out grpc.Ser
 	})
 }
 
-func (s *viewService) ListEntries(r *p4evpnv1.ListEntriesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListEntriesResponse]) error {
+func (s *viewService) ListEntries(r *p4evpnv1.ListEntriesRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListEntriesResponse]) error {
 	rows, err := s.view.Entries(out.Context(), r.GetTable())
 	if err != nil {
 		return failed(err)
@@ -190,7 +199,8 @@ func (s *viewService) ListEntries(r *p4evpnv1.ListEntriesRequest, out grpc.Serve
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Text, b.Text))
 	})
 	return stream(rows, out, func(e view.Entry) *p4evpnv1.Entry {
-		return &p4evpnv1.Entry{Table: utf8(e.Table), Text: utf8(e.Text), Level: uint32(e.Level), Acked: e.Acked, Error: utf8(e.Error)}
+		return &p4evpnv1.Entry{Table: utf8(e.Table), Text: utf8(e.Text), Level: uint32(e.Level), Acked: e.Acked,
+			Error: utf8(e.Error)}
 	}, func(p []*p4evpnv1.Entry) *p4evpnv1.ListEntriesResponse {
 		return &p4evpnv1.ListEntriesResponse{Entries: p}
 	})

@@ -66,14 +66,19 @@ var (
 
 func TestEveryFieldOfARowIsShown(t *testing.T) {
 	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
-		Bridges: []view.Bridge{{Name: "vlan10", VLAN: 10, VNI: 100, VTEP: netip.MustParsePrefix("10.0.0.2/32"), State: view.Down, Reason: "why", Ports: []string{"port1"}, MACs: 3, RemoteVTEPs: 2}},
-		FDB: []view.FDBEntry{{Bridge: "vlan10", MAC: mac1, Kind: view.Remote, VTEP: leaf, VNI: 100, Sequence: 4, Sticky: true, Age: time.Minute, State: view.Pending, Reason: "why"},
+		Bridges: []view.Bridge{{Name: "vlan10", VLAN: 10, VNI: 100, VTEP: netip.MustParsePrefix("10.0.0.2/32"),
+			State: view.Down, Reason: "why", Ports: []string{"port1"}, MACs: 3, RemoteVTEPs: 2}},
+		FDB: []view.FDBEntry{{Bridge: "vlan10", MAC: mac1, Kind: view.Remote, VTEP: leaf, VNI: 100, Sequence: 4,
+			Sticky: true, Age: time.Minute, State: view.Pending, Reason: "why"},
 			{Bridge: "vlan10", MAC: mac2, Kind: view.Local, Port: "port1", State: view.Up}},
-		VTEPs: []view.VTEP{{Address: leaf, State: view.Up, Paths: []view.Path{{Uplink: "up0", NextHopMAC: mac1}, {Uplink: "up1"}}, Bridges: []string{"vlan10"}, Reason: "why"}},
-		Routes: []view.Route{{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
+		VTEPs: []view.VTEP{{Address: leaf, State: view.Up, Paths: []view.Path{{Uplink: "up0", NextHopMAC: mac1},
+			{Uplink: "up1"}}, Bridges: []string{"vlan10"}, Reason: "why"}},
+		Routes: []view.Route{{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"},
+			Key:     "[2]:[0]:[48]:[02:00:00:00:00:01]",
 			NextHop: leaf, VNI: 100, Sequence: 4, Sticky: true, Peer: leaf, Selected: true, Reason: "why"}},
-		Neighbors: []view.Neighbor{{Address: leaf, AS: 65001, State: "established", Uptime: time.Hour, Received: 5, Advertised: 6, Reason: "why"}},
-		Entries:   []view.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
+		Neighbors: []view.Neighbor{{Address: leaf, AS: 65001, State: "established", Uptime: time.Hour, Received: 5,
+			Advertised: 6, Reason: "why"}},
+		Entries: []view.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
 	}})
 	ctx := t.Context()
 	check := func(name string, want, got any, err error) {
@@ -84,29 +89,37 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 	}
 	bs, err := g.view.ListBridges(ctx, &p4evpnv1.ListBridgesRequest{})
 	bridges, err := collect(bs, err, (*p4evpnv1.ListBridgesResponse).GetBridges)
-	check("bridges", []*p4evpnv1.Bridge{{Name: "vlan10", Vlan: 10, Vni: 100, Vtep: "10.0.0.2/32", State: p4evpnv1.State_STATE_DOWN, Reason: "why", Ports: []string{"port1"}, Macs: 3, RemoteVteps: 2}}, bridges, err)
+	check("bridges", []*p4evpnv1.Bridge{{Name: "vlan10", Vlan: 10, Vni: 100, Vtep: "10.0.0.2/32",
+		State: p4evpnv1.State_STATE_DOWN, Reason: "why", Ports: []string{"port1"}, Macs: 3, RemoteVteps: 2}}, bridges, err)
 	fdb, err := g.listFDB(ctx, "")
 	check("fdb", []*p4evpnv1.FDBEntry{
 		{Bridge: "vlan10", Mac: "02:00:00:00:00:01", Kind: p4evpnv1.FDBKind_FDB_KIND_REMOTE, Vtep: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Age: durationpb.New(time.Minute), State: p4evpnv1.State_STATE_PENDING, Reason: "why"},
 		{Bridge: "vlan10", Mac: "02:00:00:00:00:02", Kind: p4evpnv1.FDBKind_FDB_KIND_LOCAL, Port: "port1", State: p4evpnv1.State_STATE_UP}}, fdb, err)
 	vs, err := g.view.ListVTEPs(ctx, &p4evpnv1.ListVTEPsRequest{})
 	vteps, err := collect(vs, err, (*p4evpnv1.ListVTEPsResponse).GetVteps)
-	check("vteps", []*p4evpnv1.VTEP{{Address: "10.0.0.3", State: p4evpnv1.State_STATE_UP, Bridges: []string{"vlan10"}, Reason: "why",
-		Paths: []*p4evpnv1.Path{{Uplink: "up0", NextHopMac: "02:00:00:00:00:01"}, {Uplink: "up1"}}}}, vteps, err)
+	check("vteps", []*p4evpnv1.VTEP{{Address: "10.0.0.3", State: p4evpnv1.State_STATE_UP, Bridges: []string{"vlan10"},
+		Reason: "why",
+		Paths:  []*p4evpnv1.Path{{Uplink: "up0", NextHopMac: "02:00:00:00:00:01"}, {Uplink: "up1"}}}}, vteps, err)
 	routes, err := g.listRoutes(ctx, p4evpnv1.Direction_DIRECTION_UNSPECIFIED)
-	check("routes", []*p4evpnv1.Route{{Direction: p4evpnv1.Direction_DIRECTION_IN, Type: 2, Rd: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
-		NextHop: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Peer: "10.0.0.3", Selected: true, Reason: "why"}}, routes, err)
+	check("routes", []*p4evpnv1.Route{{Direction: p4evpnv1.Direction_DIRECTION_IN, Type: 2, Rd: "10.0.0.3:10",
+		RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
+		NextHop: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Peer: "10.0.0.3", Selected: true, Reason: "why"}}, routes,
+		err)
 	ns, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
 	neighbors, err := collect(ns, err, (*p4evpnv1.ListSessionsResponse).GetSessions)
-	check("neighbors", []*p4evpnv1.Session{{Address: "10.0.0.3", As: 65001, State: p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED, Uptime: durationpb.New(time.Hour), Received: 5, Advertised: 6, Reason: "why"}}, neighbors, err)
+	check("neighbors", []*p4evpnv1.Session{{Address: "10.0.0.3", As: 65001,
+		State: p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED, Uptime: durationpb.New(time.Hour), Received: 5,
+		Advertised: 6, Reason: "why"}}, neighbors, err)
 	entries, err := g.listEntries(ctx, "")
-	check("entries", []*p4evpnv1.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}}, entries, err)
+	check("entries", []*p4evpnv1.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
+		entries, err)
 }
 
 func TestRowsAreFilteredAndSorted(t *testing.T) {
 	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
 		FDB: []view.FDBEntry{{Bridge: "vlan20", MAC: mac1}, {Bridge: "vlan10", MAC: mac2}, {Bridge: "vlan10", MAC: mac1}},
-		Routes: []view.Route{{Direction: view.Out, Type: 2, Key: "b"}, {Direction: view.In, Type: 3, Key: "a"}, {Direction: view.In, Type: 2, Key: "c", RD: "2"},
+		Routes: []view.Route{{Direction: view.Out, Type: 2, Key: "b"}, {Direction: view.In, Type: 3, Key: "a"},
+			{Direction: view.In, Type: 2, Key: "c", RD: "2"},
 			{Direction: view.In, Type: 2, Key: "c", RD: "1"}},
 		Entries: []view.Entry{{Table: "b", Text: "1"}, {Table: "a", Text: "2"}, {Table: "a", Text: "1"}},
 	}})
@@ -121,7 +134,8 @@ func TestRowsAreFilteredAndSorted(t *testing.T) {
 		}
 		return s
 	}
-	for bridge, want := range map[string]string{"": "vlan1001 vlan1002 vlan2001 ", "vlan10": "vlan1001 vlan1002 ", "logicalBridges/vlan10": "vlan1001 vlan1002 "} {
+	for bridge, want := range map[string]string{"": "vlan1001 vlan1002 vlan2001 ", "vlan10": "vlan1001 vlan1002 ",
+		"logicalBridges/vlan10": "vlan1001 vlan1002 "} {
 		if got := fdb(bridge); got != want {
 			t.Errorf("FDB of %q: %s, want %s", bridge, got, want)
 		}
@@ -180,10 +194,12 @@ func TestAControllerThatCannotAnswerIsUnavailable(t *testing.T) {
 func TestManyAndLargeRowsStayWithinMessageLimits(t *testing.T) {
 	v := &controllertest.View{}
 	for i := range 100_000 {
-		v.Rows.FDB = append(v.Rows.FDB, view.FDBEntry{Bridge: "vlan10", MAC: ether.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Kind: view.Remote, VTEP: leaf})
+		v.Rows.FDB = append(v.Rows.FDB, view.FDBEntry{Bridge: "vlan10",
+			MAC: ether.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Kind: view.Remote, VTEP: leaf})
 	}
 	for i := range 100 { // flood groups of thousands of replicas
-		v.Rows.Entries = append(v.Rows.Entries, view.Entry{Table: "multicast_group", Text: fmt.Sprint(i, strings.Repeat(" member", 20_000))})
+		v.Rows.Entries = append(v.Rows.Entries,
+			view.Entry{Table: "multicast_group", Text: fmt.Sprint(i, strings.Repeat(" member", 20_000))})
 	}
 	g := serve(t, intent.NewMemory(), fakeStatus{}, v)
 	rows, err := g.listFDB(t.Context(), "")
@@ -199,7 +215,8 @@ func TestManyAndLargeRowsStayWithinMessageLimits(t *testing.T) {
 }
 
 func TestTextThatIsNoUTF8IsShownAllTheSame(t *testing.T) {
-	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{Entries: []view.Entry{{Table: "t", Text: "x\xff", Error: "\xfe"}}}})
+	g := serve(t, intent.NewMemory(), fakeStatus{},
+		&controllertest.View{Rows: controllertest.Rows{Entries: []view.Entry{{Table: "t", Text: "x\xff", Error: "\xfe"}}}})
 	rows, err := g.listEntries(t.Context(), "")
 	if err != nil || len(rows) != 1 || rows[0].Text != "x?" {
 		t.Errorf("%v %v", rows, err)

@@ -14,7 +14,8 @@ import (
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-func (s *viewService) ListVRFs(_ *p4evpnv1.ListVRFsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListVRFsResponse]) error {
+func (s *viewService) ListVRFs(_ *p4evpnv1.ListVRFsRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListVRFsResponse]) error {
 	rows, err := s.view.VRFs(out.Context())
 	if err != nil {
 		return failed(err)
@@ -28,7 +29,8 @@ func (s *viewService) ListVRFs(_ *p4evpnv1.ListVRFsRequest, out grpc.ServerStrea
 	}, func(p []*p4evpnv1.VRF) *p4evpnv1.ListVRFsResponse { return &p4evpnv1.ListVRFsResponse{Vrfs: p} })
 }
 
-func (s *viewService) ListUnderlayRoutes(_ *p4evpnv1.ListUnderlayRoutesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListUnderlayRoutesResponse]) error {
+func (s *viewService) ListUnderlayRoutes(_ *p4evpnv1.ListUnderlayRoutesRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListUnderlayRoutesResponse]) error {
 	var rows []view.UnderlayRoute
 	if s.underlay != nil {
 		rows = s.underlay.UnderlayRoutes()
@@ -48,15 +50,20 @@ func (s *viewService) ListUnderlayRoutes(_ *p4evpnv1.ListUnderlayRoutesRequest, 
 	})
 }
 
-func (s *viewService) ListSVIs(_ *p4evpnv1.ListSVIsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListSVIsResponse]) error {
+func (s *viewService) ListSVIs(_ *p4evpnv1.ListSVIsRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListSVIsResponse]) error {
 	rows, err := s.view.SVIs(out.Context())
 	if err != nil {
 		return failed(err)
 	}
-	slices.SortFunc(rows, func(a, b view.SVI) int { return cmp.Or(cmp.Compare(a.VRF, b.VRF), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(rows, func(a, b view.SVI) int {
+		return cmp.Or(cmp.Compare(a.VRF, b.VRF),
+			cmp.Compare(a.Name, b.Name))
+	})
 	return stream(rows, out, func(v view.SVI) *p4evpnv1.SVI {
 		m := &p4evpnv1.SVI{
-			Name: v.Name, Vrf: v.VRF, Bridge: v.Bridge, Mac: mac(v.MAC), Anycast: v.Anycast, State: states[v.State], Reason: utf8(v.Reason),
+			Name: v.Name, Vrf: v.VRF, Bridge: v.Bridge, Mac: mac(v.MAC), Anycast: v.Anycast, State: states[v.State],
+			Reason: utf8(v.Reason),
 		}
 		for _, g := range v.Gateways {
 			m.Gateways = append(m.Gateways, g.String())
@@ -65,7 +72,8 @@ func (s *viewService) ListSVIs(_ *p4evpnv1.ListSVIsRequest, out grpc.ServerStrea
 	}, func(p []*p4evpnv1.SVI) *p4evpnv1.ListSVIsResponse { return &p4evpnv1.ListSVIsResponse{Svis: p} })
 }
 
-func (s *viewService) ListHosts(r *p4evpnv1.ListHostsRequest, out grpc.ServerStreamingServer[p4evpnv1.ListHostsResponse]) error {
+func (s *viewService) ListHosts(r *p4evpnv1.ListHostsRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListHostsResponse]) error {
 	bridge, err := existing(s.store, bridgeNaming, "bridge", r.GetBridge(), (*intent.Tx).Bridges)
 	if err != nil {
 		return err
@@ -85,7 +93,8 @@ func (s *viewService) ListHosts(r *p4evpnv1.ListHostsRequest, out grpc.ServerStr
 	}, func(p []*p4evpnv1.Host) *p4evpnv1.ListHostsResponse { return &p4evpnv1.ListHostsResponse{Hosts: p} })
 }
 
-func (s *viewService) ListPrefixes(r *p4evpnv1.ListPrefixesRequest, out grpc.ServerStreamingServer[p4evpnv1.ListPrefixesResponse]) error {
+func (s *viewService) ListPrefixes(r *p4evpnv1.ListPrefixesRequest,
+	out grpc.ServerStreamingServer[p4evpnv1.ListPrefixesResponse]) error {
 	vrf, err := existing(s.store, vrfNaming, "vrf", r.GetVrf(), (*intent.Tx).VRFs)
 	if err != nil {
 		return err
@@ -103,7 +112,8 @@ func (s *viewService) ListPrefixes(r *p4evpnv1.ListPrefixesRequest, out grpc.Ser
 	})
 }
 
-func (s *viewService) LookupRoute(ctx context.Context, r *p4evpnv1.LookupRouteRequest) (*p4evpnv1.LookupRouteResponse, error) {
+func (s *viewService) LookupRoute(ctx context.Context,
+	r *p4evpnv1.LookupRouteRequest) (*p4evpnv1.LookupRouteResponse, error) {
 	if r.GetVrf() == "" {
 		return nil, badField("vrf", "not set: want vrfs/{id} or the id of a VRF")
 	}

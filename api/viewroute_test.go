@@ -41,7 +41,8 @@ func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
 			{Prefix: "2001:db8::/32", NextHops: []string{"10.0.0.3"}, State: p4evpnv1.State_STATE_DOWN, Reason: "why"},
 		}},
 	} {
-		g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, Underlay: tc.underlay}, nil)
+		g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{},
+			Underlay: tc.underlay}, nil)
 		s, err := g.view.ListUnderlayRoutes(t.Context(), &p4evpnv1.ListUnderlayRoutesRequest{})
 		got, err := collect(s, err, (*p4evpnv1.ListUnderlayRoutesResponse).GetRoutes)
 		if diff := cmp.Diff(tc.want, got, protocmp.Transform()); diff != "" || err != nil {
@@ -51,16 +52,21 @@ func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
 }
 
 func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
-	remote := view.Prefix{VRF: "green", Prefix: prefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: leaf, VNI: 100, RouterMAC: mac2,
-		Selected: true, State: view.Pending, Reason: "why"}
-	remotePB := &p4evpnv1.Prefix{Vrf: "green", Prefix: "6.6.6.0/24", Kind: p4evpnv1.PrefixKind_PREFIX_KIND_REMOTE, Vtep: "10.0.0.3", Vni: 100, RouterMac: "02:00:00:00:00:02",
+	remote := view.Prefix{VRF: "green", Prefix: prefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: leaf, VNI: 100,
+		RouterMAC: mac2,
+		Selected:  true, State: view.Pending, Reason: "why"}
+	remotePB := &p4evpnv1.Prefix{Vrf: "green", Prefix: "6.6.6.0/24", Kind: p4evpnv1.PrefixKind_PREFIX_KIND_REMOTE,
+		Vtep: "10.0.0.3", Vni: 100, RouterMac: "02:00:00:00:00:02",
 		Selected: true, State: p4evpnv1.State_STATE_PENDING, Reason: "why"}
 	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
-		VRFs: []view.VRF{{Name: "green", VNI: 100, Loopback: prefix("10.100.0.1/24"), VTEP: prefix("10.0.0.2/32"), RouterMAC: mac1,
-			State: view.Down, Reason: "why", SVIs: []string{"svi10"}, Hosts: 3, Prefixes: 4}},
-		SVIs: []view.SVI{{Name: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1, Gateways: []netip.Prefix{prefix("10.10.0.1/24"), prefix("2001:db8::1/64")},
-			Anycast: true, State: view.Up, Reason: "why"}},
-		Hosts: []view.Host{{Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::9"), MAC: mac1, Kind: view.HostRemote, VTEP: leaf, State: view.Up, Reason: "why"}},
+		VRFs: []view.VRF{{Name: "green", VNI: 100, Loopback: prefix("10.100.0.1/24"), VTEP: prefix("10.0.0.2/32"),
+			RouterMAC: mac1,
+			State:     view.Down, Reason: "why", SVIs: []string{"svi10"}, Hosts: 3, Prefixes: 4}},
+		SVIs: []view.SVI{{Name: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1,
+			Gateways: []netip.Prefix{prefix("10.10.0.1/24"), prefix("2001:db8::1/64")},
+			Anycast:  true, State: view.Up, Reason: "why"}},
+		Hosts: []view.Host{{Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::9"), MAC: mac1, Kind: view.HostRemote,
+			VTEP: leaf, State: view.Up, Reason: "why"}},
 		Prefixes: []view.Prefix{remote,
 			{VRF: "green", Prefix: prefix("10.10.0.9/32"), Kind: view.PrefixHost, Bridge: "vlan10", MAC: mac1, NextHop: leaf}},
 		Lookup: view.Lookup{Entry: "a -> b", Result: "what", Candidates: []view.Prefix{remote}},
@@ -75,28 +81,36 @@ func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 	}
 	vs, err := g.view.ListVRFs(ctx, &p4evpnv1.ListVRFsRequest{})
 	vrfs, err := collect(vs, err, (*p4evpnv1.ListVRFsResponse).GetVrfs)
-	check("vrfs", []*p4evpnv1.VRF{{Name: "green", Vni: 100, Loopback: "10.100.0.1/24", Vtep: "10.0.0.2/32", RouterMac: "02:00:00:00:00:01",
-		State: p4evpnv1.State_STATE_DOWN, Reason: "why", Svis: []string{"svi10"}, Hosts: 3, Prefixes: 4}}, vrfs, err)
+	check("vrfs", []*p4evpnv1.VRF{{Name: "green", Vni: 100, Loopback: "10.100.0.1/24", Vtep: "10.0.0.2/32",
+		RouterMac: "02:00:00:00:00:01",
+		State:     p4evpnv1.State_STATE_DOWN, Reason: "why", Svis: []string{"svi10"}, Hosts: 3, Prefixes: 4}}, vrfs, err)
 	ss, err := g.view.ListSVIs(ctx, &p4evpnv1.ListSVIsRequest{})
 	svis, err := collect(ss, err, (*p4evpnv1.ListSVIsResponse).GetSvis)
 	check("svis", []*p4evpnv1.SVI{{Name: "svi10", Vrf: "green", Bridge: "vlan10", Mac: "02:00:00:00:00:01",
-		Gateways: []string{"10.10.0.1/24", "2001:db8::1/64"}, Anycast: true, State: p4evpnv1.State_STATE_UP, Reason: "why"}}, svis, err)
+		Gateways: []string{"10.10.0.1/24", "2001:db8::1/64"}, Anycast: true, State: p4evpnv1.State_STATE_UP, Reason: "why"}},
+		svis, err)
 	hosts, err := g.listHosts(t, "")
-	check("hosts", []*p4evpnv1.Host{{Bridge: "vlan10", Ip: "2001:db8::9", Mac: "02:00:00:00:00:01", Kind: p4evpnv1.HostKind_HOST_KIND_REMOTE, Vtep: "10.0.0.3", State: p4evpnv1.State_STATE_UP, Reason: "why"}}, hosts, err)
+	check("hosts", []*p4evpnv1.Host{{Bridge: "vlan10", Ip: "2001:db8::9", Mac: "02:00:00:00:00:01",
+		Kind: p4evpnv1.HostKind_HOST_KIND_REMOTE, Vtep: "10.0.0.3", State: p4evpnv1.State_STATE_UP, Reason: "why"}}, hosts,
+		err)
 	prefixes, err := g.listPrefixes(t, "")
 	check("prefixes", []*p4evpnv1.Prefix{remotePB,
 		{Vrf: "green", Prefix: "10.10.0.9/32", Kind: p4evpnv1.PrefixKind_PREFIX_KIND_HOST, Bridge: "vlan10", Mac: "02:00:00:00:00:01", NextHop: "10.0.0.3"}}, prefixes, err)
-	route, err := g.view.LookupRoute(ctx, &p4evpnv1.LookupRouteRequest{Vrf: "//network.opiproject.org/vrfs/green", Address: "6.6.6.6"})
-	check("route", &p4evpnv1.LookupRouteResponse{Vrf: "green", Address: "6.6.6.6", Entry: "a -> b", Result: "what", Candidates: []*p4evpnv1.Prefix{remotePB}}, route, err)
+	route, err := g.view.LookupRoute(ctx,
+		&p4evpnv1.LookupRouteRequest{Vrf: "//network.opiproject.org/vrfs/green", Address: "6.6.6.6"})
+	check("route", &p4evpnv1.LookupRouteResponse{Vrf: "green", Address: "6.6.6.6", Entry: "a -> b", Result: "what",
+		Candidates: []*p4evpnv1.Prefix{remotePB}}, route, err)
 }
 
 func TestRoutingRowsAreFilteredAndSorted(t *testing.T) {
 	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
 		VRFs: []view.VRF{{Name: "yellow"}, {Name: "green"}},
 		SVIs: []view.SVI{{VRF: "yellow", Name: "svi1"}, {VRF: "green", Name: "svi3"}, {VRF: "green", Name: "svi2"}},
-		Hosts: []view.Host{{Bridge: "vlan20", IP: netip.MustParseAddr("10.0.0.1")}, {Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::1")},
+		Hosts: []view.Host{{Bridge: "vlan20", IP: netip.MustParseAddr("10.0.0.1")},
+			{Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::1")},
 			{Bridge: "vlan10", IP: netip.MustParseAddr("10.0.0.10")}, {Bridge: "vlan10", IP: netip.MustParseAddr("10.0.0.9")}},
-		Prefixes: []view.Prefix{{VRF: "yellow", Prefix: prefix("0.0.0.0/0")}, {VRF: "green", Prefix: prefix("10.0.0.0/24"), VTEP: leaf},
+		Prefixes: []view.Prefix{{VRF: "yellow", Prefix: prefix("0.0.0.0/0")},
+			{VRF: "green", Prefix: prefix("10.0.0.0/24"), VTEP: leaf},
 			{VRF: "green", Prefix: prefix("10.0.0.0/24"), Selected: true}, {VRF: "green", Prefix: prefix("9.0.0.0/8")}},
 	}})
 	g.createVRF(t, "green", 100)
@@ -111,7 +125,8 @@ func TestRoutingRowsAreFilteredAndSorted(t *testing.T) {
 	if err != nil || len(svis) != 3 || svis[0].Name != "svi2" || svis[2].Name != "svi1" {
 		t.Errorf("%v %v", svis, err)
 	}
-	for bridge, want := range map[string]string{"": "10.0.0.9 10.0.0.10 2001:db8::1 10.0.0.1", "vlan10": "10.0.0.9 10.0.0.10 2001:db8::1",
+	for bridge, want := range map[string]string{"": "10.0.0.9 10.0.0.10 2001:db8::1 10.0.0.1",
+		"vlan10": "10.0.0.9 10.0.0.10 2001:db8::1",
 		"//network.opiproject.org/bridges/vlan10": "10.0.0.9 10.0.0.10 2001:db8::1"} {
 		rows, err := g.listHosts(t, bridge)
 		var got []string
@@ -122,7 +137,8 @@ func TestRoutingRowsAreFilteredAndSorted(t *testing.T) {
 			t.Errorf("hosts of %q: %v (%v), want %s", bridge, got, err, want)
 		}
 	}
-	for vrf, want := range map[string]string{"": "9.0.0.0/8 10.0.0.0/24 10.0.0.0/24 0.0.0.0/0", "green": "9.0.0.0/8 10.0.0.0/24 10.0.0.0/24", "vrfs/green": "9.0.0.0/8 10.0.0.0/24 10.0.0.0/24"} {
+	for vrf, want := range map[string]string{"": "9.0.0.0/8 10.0.0.0/24 10.0.0.0/24 0.0.0.0/0",
+		"green": "9.0.0.0/8 10.0.0.0/24 10.0.0.0/24", "vrfs/green": "9.0.0.0/8 10.0.0.0/24 10.0.0.0/24"} {
 		rows, err := g.listPrefixes(t, vrf)
 		var got []string
 		for _, p := range rows {
@@ -167,7 +183,8 @@ func TestAControllerThatCannotAnswerOfRoutingIsUnavailable(t *testing.T) {
 	_, hosts := g.listHosts(t, "")
 	_, prefixes := g.listPrefixes(t, "")
 	_, route := g.view.LookupRoute(t.Context(), &p4evpnv1.LookupRouteRequest{Vrf: "green", Address: "10.0.0.1"})
-	for what, err := range map[string]error{"vrfs": vrfs, "svis": svis, "hosts": hosts, "prefixes": prefixes, "route": route} {
+	for what, err := range map[string]error{"vrfs": vrfs, "svis": svis, "hosts": hosts, "prefixes": prefixes,
+		"route": route} {
 		wantCode(t, err, codes.Unavailable)
 		if err == nil || !strings.Contains(err.Error(), errNotReady.Error()) {
 			t.Errorf("%s: %v does not say why", what, err)

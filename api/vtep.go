@@ -22,17 +22,18 @@ func newVTEP(g *guard, maxBody int, h *vtep.Handler) http.Handler {
 		}
 		vtep.WriteError(w, code, status.Convert(err).Message())
 	}
-	return &gate{guard: g, maxBody: maxBody, refuse: refuse, next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked := false
-		err := g.call(r.Context(), vtepMethod(r), func() error {
-			asked = true
-			mux.ServeHTTP(w, r)
-			return answered(w)
-		})
-		if err != nil && !asked {
-			refuse(w, r, err)
-		}
-	})}
+	return &gate{guard: g, maxBody: maxBody, refuse: refuse,
+		next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked := false
+			err := g.call(r.Context(), vtepMethod(r), func() error {
+				asked = true
+				mux.ServeHTTP(w, r)
+				return answered(w)
+			})
+			if err != nil && !asked {
+				refuse(w, r, err)
+			}
+		})}
 }
 
 // vtepMethod names a request as the guard knows methods: GET only reads.

@@ -66,7 +66,8 @@ func TestRolesAndLimitsHoldForVTEPsToo(t *testing.T) {
 		{"alice", "POST", speaker + strings.Repeat(" ", 200), 413, "larger than 200"},
 		{"alice", "POST", "{", 400, "JSON"},
 	} {
-		if code, says := askVTEP(t, h, c.subject, c.method, "/vtep/speakers", c.body); code != c.code || !strings.Contains(says, c.says) {
+		if code, says := askVTEP(t, h, c.subject, c.method, "/vtep/speakers", c.body); code != c.code ||
+			!strings.Contains(says, c.says) {
 			t.Errorf("%s by %q: %d %q, want %d %q", c.method, c.subject, code, says, c.code, c.says)
 		}
 	}

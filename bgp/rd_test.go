@@ -26,7 +26,8 @@ func TestRouteDistinguishersAndTargetsReadWhatTheyPrint(t *testing.T) {
 			t.Errorf("RT %s: % x %v, %v", tc.in, rt, rt, err)
 		}
 	}
-	for _, bad := range []string{"", "1", "1:", ":1", "x:1", "1:x", "1:-1", "1:4294967296", "4294967296:1", "10.0.0.1:65536", "4200000000:65536", "::1:1", "1:2:3"} {
+	for _, bad := range []string{"", "1", "1:", ":1", "x:1", "1:x", "1:-1", "1:4294967296", "4294967296:1",
+		"10.0.0.1:65536", "4200000000:65536", "::1:1", "1:2:3"} {
 		if _, err := ParseRD(bad); err == nil {
 			t.Errorf("RD %q taken", bad)
 		}

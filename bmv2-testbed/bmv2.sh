@@ -15,7 +15,10 @@ set -eu
 : "${P4EVPN:=p4evpn}" "${UNSAFE_SHARED_DEVICES:=}"
 : "${GRPC:=127.0.0.1:9559}" "${THRIFT:=9090}" "${DEVICE_ID:=1}"
 [ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-command -v simple_switch_grpc >/dev/null || { echo "bmv2.sh: simple_switch_grpc is not on PATH: see docs/bmv2.md" >&2; exit 1; }
+command -v simple_switch_grpc >/dev/null || {
+	echo "bmv2.sh: simple_switch_grpc is not on PATH: see docs/bmv2.md" >&2
+	exit 1
+}
 
 interfaces= devices=
 for port; do

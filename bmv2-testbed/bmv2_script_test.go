@@ -57,7 +57,8 @@ func TestBMv2ScriptSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestConfigurationOfTheComposeFileIsGood(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), must(builtBinary())(t), "run", "--check", "-c", "compose/gateway.yaml").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), must(builtBinary())(t), "run", "--check", "-c",
+		"compose/gateway.yaml").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -153,7 +153,8 @@ func TestTheUnitsOfTheManualNameTheCapabilities(t *testing.T) {
 	}
 	for _, line := range []string{"AmbientCapabilities=", "CapabilityBoundingSet="} {
 		for _, capabilities := range [][]string{switchCapabilities, slowPathCapabilities} {
-			if want := line + "CAP_" + strings.ToUpper(strings.Join(capabilities, " CAP_")) + "\n"; !strings.Contains(text, want) {
+			if want := line + "CAP_" + strings.ToUpper(strings.Join(capabilities, " CAP_")) +
+				"\n"; !strings.Contains(text, want) {
 				t.Errorf("no unit of docs/operations.md has %q", want)
 			}
 		}

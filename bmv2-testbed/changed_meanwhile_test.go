@@ -51,14 +51,16 @@ func (n *restartNetwork) changedMeanwhile(t *testing.T) {
 			t.Errorf("before all peers have spoken, the target lost %s", readable(e))
 		}
 	}
-	if log := n.gateway.control.Tail(1 << 24); strings.Contains(log[strings.LastIndex(log, "API listens"):], "BGP has converged") {
+	if log := n.gateway.control.Tail(1 << 24); strings.Contains(log[strings.LastIndex(log, "API listens"):],
+		"BGP has converged") {
 		t.Error("BGP is said to have converged while a peer has not spoken")
 	}
 	start := time.Now()
 	check(t, n.second.control.Resume())
 	n.awaitConverged(t, 6*patience)
 	n.awaitQuiet(t)
-	t.Logf("the last peer has spoken %.2f s after it could; %d updates since the start, for %d routes and an object that went, and a MAC that moved",
+	t.Logf("the last peer has spoken %.2f s after it could; %d updates since the start, for %d routes and an object "+
+		"that went, and a MAC that moved",
 		time.Since(start).Seconds(), must(n.gateway.Updates(ctx))(t), withdrawn)
 	check(t, n.moverIsBehind(secondVTEP)(ctx))
 	after, fdb := must(r.held(ctx))(t), must(n.gateway.FDB(ctx, blue))(t)
@@ -109,7 +111,8 @@ func (n *restartNetwork) peerStaysDown(t *testing.T) {
 	n.startController(ctx, t)
 	n.awaitConverged(t, deferral+2*patience)
 	took := time.Since(start)
-	t.Logf("with a peer that stays down BGP has converged %.2f s after the start, where %v are its time", took.Seconds(), deferral)
+	t.Logf("with a peer that stays down BGP has converged %.2f s after the start, where %v are its time", took.Seconds(),
+		deferral)
 	if took < deferral {
 		t.Errorf("it did not wait for its peers: %v", took)
 	}

@@ -22,7 +22,8 @@ func noTransit(ctx context.Context, d *demo) (string, error) {
 		n := strings.Count(out, "Route Distinguisher:")
 		ours := strings.Count(out, "Route Distinguisher: "+gatewayVTEP.String()+":")
 		if n == 0 || n != ours {
-			return "", fmt.Errorf("%s got routes of %d distinguishers from the gateway, %d of them the gateway's own, want all:\n%s", leaf.Name, n, ours, out)
+			return "", fmt.Errorf("%s got routes of %d distinguishers from the gateway, %d of them the gateway's own, want "+
+				"all:\n%s", leaf.Name, n, ours, out)
 		}
 		total += n
 	}

@@ -182,7 +182,8 @@ func (d *demo) learnedAt(ctx context.Context, mac ether.MAC, port int) error {
 			return fmt.Errorf("the switch has %q", at)
 		}
 		fdb, err := d.gateway.FDB(ctx, blue)
-		if e := fdb[mac.String()]; err == nil && (e.GetState() != p4evpnv1.State_STATE_UP || e.GetPort() != fmt.Sprintf("port%d", port)) {
+		if e := fdb[mac.String()]; err == nil &&
+			(e.GetState() != p4evpnv1.State_STATE_UP || e.GetPort() != fmt.Sprintf("port%d", port)) {
 			err = fmt.Errorf("the gateway has %v", e)
 		}
 		return err
@@ -290,5 +291,6 @@ func ageing(ctx context.Context, d *demo) (string, error) {
 		}
 		return nil
 	})
-	return fmt.Sprintf("forgotten everywhere after %.1f s of silence (gateway: %s, leaf: %s)", time.Since(spoken).Seconds(), demoAgeing, leafAgeing), err
+	return fmt.Sprintf("forgotten everywhere after %.1f s of silence (gateway: %s, leaf: %s)",
+		time.Since(spoken).Seconds(), demoAgeing, leafAgeing), err
 }

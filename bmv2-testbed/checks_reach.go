@@ -96,7 +96,8 @@ func trunkPings(ctx context.Context, d *demo) (string, error) {
 		return "", err
 	}
 	// From, to, and whom it reaches meanwhile.
-	for _, way := range [][3]*Host{{d.t10, d.t20, d.h1}, {d.t20, d.h1, d.l1b}, {d.t10, d.l1b, d.l1a}, {d.l2b, d.t10, d.t20}} {
+	for _, way := range [][3]*Host{{d.t10, d.t20, d.h1}, {d.t20, d.h1, d.l1b}, {d.t10, d.l1b, d.l1a},
+		{d.l2b, d.t10, d.t20}} {
 		if err := way[0].Misses(ctx, way[1].Address.Addr(), way[0], way[2].Address.Addr()); err != nil {
 			return "", fmt.Errorf("%s is in the other bridge: %w", way[1].Name, err)
 		}

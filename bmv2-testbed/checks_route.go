@@ -48,7 +48,8 @@ func gatewayPings(ctx context.Context, r *routed) (string, error) {
 		}
 	}
 	west, _ := segments[1].gateways()
-	return r.pings(ctx, append(ways, way{"east1", west.Addr()}, way{"east1", tenantLoopback.Addr()}, way{"far1", tenantLoopback.Addr()})...)
+	return r.pings(ctx, append(ways, way{"east1", west.Addr()}, way{"east1", tenantLoopback.Addr()},
+		way{"far1", tenantLoopback.Addr()})...)
 }
 
 func ownBridges(ctx context.Context, r *routed) (string, error) {

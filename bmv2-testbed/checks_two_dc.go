@@ -30,11 +30,13 @@ var twoDCChecks = []claim[*twoDC]{
 
 // speakerUp does the example's first two steps.
 func (s site) speakerUp(ctx context.Context) error {
-	_, err := s.curl(ctx, http.MethodPost, "/vtep/speakers", fmt.Sprintf(`{"dpid": 1, "as_number": %d, "router_id": %q}`, gatewayAS, s.address))
+	_, err := s.curl(ctx, http.MethodPost, "/vtep/speakers",
+		fmt.Sprintf(`{"dpid": 1, "as_number": %d, "router_id": %q}`, gatewayAS, s.address))
 	if err != nil {
 		return err
 	}
-	_, err = s.curl(ctx, http.MethodPost, "/vtep/neighbors", fmt.Sprintf(`{"address": %q, "remote_as": %d}`, s.other, gatewayAS))
+	_, err = s.curl(ctx, http.MethodPost, "/vtep/neighbors",
+		fmt.Sprintf(`{"address": %q, "remote_as": %d}`, s.other, gatewayAS))
 	return err
 }
 
@@ -138,7 +140,8 @@ func secondClients(ctx context.Context, d *twoDC) (string, error) {
 			return "", err
 		}
 	}
-	if err := errors.Join(d.a.awaitClient(ctx, d.b.clients[1], true), d.b.awaitClient(ctx, d.a.clients[1], true)); err != nil {
+	if err := errors.Join(d.a.awaitClient(ctx, d.b.clients[1], true),
+		d.b.awaitClient(ctx, d.a.clients[1], true)); err != nil {
 		return "", err
 	}
 	for _, a := range d.a.clients {
@@ -243,13 +246,14 @@ func withdrawClients(ctx context.Context, d *twoDC) (string, error) {
 
 // floods waits until data centre B floods to as many VTEPs.
 func (d *twoDC) floods(ctx context.Context, want uint32) error {
-	return Eventually(ctx, patience, fmt.Sprintf("data centre B floods to %d VTEPs", want), func(ctx context.Context) error {
-		b, err := d.gateway.Bridge(ctx, "vni-10")
-		if err == nil && b.GetRemoteVteps() != want {
-			err = fmt.Errorf("it floods to %d", b.GetRemoteVteps())
-		}
-		return err
-	})
+	return Eventually(ctx, patience, fmt.Sprintf("data centre B floods to %d VTEPs", want),
+		func(ctx context.Context) error {
+			b, err := d.gateway.Bridge(ctx, "vni-10")
+			if err == nil && b.GetRemoteVteps() != want {
+				err = fmt.Errorf("it floods to %d", b.GetRemoteVteps())
+			}
+			return err
+		})
 }
 
 func withdrawNetwork(ctx context.Context, d *twoDC) (string, error) {

@@ -38,7 +38,8 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 	eachRestartable(t, size, func(t *testing.T, n *restartNetwork) {
 		seed := uint64(time.Now().UnixNano())
 		t.Logf("seed %d", seed)
-		c := &churn{t: t, n: n, random: rand.New(rand.NewPCG(seed, 0)), bridges: map[int]bool{}, svis: map[int]int{}, vrfs: map[int]bool{}}
+		c := &churn{t: t, n: n, random: rand.New(rand.NewPCG(seed, 0)), bridges: map[int]bool{}, svis: map[int]int{},
+			vrfs: map[int]bool{}}
 		r := n.gateway.raw(t)
 		check(t, c.bounce())
 		n.announce(t)
@@ -91,7 +92,8 @@ func (c *churn) run(d time.Duration, steps []func() error) {
 			c.t.Fatalf("step %d: %v", c.done, err)
 		}
 		if time.Now().After(next) {
-			c.t.Logf("%4.0f s: %d steps; controller %v; switch %v", time.Since(start).Seconds(), c.done, useOf(c.n.gateway.control), useOf(c.n.gateway.dataplane))
+			c.t.Logf("%4.0f s: %d steps; controller %v; switch %v", time.Since(start).Seconds(), c.done,
+				useOf(c.n.gateway.control), useOf(c.n.gateway.dataplane))
 			next = time.Now().Add(max(d/10, 5*time.Second))
 		}
 	}
@@ -130,7 +132,8 @@ func (c *churn) svi() error {
 	c.count("SVIs made")
 	c.svis[i] = vrfs[c.random.IntN(len(vrfs))]
 	gateway := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(i), 1}), 24)
-	return c.n.gateway.CreateSVI(c.t.Context(), churnBridge(i), churnVRF(c.svis[i]), ether.MAC{2, 0xcd, 0, 0, 0, byte(i)}, gateway)
+	return c.n.gateway.CreateSVI(c.t.Context(), churnBridge(i), churnVRF(c.svis[i]), ether.MAC{2, 0xcd, 0, 0, 0, byte(i)},
+		gateway)
 }
 
 func (c *churn) deleteSVI(i int) error {
@@ -147,7 +150,8 @@ func (c *churn) vrf() error {
 	if !c.vrfs[i] {
 		c.count("VRFs made")
 		c.vrfs[i] = true
-		return c.n.gateway.CreateVRF(c.t.Context(), churnVRF(i), uint32(50_000+i), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 254, 0, byte(i)}), 32))
+		return c.n.gateway.CreateVRF(c.t.Context(), churnVRF(i), uint32(50_000+i),
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 254, 0, byte(i)}), 32))
 	}
 	for bridge, vrf := range c.svis {
 		if vrf != i {
@@ -285,19 +289,20 @@ func (c *churn) fdbIsTheRIB() error {
 
 // namespacesAre checks that there are so many namespaces of VRFs.
 func (c *churn) namespacesAre(want int) error {
-	return Eventually(c.t.Context(), patience, fmt.Sprintf("there are %d namespaces of VRFs", want), func(context.Context) error {
-		entries, err := os.ReadDir(netnsFolder)
-		got := 0
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), c.n.gateway.vrfNamespaces()) {
-				got++
+	return Eventually(c.t.Context(), patience, fmt.Sprintf("there are %d namespaces of VRFs", want),
+		func(context.Context) error {
+			entries, err := os.ReadDir(netnsFolder)
+			got := 0
+			for _, e := range entries {
+				if strings.HasPrefix(e.Name(), c.n.gateway.vrfNamespaces()) {
+					got++
+				}
 			}
-		}
-		if err == nil && got != want {
-			err = fmt.Errorf("there are %d", got)
-		}
-		return err
-	})
+			if err == nil && got != want {
+				err = fmt.Errorf("there are %d", got)
+			}
+			return err
+		})
 }
 
 // sameWhenFresh starts the controller anew: what it wants by store and routes is

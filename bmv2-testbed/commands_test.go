@@ -61,7 +61,8 @@ func TestANeighbourAndAStaticMACComeAndGoByCommand(t *testing.T) {
 	check(t, Eventually(ctx, patience, "h1 cannot speak for it", func(ctx context.Context) error {
 		return d.expectFrame(ctx, d.h1, silentMAC, ether.Broadcast, nil) // the first frame is what the gateway learns it from
 	}))
-	if e := must(d.gateway.FDB(ctx, blue))(t)[silentMAC.String()]; e.GetKind() != p4evpnv1.FDBKind_FDB_KIND_STATIC || e.GetPort() != "port2" || !e.GetSticky() {
+	if e := must(d.gateway.FDB(ctx, blue))(t)[silentMAC.String()]; e.GetKind() != p4evpnv1.FDBKind_FDB_KIND_STATIC ||
+		e.GetPort() != "port2" || !e.GetSticky() {
 		t.Errorf("the gateway has it as %v", e)
 	}
 	if out := run("apply", "-f", silent); !strings.Contains(out, "nothing to change") {

@@ -85,7 +85,8 @@ func TestDemoPassesOnBMv2(t *testing.T) { runDemo(t, BMv2) }
 func runDemo(t *testing.T, target string) {
 	needDemo(t, target)
 	var out bytes.Buffer
-	err := RunDemo(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t), Out: io.MultiWriter(&out, testWriter{t})})
+	err := RunDemo(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t),
+		Out: io.MultiWriter(&out, testWriter{t})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,10 @@ func (n *restartNetwork) drained(t *testing.T) {
 	start := time.Now()
 	check(t, n.gateway.control.Stop())
 	ended := time.Since(start)
-	check(t, Eventually(ctx, patience, "the peers send nothing to the gateway", func(ctx context.Context) error { return n.peersSend(ctx, false) }))
-	t.Logf("the peers sent elsewhere %.2f s, and the controller had ended %.2f s after it was told to", time.Since(start).Seconds(), ended.Seconds())
+	check(t, Eventually(ctx, patience, "the peers send nothing to the gateway",
+		func(ctx context.Context) error { return n.peersSend(ctx, false) }))
+	t.Logf("the peers sent elsewhere %.2f s, and the controller had ended %.2f s after it was told to",
+		time.Since(start).Seconds(), ended.Seconds())
 	n.measured(t, m, keeping...) // the target goes on
 }
 

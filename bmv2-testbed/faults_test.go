@@ -72,7 +72,8 @@ func (n *restartNetwork) diskFull(t *testing.T) {
 	if !strings.Contains(refused.Error(), "no space left") {
 		t.Errorf("the answer does not say why: %v", refused)
 	}
-	list := must(opi.NewLogicalBridgeServiceClient(n.gateway.conn).ListLogicalBridges(ctx, &opi.ListLogicalBridgesRequest{PageSize: 250}))(t)
+	list := must(opi.NewLogicalBridgeServiceClient(n.gateway.conn).ListLogicalBridges(ctx,
+		&opi.ListLogicalBridgesRequest{PageSize: 250}))(t)
 	if got, want := len(list.GetLogicalBridges()), n.size.objects-10+3+made; got != want {
 		t.Errorf("%d bridges are shown, want the %d that were taken", got, want)
 	}
@@ -120,7 +121,8 @@ func (n *restartNetwork) tapDeleted(t *testing.T) {
 		return err
 	}))
 	must(r1.Reach(ctx, r1.Gateway, 2*patience))(t)
-	t.Logf("%d taps are back, and the gateway answers, %.2f s after the first was deleted", len(before), time.Since(start).Seconds())
+	t.Logf("%d taps are back, and the gateway answers, %.2f s after the first was deleted", len(before),
+		time.Since(start).Seconds())
 	check(t, n.gateway.AwaitRoutingUp(ctx))
 	n.measured(t, m, "")
 }
@@ -139,7 +141,8 @@ func taps(ctx context.Context, n *restartNetwork, vrf string) (map[string]string
 }
 
 func (n *restartNetwork) portDown(t *testing.T) {
-	n.linkDown(t, n.hosts["a"].NS, "eth0", n.flow("the port's", "b", "a", n.rate()), n.flow("another's", "r1", "r2", n.rate()))
+	n.linkDown(t, n.hosts["a"].NS, "eth0", n.flow("the port's", "b", "a", n.rate()),
+		n.flow("another's", "r1", "r2", n.rate()))
 }
 
 func (n *restartNetwork) uplinkDown(t *testing.T) {

@@ -39,7 +39,8 @@ func peeringWithObjects(t *testing.T) *peering {
 	ctx := t.Context()
 	p := must(buildPeering(ctx, l, o, []byte{0x11}, gatewayFile{peers: []Peer{{Address: foreignVTEP, AS: gatewayAS}}}))(t)
 	check(t, p.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI))
-	check(t, p.gateway.CreatePort(ctx, peeringPorts[0].Dev, ether.MAC{2, 0, 0, 0, 1, 1}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))
+	check(t, p.gateway.CreatePort(ctx, peeringPorts[0].Dev, ether.MAC{2, 0, 0, 0, 1, 1},
+		opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))
 	check(t, p.gateway.CreateVRF(ctx, "tenant", tenantVNI, tenantLoopback))
 	check(t, p.gateway.AwaitPortsUp(ctx))
 	check(t, p.gateway.AwaitRoutingUp(ctx))
@@ -50,33 +51,35 @@ func peeringWithObjects(t *testing.T) *peering {
 // has none of them.
 func (p *peering) takes(t *testing.T, all bool) {
 	t.Helper()
-	check(t, Eventually(t.Context(), 2*patience, fmt.Sprintf("the gateway uses the peer's routes: %t", all), func(ctx context.Context) error {
-		fdb, err := p.gateway.FDB(ctx, blue)
-		if err != nil {
-			return err
-		}
-		b, err := p.gateway.Bridge(ctx, blue)
-		if err != nil {
-			return err
-		}
-		prefixes, err := p.gateway.Show(ctx, "prefixes", "tenant")
-		if err != nil {
-			return err
-		}
-		e := fdb[peerMAC]
-		there := map[string]bool{
-			"type 2": e.GetVtep() == foreignVTEP.String() && e.GetVni() == blueVNI && e.GetState() == p4evpnv1.State_STATE_UP,
-			"type 3": b.GetRemoteVteps() == 1,
-			"type 5": strings.Contains(prefixes, peerPrefix) && strings.Contains(prefixes, foreignVTEP.String()) && strings.Contains(prefixes, peerRouter),
-		}
-		var errs []error
-		for name, ok := range there {
-			if ok != all {
-				errs = append(errs, fmt.Errorf("%s: %t; the FDB has %v, the bridge is %v, prefixes:\n%s", name, ok, e, b, prefixes))
+	check(t, Eventually(t.Context(), 2*patience, fmt.Sprintf("the gateway uses the peer's routes: %t", all),
+		func(ctx context.Context) error {
+			fdb, err := p.gateway.FDB(ctx, blue)
+			if err != nil {
+				return err
 			}
-		}
-		return errors.Join(errs...)
-	}))
+			b, err := p.gateway.Bridge(ctx, blue)
+			if err != nil {
+				return err
+			}
+			prefixes, err := p.gateway.Show(ctx, "prefixes", "tenant")
+			if err != nil {
+				return err
+			}
+			e := fdb[peerMAC]
+			there := map[string]bool{
+				"type 2": e.GetVtep() == foreignVTEP.String() && e.GetVni() == blueVNI && e.GetState() == p4evpnv1.State_STATE_UP,
+				"type 3": b.GetRemoteVteps() == 1,
+				"type 5": strings.Contains(prefixes, peerPrefix) && strings.Contains(prefixes, foreignVTEP.String()) && strings.Contains(prefixes, peerRouter),
+			}
+			var errs []error
+			for name, ok := range there {
+				if ok != all {
+					errs = append(errs, fmt.Errorf("%s: %t; the FDB has %v, the bridge is %v, prefixes:\n%s",
+						name, ok, e, b, prefixes))
+				}
+			}
+			return errors.Join(errs...)
+		}))
 }
 
 // gives waits until what the peer shows of our routes has each of some parts,
@@ -143,7 +146,8 @@ func TestRoutesAreExchangedWithGoBGP3(t *testing.T) {
 	rib := func(ctx context.Context, args ...string) (string, error) {
 		return p.foreign.Output(ctx, append([]string{"gobgp", "global", "rib", "-a", "evpn"}, args...)...)
 	}
-	check(t, Eventually(ctx, patience, "gobgpd answers", func(ctx context.Context) error { _, err := rib(ctx); return err }))
+	check(t, Eventually(ctx, patience, "gobgpd answers",
+		func(ctx context.Context) error { _, err := rib(ctx); return err }))
 	routes := [][]string{
 		{"macadv", peerMAC, peerIP, "etag", "0", "label", fmt.Sprint(blueVNI), "rd", "172.17.0.1:1010", "rt", "65000:1010", "encap", "vxlan"},
 		{"multicast", foreignVTEP.String(), "etag", "0", "rd", "172.17.0.1:1010", "rt", "65000:1010", "encap", "vxlan", "pmsi", "ingress-repl", fmt.Sprint(blueVNI), foreignVTEP.String()},
@@ -173,7 +177,8 @@ func TestRoutesAreExchangedWithExaBGP(t *testing.T) {
 	check(t, os.WriteFile(in("commands"), []byte(strings.Join([]string{
 		fmt.Sprintf("announce evpn mac 172.17.0.1:1010 65000:1010 %s %d %s %s", foreignVTEP, blueVNI, peerMAC, peerIP),
 		fmt.Sprintf("announce evpn multicast 172.17.0.1:1010 65000:1010 %s %d", foreignVTEP, blueVNI),
-		fmt.Sprintf("announce evpn prefix 172.17.0.1:5001 65000:5001 %s %d %s %s\n", foreignVTEP, tenantVNI, peerPrefix, peerRouter),
+		fmt.Sprintf("announce evpn prefix 172.17.0.1:5001 65000:5001 %s %d %s %s\n", foreignVTEP, tenantVNI, peerPrefix,
+			peerRouter),
 	}, "\n")), 0o644))
 	check(t, os.WriteFile(in("exabgp.conf"), []byte(fmt.Sprintf(`process routes {
 	run %s -B %s process %s %s;

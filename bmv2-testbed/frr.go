@@ -33,7 +33,8 @@ var frrDaemons = "/usr/lib/frr"
 // there are VRFs, their namespaces are what FRR takes for VRFs.
 func (l *Lab) NewFRR(n *Namespace, short, bgpConfig string, vrfs ...LeafVRF) (*FRR, error) {
 	f := &FRR{NS: n, Folder: filepath.Join(l.Dir, short), lab: l, vrfs: vrfs}
-	files := map[string]string{"bgpd.conf": bgpConfig, "zebra.conf": zebraConfig(vrfs), "vtysh.conf": "no service integrated-vtysh-config\n"}
+	files := map[string]string{"bgpd.conf": bgpConfig, "zebra.conf": zebraConfig(vrfs),
+		"vtysh.conf": "no service integrated-vtysh-config\n"}
 	return f, f.writeFolder(files)
 }
 
@@ -89,7 +90,8 @@ func (f *FRR) start(daemon string, more ...string) (*Process, error) {
 	in := func(name string) string { return filepath.Join(f.Folder, name) }
 	args := []string{
 		filepath.Join(frrDaemons, daemon), "-u", "frr", "-g", "frr", "-f", in(daemon + ".conf"), "-i", in(daemon + ".pid"),
-		"-z", in("zserv.api"), "--vty_socket", f.Folder, "-A", "127.0.0.1", "-P", "0", "--log", "stdout", "--log-level", "warnings",
+		"-z", in("zserv.api"), "--vty_socket", f.Folder, "-A", "127.0.0.1", "-P", "0", "--log", "stdout", "--log-level",
+		"warnings",
 	}
 	args = append(f.seeingVRFs(), append(args, more...)...)
 	p, err := f.lab.Start(f.NS, filepath.Base(f.Folder)+"-"+daemon, args...)

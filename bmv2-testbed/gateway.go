@@ -67,9 +67,11 @@ func (l *Lab) Gateway(n *Namespace, binary, target string, vtep netip.Addr, port
 }
 
 // SecondGateway prepares one more gateway in a lab, by a name.
-func (l *Lab) SecondGateway(n *Namespace, name, binary, target string, vtep netip.Addr, ports []SwitchPort) (*Gateway, error) {
+func (l *Lab) SecondGateway(n *Namespace, name, binary, target string, vtep netip.Addr,
+	ports []SwitchPort) (*Gateway, error) {
 	g := &Gateway{
-		NS: n, VTEP: vtep, lab: l, folder: filepath.Join(l.Dir, name), name: name + "-", binary: binary, target: target, ports: ports,
+		NS: n, VTEP: vtep, lab: l, folder: filepath.Join(l.Dir, name), name: name + "-", binary: binary, target: target,
+		ports: ports,
 	}
 	if err := os.Mkdir(g.folder, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of gateway %s: %w", name, err)
@@ -106,7 +108,8 @@ func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
 	if g.target == BMv2 {
 		args = []string{"simple_switch_grpc"}
 		common = append(common, "--thrift-port", thriftPort, "--log-console", "--log-level", "warn")
-		own = append([]string{"--"}, append(own, "--max-mc-groups", "8192", "--max-l1-entries", "8192", "--max-l2-entries", "16384")...)
+		own = append([]string{"--"}, append(own, "--max-mc-groups", "8192", "--max-l1-entries", "8192", "--max-l2-entries",
+			"16384")...)
 	}
 	for _, p := range g.ports {
 		common = append(common, "-i", fmt.Sprintf("%d@%s", p.Number, p.Dev))
@@ -181,7 +184,8 @@ func (g *Gateway) CreateBridge(ctx context.Context, id string, vlan uint16, vni 
 
 // CreatePort makes a bridge port by the API: an access port of one bridge or a
 // trunk of several.
-func (g *Gateway) CreatePort(ctx context.Context, id string, mac ether.MAC, kind opi.BridgePortType, bridges ...string) error {
+func (g *Gateway) CreatePort(ctx context.Context, id string, mac ether.MAC, kind opi.BridgePortType,
+	bridges ...string) error {
 	spec := &opi.BridgePortSpec{MacAddress: mac[:], Ptype: kind}
 	for _, b := range bridges {
 		spec.LogicalBridges = append(spec.LogicalBridges, "logicalBridges/"+b)
@@ -222,7 +226,8 @@ func (g *Gateway) AwaitPortsUp(ctx context.Context) error {
 
 // DeletePort deletes a bridge port by the API.
 func (g *Gateway) DeletePort(ctx context.Context, id string) error {
-	_, err := opi.NewBridgePortServiceClient(g.conn).DeleteBridgePort(ctx, &opi.DeleteBridgePortRequest{Name: "bridgePorts/" + id})
+	_, err := opi.NewBridgePortServiceClient(g.conn).DeleteBridgePort(ctx,
+		&opi.DeleteBridgePortRequest{Name: "bridgePorts/" + id})
 	if err != nil {
 		return fmt.Errorf("delete bridge port %s: %w", id, err)
 	}
@@ -231,7 +236,8 @@ func (g *Gateway) DeletePort(ctx context.Context, id string) error {
 
 // DeleteBridge deletes a logical bridge, which must have no ports.
 func (g *Gateway) DeleteBridge(ctx context.Context, id string) error {
-	_, err := opi.NewLogicalBridgeServiceClient(g.conn).DeleteLogicalBridge(ctx, &opi.DeleteLogicalBridgeRequest{Name: "logicalBridges/" + id})
+	_, err := opi.NewLogicalBridgeServiceClient(g.conn).DeleteLogicalBridge(ctx,
+		&opi.DeleteLogicalBridgeRequest{Name: "logicalBridges/" + id})
 	if err != nil {
 		return fmt.Errorf("delete logical bridge %s: %w", id, err)
 	}

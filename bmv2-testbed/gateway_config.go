@@ -27,8 +27,10 @@ func (f gatewayFile) String() string {
 	g := f.gateway
 	var b strings.Builder
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, cmp.Or(f.store, g.storeFile()))
-	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, election_id: %d, embedded: %t, audit_interval: %s}\n", cmp.Or(f.target, targetAddress), ownElectionID, f.ownSwitch, cmp.Or(f.audit, "0s"))
-	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s}\n", g.socket, f.vtepAPI, metricsAddress, cmp.Or(f.ageing, demoAgeing))
+	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, election_id: %d, embedded: %t, audit_interval: %s}\n",
+		cmp.Or(f.target, targetAddress), ownElectionID, f.ownSwitch, cmp.Or(f.audit, "0s"))
+	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s}\n", g.socket,
+		f.vtepAPI, metricsAddress, cmp.Or(f.ageing, demoAgeing))
 	fmt.Fprintf(&b, "slow_path: {namespaces: %s}\n", g.vrfNamespaces())
 	b.WriteString("ports:\n")
 	for _, p := range f.ports {
@@ -36,7 +38,8 @@ func (f gatewayFile) String() string {
 	}
 	b.WriteString("uplinks:\n")
 	for _, u := range f.uplinks {
-		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, device: %[5]s}}\n",
+		fmt.Fprintf(&b, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, device: "+
+			"%[5]s}}\n",
 			u.name, u.number, u.hostPort, u.hostPortDevice, u.host)
 	}
 	b.WriteString("bgp:\n")

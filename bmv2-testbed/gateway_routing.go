@@ -19,14 +19,16 @@ func opiPrefix(p netip.Prefix) *net.IPPrefix {
 	}
 	a := &net.IPAddress{Af: net.IpAf_IP_AF_INET6, V4OrV6: &net.IPAddress_V6Addr{V6Addr: p.Addr().AsSlice()}}
 	if p.Addr().Is4() {
-		a = &net.IPAddress{Af: net.IpAf_IP_AF_INET, V4OrV6: &net.IPAddress_V4Addr{V4Addr: binary.BigEndian.Uint32(p.Addr().AsSlice())}}
+		a = &net.IPAddress{Af: net.IpAf_IP_AF_INET,
+			V4OrV6: &net.IPAddress_V4Addr{V4Addr: binary.BigEndian.Uint32(p.Addr().AsSlice())}}
 	}
 	return &net.IPPrefix{Addr: a, Len: int32(p.Bits())}
 }
 
 // CreateVRF makes a VRF by the API; VNI 0 is none.
 func (g *Gateway) CreateVRF(ctx context.Context, id string, vni uint32, loopback netip.Prefix) error {
-	spec := &opi.VrfSpec{LoopbackIpPrefix: opiPrefix(loopback), VtepIpPrefix: opiPrefix(netip.PrefixFrom(g.VTEP, g.VTEP.BitLen()))}
+	spec := &opi.VrfSpec{LoopbackIpPrefix: opiPrefix(loopback),
+		VtepIpPrefix: opiPrefix(netip.PrefixFrom(g.VTEP, g.VTEP.BitLen()))}
 	if vni != 0 {
 		spec.Vni = &vni
 	}
@@ -43,7 +45,8 @@ func (g *Gateway) CreateSVI(ctx context.Context, bridge, vrf string, mac ether.M
 	for _, p := range gateways {
 		spec.GwIpPrefix = append(spec.GwIpPrefix, opiPrefix(p))
 	}
-	_, err := opi.NewSviServiceClient(g.conn).CreateSvi(ctx, &opi.CreateSviRequest{SviId: bridge, Svi: &opi.Svi{Spec: spec}})
+	_, err := opi.NewSviServiceClient(g.conn).CreateSvi(ctx,
+		&opi.CreateSviRequest{SviId: bridge, Svi: &opi.Svi{Spec: spec}})
 	if err != nil {
 		return fmt.Errorf("create SVI %s: %w", bridge, err)
 	}
@@ -77,7 +80,8 @@ func (g *Gateway) AwaitRoutingUp(ctx context.Context) error {
 
 // DeleteSVI deletes the SVI of a bridge.
 func (g *Gateway) DeleteSVI(ctx context.Context, bridge string) error {
-	if _, err := opi.NewSviServiceClient(g.conn).DeleteSvi(ctx, &opi.DeleteSviRequest{Name: "svis/" + bridge}); err != nil {
+	if _, err := opi.NewSviServiceClient(g.conn).DeleteSvi(ctx,
+		&opi.DeleteSviRequest{Name: "svis/" + bridge}); err != nil {
 		return fmt.Errorf("delete SVI %s: %w", bridge, err)
 	}
 	return nil

@@ -42,7 +42,8 @@ func (n *restartNetwork) measured(t *testing.T, m *Meter, whole ...string) []Rea
 	readings := m.Stop()
 	for _, r := range readings {
 		t.Log(r)
-		if !slices.ContainsFunc(whole, func(name string) bool { return strings.HasPrefix(r.Flow, name) }) || r.Lost+r.Duplicated == 0 {
+		if !slices.ContainsFunc(whole, func(name string) bool { return strings.HasPrefix(r.Flow, name) }) ||
+			r.Lost+r.Duplicated == 0 {
 			continue
 		}
 		if n.starved(readings) && r.Duplicated == 0 && r.Lost < r.Sent/20 {
@@ -114,7 +115,8 @@ func (n *restartNetwork) controllerKilled(t *testing.T) {
 		check(t, n.hosts[name].NS.ForgetNeighbours(n.hosts[name].Dev))
 	}
 	must(n.hosts["r2"].Reach(ctx, n.hosts["r1"].Address.Addr(), patience))(t)
-	t.Logf("a host with an empty neighbour table reached its gateway and a host behind it after %.0f ms", time.Since(start).Seconds()*1000)
+	t.Logf("a host with an empty neighbour table reached its gateway and a host behind it after %.0f ms",
+		time.Since(start).Seconds()*1000)
 	start = time.Now()
 	n.startController(ctx, t)
 	t.Logf("all objects are up %.2f s after the start", time.Since(start).Seconds())

@@ -80,13 +80,14 @@ func (n *restartNetwork) hardPeerKilled(t *testing.T) {
 
 // awaitSession waits until the gateway's session with a peer is up, or down.
 func (n *restartNetwork) awaitSession(ctx context.Context, peer string, up bool) error {
-	return Eventually(ctx, 3*patience, fmt.Sprintf("the session with %s is up: %t", peer, up), func(ctx context.Context) error {
-		out, err := n.gateway.Show(ctx, "neighbors")
-		for line := range strings.Lines(out) {
-			if strings.HasPrefix(line, peer+" ") && strings.Contains(line, "established") != up {
-				err = fmt.Errorf("it is %s", line)
+	return Eventually(ctx, 3*patience, fmt.Sprintf("the session with %s is up: %t", peer, up),
+		func(ctx context.Context) error {
+			out, err := n.gateway.Show(ctx, "neighbors")
+			for line := range strings.Lines(out) {
+				if strings.HasPrefix(line, peer+" ") && strings.Contains(line, "established") != up {
+					err = fmt.Errorf("it is %s", line)
+				}
 			}
-		}
-		return err
-	})
+			return err
+		})
 }

@@ -42,7 +42,8 @@ const leafAgeing = 10 * time.Second
 
 // Leaf puts the VTEP address on a namespace's loopback and starts FRR in it.
 // Cables, addresses and routes of the underlay are the caller's.
-func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer) (*Leaf, error) {
+func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vtep netip.Addr,
+	peers []Peer) (*Leaf, error) {
 	leaf, err := l.NewLeaf(n, name, as, vtep, peers, 1500)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,8 @@ func (l *Lab) Leaf(ctx context.Context, n *Namespace, name string, as uint32, vt
 // NewLeaf prepares a leaf with VRFs. What is to be in the namespaces of its VRFs
 // comes before Start: zebra misses some of what changes there afterwards. mtu is
 // that of its VXLAN devices.
-func (l *Lab) NewLeaf(n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer, mtu int, vrfs ...LeafVRF) (*Leaf, error) {
+func (l *Lab) NewLeaf(n *Namespace, name string, as uint32, vtep netip.Addr, peers []Peer, mtu int,
+	vrfs ...LeafVRF) (*Leaf, error) {
 	if err := n.AddAddress("lo", netip.PrefixFrom(vtep, vtep.BitLen())); err != nil {
 		return nil, err
 	}
@@ -82,7 +84,8 @@ func (l *Lab) NewLeaf(n *Namespace, name string, as uint32, vtep netip.Addr, pee
 
 func leafConfig(as uint32, id netip.Addr, peers []Peer, vrfs []LeafVRF) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 10 30\n", as, id)
+	fmt.Fprintf(&b, "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n"+
+		" timers bgp 10 30\n", as, id)
 	for _, p := range peers {
 		fmt.Fprintf(&b, " neighbor %[1]s remote-as %[2]d\n neighbor %[1]s timers connect 1\n", p.Address, p.AS)
 		if p.Passive {

@@ -42,7 +42,8 @@ func (v LeafVRF) bgpConfig(as uint32, id netip.Addr) string {
 	}
 	var b strings.Builder
 	b.WriteString(v.hide("ip", v.Hidden) + v.hide("ipv6", v.Hidden6))
-	fmt.Fprintf(&b, "router bgp %d vrf %s\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp network import-check\n", as, v.Name, id)
+	fmt.Fprintf(&b, "router bgp %d vrf %s\n bgp router-id %s\n no bgp ebgp-requires-policy\n"+
+		" no bgp network import-check\n", as, v.Name, id)
 	for _, f := range []struct{ name, all string }{{"ipv4", "0.0.0.0/0"}, {"ipv6", "::/0"}} {
 		fmt.Fprintf(&b, " address-family %s unicast\n  redistribute connected route-map %s-%[1]s\n", f.name, v.Name)
 		if v.Default { // FRR 8.4 forgets the VNI of what default-originate makes
@@ -59,7 +60,8 @@ func (v LeafVRF) hide(version string, p netip.Prefix) string {
 	family := map[string]string{"ip": "ipv4", "ipv6": "ipv6"}[version]
 	name, text := v.Name+"-"+family, ""
 	if p.IsValid() {
-		text = fmt.Sprintf("%s prefix-list hidden-%s permit %s\nroute-map %[2]s deny 10\n match %[1]s address prefix-list hidden-%[2]s\nexit\n", version, name, p.Masked())
+		text = fmt.Sprintf("%s prefix-list hidden-%s permit %s\nroute-map %[2]s deny 10\n"+
+			" match %[1]s address prefix-list hidden-%[2]s\nexit\n", version, name, p.Masked())
 	}
 	return text + fmt.Sprintf("route-map %s permit 20\nexit\n", name)
 }

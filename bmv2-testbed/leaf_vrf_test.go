@@ -28,7 +28,8 @@ func TestTwoLeavesRouteOverEVPN(t *testing.T) {
 	for i, n := range spaces {
 		check(t, n.AddAddress("eth0", netip.PrefixFrom(number("10.1.3.%d", i), 24)))
 		vrf := func(name string, vni uint32) LeafVRF {
-			return LeafVRF{Name: name, NS: must(l.Namespace(fmt.Sprintf("%s%d", name, i+1)))(t), VNI: vni, RouterMAC: ether.MAC{2, 0, 0, byte(vni >> 8), byte(vni), byte(i + 1)}}
+			return LeafVRF{Name: name, NS: must(l.Namespace(fmt.Sprintf("%s%d", name, i+1)))(t), VNI: vni,
+				RouterMAC: ether.MAC{2, 0, 0, byte(vni >> 8), byte(vni), byte(i + 1)}}
 		}
 		tenant := vrf("tenant", 5001)
 		if i == 1 {
@@ -36,7 +37,8 @@ func TestTwoLeavesRouteOverEVPN(t *testing.T) {
 			tenant.Hidden, tenant.Hidden6 = prefix("198.51.100.1/32"), prefix("2001:db8:5100::1/128")
 		}
 		leaf := must(l.NewLeaf(n, fmt.Sprintf("leaf%d", i+1), uint32(65101+i), number("10.0.0.%d", i),
-			[]Peer{{Address: number("10.1.3.%d", 1-i), AS: uint32(65102 - i), Underlay: true}}, 1500, tenant, vrf("other", 5002), vrf("blue", 0)))(t)
+			[]Peer{{Address: number("10.1.3.%d", 1-i), AS: uint32(65102 - i), Underlay: true}}, 1500, tenant, vrf("other",
+				5002), vrf("blue", 0)))(t)
 		leaves[i] = leaf
 		// Symmetric, twice with the same addresses: each leaf has a subnet of its own.
 		for k, name := range []string{"tenant", "other"} {
@@ -47,9 +49,11 @@ func TestTwoLeavesRouteOverEVPN(t *testing.T) {
 		}
 		// Asymmetric: both leaves have both subnets.
 		for k := range 2 {
-			check(t, leaf.AddRoutedVNI("blue", uint32(1030+k), ether.MAC{2, 0, 0, 2, byte(k), byte(i)}, prefix("10.1.%d.1/24", 31+k), prefix("2001:db8:%d::1/64", 31+k)))
+			check(t, leaf.AddRoutedVNI("blue", uint32(1030+k), ether.MAC{2, 0, 0, 2, byte(k), byte(i)},
+				prefix("10.1.%d.1/24", 31+k), prefix("2001:db8:%d::1/64", 31+k)))
 		}
-		hosts[fmt.Sprint("blue", i)] = leafHost(t, l, leaf, "blue", uint32(1030+i), byte(2+i), prefix("10.1.%d.1/24", 31+i), prefix("2001:db8:%d::1/64", 31+i))
+		hosts[fmt.Sprint("blue", i)] = leafHost(t, l, leaf, "blue", uint32(1030+i), byte(2+i), prefix("10.1.%d.1/24", 31+i),
+			prefix("2001:db8:%d::1/64", 31+i))
 		for _, p := range []netip.Prefix{prefix("10.9.9.9/32"), prefix("2001:db8:9::9/128"), tenant.Hidden, tenant.Hidden6} {
 			if tenant.Default {
 				check(t, tenant.NS.AddAddress("lo", p))

@@ -31,7 +31,8 @@ type Reading struct {
 }
 
 func (r Reading) String() string {
-	s := fmt.Sprintf("%s: %d of %d lost, %d duplicated, longest gap %.0f ms", r.Flow, r.Lost, r.Sent, r.Duplicated, r.Gap.Seconds()*1000)
+	s := fmt.Sprintf("%s: %d of %d lost, %d duplicated, longest gap %.0f ms", r.Flow, r.Lost, r.Sent, r.Duplicated,
+		r.Gap.Seconds()*1000)
 	if r.Lost > 0 {
 		s += fmt.Sprintf(", lost from %.3f s on, whole again at %.3f s", r.FirstLost.Seconds(), r.Again.Seconds())
 	}

@@ -165,7 +165,8 @@ func TestMininetSaysWhatIsWrong(t *testing.T) {
 				t.Skip("needs root")
 			}
 			folder := filepath.Join(t.TempDir(), "run")
-			cmd := exec.CommandContext(t.Context(), debianPython, append([]string{"-B", "mininet", "--dir", folder}, c.args...)...)
+			cmd := exec.CommandContext(t.Context(), debianPython,
+				append([]string{"-B", "mininet", "--dir", folder}, c.args...)...)
 			if cmd.SysProcAttr = c.attributes; c.attributes != nil {
 				cmd.Dir = readableByAll(t, "mininet")
 			}
@@ -216,12 +217,14 @@ func TestMininetCodeCompilesAndItsUnitTestsPass(t *testing.T) {
 	check(t, err)
 	for _, file := range files {
 		program := fmt.Sprintf("compile(open(%q).read(), %[1]q, 'exec')", file)
-		if out, err := exec.CommandContext(t.Context(), debianPython, "-W", "error", "-c", program).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), debianPython, "-W", "error", "-c",
+			program).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", file, err, out)
 		}
 	}
 	space := must(needLab(t).Namespace("mn"))(t) // the ports of the tests are nobody else's
-	out, err := space.Output(t.Context(), debianPython, "-B", "-m", "unittest", "discover", "-s", "mininet", "-p", "*_test.py")
+	out, err := space.Output(t.Context(), debianPython, "-B", "-m", "unittest", "discover", "-s", "mininet", "-p",
+		"*_test.py")
 	if err != nil || !strings.Contains(out, "\nOK") {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -122,7 +122,8 @@ func (n *Namespace) Sysctl(key, value string) error {
 // and without what routers advertise.
 func (n *Namespace) enableIPv6(devices ...string) error {
 	for _, scope := range append([]string{"all", "default"}, devices...) {
-		for key, value := range map[string]string{"accept_dad": "0", "dad_transmits": "0", "accept_ra": "0", "disable_ipv6": "0"} {
+		for key, value := range map[string]string{"accept_dad": "0", "dad_transmits": "0", "accept_ra": "0",
+			"disable_ipv6": "0"} {
 			if err := n.Sysctl("net.ipv6.conf."+scope+"."+key, value); err != nil {
 				return err
 			}
@@ -136,7 +137,8 @@ func (n *Namespace) forwarding() error {
 	if err := n.enableIPv6(); err != nil {
 		return err
 	}
-	for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding"} {
+	for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding",
+		"net.ipv6.conf.default.forwarding"} {
 		if err := n.Sysctl(key, "1"); err != nil {
 			return err
 		}
@@ -220,7 +222,8 @@ type End struct {
 // or be 64 KB long.
 func (l *Lab) Cable(a, b End) error {
 	err := a.NS.link.LinkAdd(&netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: a.Dev, TxQLen: 1000, MTU: max(a.MTU, b.MTU)}, PeerName: b.Dev, PeerNamespace: netlink.NsFd(b.NS.handle),
+		LinkAttrs: netlink.LinkAttrs{Name: a.Dev, TxQLen: 1000, MTU: max(a.MTU, b.MTU)}, PeerName: b.Dev,
+		PeerNamespace: netlink.NsFd(b.NS.handle),
 	})
 	if err != nil {
 		return fmt.Errorf("cable %s in %s to %s in %s: %w", a.Dev, a.NS.Name, b.Dev, b.NS.Name, err)

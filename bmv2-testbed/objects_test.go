@@ -32,7 +32,8 @@ func TestDeletedObjectsLeaveNothingAndCanBeMadeAgain(t *testing.T) {
 				return err
 			}
 			for line := range strings.Lines(out) {
-				for _, table := range []string{"bridge.", "multicast_group", "flood.", "vxlan.vni", "vxlan.tunnel", "vxlan.peer", "underlay."} {
+				for _, table := range []string{"bridge.", "multicast_group", "flood.", "vxlan.vni", "vxlan.tunnel", "vxlan.peer",
+					"underlay."} {
 					if strings.Contains(line, " "+table) {
 						return fmt.Errorf("there is still %s", line)
 					}
@@ -66,13 +67,16 @@ func TestTransparentTrunkCarriesEveryBridgeByItsVLAN(t *testing.T) {
 func TestPortThatDoesNotExistIsDownAndSaysWhy(t *testing.T) {
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
-	check(t, d.gateway.CreatePort(ctx, "nowhere", ether.MAC{2, 0, 0, 0, 1, 99}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))
+	check(t, d.gateway.CreatePort(ctx, "nowhere", ether.MAC{2, 0, 0, 0, 1, 99},
+		opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))
 	check(t, Eventually(ctx, patience, "the port is down", func(ctx context.Context) error {
-		p, err := opi.NewBridgePortServiceClient(d.gateway.conn).GetBridgePort(ctx, &opi.GetBridgePortRequest{Name: "bridgePorts/nowhere"})
+		p, err := opi.NewBridgePortServiceClient(d.gateway.conn).GetBridgePort(ctx,
+			&opi.GetBridgePortRequest{Name: "bridgePorts/nowhere"})
 		if err != nil {
 			return err
 		}
-		if p.GetStatus().GetOperStatus() != opi.BPOperStatus_BP_OPER_STATUS_DOWN || !strings.Contains(fmt.Sprint(p.GetStatus().GetComponents()), "port") {
+		if p.GetStatus().GetOperStatus() != opi.BPOperStatus_BP_OPER_STATUS_DOWN ||
+			!strings.Contains(fmt.Sprint(p.GetStatus().GetComponents()), "port") {
 			return fmt.Errorf("its status is %v", p.GetStatus())
 		}
 		return nil

@@ -30,7 +30,8 @@ func TestEqualAddressesInTwoVRFsNeverMeet(t *testing.T) {
 		}
 		// What one VRF alone has is not reached from the others.
 		for _, from := range []string{"twin1", "near1"} {
-			for _, a := range []netip.Addr{r.hosts["west1"].Address.Addr(), r.hosts["west1"].Address6.Addr(), farPrefix4.Addr(), farPrefix6.Addr(), tenantLoopback.Addr(), hidden4.Addr(), hidden6.Addr()} {
+			for _, a := range []netip.Addr{r.hosts["west1"].Address.Addr(), r.hosts["west1"].Address6.Addr(), farPrefix4.Addr(),
+				farPrefix6.Addr(), tenantLoopback.Addr(), hidden4.Addr(), hidden6.Addr()} {
 				check(t, r.hosts[from].Misses(ctx, a, r.hosts[from], r.hosts[from].Gateway))
 			}
 		}

@@ -89,7 +89,8 @@ func (d *demo) foreignClient(t *testing.T, election int) (f found) {
 	t.Helper()
 	file := filepath.Join(d.lab.Dir, "p4runtime.binpb")
 	check(t, os.WriteFile(file, descriptors(p4v1.File_p4_v1_p4runtime_proto), 0o644))
-	out := must(d.gateway.NS.Output(t.Context(), debianPython, "-B", "mininet/p4runtime_client.py", file, targetAddress, "1", fmt.Sprint(election), "1"))(t)
+	out := must(d.gateway.NS.Output(t.Context(), debianPython, "-B", "mininet/p4runtime_client.py", file, targetAddress,
+		"1", fmt.Sprint(election), "1"))(t)
 	if err := json.Unmarshal([]byte(out), &f); err != nil {
 		t.Fatalf("the client says %q: %v", out, err)
 	}

@@ -38,17 +38,20 @@ func learnsPathMTU(ctx context.Context, h *Host, to netip.Addr) error {
 		headers = 48
 	}
 	const mtu = routedTenantMTU
-	err := Eventually(ctx, patience, fmt.Sprintf("%s learns the path MTU to %s", h.Name, to), func(ctx context.Context) error {
-		_, _ = h.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", fmt.Sprint(1500-headers), "-c", "1", "-W", "1", to.String())
-		out, err := h.NS.Output(ctx, "ip", "route", "get", to.String())
-		if want := fmt.Sprintf("mtu %d", mtu); err == nil && !strings.Contains(out, want) {
-			err = fmt.Errorf("no %q in %s", want, out)
-		}
-		return err
-	})
+	err := Eventually(ctx, patience, fmt.Sprintf("%s learns the path MTU to %s", h.Name, to),
+		func(ctx context.Context) error {
+			_, _ = h.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", fmt.Sprint(1500-headers), "-c", "1", "-W", "1",
+				to.String())
+			out, err := h.NS.Output(ctx, "ip", "route", "get", to.String())
+			if want := fmt.Sprintf("mtu %d", mtu); err == nil && !strings.Contains(out, want) {
+				err = fmt.Errorf("no %q in %s", want, out)
+			}
+			return err
+		})
 	if err != nil {
 		return err
 	}
-	_, err = h.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", fmt.Sprint(mtu-headers), "-c", "3", "-i", "0.05", "-W", "20", to.String())
+	_, err = h.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", fmt.Sprint(mtu-headers), "-c", "3", "-i", "0.05",
+		"-W", "20", to.String())
 	return err
 }

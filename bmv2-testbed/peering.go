@@ -23,8 +23,9 @@ var (
 	foreignVTEP = netip.MustParseAddr("172.17.0.1")
 	peeringVTEP = netip.MustParseAddr("172.17.0.2") // the gateway's
 
-	peeringUplinks = []demoUplink{{"uplink1", 10, "up1", peeringVTEP.String(), foreignVTEP.String(), gatewayAS, foreignVTEP, 11, "up1-sw", ""}}
-	peeringPorts   = []SwitchPort{{1, "port1"}, {2, "port2"}}
+	peeringUplinks = []demoUplink{{"uplink1", 10, "up1", peeringVTEP.String(), foreignVTEP.String(), gatewayAS,
+		foreignVTEP, 11, "up1-sw", ""}}
+	peeringPorts = []SwitchPort{{1, "port1"}, {2, "port2"}}
 )
 
 // peering is the gateway's side of that network, and the foreign namespace.

@@ -54,13 +54,16 @@ func (r *rawTarget) entities(ctx context.Context, tables ...string) ([]*p4v1.Ent
 	request := &p4v1.ReadRequest{DeviceId: rawDevice}
 	for _, t := range r.info.GetTables() {
 		if name := t.GetPreamble().GetName(); len(tables) == 0 || slices.Contains(tables, name) {
-			request.Entities = append(request.Entities, &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: t.GetPreamble().GetId()}}})
+			request.Entities = append(request.Entities,
+				&p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: t.GetPreamble().GetId()}}})
 		}
 	}
 	if len(tables) == 0 {
-		request.Entities = append(request.Entities, &p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
-			Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{}},
-		}}})
+		request.Entities = append(request.Entities,
+			&p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{
+				PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
+					Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{}},
+				}}})
 	}
 	stream, err := r.client.Read(ctx, request)
 	if err != nil {
@@ -133,7 +136,8 @@ func differences(before, after map[string]bool) error {
 	if len(gone)+len(come) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d entries are gone and %d new, such as %q and %q", len(gone), len(come), gone[:min(few, len(gone))], come[:min(few, len(come))])
+	return fmt.Errorf("%d entries are gone and %d new, such as %q and %q", len(gone), len(come),
+		gone[:min(few, len(gone))], come[:min(few, len(come))])
 }
 
 // electionID is that of the controller, by its log.
@@ -149,7 +153,8 @@ func (r *rawTarget) electionID() (*p4v1.Uint128, error) {
 var claimed = regexp.MustCompile(`primary controller of the target.* election_id=0x([0-9a-f]+)`)
 
 // write writes with an election id, which may be the controller's own.
-func (r *rawTarget) write(ctx context.Context, id *p4v1.Uint128, kind p4v1.Update_Type, entities ...*p4v1.Entity) error {
+func (r *rawTarget) write(ctx context.Context, id *p4v1.Uint128, kind p4v1.Update_Type,
+	entities ...*p4v1.Entity) error {
 	request := &p4v1.WriteRequest{DeviceId: rawDevice, ElectionId: id}
 	for _, e := range entities {
 		e := proto.Clone(e).(*p4v1.Entity)

@@ -83,7 +83,8 @@ func (r *reference) underlay(t *testing.T) map[string]*Namespace {
 		check(t, r.lab.Cable(c[0], c[1]))
 	}
 	var peers []Peer
-	for i, link := range []struct{ node, dev, far string }{{"gw", "up1", "gw"}, {"leaf2", "spine", "leaf2"}, {"border", "spine", "border"}} {
+	for i, link := range []struct{ node, dev, far string }{{"gw", "up1", "gw"}, {"leaf2", "spine", "leaf2"},
+		{"border", "spine", "border"}} {
 		node := netip.MustParseAddr(fmt.Sprintf("10.1.%d.1", i+1))
 		check(t, spaces[link.node].AddAddress(link.dev, netip.PrefixFrom(node, 24)))
 		check(t, spaces["spine"].AddAddress(link.far, netip.PrefixFrom(node.Next(), 24)))
@@ -98,20 +99,23 @@ func (r *reference) underlay(t *testing.T) map[string]*Namespace {
 func (r *reference) leaves(t *testing.T, spaces map[string]*Namespace) {
 	t.Helper()
 	vrf := func(leaf, name string, vni uint32) LeafVRF {
-		return LeafVRF{Name: name, NS: must(r.lab.Namespace(leaf + "-" + name))(t), VNI: vni, RouterMAC: ether.MAC{2, 0xbb, leaf[0], leaf[1], name[0], 1}}
+		return LeafVRF{Name: name, NS: must(r.lab.Namespace(leaf + "-" + name))(t), VNI: vni,
+			RouterMAC: ether.MAC{2, 0xbb, leaf[0], leaf[1], name[0], 1}}
 	}
 	prepare := func(name string, as uint32, vtep, spine string, vrfs ...LeafVRF) *Leaf {
 		peers := []Peer{{Address: netip.MustParseAddr(spine), AS: spineAS, Underlay: true}}
 		return must(r.lab.NewLeaf(spaces[name], name, as, netip.MustParseAddr(vtep), peers, 1500, vrfs...))(t)
 	}
 	r.leaf2 = prepare("leaf2", 65002, "10.0.0.4", "10.1.2.2", vrf("leaf2", "blue", 0), vrf("leaf2", "green", greenL3VNI))
-	r.border = prepare("border", 65003, "10.0.0.3", "10.1.3.2", vrf("border", "green", greenL3VNI), vrf("border", "yellow", yellowL3VNI))
+	r.border = prepare("border", 65003, "10.0.0.3", "10.1.3.2", vrf("border", "green", greenL3VNI),
+		vrf("border", "yellow", yellowL3VNI))
 
 	check(t, r.leaf2.AddVNI(10))
 	for vlan, vrf := range map[uint32]string{20: "blue", 30: "blue", 40: "green"} {
 		check(t, r.leaf2.AddRoutedVNI(vrf, vlan, ether.MAC{2, 0xbb, 0, 0, 2, byte(vlan)}, gatewayOf(vlan)))
 	}
-	for vlan, n := range map[uint32]*Namespace{10: spaces["leaf2"], 30: r.leaf2.VRFs["blue"].NS, 40: r.leaf2.VRFs["green"].NS} {
+	for vlan, n := range map[uint32]*Namespace{10: spaces["leaf2"], 30: r.leaf2.VRFs["blue"].NS,
+		40: r.leaf2.VRFs["green"].NS} {
 		h := r.host(t, vlan, byte(vlan+1))
 		dev := fmt.Sprintf("host%d", vlan)
 		check(t, r.lab.Cable(End{NS: h.NS, Dev: h.Dev}, End{NS: n, Dev: dev}))
@@ -134,7 +138,8 @@ func (r *reference) host(t *testing.T, vlan uint32, last byte) *Host {
 	t.Helper()
 	address := netip.MustParsePrefix(fmt.Sprintf("%[1]d.%[1]d.%[1]d.%[2]d/24", vlan, last))
 	name := fmt.Sprintf("h%d-%d", vlan, last)
-	h := &Host{Name: name, NS: must(r.lab.Namespace(name))(t), Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, byte(vlan), last}, Address: address}
+	h := &Host{Name: name, NS: must(r.lab.Namespace(name))(t), Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, byte(vlan), last},
+		Address: address}
 	if vlan != 10 { // has no gateway
 		h.Gateway = gatewayOf(vlan).Addr()
 	}
@@ -189,7 +194,8 @@ func (r *reference) objects(t *testing.T) {
 	for vlan, vrf := range map[uint32]string{20: "blue", 30: "blue", 40: "green", 50: "yellow"} {
 		check(t, g.CreateSVI(ctx, fmt.Sprintf("vlan%d", vlan), vrf, ether.MAC{2, 0xaa, 0, 0, 1, byte(vlan)}, gatewayOf(vlan)))
 	}
-	check(t, g.CreatePort(ctx, "eth1", ether.MAC{2, 0, 0, 0, 3, 1}, opi.BridgePortType_BRIDGE_PORT_TYPE_TRUNK, "vlan10", "vlan20", "vlan40"))
+	check(t, g.CreatePort(ctx, "eth1", ether.MAC{2, 0, 0, 0, 3, 1}, opi.BridgePortType_BRIDGE_PORT_TYPE_TRUNK, "vlan10",
+		"vlan20", "vlan40"))
 	check(t, g.CreatePort(ctx, "eth2", ether.MAC{2, 0, 0, 0, 3, 2}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, "vlan50"))
 	check(t, g.AwaitPortsUp(ctx))
 	check(t, g.AwaitRoutingUp(ctx))

@@ -12,17 +12,19 @@ import (
 
 // paths waits until the gateway reaches a VTEP by one uplink and next-hop MAC.
 func (d *demo) paths(ctx context.Context, vtep netip.Addr, uplink string, mac ether.MAC) error {
-	return Eventually(ctx, patience, fmt.Sprintf("the path to %s is %s via %s", vtep, uplink, mac), func(ctx context.Context) error {
-		vteps, err := d.gateway.VTEPs(ctx)
-		if err != nil {
-			return err
-		}
-		v := vteps[vtep.String()]
-		if len(v.GetPaths()) != 1 || v.GetPaths()[0].GetUplink() != uplink || v.GetPaths()[0].GetNextHopMac() != mac.String() {
-			return fmt.Errorf("it is %v (%s)", v.GetPaths(), v.GetReason())
-		}
-		return nil
-	})
+	return Eventually(ctx, patience, fmt.Sprintf("the path to %s is %s via %s", vtep, uplink, mac),
+		func(ctx context.Context) error {
+			vteps, err := d.gateway.VTEPs(ctx)
+			if err != nil {
+				return err
+			}
+			v := vteps[vtep.String()]
+			if len(v.GetPaths()) != 1 || v.GetPaths()[0].GetUplink() != uplink ||
+				v.GetPaths()[0].GetNextHopMac() != mac.String() {
+				return fmt.Errorf("it is %v (%s)", v.GetPaths(), v.GetReason())
+			}
+			return nil
+		})
 }
 
 func TestTunnelFollowsTheUnderlayRoute(t *testing.T) {
@@ -47,7 +49,8 @@ func TestTunnelFollowsTheNextHopsMAC(t *testing.T) {
 		d.whole(t)
 		replaced := ether.MAC{2, 0, 0, 0, 0xcc, 1}
 		check(t, d.leaf1.NS.SetMAC("gw", replaced))
-		leaf := &Host{Name: "leaf1", NS: d.leaf1.NS, Dev: "gw", MAC: replaced, Address: netip.PrefixFrom(netip.MustParseAddr(leaf1Up), 24)}
+		leaf := &Host{Name: "leaf1", NS: d.leaf1.NS, Dev: "gw", MAC: replaced,
+			Address: netip.PrefixFrom(netip.MustParseAddr(leaf1Up), 24)}
 		check(t, leaf.Announce())
 		_, err := leaf.Reach(ctx, netip.MustParseAddr(gatewayUp1), patience)
 		check(t, err)

@@ -163,7 +163,8 @@ func (n *restartNetwork) makeHosts(t *testing.T, spaces map[string]*Namespace) {
 		{"sr", "10.1.50.10/24", "10.1.50.1", "second", End{Dev: "port2", Switch: true}},
 		{"fa", "192.168.10.41/24", "", "leaf", End{Dev: "fa"}},
 	} {
-		host := &Host{Name: h.name, NS: must(n.lab.Namespace(h.name))(t), Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, 3, byte(i + 1)}, Address: netip.MustParsePrefix(h.address)}
+		host := &Host{Name: h.name, NS: must(n.lab.Namespace(h.name))(t), Dev: "eth0",
+			MAC: ether.MAC{2, 0, 0, 0, 3, byte(i + 1)}, Address: netip.MustParsePrefix(h.address)}
 		h.port.NS = spaces[h.at]
 		check(t, n.lab.Cable(End{NS: host.NS, Dev: host.Dev}, h.port))
 		if h.gateway != "" {
@@ -173,7 +174,8 @@ func (n *restartNetwork) makeHosts(t *testing.T, spaces map[string]*Namespace) {
 		n.hosts[h.name] = host
 	}
 	for i, name := range []string{"p1", "p2"} {
-		n.hosts[name] = &Host{Name: name, NS: must(n.lab.Namespace(name))(t), Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, 4, byte(i)},
+		n.hosts[name] = &Host{Name: name, NS: must(n.lab.Namespace(name))(t), Dev: "eth0",
+			MAC:     ether.MAC{2, 0, 0, 0, 4, byte(i)},
 			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(i + 1)}), 24)}
 	}
 	p1, p2 := n.hosts["p1"], n.hosts["p2"]
@@ -222,7 +224,8 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 		}
 		n.config.peers = append(n.config.peers, Peer{Address: netip.MustParseAddr(u.peer), AS: u.as})
 	}
-	n.gateway = must(n.lab.Gateway(spaces["gw"], cmp.Or(n.size.binary, binary), n.target, gatewayVTEP, all(n.config.ports, restartUplinks)))(t)
+	n.gateway = must(n.lab.Gateway(spaces["gw"], cmp.Or(n.size.binary, binary), n.target, gatewayVTEP,
+		all(n.config.ports, restartUplinks)))(t)
 	n.config.gateway = n.gateway
 	if n.size.cable {
 		n.cable, n.config.target = newCable(t, n.gateway.NS, cabledAddress, targetAddress), cabledAddress
@@ -230,9 +233,11 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 	if n.size.tmpfs {
 		n.config.store = filepath.Join(n.smallDisk(t), "p4evpn.db")
 	}
-	n.secondConfig = gatewayFile{as: secondAS, ageing: "5m", uplinks: secondUplinks, ports: []SwitchPort{{1, "port1"}, {2, "port2"}},
+	n.secondConfig = gatewayFile{as: secondAS, ageing: "5m", uplinks: secondUplinks,
+		ports: []SwitchPort{{1, "port1"}, {2, "port2"}},
 		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS, Passive: true}}}
-	n.second = must(n.lab.SecondGateway(spaces["second"], "second", binary, Embedded, secondVTEP, all(n.secondConfig.ports, secondUplinks)))(t)
+	n.second = must(n.lab.SecondGateway(spaces["second"], "second", binary, Embedded, secondVTEP,
+		all(n.secondConfig.ports, secondUplinks)))(t)
 	n.secondConfig.gateway = n.second
 	for _, f := range n.files() {
 		check(t, f.gateway.StartSwitch(ctx))
@@ -257,7 +262,8 @@ func (n *restartNetwork) createObjects(t *testing.T) {
 	loopback := netip.MustParsePrefix("10.255.1.1/32")
 	for i, f := range n.files() {
 		g := f.gateway
-		check(t, g.CreateVRF(ctx, "tenant", tenantVNI, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 255, 1, byte(i + 1)}), loopback.Bits())))
+		check(t, g.CreateVRF(ctx, "tenant", tenantVNI,
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 255, 1, byte(i + 1)}), loopback.Bits())))
 		check(t, g.CreateBridge(ctx, blue, tagBlue, blueVNI))
 	}
 	segment := func(g *Gateway, id string, vlan uint16, gateway string, last byte) {
@@ -305,22 +311,23 @@ func (n *restartNetwork) settle(t *testing.T) {
 
 // awaitRoutes waits until the gateway holds at least so many MAC addresses.
 func (n *restartNetwork) awaitRoutes(ctx context.Context, want int) error {
-	return Eventually(ctx, 3*patience, fmt.Sprintf("the gateway holds %d MAC addresses", want), func(ctx context.Context) error {
-		values, err := n.gateway.Metrics(ctx)
-		if err != nil {
-			return err
-		}
-		got := 0.0
-		for name, v := range values {
-			if strings.HasPrefix(name, "p4evpn_controller_entries{") && strings.Contains(name, `"bridge.fdb"`) {
-				got += v
+	return Eventually(ctx, 3*patience, fmt.Sprintf("the gateway holds %d MAC addresses", want),
+		func(ctx context.Context) error {
+			values, err := n.gateway.Metrics(ctx)
+			if err != nil {
+				return err
 			}
-		}
-		if int(got) < want || values["p4evpn_controller_queue_depth"] > 0 {
-			return fmt.Errorf("it holds %v, %v wait", got, values["p4evpn_controller_queue_depth"])
-		}
-		return nil
-	})
+			got := 0.0
+			for name, v := range values {
+				if strings.HasPrefix(name, "p4evpn_controller_entries{") && strings.Contains(name, `"bridge.fdb"`) {
+					got += v
+				}
+			}
+			if int(got) < want || values["p4evpn_controller_queue_depth"] > 0 {
+				return fmt.Errorf("it holds %v, %v wait", got, values["p4evpn_controller_queue_depth"])
+			}
+			return nil
+		})
 }
 
 // awaitMany waits until the gateway has just those of the many routes that
@@ -357,7 +364,8 @@ func (n *restartNetwork) rate() int {
 
 // local are flows between hosts of the gateway, and one that crosses no switch.
 func (n *restartNetwork) local(rate int) []Flow {
-	return []Flow{n.flow("local L2", "a", "b", rate), n.flow("local L3", "r1", "r2", rate), n.flow(pastTheGateway, "p1", "p2", rate)}
+	return []Flow{n.flow("local L2", "a", "b", rate), n.flow("local L3", "r1", "r2", rate),
+		n.flow(pastTheGateway, "p1", "p2", rate)}
 }
 
 // remote are flows to peers that keep EVPN routes over a graceful restart.

@@ -55,12 +55,15 @@ var segments = []segment{
 	{"tenant", "both", 14, 1014, 14, anycastMAC, anycastMAC, "mover", true, true},
 	{"other", "shadow", 21, 2011, 11, ether.MAC{2, 0xaa, 0, 0, 0, 0x21}, ether.MAC{}, "twin1", true, false},
 	{"other", "", 0, 2013, 13, ether.MAC{}, ether.MAC{2, 0xbb, 0, 0, 0, 0x23}, "twinfar", false, true},
-	{"local", "near-east", 31, 1031, 31, ether.MAC{2, 0xaa, 0, 0, 0, 0x31}, ether.MAC{2, 0xbb, 0, 0, 0, 0x31}, "near1", true, false},
-	{"local", "near-west", 32, 1032, 32, ether.MAC{2, 0xaa, 0, 0, 0, 0x32}, ether.MAC{2, 0xbb, 0, 0, 0, 0x32}, "near2", false, true},
+	{"local", "near-east", 31, 1031, 31, ether.MAC{2, 0xaa, 0, 0, 0, 0x31}, ether.MAC{2, 0xbb, 0, 0, 0, 0x31}, "near1",
+		true, false},
+	{"local", "near-west", 32, 1032, 32, ether.MAC{2, 0xaa, 0, 0, 0, 0x32}, ether.MAC{2, 0xbb, 0, 0, 0, 0x32}, "near2",
+		false, true},
 }
 
 func (s segment) gateways() (v4, v6 netip.Prefix) {
-	return netip.MustParsePrefix(fmt.Sprintf("10.1.%d.1/24", s.subnet)), netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::1/64", s.subnet))
+	return netip.MustParsePrefix(fmt.Sprintf("10.1.%d.1/24",
+		s.subnet)), netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::1/64", s.subnet))
 }
 
 var (
@@ -93,7 +96,8 @@ func buildRouted(ctx context.Context, l *Lab, o DemoOptions) (*routed, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context, *Namespace) error{r.startLeaf, r.startHosts, r.startGateway, r.createObjects} {
+	for _, step := range []func(context.Context, *Namespace) error{r.startLeaf, r.startHosts, r.startGateway,
+		r.createObjects} {
 		if err := step(ctx, gw); err != nil {
 			return nil, err
 		}
@@ -132,7 +136,8 @@ func (r *routed) startLeaf(ctx context.Context, gw *Namespace) error {
 		}
 	}
 	vrfs := []LeafVRF{
-		{Name: "tenant", VNI: tenantVNI, RouterMAC: ether.MAC{2, 0xbb, 0, 0, 0x50, 1}, Default: true, Hidden: hidden4, Hidden6: hidden6},
+		{Name: "tenant", VNI: tenantVNI, RouterMAC: ether.MAC{2, 0xbb, 0, 0, 0x50, 1}, Default: true, Hidden: hidden4,
+			Hidden6: hidden6},
 		{Name: "other", VNI: otherVNI, RouterMAC: ether.MAC{2, 0xbb, 0, 0, 0x50, 2}},
 		{Name: "local"},
 	}
@@ -250,7 +255,8 @@ func (r *routed) createObjects(ctx context.Context, _ *Namespace) error {
 		if !s.atPort {
 			continue
 		}
-		err := g.CreatePort(ctx, fmt.Sprintf("port%d", i+1), ether.MAC{2, 0, 0, 0, 2, byte(i + 1)}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, s.bridge)
+		err := g.CreatePort(ctx, fmt.Sprintf("port%d", i+1), ether.MAC{2, 0, 0, 0, 2, byte(i + 1)},
+			opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, s.bridge)
 		if err != nil {
 			return err
 		}

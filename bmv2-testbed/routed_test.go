@@ -93,7 +93,8 @@ func viewOf(t *testing.T, g *Gateway, leaves ...*Leaf) {
 		t.Logf("p4evpn show %s: %v\n%s", what, err, out)
 	}
 	for _, leaf := range leaves {
-		for _, what := range []string{"show bgp l2vpn evpn route", "show bgp l2vpn evpn neighbors 10.1.1.1 advertised-routes", "show ip route vrf all", "show evpn arp-cache vni all"} {
+		for _, what := range []string{"show bgp l2vpn evpn route",
+			"show bgp l2vpn evpn neighbors 10.1.1.1 advertised-routes", "show ip route vrf all", "show evpn arp-cache vni all"} {
 			out, err := leaf.Show(context.Background(), what)
 			t.Logf("%s: %s: %v\n%s", leaf.Name, what, err, out)
 		}

@@ -16,7 +16,8 @@ func TestGatewayAddressOfALeafDoesNotReplaceOurs(t *testing.T) {
 				near = s
 			}
 		}
-		check(t, r.leaf.Configure(ctx, fmt.Sprintf("router bgp %d", r.leaf.AS), "address-family l2vpn evpn", "advertise-svi-ip"))
+		check(t, r.leaf.Configure(ctx, fmt.Sprintf("router bgp %d", r.leaf.AS), "address-family l2vpn evpn",
+			"advertise-svi-ip"))
 		check(t, Eventually(ctx, patience, "the leaf advertises its own gateway as a host", func(ctx context.Context) error {
 			fdb, err := r.gateway.FDB(ctx, near.bridge)
 			if e := fdb[near.leafMAC.String()]; err == nil && e.GetVtep() != leaf1VTEP.String() {

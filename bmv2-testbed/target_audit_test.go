@@ -83,13 +83,14 @@ func (n *restartNetwork) tamper(t *testing.T, r *rawTarget, id *p4v1.Uint128) {
 
 // toPort gives an entry whose action is not that of the many.
 func toPort(fdb []*p4v1.Entity) *p4v1.Entity {
+	actionOf := func(e *p4v1.Entity) uint32 { return e.GetTableEntry().GetAction().GetAction().GetActionId() }
 	count := map[uint32]int{}
 	for _, e := range fdb {
-		count[e.GetTableEntry().GetAction().GetAction().GetActionId()]++
+		count[actionOf(e)]++
 	}
 	rarest := fdb[0]
 	for _, e := range fdb {
-		if count[e.GetTableEntry().GetAction().GetAction().GetActionId()] < count[rarest.GetTableEntry().GetAction().GetAction().GetActionId()] {
+		if count[actionOf(e)] < count[actionOf(rarest)] {
 			rarest = e
 		}
 	}

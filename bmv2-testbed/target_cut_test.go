@@ -42,9 +42,12 @@ func (n *restartNetwork) cableCut(t *testing.T) {
 	n.awaitQuiet(t)
 	took, after := time.Since(mended)-quiet, must(n.gateway.Metrics(ctx))(t)
 	sent := counted(after, "p4rt_updates_total") - counted(before, "p4rt_updates_total")
-	unanswered := counted(after, "p4rt_update_errors_total") - counted(before, "p4rt_update_errors_total") // the cut came before the answer
-	n.measured(t, m, "")                                                                                   // no entry in use changed
-	t.Logf("cut for %.1f s: %.0f updates for %d changes, and %.0f that the cut kept from an answer, %.2f s after it was mended; at most %.0f keys waited",
+	// the cut came before the answer
+	unanswered := counted(after, "p4rt_update_errors_total") - counted(before, "p4rt_update_errors_total")
+	// no entry in use changed
+	n.measured(t, m, "")
+	t.Logf("cut for %.1f s: %.0f updates for %d changes, and %.0f that the cut kept from an answer, %.2f s after it "+
+		"was mended; at most %.0f keys waited",
 		mended.Sub(start).Seconds(), sent-unanswered, 2*half, unanswered, took.Seconds(), depth)
 	if answered := sent - unanswered; answered > 2*half || sent < 2*half {
 		t.Errorf("%.0f updates were answered, want %d: as many as there were changes", answered, 2*half)

@@ -17,13 +17,14 @@ func (n *restartNetwork) otherController(t *testing.T) {
 	m := must(StartMeter(append(n.local(n.rate()), n.remote(100)...)...))(t)
 	other := &p4v1.Uint128{Low: 1 << 20}
 	leave := r.takeOver(t, other)
-	check(t, Eventually(ctx, patience, "the bridges say that another controller is primary", func(ctx context.Context) error {
-		b, err := n.gateway.Show(ctx, "bridges")
-		if err == nil && !strings.Contains(b, "another controller") {
-			err = errors.New(b)
-		}
-		return err
-	}))
+	check(t, Eventually(ctx, patience, "the bridges say that another controller is primary",
+		func(ctx context.Context) error {
+			b, err := n.gateway.Show(ctx, "bridges")
+			if err == nil && !strings.Contains(b, "another controller") {
+				err = errors.New(b)
+			}
+			return err
+		}))
 	n.kernel.Config.MACs[0].First += half
 	check(t, n.kernel.Reload())
 	// The other one removes an entry that we want.
@@ -32,7 +33,8 @@ func (n *restartNetwork) otherController(t *testing.T) {
 	n.awaitMany(t)
 	held := must(r.held(ctx))(t)
 	if writes := must(n.gateway.Updates(ctx))(t) - before; writes != 0 || len(held) != len(heldBefore)-1 {
-		t.Errorf("while another controller was primary %d updates were written, and of %d entries %d are left, want all but one",
+		t.Errorf("while another controller was primary %d updates were written, and of %d entries %d are left, want all "+
+			"but one",
 			writes, len(heldBefore), len(held))
 	}
 	leave()

@@ -228,7 +228,8 @@ func (d *demo) startLeaves(ctx context.Context, ns map[string]*Namespace, o Demo
 
 // joinHosts gives the hosts their addresses, those behind the trunk a stack.
 func (d *demo) joinHosts(_ context.Context, ns map[string]*Namespace, _ DemoOptions) error {
-	err := d.lab.JoinTrunk(End{NS: d.trunk, Dev: "eth0"}, "eth0", map[uint16]*Namespace{tagBlue: ns["t10"], tagGreen: ns["t20"]})
+	err := d.lab.JoinTrunk(End{NS: d.trunk, Dev: "eth0"}, "eth0",
+		map[uint16]*Namespace{tagBlue: ns["t10"], tagGreen: ns["t20"]})
 	if err != nil {
 		return err
 	}
@@ -309,7 +310,8 @@ func (d *demo) createObjects(ctx context.Context, _ map[string]*Namespace, _ Dem
 		return err
 	}
 	for _, p := range demoPorts {
-		if err := d.gateway.CreatePort(ctx, p.name, ether.MAC{2, 0, 0, 0, 1, byte(p.number)}, p.kind, p.bridges...); err != nil {
+		if err := d.gateway.CreatePort(ctx, p.name, ether.MAC{2, 0, 0, 0, 1, byte(p.number)}, p.kind,
+			p.bridges...); err != nil {
 			return err
 		}
 	}

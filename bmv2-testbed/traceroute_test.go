@@ -26,14 +26,17 @@ func TestTracerouteShowsTheGateway(t *testing.T) {
 			{"far1", r.hosts["east1"].Address.Addr(), 2, tenantLoopback.Addr().String()},
 		} {
 			check(t, r.reach(ctx, c.from, c.to)) // the way is there
-			check(t, Eventually(ctx, patience, fmt.Sprintf("hop %d from %s to %s", c.ttl, c.from, c.to), func(ctx context.Context) error {
-				// ping fails: it gets an error instead of an answer.
-				out, _ := r.hosts[c.from].NS.Output(ctx, "ping", "-n", "-t", fmt.Sprint(c.ttl), "-c", "1", "-W", "1", c.to.String())
-				if !strings.Contains(out, "From "+c.hop+" ") || !strings.Contains(out, "Time to live exceeded") && !strings.Contains(out, "Time exceeded") {
-					return fmt.Errorf("want one from %s, got %s", c.hop, out)
-				}
-				return nil
-			}))
+			check(t, Eventually(ctx, patience, fmt.Sprintf("hop %d from %s to %s", c.ttl, c.from, c.to),
+				func(ctx context.Context) error {
+					// ping fails: it gets an error instead of an answer.
+					out, _ := r.hosts[c.from].NS.Output(ctx, "ping", "-n", "-t", fmt.Sprint(c.ttl),
+						"-c", "1", "-W", "1", c.to.String())
+					if !strings.Contains(out, "From "+c.hop+" ") || !strings.Contains(out, "Time to live exceeded") &&
+						!strings.Contains(out, "Time exceeded") {
+						return fmt.Errorf("want one from %s, got %s", c.hop, out)
+					}
+					return nil
+				}))
 		}
 	})
 }

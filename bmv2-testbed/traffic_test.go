@@ -19,7 +19,8 @@ func TestFullSizeFramesCross(t *testing.T) {
 		d.whole(t)
 		for _, way := range [][2]*Host{{d.h1, d.h2}, {d.h1, d.t10}, {d.h1, d.l1a}, {d.l2a, d.t10}, {d.l1b, d.t20}} {
 			for _, size := range []string{"1", "1472"} { // 1472 + 28 = 1500
-				_, err := way[0].NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", size, "-c", "3", "-i", "0.05", "-W", "20", way[1].Address.Addr().String())
+				_, err := way[0].NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", size, "-c", "3", "-i", "0.05", "-W", "20",
+					way[1].Address.Addr().String())
 				if err != nil {
 					t.Errorf("%s to %s: %v", way[0].Name, way[1].Name, err)
 				}
@@ -94,7 +95,8 @@ func TestFramesOverTheUnderlaysMTUDoNotHarmOthers(t *testing.T) {
 	for _, end := range []End{{NS: d.h1.NS, Dev: "eth0"}, {NS: d.gateway.NS, Dev: "port1"}} {
 		must(end.NS.Output(ctx, "ip", "link", "set", end.Dev, "mtu", "9000"))(t)
 	}
-	out, err := d.h1.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", "4000", "-c", "3", "-i", "0.05", "-W", "1", d.l1a.Address.Addr().String())
+	out, err := d.h1.NS.Output(ctx, "ping", "-n", "-q", "-M", "do", "-s", "4000", "-c", "3", "-i", "0.05", "-W", "1",
+		d.l1a.Address.Addr().String())
 	if err == nil {
 		t.Errorf("4,000 bytes crossed an underlay of %d: %s", underlayMTU, out)
 	}

@@ -70,7 +70,8 @@ func RunTwoDC(ctx context.Context, o DemoOptions) error {
 func needsPython(ctx context.Context, modules ...string) error {
 	out, err := exec.CommandContext(ctx, debianPython, "-c", "import "+strings.Join(modules, ", ")).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s cannot import %v (bmv2-testbed/packages.sh installs them): %w: %s", debianPython, modules, err, out)
+		return fmt.Errorf("%s cannot import %v (bmv2-testbed/packages.sh installs them): %w: %s", debianPython, modules, err,
+			out)
 	}
 	return nil
 }

@@ -61,7 +61,8 @@ func runTwoDC(t *testing.T, target string) {
 	needDemo(t, target)
 	needPython(t, "os_ken")
 	var out bytes.Buffer
-	err := RunTwoDC(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t), Out: io.MultiWriter(&out, testWriter{t})})
+	err := RunTwoDC(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t),
+		Out: io.MultiWriter(&out, testWriter{t})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,7 @@ func TestLeafGetsTheGatewaysSubnetsAndLoopbackByType5(t *testing.T) {
 			}
 			return nil
 		}))
-		check(t, r.reach(ctx, "far1", tenantLoopback.Addr(), netip.MustParseAddr("10.1.11.1"), netip.MustParseAddr("2001:db8:11::1")))
+		check(t, r.reach(ctx, "far1", tenantLoopback.Addr(), netip.MustParseAddr("10.1.11.1"),
+			netip.MustParseAddr("2001:db8:11::1")))
 	})
 }

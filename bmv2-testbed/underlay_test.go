@@ -74,12 +74,14 @@ func buildRoutedUnderlay(t *testing.T, target string) *routedUnderlay {
 		check(t, gw.AddAddress(u.host, netip.PrefixFrom(netip.MustParseAddr(u.address), 24)))
 		check(t, leaf.AddAddress(up, netip.PrefixFrom(netip.MustParseAddr(u.peer), 24)))
 		ports = append(ports, SwitchPort{u.number, u.name}, SwitchPort{u.hostPort, u.hostPortDevice})
-		fmt.Fprintf(&config, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, device: %[5]s}}\n",
+		fmt.Fprintf(&config, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, "+
+			"device: %[5]s}}\n",
 			u.name, u.number, u.hostPort, u.hostPortDevice, u.host)
 	}
 	check(t, leaf.AddAddress("lo", netip.PrefixFrom(leaf1VTEP, 32)))
 	check(t, leaf.Sysctl("net.ipv4.ip_forward", "1"))
-	n := &routedUnderlay{leaf: &Leaf{FRR: must(l.StartFRR(ctx, leaf, "leaf1", leafUnderlay))(t), Name: "leaf1", AS: leaf1AS, VTEP: leaf1VTEP}}
+	n := &routedUnderlay{leaf: &Leaf{FRR: must(l.StartFRR(ctx, leaf, "leaf1", leafUnderlay))(t), Name: "leaf1",
+		AS: leaf1AS, VTEP: leaf1VTEP}}
 	check(t, n.leaf.AddVNI(blueVNI))
 	check(t, n.leaf.Join("l1a", blueVNI))
 	host := func(name string, ns *Namespace, number byte) *Host {
@@ -91,15 +93,18 @@ func buildRoutedUnderlay(t *testing.T, target string) *routedUnderlay {
 	n.h1, n.l1a = host("h1", h1, 1), host("l1a", l1a, 0x31)
 	n.gateway = must(l.Gateway(gw, must(builtBinary())(t), target, gatewayVTEP, ports))(t)
 	check(t, n.gateway.StartSwitch(ctx))
-	n.config = fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s/p4evpn.db\n", gatewayAS, gatewayVTEP, l.Dir) +
+	n.config = fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s/p4evpn.db\n", gatewayAS, gatewayVTEP,
+		l.Dir) +
 		fmt.Sprintf("target: {address: %q, embedded: false}\napi: {listen: %q}\n", targetAddress, n.gateway.socket) +
 		"ports:\n  - {name: port1, number: 1, interface: port1}\nuplinks:\n" + config.String() + "bgp:\n  neighbors:\n"
 	for _, u := range demoUplinks {
-		n.config += fmt.Sprintf("    - {address: %s, as: %d, families: [evpn, ipv4], hold_time: 9s, connect_retry: 1s}\n", u.peer, leaf1AS)
+		n.config += fmt.Sprintf("    - {address: %s, as: %d, families: [evpn, ipv4], hold_time: 9s, connect_retry: 1s}\n",
+			u.peer, leaf1AS)
 	}
 	check(t, n.gateway.StartController(ctx, n.config))
 	check(t, n.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI))
-	check(t, n.gateway.CreatePort(ctx, "port1", ether.MAC{2, 0, 0, 0, 1, 1}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, blue))
+	check(t, n.gateway.CreatePort(ctx, "port1", ether.MAC{2, 0, 0, 0, 1, 1}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS,
+		blue))
 	return n
 }
 
@@ -123,28 +128,30 @@ func (n *routedUnderlay) learned(ctx context.Context) ([]string, error) {
 
 func (n *routedUnderlay) awaitLearned(t *testing.T, want ...string) {
 	t.Helper()
-	check(t, Eventually(t.Context(), 2*patience, fmt.Sprintf("the gateway's learned routes are %q", want), func(ctx context.Context) error {
-		got, err := n.learned(ctx)
-		if err == nil && !slices.Equal(got, want) {
-			err = fmt.Errorf("they are %q", got)
-		}
-		return err
-	}))
+	check(t, Eventually(t.Context(), 2*patience, fmt.Sprintf("the gateway's learned routes are %q", want),
+		func(ctx context.Context) error {
+			got, err := n.learned(ctx)
+			if err == nil && !slices.Equal(got, want) {
+				err = fmt.Errorf("they are %q", got)
+			}
+			return err
+		}))
 }
 
 // awaitPaths waits until the gateway sends to the leaf by so many uplinks.
 func (n *routedUnderlay) awaitPaths(t *testing.T, want int) {
 	t.Helper()
-	check(t, Eventually(t.Context(), 2*patience, fmt.Sprintf("the leaf is reached by %d uplinks", want), func(ctx context.Context) error {
-		vteps, err := n.gateway.VTEPs(ctx)
-		if err != nil {
-			return err
-		}
-		if v := vteps[leaf1VTEP.String()]; len(v.GetPaths()) != want {
-			return fmt.Errorf("the paths are %v (%s)", v.GetPaths(), v.GetReason())
-		}
-		return nil
-	}))
+	check(t, Eventually(t.Context(), 2*patience, fmt.Sprintf("the leaf is reached by %d uplinks", want),
+		func(ctx context.Context) error {
+			vteps, err := n.gateway.VTEPs(ctx)
+			if err != nil {
+				return err
+			}
+			if v := vteps[leaf1VTEP.String()]; len(v.GetPaths()) != want {
+				return fmt.Errorf("the paths are %v (%s)", v.GetPaths(), v.GetReason())
+			}
+			return nil
+		}))
 }
 
 func (n *routedUnderlay) reach(t *testing.T) {

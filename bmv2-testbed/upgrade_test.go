@@ -201,7 +201,8 @@ func (r upgradeRow) lost(prefix string) (lost, sent int) {
 func (u *upgrade) table() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "target\twhat is replaced\tprogram\tentries found\twrites\tlost, local hosts\tlost, GoBGP leaf\toutage, ms")
+	fmt.Fprintln(w, "target\twhat is replaced\tprogram\tentries found\twrites\tlost, local hosts\tlost, GoBGP "+
+		"leaf\toutage, ms")
 	for _, r := range u.rows {
 		local, localSent := r.lost("local")
 		far, farSent := r.lost("GoBGP")
@@ -228,8 +229,9 @@ var readBack = regexp.MustCompile(`read the target's entries.* entries=(\d+)`)
 // cookie names the program that the target runs.
 func (r *rawTarget) cookie(t *testing.T) uint64 {
 	t.Helper()
-	config := must(r.client.GetForwardingPipelineConfig(context.WithoutCancel(t.Context()), &p4v1.GetForwardingPipelineConfigRequest{
-		DeviceId: rawDevice, ResponseType: p4v1.GetForwardingPipelineConfigRequest_COOKIE_ONLY,
-	}))(t)
+	config := must(r.client.GetForwardingPipelineConfig(context.WithoutCancel(t.Context()),
+		&p4v1.GetForwardingPipelineConfigRequest{
+			DeviceId: rawDevice, ResponseType: p4v1.GetForwardingPipelineConfigRequest_COOKIE_ONLY,
+		}))(t)
 	return config.GetConfig().GetCookie().GetCookie()
 }

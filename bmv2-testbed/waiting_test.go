@@ -21,7 +21,8 @@ func TestPausedProcessHasNoThreadThatRuns(t *testing.T) {
 	p := must(l.Start(must(l.Namespace("x"))(t), "busy", program, "-c", "while :; do :; done"))(t)
 	running := func(context.Context) error {
 		comm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID()), "comm"))
-		if name := strings.TrimSpace(string(comm)); err == nil && (name != filepath.Base(program) || allStopped(p.PID()) == nil) {
+		if name := strings.TrimSpace(string(comm)); err == nil &&
+			(name != filepath.Base(program) || allStopped(p.PID()) == nil) {
 			err = fmt.Errorf("%s is not running", name)
 		}
 		return err
@@ -59,7 +60,8 @@ func TestForgottenNeighboursAreThoseThatWereLearned(t *testing.T) {
 	hosts, ctx := twoHosts(t, needLab(t)), t.Context()
 	a, b := hosts[0], hosts[1].Address.Addr()
 	known := func() string { return must(a.NS.Output(ctx, "ip", "neigh", "show", "dev", a.Dev))(t) }
-	must(a.NS.Output(ctx, "ip", "neigh", "add", "192.168.10.9", "lladdr", "02:00:00:00:00:09", "dev", a.Dev, "nud", "permanent"))(t)
+	must(a.NS.Output(ctx, "ip", "neigh", "add", "192.168.10.9", "lladdr", "02:00:00:00:00:09", "dev", a.Dev, "nud",
+		"permanent"))(t)
 	for _, forget := range []func() error{
 		func() error { return a.NS.ForgetNeighbour(a.Dev, b) },
 		func() error { return a.NS.ForgetNeighbours(a.Dev) },

@@ -48,7 +48,8 @@ func (c *checker) checkAPI() {
 		c.fail("api.listen", "missing: want host:port or unix:PATH")
 	}
 	if secure := a.TLS != (TLS{}); secure {
-		for _, f := range []struct{ key, file string }{{"certificate", a.TLS.Certificate}, {"key", a.TLS.Key}, {"client_ca", a.TLS.ClientCA}} {
+		for _, f := range []struct{ key, file string }{{"certificate", a.TLS.Certificate}, {"key", a.TLS.Key},
+			{"client_ca", a.TLS.ClientCA}} {
 			if f.file == "" {
 				c.fail("api.tls."+f.key, "missing: TLS is mutual, and wants a certificate, its key and the authorities of clients")
 			}

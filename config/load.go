@@ -42,9 +42,10 @@ func Load(path string) (*File, error) {
 // Parse reads and checks a configuration. Unknown and repeated keys are errors.
 func Parse(b []byte) (*File, error) {
 	f := &File{
-		Store:  DefaultStore,
-		Target: Target{Address: defaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto", AuditInterval: leftOut},
-		API:    API{Listen: DefaultAPI},
+		Store: DefaultStore,
+		Target: Target{Address: defaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto",
+			AuditInterval: leftOut},
+		API: API{Listen: DefaultAPI},
 
 		SlowPath: SlowPath{Namespaces: defaultNamespaces},
 		BGP:      BGP{GracefulRestart: defaultGracefulRestart},

@@ -85,7 +85,8 @@ func (s source) write(b *strings.Builder, at string, v reflect.Value) {
 	keys := []string{} // pairs of a field's name and its key
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		for _, after := range []string{" is", " are", " says", " holds", " starts", " serves", " terminates", " sends", " leaves", " our", " those"} {
+		for _, after := range []string{" is", " are", " says", " holds", " starts", " serves", " terminates", " sends",
+			" leaves", " our", " those"} {
 			keys = append(keys, f.Name+after, "`"+f.Tag.Get("yaml")+"`"+after)
 		}
 	}
@@ -99,7 +100,8 @@ func (s source) write(b *strings.Builder, at string, v reflect.Value) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		key := at + field.Tag.Get("yaml")
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", key, typeName(field.Type), defaultOf(v.Field(i)), strings.ReplaceAll(comments[field.Name], "|", `\|`))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", key, typeName(field.Type), defaultOf(v.Field(i)),
+			strings.ReplaceAll(comments[field.Name], "|", `\|`))
 		elem, suffix := field.Type, "."
 		switch elem.Kind() {
 		case reflect.Slice:

@@ -28,6 +28,7 @@ func (c *checker) checkRestart() {
 	if g.Deferral <= 0 {
 		c.fail(at+".deferral", "%v: want a time above 0", g.Deferral)
 	} else if g.Enabled && g.Deferral >= g.RestartTime {
-		c.fail(at+".deferral", "%v: want less than the restart time of %v, when neighbours give up", g.Deferral, g.RestartTime)
+		c.fail(at+".deferral", "%v: want less than the restart time of %v, when neighbours give up", g.Deferral,
+			g.RestartTime)
 	}
 }

@@ -35,7 +35,8 @@ func (g *gateway) wantTampered(a view.Audit) {
 	slices.SortFunc(a.Differences, func(a, b view.Difference) int { return strings.Compare(a.Kind, b.Kind) })
 	same := func(got, want view.Difference) bool {
 		return got.Kind == want.Kind && got.Table == want.Table &&
-			(got.Was == "") == (got.Kind == string(reconcile.Unexpected)) && (got.Is == "") == (got.Kind == string(reconcile.Missing))
+			(got.Was == "") == (got.Kind == string(reconcile.Unexpected)) &&
+			(got.Is == "") == (got.Kind == string(reconcile.Missing))
 	}
 	if !slices.EqualFunc(a.Differences, tampered, same) {
 		g.Errorf("found %+v", a.Differences)

@@ -78,7 +78,8 @@ func startWhole(t *testing.T) *whole {
 	w.registry.MustRegister(w.c, w.speaker)
 	ctx, cancel := context.WithCancel(context.Background())
 	var owned sync.WaitGroup
-	for name, run := range map[string]func(context.Context) error{"switch": sw.Run, "client": w.client.Run, "controller": w.c.Run, "speaker": w.speaker.Run} {
+	for name, run := range map[string]func(context.Context) error{"switch": sw.Run, "client": w.client.Run,
+		"controller": w.c.Run, "speaker": w.speaker.Run} {
 		owned.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				t.Errorf("%s: %v", name, err)
@@ -103,7 +104,8 @@ func (w *whole) leaf(maxPrefixes uint32) (*bgptest.Session, netip.Addr) {
 	a := netip.AddrFrom4([4]byte{127, 0, 1, byte(w.peers)})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := w.speaker.AddNeighbor(ctx, bgp.Neighbor{Address: a, AS: leafAS, LocalAddress: w.listen.Addr(), Passive: true, MaxPrefixes: maxPrefixes}); err != nil {
+	if err := w.speaker.AddNeighbor(ctx, bgp.Neighbor{Address: a, AS: leafAS, LocalAddress: w.listen.Addr(),
+		Passive: true, MaxPrefixes: maxPrefixes}); err != nil {
 		w.Fatal(err)
 	}
 	s, err := bgptest.Dial(ctx, bgptest.Config{Local: a, Remote: w.listen, AS: leafAS})
@@ -142,7 +144,8 @@ func (w *whole) held() []string {
 func (w *whole) drops() map[string]float64 {
 	w.Helper()
 	out := map[string]float64{}
-	for of, name := range map[string]string{"bgp": "p4evpn_bgp_routes_dropped_total", "controller": "p4evpn_controller_routes_unusable_total"} {
+	for of, name := range map[string]string{"bgp": "p4evpn_bgp_routes_dropped_total",
+		"controller": "p4evpn_controller_routes_unusable_total"} {
 		for reason, n := range w.metric(name, "reason") {
 			out[of+" "+reason] = n
 		}
@@ -283,7 +286,8 @@ func TestABadRouteMakesNothingAndIsCounted(t *testing.T) {
 			if !c.ends {
 				got := w.held()
 				extra := strings.Join(slices.DeleteFunc(slices.Clone(got), func(f string) bool {
-					return slices.Contains(before, f) || strings.Contains(f, mac(7).String()) || strings.Contains(f, mac(8).String()) ||
+					return slices.Contains(before, f) || strings.Contains(f, mac(7).String()) ||
+						strings.Contains(f, mac(8).String()) ||
 						strings.Contains(f, "10.10.0.7") || strings.Contains(f, "10.10.0.8")
 				}), "\n")
 				if alone := c.reason == "controller bad_router_mac" && strings.HasPrefix(c.name, "host"); alone == (extra == "") {
@@ -347,5 +351,6 @@ func TestAPeerOverItsLimitOfPrefixesIsCutAndTheOthersStand(t *testing.T) {
 	if want := (bgptest.NotificationError{Code: 6, Subcode: 1}); s.Err() != want {
 		t.Errorf("the session ended by %v, want %v: Cease, maximum number of prefixes reached", s.Err(), want)
 	}
-	w.eventually("its routes are gone and the others stand", func() bool { w.settle(); return slices.Equal(w.held(), before) })
+	w.eventually("its routes are gone and the others stand",
+		func() bool { w.settle(); return slices.Equal(w.held(), before) })
 }

@@ -16,7 +16,8 @@ func TestABridgeIsUpWhenTheTargetHasItsEntries(t *testing.T) {
 	if k := g.get(p4.VNI{Local: vtep1, VNI: 100}); k != (p4.VNI{Local: vtep1, VNI: 100, Bridge: b}) {
 		t.Errorf("vxlan.vni: %v", k)
 	}
-	for _, ref := range []intent.Ref{{Kind: intent.KindLogicalBridge, ID: "bridge-10"}, {Kind: intent.KindBridgePort, ID: "eth1"}} {
+	for _, ref := range []intent.Ref{{Kind: intent.KindLogicalBridge, ID: "bridge-10"},
+		{Kind: intent.KindBridgePort, ID: "eth1"}} {
 		if s := g.c.Status(t.Context(), ref)[0]; s.Oper != intent.StatusUp {
 			t.Errorf("%v is %v: %+v", ref, s.Oper, s.Components)
 		}
@@ -26,13 +27,15 @@ func TestABridgeIsUpWhenTheTargetHasItsEntries(t *testing.T) {
 func TestABridgesOwnVTEPIsUsed(t *testing.T) {
 	g := start(t, options{})
 	g.update(func(tx *intent.Tx) error {
-		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, VTEP: netip.PrefixFrom(vtep2, 24)})
+		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100,
+			VTEP: netip.PrefixFrom(vtep2, 24)})
 		return err
 	})
 	g.send(update(peer1, floodRoute(leaf1, 100)))
 	g.settle()
 	_, floods := g.originated()
-	want := bgp.Route{Key: bgp.MulticastKey(bgp.RouterRD(testRouterID, 100), vtep2), NextHop: vtep2, Tunnel: vtep2, Label: 100,
+	want := bgp.Route{Key: bgp.MulticastKey(bgp.RouterRD(testRouterID, 100), vtep2), NextHop: vtep2, Tunnel: vtep2,
+		Label:        100,
 		RouteTargets: bgp.MakeRouteTargets(bgp.AutoRouteTarget(65000, 100))}
 	if floods[100] != want {
 		t.Errorf("type-3 route %+v, want %+v", floods[100], want)
@@ -98,7 +101,8 @@ func TestADeletedBridgeLeavesNothing(t *testing.T) {
 
 func TestRoutesAreImportedByRouteTarget(t *testing.T) {
 	set := func(rts ...string) bgp.RouteTargets { return bgp.MakeRouteTargets(mustRTs(rts...)...) }
-	store := intent.NewMemory(intent.Instance{ID: "bridge.bridge-20", Import: mustRTs("64512:1", "64512:2"), Export: mustRTs("64512:3")})
+	store := intent.NewMemory(intent.Instance{ID: "bridge.bridge-20", Import: mustRTs("64512:1", "64512:2"),
+		Export: mustRTs("64512:3")})
 	g := start(t, options{store: store})
 	auto, byHand := g.bridge(10, 100), g.bridge(20, 200)
 	for i, c := range []struct {
@@ -157,7 +161,8 @@ func TestABadRouteIsLeftAloneAndTakesBackTheGoodOne(t *testing.T) {
 	}
 	multicast := macRoute(leaf1, 100, mac(1))
 	multicast.MAC[0] |= 1
-	g.send(update(peer1, multicast), update(peer1, bgp.Route{Key: bgp.PrefixKey(bgp.RouterRD(leaf1, 1), netip.MustParsePrefix("10.0.0.0/8"))}))
+	g.send(update(peer1, multicast), update(peer1,
+		bgp.Route{Key: bgp.PrefixKey(bgp.RouterRD(leaf1, 1), netip.MustParsePrefix("10.0.0.0/8"))}))
 	g.settle()
 	if macs := len(g.facts()); macs == 0 {
 		t.Error("nothing on the target")

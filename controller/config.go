@@ -172,7 +172,8 @@ func checkStaticRoutes(vrfs map[string]VRF) error {
 			case seen[p]:
 				return fmt.Errorf("VRF %s: static route to %v is there twice", id, p)
 			case !packet.IsHost(st.NextHop) || st.NextHop.Is4() != p.Addr().Is4():
-				return fmt.Errorf("VRF %s: static route to %v: next hop %v: want a host's address of the same family", id, p, st.NextHop)
+				return fmt.Errorf("VRF %s: static route to %v: next hop %v: want a host's address of the same family", id, p,
+					st.NextHop)
 			default:
 				seen[p] = true
 			}

@@ -20,10 +20,13 @@ var (
 	descPortBytes     = pipelineDesc("port_bytes_total", "Bytes of frames of a port.", "port", "direction")
 	descDrops         = pipelineDesc("drops_total", "Frames dropped, by reason.", "stage", "reason")
 	descBridgePackets = pipelineDesc("bridge_vxlan_packets_total", "Frames of a bridge over VXLAN.", "bridge", "direction")
-	descBridgeBytes   = pipelineDesc("bridge_vxlan_bytes_total", "Bytes of frames of a bridge over VXLAN.", "bridge", "direction")
-	descVRFPackets    = pipelineDesc("vrf_packets_total", "Packets of a VRF: routed, and of them those in and out by its L3 VNI.", "vrf", "direction")
-	descVRFBytes      = pipelineDesc("vrf_bytes_total", "Bytes of packets of a VRF.", "vrf", "direction")
-	descSession       = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.", []string{"neighbor", "as"}, nil)
+	descBridgeBytes   = pipelineDesc("bridge_vxlan_bytes_total", "Bytes of frames of a bridge over VXLAN.", "bridge",
+		"direction")
+	descVRFPackets = pipelineDesc("vrf_packets_total",
+		"Packets of a VRF: routed, and of them those in and out by its L3 VNI.", "vrf", "direction")
+	descVRFBytes = pipelineDesc("vrf_bytes_total", "Bytes of packets of a VRF.", "vrf", "direction")
+	descSession  = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.",
+		[]string{"neighbor", "as"}, nil)
 )
 
 func pipelineDesc(name, help string, labels ...string) *prometheus.Desc {

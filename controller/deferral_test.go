@@ -139,7 +139,8 @@ func TestARestartIntoWhatWasThereWritesNothing(t *testing.T) {
 	if !g.c.Preserved() {
 		t.Error("the target ran our pipeline and was not taken to have gone on forwarding")
 	}
-	g.eventually("the kernel's hosts are swept", func() bool { g.slow.mu.Lock(); defer g.slow.mu.Unlock(); return g.slow.converged })
+	g.eventually("the kernel's hosts are swept",
+		func() bool { g.slow.mu.Lock(); defer g.slow.mu.Unlock(); return g.slow.converged })
 }
 
 func TestWhatPeersDoNotRepeatGoesAfterEndOfRIBAndNotBefore(t *testing.T) {
@@ -197,7 +198,8 @@ func TestWhatIsKnownHereIsWrittenBeforeEndOfRIB(t *testing.T) {
 	g.wantFDB(1, mac(1), "port 3")
 	g.send(update(peer2, floodRoute(leaf0, 100)), update(peer2, macRoute(leaf0, 100, mac(7))))
 	g.settle()
-	g.wantFlood(1, "port 1", "port 2", "port 3", "10.0.0.11 vni 100 by port 11", "10.0.0.12 vni 100 by port 11", "10.0.0.0 vni 100 by port 11")
+	g.wantFlood(1, "port 1", "port 2", "port 3", "10.0.0.11 vni 100 by port 11", "10.0.0.12 vni 100 by port 11",
+		"10.0.0.0 vni 100 by port 11")
 	g.wantFDB(1, mac(7), "10.0.0.0 vni 100")
 	g.idle(1, 1, mac(3)) // it went silent
 	g.eventually("aged", func() bool { return g.whereIs(1, mac(3)) == "nowhere" })

@@ -57,7 +57,8 @@ func TestAnInputThatEndsIsAnErrorUnlessTheEndWasAskedFor(t *testing.T) {
 				}
 				close(events)
 			}), events}
-			c, err := New(testConfig(), Inputs{Intent: intent.NewMemory(), Speaker: speaker, Target: client, Underlay: newUnderlay()})
+			c, err := New(testConfig(), Inputs{Intent: intent.NewMemory(), Speaker: speaker, Target: client,
+				Underlay: newUnderlay()})
 			if err != nil {
 				t.Fatal(err)
 			}

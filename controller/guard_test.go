@@ -20,8 +20,10 @@ func TestABridgeIsGuardedWhileItHasAnSVI(t *testing.T) {
 	g.settle()
 	guard := []entry{
 		p4.GatewayMAC{Bridge: b10, MAC: routerMAC},
-		p4.Gateway{Bridge: b10, Address: addr("2001:db8:10::1")}, p4.GatewayTarget{Bridge: b10, Address: addr("2001:db8:10::1")},
-		p4.Gateway{Bridge: b10, Address: addr("fe80::aff:fe00:1")}, p4.GatewayTarget{Bridge: b10, Address: addr("fe80::aff:fe00:1")},
+		p4.Gateway{Bridge: b10, Address: addr("2001:db8:10::1")}, p4.GatewayTarget{Bridge: b10,
+			Address: addr("2001:db8:10::1")},
+		p4.Gateway{Bridge: b10, Address: addr("fe80::aff:fe00:1")}, p4.GatewayTarget{Bridge: b10,
+			Address: addr("fe80::aff:fe00:1")},
 	}
 	for _, want := range guard {
 		if got := g.get(want); got != want {
@@ -78,7 +80,8 @@ func TestOnlyATrunkCarriesStackedTags(t *testing.T) {
 	g.settle()
 	for _, want := range []entry{
 		p4.Member{Port: 1, Bridge: b}, p4.EgressVLAN{Port: 1, Bridge: b},
-		p4.Member{Port: 2, VLAN: 10, Bridge: b, Trusted: true, Stacked: true}, p4.EgressVLAN{Port: 2, Bridge: b, VLAN: 10, Stacked: true},
+		p4.Member{Port: 2, VLAN: 10, Bridge: b, Trusted: true, Stacked: true}, p4.EgressVLAN{Port: 2, Bridge: b, VLAN: 10,
+			Stacked: true},
 		p4.Member{Port: 3, VLAN: 10, Bridge: b, Trusted: true}, p4.EgressVLAN{Port: 3, Bridge: b, VLAN: 10},
 	} {
 		if got := g.get(want); got != want {

@@ -489,7 +489,8 @@ func learnData(bridge uint16, m ether.MAC, port uint16) *p4v1.P4Data {
 		}
 		return b
 	}
-	return p4rttest.Struct(short([]byte{byte(bridge >> 8), byte(bridge)}), short(m[:]), short([]byte{byte(port >> 8), byte(port)}))
+	return p4rttest.Struct(short([]byte{byte(bridge >> 8), byte(bridge)}), short(m[:]),
+		short([]byte{byte(port >> 8), byte(port)}))
 }
 
 // idle reports that a source was silent, as a target does: by its key.
@@ -572,7 +573,8 @@ func facts(held []entry) []string {
 			out = append(out, fmt.Sprintf("adjacency %v>%v", k.Source, k.Destination))
 		case p4.Route:
 			if k.Kind == p4.RouteVTEP {
-				out = append(out, fmt.Sprintf("route %d %v -> vni %d %v>%v %s", k.VRF, k.Prefix, k.VNI, k.Source, k.Destination, vtep(k.VTEP)))
+				out = append(out, fmt.Sprintf("route %d %v -> vni %d %v>%v %s", k.VRF, k.Prefix, k.VNI, k.Source, k.Destination,
+					vtep(k.VTEP)))
 				continue
 			}
 			out = append(out, k.Entry().String())

@@ -21,13 +21,15 @@ func TestAHostThatSpeaksIsAnsweredForRoutedAndAdvertised(t *testing.T) {
 	g.hears(b, 1, mac(5), "2001:db8:10::5")
 	g.hears(b, 1, mac(5), "fe80::5")
 	g.wantFDB(b, mac(5), "port 1")
-	for ip, route := range map[string]string{"10.10.0.5": "host " + mac(5).String() + " in 1", "2001:db8:10::5": "host " + mac(5).String() + " in 1", "fe80::5": "nowhere"} {
+	for ip, route := range map[string]string{"10.10.0.5": "host " + mac(5).String() + " in 1",
+		"2001:db8:10::5": "host " + mac(5).String() + " in 1", "fe80::5": "nowhere"} {
 		g.wantAnswer(b, ip, mac(5).String())
 		g.wantRouteTo(v, single(addr(ip)).String(), route)
 	}
 	const of = "[2]:[0]:[02:00:00:00:00:05]:[%s] RD 10.0.0.1:100 via 10.0.0.1 VNI 100"
 	const l3 = of + " L3 VNI 5000 router MAC 02:00:0a:00:00:01 RT 65000:100 65000:5000"
-	g.wantOwn(bgp.TypeMACIP, fmt.Sprintf(l3, "10.10.0.5"), fmt.Sprintf(l3, "2001:db8:10::5"), fmt.Sprintf(of+" RT 65000:100", "fe80::5"))
+	g.wantOwn(bgp.TypeMACIP, fmt.Sprintf(l3, "10.10.0.5"), fmt.Sprintf(l3, "2001:db8:10::5"),
+		fmt.Sprintf(of+" RT 65000:100", "fe80::5"))
 	g.wantRoute(mac(5), 0)
 }
 
@@ -384,7 +386,8 @@ func TestWhatIsShownOfRouting(t *testing.T) {
 		}
 	}
 	got, _ := g.c.Lookup(t.Context(), "blue", addr("8.8.8.8"))
-	if len(got.Candidates) != 2 || !got.Candidates[0].Selected || got.Candidates[1].Selected || got.Candidates[1].Reason != "another route is better" {
+	if len(got.Candidates) != 2 || !got.Candidates[0].Selected || got.Candidates[1].Selected ||
+		got.Candidates[1].Reason != "another route is better" {
 		t.Errorf("candidates: %+v", got.Candidates)
 	}
 	hosts, _ := g.c.Hosts(t.Context(), "bridge-10")

@@ -122,13 +122,15 @@ func TestAVRFsRoutesFollowItsInstanceAtRunTime(t *testing.T) {
 	g.hears(b10, 1, mac(1), "10.10.0.5")
 	g.settle()
 	g.wantRouteTo(v, "10.60.0.0/16", "nowhere")
-	g.instance(intent.Instance{ID: "vrf.blue", RD: mustRD("64512:9"), Import: mustRTs("64512:1"), Export: mustRTs("64512:2")})
+	g.instance(intent.Instance{ID: "vrf.blue", RD: mustRD("64512:9"), Import: mustRTs("64512:1"),
+		Export: mustRTs("64512:2")})
 	g.wantRouteTo(v, "10.60.0.0/16", viaLeaf1)
 	g.wantRouteTo(v, "10.50.0.0/16", "nowhere")
 	hosts := 0
 	for _, r := range g.speaker.Routes() {
 		switch {
-		case r.Type == bgp.TypePrefix && (r.RD != mustRD("64512:9") || r.RouteTargets != bgp.MakeRouteTargets(mustRTs("64512:2")...)):
+		case r.Type == bgp.TypePrefix && (r.RD != mustRD("64512:9") ||
+			r.RouteTargets != bgp.MakeRouteTargets(mustRTs("64512:2")...)):
 			t.Errorf("exported %v", r)
 		case r.Type == bgp.TypeMACIP && r.IP.IsValid():
 			if hosts++; !r.RouteTargets.Contains(mustRTs("64512:2")[0]) || r.RouteTargets.Contains(mustRTs("65000:5000")[0]) {

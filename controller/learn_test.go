@@ -162,7 +162,8 @@ func TestDigestsThatMakeNoSenseChangeNothing(t *testing.T) {
 		}
 		g.eventually("digest taken", func() bool { return g.target.Acked(list) })
 	}
-	g.target.SendIdle(&v1.TableEntry{}, nil, &v1.TableEntry{TableId: 1}, p4.LocalVTEP{Address: vtep1}.Entry().Entity().GetTableEntry())
+	g.target.SendIdle(&v1.TableEntry{}, nil, &v1.TableEntry{TableId: 1},
+		p4.LocalVTEP{Address: vtep1}.Entry().Entity().GetTableEntry())
 	g.learn(b, 1, mac(5))
 	g.settle()
 	if after := len(g.facts()) - len(before); after != 2 {

@@ -59,13 +59,15 @@ var deletions = []struct {
 
 func TestADeletedObjectIsLeavingUntilTheTargetIsBackAndHasNoneOfIt(t *testing.T) {
 	g, _, b10, _ := routed(t, options{})
-	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")))
+	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))),
+		update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")))
 	g.learn(b10, 1, mac(2))
 	g.settle()
 	g.targetDown()
 	for _, d := range deletions {
 		g.update(d.do)
-		if got := g.leavingText(); !strings.Contains(got, fmt.Sprintf("%v: to be deleted", d.ref)) || !strings.Contains(got, "not connected") {
+		if got := g.leavingText(); !strings.Contains(got, fmt.Sprintf("%v: to be deleted", d.ref)) ||
+			!strings.Contains(got, "not connected") {
 			t.Errorf("after the deletion of %v, with the target away:\n%s", d.ref, got)
 		}
 		if oper, text := g.statusOf(d.ref); oper != intent.StatusUnknown {

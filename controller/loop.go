@@ -194,7 +194,8 @@ type loop struct {
 
 func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 	l := &loop{
-		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay, slow: in.SlowPath,
+		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay,
+		slow:    in.SlowPath,
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
 		localVTEPs: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},

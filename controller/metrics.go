@@ -83,23 +83,28 @@ var (
 	descMoves    = desc("mac_moves_total", "MAC moves, by kind.", "kind")
 	descFrozen   = desc("frozen_macs", "MACs frozen as duplicates.")
 	descDeclined = desc("declined_macs_total", "Source MACs that were not learned, by reason.", "reason")
-	descIgnored  = desc("declined_macs_overflow_total", "Source MACs declined without an entry, since their port has too many.")
-	descOwn      = desc("own_routes", "Routes that we advertise.")
-	descBad      = desc("bad_input_total", "Digests, idle timeouts and punted frames that made no sense.")
-	descRefused  = desc("own_routes_refused_total", "Routes of ours that the speaker did not take.")
-	descHosts    = desc("hosts", "Addresses of hosts known, by where they are.", "location")
-	descTooMany  = desc("hosts_refused_total", "Addresses of local hosts that were not taken, since their MAC has too many.")
+	descIgnored  = desc("declined_macs_overflow_total",
+		"Source MACs declined without an entry, since their port has too many.")
+	descOwn     = desc("own_routes", "Routes that we advertise.")
+	descBad     = desc("bad_input_total", "Digests, idle timeouts and punted frames that made no sense.")
+	descRefused = desc("own_routes_refused_total", "Routes of ours that the speaker did not take.")
+	descHosts   = desc("hosts", "Addresses of hosts known, by where they are.", "location")
+	descTooMany = desc("hosts_refused_total",
+		"Addresses of local hosts that were not taken, since their MAC has too many.")
 	descForged   = desc("forged_gateway_claims_total", "ARP and ND of tenants that claim a gateway's address.")
 	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
 	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
 	descAudits   = desc("audits_total", "Times that the target's entries were compared with those it acknowledged.")
-	descDiffers  = desc("audit_differences_total", "Entries that somebody else deleted, added or changed on the target, by kind.", "kind")
-	descHeld     = desc("held_entries", "Entries of before a restart that nothing has confirmed, and that wait for BGP to converge.")
-	descUp       = desc("target_up", "1 while the target is written to.")
+	descDiffers  = desc("audit_differences_total",
+		"Entries that somebody else deleted, added or changed on the target, by kind.", "kind")
+	descHeld = desc("held_entries",
+		"Entries of before a restart that nothing has confirmed, and that wait for BGP to converge.")
+	descUp = desc("target_up", "1 while the target is written to.")
 )
 
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth, descLearned, descHeld, descAudits, descDiffers,
+	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth,
+		descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
 		descHosts, descTooMany, descForged, descPunts, descPrefixes} {
 		ch <- d

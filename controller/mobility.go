@@ -177,7 +177,8 @@ func (l *loop) moved(b *bridge, mac ether.MAC) bool {
 	}
 	h.moves, h.frozen = nil, now
 	l.stats.frozen.Add(1)
-	l.log.Warn("MAC moves too often and stays where it is now until that is cleared: look for a loop or a duplicate address",
+	l.log.Warn("MAC moves too often and stays where it is now until that is cleared: look for a loop or a duplicate "+
+		"address",
 		"bridge", b.ID, "mac", mac, "moves", d.Moves, "window", d.Window)
 	return true
 }

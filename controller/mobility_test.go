@@ -44,7 +44,8 @@ func TestALocalMoveKeepsTheSequence(t *testing.T) {
 	g.wantRoute(mac(1), 0)
 	after := g.target.Counts()
 	if after.Writes-before.Writes != 1 || after.Updates-before.Updates != 3 {
-		t.Errorf("the move took %d writes of %d updates, want 1 of 3", after.Writes-before.Writes, after.Updates-before.Updates)
+		t.Errorf("the move took %d writes of %d updates, want 1 of 3", after.Writes-before.Writes,
+			after.Updates-before.Updates)
 	}
 }
 
@@ -83,7 +84,8 @@ func TestAMoveBetweenLeavesIsOneUpdate(t *testing.T) {
 	g.wantFDB(b, mac(1), "10.0.0.12 vni 100")
 	after := g.target.Counts()
 	if after.Writes-before.Writes != 1 || after.Updates-before.Updates != 1 {
-		t.Errorf("the move took %d writes of %d updates, want 1 of 1", after.Writes-before.Writes, after.Updates-before.Updates)
+		t.Errorf("the move took %d writes of %d updates, want 1 of 1", after.Writes-before.Writes,
+			after.Updates-before.Updates)
 	}
 	g.send(withdraw(peer1, one))
 	g.settle()

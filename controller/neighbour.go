@@ -99,7 +99,8 @@ func (l *loop) kernelVRFs() []slowpath.VRF {
 		for _, s := range v.svis {
 			k.SVIs = append(k.SVIs, slowpath.SVI{
 				Bridge: s.bridge.Index, Name: s.ID, MAC: s.mac, Addresses: slices.Clone(s.Gateways),
-				Advertise: !l.cfg.SVIs[s.ID].Silent && slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr().Is6() }),
+				Advertise: !l.cfg.SVIs[s.ID].Silent &&
+					slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr().Is6() }),
 			})
 		}
 		slices.SortFunc(k.SVIs, func(a, b slowpath.SVI) int { return cmp.Compare(a.Bridge, b.Bridge) })

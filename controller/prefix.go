@@ -38,7 +38,8 @@ func (l *loop) unimportPrefix(v *vrf, r *route) {
 // routable reports whether a route leads to a prefix by the L3 VNI: a type 5, or a
 // host of symmetric IRB (RFC 9135 section 5.2) that is no gateway.
 func (r *route) routable() bool {
-	return r.kind == bgp.TypePrefix || r.prefix.IsValid() && r.l3vni != 0 && !r.gateway && !r.prefix.Addr().IsLinkLocalUnicast()
+	return r.kind == bgp.TypePrefix || r.prefix.IsValid() && r.l3vni != 0 && !r.gateway &&
+		!r.prefix.Addr().IsLinkLocalUnicast()
 }
 
 // encapsulation is the VNI by which a routable route is reached.

@@ -11,7 +11,8 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-const viaLeaf1, viaLeaf2 = "10.0.0.11 vni 5000 02:00:0a:00:00:01>02:00:00:00:00:d1", "10.0.0.12 vni 5000 02:00:0a:00:00:01>02:00:00:00:00:d2"
+const viaLeaf1, viaLeaf2 = "10.0.0.11 vni 5000 02:00:0a:00:00:01>02:00:00:00:00:d1",
+	"10.0.0.12 vni 5000 02:00:0a:00:00:01>02:00:00:00:00:d2"
 
 func TestWhichRouteAPrefixUses(t *testing.T) {
 	for _, c := range []struct {
@@ -123,7 +124,8 @@ func TestRouteTargetsOfAVRFByHand(t *testing.T) {
 func TestAPrefixFollowsItsVTEPsInTheUnderlay(t *testing.T) {
 	g, v, _, _ := routed(t, options{})
 	g.underlay.Set(leaf1, "no route")
-	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")), update(peer1, prefixRoute(leaf2, 5000, "10.50.0.0/16")),
+	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")),
+		update(peer1, prefixRoute(leaf2, 5000, "10.50.0.0/16")),
 		update(peer1, prefixRoute(leaf1, 5000, "10.60.0.0/16")))
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf2)
@@ -154,7 +156,8 @@ func TestAHostFollowsItsVTEPsInTheUnderlay(t *testing.T) {
 	moved.Sequence = 3
 	g.send(update(peer1, newer), update(peer1, hostRoute(leaf2, 100, mac(5), "10.10.0.5", 0)),
 		update(peer1, moved), update(peer1, hostRoute(leaf2, 100, mac(7), "10.10.0.6", 0)),
-		update(peer1, hostRoute(leaf1, 100, mac(8), "10.10.0.8", 5000)), update(peer1, prefixRoute(leaf2, 5000, "10.10.0.8/32")))
+		update(peer1, hostRoute(leaf1, 100, mac(8), "10.10.0.8", 5000)), update(peer1,
+			prefixRoute(leaf2, 5000, "10.10.0.8/32")))
 	wantLeaf1 := func() {
 		t.Helper()
 		g.settle()

@@ -119,7 +119,8 @@ func (h *story) route() {
 // routeIP is a route of a host or prefix.
 func (h *story) routeIP() {
 	leaf, l3vni := pick(h.rand, h.leaves), pick(h.rand, l3vnis)
-	r := prefixRoute(leaf, l3vni, pick(h.rand, []string{"0.0.0.0/0", "10.0.0.0/24", "10.0.0.101/32", "10.7.0.0/16", "2001:db8::/64", "10.99.0.0/16"}))
+	r := prefixRoute(leaf, l3vni, pick(h.rand,
+		[]string{"0.0.0.0/0", "10.0.0.0/24", "10.0.0.101/32", "10.7.0.0/16", "2001:db8::/64", "10.99.0.0/16"}))
 	if h.rand.IntN(2) == 0 {
 		if h.rand.IntN(2) == 0 {
 			l3vni = 0
@@ -132,7 +133,8 @@ func (h *story) routeIP() {
 
 // address is one of few that hosts and gateways share.
 func (h *story) address() string {
-	return pick(h.rand, []string{"10.0.0.101", "10.0.0.102", "10.0.1.101", "10.0.0.1", "2001:db8::101", "fe80::101", "10.200.0.1"})
+	return pick(h.rand, []string{"10.0.0.101", "10.0.0.102", "10.0.1.101", "10.0.0.1", "2001:db8::101", "fe80::101",
+		"10.200.0.1"})
 }
 
 // speak has a host send ARP or ND. Its MAC is learned on the way.
@@ -142,7 +144,8 @@ func (h *story) speak() {
 	if addr(ip).Is4() {
 		h.target.SendPacketIn(packetIn(p4.PuntARP, port, bridge, 0, arp(m, ip, "10.0.0.9")))
 	} else {
-		h.target.SendPacketIn(packetIn(p4.PuntND, port, bridge, 0, nd(packet.ICMPv6NeighborSolicitation, m, ip, "fe80::9", sourceMAC)))
+		h.target.SendPacketIn(packetIn(p4.PuntND, port, bridge, 0,
+			nd(packet.ICMPv6NeighborSolicitation, m, ip, "fe80::9", sourceMAC)))
 	}
 }
 
@@ -166,7 +169,8 @@ func (h *story) neighbors() (out []slowpath.Neighbor) {
 		for _, b := range l.bridges {
 			for ip, host := range b.hosts {
 				if !host.kernel.IsZero() {
-					out = append(out, slowpath.Neighbor{VRF: b.svi.vrf.Index, Bridge: b.Index, IP: ip, MAC: host.kernel, Present: true})
+					out = append(out, slowpath.Neighbor{VRF: b.svi.vrf.Index, Bridge: b.Index, IP: ip, MAC: host.kernel,
+						Present: true})
 				}
 			}
 		}
@@ -175,7 +179,8 @@ func (h *story) neighbors() (out []slowpath.Neighbor) {
 }
 
 func (h *story) punt() {
-	h.target.SendPacketIn(packetIn(p4.PuntReason(1+h.rand.IntN(6)), 1, uint16(h.rand.IntN(4)), uint16(h.rand.IntN(3)), []byte("anything")))
+	h.target.SendPacketIn(packetIn(p4.PuntReason(1+h.rand.IntN(6)), 1, uint16(h.rand.IntN(4)), uint16(h.rand.IntN(3)),
+		[]byte("anything")))
 }
 
 func (h *story) changeVRF() {
@@ -204,10 +209,12 @@ func (h *story) changeVRF() {
 
 func (h *story) changeSVI() {
 	n := h.rand.IntN(3)
-	o := intent.SVI{ID: fmt.Sprintf("svi-%d", n), VRF: fmt.Sprintf("vrf-%d", h.rand.IntN(2)), Bridge: fmt.Sprintf("bridge-%d", h.rand.IntN(3)),
+	o := intent.SVI{ID: fmt.Sprintf("svi-%d", n), VRF: fmt.Sprintf("vrf-%d", h.rand.IntN(2)),
+		Bridge:   fmt.Sprintf("bridge-%d", h.rand.IntN(3)),
 		Gateways: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 1}), 24)}}
 	if h.rand.IntN(2) == 0 {
-		o.Gateways = append(o.Gateways, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 7: byte(n), 15: 1}), 64))
+		o.Gateways = append(o.Gateways, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 7: byte(n), 15: 1}),
+			64))
 	}
 	if h.rand.IntN(3) == 0 {
 		o.MAC = mac(1 + h.rand.IntN(5)) // a tenant may have it
@@ -250,7 +257,8 @@ func (h *story) peerDown() {
 }
 
 func (h *story) report() {
-	_, _ = h.target.SendDigest(p4.DigestID(), learnData(uint16(1+h.rand.IntN(3)), mac(h.rand.IntN(6)), uint16(1+h.rand.IntN(3))))
+	_, _ = h.target.SendDigest(p4.DigestID(),
+		learnData(uint16(1+h.rand.IntN(3)), mac(h.rand.IntN(6)), uint16(1+h.rand.IntN(3))))
 }
 
 func (h *story) silence() {
@@ -563,7 +571,8 @@ func (h *story) wantDeclinedKnown(t *testing.T, held []entry) {
 	h.peek(func(l *loop) {
 		known := declinedSources(l)
 		for _, k := range held {
-			if s, ok := k.(p4.Source); ok && s.Verdict != p4.Known && !known[p4.Source{Bridge: s.Bridge, MAC: s.MAC, Port: s.Port}] {
+			if s, ok := k.(p4.Source); ok && s.Verdict != p4.Known &&
+				!known[p4.Source{Bridge: s.Bridge, MAC: s.MAC, Port: s.Port}] {
 				t.Errorf("on the target and declined by nobody: %v", s.Entry())
 			}
 		}

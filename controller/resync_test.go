@@ -61,12 +61,15 @@ func TestWhatChangesWhileTheTargetIsAwayIsOneDiff(t *testing.T) {
 		g.peek(func(l *loop) { down = !l.target.Ready() })
 		return down
 	})
-	if s := g.c.Status(t.Context(), intent.Ref{Kind: intent.KindLogicalBridge, ID: "bridge-10"})[0]; s.Oper != intent.StatusDown {
+	if s := g.c.Status(t.Context(), intent.Ref{Kind: intent.KindLogicalBridge,
+		ID: "bridge-10"})[0]; s.Oper != intent.StatusDown {
 		t.Errorf("a bridge without a target is %v", s.Oper)
 	}
-	g.send(withdraw(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, macRoute(leaf1, 100, mac(4))), withdraw(peer1, floodRoute(leaf2, 100)))
+	g.send(withdraw(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, macRoute(leaf1, 100, mac(4))),
+		withdraw(peer1, floodRoute(leaf2, 100)))
 	for range 50 { // a key that changes often is still one update
-		g.send(update(peer1, with(macRoute(leaf1, 100, mac(5)), 1)), update(peer1, with(macRoute(leaf2, 100, mac(5)), 2)), withdraw(peer1, macRoute(leaf2, 100, mac(5))))
+		g.send(update(peer1, with(macRoute(leaf1, 100, mac(5)), 1)), update(peer1, with(macRoute(leaf2, 100, mac(5)), 2)),
+			withdraw(peer1, macRoute(leaf2, 100, mac(5))))
 	}
 	counts := g.target.Counts()
 	g.target.Start()
@@ -224,7 +227,8 @@ func TestWhatRefersToARefusedEntryIsNotWritten(t *testing.T) {
 	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))),
 		update(peer1, floodRoute(leaf2, 100)), update(peer1, macRoute(leaf2, 100, mac(2))))
 	g.eventually("the other leaf", func() bool {
-		return slices.Equal(g.flood(b), []string{"port 1", "port 2", "10.0.0.12 vni 100 by port 11"}) && g.whereIs(b, mac(2)) != "nowhere"
+		return slices.Equal(g.flood(b), []string{"port 1", "port 2", "10.0.0.12 vni 100 by port 11"}) &&
+			g.whereIs(b, mac(2)) != "nowhere"
 	})
 	g.wantFDB(b, mac(1), "nowhere")
 	for _, k := range g.entries() {

@@ -137,7 +137,8 @@ const (
 	unusableReasons
 )
 
-var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", "bad_vni", "bad_mac", "bad_router_mac", "bad_prefix",
+var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", "bad_vni", "bad_mac", "bad_router_mac",
+	"bad_prefix",
 	"overlay_index", "own_next_hop", "no_import"}
 
 func (r unusableReason) String() string { return unusableNames[r] }

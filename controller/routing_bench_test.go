@@ -63,7 +63,8 @@ func BenchmarkRoutedLoop(b *testing.B) {
 		l := newHastyLoop(b)
 		l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
 		l.vrfChanged(intent.VRF{ID: "blue", VNI: 5000, Index: 1}, false)
-		l.sviChanged(intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10", Gateways: []netip.Prefix{prefix("10.0.0.1/8")}}, false)
+		l.sviChanged(intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10",
+			Gateways: []netip.Prefix{prefix("10.0.0.1/8")}}, false)
 		l.write()
 		b.StartTimer()
 		for i := 0; i < routes; i += batch {

@@ -23,7 +23,8 @@ type fakeSlowPath struct {
 }
 
 func newFakeSlowPath() *fakeSlowPath {
-	return &fakeSlowPath{events: make(chan slowpath.Neighbor), remote: map[neighborKey]ether.MAC{}, probed: map[neighborKey]bool{}}
+	return &fakeSlowPath{events: make(chan slowpath.Neighbor), remote: map[neighborKey]ether.MAC{},
+		probed: map[neighborKey]bool{}}
 }
 
 func (s *fakeSlowPath) Events() <-chan slowpath.Neighbor { return s.events }

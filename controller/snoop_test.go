@@ -42,7 +42,8 @@ func TestPuntsGoToTheKernel(t *testing.T) {
 		switch {
 		case c.want == nil && len(got) > 0:
 			t.Errorf("%s: delivered %+v", c.name, got)
-		case c.want != nil && (len(got) != 1 || got[0].VRF != c.want.VRF || got[0].Bridge != c.want.Bridge || !slices.Equal(got[0].Data, c.want.Data)):
+		case c.want != nil && (len(got) != 1 || got[0].VRF != c.want.VRF || got[0].Bridge != c.want.Bridge ||
+			!slices.Equal(got[0].Data, c.want.Data)):
 			t.Errorf("%s: delivered %+v, want %+v", c.name, got, *c.want)
 		}
 	}

@@ -40,7 +40,8 @@ func TestAStaticMACOfTheAPIIsThereForEverAndDoesNotMove(t *testing.T) {
 	g, b := twoPorts(t, options{})
 	ref := intent.Ref{Kind: intent.KindStaticMAC, ID: "host1"}
 	g.staticMAC("host1", "eth1", mac(1), "10.10.0.5", "2001:db8::5")
-	g.send(update(peer1, with(hostRoute(leaf1, 100, mac(1), "10.10.0.5", 0), 99)), update(peer1, with(macRoute(leaf1, 100, mac(1)), 99)))
+	g.send(update(peer1, with(hostRoute(leaf1, 100, mac(1), "10.10.0.5", 0), 99)),
+		update(peer1, with(macRoute(leaf1, 100, mac(1)), 99)))
 	g.learn(b, 2, mac(1))
 	g.settle()
 	g.wantFDB(b, mac(1), "port 1")

@@ -78,7 +78,8 @@ func TestAStatusIsOfTheObjectAsTheStoreHasItNow(t *testing.T) {
 }
 
 func TestARefusedEntryShowsOnTheObjectThatCausedItUntilItIsTaken(t *testing.T) {
-	all := []intent.Ref{bridgeRef(10), bridgeRef(20), {Kind: intent.KindBridgePort, ID: "eth1"}, {Kind: intent.KindVRF, ID: "blue"},
+	all := []intent.Ref{bridgeRef(10), bridgeRef(20), {Kind: intent.KindBridgePort, ID: "eth1"},
+		{Kind: intent.KindVRF, ID: "blue"},
 		{Kind: intent.KindSVI, ID: "svi-10"}, {Kind: intent.KindSVI, ID: "svi-20"}}
 	for _, c := range []struct {
 		name string
@@ -96,7 +97,8 @@ func TestARefusedEntryShowsOnTheObjectThatCausedItUntilItIsTaken(t *testing.T) {
 		{"Adjacency", func(k entry) bool { _, ok := k.(p4.Adjacency); return ok }, []intent.Ref{bridgeRef(10), {Kind: intent.KindVRF, ID: "blue"}}, true},
 		{"Member", func(k entry) bool { v, ok := k.(p4.Member); return ok && v.Port == 1 }, []intent.Ref{{Kind: intent.KindBridgePort, ID: "eth1"}}, false},
 		{"L3VNI", func(k entry) bool { _, ok := k.(p4.L3VNI); return ok }, // what leads to hosts of an SVI by EVPN comes by it
-			[]intent.Ref{{Kind: intent.KindVRF, ID: "blue"}, {Kind: intent.KindSVI, ID: "svi-10"}, {Kind: intent.KindSVI, ID: "svi-20"}}, false},
+			[]intent.Ref{{Kind: intent.KindVRF, ID: "blue"}, {Kind: intent.KindSVI, ID: "svi-10"},
+				{Kind: intent.KindSVI, ID: "svi-20"}}, false},
 		{"Route", func(k entry) bool { r, ok := k.(p4.Route); return ok && r.Prefix == prefix("10.50.0.0/16") }, []intent.Ref{{Kind: intent.KindVRF, ID: "blue"}}, true},
 		{"RouterMAC", func(k entry) bool { r, ok := k.(p4.RouterMAC); return ok && r.Bridge == 2 }, []intent.Ref{{Kind: intent.KindSVI, ID: "svi-20"}}, false},
 	} {
@@ -118,18 +120,21 @@ func TestARefusedEntryShowsOnTheObjectThatCausedItUntilItIsTaken(t *testing.T) {
 			g.vrf("blue", 5000)
 			g.svi("blue", 10, "10.10.0.1/24")
 			g.svi("blue", 20, "10.20.0.1/24")
-			g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")))
+			g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))),
+				update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")))
 			g.eventually("refused", func() bool { return server.Counts().Failed > 0 })
 			for _, ref := range c.on {
 				g.eventually(fmt.Sprintf("%v says why, and is up: %v", ref, c.up), func() bool {
 					oper, text := g.statusOf(ref)
-					return strings.Contains(text, "on purpose") && strings.Contains(text, "pipeline 3") && (oper == intent.StatusUp) == c.up
+					return strings.Contains(text, "on purpose") && strings.Contains(text, "pipeline 3") &&
+						(oper == intent.StatusUp) == c.up
 				})
 			}
 			g.eventually("the others are up, and say nothing of it", func() bool {
 				for _, ref := range all {
 					oper, text := g.statusOf(ref)
-					if strings.Contains(text, "on purpose") != slices.Contains(c.on, ref) || (oper != intent.StatusUp) && !slices.Contains(c.on, ref) {
+					if strings.Contains(text, "on purpose") != slices.Contains(c.on, ref) || (oper != intent.StatusUp) &&
+						!slices.Contains(c.on, ref) {
 						return false
 					}
 				}

@@ -10,7 +10,8 @@ import (
 // bgpStatus is the status of what only BGP has a part in.
 func bgpStatus(up bool, reason string) intent.Status {
 	if up {
-		return intent.Status{Oper: intent.StatusUp, Components: []intent.Component{{Name: "bgp", Status: intent.ComponentSuccess}}}
+		return intent.Status{Oper: intent.StatusUp,
+			Components: []intent.Component{{Name: "bgp", Status: intent.ComponentSuccess}}}
 	}
 	return intent.Status{Oper: intent.StatusDown, Components: []intent.Component{
 		{Name: "bgp", Status: intent.ComponentPending, Details: details(reason)},

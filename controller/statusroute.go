@@ -39,7 +39,8 @@ func (v *vrf) routesTo(vtep netip.Addr) bool {
 // addresses have their routes and somebody answers for them.
 func (l *loop) sviSummary(o *svi, refusals map[subject]string) summary {
 	if o.bridge == nil {
-		return summary{unmet: fmt.Sprintf("VRF %s or logical bridge %s is not in place, or the bridge has another SVI", o.VRF, o.Bridge)}
+		return summary{unmet: fmt.Sprintf("VRF %s or logical bridge %s is not in place, or the bridge has another SVI",
+			o.VRF, o.Bridge)}
 	}
 	var s summary
 	s.check(l, p4.RouterMAC{Bridge: o.bridge.Index, MAC: o.mac})

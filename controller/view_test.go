@@ -37,7 +37,8 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 		t.Fatalf("bridges: %+v, %v", bridges, err)
 	}
 	got := bridges[0]
-	if got.Name != "bridge-10" || got.VLAN != 10 || got.VNI != 100 || got.State != view.Up || got.MACs != 3 || got.RemoteVTEPs != 1 ||
+	if got.Name != "bridge-10" || got.VLAN != 10 || got.VNI != 100 || got.State != view.Up || got.MACs != 3 ||
+		got.RemoteVTEPs != 1 ||
 		!slices.Equal(got.Ports, []string{"eth1", "eth2"}) {
 		t.Errorf("bridge: %+v", got)
 	}
@@ -85,7 +86,8 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 	}; !slices.Equal(in, want) {
 		t.Errorf("routes in:\n%s", strings.Join(in, "\n"))
 	}
-	if want := []string{"[2]:[0]:[48]:[02:00:00:00:00:05]", "[2]:[0]:[48]:[02:00:00:00:00:08]", "[3]:[0]:[32]:[10.0.0.1]"}; !slices.Equal(out, want) {
+	if want := []string{"[2]:[0]:[48]:[02:00:00:00:00:05]", "[2]:[0]:[48]:[02:00:00:00:00:08]",
+		"[3]:[0]:[32]:[10.0.0.1]"}; !slices.Equal(out, want) {
 		t.Errorf("routes out: %q", out)
 	}
 
@@ -105,7 +107,8 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 		t.Fatalf("entries: %+v, %v", entries, err)
 	}
 	for _, e := range entries {
-		if e.Table != "bridge.fdb" || !e.Acked || e.Error != "" || e.Level != uint8(p4.LevelLeaf) || !strings.HasPrefix(e.Text, "bridge.fdb bridge=1 mac=") {
+		if e.Table != "bridge.fdb" || !e.Acked || e.Error != "" || e.Level != uint8(p4.LevelLeaf) ||
+			!strings.HasPrefix(e.Text, "bridge.fdb bridge=1 mac=") {
 			t.Errorf("entry: %+v", e)
 		}
 	}
@@ -141,7 +144,8 @@ func TestAStoppedControllerSaysSo(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	g, b := twoPorts(t, options{})
-	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, macRoute(leaf1, 100, mac(2))),
+	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))),
+		update(peer1, macRoute(leaf1, 100, mac(2))),
 		update(peer1, bgp.Route{Key: bgp.PrefixKey(bgp.RouterRD(leaf1, 1), netip.MustParsePrefix("10.0.0.0/8"))}))
 	g.learn(b, 1, mac(2), mac(3))
 	g.settle()
@@ -185,7 +189,8 @@ p4evpn_controller_routes{type="5"} 0
 # TYPE p4evpn_controller_target_up gauge
 p4evpn_controller_target_up 1
 `
-	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "p4evpn_controller_entries", "p4evpn_controller_learned_macs",
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "p4evpn_controller_entries",
+		"p4evpn_controller_learned_macs",
 		"p4evpn_controller_own_routes", "p4evpn_controller_queue_depth", "p4evpn_controller_routes", "p4evpn_controller_target_up"); err != nil {
 		t.Error(err)
 	}
@@ -273,7 +278,8 @@ func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 		if r.State != view.Up {
 			t.Errorf("%s is %v: %s", r.Name, r.State, r.Reason)
 		}
-		if r.Name == "eth1" && (r.Netdev != "vf1" || r.Link != view.Up || r.MACs != 1 || !slices.Equal(r.BridgePorts, []string{"eth1"}) ||
+		if r.Name == "eth1" && (r.Netdev != "vf1" || r.Link != view.Up || r.MACs != 1 ||
+			!slices.Equal(r.BridgePorts, []string{"eth1"}) ||
 			r.PacketsIn != 5 || r.BytesIn != 500 || r.PacketsOut != 6 || r.BytesOut != 600) {
 			t.Errorf("eth1: %+v", r)
 		}

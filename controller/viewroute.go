@@ -166,7 +166,10 @@ func (l *loop) choices(v *vrf, p netip.Prefix) (rows []view.Prefix) {
 	for i := range routes {
 		rows = append(rows, l.remoteChoice(v, p, &routes[i], kind, best))
 	}
-	slices.SortStableFunc(rows, func(a, b view.Prefix) int { return cmp.Compare(boolRank(b.Selected), boolRank(a.Selected)) })
+	slices.SortStableFunc(rows, func(a,
+		b view.Prefix) int {
+		return cmp.Compare(boolRank(b.Selected), boolRank(a.Selected))
+	})
 	return rows
 }
 
@@ -209,7 +212,8 @@ func (l *loop) unselectedPrefix(r *route) string {
 		switch {
 		case best == nil:
 			why = "its VTEP cannot be reached"
-		case best.route == r || best.route.rank() == r.rank() && best.route.encapsulation() == r.encapsulation() && best.route.routerMAC == r.routerMAC:
+		case best.route == r || best.route.rank() == r.rank() && best.route.encapsulation() == r.encapsulation() &&
+			best.route.routerMAC == r.routerMAC:
 			return "" // or one that says the same, from another peer
 		default:
 			why = "another route of the prefix is better"

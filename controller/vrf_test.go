@@ -45,7 +45,8 @@ func TestASVIsOwnMACIsUsed(t *testing.T) {
 	g := start(t, options{})
 	b := g.bridge(10, 0)
 	v := g.vrf("blue", 0)
-	svi := intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10", MAC: mac(7), Gateways: []netip.Prefix{prefix("10.0.0.1/8")}}
+	svi := intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10", MAC: mac(7),
+		Gateways: []netip.Prefix{prefix("10.0.0.1/8")}}
 	g.update(func(tx *intent.Tx) error { _, err := tx.SVIs().Create(svi); return err })
 	g.settle()
 	g.wantAnswer(b, "10.0.0.1", mac(7).String())
@@ -122,7 +123,8 @@ func TestAGatewayOfItsOwnIsAdvertisedAndASharedOneIsNot(t *testing.T) {
 	cfg := testConfig()
 	cfg.SVIs = map[string]SVI{"svi-10": {Unique: true}}
 	g, _, _, _ := routed(t, options{cfg: cfg})
-	const l3 = " via 10.0.0.1 VNI 100 L3 VNI 5000 router MAC 02:00:0a:00:00:01 sticky default gateway RT 65000:100 65000:5000"
+	const l3 = " via 10.0.0.1 VNI 100 L3 VNI 5000 router MAC 02:00:0a:00:00:01 sticky default gateway RT 65000:100 " +
+		"65000:5000"
 	g.wantOwn(bgp.TypeMACIP,
 		"[2]:[0]:[02:00:0a:00:00:01]:[10.10.0.1] RD 10.0.0.1:100"+l3,
 		"[2]:[0]:[02:00:0a:00:00:01]:[2001:db8:10::1] RD 10.0.0.1:100"+l3)
@@ -140,9 +142,11 @@ func TestTheKernelIsToldOfVRFs(t *testing.T) {
 		g.slow.mu.Lock()
 		defer g.slow.mu.Unlock()
 		return slices.EqualFunc(g.slow.vrfs, want, func(a, b slowpath.VRF) bool {
-			return a.ID == b.ID && a.Name == b.Name && a.RouterMAC == b.RouterMAC && slices.EqualFunc(a.SVIs, b.SVIs, func(a, b slowpath.SVI) bool {
-				return a.Bridge == b.Bridge && a.Name == b.Name && a.MAC == b.MAC && slices.Equal(a.Addresses, b.Addresses) && a.Advertise == b.Advertise
-			})
+			return a.ID == b.ID && a.Name == b.Name && a.RouterMAC == b.RouterMAC &&
+				slices.EqualFunc(a.SVIs, b.SVIs, func(a, b slowpath.SVI) bool {
+					return a.Bridge == b.Bridge && a.Name == b.Name && a.MAC == b.MAC && slices.Equal(a.Addresses, b.Addresses) &&
+						a.Advertise == b.Advertise
+				})
 		})
 	})
 }
@@ -154,7 +158,8 @@ func TestAFaultOfTheKernelShowsAndTakesNothingDown(t *testing.T) {
 	g.slow.mu.Unlock()
 	s := g.c.Status(t.Context(), intent.Ref{Kind: intent.KindVRF, ID: "blue"})[0]
 	last := s.Components[len(s.Components)-1]
-	if s.Oper != intent.StatusUp || last.Name != "slowpath" || last.Status != intent.ComponentError || !strings.Contains(last.Details, "no namespaces") {
+	if s.Oper != intent.StatusUp || last.Name != "slowpath" || last.Status != intent.ComponentError ||
+		!strings.Contains(last.Details, "no namespaces") {
 		t.Errorf("%+v", s)
 	}
 	close(g.slow.events)
@@ -164,7 +169,8 @@ func TestAFaultOfTheKernelShowsAndTakesNothingDown(t *testing.T) {
 
 func TestAVRFWhoseVNIMovesFollowsTheOtherRoutes(t *testing.T) {
 	g, v, _, _ := routed(t, options{})
-	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")), update(peer1, prefixRoute(leaf1, 6000, "10.60.0.0/16")))
+	g.send(update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")),
+		update(peer1, prefixRoute(leaf1, 6000, "10.60.0.0/16")))
 	g.settle()
 	via := func(vni string) string {
 		return "10.0.0.11 vni " + vni + " " + routerMAC.String() + ">" + leaf1Route.String()
@@ -208,7 +214,8 @@ func TestAnL3VNIEndsAtTheVTEPsOfItsBridgesToo(t *testing.T) {
 	}
 	const of = " VNI 100 L3 VNI 5000 router MAC 02:00:0a:00:00:01 RT 65000:100 65000:5000"
 	const host = "[2]:[0]:[02:00:00:00:00:05]:[10.10.0.5] RD 10.0.0.1:100 via "
-	at1, at2 := p4.L3VNI{Local: vtep1, VNI: 5000, VRF: v, RouterMAC: routerMAC}, p4.L3VNI{Local: vtep2, VNI: 5000, VRF: v, RouterMAC: routerMAC}
+	at1, at2 := p4.L3VNI{Local: vtep1, VNI: 5000, VRF: v, RouterMAC: routerMAC}, p4.L3VNI{Local: vtep2, VNI: 5000, VRF: v,
+		RouterMAC: routerMAC}
 	g.wantOwn(bgp.TypeMACIP, host+"10.0.0.1"+of)
 	setVTEP(netip.PrefixFrom(vtep2, 24))
 	g.wantOwn(bgp.TypeMACIP, host+"10.0.0.2"+of)

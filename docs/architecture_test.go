@@ -142,7 +142,8 @@ func packageRows(t *testing.T) map[string]packageRow {
 		if len(cells) != 7 || !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") {
 			continue
 		}
-		r := packageRow{pkg: quoted.FindStringSubmatch(cells[1])[1], any: strings.HasPrefix(strings.TrimSpace(cells[3]), "any"), not: cells[5]}
+		r := packageRow{pkg: quoted.FindStringSubmatch(cells[1])[1],
+			any: strings.HasPrefix(strings.TrimSpace(cells[3]), "any"), not: cells[5]}
 		for _, m := range quoted.FindAllStringSubmatch(cells[3], -1) {
 			r.imports = append(r.imports, m[1])
 		}

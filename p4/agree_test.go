@@ -26,7 +26,8 @@ func TestTheSoftswitchDoesWhatBMv2Does(t *testing.T) {
 		g.add(known()...)
 		g.add(p4.Trap{EtherType: 0x86dd, MAC: hostA, Origin: p4.OriginVXLAN, Priority: 2, Divert: true, Reason: 2},
 			via(vrf2, "0.0.0.0/0", 2, router2), via(vrf2, "::/0", 2, router2),
-			p4.FDB{Bridge: bridge2, MAC: hostT, Kind: p4.Drop}, p4.FDB{Bridge: bridge2, MAC: hostA, Kind: p4.ToVTEP, VTEP: 9, VNI: 9})
+			p4.FDB{Bridge: bridge2, MAC: hostT, Kind: p4.Drop}, p4.FDB{Bridge: bridge2, MAC: hostA, Kind: p4.ToVTEP, VTEP: 9,
+				VNI: 9})
 	}
 	random := rand.New(rand.NewPCG(4789, 7348))
 	for i := range 3000 {
@@ -109,7 +110,8 @@ func wholeFrame(r *rand.Rand) (port uint32, head, f []byte) {
 	vlans := []uint16{0, 10, 10, 20, 20, 30, 40}
 	tunnel := func() []byte {
 		from := one(r, vtep1, vtep1, vtep2, vtep2, netip.MustParseAddr("10.0.0.9"))
-		return tunnelled(from, one(r, ours, ours, ours, vtep2), one[uint32](r, vni1, vni1, vni2, l3vni1, l3vni1, l3vni2, 7), tenantFrame(r))
+		return tunnelled(from, one(r, ours, ours, ours, vtep2), one[uint32](r, vni1, vni1, vni2, l3vni1, l3vni1, l3vni2, 7),
+			tenantFrame(r))
 	}
 	switch r.IntN(10) {
 	case 0, 1:
@@ -133,7 +135,8 @@ func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // tenantFrame gives a frame that is bridged, routed, or asks for a neighbour.
 func tenantFrame(r *rand.Rand) []byte {
-	macs := []ether.MAC{hostA, hostB, hostT, remote, nobody, hostO, hostV, {2, 0, 0, 0, 1, byte(r.IntN(8))}, ether.Broadcast,
+	macs := []ether.MAC{hostA, hostB, hostT, remote, nobody, hostO, hostV, {2, 0, 0, 0, 1, byte(r.IntN(8))},
+		ether.Broadcast,
 		{1, 0x80, 0xc2, 0, 0, 14}, gateway1, gateway2, gateway3, anycast, ourRouter, ourRouter}
 	src, dst := one(r, macs[:9]...), one(r, macs...)
 	switch r.IntN(8) {
@@ -152,12 +155,14 @@ func randomPacket(r *rand.Rand, src, dst ether.MAC) []byte {
 		dst = one(r, gateway1, gateway1, gateway2, gateway3, ourRouter, ourRouter)
 	}
 	address := func() string {
-		return one(r, "10.1.0.1", "10.1.0.10", "10.1.0.11", "10.1.0.99", "10.2.0.1", "10.2.0.20", "10.2.0.30", "10.2.0.40", "10.2.0.50",
+		return one(r, "10.1.0.1", "10.1.0.10", "10.1.0.11", "10.1.0.99", "10.2.0.1", "10.2.0.20", "10.2.0.30", "10.2.0.40",
+			"10.2.0.50",
 			"10.3.0.1", "10.3.4.1", "10.3.4.66", "10.3.5.1", "10.99.0.1")
 	}
 	odd4 := []string{"127.0.0.1", "0.0.0.0", "224.0.0.5", "255.255.255.255", "240.1.1.1"}
 	odd6 := []string{"::", "::1", "fe80::1", "fe80::a", "ff02::1", "febf::1"}
-	p := packet{src: src, dst: dst, from: address(), to: address(), ttl: one[uint8](r, 0, 0, 0, 0, 1, 2, 255), size: r.IntN(250)}
+	p := packet{src: src, dst: dst, from: address(), to: address(), ttl: one[uint8](r, 0, 0, 0, 0, 1, 2, 255),
+		size: r.IntN(250)}
 	if r.IntN(2) == 0 {
 		p.from, p.to = sixth(p.from), sixth(p.to)
 		odd4 = odd6
@@ -176,12 +181,14 @@ func randomQuestion(r *rand.Rand, src ether.MAC) []byte {
 	target := one(r, "10.1.0.1", "10.1.0.12", "10.1.0.50", "10.1.0.99")
 	asker := one(r, "10.1.0.10", "10.1.0.12", "0.0.0.0")
 	if r.IntN(2) == 0 {
-		return arp(src, one(r, ether.Broadcast, gateway1, hostB), one[uint16](r, 1, 1, 2), one(r, src, src, hostB), asker, ether.MAC{}, target)
+		return arp(src, one(r, ether.Broadcast, gateway1, hostB), one[uint16](r, 1, 1, 2), one(r, src, src, hostB), asker,
+			ether.MAC{}, target)
 	}
 	if asker == "0.0.0.0" {
 		return solicitation(src, "::", sixth(target), 255)
 	}
-	return solicitation(src, sixth(asker), one(r, sixth(target), "fe80::1"), one[uint8](r, 255, 255, 64), sourceOption(one(r, src, src, hostB)))
+	return solicitation(src, sixth(asker), one(r, sixth(target), "fe80::1"), one[uint8](r, 255, 255, 64),
+		sourceOption(one(r, src, src, hostB)))
 }
 
 // otherFrame gives a frame of any kind, which a router does not understand.
@@ -190,8 +197,10 @@ func otherFrame(r *rand.Rand, src, dst ether.MAC) []byte {
 		return &layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: t}
 	}
 	payload := gopacket.Payload(make([]byte, r.IntN(200)))
-	ip4 := &layers.IPv4{Version: 4, TTL: 9, TOS: uint8(r.Uint32()), SrcIP: vtep2.AsSlice(), DstIP: ours.AsSlice(), Protocol: layers.IPProtocolUDP}
-	ip6 := &layers.IPv6{Version: 6, HopLimit: 9, TrafficClass: uint8(r.Uint32()), SrcIP: make([]byte, 16), DstIP: make([]byte, 16), NextHeader: layers.IPProtocolUDP}
+	ip4 := &layers.IPv4{Version: 4, TTL: 9, TOS: uint8(r.Uint32()), SrcIP: vtep2.AsSlice(), DstIP: ours.AsSlice(),
+		Protocol: layers.IPProtocolUDP}
+	ip6 := &layers.IPv6{Version: 6, HopLimit: 9, TrafficClass: uint8(r.Uint32()), SrcIP: make([]byte, 16),
+		DstIP: make([]byte, 16), NextHeader: layers.IPProtocolUDP}
 	udp := &layers.UDP{SrcPort: layers.UDPPort(r.Uint32()), DstPort: one[layers.UDPPort](r, 53, 4789)}
 	tcp := &layers.TCP{SrcPort: layers.TCPPort(r.Uint32()), DstPort: 80}
 	switch r.IntN(9) {

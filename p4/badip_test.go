@@ -133,7 +133,8 @@ func TestPacketsThatAreNotWholeAreNotRouted(t *testing.T) {
 	} {
 		notRouted(t, name, p4.DropBadIP, f)
 	}
-	notRouted(t, "options", p4.DropIPOptions, length(slices.Concat(with(four[:34], 14, 0x46), []byte{7, 4, 4, 0}, four[34:]), 16, len(four)-10))
+	notRouted(t, "options", p4.DropIPOptions,
+		length(slices.Concat(with(four[:34], 14, 0x46), []byte{7, 4, 4, 0}, four[34:]), 16, len(four)-10))
 	notRouted(t, "options, cut", p4.DropIPOptions, with(four, 14, 0x4f))
 	notRouted(t, "told to drop", p4.DropRoute, packet{from: "10.1.0.11", to: "10.3.4.66"}.frame())
 	notRouted(t, "told to drop IPv6", p4.DropRoute, packet{from: "2001:db8:1::11", to: "2001:db8:3:4::66"}.frame())

@@ -251,7 +251,8 @@ func (b *bmv2) clearCounters() error {
 		cells["egress_drops"] = append(cells["egress_drops"], i)
 	}
 	for i := range uint32(bridge3 + 1) {
-		for _, counter := range []string{"bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed", "vrf_vxlan_in", "vrf_vxlan_out"} {
+		for _, counter := range []string{"bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed", "vrf_vxlan_in",
+			"vrf_vxlan_out"} {
 			cells[counter] = append(cells[counter], i)
 		}
 	}
@@ -303,7 +304,8 @@ func (b *bmv2) process(port uint32, frame []byte) (out, error) {
 // ingress had before the sentinels is before them.
 func (b *bmv2) flush() (out, error) {
 	b.marks++
-	mark := slices.Concat(ether.Broadcast[:], []byte{2, 0xff, 0, 0, 0, 0, 0x88, 0xb5}, binary.BigEndian.AppendUint64(nil, b.marks))
+	mark := slices.Concat(ether.Broadcast[:], []byte{2, 0xff, 0, 0, 0, 0, 0x88, 0xb5},
+		binary.BigEndian.AppendUint64(nil, b.marks))
 	o := out{}
 	for port := range b.ports {
 		if err := b.packetOut(injected(0, uint16(port), 0, 0, mark)); err != nil {

@@ -114,7 +114,8 @@ func TestAFlowKeepsItsSourcePortAndFlowsDiffer(t *testing.T) {
 }
 
 func TestFloodReachesEachMemberOnceAndNeverTheSender(t *testing.T) {
-	for name, dst := range map[string]ether.MAC{"broadcast": ether.Broadcast, "unknown unicast": nobody, "multicast": {1, 0, 0x5e, 0, 0, 1}} {
+	for name, dst := range map[string]ether.MAC{"broadcast": ether.Broadcast, "unknown unicast": nobody,
+		"multicast": {1, 0, 0x5e, 0, 0, 1}} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(g *gateway) {
 				in := frame(hostA, dst)
@@ -275,7 +276,8 @@ func TestOnlyAnUnknownSourceIsReported(t *testing.T) {
 		g.expectLearned()
 		g.send(access2, frame(hostA, hostB)) // moved
 		g.send(trunk, tagged(frame(nobody, hostB), 10))
-		g.expectLearned(p4.Learn{Bridge: bridge1, MAC: hostA, Port: access2}, p4.Learn{Bridge: bridge1, MAC: nobody, Port: trunk})
+		g.expectLearned(p4.Learn{Bridge: bridge1, MAC: hostA, Port: access2},
+			p4.Learn{Bridge: bridge1, MAC: nobody, Port: trunk})
 	})
 }
 
@@ -297,7 +299,8 @@ func TestATrapCopiesOrDiverts(t *testing.T) {
 		in := frame(hostT, hostB)
 		g.expect(g.send(trunk, tagged(in, 10)), out{access2: {in}, p4.CPUPort: {punted(7, trunk, bridge1, 0, in)}})
 		in = frame(remote, hostB)
-		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{access2: {in}, p4.CPUPort: {punted(7, uplink, bridge1, 0, in)}})
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)),
+			out{access2: {in}, p4.CPUPort: {punted(7, uplink, bridge1, 0, in)}})
 		in = frame(remote, hostA)
 		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{p4.CPUPort: {punted(8, uplink, bridge1, 0, in)}})
 		in = frame(hostB, hostA)

@@ -145,7 +145,8 @@ func (h *linuxHost) send(f []byte) {
 // that is sent behind.
 func (h *linuxHost) flush() {
 	h.Helper()
-	h.must(h.link.NeighSet(&netlink.Neigh{LinkIndex: h.dev, State: netlink.NUD_PERMANENT, IP: attacker4.AsSlice(), HardwareAddr: net.HardwareAddr(hostT[:])}))
+	h.must(h.link.NeighSet(&netlink.Neigh{LinkIndex: h.dev, State: netlink.NUD_PERMANENT, IP: attacker4.AsSlice(),
+		HardwareAddr: net.HardwareAddr(hostT[:])}))
 	echo := []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0}
 	h.send(slices.Concat(hostB[:], hostT[:], []byte{8, 0}, plain4(attacker4, victim4, 1, echo)))
 	for deadline := time.Now().Add(10 * time.Second); ; {
@@ -164,7 +165,8 @@ func (h *linuxHost) believes() string {
 	h.must(err)
 	for _, n := range neighbours {
 		ip, _ := netip.AddrFromSlice(n.IP)
-		if known := len(n.HardwareAddr) == 6; known && slices.Contains(gateways, ip.Unmap()) && ether.MAC(n.HardwareAddr) != gateway1 {
+		if known := len(n.HardwareAddr) == 6; known && slices.Contains(gateways, ip.Unmap()) &&
+			ether.MAC(n.HardwareAddr) != gateway1 {
 			return fmt.Sprintf("%v is at %v", ip, n.HardwareAddr)
 		}
 	}

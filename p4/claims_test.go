@@ -205,17 +205,22 @@ func honest(f *forms) map[string][]byte {
 	all["ARP request"] = whoHas(hostA, attacker4.String(), "10.1.0.99")
 	all["ARP reply"] = arp(hostA, hostB, layers.ARPReply, hostA, attacker4.String(), hostB, victim4.String())
 	all["ARP probe of an unknown address"] = whoHas(hostA, "0.0.0.0", "10.1.0.98")
-	nd("solicitation", group, attacker6, toGroup, slices.Concat([]byte{135, 0, 0, 0, 0, 0, 0, 0}, nowhere.AsSlice(), f.options(1)))
-	nd("duplicate address detection", group, netip.IPv6Unspecified(), toGroup, slices.Concat([]byte{135, 0, 0, 0, 0, 0, 0, 0}, nowhere.AsSlice(), []byte{14, 1, 1, 2, 3, 4, 5, 6}))
-	nd("advertisement", allNodeMAC, attackerLL, allNodes, slices.Concat([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, attacker6.AsSlice(), f.options(2)))
-	nd("router solicitation", ether.MAC{0x33, 0x33, 0, 0, 0, 2}, attackerLL, netip.MustParseAddr("ff02::2"), slices.Concat([]byte{133, 0, 0, 0, 0, 0, 0, 0}, f.options(1)))
+	nd("solicitation", group, attacker6, toGroup,
+		slices.Concat([]byte{135, 0, 0, 0, 0, 0, 0, 0}, nowhere.AsSlice(), f.options(1)))
+	nd("duplicate address detection", group, netip.IPv6Unspecified(), toGroup,
+		slices.Concat([]byte{135, 0, 0, 0, 0, 0, 0, 0}, nowhere.AsSlice(), []byte{14, 1, 1, 2, 3, 4, 5, 6}))
+	nd("advertisement", allNodeMAC, attackerLL, allNodes,
+		slices.Concat([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, attacker6.AsSlice(), f.options(2)))
+	nd("router solicitation", ether.MAC{0x33, 0x33, 0, 0, 0, 2}, attackerLL, netip.MustParseAddr("ff02::2"),
+		slices.Concat([]byte{133, 0, 0, 0, 0, 0, 0, 0}, f.options(1)))
 	nd("echo", hostB, attacker6, victim6, []byte{128, 0, 0, 0, 1, 2, 3, 4, 5})
 	report := append([]byte{143, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0}, toGroup.AsSlice()...)
 	binary.BigEndian.PutUint16(report[2:], ^sum(attackerLL, netip.MustParseAddr("ff02::16"), 58, report))
 	add("MLD report", 0x86dd, ether.MAC{0x33, 0x33, 0, 0, 0, 0x16}, [][]byte{
 		plain6(attackerLL, netip.MustParseAddr("ff02::16"), 1, 0, append([]byte{58, 0, 5, 2, 0, 0, 1, 0}, report...))})
 	for name, next := range map[string]byte{"destination": 60, "routing": 43, "ah": 51} {
-		add("TCP behind "+name, 0x86dd, hostB, [][]byte{plain6(attacker6, victim6, 64, next, append(f.extension(next, 6), make([]byte, 20)...))})
+		add("TCP behind "+name, 0x86dd, hostB,
+			[][]byte{plain6(attacker6, victim6, 64, next, append(f.extension(next, 6), make([]byte, 20)...))})
 	}
 	udp := append([]byte{0x14, 0xe9, 0x14, 0xe9, 0, 40, 0, 0}, make([]byte, 32)...)
 	add("mDNS in fragments", 0x86dd, ether.MAC{0x33, 0x33, 0, 0, 0, 0xfb}, [][]byte{
@@ -227,12 +232,14 @@ func honest(f *forms) map[string][]byte {
 		plain6(attackerLL, victimLL, 64, 44, append([]byte{58, 0, 0, 16, 0, 0, 0, 2}, echo[16:]...))})
 	add("DHCPv6 solicit", 0x86dd, ether.MAC{0x33, 0x33, 0, 1, 0, 2}, [][]byte{
 		plain6(attackerLL, netip.MustParseAddr("ff02::1:2"), 1, 17, []byte{2, 34, 2, 35, 0, 8, 0, 0})})
-	for name, ports := range map[string][]byte{"DHCP discover": {0, 68, 0, 67}, "UDP": {1, 2, 3, 4}, "UDP from 68": {0, 68, 3, 4}} {
+	for name, ports := range map[string][]byte{"DHCP discover": {0, 68, 0, 67}, "UDP": {1, 2, 3, 4},
+		"UDP from 68": {0, 68, 3, 4}} {
 		add(name, 0x0800, hostB, [][]byte{plain4(attacker4, victim4, 17, append(slices.Clone(ports), 0, 8, 0, 0))})
 	}
 	add("ping", 0x0800, hostB, [][]byte{plain4(attacker4, victim4, 1, []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0})})
 	all["LLC"] = slices.Concat(hostB[:], hostA[:], []byte{0, 3, 0x42, 0x42, 3}, make([]byte, 43))
-	all["another protocol by SNAP"] = slices.Concat(hostB[:], hostA[:], []byte{0, 20, 0xaa, 0xaa, 3, 0, 0, 0xc, 0x20, 0}, make([]byte, 36))
+	all["another protocol by SNAP"] = slices.Concat(hostB[:], hostA[:], []byte{0, 20, 0xaa, 0xaa, 3, 0, 0, 0xc, 0x20, 0},
+		make([]byte, 36))
 	return all
 }
 
@@ -255,7 +262,8 @@ func TestWhatTenantsSayForThemselvesIsForwarded(t *testing.T) {
 			for form, in := range map[string][]byte{"": f, " in VLAN 0": tagged(f, 0)} {
 				got := g.send(access1, in)[access2]
 				if len(got) != 1 || !slices.Equal(got[0], f) {
-					g.Errorf("%s%s: %d frames reached access2, want the one that was sent\n%s", name, form, len(got), dump(access1, in))
+					g.Errorf("%s%s: %d frames reached access2, want the one that was sent\n%s", name, form, len(got),
+						dump(access1, in))
 				}
 			}
 		}

@@ -54,7 +54,8 @@ func (f *forms) next() claim {
 		make func() (etherType uint16, dst ether.MAC, wraps string, packets [][]byte)
 	}
 	k := pick(f, kind{"arp", f.arp}, kind{"arp", f.arp}, kind{"ns", f.ns}, kind{"na", f.na}, kind{"na", f.na},
-		kind{"ra", f.ra}, kind{"redirect", f.redirect}, kind{"redirect4", f.redirect4}, kind{"dhcp", f.dhcp}, kind{"dhcpv6", f.dhcp6})
+		kind{"ra", f.ra}, kind{"redirect", f.redirect}, kind{"redirect4", f.redirect4}, kind{"dhcp", f.dhcp}, kind{"dhcpv6",
+			f.dhcp6})
 	etherType, dst, wraps, packets := k.make()
 	head, how := f.link(etherType, dst)
 	c := claim{form: strings.Join(strings.Fields(k.name+" "+how+" "+wraps), " ")}
@@ -152,7 +153,8 @@ func (f *forms) na() (uint16, ether.MAC, string, [][]byte) {
 	if f.chance(2) {
 		dst, to = allNodeMAC, allNodes
 	}
-	return f.icmp6(dst, from, to, slices.Concat([]byte{136, 0, 0, 0, byte(f.IntN(8) << 5), 0, 0, 0}, target.AsSlice(), f.options(2)))
+	return f.icmp6(dst, from, to, slices.Concat([]byte{136, 0, 0, 0, byte(f.IntN(8) << 5), 0, 0, 0}, target.AsSlice(),
+		f.options(2)))
 }
 
 func (f *forms) ra() (uint16, ether.MAC, string, [][]byte) {
@@ -210,7 +212,8 @@ func sum(from, to netip.Addr, protocol byte, message []byte) uint16 {
 // ipv6 puts what protocol says behind an IPv6 header, with extension headers and
 // fragments now and then.
 func (f *forms) ipv6(from, to netip.Addr, hops, protocol byte, payload []byte) (how string, packets [][]byte) {
-	names := map[byte]string{0: "hop-by-hop", 43: "routing", 44: "fragment", 60: "destination", 51: "ah", 135: "mobility", 139: "hip"}
+	names := map[byte]string{0: "hop-by-hop", 43: "routing", 44: "fragment", 60: "destination", 51: "ah", 135: "mobility",
+		139: "hip"}
 	chain := func(next byte, behind []byte, kinds ...byte) (byte, []byte) {
 		for _, k := range slices.Backward(kinds) {
 			behind = append(f.extension(k, next), behind...)

@@ -31,7 +31,8 @@ func assemble(ls ...gopacket.SerializableLayer) []byte {
 		}
 	}
 	buf := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls...); err != nil {
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+		ls...); err != nil {
 		panic(err)
 	}
 	return buf.Bytes()
@@ -41,7 +42,8 @@ func assemble(ls ...gopacket.SerializableLayer) []byte {
 func frame(src, dst ether.MAC) []byte {
 	return assemble(
 		&layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: layers.EthernetTypeIPv4},
-		&layers.IPv4{Version: 4, TTL: 64, TOS: 0xb9, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 168, 0, 1}, DstIP: net.IP{192, 168, 0, 2}},
+		&layers.IPv4{Version: 4, TTL: 64, TOS: 0xb9, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 168, 0, 1},
+			DstIP: net.IP{192, 168, 0, 2}},
 		&layers.UDP{SrcPort: 5000, DstPort: 6000},
 		gopacket.Payload("what a tenant says is the tenant's"))
 }

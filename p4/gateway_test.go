@@ -88,7 +88,8 @@ func newGatewayOf(t *testing.T, on target, of members) *gateway {
 	g := &gateway{t, on}
 	g.add(of[access1], of[access2], of[trunk],
 		p4.EgressVLAN{Port: trunk, Bridge: bridge1, VLAN: 10, Stacked: of[trunk].Stacked})
-	g.add(p4.BridgePort{Port: access1}, p4.BridgePort{Port: access2}, p4.BridgePort{Port: trunk}, p4.BridgePort{Port: other},
+	g.add(p4.BridgePort{Port: access1}, p4.BridgePort{Port: access2}, p4.BridgePort{Port: trunk},
+		p4.BridgePort{Port: other},
 		p4.Uplink{Port: uplink, HostPort: host}, p4.HostPort{Port: host, Uplink: uplink},
 		p4.Member{Port: trunk, VLAN: 20, Bridge: bridge2},
 		p4.Member{Port: other, Bridge: bridge2},
@@ -219,7 +220,8 @@ func (g *gateway) expect(got, want out) {
 		}
 		for i, f := range frames {
 			if !bytes.Equal(got[port][i], f) {
-				g.Errorf("port %d, frame %d differs from byte %d on:\ngot  %s\nwant %s", port, i, firstDifference(got[port][i], f), dump(port, got[port][i]), dump(port, f))
+				g.Errorf("port %d, frame %d differs from byte %d on:\ngot  %s\nwant %s", port, i, firstDifference(got[port][i], f),
+					dump(port, got[port][i]), dump(port, f))
 			}
 		}
 	}

@@ -20,7 +20,8 @@ func inTag(f []byte, tpid, vlan uint16) []byte {
 
 func TestATenantNeverSpeaksForTheGateway(t *testing.T) {
 	advertise := func(target string) []byte {
-		return ndMessage(hostA, ether.MAC{0x33, 0x33, 0, 0, 0, 1}, target, "ff02::1", 255, layers.ICMPv6TypeNeighborAdvertisement,
+		return ndMessage(hostA, ether.MAC{0x33, 0x33, 0, 0, 0, 1}, target, "ff02::1", 255,
+			layers.ICMPv6TypeNeighborAdvertisement,
 			&layers.ICMPv6NeighborAdvertisement{Flags: 0x20, TargetAddress: netip.MustParseAddr(target).AsSlice(),
 				Options: layers.ICMPv6Options{{Type: layers.ICMPv6OptTargetAddress, Data: hostA[:]}}})
 	}
@@ -63,7 +64,8 @@ func rogues() map[string]struct {
 		&layers.ICMPv6RouterAdvertisement{HopLimit: 64, RouterLifetime: 1800})
 	redirect := slices.Concat([]byte{137, 0, 0, 0, 0, 0, 0, 0}, attackerLL.AsSlice(), far6.AsSlice())
 	wrap := func(p []byte) []byte {
-		return slices.Concat(hostB[:], hostA[:], binary.BigEndian.AppendUint16(nil, map[byte]uint16{4: 0x0800, 6: 0x86dd}[p[0]>>4]), p)
+		return slices.Concat(hostB[:], hostA[:],
+			binary.BigEndian.AppendUint16(nil, map[byte]uint16{4: 0x0800, 6: 0x86dd}[p[0]>>4]), p)
 	}
 	answer := plain4(attacker4, victim4, 17, []byte{0, 67, 0, 68, 0, 8, 0, 0})
 	answer6 := plain6(attackerLL, victimLL, 64, 17, []byte{2, 35, 2, 34, 0, 8, 0, 0})
@@ -192,7 +194,8 @@ func TestARedirectIsNotRouted(t *testing.T) {
 		return plain4(netip.MustParseAddr(from), netip.MustParseAddr(to), 1, b)
 	}
 	for _, from := range []string{"10.1.0.1", "10.2.0.20"} {
-		notRouted(t, "from "+from, p4.DropRogueRouter, slices.Concat(gateway1[:], hostA[:], []byte{8, 0}, redirect(from, "10.1.0.12")))
+		notRouted(t, "from "+from, p4.DropRogueRouter,
+			slices.Concat(gateway1[:], hostA[:], []byte{8, 0}, redirect(from, "10.1.0.12")))
 	}
 	// From the VRF's Linux it is the gateway's own.
 	routed(t, func(g *gateway) {

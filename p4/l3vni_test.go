@@ -43,7 +43,8 @@ func TestAPacketOfAnL3VNIIsRouted(t *testing.T) {
 	for family, p := range both(packet{src: router1, dst: ourRouter, from: "10.3.0.1", to: "10.2.0.50"}) {
 		t.Run("to a host behind another VTEP, "+family, func(t *testing.T) {
 			routed(t, func(g *gateway) {
-				g.expectTunnelled(g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())), vtep2, vni2, 46, p.hop(gateway2, remote2))
+				g.expectTunnelled(g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())), vtep2, vni2, 46,
+					p.hop(gateway2, remote2))
 			})
 		})
 	}
@@ -59,7 +60,8 @@ func TestAPacketOfAnL3VNIMayLeaveByOne(t *testing.T) {
 					if want == router2 {
 						vtep = vtep2
 					}
-					g.expectTunnelled(g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())), vtep, theirL3VNI, 46, p.hop(ourRouter, want))
+					g.expectTunnelled(g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())), vtep, theirL3VNI, 46,
+						p.hop(ourRouter, want))
 					if in, out := g.count("vrf_vxlan_in", vrf1).packets, g.count("vrf_vxlan_out", vrf1).packets; in != 1 || out != 1 {
 						g.Errorf("vrf_vxlan_in, out = %d, %d; want 1, 1", in, out)
 					}
@@ -109,7 +111,8 @@ func TestAnL3VNIHasTheChecksOfVXLAN(t *testing.T) {
 // The tunnel of a tenant's own is payload: only the outermost counts.
 func TestVXLANInsideVXLANIsATenantsPacket(t *testing.T) {
 	within := packet{src: hostBlue, dst: gateway3, from: "10.1.0.11", to: "10.1.0.10"}.frame()
-	for name, vni := range map[string]uint32{"a bridge's VNI": vni1, "the VRF's VNI": l3vni1, "another VRF's VNI": l3vni2} {
+	for name, vni := range map[string]uint32{"a bridge's VNI": vni1, "the VRF's VNI": l3vni1,
+		"another VRF's VNI": l3vni2} {
 		t.Run(name, func(t *testing.T) {
 			routed(t, func(g *gateway) {
 				// From a tenant to our own VTEP address, which no VRF reaches.

@@ -38,11 +38,13 @@ func answering(t *testing.T, test func(*gateway)) {
 }
 
 // arp is an ARP packet of RFC 826 in a frame.
-func arp(src, dst ether.MAC, operation uint16, senderMAC ether.MAC, sender string, targetMAC ether.MAC, target string) []byte {
+func arp(src, dst ether.MAC, operation uint16, senderMAC ether.MAC, sender string, targetMAC ether.MAC,
+	target string) []byte {
 	return assemble(
 		&layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: layers.EthernetTypeARP},
-		&layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
-			Operation: operation, SourceHwAddress: senderMAC[:], DstHwAddress: targetMAC[:],
+		&layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6,
+			ProtAddressSize: 4,
+			Operation:       operation, SourceHwAddress: senderMAC[:], DstHwAddress: targetMAC[:],
 			SourceProtAddress: netip.MustParseAddr(sender).AsSlice(), DstProtAddress: netip.MustParseAddr(target).AsSlice()})
 }
 
@@ -52,7 +54,8 @@ func whoHas(src ether.MAC, sender, target string) []byte {
 }
 
 // ndMessage is a neighbour discovery message with its checksum.
-func ndMessage(src, dst ether.MAC, from, to string, hopLimit uint8, kind uint8, message gopacket.SerializableLayer) []byte {
+func ndMessage(src, dst ether.MAC, from, to string, hopLimit uint8, kind uint8,
+	message gopacket.SerializableLayer) []byte {
 	return assemble(
 		&layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: layers.EthernetTypeIPv6},
 		&layers.IPv6{Version: 6, HopLimit: hopLimit, NextHeader: layers.IPProtocolICMPv6,
@@ -89,7 +92,8 @@ func TestAnARPRequestForAKnownAddressIsAnsweredAndGoesNoFurther(t *testing.T) {
 				g.expect(g.send(access1, in), out{access1: {want}, p4.CPUPort: {punted(p4.PuntARP, access1, bridge1, 0, in)}})
 				in = whoHas(hostT, "10.1.0.11", target)
 				want = arp(mac, hostT, layers.ARPReply, mac, target, hostT, "10.1.0.11")
-				g.expect(g.send(trunk, tagged(in, 10)), out{trunk: {tagged(want, 10)}, p4.CPUPort: {punted(p4.PuntARP, trunk, bridge1, 0, in)}})
+				g.expect(g.send(trunk, tagged(in, 10)),
+					out{trunk: {tagged(want, 10)}, p4.CPUPort: {punted(p4.PuntARP, trunk, bridge1, 0, in)}})
 			})
 		})
 	}
@@ -196,7 +200,8 @@ func TestASolicitationOfAKnownAddressIsAnsweredAndGoesNoFurther(t *testing.T) {
 					answer := ndMessage(want.mac, hostT, target, from, 255, layers.ICMPv6TypeNeighborAdvertisement,
 						&layers.ICMPv6NeighborAdvertisement{Flags: flags, TargetAddress: netip.MustParseAddr(target).AsSlice(),
 							Options: layers.ICMPv6Options{{Type: layers.ICMPv6OptTargetAddress, Data: want.mac[:]}}})
-					g.expect(g.send(trunk, tagged(in, 10)), out{trunk: {tagged(answer, 10)}, p4.CPUPort: {punted(p4.PuntND, trunk, bridge1, 0, in)}})
+					g.expect(g.send(trunk, tagged(in, 10)),
+						out{trunk: {tagged(answer, 10)}, p4.CPUPort: {punted(p4.PuntND, trunk, bridge1, 0, in)}})
 				})
 			})
 		}
@@ -205,7 +210,8 @@ func TestASolicitationOfAKnownAddressIsAnsweredAndGoesNoFurther(t *testing.T) {
 		answering(t, func(g *gateway) {
 			ask := func(src, dst ether.MAC, from, to string) []byte {
 				return ndMessage(src, dst, from, to, 255, layers.ICMPv6TypeNeighborSolicitation,
-					&layers.ICMPv6NeighborSolicitation{TargetAddress: netip.MustParseAddr("2001:db8:1::1").AsSlice(), Options: layers.ICMPv6Options{sourceOption(src)}})
+					&layers.ICMPv6NeighborSolicitation{TargetAddress: netip.MustParseAddr("2001:db8:1::1").AsSlice(),
+						Options: layers.ICMPv6Options{sourceOption(src)}})
 			}
 			in := ask(hostA, gateway1, "2001:db8:1::10", "2001:db8:1::1")
 			want := ndMessage(gateway1, hostA, "2001:db8:1::1", "2001:db8:1::10", 255, layers.ICMPv6TypeNeighborAdvertisement,
@@ -258,7 +264,8 @@ func TestAnswersToTheGatewayAreTheKernels(t *testing.T) {
 		// The copy has the VRF too: it is made when all is decided.
 		got := g.send(access1, reply)
 		slices.SortFunc(got[p4.CPUPort], slices.Compare)
-		g.expect(got, out{p4.CPUPort: {punted(p4.PuntARP, access1, bridge1, vrf1, reply), punted(p4.PuntLocal, access1, bridge1, vrf1, reply)}})
+		g.expect(got, out{p4.CPUPort: {punted(p4.PuntARP, access1, bridge1, vrf1, reply),
+			punted(p4.PuntLocal, access1, bridge1, vrf1, reply)}})
 		for _, to := range []string{"2001:db8:1::1", "fe80::1"} {
 			in := advertisement(to)
 			g.expect(g.send(access1, in), out{p4.CPUPort: {punted(p4.PuntLocal, access1, bridge1, vrf1, in)}})

@@ -49,7 +49,8 @@ var everyType = []Typed{
 	FDB{Bridge: 1, MAC: mac2, Kind: ToVTEP, VTEP: 65535, VNI: 10},
 	FDB{Bridge: 1, MAC: mac2, Kind: Drop},
 	Path{VTEP: 1, Port: 1, MTU: 1464},
-	Tunnel{VTEP: 1, Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.3"), Adjacency: 2, MTU: 8964},
+	Tunnel{VTEP: 1, Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.3"), Adjacency: 2,
+		MTU: 8964},
 	Adjacency{ID: 2, Source: mac1, Destination: mac2},
 	Replica{Bridge: 1, Instance: 2, VTEP: 1, VNI: 100},
 	Group{ID: 1, Members: []GroupMember{{Port: 3, Instance: 1}, {Port: 4, Instance: 1}, {Port: 1, Instance: 2}}},
@@ -61,8 +62,10 @@ var everyType = []Typed{
 	L3VNI{Local: netip.MustParseAddr("10.0.0.1"), VNI: 5000, VRF: 2, RouterMAC: mac2},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("192.168.1.5/32"), Kind: RouteHost, Bridge: 1, MAC: mac2},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("2001:db8::5/128"), Kind: RouteHost, Bridge: 1, MAC: mac1},
-	Route{VRF: 1, Prefix: netip.MustParsePrefix("0.0.0.0/0"), Kind: RouteVTEP, VTEP: 3, VNI: 5000, Source: mac1, Destination: mac2},
-	Route{VRF: 1, Prefix: netip.MustParsePrefix("::/0"), Kind: RouteVTEP, VTEP: 3, VNI: 5000, Source: mac1, Destination: mac2},
+	Route{VRF: 1, Prefix: netip.MustParsePrefix("0.0.0.0/0"), Kind: RouteVTEP, VTEP: 3, VNI: 5000, Source: mac1,
+		Destination: mac2},
+	Route{VRF: 1, Prefix: netip.MustParsePrefix("::/0"), Kind: RouteVTEP, VTEP: 3, VNI: 5000, Source: mac1,
+		Destination: mac2},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("192.168.1.0/25"), Kind: RouteGlean},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("192.168.1.1/32"), Kind: RouteLocal},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("10.0.0.0/7"), Kind: RouteDrop},
@@ -231,7 +234,8 @@ func TestRecompilingGivesTheCommittedArtefacts(t *testing.T) {
 		t.Skip("SKIP: no p4c-bm2-ss on PATH: the artefacts are compared by digest only")
 	}
 	dir := t.TempDir()
-	cmd := exec.Command(p4c, "--arch", "v1model", "--p4runtime-files", dir+"/info.txtpb", "-o", dir+"/out.json", "p4evpn.p4")
+	cmd := exec.Command(p4c, "--arch", "v1model", "--p4runtime-files", dir+"/info.txtpb", "-o", dir+"/out.json",
+		"p4evpn.p4")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

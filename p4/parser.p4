@@ -170,7 +170,8 @@ parser frame_parser(packet_in packet,
     }
     state parse_inner_ipv4 {
         packet.extract(hdr.inner_ipv4);
-        transition select(hdr.inner_ipv4.ihl, hdr.inner_ipv4.flags[0:0], hdr.inner_ipv4.fragment_offset, hdr.inner_ipv4.protocol) {
+        transition select(hdr.inner_ipv4.ihl, hdr.inner_ipv4.flags[0:0], hdr.inner_ipv4.fragment_offset,
+                          hdr.inner_ipv4.protocol) {
             (5, 0, 0, PROTOCOL_TCP): parse_inner_ports;
             (5, 0, 0, PROTOCOL_UDP): parse_inner_ports;
             (5, _, 0, PROTOCOL_ICMP): see_icmp;

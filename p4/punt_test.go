@@ -13,7 +13,8 @@ import (
 
 // notIP is a frame that is neither IPv4 nor IPv6.
 func notIP(src, dst ether.MAC, ethertype uint16) []byte {
-	return assemble(&layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: layers.EthernetType(ethertype)}, gopacket.Payload("not a packet of IP at all, and long enough"))
+	return assemble(&layers.Ethernet{SrcMAC: src[:], DstMAC: dst[:], EthernetType: layers.EthernetType(ethertype)},
+		gopacket.Payload("not a packet of IP at all, and long enough"))
 }
 
 // A punted frame is the one that came, without tag and outer headers, and says
@@ -55,11 +56,13 @@ func TestWhatTheControllerMustSeeIsPuntedAsItCame(t *testing.T) {
 			t.Run(name+", "+family, func(t *testing.T) {
 				routed(t, func(g *gateway) {
 					p.src, p.dst = hostT, gateway1
-					g.expect(g.send(trunk, tagged(p.frame(), 10)), out{p4.CPUPort: {punted(tc.reason, trunk, bridge1, vrf1, p.frame())}})
+					g.expect(g.send(trunk, tagged(p.frame(), 10)),
+						out{p4.CPUPort: {punted(tc.reason, trunk, bridge1, vrf1, p.frame())}})
 					p.src, p.dst = hostA, anycast
 					g.expect(g.send(access1, p.frame()), out{p4.CPUPort: {punted(tc.reason, access1, bridge1, vrf1, p.frame())}})
 					p.src, p.dst = remote, gateway1
-					g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, p.frame())), out{p4.CPUPort: {punted(tc.reason, uplink, bridge1, vrf1, p.frame())}})
+					g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, p.frame())),
+						out{p4.CPUPort: {punted(tc.reason, uplink, bridge1, vrf1, p.frame())}})
 					if n := g.count("vrf_routed", vrf1).packets; n != 0 {
 						g.Errorf("vrf_routed = %d, want 0", n)
 					}
@@ -70,11 +73,13 @@ func TestWhatTheControllerMustSeeIsPuntedAsItCame(t *testing.T) {
 }
 
 func TestAPuntOfAnL3VNIHasNoBridge(t *testing.T) {
-	for to, reason := range map[string]p4.PuntReason{"10.2.0.99": p4.PuntGlean, "10.2.0.1": p4.PuntLocal, "10.3.5.1": p4.PuntMTU} {
+	for to, reason := range map[string]p4.PuntReason{"10.2.0.99": p4.PuntGlean, "10.2.0.1": p4.PuntLocal,
+		"10.3.5.1": p4.PuntMTU} {
 		for family, p := range both(packet{src: router1, dst: ourRouter, from: "10.3.0.1", to: to, size: narrowMTU}) {
 			t.Run(reason.String()+", "+family, func(t *testing.T) {
 				routed(t, func(g *gateway) {
-					g.expect(g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())), out{p4.CPUPort: {punted(reason, uplink, 0, vrf1, p.frame())}})
+					g.expect(g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())),
+						out{p4.CPUPort: {punted(reason, uplink, 0, vrf1, p.frame())}})
 				})
 			})
 		}
@@ -82,7 +87,8 @@ func TestAPuntOfAnL3VNIHasNoBridge(t *testing.T) {
 	for family, p := range both(packet{src: router1, dst: ourRouter, from: "10.3.0.1", to: "10.2.0.20", ttl: 1}) {
 		t.Run("ttl, "+family, func(t *testing.T) {
 			routed(t, func(g *gateway) {
-				g.expect(g.send(uplink, tunnelled(vtep2, ours, l3vni1, p.frame())), out{p4.CPUPort: {punted(p4.PuntTTL, uplink, 0, vrf1, p.frame())}})
+				g.expect(g.send(uplink, tunnelled(vtep2, ours, l3vni1, p.frame())),
+					out{p4.CPUPort: {punted(p4.PuntTTL, uplink, 0, vrf1, p.frame())}})
 			})
 		})
 	}
@@ -111,7 +117,8 @@ func TestTheSourceOfARoutedPacketIsLearned(t *testing.T) {
 		p.to = "10.1.0.1"
 		p.src = silent
 		g.send(access1, p.frame())
-		g.expectLearned(p4.Learn{Bridge: bridge1, MAC: nobody, Port: access1}, p4.Learn{Bridge: bridge1, MAC: silent, Port: access1})
+		g.expectLearned(p4.Learn{Bridge: bridge1, MAC: nobody, Port: access1},
+			p4.Learn{Bridge: bridge1, MAC: silent, Port: access1})
 	})
 }
 
@@ -127,7 +134,8 @@ func TestAPathHasALargestFrame(t *testing.T) {
 				p.src, p.dst, p.size = hostT, gateway1, size
 				g.expectTunnelled(g.send(trunk, tagged(p.frame(), 10)), vtep2, theirL3VNI, 46, p.hop(ourRouter, router2))
 				p.size++
-				g.expect(g.send(trunk, tagged(p.frame(), 10)), out{p4.CPUPort: {punted(p4.PuntMTU, trunk, bridge1, vrf1, p.frame())}})
+				g.expect(g.send(trunk, tagged(p.frame(), 10)),
+					out{p4.CPUPort: {punted(p4.PuntMTU, trunk, bridge1, vrf1, p.frame())}})
 			})
 		})
 		for name, dst := range map[string]ether.MAC{"bridged": remote, "flooded": nobody} {
@@ -176,9 +184,11 @@ func TestTheControllerRoutesInAVRF(t *testing.T) {
 	for family, p := range both(packet{src: gateway1, dst: ourRouter, from: "10.1.0.1", to: "10.3.0.1"}) {
 		t.Run("to a VTEP, "+family, func(t *testing.T) {
 			routed(t, func(g *gateway) {
-				g.expectTunnelled(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), vtep1, theirL3VNI, 46, p.sent(ourRouter, router1))
+				g.expectTunnelled(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), vtep1, theirL3VNI, 46,
+					p.sent(ourRouter, router1))
 				p.ttl = 1
-				g.expectTunnelled(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), vtep1, theirL3VNI, 46, p.sent(ourRouter, router1))
+				g.expectTunnelled(g.inject(p4.PacketOut{VRF: vrf1, Frame: p.frame()}), vtep1, theirL3VNI, 46,
+					p.sent(ourRouter, router1))
 			})
 		})
 	}
@@ -210,7 +220,8 @@ func TestWhatTheControllerInjectsNeverComesBack(t *testing.T) {
 	}
 	t.Run("not IP", func(t *testing.T) {
 		routed(t, func(g *gateway) {
-			g.dropped("ingress_drops", p4.DropNoRoute, g.inject(p4.PacketOut{VRF: vrf1, Frame: notIP(gateway1, ourRouter, 0x0806)}))
+			g.dropped("ingress_drops", p4.DropNoRoute,
+				g.inject(p4.PacketOut{VRF: vrf1, Frame: notIP(gateway1, ourRouter, 0x0806)}))
 		})
 	})
 }
@@ -218,8 +229,10 @@ func TestWhatTheControllerInjectsNeverComesBack(t *testing.T) {
 func TestAnInjectionForLocalPortsReachesNoVTEP(t *testing.T) {
 	routed(t, func(g *gateway) {
 		in := frame(gateway1, ether.MAC{0x33, 0x33, 0, 0, 0, 1})
-		g.expect(g.inject(p4.PacketOut{Bridge: bridge1, LocalOnly: true, Frame: in}), out{access1: {in}, access2: {in}, trunk: {tagged(in, 10)}})
-		g.dropped("ingress_drops", p4.DropSplitHorizon, g.inject(p4.PacketOut{Bridge: bridge1, LocalOnly: true, Frame: frame(gateway1, remote)}))
+		g.expect(g.inject(p4.PacketOut{Bridge: bridge1, LocalOnly: true, Frame: in}),
+			out{access1: {in}, access2: {in}, trunk: {tagged(in, 10)}})
+		g.dropped("ingress_drops", p4.DropSplitHorizon,
+			g.inject(p4.PacketOut{Bridge: bridge1, LocalOnly: true, Frame: frame(gateway1, remote)}))
 	})
 }
 

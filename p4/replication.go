@@ -126,7 +126,8 @@ func fromGroup(g *p4v1.MulticastGroupEntry) (Entry, error) {
 
 func fromCloneSession(c *p4v1.CloneSessionEntry) (Entry, error) {
 	if len(c.GetReplicas()) != 1 {
-		return Entry{}, fmt.Errorf("clone session %d with %d replicas: %w", c.GetSessionId(), len(c.GetReplicas()), errForeign)
+		return Entry{}, fmt.Errorf("clone session %d with %d replicas: %w", c.GetSessionId(), len(c.GetReplicas()),
+			errForeign)
 	}
 	port, err := replicaPort(c.GetReplicas()[0])
 	if err != nil {

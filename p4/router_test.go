@@ -103,7 +103,8 @@ func glean(vrf uint16, prefix string) p4.Route {
 
 // via is a symmetric route: to a VTEP, by an L3 VNI.
 func via(vrf uint16, prefix string, vtep uint16, router ether.MAC) p4.Route {
-	return p4.Route{VRF: vrf, Prefix: netip.MustParsePrefix(prefix), Kind: p4.RouteVTEP, VTEP: vtep, VNI: theirL3VNI, Source: ourRouter, Destination: router}
+	return p4.Route{VRF: vrf, Prefix: netip.MustParsePrefix(prefix), Kind: p4.RouteVTEP, VTEP: vtep, VNI: theirL3VNI,
+		Source: ourRouter, Destination: router}
 }
 
 // routed runs a test on each target, which has what routing gives too.
@@ -153,8 +154,9 @@ func (p packet) frame() []byte {
 			SrcIP: from.AsSlice(), DstIP: to.AsSlice()}, udp, payload)
 	}
 	eth.EthernetType = layers.EthernetTypeIPv6
-	return assemble(eth, &layers.IPv6{Version: 6, HopLimit: ttl, TrafficClass: 0xb9, FlowLabel: 0x12345, NextHeader: layers.IPProtocolUDP,
-		SrcIP: from.AsSlice(), DstIP: to.AsSlice()}, udp, payload)
+	return assemble(eth, &layers.IPv6{Version: 6, HopLimit: ttl, TrafficClass: 0xb9, FlowLabel: 0x12345,
+		NextHeader: layers.IPProtocolUDP,
+		SrcIP:      from.AsSlice(), DstIP: to.AsSlice()}, udp, payload)
 }
 
 // hop is the frame after one router: its MACs, and TTL one less. The checksum

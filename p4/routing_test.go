@@ -120,7 +120,8 @@ func TestAFrameThatCameByTheVNIOfABridgeIsRouted(t *testing.T) {
 	for family, p := range both(packet{src: remote, dst: gateway1, from: "10.1.0.50", to: "10.2.0.50"}) {
 		t.Run("to another VTEP, "+family, func(t *testing.T) {
 			routed(t, func(g *gateway) {
-				g.expectTunnelled(g.send(uplink, tunnelled(vtep1, ours, vni1, p.frame())), vtep2, vni2, 46, p.hop(gateway2, remote2))
+				g.expectTunnelled(g.send(uplink, tunnelled(vtep1, ours, vni1, p.frame())), vtep2, vni2, 46,
+					p.hop(gateway2, remote2))
 			})
 		})
 	}
@@ -166,7 +167,8 @@ func TestAHostRouteWinsOverItsSubnet(t *testing.T) {
 		t.Run(family, func(t *testing.T) {
 			routed(t, func(g *gateway) {
 				g.expect(g.send(access1, p.frame()), out{p4.CPUPort: {punted(p4.PuntGlean, access1, bridge1, vrf1, p.frame())}})
-				g.add(p4.Route{VRF: vrf1, Prefix: host32(p.to), Kind: p4.RouteVTEP, VTEP: 1, VNI: theirL3VNI, Source: ourRouter, Destination: router1})
+				g.add(p4.Route{VRF: vrf1, Prefix: host32(p.to), Kind: p4.RouteVTEP, VTEP: 1, VNI: theirL3VNI, Source: ourRouter,
+					Destination: router1})
 				g.expectTunnelled(g.send(access1, p.frame()), vtep1, theirL3VNI, 46, p.hop(ourRouter, router1))
 			})
 		})
@@ -190,9 +192,11 @@ func TestOverlappingAddressesOfTwoVRFsNeverMeet(t *testing.T) {
 				}
 				back := p
 				back.from, back.to = p.to, p.from
-				g.add(p4.Route{VRF: vrf2, Prefix: host32(back.to), Kind: p4.RouteVTEP, VTEP: 1, VNI: l3vni2, Source: ourRouter, Destination: router1})
+				g.add(p4.Route{VRF: vrf2, Prefix: host32(back.to), Kind: p4.RouteVTEP, VTEP: 1, VNI: l3vni2, Source: ourRouter,
+					Destination: router1})
 				g.expectTunnelled(g.send(trunk, tagged(back.frame(), 30)), vtep1, l3vni2, 46, back.hop(ourRouter, router1))
-				for counter, want := range map[string][2]uint64{"vrf_routed": {2, 3}, "vrf_vxlan_in": {1, 1}, "vrf_vxlan_out": {0, 1}} {
+				for counter, want := range map[string][2]uint64{"vrf_routed": {2, 3}, "vrf_vxlan_in": {1, 1},
+					"vrf_vxlan_out": {0, 1}} {
 					if got := [2]uint64{g.count(counter, vrf1).packets, g.count(counter, vrf2).packets}; got != want {
 						g.Errorf("%s = %v, want %v", counter, got, want)
 					}
@@ -287,7 +291,8 @@ func TestFragmentsAreRouted(t *testing.T) {
 				p := packet{src: hostA, dst: gateway1, from: "10.1.0.10", to: "10.2.0.20", size: 64}
 				g.expect(g.send(access1, fragment(p.frame(), bits)), out{other: {fragment(p.hop(gateway2, hostO), bits)}})
 				p.to = "10.3.0.1"
-				g.expectTunnelled(g.send(access1, fragment(p.frame(), bits)), vtep1, theirL3VNI, 46, fragment(p.hop(ourRouter, router1), bits))
+				g.expectTunnelled(g.send(access1, fragment(p.frame(), bits)), vtep1, theirL3VNI, 46,
+					fragment(p.hop(ourRouter, router1), bits))
 			})
 		})
 	}
@@ -295,7 +300,8 @@ func TestFragmentsAreRouted(t *testing.T) {
 
 func TestARoutedPacketOfABridgeWithoutAnInterfaceIsDropped(t *testing.T) {
 	routed(t, func(g *gateway) {
-		g.add(p4.Route{VRF: vrf1, Prefix: host32("10.4.0.1"), Bridge: 4, MAC: hostO}, p4.FDB{Bridge: 4, MAC: hostO, Port: other},
+		g.add(p4.Route{VRF: vrf1, Prefix: host32("10.4.0.1"), Bridge: 4, MAC: hostO},
+			p4.FDB{Bridge: 4, MAC: hostO, Port: other},
 			p4.EgressVLAN{Port: other, Bridge: 4})
 		p := packet{src: hostA, dst: gateway1, from: "10.1.0.10", to: "10.4.0.1"}
 		g.dropped("egress_drops", p4.DropNoInterface, g.send(access1, p.frame()))

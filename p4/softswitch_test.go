@@ -98,7 +98,8 @@ func (s *softswitch) insertOne(e p4.Entry) error {
 	case p4.Group:
 		return s.pipeline.SetGroup(uint32(v.ID), replicas(v.Members...))
 	case p4.CloneSession:
-		return s.pipeline.SetSession(v.ID, pipeline.Session{Replicas: replicas(p4.GroupMember{Port: v.Port, Instance: p4.LocalInstance})})
+		return s.pipeline.SetSession(v.ID, pipeline.Session{Replicas: replicas(p4.GroupMember{Port: v.Port,
+			Instance: p4.LocalInstance})})
 	}
 	table, te := tableEntry(e.Entity().GetTableEntry())
 	return s.pipeline.Table(table).Insert(te)
@@ -115,11 +116,13 @@ func replicas(members ...p4.GroupMember) []pipeline.Replica {
 // tableEntry gives an entry the names of P4Info, which the JSON has too.
 func tableEntry(te *p4v1.TableEntry) (string, *pipeline.Entry) {
 	info := p4.P4Info()
-	i := slices.IndexFunc(info.GetTables(), func(t *p4configv1.Table) bool { return t.GetPreamble().GetId() == te.GetTableId() })
+	i := slices.IndexFunc(info.GetTables(),
+		func(t *p4configv1.Table) bool { return t.GetPreamble().GetId() == te.GetTableId() })
 	j := slices.IndexFunc(info.GetActions(), func(a *p4configv1.Action) bool {
 		return a.GetPreamble().GetId() == te.GetAction().GetAction().GetActionId()
 	})
-	e := &pipeline.Entry{Priority: te.GetPriority(), Action: info.GetActions()[j].GetPreamble().GetName(), TimeoutNs: te.GetIdleTimeoutNs()}
+	e := &pipeline.Entry{Priority: te.GetPriority(), Action: info.GetActions()[j].GetPreamble().GetName(),
+		TimeoutNs: te.GetIdleTimeoutNs()}
 	for _, f := range info.GetTables()[i].GetMatchFields() {
 		m := pipeline.Match{Any: true}
 		for _, c := range te.GetMatch() {

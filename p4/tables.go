@@ -279,7 +279,8 @@ func (t Trap) Entry() Entry {
 
 // Key packs the key alone.
 func (t Trap) Key() Key {
-	k := pack(tableTrap).ternary(t.Bridge, maskUnlessZero(t.Bridge)).ternary(t.EtherType, maskUnlessZero(t.EtherType)).mac(t.MAC)
+	k := pack(tableTrap).ternary(t.Bridge, maskUnlessZero(t.Bridge)).ternary(t.EtherType,
+		maskUnlessZero(t.EtherType)).mac(t.MAC)
 	if t.MAC.IsZero() {
 		k = k.mac(ether.MAC{})
 	} else {

@@ -55,7 +55,8 @@ const (
 )
 
 var typeNames = [Types]string{
-	TypeBridgePort: "port.kind of a bridge port", TypeUplink: "port.kind of an uplink", TypeHostPort: "port.kind of a host port",
+	TypeBridgePort: "port.kind of a bridge port", TypeUplink: "port.kind of an uplink",
+	TypeHostPort:  "port.kind of a host port",
 	TypeLocalVTEP: "vxlan.local", TypeRemoteVTEP: "vxlan.peer", TypeAdjacency: "underlay.adjacency",
 	TypeEgressVLAN: "bridge.egress_vlan", TypeRouterInterface: "router.interface", TypeCloneSession: "clone_session",
 	TypeTunnel: "vxlan.tunnel", TypePath: "underlay.path", TypeReplica: "flood.replica", TypeGroup: "multicast_group",

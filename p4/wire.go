@@ -51,7 +51,8 @@ func (e Entry) appendTableEntry(b []byte, t *tableLayout, a *actionLayout) []byt
 func (f *field) appendMatch(b []byte, key string) []byte {
 	v, more := key[:f.bytes], key[f.bytes:f.size]
 	switch {
-	case f.match == p4configv1.MatchField_LPM && more[0] == 0, f.match == p4configv1.MatchField_TERNARY && shortest(more) == "\x00":
+	case f.match == p4configv1.MatchField_LPM && more[0] == 0, f.match == p4configv1.MatchField_TERNARY &&
+		shortest(more) == "\x00":
 		return b
 	}
 	b, match := begin(b, 2)

@@ -59,7 +59,8 @@ func TestAddressesThatAHostCanHave(t *testing.T) {
 
 func TestATenantsPacketsAreSmallerThanTheUnderlaysByWhatVXLANAdds(t *testing.T) {
 	// Linux gives a VXLAN device over an IPv4 one of MTU 1500 the MTU 1450.
-	for underlay, want := range map[int]uint16{1500: 1450, 9000: 8950, 50: 0, 49: 0, 0: 0, 65585: 65535, 65586: 65535, 1 << 30: 65535} {
+	for underlay, want := range map[int]uint16{1500: 1450, 9000: 8950, 50: 0, 49: 0, 0: 0, 65585: 65535, 65586: 65535,
+		1 << 30: 65535} {
 		if got := TenantMTU(underlay); got != want {
 			t.Errorf("underlay %d: %d, want %d", underlay, got, want)
 		}

@@ -160,7 +160,8 @@ func (m *gatewayMachine) attack() [][]byte {
 	host, far, own := net.ParseIP(hostAddress).To4(), net.ParseIP(farAddress).To4(), net.IP{192, 0, 2, 77}
 	arp := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, from...)
 	arp = append(append(append(arp, own...), 0, 0, 0, 0, 0, 0), host...)
-	ll := append(net.IP{0xfe, 0x80, 0, 0, 0, 0, 0, 0}, m.mac[0]^2, m.mac[1], m.mac[2], 0xff, 0xfe, m.mac[3], m.mac[4], m.mac[5])
+	ll := append(net.IP{0xfe, 0x80, 0, 0, 0, 0, 0, 0}, m.mac[0]^2, m.mac[1], m.mac[2], 0xff, 0xfe, m.mac[3], m.mac[4],
+		m.mac[5])
 	return [][]byte{
 		eth(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0x806, arp...),
 		eth(m.mac, 0x800, ipv4(own, host, unix.IPPROTO_TCP, syn(own, host))...),

@@ -25,7 +25,8 @@ type lane struct {
 }
 
 func newLane(sw *Switch, port uint32) *lane {
-	return &lane{sw: sw, port: port, gate: sw.server.NewGate(), sender: netport.NewSender(), pending: make([][][]byte, len(sw.ports))}
+	return &lane{sw: sw, port: port, gate: sw.server.NewGate(), sender: netport.NewSender(),
+		pending: make([][][]byte, len(sw.ports))}
 }
 
 var errNoPipeline = errors.New("the switch has no pipeline")

@@ -66,7 +66,8 @@ func New(cfg Config) (*Switch, error) {
 		return nil, fmt.Errorf("serve P4Runtime: %w", err)
 	}
 	s := &Switch{cfg: cfg, log: cfg.Logger, ready: make(chan struct{})}
-	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState, PromoteNext: cfg.PromoteNext, Logger: cfg.Logger}
+	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState,
+		PromoteNext: cfg.PromoteNext, Logger: cfg.Logger}
 	if cfg.CPUPort != 0 {
 		serverConfig.Inject = s.inject
 	}

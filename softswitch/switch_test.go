@@ -250,7 +250,8 @@ func (b *bench) forward(mac byte, port byte) {
 	b.t.Helper()
 	b.write(&p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{
 		TableId: b.names["ingress.host"],
-		Match:   []*p4v1.FieldMatch{{FieldId: 1, FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: []byte{mac}}}}},
+		Match: []*p4v1.FieldMatch{{FieldId: 1,
+			FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: []byte{mac}}}}},
 		Action: &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{
 			ActionId: b.names["ingress.forward"], Params: []*p4v1.Action_Param{{ParamId: 1, Value: []byte{port}}},
 		}}},
@@ -263,7 +264,8 @@ func (b *bench) cross(first, second byte) {
 	for _, pair := range [][2]byte{{first, second}, {second, first}} {
 		b.write(&p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{
 			TableId: b.names["ingress.rule"], Priority: 1,
-			Match: []*p4v1.FieldMatch{{FieldId: 3, FieldMatchType: &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: pair[:1]}}}},
+			Match: []*p4v1.FieldMatch{{FieldId: 3,
+				FieldMatchType: &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: pair[:1]}}}},
 			Action: &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{
 				ActionId: b.names["ingress.forward"], Params: []*p4v1.Action_Param{{ParamId: 1, Value: pair[1:]}},
 			}}},
@@ -442,7 +444,8 @@ func TestUnixSocketIsServedAndReplacedWhenStale(t *testing.T) {
 	}
 	b := start(t, 0, Config{GRPCAddress: "unix:" + path})
 	b.connect()
-	if _, err := New(Config{GRPCAddress: "unix:" + path, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := New(Config{GRPCAddress: "unix:" + path, Logger: quiet()}); err == nil ||
+		!strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second switch at the same socket: %v", err)
 	}
 }
@@ -473,7 +476,8 @@ func TestSwitchStopsWithOpenStreams(t *testing.T) {
 func TestDamagedPipelineToStartWithIsAnError(t *testing.T) {
 	config := kinds(t)
 	config.P4DeviceConfig = config.P4DeviceConfig[:100]
-	if _, err := New(Config{GRPCAddress: "127.0.0.1:0", Pipeline: config, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), "p4_device_config") {
+	if _, err := New(Config{GRPCAddress: "127.0.0.1:0", Pipeline: config, Logger: quiet()}); err == nil ||
+		!strings.Contains(err.Error(), "p4_device_config") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -482,7 +486,8 @@ func TestDamagedPipelineToStartWithIsAnError(t *testing.T) {
 // a port and as the CPU port would.
 func FuzzFrame(f *testing.F) {
 	config := readPipeline(f, "../p4/p4evpn.json", "../p4/p4evpn.p4info.txtpb")
-	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", CPUPort: 510, Pipeline: config, Limits: pipeline.Limits{}, Logger: quiet()})
+	sw, err := New(Config{GRPCAddress: "127.0.0.1:0", CPUPort: 510, Pipeline: config, Limits: pipeline.Limits{},
+		Logger: quiet()})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -44,7 +44,8 @@ func selfSigned(t *testing.T, name string) (cert, key string) {
 		t.Fatal(err)
 	}
 	cert, key = filepath.Join(t.TempDir(), name+".pem"), filepath.Join(t.TempDir(), name+".key")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der},
+		key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +136,8 @@ func TestWrongTLSIsRefused(t *testing.T) {
 		{TLS{Certificate: cert, Key: key, ClientCA: key}, "holds no certificate"},
 		{TLS{Certificate: cert, Key: key, ClientCA: "/nowhere"}, "/nowhere"},
 	} {
-		if _, err := New(Config{GRPCAddress: "127.0.0.1:0", TLS: x.tls, Logger: quiet()}); err == nil || !strings.Contains(err.Error(), x.text) {
+		if _, err := New(Config{GRPCAddress: "127.0.0.1:0", TLS: x.tls, Logger: quiet()}); err == nil ||
+			!strings.Contains(err.Error(), x.text) {
 			t.Errorf("%+v: got %v, want an error that says %q", x.tls, err, x.text)
 		}
 	}

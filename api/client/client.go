@@ -14,7 +14,8 @@ import (
 type Client struct{ Conn grpc.ClientConnInterface }
 
 // call makes a request whose fields set fills in, and gives the answer.
-func (c Client) call(ctx context.Context, k *Kind, method string, set func(protoreflect.Message)) (protoreflect.Message, error) {
+func (c Client) call(ctx context.Context, k *Kind, method string,
+	set func(protoreflect.Message)) (protoreflect.Message, error) {
 	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(k.service))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", k.service, err)

@@ -79,7 +79,8 @@ func parseLeaf(f protoreflect.FieldDescriptor, s string) (protoreflect.Value, er
 	case protoreflect.Uint32Kind:
 		n, err := strconv.ParseUint(s, 10, 32)
 		if err != nil {
-			return protoreflect.Value{}, fmt.Errorf("%s: %q: want a number from 0 to %d", f.Name(), clip(s), uint32(math.MaxUint32))
+			return protoreflect.Value{}, fmt.Errorf("%s: %q: want a number from 0 to %d", f.Name(), clip(s),
+				uint32(math.MaxUint32))
 		}
 		return protoreflect.ValueOfUint32(uint32(n)), nil
 	case protoreflect.StringKind:

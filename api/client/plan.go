@@ -204,7 +204,8 @@ func (p *planner) try(ctx context.Context, s Step) error {
 		return nil
 	}
 	if have, ok := p.have[s.Object.String()]; ok && have.configured() {
-		return status.Errorf(codes.FailedPrecondition, "%v is in the configuration file: change it there and restart", s.Object)
+		return status.Errorf(codes.FailedPrecondition, "%v is in the configuration file: change it there and restart",
+			s.Object)
 	}
 	p.plan.Steps = append(p.plan.Steps, s)
 	return nil

@@ -54,7 +54,8 @@ func writeJSON(w io.Writer, tree any) error {
 }
 
 // notInTables are fields that would make a table too wide.
-var notInTables = map[protoreflect.Name]bool{"name": true, "status": true, "state": true, "reason": true, "configured": true, "password": true}
+var notInTables = map[protoreflect.Name]bool{"name": true, "status": true, "state": true, "reason": true,
+	"configured": true, "password": true}
 
 // columns are the fields of a table between the id and the state.
 func (k *Kind) columns() []protoreflect.FieldDescriptor {

@@ -205,7 +205,9 @@ func attach(tx *intent.Tx, at view.Port, b intent.LogicalBridge, mac ether.MAC) 
 		other = cmp.Or(other, p.ID)
 	}
 	if other != "" {
-		return "", problemf(http.StatusConflict, "port %s is bridge port %q, which does not carry VNI %d: delete that one, or have it carry %q too", at.Name, other, b.VNI, b.ID)
+		return "", problemf(http.StatusConflict,
+			"port %s is bridge port %q, which does not carry VNI %d: delete that one, or have it carry %q too", at.Name, other,
+			b.VNI, b.ID)
 	}
 	p, err := tx.Ports().Create(intent.BridgePort{ID: at.Name, MAC: mac, Type: intent.Access, Bridges: []string{b.ID}})
 	return p.ID, err

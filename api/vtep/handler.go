@@ -32,7 +32,8 @@ type Handler struct {
 type method func(h *Handler, r *http.Request) (any, error)
 
 var paths = map[string]map[string]method{
-	"/vtep/speakers":                     {"POST": (*Handler).addSpeaker, "GET": (*Handler).getSpeaker, "DELETE": (*Handler).deleteSpeaker},
+	"/vtep/speakers": {"POST": (*Handler).addSpeaker, "GET": (*Handler).getSpeaker,
+		"DELETE": (*Handler).deleteSpeaker},
 	"/vtep/neighbors":                    {"POST": (*Handler).addNeighbor, "GET": (*Handler).getNeighbors},
 	"/vtep/neighbors/{address}":          {"GET": (*Handler).getNeighbor, "DELETE": (*Handler).deleteNeighbor},
 	"/vtep/networks":                     {"POST": (*Handler).addNetwork, "GET": (*Handler).getNetworks},
@@ -61,7 +62,8 @@ func NewMux(h *Handler) http.Handler {
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		WriteError(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %.80q: want /vtep/speakers, /vtep/neighbors or /vtep/networks", r.URL.Path))
+		WriteError(w, http.StatusNotFound,
+			fmt.Sprintf("there is nothing at %.80q: want /vtep/speakers, /vtep/neighbors or /vtep/networks", r.URL.Path))
 	})
 	return mux
 }

@@ -81,7 +81,8 @@ func (h *Handler) addNetwork(r *http.Request) (any, error) {
 		rd = fmt.Sprintf("%d:%d", s.AS, vni)
 		rt, err := bgp.ParseRouteTarget(rd)
 		if err != nil {
-			return problemf(http.StatusBadRequest, "vni: AS %d and VNI %d make no route distinguisher and route target: make the bridge in the OPI API", s.AS, vni)
+			return problemf(http.StatusBadRequest,
+				"vni: AS %d and VNI %d make no route distinguisher and route target: make the bridge in the OPI API", s.AS, vni)
 		}
 		i.Import, i.Export = []bgp.RouteTarget{rt}, []bgp.RouteTarget{rt}
 		if i.RD, err = bgp.ParseRD(rd); err != nil {

@@ -30,7 +30,8 @@ type evpnNeighbor struct {
 
 func speakerBody(s intent.Speaker, dpid json.RawMessage, neighbors map[string]neighbor) map[string]any {
 	id := s.RouterID.String()
-	return map[string]any{id: map[string]any{"EvpnSpeaker": speaker{AS: s.AS, DPID: dpid, Neighbors: neighbors, RouterID: id}}}
+	return map[string]any{id: map[string]any{"EvpnSpeaker": speaker{AS: s.AS, DPID: dpid, Neighbors: neighbors,
+		RouterID: id}}}
 }
 
 func (h *Handler) addSpeaker(r *http.Request) (any, error) {
@@ -57,7 +58,9 @@ func (h *Handler) addSpeaker(r *http.Request) (any, error) {
 			_, err = tx.Speakers().Create(want)
 			return err
 		case !old.Equal(want):
-			return problemf(http.StatusConflict, "there is a speaker, AS %d with router id %v: delete it first, or, if the configuration file gives it, change it there", old.AS, old.RouterID)
+			return problemf(http.StatusConflict,
+				"there is a speaker, AS %d with router id %v: delete it first, or, if the configuration file gives it, change "+
+					"it there", old.AS, old.RouterID)
 		}
 		return nil
 	})

@@ -81,7 +81,8 @@ func (r *rest) refused(request, body string, status int, says string) {
 		Error  string
 		Status int
 	}
-	if err := json.Unmarshal([]byte(got), &e); err != nil || code != status || e.Status != status || !strings.Contains(e.Error, says) {
+	if err := json.Unmarshal([]byte(got), &e); err != nil || code != status || e.Status != status ||
+		!strings.Contains(e.Error, says) {
 		r.t.Errorf("%s %.200s: %d %s\nwant %d and an error that says %q", request, body, code, got, status, says)
 	}
 	if r.store.Version() != before {
@@ -130,7 +131,8 @@ func TestWhatIsMadeHereShowsAmongTheObjects(t *testing.T) {
 			t.Errorf("bridge %+v, %v", b, err)
 		}
 		i, err := tx.Instances().Get("bridge.vni-10")
-		if err != nil || i.RD.String() != "65000:10" || len(i.Import) != 1 || i.Import[0].String() != "65000:10" || len(i.Export) != 1 ||
+		if err != nil || i.RD.String() != "65000:10" || len(i.Import) != 1 || i.Import[0].String() != "65000:10" ||
+			len(i.Export) != 1 ||
 			!i.MACIPOnly {
 			t.Errorf("instance %+v, %v", i, err)
 		}
@@ -152,7 +154,8 @@ func TestWhatIsMadeHereShowsAmongTheObjects(t *testing.T) {
 func TestWhatTheOtherAPIsMadeShowsHere(t *testing.T) {
 	r := newREST(t, intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")})
 	err := r.store.Update(func(tx *intent.Tx) error {
-		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "blue", VLAN: 7, VNI: 20, VTEP: netip.MustParsePrefix("10.0.0.9/32")})
+		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "blue", VLAN: 7, VNI: 20,
+			VTEP: netip.MustParsePrefix("10.0.0.9/32")})
 		if err == nil {
 			_, err = tx.Bridges().Create(intent.LogicalBridge{ID: "local", VLAN: 8})
 		}
@@ -164,17 +167,21 @@ func TestWhatTheOtherAPIsMadeShowsHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.want("GET /vtep/networks", "", `{"20": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "10.0.0.1:20", "vni": 20}}}`)
+	r.want("GET /vtep/networks", "",
+		`{"20": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "10.0.0.1:20", "vni": 20}}}`)
 	// The transparent trunk carries it.
 	r.want("POST /vtep/networks/20/clients", `{"port": 2, "mac": "02:00:00:00:00:01", "ip": "2001:db8::1"}`,
 		`{"20": {"EvpnClient": {"ip": "2001:db8::1", "mac": "02:00:00:00:00:01", "next_hop": "10.0.0.9", "port": 2}}}`)
 	// A VLAN that is taken is not asked for twice.
-	r.want("POST /vtep/networks", `{"vni": 7}`, `{"7": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:7", "vni": 7}}}`)
-	r.want("POST /vtep/networks", `{"vni": "0x5000"}`, `{"20480": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:20480", "vni": 20480}}}`)
+	r.want("POST /vtep/networks", `{"vni": 7}`,
+		`{"7": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:7", "vni": 7}}}`)
+	r.want("POST /vtep/networks", `{"vni": "0x5000"}`,
+		`{"20480": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:20480", "vni": 20480}}}`)
 }
 
 func TestDeletingWorksInAnyOrder(t *testing.T) {
-	deletions := []string{"/vtep/speakers", "/vtep/neighbors/10.0.0.3", "/vtep/networks/10", "/vtep/networks/10/clients/02:ac:10:ff:00:11"}
+	deletions := []string{"/vtep/speakers", "/vtep/neighbors/10.0.0.3", "/vtep/networks/10",
+		"/vtep/networks/10/clients/02:ac:10:ff:00:11"}
 	var orders func(rest, done []string)
 	orders = func(rest, done []string) {
 		if len(rest) == 0 {
@@ -264,7 +271,8 @@ func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 	} {
 		r.refused(c.request, c.body, c.status, c.says)
 	}
-	r.want("POST /vtep/networks", `{"vni": 20}`, `{"20": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:20", "vni": 20}}}`)
+	r.want("POST /vtep/networks", `{"vni": 20}`,
+		`{"20": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:20", "vni": 20}}}`)
 	r.refused("POST /vtep/networks/20/clients", client(`"port1"`, mac, ip), 409, "does not carry VNI 20")
 }
 

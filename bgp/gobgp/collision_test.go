@@ -22,7 +22,8 @@ func collide(t *testing.T, l *lab) net.Conn {
 	t.Helper()
 	id := netip.MustParseAddr("192.0.2.1")
 	open, err := packet.NewBGPOpenMessage(65002, 90, id, []packet.OptionParameterInterface{
-		packet.NewOptionParameterCapability([]packet.ParameterCapabilityInterface{packet.NewCapMultiProtocol(packet.RF_EVPN)}),
+		packet.NewOptionParameterCapability(
+			[]packet.ParameterCapabilityInterface{packet.NewCapMultiProtocol(packet.RF_EVPN)}),
 	})
 	if err != nil {
 		t.Fatal(err)

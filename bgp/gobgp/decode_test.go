@@ -91,7 +91,8 @@ func FuzzDecode(f *testing.F) {
 		bgptest.Update(leafAttributes(bgptest.MACMobility(1, true)), leafMAC(1), leafMAC(2)),
 		bgptest.Update(leafAttributes(bgptest.RouterMAC(mac(9))), bgptest.MACRoute(rdLeaf, 0, mac(1), host, 100, 5000)),
 		bgptest.Update(pmsi, bgptest.MulticastRoute(rdLeaf, 0, leaf)),
-		bgptest.Update(leafAttributes(), bgptest.PrefixRoute(rdLeaf, netip.MustParsePrefix("2001:db8::/32"), netip.Addr{}, 7)),
+		bgptest.Update(leafAttributes(), bgptest.PrefixRoute(rdLeaf, netip.MustParsePrefix("2001:db8::/32"), netip.Addr{},
+			7)),
 		bgptest.Withdraw(leafMAC(1), bgptest.MulticastRoute(rdLeaf, 7, leaf)),
 	} {
 		f.Add(m[19:])

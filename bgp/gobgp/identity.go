@@ -18,7 +18,8 @@ func (s *Speaker) SetIdentity(as uint32, routerID netip.Addr) error {
 	case s.cfg.AS == as && s.cfg.RouterID == routerID:
 		return nil
 	case s.cfg.AS != 0:
-		return fmt.Errorf("AS %d and router id %v cannot change while BGP runs as AS %d with router id %v", as, routerID, s.cfg.AS, s.cfg.RouterID)
+		return fmt.Errorf("AS %d and router id %v cannot change while BGP runs as AS %d with router id %v", as, routerID,
+			s.cfg.AS, s.cfg.RouterID)
 	}
 	given := s.cfg
 	given.AS, given.RouterID, given.Neighbors = as, routerID, nil

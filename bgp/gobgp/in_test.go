@@ -83,7 +83,8 @@ func TestFlapGivesWithdrawalsDownUpAndNewRoutesInThatOrder(t *testing.T) {
 	must(t, s, bgptest.Withdraw())
 	v.awaitLast(l.addr(2), "end of RIB")
 	v.awaitRoutes(l.addr(2), leafRoute(3))
-	want := []string{"peer up", "update 1", "update 2", "withdraw 2", "withdraw 1", "peer down", "peer up", "update 3", "end of RIB"}
+	want := []string{"peer up", "update 1", "update 2", "withdraw 2", "withdraw 1", "peer down", "peer up", "update 3",
+		"end of RIB"}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	got := v.history[l.addr(2)]
@@ -116,7 +117,8 @@ func TestRoutesInAreReadByteForByte(t *testing.T) {
 	}
 	pmsi := leafAttributes()
 	pmsi.PMSI = bgptest.IngressReplication(100, netip.MustParseAddr("10.0.0.44"))
-	ryu := bgptest.Attributes{NextHop: leaf, ASPath: []uint32{65002}, Communities: [][8]byte{bgptest.RouteTarget(65002, 100)}}
+	ryu := bgptest.Attributes{NextHop: leaf, ASPath: []uint32{65002},
+		Communities: [][8]byte{bgptest.RouteTarget(65002, 100)}}
 	tagged := bgp.MulticastKey(mustRD("65000:10"), leaf)
 	tagged.EthernetTag = 10
 	for _, tc := range []struct {
@@ -134,7 +136,8 @@ func TestRoutesInAreReadByteForByte(t *testing.T) {
 			with(leafRoute(4).Key, func(r *bgp.Route) { r.DefaultGateway = true })},
 		{"type 2, MAC and v4, symmetric IRB", leafAttributes(bgptest.RouteTarget(65002, 5000), bgptest.RouterMAC(rmac)),
 			bgptest.MACRoute(rdLeaf, 0, mac(1), host, 100, 5000),
-			with(bgp.MACKey(rdLeaf, mac(1), host), func(r *bgp.Route) { r.Label2, r.RouteTargets, r.RouterMAC = 5000, both, rmac })},
+			with(bgp.MACKey(rdLeaf, mac(1), host),
+				func(r *bgp.Route) { r.Label2, r.RouteTargets, r.RouterMAC = 5000, both, rmac })},
 		{"type 2, MAC and v6", leafAttributes(), bgptest.MACRoute(rdLeaf, 0, mac(1), host6, 100),
 			with(bgp.MACKey(rdLeaf, mac(1), host6), nil)},
 		{"type 3", pmsi, bgptest.MulticastRoute(rdLeaf, 0, leaf),
@@ -142,11 +145,14 @@ func TestRoutesInAreReadByteForByte(t *testing.T) {
 		{"type 3 of RYU: tag, no PMSI, no encapsulation", ryu, bgptest.MulticastRoute(mustRD("65000:10"), 10, leaf),
 			with(tagged, func(r *bgp.Route) { r.Label = 0 })},
 		{"type 5, v4", leafAttributes(bgptest.RouterMAC(rmac)), bgptest.PrefixRoute(rdLeaf, netip.MustParsePrefix("10.20.0.0/16"), netip.Addr{}, 5000),
-			with(bgp.PrefixKey(rdLeaf, netip.MustParsePrefix("10.20.0.0/16")), func(r *bgp.Route) { r.Label, r.RouterMAC = 5000, rmac })},
+			with(bgp.PrefixKey(rdLeaf, netip.MustParsePrefix("10.20.0.0/16")),
+				func(r *bgp.Route) { r.Label, r.RouterMAC = 5000, rmac })},
 		{"type 5, v6 default route", leafAttributes(bgptest.RouterMAC(rmac)), bgptest.PrefixRoute(rdLeaf, netip.MustParsePrefix("::/0"), netip.Addr{}, 5000),
-			with(bgp.PrefixKey(rdLeaf, netip.MustParsePrefix("::/0")), func(r *bgp.Route) { r.Label, r.RouterMAC = 5000, rmac })},
+			with(bgp.PrefixKey(rdLeaf, netip.MustParsePrefix("::/0")),
+				func(r *bgp.Route) { r.Label, r.RouterMAC = 5000, rmac })},
 		{"type 5 with a gateway", leafAttributes(), bgptest.PrefixRoute(rdLeaf, netip.MustParsePrefix("10.30.0.0/24"), host, 0),
-			with(bgp.PrefixKey(rdLeaf, netip.MustParsePrefix("10.30.0.0/24")), func(r *bgp.Route) { r.Label, r.GatewayIP = 0, host })},
+			with(bgp.PrefixKey(rdLeaf, netip.MustParsePrefix("10.30.0.0/24")),
+				func(r *bgp.Route) { r.Label, r.GatewayIP = 0, host })},
 		{"RFC 8365 auto-derived target and 4-byte AS target", bgptest.Attributes{NextHop: leaf, ASPath: []uint32{65002},
 			Communities: [][8]byte{bgptest.RouteTarget(65002, 0x10000064), {2, 2, 0xfa, 0x56, 0xea, 0, 0, 100}}}, leafMAC(5),
 			with(leafRoute(5).Key, func(r *bgp.Route) {

@@ -24,7 +24,8 @@ func TestRoutesThatComeAndGoLeaveNoMemoryBehind(t *testing.T) {
 	owned.Go(func() { _ = s.Run(ctx) })
 	defer owned.Wait()
 	defer cancel()
-	load := bytes.Join(append(bgptest.MACUpdates(65002, leaf, 100, 0, routes, 16), bgptest.MACWithdrawals(leaf, 100, 0, routes, 16)...), nil)
+	load := bytes.Join(append(bgptest.MACUpdates(65002, leaf, 100, 0, routes, 16),
+		bgptest.MACWithdrawals(leaf, 100, 0, routes, 16)...), nil)
 	peer := l.dial(2, 65002)
 	// The withdrawal of the last route ends a round.
 	round := func() {
@@ -49,7 +50,8 @@ func TestRoutesThatComeAndGoLeaveNoMemoryBehind(t *testing.T) {
 		round()
 	}
 	if grown := heap() - before; grown > rounds*routes*perRoute {
-		t.Errorf("%d routes came and went %d times: %d bytes more, %d a route each time", routes, rounds, grown, grown/rounds/routes)
+		t.Errorf("%d routes came and went %d times: %d bytes more, %d a route each time", routes, rounds, grown,
+			grown/rounds/routes)
 	}
 }
 

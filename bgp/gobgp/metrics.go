@@ -8,9 +8,11 @@ import (
 
 var (
 	descUpdates     = prometheus.NewDesc("p4evpn_bgp_updates_total", "EVPN routes taken from neighbours.", nil, nil)
-	descWithdrawals = prometheus.NewDesc("p4evpn_bgp_withdrawals_total", "EVPN routes withdrawn by neighbours or with their session.", nil, nil)
-	descDropped     = prometheus.NewDesc("p4evpn_bgp_routes_dropped_total", "Routes of neighbours that were not taken, by reason.", []string{"reason"}, nil)
-	descFlaps       = prometheus.NewDesc("p4evpn_bgp_session_losses_total", "Sessions lost.", []string{"neighbor"}, nil)
+	descWithdrawals = prometheus.NewDesc("p4evpn_bgp_withdrawals_total",
+		"EVPN routes withdrawn by neighbours or with their session.", nil, nil)
+	descDropped = prometheus.NewDesc("p4evpn_bgp_routes_dropped_total",
+		"Routes of neighbours that were not taken, by reason.", []string{"reason"}, nil)
+	descFlaps = prometheus.NewDesc("p4evpn_bgp_session_losses_total", "Sessions lost.", []string{"neighbor"}, nil)
 )
 
 // Describe is of prometheus.Collector.

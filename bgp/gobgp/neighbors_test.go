@@ -51,7 +51,8 @@ func TestANeighbourThatCannotBeHadIsShownAndTheOthersStand(t *testing.T) {
 	v := run(t, l.config())
 	bad := l.raw(3, 65003)
 	bad.Password = strings.Repeat("x", 81)
-	if err := v.SetNeighbors(t.Context(), []bgp.Neighbor{bad, l.raw(2, 65002)}); err == nil || !strings.Contains(err.Error(), "password") {
+	if err := v.SetNeighbors(t.Context(), []bgp.Neighbor{bad, l.raw(2, 65002)}); err == nil ||
+		!strings.Contains(err.Error(), "password") {
 		t.Errorf("got %v", err)
 	}
 	l.dial(2, 65002)
@@ -84,7 +85,8 @@ func TestAPasswordChangesAndGoesAtRunTime(t *testing.T) {
 		s := l.dialAs(bgptest.Config{Local: l.addr(2), AS: 65002, Password: password})
 		v.awaitLast(l.addr(2), "peer up")
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		if wrong, err := bgptest.Dial(ctx, bgptest.Config{Local: l.addr(2), Remote: netip.AddrPortFrom(l.addr(1), l.port), AS: 65002, Password: "wrong"}); err == nil {
+		if wrong, err := bgptest.Dial(ctx, bgptest.Config{Local: l.addr(2), Remote: netip.AddrPortFrom(l.addr(1), l.port),
+			AS: 65002, Password: "wrong"}); err == nil {
 			wrong.Close()
 			t.Errorf("a session with another password than %q came up", password)
 		}

@@ -79,7 +79,8 @@ func TestRoutesOutAreWrittenByteForByte(t *testing.T) {
 		got := bgptest.ParseAttributes(receive(t, external))[15]
 		n := want[i].nlri
 		// What is no part of the key may differ in a withdrawal: labels.
-		if len(got) != 3+len(n) && r.Label2 == 0 || !bytes.Equal(got[:3], []byte{0, 25, 70}) || withdrawnKey(t, got[3:]) != r.Key {
+		if len(got) != 3+len(n) && r.Label2 == 0 || !bytes.Equal(got[:3], []byte{0, 25, 70}) ||
+			withdrawnKey(t, got[3:]) != r.Key {
 			t.Errorf("withdrawal % x of %v", got, r.Key)
 		}
 	}
@@ -178,7 +179,8 @@ func TestNoPeerGetsAnothersRoutes(t *testing.T) {
 			bgptest.MACRoute(rdOurs, 0, mac(2), netip.Addr{}, 100)))
 	}
 	for i := range all {
-		v.await(l.addr(byte(2+i)), "three routes", func(routes map[bgp.Key]bgp.Route, _ []string) bool { return len(routes) == 3 })
+		v.await(l.addr(byte(2+i)), "three routes",
+			func(routes map[bgp.Key]bgp.Route, _ []string) bool { return len(routes) == 3 })
 	}
 	all[0].Close()
 	v.awaitLast(l.addr(2), "peer down")

@@ -256,7 +256,8 @@ func TestAPeerThatComesBackWithoutGracefulRestartLosesItsStaleRoutes(t *testing.
 func TestASpeakerThatIsKilledAndStartsAgainKeepsItsRoutesWithAnother(t *testing.T) {
 	l := newLab(t)
 	us := bgp.Neighbor{Address: l.addr(1), AS: 65000, LocalAddress: l.addr(2), Port: l.port, ConnectRetry: time.Second}
-	peer := run(t, bgp.Config{AS: 65002, RouterID: leaf, ListenPort: -1, Neighbors: []bgp.Neighbor{us}, GracefulRestart: bgp.GracefulRestart{Enabled: true}})
+	peer := run(t, bgp.Config{AS: 65002, RouterID: leaf, ListenPort: -1, Neighbors: []bgp.Neighbor{us},
+		GracefulRestart: bgp.GracefulRestart{Enabled: true}})
 	first := l.process(childSpeaker{MACs: []byte{1, 2}})
 	peer.awaitLast(us.Address, "end of RIB")
 	peer.awaitRoutes(us.Address, ourMAC(1), ourMAC(2))

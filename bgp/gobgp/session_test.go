@@ -79,7 +79,8 @@ func TestGoBGPAndTheSpeakerExchangeRoutesOverASignedMultihopSession(t *testing.T
 	}
 	got := map[bgp.Key]bgp.Route{}
 	for deadline := time.Now().Add(patience); len(got) < len(ourRoutes()) && time.Now().Before(deadline); {
-		err := peer.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: l.addr(1).String(), Family: packet.RF_EVPN},
+		err := peer.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: l.addr(1).String(),
+			Family: packet.RF_EVPN},
 			func(_ packet.NLRI, paths []*apiutil.Path) {
 				d := decoder{as: 65002}
 				e, _, _ := d.event(paths[0])

@@ -42,7 +42,8 @@ func (l *lab) fromLeaf(n byte, as uint32) bgptest.UnicastAttributes {
 
 // awaitUnicast reads events until one is of the kind and of the prefix, and
 // gives it; what came before is in the text of a failure.
-func awaitUnicast(t *testing.T, s *Speaker, peer netip.Addr, kind bgp.Kind, prefix netip.Prefix) (bgp.UnicastEvent, []bgp.UnicastEvent) {
+func awaitUnicast(t *testing.T, s *Speaker, peer netip.Addr, kind bgp.Kind,
+	prefix netip.Prefix) (bgp.UnicastEvent, []bgp.UnicastEvent) {
 	t.Helper()
 	var seen []bgp.UnicastEvent
 	deadline := time.After(patience)
@@ -199,7 +200,8 @@ func TestOurPrefixesAreAdvertisedWithTheSessionsAddressAndTheirsNever(t *testing
 		}
 	}
 	for _, bad := range []string{"10.0.0.1/24", "224.0.0.0/4", "::ffff:10.0.0.0/104"} {
-		if err := v.AdvertiseUnicast([]netip.Prefix{netip.MustParsePrefix(bad)}); err == nil || !strings.Contains(err.Error(), bad) {
+		if err := v.AdvertiseUnicast([]netip.Prefix{netip.MustParsePrefix(bad)}); err == nil ||
+			!strings.Contains(err.Error(), bad) {
 			t.Errorf("advertising %s: %v", bad, err)
 		}
 	}
@@ -276,7 +278,8 @@ func TestIPv6UnicastOverAnIPv6Session(t *testing.T) {
 	}
 	t.Cleanup(s.Close)
 	hop := netip.MustParseAddr("2001:db8::4")
-	must(t, s, bgptest.UnicastUpdate(bgptest.UnicastAttributes{NextHop: hop, ASPath: []uint32{65002}}, leafV6), bgptest.IPv6EndOfRIB())
+	must(t, s, bgptest.UnicastUpdate(bgptest.UnicastAttributes{NextHop: hop, ASPath: []uint32{65002}}, leafV6),
+		bgptest.IPv6EndOfRIB())
 	_, seen := awaitUnicast(t, v.Speaker, at.Addr(), bgp.EndOfRIB, netip.Prefix{})
 	want := bgp.UnicastRoute{Prefix: leafV6, NextHop: hop, LocalPref: 100, PathLength: 1}
 	if last := seen[len(seen)-1]; last.Route != want {
@@ -302,7 +305,8 @@ func FuzzUnicastUpdateIsDecodedOrDropped(f *testing.F) {
 	f.Add(bgptest.UnicastWithdraw(leafVTEP, leafOther)[19:])
 	f.Add(bgptest.IPv6EndOfRIB()[19:])
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := packet.ParseBGPBody(&packet.BGPHeader{Type: bgptest.UpdateType, Len: uint16(min(len(body)+19, 65535))}, body)
+		m, err := packet.ParseBGPBody(&packet.BGPHeader{Type: bgptest.UpdateType, Len: uint16(min(len(body)+19, 65535))},
+			body)
 		if err != nil {
 			return
 		}

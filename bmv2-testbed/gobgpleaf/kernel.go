@@ -56,7 +56,8 @@ type kernel struct {
 type device struct{ vxlan, bridge int }
 
 func openKernel(c testbed.GoBGPConfig) (*kernel, error) {
-	k := &kernel{own: c.VTEP, l3: c.L3.VNI, vnis: map[uint32]device{}, routes: map[string]map[entry]value{}, held: map[entry]value{}}
+	k := &kernel{own: c.VTEP, l3: c.L3.VNI, vnis: map[uint32]device{}, routes: map[string]map[entry]value{},
+		held: map[entry]value{}}
 	for _, m := range c.MACs {
 		if err := k.open(m.VNI); err != nil {
 			return nil, err
@@ -236,7 +237,8 @@ func (k *kernel) write() {
 
 // do notes a change and what came of it.
 func (k *kernel) do(what string, e entry, v value, err error) {
-	slog.Info(what, "kind", e.kind, "vni", e.vni, "mac", e.mac, "vtep", e.vtep, "prefix", e.prefix, "to", v.vtep, "router", v.mac)
+	slog.Info(what, "kind", e.kind, "vni", e.vni, "mac", e.mac, "vtep", e.vtep, "prefix", e.prefix, "to", v.vtep,
+		"router", v.mac)
 	if err != nil {
 		slog.Error(what, "kind", e.kind, "err", err)
 	}

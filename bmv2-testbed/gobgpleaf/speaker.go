@@ -135,12 +135,14 @@ func routesOf(c testbed.GoBGPConfig) (map[string]*apiutil.Path, error) {
 			return nil, err
 		}
 		nlri, err := bgp.NewEVPNMulticastEthernetTagRoute(rd, 0, c.VTEP)
-		tunnel := bgp.NewPathAttributePmsiTunnel(bgp.PMSI_TUNNEL_TYPE_INGRESS_REPL, false, m.VNI, &bgp.IngressReplTunnelID{Value: c.VTEP})
+		tunnel := bgp.NewPathAttributePmsiTunnel(bgp.PMSI_TUNNEL_TYPE_INGRESS_REPL, false, m.VNI,
+			&bgp.IngressReplTunnelID{Value: c.VTEP})
 		if err := add(m.VNI, nlri, err, tunnel); err != nil {
 			return nil, err
 		}
 		for _, mac := range m.All() {
-			nlri, err := bgp.NewEVPNMacIPAdvertisementRoute(rd, bgp.EthernetSegmentIdentifier{}, 0, mac.String(), netip.Addr{}, []uint32{m.VNI})
+			nlri, err := bgp.NewEVPNMacIPAdvertisementRoute(rd, bgp.EthernetSegmentIdentifier{}, 0, mac.String(), netip.Addr{},
+				[]uint32{m.VNI})
 			if err := add(m.VNI, nlri, err); err != nil {
 				return nil, err
 			}
@@ -151,7 +153,8 @@ func routesOf(c testbed.GoBGPConfig) (map[string]*apiutil.Path, error) {
 		if err != nil {
 			return nil, err
 		}
-		nlri, err := bgp.NewEVPNIPPrefixRoute(rd, bgp.EthernetSegmentIdentifier{}, 0, uint8(p.Bits()), p.Addr(), netip.IPv4Unspecified(), c.L3.VNI)
+		nlri, err := bgp.NewEVPNIPPrefixRoute(rd, bgp.EthernetSegmentIdentifier{}, 0, uint8(p.Bits()), p.Addr(),
+			netip.IPv4Unspecified(), c.L3.VNI)
 		if err := add(c.L3.VNI, nlri, err); err != nil {
 			return nil, err
 		}
@@ -160,7 +163,8 @@ func routesOf(c testbed.GoBGPConfig) (map[string]*apiutil.Path, error) {
 }
 
 // pathOf gives a route what all of a VNI have.
-func pathOf(c testbed.GoBGPConfig, vni uint32, nlri *bgp.EVPNNLRI, more ...bgp.PathAttributeInterface) (*apiutil.Path, error) {
+func pathOf(c testbed.GoBGPConfig, vni uint32, nlri *bgp.EVPNNLRI,
+	more ...bgp.PathAttributeInterface) (*apiutil.Path, error) {
 	communities := []bgp.ExtendedCommunityInterface{
 		bgp.NewTwoOctetAsSpecificExtended(bgp.EC_SUBTYPE_ROUTE_TARGET, uint16(c.AS), vni, true),
 		bgp.NewEncapExtended(bgp.TUNNEL_TYPE_VXLAN),

@@ -74,7 +74,8 @@ func TestWhatIsAbsentIsSaidAndIsNoFailure(t *testing.T) {
 	if err != nil {
 		t.Errorf("a skip is a failure: %v", err)
 	}
-	if !strings.Contains(out, "bench: a SKIP it needs root\n") || !regexp.MustCompile(`(?m)^a +SKIP +.*it needs root$`).MatchString(out) {
+	if !strings.Contains(out, "bench: a SKIP it needs root\n") ||
+		!regexp.MustCompile(`(?m)^a +SKIP +.*it needs root$`).MatchString(out) {
 		t.Errorf("the skip is not shown:\n%s", out)
 	}
 }

@@ -33,7 +33,8 @@ func measureCreates(ctx context.Context, b *bench) ([]value, error) {
 		}
 		how := fmt.Sprintf("%d logical bridges, one after the other, beside %d", timedCreates, liveObjects)
 		return []value{
-			{name: "api_create", number: rate, unit: "per_s", against: fmt.Sprintf("%d logical bridges, 16 at a time, gRPC over a socket, bbolt on the disk", liveObjects)},
+			{name: "api_create", number: rate, unit: "per_s",
+				against: fmt.Sprintf("%d logical bridges, 16 at a time, gRPC over a socket, bbolt on the disk", liveObjects)},
 			{name: "create_to_up_p50", number: milliseconds(percentile(took, 50)), unit: "ms", against: how},
 			{name: "create_to_up_p99", number: milliseconds(percentile(took, 99)), unit: "ms", against: how},
 		}, nil

@@ -39,7 +39,8 @@ func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 	if err := feed(ctx, speaker, routes); err != nil {
 		return nil, err
 	}
-	built, err := groups.await(ctx, "has all VTEPs", func(members map[uint16]uint16) bool { return len(members) == floodVTEPs })
+	built, err := groups.await(ctx, "has all VTEPs",
+		func(members map[uint16]uint16) bool { return len(members) == floodVTEPs })
 	stopProfile()
 	if err != nil {
 		return nil, fmt.Errorf("building flood groups: %w", err)
@@ -61,7 +62,8 @@ func measureFlood(ctx context.Context, b *bench) ([]value, error) {
 	}
 	return []value{
 		{name: "flood_100k_replicas", number: built.Sub(start).Seconds(), unit: "s",
-			against: fmt.Sprintf("%d bridges with %d VTEPs each, type-3 routes to the last acknowledged group", floodBridges, floodVTEPs)},
+			against: fmt.Sprintf("%d bridges with %d VTEPs each, type-3 routes to the last acknowledged group", floodBridges,
+				floodVTEPs)},
 		{name: "flood_uplink_loss", number: moved.Sub(lost).Seconds(), unit: "s",
 			against: fmt.Sprintf("%d replicas leave by the other uplink", moving)},
 	}, nil

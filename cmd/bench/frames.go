@@ -54,11 +54,14 @@ func packetEntries() []p4.Entry {
 		p4.LocalVTEP{Address: gatewayVTEP}, p4.RemoteVTEP{Prefix: netip.PrefixFrom(remoteVTEP, 32)},
 		p4.VNI{Local: gatewayVTEP, VNI: packetVNI, Bridge: packetBridge},
 		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: nextHopMAC},
-		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1, MTU: tunnelMTU}, p4.Path{VTEP: 1, Port: portUp, MTU: tunnelMTU},
+		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1, MTU: tunnelMTU}, p4.Path{VTEP: 1,
+			Port: portUp, MTU: tunnelMTU},
 		group,
 		p4.Source{Bridge: packetBridge, MAC: macA, Port: portA},
-		p4.BridgePort{Port: portC}, p4.Member{Port: portC, Bridge: routedBridge}, p4.EgressVLAN{Port: portC, Bridge: routedBridge},
-		p4.RouterMAC{Bridge: packetBridge, MAC: gatewayMAC, VRF: packetVRF}, p4.RouterInterface{Bridge: routedBridge, MAC: gatewayMAC},
+		p4.BridgePort{Port: portC}, p4.Member{Port: portC, Bridge: routedBridge}, p4.EgressVLAN{Port: portC,
+			Bridge: routedBridge},
+		p4.RouterMAC{Bridge: packetBridge, MAC: gatewayMAC, VRF: packetVRF}, p4.RouterInterface{Bridge: routedBridge,
+			MAC: gatewayMAC},
 	} {
 		entries = append(entries, e.Entry())
 	}

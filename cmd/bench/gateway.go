@@ -53,7 +53,8 @@ type gateway struct {
 // startGateway starts a switch and a controller with a store, two uplinks and
 // other ports, and waits until the controller has taken the target over. The
 // controller is in this process, the switch is not.
-func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, store *intent.Store, o switchOptions, ports ...controller.Port) (*gateway, error) {
+func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, store *intent.Store, o switchOptions,
+	ports ...controller.Port) (*gateway, error) {
 	sw, err := b.startSwitch(ctx, o)
 	if err != nil {
 		return nil, err
@@ -100,7 +101,8 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 
 // startBridges starts a gateway that has bridges and the embedded switch, and says
 // how that one was started.
-func (b *bench) startBridges(ctx context.Context, speaker controller.Speaker, bridges int) (*gateway, switchOptions, error) {
+func (b *bench) startBridges(ctx context.Context, speaker controller.Speaker,
+	bridges int) (*gateway, switchOptions, error) {
 	store, err := storeWith(bridges)
 	if err != nil {
 		return nil, switchOptions{}, err
@@ -138,7 +140,8 @@ func addSVI(store *intent.Store) error {
 		if _, err := tx.VRFs().Create(intent.VRF{ID: "vrf-0000", VNI: l3VNI}); err != nil {
 			return err
 		}
-		_, err := tx.SVIs().Create(intent.SVI{ID: "svi-0000", VRF: "vrf-0000", Bridge: bridgeID(0), Gateways: []netip.Prefix{tenantGateway}})
+		_, err := tx.SVIs().Create(intent.SVI{ID: "svi-0000", VRF: "vrf-0000", Bridge: bridgeID(0),
+			Gateways: []netip.Prefix{tenantGateway}})
 		return err
 	})
 }

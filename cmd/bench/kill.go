@@ -45,7 +45,8 @@ func measureKill(ctx context.Context, b *bench) ([]value, error) {
 		}
 		return []value{{
 			name: "controller_kill_lost", number: float64(lost), unit: "frames",
-			against: fmt.Sprintf("%d sent and answered, bridged and routed, by SIGKILL and start with %d objects and %d routes; 0 is wanted; longest gap %.0f ms",
+			against: fmt.Sprintf("%d sent and answered, bridged and routed, by SIGKILL and start with %d objects and %d "+
+				"routes; 0 is wanted; longest gap %.0f ms",
 				sent, liveObjects, liveRoutes, milliseconds(gap)),
 		}}, nil
 	})

@@ -89,11 +89,13 @@ func (g *liveGateway) cable(ctx context.Context, ns *testbed.Namespace) error {
 		if err != nil {
 			return err
 		}
-		host := &testbed.Host{Name: h.name, NS: n, Dev: "eth0", MAC: ether.MAC{2, 0x0c, 0, 0, 3, byte(i + 1)}, Address: netip.MustParsePrefix(h.address)}
+		host := &testbed.Host{Name: h.name, NS: n, Dev: "eth0", MAC: ether.MAC{2, 0x0c, 0, 0, 3, byte(i + 1)},
+			Address: netip.MustParsePrefix(h.address)}
 		if h.gateway != "" {
 			host.Gateway = netip.MustParseAddr(h.gateway)
 		}
-		if err := errors.Join(g.lab.Cable(testbed.End{NS: n, Dev: "eth0"}, end(fmt.Sprintf("port%d", i+1))), host.Configure()); err != nil {
+		if err := errors.Join(g.lab.Cable(testbed.End{NS: n, Dev: "eth0"}, end(fmt.Sprintf("port%d", i+1))),
+			host.Configure()); err != nil {
 			return err
 		}
 		g.hosts[h.name] = host
@@ -109,10 +111,13 @@ func (g *liveGateway) cable(ctx context.Context, ns *testbed.Namespace) error {
 }
 
 func liveConfig(dir string) string {
-	config := fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %[3]s/p4evpn.db\n", gatewayAS, gatewayVTEP, dir) +
-		fmt.Sprintf("target: {embedded: false}\nmetrics: {listen: \"127.0.0.1:9464\"}\napi: {listen: \"unix:%s\"}\n", filepath.Join(dir, "api.sock")) +
+	config := fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %[3]s/p4evpn.db\n", gatewayAS, gatewayVTEP,
+		dir) +
+		fmt.Sprintf("target: {embedded: false}\nmetrics: {listen: \"127.0.0.1:9464\"}\napi: {listen: \"unix:%s\"}\n",
+			filepath.Join(dir, "api.sock")) +
 		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
-		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: up1}}\n" +
+		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: " +
+		"up1}}\n" +
 		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true}\nports:\n", leafLoopback, leafAS)
 	for i := range liveHosts {
 		config += fmt.Sprintf("  - {name: port%d, number: %[1]d, interface: port%[1]d}\n", i+1)
@@ -137,7 +142,8 @@ func (g *liveGateway) createObjects(ctx context.Context) error {
 			}
 		}
 		port := fmt.Sprintf("port%d", i+1)
-		if err := g.CreatePort(ctx, port, ether.MAC{2, 0, 0, 0, 4, byte(i)}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, h.bridge); err != nil {
+		if err := g.CreatePort(ctx, port, ether.MAC{2, 0, 0, 0, 4, byte(i)}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS,
+			h.bridge); err != nil {
 			return err
 		}
 	}

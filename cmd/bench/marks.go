@@ -28,7 +28,8 @@ func forward(ctx context.Context, interfaces []string) error {
 	if len(interfaces) != 2 {
 		return errors.New("forward: name the interface to read and the one to write")
 	}
-	in, err := netport.New(netport.Config{Interface: interfaces[0], RingBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
+	in, err := netport.New(netport.Config{Interface: interfaces[0], RingBytes: 16 << 20,
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,8 @@ func (r *rig) forwarder(ctx context.Context, cells []cell) (measurements, error)
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess("the forwarder", r.ns.Command(ctx, self, forwardCommand, switchEnd(r.c.from), switchEnd(r.c.to)), filepath.Join(r.bench.dir, "forwarder.log"))
+	p, err := startProcess("the forwarder", r.ns.Command(ctx, self, forwardCommand, switchEnd(r.c.from),
+		switchEnd(r.c.to)), filepath.Join(r.bench.dir, "forwarder.log"))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +82,8 @@ func (r *rig) linux(ctx context.Context, cells []cell) (measurements, error) {
 	var fdb strings.Builder
 	for n := range fewStations {
 		if r.c.to == devUp {
-			fmt.Fprintf(&fdb, "fdb add %s dev vx0 master static\nfdb add %s dev vx0 self static dst %s\n", stationOf(n), stationOf(n), remoteVTEP)
+			fmt.Fprintf(&fdb, "fdb add %s dev vx0 master static\nfdb add %s dev vx0 self static dst %s\n", stationOf(n),
+				stationOf(n), remoteVTEP)
 		} else {
 			fmt.Fprintf(&fdb, "fdb add %s dev %s master static\n", stationOf(n), switchEnd(devB))
 		}

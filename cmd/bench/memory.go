@@ -28,11 +28,13 @@ func measureMemory(context.Context, *bench) ([]value, error) {
 			return p4.FDB{Bridge: 1, MAC: stationMAC(n), Kind: p4.ToVTEP, VTEP: 1, VNI: 100}.Entry()
 		}},
 		{"switch_bytes_per_source", "bridge.source", "exact, counts and ages, with metadata", func(n uint32) p4.Entry {
-			return p4.Source{Bridge: 1, MAC: stationMAC(n), Port: 1, Verdict: p4.Known, IdleTimeout: 300 * time.Second, Metadata: "\x00\x00\x00\x01"}.Entry()
+			return p4.Source{Bridge: 1, MAC: stationMAC(n), Port: 1, Verdict: p4.Known, IdleTimeout: 300 * time.Second,
+				Metadata: "\x00\x00\x00\x01"}.Entry()
 		}},
 		{"switch_bytes_per_route", "router.ipv4", "longest prefix", func(n uint32) p4.Entry {
 			address := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 100<<24|n)))
-			return p4.Route{VRF: 1, Prefix: netip.PrefixFrom(address, 32), Kind: p4.RouteHost, Bridge: 1, MAC: stationMAC(n)}.Entry()
+			return p4.Route{VRF: 1, Prefix: netip.PrefixFrom(address, 32), Kind: p4.RouteHost, Bridge: 1,
+				MAC: stationMAC(n)}.Entry()
 		}},
 	}
 	var values []value

@@ -53,22 +53,26 @@ func measureMoves(ctx context.Context, b *bench) ([]value, error) {
 	}
 	how := fmt.Sprintf("%d moves; FRR 8.4 to the kernel's FDB: ", len(took))
 	return []value{
-		{name: "mac_move_p50", number: milliseconds(percentile(took, 50)), unit: "ms", goal: atMost(1), against: how + "10.8 ms"},
-		{name: "mac_move_p99", number: milliseconds(percentile(took, 99)), unit: "ms", goal: atMost(5), against: how + "11.3 ms"},
+		{name: "mac_move_p50", number: milliseconds(percentile(took, 50)), unit: "ms", goal: atMost(1),
+			against: how + "10.8 ms"},
+		{name: "mac_move_p99", number: milliseconds(percentile(took, 99)), unit: "ms", goal: atMost(5),
+			against: how + "11.3 ms"},
 	}, nil
 }
 
 // settle puts MACs behind the first leaf and waits for their entries.
 func (g *bgpGateway) settle(ctx context.Context, first, n int) error {
 	done, progress := g.target.countAcked(map[string]int64{"bridge.fdb": int64(n)})
-	if err := g.sessions[0].Send(bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, first, n, perUpdate), nil)); err != nil {
+	if err := g.sessions[0].Send(bytes.Join(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, first, n, perUpdate),
+		nil)); err != nil {
 		return err
 	}
 	return await(ctx, done, progress)
 }
 
 // move advertises a MAC from a leaf with a sequence, after a short silence.
-func (g *bgpGateway) move(ctx context.Context, leaf, mac int, sequence uint32, acked <-chan time.Time) (time.Duration, error) {
+func (g *bgpGateway) move(ctx context.Context, leaf, mac int, sequence uint32,
+	acked <-chan time.Time) (time.Duration, error) {
 	update := bgptest.MACUpdates(leafAS, vtep(leaf), firstVNI, mac, 1, 1, bgptest.MACMobility(sequence, false))[0]
 	time.Sleep(3*time.Millisecond + rand.N(4*time.Millisecond))
 	start := time.Now()

@@ -34,7 +34,8 @@ func packetCells(full bool) []cell {
 	for _, stations := range []int{fewStations, manyStations} {
 		for _, size := range packetSizes {
 			for _, flows := range []int{manyFlows, 1} {
-				if full || stations == fewStations && flows == manyFlows || size == packetSizes[0] && (stations == fewStations || flows == manyFlows) {
+				if full || stations == fewStations && flows == manyFlows || size == packetSizes[0] &&
+					(stations == fewStations || flows == manyFlows) {
 					cells = append(cells, cell{size: size, flows: flows, stations: stations})
 				}
 			}
@@ -72,7 +73,8 @@ func packetFigures() []figure {
 	var all []figure
 	for i := range packetCases {
 		c := &packetCases[i]
-		f := figure{names: []string{"switch_" + c.name + "_vs_bmv2", "switch_" + c.name + "_100k_vs_10", "switch_" + c.name + "_writing_vs_quiet"}}
+		f := figure{names: []string{"switch_" + c.name + "_vs_bmv2", "switch_" + c.name + "_100k_vs_10",
+			"switch_" + c.name + "_writing_vs_quiet"}}
 		for _, k := range packetCells(true) {
 			f.names = append(f.names, "switch_"+k.in(c))
 			f.names = append(f.names, "switch_"+k.in(c)+"_vs_bmv2", "switch_"+k.in(c)+"_vs_forwarder")
@@ -186,7 +188,8 @@ func (v *packetValues) ratios(k cell) []value {
 	name := k.in(v.c)
 	ours, theirs := v.ours[k], v.theirs[k]
 	against := fmt.Sprintf("BMv2, same JSON and entries: switch_%s to bmv2_%s", name, name)
-	ratio := value{name: "switch_" + name + "_vs_bmv2", number: ours.rate / theirs.rate, unit: "ratio", goal: atLeast(10), against: against, missing: v.absent}
+	ratio := value{name: "switch_" + name + "_vs_bmv2", number: ours.rate / theirs.rate, unit: "ratio", goal: atLeast(10),
+		against: against, missing: v.absent}
 	mark, marked := v.forwarder[k.plain()]
 	if marked && v.absent == "" {
 		if lower := 0.6 * mark.rate / theirs.rate; lower < 10 {
@@ -196,7 +199,8 @@ func (v *packetValues) ratios(k cell) []value {
 	}
 	var out []value
 	if k == usual(packetSizes[0]) {
-		out = append(out, value{name: "switch_" + v.c.name + "_vs_bmv2", number: ratio.number, unit: "ratio", goal: atLeast(1), against: against, missing: v.absent})
+		out = append(out, value{name: "switch_" + v.c.name + "_vs_bmv2", number: ratio.number, unit: "ratio",
+			goal: atLeast(1), against: against, missing: v.absent})
 	}
 	out = append(out, ratio, value{name: "switch_" + name + "_cpu_vs_bmv2", number: theirs.cpu / ours.cpu, unit: "ratio",
 		against: "processor time of a frame, BMv2's to ours", missing: v.absent})
@@ -208,13 +212,15 @@ func (v *packetValues) ratios(k cell) []value {
 }
 
 func (m measurement) values(name, what string) []value {
-	rate := value{name: name, number: m.rate, unit: "frames/s", against: fmt.Sprintf("received with at most %.1f %% loss, veth to veth", 100*lossAllowed) + what}
+	rate := value{name: name, number: m.rate, unit: "frames/s",
+		against: fmt.Sprintf("received with at most %.1f %% loss, veth to veth", 100*lossAllowed) + what}
 	if m.all {
 		rate.against += ", all that the generator sends"
 	}
 	out := []value{rate}
 	if m.cpu > 0 {
-		out = append(out, value{name: name + "_cpu", number: 1e6 * m.cpu, unit: "us", against: "processor time of the switch for a frame"})
+		out = append(out, value{name: name + "_cpu", number: 1e6 * m.cpu, unit: "us",
+			against: "processor time of the switch for a frame"})
 	}
 	const how = "from sending one frame to receiving it, one at a time"
 	return append(out,

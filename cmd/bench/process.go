@@ -74,7 +74,8 @@ func (b *bench) startSwitch(ctx context.Context, o switchOptions) (*process, err
 	for _, p := range o.ports {
 		common = append(common, "-i", p)
 	}
-	own := []string{"--grpc-server-addr", o.address, "--cpu-port", fmt.Sprint(p4.CPUPort), "--drop-port", fmt.Sprint(p4.DropPort)}
+	own := []string{"--grpc-server-addr", o.address, "--cpu-port", fmt.Sprint(p4.CPUPort), "--drop-port",
+		fmt.Sprint(p4.DropPort)}
 	if o.kind == bmv2 {
 		args = append(append(args, common...), "--thrift-port", fmt.Sprint(o.thrift), "--log-level", "off", "--")
 		own = append(own, "--max-mc-groups", "8192", "--max-l1-entries", "8192", "--max-l2-entries", "16384")

@@ -43,7 +43,8 @@ func measureRefill(ctx context.Context, b *bench) ([]value, error) {
 		return nil, fmt.Errorf("filling the switch again: %w", err)
 	}
 	return []value{{name: "refill_100k", number: time.Since(start).Seconds(), unit: "s", goal: atMost(5),
-		against: fmt.Sprintf("start of a new switch to the last of %d entries acknowledged, the P4 program included", refillEntries)}}, nil
+		against: fmt.Sprintf("start of a new switch to the last of %d entries acknowledged, the P4 program included",
+			refillEntries)}}, nil
 }
 
 // stationRoutes are n type-2 routes of the first bridge, from one leaf.

@@ -42,10 +42,13 @@ func measureResync(ctx context.Context, b *bench) ([]value, error) {
 		}
 		return []value{
 			{name: "resync_100k", number: compared.Seconds(), unit: "s", goal: atMost(3),
-				against: fmt.Sprintf("start of a controller's process until it has compared a running switch's %d entries and its objects are UP", resyncEntries)},
+				against: fmt.Sprintf("start of a controller's process until it has compared a running switch's %d entries and "+
+					"its objects are UP", resyncEntries)},
 			{name: "resync_100k_writes", number: float64(writes), unit: "count",
-				against: fmt.Sprintf("entries written until the leaf has sent all %d routes again and nothing is held back; 0 is wanted", resyncEntries)},
-			{name: "resync_100k_confirmed", number: confirmed.Seconds(), unit: "s", against: "that moment, since the start of the process"},
+				against: fmt.Sprintf("entries written until the leaf has sent all %d routes again and nothing is held back; 0 "+
+					"is wanted", resyncEntries)},
+			{name: "resync_100k_confirmed", number: confirmed.Seconds(), unit: "s",
+				against: "that moment, since the start of the process"},
 		}, nil
 	})
 }

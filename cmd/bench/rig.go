@@ -92,7 +92,8 @@ func (r *rig) programmed(ctx context.Context, kind switchKind, cells []cell) (me
 
 // measure gives what is found out about each cell. prepare makes the switch
 // ready for one and returns what ends it.
-func (r *rig) measure(ctx context.Context, name string, cells []cell, c *packetCase, p *process, prepare func(cell) (func() error, error)) (measurements, error) {
+func (r *rig) measure(ctx context.Context, name string, cells []cell, c *packetCase, p *process,
+	prepare func(cell) (func() error, error)) (measurements, error) {
 	found := measurements{}
 	for _, k := range cells {
 		end, err := prepare(k)

@@ -92,14 +92,18 @@ func measureRoutes(ctx context.Context, b *bench, load routeLoad) ([]value, erro
 	}
 	best := slices.Min(ours)
 	return []value{
-		{name: load.name + "_vs_gobgp", number: best / min(slices.Min(plain), slices.Min(rejecting)), unit: "ratio", goal: atMost(1.25),
+		{name: load.name + "_vs_gobgp", number: best / min(slices.Min(plain), slices.Min(rejecting)), unit: "ratio",
+			goal:    atMost(1.25),
 			against: fmt.Sprintf("%s to the faster of both ways of GoBGP, the best of %d rounds each", load.name, rounds)},
 		{name: load.name + "_bytes_per_route", number: median(heap), unit: "B", goal: load.memory,
 			against: load.against + "heap growth of speaker, GoBGP, controller and client after GC"},
 		{name: load.name + "_rss_per_route", number: median(rss), unit: "B", against: "resident memory, as above"},
-		{name: load.name, number: best, unit: "s", against: load.what + ", UPDATEs on the wire to the last acknowledged entry"},
-		{name: load.name + "_gobgp", number: slices.Min(plain), unit: "s", against: "GoBGP v4 alone, the same bytes to a watcher of the Adj-RIB-In"},
-		{name: load.name + "_gobgp_rejecting", number: slices.Min(rejecting), unit: "s", against: "the same without the work of best paths: imports rejected"},
+		{name: load.name, number: best, unit: "s",
+			against: load.what + ", UPDATEs on the wire to the last acknowledged entry"},
+		{name: load.name + "_gobgp", number: slices.Min(plain), unit: "s",
+			against: "GoBGP v4 alone, the same bytes to a watcher of the Adj-RIB-In"},
+		{name: load.name + "_gobgp_rejecting", number: slices.Min(rejecting), unit: "s",
+			against: "the same without the work of best paths: imports rejected"},
 	}, nil
 }
 

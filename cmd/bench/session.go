@@ -48,9 +48,11 @@ func (b *bench) startBGPGateway(ctx context.Context, s setup) (*bgpGateway, erro
 	if err != nil {
 		return nil, err
 	}
-	cfg := bgp.Config{AS: gatewayAS, RouterID: routerID, ListenAddresses: []netip.Addr{receiver}, ListenPort: int(port.Port())}
+	cfg := bgp.Config{AS: gatewayAS, RouterID: routerID, ListenAddresses: []netip.Addr{receiver},
+		ListenPort: int(port.Port())}
 	for n := range s.injectors {
-		cfg.Neighbors = append(cfg.Neighbors, bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true})
+		cfg.Neighbors = append(cfg.Neighbors,
+			bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true})
 	}
 	speaker, err := gobgp.New(cfg, slog.Default())
 	if err != nil {
@@ -112,7 +114,8 @@ func (b *bench) startOneBridge(ctx context.Context, speaker controller.Speaker, 
 		return b.startGateway(ctx, speaker, store, o)
 	}
 	err = store.Update(func(tx *intent.Tx) error {
-		_, err := tx.Ports().Create(intent.BridgePort{ID: s.port.Name, MAC: s.port.MAC, Type: intent.Access, Bridges: []string{bridgeID(0)}})
+		_, err := tx.Ports().Create(intent.BridgePort{ID: s.port.Name, MAC: s.port.MAC, Type: intent.Access,
+			Bridges: []string{bridgeID(0)}})
 		return err
 	})
 	if err != nil {
@@ -179,13 +182,17 @@ func (g *goBGP) start(ctx context.Context, s *server.BgpServer, port uint16, rej
 	}
 	if reject {
 		err := s.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
-			Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_IMPORT, DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+			Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_IMPORT,
+			DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
 		}})
 		if err != nil {
 			return err
 		}
 	}
-	callbacks := server.WatchEventMessageCallbacks{OnPathUpdate: func(paths []*apiutil.Path, _ time.Time) { got(len(paths)) }}
+	callbacks := server.WatchEventMessageCallbacks{OnPathUpdate: func(paths []*apiutil.Path,
+		_ time.Time) {
+		got(len(paths))
+	}}
 	if err = s.WatchEvent(ctx, callbacks, server.WatchUpdate(false, "", "")); err != nil {
 		return err
 	}

@@ -88,7 +88,8 @@ func (g *generator) send(ctx context.Context, rate float64, d time.Duration) (of
 // cable has no room for counts as sent: it is lost, as on a wire.
 func (g *generator) sendBurst(first int) error {
 	for end := first + burst; first < end; {
-		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(g.fd), uintptr(unsafe.Pointer(&g.msgs[first])), uintptr(end-first), 0, 0, 0)
+		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(g.fd), uintptr(unsafe.Pointer(&g.msgs[first])),
+			uintptr(end-first), 0, 0, 0)
 		switch errno {
 		case 0:
 			first += int(sent)

@@ -70,7 +70,8 @@ func TestADisturbedTrialDoesNotSpoilTheSearch(t *testing.T) {
 }
 
 func TestTheSearchEndsWhenNothingArrivesOrATrialFails(t *testing.T) {
-	if got, err := searchRate(func(float64) (trial, error) { return trial{offered: 100}, nil }); got != (speed{}) || err != nil {
+	if got, err := searchRate(func(float64) (trial, error) { return trial{offered: 100}, nil }); got != (speed{}) ||
+		err != nil {
 		t.Errorf("nothing arrives: %v, %v", got, err)
 	}
 	broken := errors.New("broken")

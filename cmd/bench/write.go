@@ -26,22 +26,27 @@ func measureWrites(ctx context.Context, b *bench) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	how := fmt.Sprintf("%d INSERTs in Writes as the controller makes them, one after the other, over TCP, best of %d rounds; see write_batch1000_bmv2", writeEntries, rounds)
+	how := fmt.Sprintf("%d INSERTs in Writes as the controller makes them, one after the other, over TCP, best of %d "+
+		"rounds; see write_batch1000_bmv2", writeEntries, rounds)
 	values := []value{
 		{name: "write_batch1000", number: ours.rate, unit: "entries/s", goal: atLeast(500_000), against: how},
-		{name: "write_single", number: milliseconds(ours.p50), unit: "ms", goal: atMost(0.15), against: fmt.Sprintf("p50 of %d; see write_single_bmv2", writeSingles)},
+		{name: "write_single", number: milliseconds(ours.p50), unit: "ms", goal: atMost(0.15),
+			against: fmt.Sprintf("p50 of %d; see write_single_bmv2", writeSingles)},
 		{name: "write_single_p99", number: milliseconds(ours.p99), unit: "ms"},
 	}
 	theirs, err := bestWrites(ctx, b, bmv2)
 	if reason, ok := skipped(err); ok {
-		return append(values, value{name: "write_batch1000_bmv2", missing: reason}, value{name: "write_single_bmv2", missing: reason}), nil
+		return append(values, value{name: "write_batch1000_bmv2", missing: reason},
+			value{name: "write_single_bmv2", missing: reason}), nil
 	}
 	if err != nil {
 		return values, err
 	}
 	return append(values,
-		value{name: "write_batch1000_bmv2", number: theirs.rate, unit: "entries/s", against: "the same Writes: " + bmv2Program()},
-		value{name: "write_single_bmv2", number: milliseconds(theirs.p50), unit: "ms", against: "the same Writes: " + bmv2Program()}), nil
+		value{name: "write_batch1000_bmv2", number: theirs.rate, unit: "entries/s",
+			against: "the same Writes: " + bmv2Program()},
+		value{name: "write_single_bmv2", number: milliseconds(theirs.p50), unit: "ms",
+			against: "the same Writes: " + bmv2Program()}), nil
 }
 
 type writeSpeed struct {

@@ -25,7 +25,8 @@ func TestAuditPrintsWhatDiffers(t *testing.T) {
 		"two differ": {answer: view.Audit{Entries: 7, Differences: []view.Difference{
 			{Kind: "unexpected", Table: "vxlan.peer", Is: "vxlan.peer 10.0.0.9 -> accept"},
 			{Kind: "missing", Table: "bridge.fdb", Was: "bridge.fdb mac=1 -> to_port 1"},
-		}}, want: []string{"7 entries read, 2 differ and are put right", "bridge.fdb mac=1 -> to_port 1  -", "-  ", "vxlan.peer 10.0.0.9 -> accept"}},
+		}}, want: []string{"7 entries read, 2 differ and are put right", "bridge.fdb mac=1 -> to_port 1  -", "-  ",
+			"vxlan.peer 10.0.0.9 -> accept"}},
 		"no target": {err: errors.New("the target is not connected"), want: []string{"the target is not connected"}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {

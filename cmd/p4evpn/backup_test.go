@@ -31,7 +31,8 @@ func TestABackupBringsEverythingBackThatChangedSince(t *testing.T) {
 	restore := func(args ...string) (string, error) {
 		return command(t, append([]string{"restore", "--store", path}, args...)...)
 	}
-	if _, err := restore(saved); err == nil || !strings.Contains(err.Error(), "another process has the file open: stop it first") {
+	if _, err := restore(saved); err == nil ||
+		!strings.Contains(err.Error(), "another process has the file open: stop it first") {
 		t.Errorf("restored under a running gateway: %v", err)
 	}
 	if err := store.Close(); err != nil {
@@ -52,7 +53,8 @@ func TestABackupBringsEverythingBackThatChangedSince(t *testing.T) {
 	defer func() { _ = again.Close() }()
 	_ = again.View(func(tx *intent.Tx) error {
 		n, err := tx.Neighbors().Get("10.1.1.1")
-		if bridges := tx.Bridges().List("", 0); len(bridges) != 1 || bridges[0].ID != "blue" || err != nil || n.Password != "secret" {
+		if bridges := tx.Bridges().List("", 0); len(bridges) != 1 || bridges[0].ID != "blue" || err != nil ||
+			n.Password != "secret" {
 			t.Errorf("%v %v %v", bridges, n, err)
 		}
 		return nil

@@ -25,7 +25,8 @@ uplinks: [{name: up, number: 10, interface: none-10, host: {number: 11, interfac
 		}
 		return list
 	}
-	want := []string{"ports[1].interface", "uplinks[0].interface", "uplinks[0].host.interface", "uplinks[0].host.device", "vteps[1]"}
+	want := []string{"ports[1].interface", "uplinks[0].interface", "uplinks[0].host.interface", "uplinks[0].host.device",
+		"vteps[1]"}
 	if got := keys(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

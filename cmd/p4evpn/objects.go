@@ -19,7 +19,8 @@ type objects struct {
 }
 
 func newObjects() []*cobra.Command {
-	return []*cobra.Command{newCreate(), newGet(), newList(), newUpdate(), newDelete(), newApply(), newBackup(), newRestore()}
+	return []*cobra.Command{newCreate(), newGet(), newList(), newUpdate(), newDelete(), newApply(), newBackup(),
+		newRestore()}
 }
 
 // call runs do with a client of the gateway.
@@ -43,7 +44,8 @@ func (o *objects) checkFormat() error {
 }
 
 // kindCommands gives a command below cmd for each kind that do can be done to.
-func (o *objects) kindCommands(cmd *cobra.Command, readOnly bool, make func(*client.Kind) *cobra.Command) *cobra.Command {
+func (o *objects) kindCommands(cmd *cobra.Command, readOnly bool,
+	make func(*client.Kind) *cobra.Command) *cobra.Command {
 	o.gateway.addFlags(cmd)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -140,57 +142,62 @@ func newUpdate() *cobra.Command {
 
 func newGet() *cobra.Command {
 	o := &objects{}
-	cmd := o.kindCommands(&cobra.Command{Use: "get KIND ID", Short: "Show one object"}, true, func(k *client.Kind) *cobra.Command {
-		return &cobra.Command{Use: k.Name + " ID", Args: cobra.ExactArgs(1), ValidArgsFunction: o.ids(k), RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.checkFormat(); err != nil {
-				return err
-			}
-			return o.call(cmd, func(ctx context.Context, c client.Client) error {
-				found, err := c.Get(ctx, k, args[0])
-				if err != nil {
-					return o.gateway.explain(err)
-				}
-				return client.WriteOne(cmd.OutOrStdout(), o.format, found)
-			})
-		}}
-	})
+	cmd := o.kindCommands(&cobra.Command{Use: "get KIND ID", Short: "Show one object"}, true,
+		func(k *client.Kind) *cobra.Command {
+			return &cobra.Command{Use: k.Name + " ID", Args: cobra.ExactArgs(1), ValidArgsFunction: o.ids(k),
+				RunE: func(cmd *cobra.Command, args []string) error {
+					if err := o.checkFormat(); err != nil {
+						return err
+					}
+					return o.call(cmd, func(ctx context.Context, c client.Client) error {
+						found, err := c.Get(ctx, k, args[0])
+						if err != nil {
+							return o.gateway.explain(err)
+						}
+						return client.WriteOne(cmd.OutOrStdout(), o.format, found)
+					})
+				}}
+		})
 	o.addFormat(cmd)
 	return cmd
 }
 
 func newList() *cobra.Command {
 	o := &objects{}
-	cmd := o.kindCommands(&cobra.Command{Use: "list KIND", Short: "List the objects of a kind"}, true, func(k *client.Kind) *cobra.Command {
-		return &cobra.Command{Use: k.Name, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.checkFormat(); err != nil {
-				return err
-			}
-			return o.call(cmd, func(ctx context.Context, c client.Client) error {
-				found, err := c.List(ctx, k)
-				if err != nil {
-					return o.gateway.explain(err)
+	cmd := o.kindCommands(&cobra.Command{Use: "list KIND", Short: "List the objects of a kind"}, true,
+		func(k *client.Kind) *cobra.Command {
+			return &cobra.Command{Use: k.Name, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+				if err := o.checkFormat(); err != nil {
+					return err
 				}
-				return client.Write(cmd.OutOrStdout(), o.format, k, found)
-			})
-		}}
-	})
+				return o.call(cmd, func(ctx context.Context, c client.Client) error {
+					found, err := c.List(ctx, k)
+					if err != nil {
+						return o.gateway.explain(err)
+					}
+					return client.Write(cmd.OutOrStdout(), o.format, k, found)
+				})
+			}}
+		})
 	o.addFormat(cmd)
 	return cmd
 }
 
 func newDelete() *cobra.Command {
 	o := &objects{}
-	return o.kindCommands(&cobra.Command{Use: "delete KIND ID...", Short: "Delete objects"}, false, func(k *client.Kind) *cobra.Command {
-		return &cobra.Command{Use: k.Name + " ID...", Args: cobra.MinimumNArgs(1), ValidArgsFunction: o.ids(k), RunE: func(cmd *cobra.Command, args []string) error {
-			return o.call(cmd, func(ctx context.Context, c client.Client) error {
-				for _, id := range args {
-					if err := c.Delete(ctx, k, id); err != nil {
-						return o.gateway.explain(err)
-					}
-					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s %s is deleted\n", k.Name, id)
-				}
-				return nil
-			})
-		}}
-	})
+	return o.kindCommands(&cobra.Command{Use: "delete KIND ID...", Short: "Delete objects"}, false,
+		func(k *client.Kind) *cobra.Command {
+			return &cobra.Command{Use: k.Name + " ID...", Args: cobra.MinimumNArgs(1), ValidArgsFunction: o.ids(k),
+				RunE: func(cmd *cobra.Command, args []string) error {
+					return o.call(cmd, func(ctx context.Context, c client.Client) error {
+						for _, id := range args {
+							if err := c.Delete(ctx, k, id); err != nil {
+								return o.gateway.explain(err)
+							}
+							_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s %s is deleted\n", k.Name, id)
+						}
+						return nil
+					})
+				}}
+		})
 }

@@ -116,11 +116,13 @@ func TestObjectsOfEveryKindAreMadeShownChangedAndDeleted(t *testing.T) {
 		s.does("get "+c.kind+" "+c.id+" -o yaml", "kind: "+c.kind, "id: "+c.id)
 		s.does("list "+c.kind+"s -o json", `"kind": "`+c.kind+`"`)
 	}
-	if out := s.does("get neighbor 10.1.1.1 -o yaml", "has_password: true", "remote_as: 65101"); strings.Contains(out, "secret") {
+	if out := s.does("get neighbor 10.1.1.1 -o yaml", "has_password: true", "remote_as: 65101"); strings.Contains(out,
+		"secret") {
 		t.Errorf("the password is shown: %s", out)
 	}
 	s.does("list switch-port", "port1", "vf1", "bridge")
-	for _, line := range []string{"neighbor 10.1.1.1", "speaker default", "static-mac host1", "instance bridge.blue", "svi gate", "vrf red1", "port port1", "bridge blue"} {
+	for _, line := range []string{"neighbor 10.1.1.1", "speaker default", "static-mac host1", "instance bridge.blue",
+		"svi gate", "vrf red1", "port port1", "bridge blue"} {
 		s.does("delete "+line, line+" is deleted")
 		s.fails("get "+line, "there is no")
 	}
@@ -156,7 +158,8 @@ func TestCommandsThatCannotBeDoneSayWhatToDo(t *testing.T) {
 	} {
 		s.fails(line, want...)
 	}
-	if _, err := command(t, "list", "bridge", "--api", "unix:/not/there", "--timeout", "1s"); err == nil || !strings.Contains(err.Error(), "no gateway answers") {
+	if _, err := command(t, "list", "bridge", "--api", "unix:/not/there", "--timeout", "1s"); err == nil ||
+		!strings.Contains(err.Error(), "no gateway answers") {
 		t.Errorf("without a gateway: %v", err)
 	}
 }
@@ -212,7 +215,8 @@ func TestAFileIsAppliedInTheOrderOfItsReferencesAndOnlyOnce(t *testing.T) {
 	s := newSession(t)
 	name := s.file(site)
 	before := s.all()
-	s.does("apply --dry-run -f "+name, "+ bridge blue", "    vni: 100", "+ svi gate", "nothing was changed (--dry-run): 7 to create, 0 to change, 0 to delete")
+	s.does("apply --dry-run -f "+name, "+ bridge blue", "    vni: 100", "+ svi gate",
+		"nothing was changed (--dry-run): 7 to create, 0 to change, 0 to delete")
 	if s.all() != before {
 		t.Error("--dry-run changed something")
 	}
@@ -221,16 +225,20 @@ func TestAFileIsAppliedInTheOrderOfItsReferencesAndOnlyOnce(t *testing.T) {
 	shown := s.file(s.all())
 	s.does("apply -f "+shown, "nothing to change") // what is shown can be applied
 	// Deletes, moves and additions, which are possible in one order only.
-	next := s.file(strings.NewReplacer("blue", "green", "vlan_id: 10", "vlan_id: 20", "vni: 100", "vni: 200", "bridge.blue", "bridge.green").Replace(site))
-	out := s.does("apply --prune -f "+next, "+ bridge green", "- bridge blue", "~ port port1", "    logical_bridges: blue -> green")
+	next := s.file(strings.NewReplacer("blue", "green", "vlan_id: 10", "vlan_id: 20", "vni: 100", "vni: 200",
+		"bridge.blue", "bridge.green").Replace(site))
+	out := s.does("apply --prune -f "+next, "+ bridge green", "- bridge blue", "~ port port1",
+		"    logical_bridges: blue -> green")
 	if strings.Index(out, "- bridge blue") < strings.Index(out, "~ port port1") {
 		t.Errorf("the bridge goes before its port leaves it:\n%s", out)
 	}
 	s.does("apply --prune -f "+next, "nothing to change")
 	s.does("list bridge", "green")
 	// Two swap what only one may have.
-	s.does("apply -f "+s.file("- {kind: bridge, id: one1, spec: {vlan_id: 1}}\n- {kind: bridge, id: two2, spec: {vlan_id: 2}}"), "2 created")
-	s.does("apply -f "+s.file("- {kind: bridge, id: one1, spec: {vlan_id: 2}}\n- {kind: bridge, id: two2, spec: {vlan_id: 1}}"), "1 created, 1 changed, 1 deleted")
+	s.does("apply -f "+s.file("- {kind: bridge, id: one1, spec: {vlan_id: 1}}\n"+
+		"- {kind: bridge, id: two2, spec: {vlan_id: 2}}"), "2 created")
+	s.does("apply -f "+s.file("- {kind: bridge, id: one1, spec: {vlan_id: 2}}\n"+
+		"- {kind: bridge, id: two2, spec: {vlan_id: 1}}"), "1 created, 1 changed, 1 deleted")
 	s.does("list bridge", "one1   2", "two2   1")
 }
 

@@ -88,9 +88,10 @@ func (s *shower) command(use, short string, q query) *cobra.Command {
 }
 
 func (s *shower) filtered(use, short string, q query) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions, RunE: func(cmd *cobra.Command, args []string) error {
-		return s.run(cmd, q, strings.Join(args, ""))
-	}}
+	return &cobra.Command{Use: use, Short: short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.run(cmd, q, strings.Join(args, ""))
+		}}
 }
 
 func (s *shower) route() *cobra.Command {

@@ -28,22 +28,29 @@ var (
 
 // shown is a gateway with one of everything.
 var shown = &controllertest.View{Rows: controllertest.Rows{
-	Bridges: []view.Bridge{{Name: "blue", VLAN: 10, VNI: 100, State: view.Up, Ports: []string{"port1", "port2"}, MACs: 3, RemoteVTEPs: 2}},
+	Bridges: []view.Bridge{{Name: "blue", VLAN: 10, VNI: 100, State: view.Up, Ports: []string{"port1", "port2"}, MACs: 3,
+		RemoteVTEPs: 2}},
 	FDB: []view.FDBEntry{
 		{Bridge: "blue", MAC: mac, Kind: view.Local, Port: "port1", State: view.Up, Age: 61 * time.Second},
 		{Bridge: "blue", MAC: ether.MAC{2, 0, 0, 0, 0, 2}, Kind: view.Remote, VTEP: leaf, VNI: 100, Sequence: 4, State: view.Up},
 	},
-	VTEPs: []view.VTEP{{Address: leaf, State: view.Up, Paths: []view.Path{{Uplink: "up1", NextHopMAC: mac}}, Bridges: []string{"blue"}}},
+	VTEPs: []view.VTEP{{Address: leaf, State: view.Up, Paths: []view.Path{{Uplink: "up1", NextHopMAC: mac}},
+		Bridges: []string{"blue"}}},
 	Routes: []view.Route{{Direction: view.Out, Type: 2, RD: "10.0.0.1:100", Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
 		NextHop: netip.MustParseAddr("10.0.0.1"), VNI: 100, Selected: true}},
-	Neighbors: []view.Neighbor{{Address: hop, AS: 65101, State: "established", Uptime: time.Hour, Received: 7, Advertised: 3}},
-	Ports:     []view.Port{{Name: "port1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up, State: view.Up, PacketsIn: 12}},
-	Entries:   []view.Entry{{Table: "bridge.fdb", Text: "bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=1", Level: 3, Acked: true}},
-	VRFs: []view.VRF{{Name: "green", VNI: 5000, Loopback: netip.MustParsePrefix("10.100.0.1/32"), RouterMAC: mac, State: view.Up,
-		SVIs: []string{"svi-blue"}, Hosts: 4, Prefixes: 9}},
+	Neighbors: []view.Neighbor{{Address: hop, AS: 65101, State: "established", Uptime: time.Hour, Received: 7,
+		Advertised: 3}},
+	Ports: []view.Port{{Name: "port1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up, State: view.Up,
+		PacketsIn: 12}},
+	Entries: []view.Entry{{Table: "bridge.fdb",
+		Text: "bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=1", Level: 3, Acked: true}},
+	VRFs: []view.VRF{{Name: "green", VNI: 5000, Loopback: netip.MustParsePrefix("10.100.0.1/32"), RouterMAC: mac,
+		State: view.Up,
+		SVIs:  []string{"svi-blue"}, Hosts: 4, Prefixes: 9}},
 	SVIs: []view.SVI{{Name: "svi-blue", VRF: "green", Bridge: "blue", MAC: mac, Anycast: true, State: view.Up,
 		Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}},
-	Hosts: []view.Host{{Bridge: "blue", IP: netip.MustParseAddr("10.10.10.11"), MAC: mac, Kind: view.HostRemote, VTEP: leaf, State: view.Up}},
+	Hosts: []view.Host{{Bridge: "blue", IP: netip.MustParseAddr("10.10.10.11"), MAC: mac, Kind: view.HostRemote,
+		VTEP: leaf, State: view.Up}},
 	Prefixes: []view.Prefix{
 		{VRF: "green", Prefix: netip.MustParsePrefix("10.10.10.0/24"), Kind: view.PrefixConnected, Bridge: "blue", Selected: true, State: view.Up},
 		toLeaf,
@@ -52,7 +59,8 @@ var shown = &controllertest.View{Rows: controllertest.Rows{
 		Result: "to VTEP 10.0.0.3", Candidates: []view.Prefix{toLeaf}},
 }}
 
-var toLeaf = view.Prefix{VRF: "green", Prefix: netip.MustParsePrefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: leaf, VNI: 5000,
+var toLeaf = view.Prefix{VRF: "green", Prefix: netip.MustParsePrefix("6.6.6.0/24"), Kind: view.PrefixRemote,
+	VTEP: leaf, VNI: 5000,
 	RouterMAC: mac, Selected: true, State: view.Up}
 
 var shownUnderlay = controllertest.UnderlayRoutes{{Prefix: netip.MustParsePrefix("10.0.0.4/32"),

@@ -9,7 +9,8 @@ import (
 )
 
 func showVRFs(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
-	t := &table{columns: []string{"vrf", "vni", "loopback", "vtep", "router mac", "state", "svis", "hosts", "prefixes", "reason"}}
+	t := &table{columns: []string{"vrf", "vni", "loopback", "vtep", "router mac", "state", "svis", "hosts", "prefixes",
+		"reason"}}
 	stream, err := c.ListVRFs(ctx, &p4evpnv1.ListVRFsRequest{})
 	err = collect(stream, err, func(part *p4evpnv1.ListVRFsResponse) {
 		for _, v := range part.GetVrfs() {
@@ -59,7 +60,8 @@ func showUnderlay(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table,
 	stream, err := c.ListUnderlayRoutes(ctx, &p4evpnv1.ListUnderlayRoutesRequest{})
 	err = collect(stream, err, func(part *p4evpnv1.ListUnderlayRoutesResponse) {
 		for _, r := range part.GetRoutes() {
-			t.add(r, r.GetPrefix(), strings.Join(r.GetNextHops(), ","), strings.Join(r.GetNeighbors(), ","), r.GetState(), r.GetReason())
+			t.add(r, r.GetPrefix(), strings.Join(r.GetNextHops(), ","), strings.Join(r.GetNeighbors(), ","), r.GetState(),
+				r.GetReason())
 		}
 	})
 	return t, err

@@ -56,12 +56,14 @@ func showVTEPs(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, er
 
 func showRoutes(ctx context.Context, c p4evpnv1.ViewClient, word string) (*table, error) {
 	direction, ok := map[string]p4evpnv1.Direction{
-		"": p4evpnv1.Direction_DIRECTION_UNSPECIFIED, "in": p4evpnv1.Direction_DIRECTION_IN, "out": p4evpnv1.Direction_DIRECTION_OUT,
+		"": p4evpnv1.Direction_DIRECTION_UNSPECIFIED, "in": p4evpnv1.Direction_DIRECTION_IN,
+		"out": p4evpnv1.Direction_DIRECTION_OUT,
 	}[word]
 	if !ok {
 		return nil, fmt.Errorf("routes %q: want in, out, or nothing for both", word)
 	}
-	t := &table{columns: []string{"dir", "route", "rd", "route targets", "next hop", "vni", "seq", "sticky", "peer", "selected", "reason"}}
+	t := &table{columns: []string{"dir", "route", "rd", "route targets", "next hop", "vni", "seq", "sticky", "peer",
+		"selected", "reason"}}
 	stream, err := c.ListRoutes(ctx, &p4evpnv1.ListRoutesRequest{Direction: direction})
 	err = collect(stream, err, func(part *p4evpnv1.ListRoutesResponse) {
 		for _, r := range part.GetRoutes() {
@@ -77,7 +79,8 @@ func showNeighbors(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table
 	stream, err := c.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
 	err = collect(stream, err, func(part *p4evpnv1.ListSessionsResponse) {
 		for _, n := range part.GetSessions() {
-			t.add(n, n.GetAddress(), n.GetAs(), n.GetState(), age(n.GetUptime()), n.GetReceived(), n.GetAdvertised(), n.GetReason())
+			t.add(n, n.GetAddress(), n.GetAs(), n.GetState(), age(n.GetUptime()), n.GetReceived(), n.GetAdvertised(),
+				n.GetReason())
 		}
 	})
 	return t, err

@@ -30,7 +30,8 @@ func TestSwitchTraceSaysWhatAProgramDoesWithAFrame(t *testing.T) {
 		return out.String(), err
 	}
 	out, err := run("--entries", entries, "--port", "3", program+"json", "02:00:00:00:00:01 0200000000aa 0800")
-	if want := "ingress.forward(port=0x004)"; err != nil || !strings.Contains(out, want) || !strings.Contains(out, "sent to port 4, 14 bytes") {
+	if want := "ingress.forward(port=0x004)"; err != nil || !strings.Contains(out, want) ||
+		!strings.Contains(out, "sent to port 4, 14 bytes") {
 		t.Errorf("%v, no %q in\n%s", err, want, out)
 	}
 	out, err = run("-o", "json", program+"json", "0200000000010200000000aa0800")
@@ -38,7 +39,8 @@ func TestSwitchTraceSaysWhatAProgramDoesWithAFrame(t *testing.T) {
 	if err != nil || json.Unmarshal([]byte(out), &a) != nil || len(a.Steps) == 0 {
 		t.Errorf("%v: not an account in JSON: %s", err, out)
 	}
-	for _, bad := range [][]string{{program + "json", "0g"}, {"--entries", program + "json", program + "json", "00"}, {program + "p4", "00"}, {"-o", "yaml", program + "json", "00"}} {
+	for _, bad := range [][]string{{program + "json", "0g"}, {"--entries", program + "json", program + "json", "00"},
+		{program + "p4", "00"}, {"-o", "yaml", program + "json", "00"}} {
 		if out, err := run(bad...); err == nil {
 			t.Errorf("%v is taken: %s", bad, out)
 		}

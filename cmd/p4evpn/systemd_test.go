@@ -214,7 +214,8 @@ func TestTheSwitchIsReadyWhenItServesP4Runtime(t *testing.T) {
 
 func TestTheSwitchsStatusNamesThePortsThatAreRefused(t *testing.T) {
 	port := func(name, refused string) softswitch.PortStats {
-		return softswitch.PortStats{Port: softswitch.Port{Interface: name}, State: netport.State{Up: refused == "", Refused: refused}}
+		return softswitch.PortStats{Port: softswitch.Port{Interface: name},
+			State: netport.State{Up: refused == "", Refused: refused}}
 	}
 	for want, ports := range map[string][]softswitch.PortStats{
 		"serving P4Runtime": {port("vf1", ""), port("vf2", "")},

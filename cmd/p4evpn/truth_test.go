@@ -21,8 +21,9 @@ import (
 // runSwitch runs an embedded switch without ports that has room for one VNI.
 func runSwitch(t *testing.T, address string) (stop func()) {
 	t.Helper()
-	s, err := softswitch.New(softswitch.Config{GRPCAddress: address, DeviceID: 1, CPUPort: p4.CPUPort, DropPort: p4.DropPort,
-		Limits: pipeline.Limits{TableSize: map[string]int{"vxlan.vni": 1}}, Logger: slog.New(slog.DiscardHandler)})
+	s, err := softswitch.New(softswitch.Config{GRPCAddress: address, DeviceID: 1, CPUPort: p4.CPUPort,
+		DropPort: p4.DropPort,
+		Limits:   pipeline.Limits{TableSize: map[string]int{"vxlan.vni": 1}}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,12 +79,14 @@ func runGateway(t *testing.T, target string) askFunc {
 }
 
 func asker(t *testing.T, f *config.File) askFunc {
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+		error) {
 		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(f.API.Listen, "unix:"))
 	}}}
 	t.Cleanup(client.CloseIdleConnections)
 	return func(method, path, body string) (int, string) {
-		r, err := http.NewRequestWithContext(t.Context(), method, "http://localhost/v1/logicalBridges"+path, strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://localhost/v1/logicalBridges"+path,
+			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,8 @@ type Speaker struct {
 
 // NewSpeaker makes a Speaker that refuses nothing.
 func NewSpeaker() *Speaker {
-	return &Speaker{events: make(chan []bgp.Event), unicast: make(chan []bgp.UnicastEvent), routes: map[bgp.Key]bgp.Route{}}
+	return &Speaker{events: make(chan []bgp.Event), unicast: make(chan []bgp.UnicastEvent),
+		routes: map[bgp.Key]bgp.Route{}}
 }
 
 // Send hands over what a peer says, as one batch. It waits until that is taken,

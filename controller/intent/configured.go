@@ -38,7 +38,8 @@ func (m model) with(configured []Object) (model, []Ref, error) {
 
 // put sets an object in sorted rows, and reports whether it replaced one.
 func put[T Object](rows []T, o T) ([]T, bool) {
-	i, was := slices.BinarySearchFunc(rows, o.Ref().ID, func(o T, id string) int { return strings.Compare(o.Ref().ID, id) })
+	i, was := slices.BinarySearchFunc(rows, o.Ref().ID,
+		func(o T, id string) int { return strings.Compare(o.Ref().ID, id) })
 	if was {
 		rows[i] = o
 		return rows, true
@@ -61,5 +62,6 @@ func changeable(o Object) error {
 	if !configured {
 		return nil
 	}
-	return &Error{Conflict, o.Ref(), []Violation{{Problem: "it is in the configuration file: change it there and restart"}}}
+	return &Error{Conflict, o.Ref(),
+		[]Violation{{Problem: "it is in the configuration file: change it there and restart"}}}
 }

@@ -55,7 +55,8 @@ func instanceOf(id string) (Ref, error) {
 	if of, ok := strings.CutPrefix(id, vrfInstance); ok {
 		return Ref{KindVRF, of}, CheckID(of)
 	}
-	return Ref{}, fmt.Errorf("%q: want %s or %s and the id of one, such as %sblue", clip(id), bridgeInstance, vrfInstance, bridgeInstance)
+	return Ref{}, fmt.Errorf("%q: want %s or %s and the id of one, such as %sblue", clip(id), bridgeInstance, vrfInstance,
+		bridgeInstance)
 }
 
 // Of is the logical bridge or VRF that the instance is of; it need not be there

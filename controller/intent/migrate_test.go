@@ -48,7 +48,8 @@ func TestVRFsAndSVIsAreBackAfterReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := filled(t, path)
 	err := errors.Join(createRouting(s, vrf("gone", 99)),
-		createRouting(s, vrf("green", 100), svi("svi20", "green", "vlan20", "10.20.0.1/24", "2001:db8:20::1/64"), svi("svi30", "green", "vlan30", "10.30.0.1/24")),
+		createRouting(s, vrf("green", 100), svi("svi20", "green", "vlan20", "10.20.0.1/24", "2001:db8:20::1/64"),
+			svi("svi30", "green", "vlan30", "10.30.0.1/24")),
 		s.Update(func(tx *Tx) error { return tx.VRFs().Delete("gone") }))
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,8 @@ func TestVRFsAndSVIsAreBackAfterReopening(t *testing.T) {
 	if err := s.Close(); err != nil || len(wantVRFs) != 1 || wantVRFs[0].Index != 2 || len(wantSVIs) != 2 {
 		t.Fatal(err, wantVRFs, wantSVIs)
 	}
-	if vrfs, svis := allRouting(t, mustOpen(t, path)); !reflect.DeepEqual(vrfs, wantVRFs) || !reflect.DeepEqual(svis, wantSVIs) {
+	if vrfs, svis := allRouting(t, mustOpen(t, path)); !reflect.DeepEqual(vrfs, wantVRFs) ||
+		!reflect.DeepEqual(svis, wantSVIs) {
 		t.Errorf("got %v %v, want %v %v", vrfs, svis, wantVRFs, wantSVIs)
 	}
 }
@@ -113,7 +115,8 @@ func TestRoutingThatBreaksARuleIsDamage(t *testing.T) {
 		"the VNI of a bridge":   put(VRF{ID: "green", VNI: 10, Index: 1}),
 		"an index out of range": put(VRF{ID: "green", Index: maxIndex + 1}),
 		"subnets that overlap": func(tx *bbolt.Tx) error {
-			return errors.Join(put(green)(tx), put(svi("svi10", "green", "vlan10", "10.10.0.1/24"))(tx), put(svi("svi20", "green", "vlan20", "10.10.0.2/24"))(tx))
+			return errors.Join(put(green)(tx), put(svi("svi10", "green", "vlan10", "10.10.0.1/24"))(tx),
+				put(svi("svi20", "green", "vlan20", "10.10.0.2/24"))(tx))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

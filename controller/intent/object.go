@@ -24,7 +24,8 @@ const (
 )
 
 // kinds are all of them in that order.
-var kinds = []Kind{KindLogicalBridge, KindBridgePort, KindVRF, KindSVI, KindInstance, KindStaticMAC, KindSpeaker, KindNeighbor}
+var kinds = []Kind{KindLogicalBridge, KindBridgePort, KindVRF, KindSVI, KindInstance, KindStaticMAC, KindSpeaker,
+	KindNeighbor}
 
 // Ref names one object. It is comparable.
 type Ref struct {

@@ -212,7 +212,8 @@ func TestWhatTheConfigurationFileGivesIsSeenAndNeitherStoredNorChanged(t *testin
 		}
 		_, update := tx.Neighbors().Update(neighbor("10.1.1.1", 4))
 		_, create := tx.Neighbors().Create(neighbor("10.1.1.2", 4))
-		for _, err := range []error{update, create, tx.Neighbors().Delete("10.1.1.2"), tx.Instances().Delete("bridge.later")} {
+		for _, err := range []error{update, create, tx.Neighbors().Delete("10.1.1.2"),
+			tx.Instances().Delete("bridge.later")} {
 			if !errors.Is(err, Conflict) || !strings.Contains(err.Error(), "configuration file") {
 				t.Errorf("got %v, want a conflict with the configuration file", err)
 			}
@@ -245,7 +246,8 @@ func TestIDsThatAreMadeOfOtherThingsHaveOneForm(t *testing.T) {
 
 func TestAConfigurationThatBreaksTheRulesIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	if _, err := Open(path, neighbor("10.1.1.1", 0)); err == nil || !strings.Contains(err.Error(), "configuration: neighbor 10.1.1.1: remote_as") {
+	if _, err := Open(path, neighbor("10.1.1.1", 0)); err == nil ||
+		!strings.Contains(err.Error(), "configuration: neighbor 10.1.1.1: remote_as") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -47,7 +47,10 @@ func TestABackupOfARunningStoreIsRestoredWhole(t *testing.T) {
 				_, err := tx.Ports().Create(access("come", "come"))
 				return err
 			})
-			err = errors.Join(err, s.Update(func(tx *Tx) error { return errors.Join(tx.Ports().Delete("come"), tx.Bridges().Delete("come")) }))
+			err = errors.Join(err, s.Update(func(tx *Tx) error {
+				return errors.Join(tx.Ports().Delete("come"),
+					tx.Bridges().Delete("come"))
+			}))
 			if err != nil {
 				t.Error(err)
 				return
@@ -117,7 +120,8 @@ func TestABackupThatIsNotWholeChangesNothing(t *testing.T) {
 	for name, tc := range map[string]struct {
 		content []byte
 		want    error
-	}{"empty": {nil, errDamaged}, "half": {copied[:len(copied)/2], errDamaged}, "text": {[]byte("hello"), errDamaged}, "flipped": {flipped, errDamaged}} {
+	}{"empty": {nil, errDamaged}, "half": {copied[:len(copied)/2], errDamaged}, "text": {[]byte("hello"),
+		errDamaged}, "flipped": {flipped, errDamaged}} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")
 			s := mustOpen(t, path)
@@ -236,13 +240,16 @@ func TestAFullDiskRefusesTheChangeAndLosesNothing(t *testing.T) {
 	}
 	made := 0
 	for err = nil; err == nil && made < 4000; made++ {
-		err = createBridge(s, bridge("more-"+strings.Repeat("x", 50)+string(rune('a'+made%26))+string(rune('a'+made/26)), uint16(100+made), uint32(1000+made)))
+		err = createBridge(s, bridge("more-"+strings.Repeat("x", 50)+string(rune('a'+made%26))+string(rune('a'+made/26)),
+			uint16(100+made), uint32(1000+made)))
 	}
-	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "nothing was changed") || !strings.Contains(err.Error(), path) {
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "nothing was changed") ||
+		!strings.Contains(err.Error(), path) {
 		t.Fatalf("after %d bridges: %v, want no space left", made, err)
 	}
 	want := snapshotOf(s)
-	if _, err := Restore(filepath.Join(dir, "other.db"), bytes.NewReader(make([]byte, 1<<20))); !errors.Is(err, unix.ENOSPC) {
+	if _, err := Restore(filepath.Join(dir, "other.db"), bytes.NewReader(make([]byte, 1<<20))); !errors.Is(err,
+		unix.ENOSPC) {
 		t.Errorf("restoring to a full disk: %v", err)
 	}
 	if err := errors.Join(filler.Close(), os.Remove(filler.Name())); err != nil {
@@ -293,7 +300,8 @@ func TestAReadOnlyDiskIsSaidSoAndNothingIsLost(t *testing.T) {
 func FuzzValue(f *testing.F) {
 	for _, o := range []Object{
 		LogicalBridge{ID: "blue", VLAN: 10, VNI: 100, Index: 1}, VRF{ID: "red1", Index: 1}, Speaker{AS: 1},
-		neighbor("10.1.1.1", 1), Instance{ID: "bridge.blue"}, station("host1", "blue", "port1", "02:00:00:00:01:01", "10.0.0.5"),
+		neighbor("10.1.1.1", 1), Instance{ID: "bridge.blue"}, station("host1", "blue", "port1", "02:00:00:00:01:01",
+			"10.0.0.5"),
 	} {
 		v, err := encode(o)
 		if err != nil {

@@ -13,7 +13,8 @@ import (
 )
 
 func vrf(id string, vni uint32) VRF {
-	return VRF{ID: id, VNI: vni, Loopback: netip.MustParsePrefix("10.100.0.1/32"), VTEP: netip.MustParsePrefix("10.0.0.2/32")}
+	return VRF{ID: id, VNI: vni, Loopback: netip.MustParsePrefix("10.100.0.1/32"),
+		VTEP: netip.MustParsePrefix("10.0.0.2/32")}
 }
 
 func svi(id, vrf, br string, gateways ...string) SVI {
@@ -118,7 +119,8 @@ func TestAGatewayIsAnAddressOfItsSubnet(t *testing.T) {
 
 // routed is a model with two VRFs whose addresses are the same.
 func routed(t *testing.T) *Tx {
-	return with(t, bridge("vlan10", 10, 10), bridge("vlan20", 20, 20), bridge("vlan30", 30, 0), bridge("vlan40", 40, 40), access("port4", "vlan40"),
+	return with(t, bridge("vlan10", 10, 10), bridge("vlan20", 20, 20), bridge("vlan30", 30, 0), bridge("vlan40", 40, 40),
+		access("port4", "vlan40"),
 		vrf("green", 100), vrf("yellow", 101), vrf("blue", 0),
 		svi("svi10", "green", "vlan10", "10.10.0.1/24", "2001:db8:10::1/64"), svi("svi20", "green", "vlan20", "10.20.0.1/16"),
 		svi("svi30", "yellow", "vlan30", "10.10.0.1/24"))
@@ -279,7 +281,8 @@ func TestGatewaysComeOutOfATableAsACopy(t *testing.T) {
 }
 
 func FuzzGateways(f *testing.F) {
-	for _, s := range []string{"10.100.0.1/24", "2001:db8::1/64", "::ffff:1.2.3.4/120", "10.0.0.255/24", "0.0.0.0/0", "10.0.0.0/31"} {
+	for _, s := range []string{"10.100.0.1/24", "2001:db8::1/64", "::ffff:1.2.3.4/120", "10.0.0.255/24", "0.0.0.0/0",
+		"10.0.0.0/31"} {
 		p, _ := netip.ParsePrefix(s)
 		f.Add(p.Addr().AsSlice(), p.Bits())
 	}

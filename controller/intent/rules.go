@@ -189,7 +189,8 @@ func (v *violations) vni(tx *Tx, vni uint32, own Ref) {
 func freeIndex(r Ref, taken []bool) (uint16, error) {
 	i := slices.Index(taken[1:], false)
 	if i < 0 {
-		return 0, &Error{Exhausted, r, []Violation{{Problem: fmt.Sprintf("all %d %ss are in use: delete one first", maxIndex, r.Kind)}}}
+		return 0, &Error{Exhausted, r, []Violation{{Problem: fmt.Sprintf("all %d %ss are in use: delete one first", maxIndex,
+			r.Kind)}}}
 	}
 	return uint16(i + 1), nil
 }
@@ -270,7 +271,8 @@ func (p BridgePort) admit(tx *Tx, old *BridgePort) (BridgePort, error) {
 	}
 	for _, s := range tx.statics.rows {
 		if s.Port == p.ID && !p.carries(s.Bridge) {
-			v = append(v, Violation{"logical_bridges", fmt.Sprintf("%v is on this port in %v: delete or move that first", s.Ref(), Ref{KindLogicalBridge, s.Bridge}), s.Ref()})
+			v = append(v, Violation{"logical_bridges", fmt.Sprintf("%v is on this port in %v: delete or move that first",
+				s.Ref(), Ref{KindLogicalBridge, s.Bridge}), s.Ref()})
 		}
 	}
 	return p, v.conflict(p.Ref())

@@ -166,7 +166,8 @@ func TestRulesBetweenObjects(t *testing.T) {
 		{"delete of a port", func(tx *Tx) error { return tx.Ports().Delete("port1") }, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tx := with(t, bridge("vlan10", 10, 10), bridge("vlan20", 20, 0), access("port1", "vlan10"), trunk("port2", "vlan10"), trunk("port3"))
+			tx := with(t, bridge("vlan10", 10, 10), bridge("vlan20", 20, 0), access("port1", "vlan10"),
+				trunk("port2", "vlan10"), trunk("port3"))
 			before := tx.model()
 			err := c.do(tx)
 			if c.reason == "" {
@@ -178,7 +179,8 @@ func TestRulesBetweenObjects(t *testing.T) {
 			if !errors.Is(err, c.reason) || !slices.Equal(violated(err), c.fields) {
 				t.Errorf("%v, want %q for fields %q", err, c.reason, c.fields)
 			}
-			if len(tx.changes) != 0 || !slices.Equal(tx.model().bridges, before.bridges) || len(tx.model().ports) != len(before.ports) {
+			if len(tx.changes) != 0 || !slices.Equal(tx.model().bridges, before.bridges) ||
+				len(tx.model().ports) != len(before.ports) {
 				t.Error("the refused operation changed something")
 			}
 		})
@@ -260,7 +262,8 @@ func FuzzCheckID(f *testing.F) {
 		if CheckID(id) != nil {
 			return
 		}
-		if len(id) < 4 || len(id) > 63 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.ContainsAny(id[:1], "0123456789-") {
+		if len(id) < 4 || len(id) > 63 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" ||
+			strings.ContainsAny(id[:1], "0123456789-") {
 			t.Errorf("%q passed", id)
 		}
 	})

@@ -83,7 +83,8 @@ func (s StaticMAC) admit(tx *Tx, _ *StaticMAC) (StaticMAC, error) {
 		return s, v.notFound(s.Ref())
 	}
 	if p := tx.ports.rows[port]; !p.carries(s.Bridge) {
-		v = append(v, Violation{"bridge_port", fmt.Sprintf("%v does not carry %v: want a port that does", p.Ref(), Ref{KindLogicalBridge, s.Bridge}), p.Ref()})
+		v = append(v, Violation{"bridge_port",
+			fmt.Sprintf("%v does not carry %v: want a port that does", p.Ref(), Ref{KindLogicalBridge, s.Bridge}), p.Ref()})
 	}
 	for _, o := range tx.statics.rows {
 		if o.ID == s.ID || o.Bridge != s.Bridge {

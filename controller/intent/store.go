@@ -148,7 +148,8 @@ func (s *Store) Watch(ctx context.Context) <-chan Batch {
 }
 
 func (m model) snapshot() Batch {
-	return Batch{Snapshot: true, Changes: slices.Concat(created(m.bridges), created(m.ports), created(m.vrfs), created(m.svis),
+	return Batch{Snapshot: true, Changes: slices.Concat(created(m.bridges), created(m.ports), created(m.vrfs),
+		created(m.svis),
 		created(m.instances), created(m.statics), created(m.speakers), created(m.neighbors))}
 }
 

@@ -59,7 +59,8 @@ func filled(t *testing.T, path string) *Store {
 	s := mustOpen(t, path)
 	for i := 1; i <= 50; i++ {
 		br := fmt.Sprintf("vlan%d", i)
-		if err := errors.Join(createBridge(s, bridge(br, uint16(i), uint32(i))), createPort(s, access(fmt.Sprintf("port%d", i), br))); err != nil {
+		if err := errors.Join(createBridge(s, bridge(br, uint16(i), uint32(i))),
+			createPort(s, access(fmt.Sprintf("port%d", i), br))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -251,7 +252,11 @@ func TestASlowWatcherSeesEveryChangeInOrder(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := s.Update(func(tx *Tx) error { _, err := tx.Bridges().Create(bridge("last", 4000, 0)); return err }); err != nil {
+	if err := s.Update(func(tx *Tx) error {
+		_,
+			err := tx.Bridges().Create(bridge("last", 4000, 0))
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for batch := range watch {
@@ -362,7 +367,8 @@ func TestATruncatedStoreIsRefusedAndLeftAlone(t *testing.T) {
 }
 
 func TestAnythingElseThanAStoreIsRefused(t *testing.T) {
-	for name, content := range map[string]string{"empty": "", "text": "hello", "zeros": strings.Repeat("\x00", 65536), "noise": strings.Repeat("noise", 20000)} {
+	for name, content := range map[string]string{"empty": "", "text": "hello", "zeros": strings.Repeat("\x00", 65536),
+		"noise": strings.Repeat("noise", 20000)} {
 		path := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -384,7 +390,8 @@ func TestANewerStoreIsRefusedAndLeftAlone(t *testing.T) {
 func edit(t *testing.T, path string, change func(*bbolt.Tx) error) {
 	t.Helper()
 	s := mustOpen(t, path)
-	err := errors.Join(createBridge(s, bridge("vlan10", 10, 10)), createBridge(s, bridge("vlan20", 20, 20)), createPort(s, access("port1", "vlan10")))
+	err := errors.Join(createBridge(s, bridge("vlan10", 10, 10)), createBridge(s, bridge("vlan20", 20, 20)),
+		createPort(s, access("port1", "vlan10")))
 	if err := errors.Join(err, file(s).Update(change), s.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +428,8 @@ func TestAStoreWithDamagedContentsIsRefusedAndLeftAlone(t *testing.T) {
 		},
 		"unknown field": func(tx *bbolt.Tx) error {
 			js := []byte(`{"id":"vlan30","vlan":30,"vtep":"","index":3,"novelty":1}`)
-			return tx.Bucket(bridges).Put([]byte("vlan30"), append(binary.BigEndian.AppendUint32(nil, checksum("vlan30", js)), js...))
+			return tx.Bucket(bridges).Put([]byte("vlan30"),
+				append(binary.BigEndian.AppendUint32(nil, checksum("vlan30", js)), js...))
 		},
 		"a bucket among objects": func(tx *bbolt.Tx) error { _, err := tx.Bucket(bridges).CreateBucket([]byte("odd")); return err },
 	} {

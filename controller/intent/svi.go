@@ -69,7 +69,8 @@ func (s SVI) admit(tx *Tx, _ *SVI) (SVI, error) {
 			continue
 		}
 		if o.Bridge == s.Bridge {
-			v = append(v, Violation{"logical_bridge", fmt.Sprintf("%v has %v already: a bridge has one at most", Ref{KindLogicalBridge, s.Bridge}, o.Ref()), o.Ref()})
+			v = append(v, Violation{"logical_bridge",
+				fmt.Sprintf("%v has %v already: a bridge has one at most", Ref{KindLogicalBridge, s.Bridge}, o.Ref()), o.Ref()})
 		}
 		if o.VRF == s.VRF {
 			v.overlaps(s, o)
@@ -100,7 +101,8 @@ func (v *violations) overlaps(s, o SVI) {
 	for i, g := range s.Gateways {
 		if j := slices.IndexFunc(o.Gateways, g.Overlaps); j >= 0 {
 			*v = append(*v, Violation{fmt.Sprintf("gw_ip_prefix[%d]", i),
-				fmt.Sprintf("%v overlaps %v of %v in the same VRF: want a subnet that is free", g, o.Gateways[j], o.Ref()), o.Ref()})
+				fmt.Sprintf("%v overlaps %v of %v in the same VRF: want a subnet that is free", g, o.Gateways[j],
+					o.Ref()), o.Ref()})
 		}
 	}
 }

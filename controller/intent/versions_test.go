@@ -78,7 +78,8 @@ func objects(t *testing.T, s *Store) (all []Object) {
 	t.Helper()
 	err := s.View(func(tx *Tx) error {
 		all = slices.Concat(
-			boxed(tx.Bridges().List("", 0)), boxed(tx.Ports().List("", 0)), boxed(tx.VRFs().List("", 0)), boxed(tx.SVIs().List("", 0)),
+			boxed(tx.Bridges().List("", 0)), boxed(tx.Ports().List("", 0)), boxed(tx.VRFs().List("",
+				0)), boxed(tx.SVIs().List("", 0)),
 			boxed(tx.Instances().List("", 0)), boxed(tx.StaticMACs().List("", 0)), boxed(tx.Speakers().List("", 0)),
 			boxed(tx.Neighbors().List("", 0)))
 		return nil
@@ -180,7 +181,8 @@ func TestAFieldMoreRaisesTheSchemaVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.String() != string(want) {
-		t.Errorf("the fields of objects are others than in testdata/fields.txt: raise SchemaVersion, keep a store of the version before"+
+		t.Errorf("the fields of objects are others than in testdata/fields.txt: raise SchemaVersion, keep a store of the "+
+			"version before"+
 			" in testdata, and write there\n%s", got.String())
 	}
 }

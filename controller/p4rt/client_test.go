@@ -176,7 +176,8 @@ func TestWhatATargetKeepsNeedsNotBeReadWhileItLacksTheRest(t *testing.T) {
 	count := func(table uint32) (entries, reads int) {
 		t.Helper()
 		before := s.Counts().Reads
-		if err := c.Read(t.Context(), []*p4v1.Entity{tableOf(table)}, func(*p4v1.Entity) error { entries++; return nil }); err != nil {
+		if err := c.Read(t.Context(), []*p4v1.Entity{tableOf(table)},
+			func(*p4v1.Entity) error { entries++; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		return entries, s.Counts().Reads - before
@@ -320,7 +321,8 @@ func TestHungTargetIsNoticed(t *testing.T) {
 				s.Disconnect()
 				next[p4rt.Down](t, c)
 			}
-			if down := next[p4rt.Down](t, c); !strings.Contains(down.Err.Error(), "within 200ms") || !errors.Is(down.Err, p4rt.ErrNotConnected) {
+			if down := next[p4rt.Down](t, c); !strings.Contains(down.Err.Error(), "within 200ms") ||
+				!errors.Is(down.Err, p4rt.ErrNotConnected) {
 				t.Errorf("Down says %v", down.Err)
 			}
 			s.Intercept(nil)
@@ -344,7 +346,8 @@ func TestMastershipIsLostAndRegained(t *testing.T) {
 		t.Errorf("PacketOut as a backup: %v", err)
 	}
 	n := 0
-	if err := c.Read(t.Context(), []*p4v1.Entity{tableOf(0)}, func(*p4v1.Entity) error { n++; return nil }); err != nil || n != 1 {
+	if err := c.Read(t.Context(), []*p4v1.Entity{tableOf(0)}, func(*p4v1.Entity) error { n++; return nil }); err != nil ||
+		n != 1 {
 		t.Errorf("Read as a backup: %d entities, %v", n, err)
 	}
 	s.ReleaseMastership()
@@ -411,7 +414,8 @@ func TestElectionIDInUseIsRefusedUntilItIsFree(t *testing.T) {
 	s := p4rttest.New(t, p4rttest.Config{})
 	s.TakeMastership(p4rt.ElectionID{Low: 10})
 	c := start(t, config(t, s.Target()))
-	if down := next[p4rt.Down](t, c); !errors.Is(down.Err, p4rt.ErrRefused) || !strings.Contains(down.Err.Error(), "Election id") {
+	if down := next[p4rt.Down](t, c); !errors.Is(down.Err, p4rt.ErrRefused) ||
+		!strings.Contains(down.Err.Error(), "Election id") {
 		t.Errorf("Down says %v", down.Err)
 	}
 	s.ReleaseMastership()

@@ -139,7 +139,8 @@ func (c Config) check() error {
 	if len(c.DeviceConfig) == 0 {
 		errs = append(errs, errors.New("device config is missing"))
 	}
-	if c.MaxBatch < 0 || c.QueueSize < 0 || c.ProbeInterval < 0 || c.MinBackoff < 0 || c.MaxBackoff < 0 || c.PushTimeout < 0 {
+	if c.MaxBatch < 0 || c.QueueSize < 0 || c.ProbeInterval < 0 || c.MinBackoff < 0 || c.MaxBackoff < 0 ||
+		c.PushTimeout < 0 {
 		errs = append(errs, errors.New("a size or time is negative"))
 	}
 	return errors.Join(errs...)

@@ -47,7 +47,8 @@ func TestWriteErrorsSaysOfEachUpdateOnlyWhatIsKnown(t *testing.T) {
 			[]error{nil, codeError(codes.Unknown), nil}, false,
 		},
 		"a detail of another kind": {
-			status.FromProto(&spb.Status{Code: 2, Details: []*anypb.Any{ok, {TypeUrl: "type.googleapis.com/x.Y"}, detail(codes.NotFound, "")}}).Err(),
+			status.FromProto(&spb.Status{Code: 2,
+				Details: []*anypb.Any{ok, {TypeUrl: "type.googleapis.com/x.Y"}, detail(codes.NotFound, "")}}).Err(),
 			[]error{nil, ErrUnknownOutcome, ErrNotFound}, false,
 		},
 		"details cut short": {
@@ -95,7 +96,8 @@ func TestWriteErrorsSaysOfEachUpdateOnlyWhatIsKnown(t *testing.T) {
 }
 
 func TestUpdateErrorNamesUpdateCodeAndReason(t *testing.T) {
-	u := &p4v1.Update{Type: p4v1.Update_INSERT, Entity: &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: 77}}}}
+	u := &p4v1.Update{Type: p4v1.Update_INSERT,
+		Entity: &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: 77}}}}
 	errs, _ := writeErrors([]Update{&p4v1.Update{}, u}, status.FromProto(&spb.Status{Code: 2, Details: []*anypb.Any{
 		detail(codes.OK, ""), detail(codes.AlreadyExists, "match entry exists"),
 	}}).Err())

@@ -51,7 +51,8 @@ func config(tb testing.TB, target string) p4rt.Config {
 
 // running is a pipeline that a target has before the client comes.
 func running(tb testing.TB, cookie uint64) *p4v1.ForwardingPipelineConfig {
-	return &p4v1.ForwardingPipelineConfig{P4Info: p4info(tb), Cookie: &p4v1.ForwardingPipelineConfig_Cookie{Cookie: cookie}}
+	return &p4v1.ForwardingPipelineConfig{P4Info: p4info(tb),
+		Cookie: &p4v1.ForwardingPipelineConfig_Cookie{Cookie: cookie}}
 }
 
 // start runs a client until the test ends.
@@ -134,7 +135,8 @@ func update(typ p4v1.Update_Type, t *p4v1.TableEntry) *p4v1.Update {
 }
 
 func exact(id uint32, n uint64) *p4v1.FieldMatch {
-	return &p4v1.FieldMatch{FieldId: id, FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: canonical(n)}}}
+	return &p4v1.FieldMatch{FieldId: id,
+		FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: canonical(n)}}}
 }
 
 func action(id uint32, params ...uint64) *p4v1.TableAction {
@@ -146,7 +148,8 @@ func action(id uint32, params ...uint64) *p4v1.TableAction {
 }
 
 func nexthop(typ p4v1.Update_Type, id, port uint64) *p4v1.Update {
-	return update(typ, &p4v1.TableEntry{TableId: nexthopTable, Match: []*p4v1.FieldMatch{exact(1, id)}, Action: action(toPort, port, 0x020000000001)})
+	return update(typ, &p4v1.TableEntry{TableId: nexthopTable, Match: []*p4v1.FieldMatch{exact(1, id)},
+		Action: action(toPort, port, 0x020000000001)})
 }
 
 // route is to 10.x.x.0/24 in VRF 1.
@@ -160,7 +163,8 @@ func route(typ p4v1.Update_Type, x, nexthop uint64) *p4v1.Update {
 }
 
 func source(typ p4v1.Update_Type, mac uint64) *p4v1.Update {
-	return update(typ, &p4v1.TableEntry{TableId: sourceTable, Match: []*p4v1.FieldMatch{exact(1, mac)}, Action: action(nothing), IdleTimeoutNs: int64(time.Second)})
+	return update(typ, &p4v1.TableEntry{TableId: sourceTable, Match: []*p4v1.FieldMatch{exact(1, mac)},
+		Action: action(nothing), IdleTimeoutNs: int64(time.Second)})
 }
 
 func group(typ p4v1.Update_Type, id uint32, ports ...uint64) *p4v1.Update {

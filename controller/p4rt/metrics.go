@@ -43,13 +43,17 @@ func newMetrics() *metrics {
 			Namespace: "p4rt", Name: "write_updates", Help: "Updates in one Write RPC.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
 		}),
-		updates:      prometheus.NewCounterVec(counter("updates_total", "Updates sent, by type."), []string{"type"}),
-		failed:       prometheus.NewCounterVec(counter("update_errors_total", "Updates not acknowledged, by gRPC code."), []string{"code"}),
-		received:     prometheus.NewCounterVec(counter("events_total", "Stream messages from the target, by kind."), []string{"kind"}),
-		dropped:      prometheus.NewCounterVec(counter("events_dropped_total", "Stream messages dropped as the queue was full or the pipeline not known yet, by kind."), []string{"kind"}),
+		updates: prometheus.NewCounterVec(counter("updates_total", "Updates sent, by type."), []string{"type"}),
+		failed: prometheus.NewCounterVec(counter("update_errors_total", "Updates not acknowledged, by gRPC code."),
+			[]string{"code"}),
+		received: prometheus.NewCounterVec(counter("events_total", "Stream messages from the target, by kind."),
+			[]string{"kind"}),
+		dropped: prometheus.NewCounterVec(counter("events_dropped_total",
+			"Stream messages dropped as the queue was full or the pipeline not known yet, by kind."), []string{"kind"}),
 		packetOuts:   prometheus.NewCounter(counter("packet_outs_total", "Packets handed to the target.")),
 		streamErrors: prometheus.NewCounter(counter("stream_errors_total", "Stream messages that the target refused.")),
-		ignored:      prometheus.NewCounter(counter("stream_messages_ignored_total", "Stream messages from the target of a kind that is not known.")),
+		ignored: prometheus.NewCounter(counter("stream_messages_ignored_total",
+			"Stream messages from the target of a kind that is not known.")),
 	}
 }
 

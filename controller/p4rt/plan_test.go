@@ -30,7 +30,8 @@ func references(u *p4v1.Update, s *p4rttest.State) error {
 	case t.GetTableId() == nexthopTable && u.GetType() == p4v1.Update_DELETE:
 		for e := range s.All() {
 			r := e.GetTableEntry()
-			if r.GetTableId() == routeTable && string(r.GetAction().GetAction().GetParams()[0].GetValue()) == string(t.GetMatch()[0].GetExact().GetValue()) {
+			if r.GetTableId() == routeTable &&
+				string(r.GetAction().GetAction().GetParams()[0].GetValue()) == string(t.GetMatch()[0].GetExact().GetValue()) {
 				return fmt.Errorf("next hop %x is deleted while a route is over it", t.GetMatch()[0].GetExact().GetValue())
 			}
 		}
@@ -78,7 +79,8 @@ func TestPlanMakesBeforeItBreaks(t *testing.T) {
 			}
 		}
 		if got := s.Counts().Writes - writes; got != 2+3+2 {
-			t.Errorf("seed %d: %d Writes, want one for each level and direction, the first deletes with the last upserts, 7", seed, got)
+			t.Errorf("seed %d: %d Writes, want one for each level and direction, the first deletes with the last upserts, 7",
+				seed, got)
 		}
 		if got := s.Entries(); len(got) != 0 {
 			t.Errorf("seed %d: %d entries are left", seed, len(got))
@@ -114,7 +116,8 @@ func TestPlanSkipsWhatDependsOnAFailure(t *testing.T) {
 			before: []p4rt.Change{nh(insert, 1), viaChange(insert, 1, 0, 1)},
 			plan:   []p4rt.Change{nh(insert, 2), viaChange(modify, 1, 1, 2), nh(remove, 1)},
 			fail:   []string{"nexthop 2"},
-			want:   map[string]error{"nexthop 2": p4rt.ErrResourceExhausted, "route 1": p4rt.ErrSkipped, "nexthop 1": p4rt.ErrSkipped},
+			want: map[string]error{"nexthop 2": p4rt.ErrResourceExhausted, "route 1": p4rt.ErrSkipped,
+				"nexthop 1": p4rt.ErrSkipped},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

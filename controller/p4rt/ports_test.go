@@ -89,7 +89,8 @@ func TestOfTheRefusedPortsThatWaitTheLatestAreKept(t *testing.T) {
 // FuzzOther gives the client messages of the architecture with any content.
 func FuzzOther(f *testing.F) {
 	for _, m := range []*anypb.Any{
-		other(f, `{"refused_ports": {"3": "an address"}}`), other(f, `{"refused_ports": [[{}]]}`), packed(f, &p4v1.PacketIn{}),
+		other(f, `{"refused_ports": {"3": "an address"}}`), other(f, `{"refused_ports": [[{}]]}`), packed(f,
+			&p4v1.PacketIn{}),
 	} {
 		f.Add(m.TypeUrl, m.Value)
 	}

@@ -130,7 +130,8 @@ func (c *Client) dialTarget(ctx context.Context, _ string) (net.Conn, error) {
 			_ = raw.Control(func(fd uintptr) {
 				// An aid only: without it a send to a peer that is gone is
 				// given up when the probe is.
-				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(2*c.cfg.ProbeInterval/time.Millisecond))
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT,
+					int(2*c.cfg.ProbeInterval/time.Millisecond))
 			})
 		}
 	}
@@ -287,7 +288,8 @@ func (s *session) arbitrated(a *p4v1.MasterArbitrationUpdate, was bool) (bool, e
 	if err != nil {
 		return false, err
 	}
-	s.cfg.Logger.Info("primary controller of the target", "election_id", *s.id.Load(), "pushed", up.Pushed, "emptied", up.Emptied)
+	s.cfg.Logger.Info("primary controller of the target", "election_id", *s.id.Load(), "pushed", up.Pushed, "emptied",
+		up.Emptied)
 	s.setPrimary(s, true, up)
 	return true, nil
 }

@@ -56,7 +56,8 @@ func TestBMv2Conforms(t *testing.T) {
 		t.Skip("SKIP: simple_switch_grpc is not on PATH")
 	}
 	conform(t, startTarget(t, func(socket string) *exec.Cmd {
-		return exec.Command(path, "--no-p4", "--device-id", "1", "-i", "1@sw1", "--log-file", socket+".log", "--log-level", "warn",
+		return exec.Command(path, "--no-p4", "--device-id", "1", "-i", "1@sw1", "--log-file", socket+".log", "--log-level",
+			"warn",
 			"--", "--grpc-server-addr", "unix:"+socket, "--cpu-port", "510")
 	}))
 }

@@ -167,9 +167,11 @@ func oneOfEach() []p4.Entry {
 		p4.Path{VTEP: 256, Port: 2}.Entry(), p4.Tunnel{VTEP: 256, Source: vtep, Destination: peer, Adjacency: 1}.Entry(),
 		p4.Adjacency{ID: 1, Source: someMAC(5), Destination: someMAC(6)}.Entry(),
 		p4.Replica{Bridge: 1, Instance: 2, VTEP: 256, VNI: 77}.Entry(),
-		p4.Group{ID: 1, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 2, Instance: 2}, {Port: 2, Instance: 65535}}}.Entry(),
+		p4.Group{ID: 1, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 2, Instance: 2},
+			{Port: 2, Instance: 65535}}}.Entry(),
 		p4.CloneSession{ID: p4.CPUCloneSession, Port: p4.CPUPort}.Entry(),
-		p4.Trap{Bridge: 1, EtherType: 0x0806, Priority: 10, Reason: 3}.Entry(), p4.Trap{Priority: 1, Divert: true, Reason: 4}.Entry(),
+		p4.Trap{Bridge: 1, EtherType: 0x0806, Priority: 10, Reason: 3}.Entry(), p4.Trap{Priority: 1, Divert: true,
+			Reason: 4}.Entry(),
 	}
 }
 
@@ -286,7 +288,8 @@ func changesMastership(t *testing.T, tg *target) {
 		if got := next[p4rt.NotPrimary](t, c); got.Primary != cfg.ElectionID {
 			t.Errorf("the primary is %v", got.Primary)
 		}
-		if _, err := c.Write(context.Background(), inserts(p4.BridgePort{Port: 1}.Entry())); !errors.Is(err, p4rt.ErrNotPrimary) {
+		if _, err := c.Write(context.Background(), inserts(p4.BridgePort{Port: 1}.Entry())); !errors.Is(err,
+			p4rt.ErrNotPrimary) {
 			t.Errorf("Write as a backup: %v", err)
 		}
 		writeEntries(t, other, inserts(p4.BridgePort{Port: 1}.Entry()))

@@ -30,7 +30,8 @@ func (c *Client) Write(ctx context.Context, updates []Update) ([]error, error) {
 	case c.writing <- struct{}{}:
 		defer func() { <-c.writing }()
 	case <-ctx.Done():
-		return fill(make([]error, len(updates)), ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates), ctx.Err())
+		return fill(make([]error, len(updates)), ErrNotWritten), fmt.Errorf("write of %d updates: %w", len(updates),
+			ctx.Err())
 	}
 	s, err := c.writer()
 	if err != nil {

@@ -90,7 +90,8 @@ func TestWriteIsSplitBySize(t *testing.T) {
 	}
 	// Read comes back in one message of 12 MB.
 	n := 0
-	if err := c.Read(t.Context(), []*p4v1.Entity{tableOf(nexthopTable)}, func(*p4v1.Entity) error { n++; return nil }); err != nil || n != 12 {
+	if err := c.Read(t.Context(), []*p4v1.Entity{tableOf(nexthopTable)},
+		func(*p4v1.Entity) error { n++; return nil }); err != nil || n != 12 {
 		t.Errorf("read %d entries, %v", n, err)
 	}
 }
@@ -173,7 +174,8 @@ func inWrite(f func() error) p4rttest.Interceptor {
 func TestWriteToATargetWithoutPipelineBringsItBack(t *testing.T) {
 	c, s := up(t, p4rttest.Config{})
 	s.Lose()
-	if _, err := c.Write(t.Context(), []p4rt.Update{nexthop(p4v1.Update_INSERT, 1, 1)}); !errors.Is(err, p4rt.ErrNotConnected) {
+	if _, err := c.Write(t.Context(), []p4rt.Update{nexthop(p4v1.Update_INSERT, 1, 1)}); !errors.Is(err,
+		p4rt.ErrNotConnected) {
 		t.Errorf("Write: %v", err)
 	}
 	next[p4rt.Down](t, c)
@@ -194,11 +196,13 @@ func TestReadEndsWithTheErrorOfItsCaller(t *testing.T) {
 
 func TestReadFindsWhatItIsAskedFor(t *testing.T) {
 	c, s := up(t, p4rttest.Config{})
-	write(t, c, nexthop(p4v1.Update_INSERT, 1, 1), nexthop(p4v1.Update_INSERT, 2, 2), source(p4v1.Update_INSERT, 9), group(p4v1.Update_INSERT, 4, 1, 2))
+	write(t, c, nexthop(p4v1.Update_INSERT, 1, 1), nexthop(p4v1.Update_INSERT, 2, 2), source(p4v1.Update_INSERT, 9),
+		group(p4v1.Update_INSERT, 4, 1, 2))
 	s.SetCounter(dropsCounter, 3, &p4v1.CounterData{PacketCount: 7})
-	groups := &p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
-		Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{}},
-	}}}
+	groups := &p4v1.Entity{
+		Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
+			Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{}},
+		}}}
 	counters := &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{CounterId: dropsCounter}}}
 	for name, r := range map[string]struct {
 		ask  []*p4v1.Entity

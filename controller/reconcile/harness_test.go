@@ -82,7 +82,8 @@ func start(t testing.TB, o options) *bench {
 	var err error
 	b.client, err = p4rt.New(p4rt.Config{
 		Target: b.server.Target(), ElectionID: p4rt.ElectionID{Low: 1},
-		P4Info: p4.P4Info(), DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(), MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		P4Info: p4.P4Info(), DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(), MinBackoff: time.Millisecond,
+		MaxBackoff: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

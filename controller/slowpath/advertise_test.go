@@ -28,7 +28,8 @@ func TestAdvertisementsAreRandomAndBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		var at []time.Duration
-		a := started(t, packet.RouterAdvertisement{MAC: gatewayMAC}, 600*time.Second, func([]byte) { at = append(at, time.Since(begin)) })
+		a := started(t, packet.RouterAdvertisement{MAC: gatewayMAC}, 600*time.Second,
+			func([]byte) { at = append(at, time.Since(begin)) })
 		time.Sleep(2 * time.Hour)
 		a.stop()
 		if len(at) < 4 || at[0] != 0 {
@@ -55,7 +56,8 @@ func TestAdvertisementsAreRandomAndBounded(t *testing.T) {
 func TestSolicitationIsAnsweredSoonButNotOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time
-		a := started(t, packet.RouterAdvertisement{MAC: gatewayMAC}, 1800*time.Second, func([]byte) { at = append(at, time.Now()) })
+		a := started(t, packet.RouterAdvertisement{MAC: gatewayMAC}, 1800*time.Second,
+			func([]byte) { at = append(at, time.Now()) })
 		defer a.stop()
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -85,10 +87,12 @@ func TestSolicitationIsAnsweredSoonButNotOften(t *testing.T) {
 
 // solicitation is a router solicitation as hosts send it.
 func solicitation(t *testing.T, src string, options layers.ICMPv6Options) []byte {
-	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: address(src), DstIP: address("ff02::2")}
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: address(src),
+		DstIP: address("ff02::2")}
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeRouterSolicitation, 0)}
 	_ = icmp.SetNetworkLayerForChecksum(ip)
-	return frameOf(t, ethernet(hostMAC, ether.MAC{0x33, 0x33, 0, 0, 0, 2}, layers.EthernetTypeIPv6), ip, icmp, &layers.ICMPv6RouterSolicitation{Options: options})
+	return frameOf(t, ethernet(hostMAC, ether.MAC{0x33, 0x33, 0, 0, 0, 2}, layers.EthernetTypeIPv6), ip, icmp,
+		&layers.ICMPv6RouterSolicitation{Options: options})
 }
 
 func TestSVIAdvertisesItselfToHosts(t *testing.T) {
@@ -102,7 +106,8 @@ func TestSVIAdvertisesItselfToHosts(t *testing.T) {
 		return f.LocalOnly && f.VRF == 1 && f.Bridge == 10 && p.Layer(layers.LayerTypeICMPv6RouterAdvertisement) != nil
 	}
 	destination(t, l.frame("first advertisement", isAdvert), gatewayMAC, ether.MAC{0x33, 0x33, 0, 0, 0, 1})
-	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: solicitation(t, "fe80::1:1", layers.ICMPv6Options{{Type: layers.ICMPv6OptSourceAddress, Data: hostMAC[:]}})})
+	l.Deliver(Frame{VRF: 1, Bridge: 10,
+		Data: solicitation(t, "fe80::1:1", layers.ICMPv6Options{{Type: layers.ICMPv6OptSourceAddress, Data: hostMAC[:]}})})
 	l.frame("answer", isAdvert)
 	// The kernel, too, learns the host by its solicitation.
 	l.event(Neighbor{VRF: 1, Bridge: 10, IP: netip.MustParseAddr("fe80::1:1"), MAC: hostMAC, Present: true})

@@ -18,10 +18,12 @@ func TestRemoteHostIsNeitherAskedForNorOverwritten(t *testing.T) {
 	l.set(red())
 	l.until("installed", func() bool { return len(installed(l, "red")) == 1 })
 	// The host's own ARP, or a forged one, changes nothing and makes no event.
-	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
+	l.Deliver(Frame{VRF: 1, Bridge: 10,
+		Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
 	l.frame("ARP reply", isARP(1, 10, layers.ARPReply, "10.0.10.11"))
 	l.Deliver(Frame{VRF: 1, Bridge: 20, Data: ping(t, hostMAC, gatewayMAC, "10.0.20.7", "10.0.10.11", 64, 10)})
-	destination(t, l.frame("the packet, at once", isICMP(1, 10, "10.0.20.7", "10.0.10.11", layers.ICMPv4TypeEchoRequest, 0)), gatewayMAC, otherMAC)
+	destination(t, l.frame("the packet, at once",
+		isICMP(1, 10, "10.0.20.7", "10.0.10.11", layers.ICMPv4TypeEchoRequest, 0)), gatewayMAC, otherMAC)
 	if got := installed(l, "red"); len(got) != 1 || !strings.Contains(got[0], otherMAC.String()) {
 		t.Errorf("installed: %q", got)
 	}
@@ -53,7 +55,10 @@ func TestProbeTellsTheSilentFromTheGone(t *testing.T) {
 	ask := l.frame("question", isARP(1, 10, layers.ARPRequest, "10.0.10.11"))
 	destination(t, ask, gatewayMAC, hostMAC) // to the host alone
 	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPReply, hostMAC, gatewayMAC, "10.0.10.11", "10.0.10.1")})
-	l.until("reachable", func() bool { return strings.Contains(l.ip("red", "neighbour", "show", "10.0.10.11"), "REACHABLE") })
+	l.until("reachable", func() bool {
+		return strings.Contains(l.ip("red", "neighbour", "show", "10.0.10.11"),
+			"REACHABLE")
+	})
 
 	l.Probe(10, six) // one that the kernel never heard of
 	l.frame("solicitation", isSolicit(1, 10, six.String()))
@@ -86,7 +91,8 @@ func TestOnlyHostsOfTheSubnetsAreHosts(t *testing.T) {
 		l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, claimed, "10.0.10.1")})
 		l.until("the kernel believes it", func() bool { return strings.Contains(l.ip("red", "neighbour"), claimed) })
 	}
-	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
+	l.Deliver(Frame{VRF: 1, Bridge: 10,
+		Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
 	next := func(want Neighbor) {
 		t.Helper()
 		select {
@@ -111,7 +117,8 @@ func TestOnlyHostsOfTheSubnetsAreHosts(t *testing.T) {
 			t.Fatalf("only events %+v", got)
 		}
 	}
-	if !got[Neighbor{VRF: 1, Bridge: 10, IP: tenEleven}] || !got[Neighbor{VRF: 1, Bridge: 10, IP: netip.MustParseAddr("172.16.0.1"), MAC: hostMAC, Present: true}] {
+	if !got[Neighbor{VRF: 1, Bridge: 10, IP: tenEleven}] ||
+		!got[Neighbor{VRF: 1, Bridge: 10, IP: netip.MustParseAddr("172.16.0.1"), MAC: hostMAC, Present: true}] {
 		t.Errorf("events %+v", got)
 	}
 }
@@ -138,7 +145,8 @@ func TestMovedMACIsAnEvent(t *testing.T) {
 func TestOverrunIsCuredByDump(t *testing.T) {
 	l := newLab(t)
 	l.start()
-	l.set(VRF{ID: 1, Name: "red", RouterMAC: routerMAC, SVIs: []SVI{{Bridge: 10, MAC: gatewayMAC, Addresses: prefixes("10.0.0.1/16")}}})
+	l.set(VRF{ID: 1, Name: "red", RouterMAC: routerMAC,
+		SVIs: []SVI{{Bridge: 10, MAC: gatewayMAC, Addresses: prefixes("10.0.0.1/16")}}})
 	l.SetRemote(10, netip.MustParseAddr("10.0.0.9"), otherMAC)
 	l.until("installed", func() bool { return len(installed(l, "red")) == 1 })
 	// Nobody reads what the kernel announces, until it stops announcing.
@@ -146,7 +154,8 @@ func TestOverrunIsCuredByDump(t *testing.T) {
 	ip := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(1 + n/250), byte(n % 250)}) }
 	l.Slowpath.mu.Lock()
 	for n := range hosts {
-		l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, ip(n).String(), "10.0.0.1")})
+		l.Deliver(Frame{VRF: 1, Bridge: 10,
+			Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, ip(n).String(), "10.0.0.1")})
 	}
 	l.ip("red", "neighbour", "del", "10.0.0.9", "dev", "svi10")
 	l.Slowpath.mu.Unlock()
@@ -185,20 +194,23 @@ func TestALostConnectionToTheKernelIsMadeAnew(t *testing.T) {
 		k := lp.hosts[place{1, 10}][ip]
 		return k != nil && k.current.Present
 	}
-	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
+	l.Deliver(Frame{VRF: 1, Bridge: 10,
+		Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
 	until("a host is known", func(*target) bool { return present(tenEleven) })
 
 	live, conn := red.live, red.live.conn
 	conn.Socket.Close()
 	until("lost", func(*target) bool { return live.lost.Load() || live.conn != conn })
 	twelve := netip.MustParseAddr("10.0.10.12") // perhaps while nobody listens
-	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.12", "10.0.10.1")})
+	l.Deliver(Frame{VRF: 1, Bridge: 10,
+		Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.12", "10.0.10.1")})
 	until("in place again", inPlace)
 	until("another host is known", func(*target) bool { return present(twelve) })
 	if !present(tenEleven) || red.live != live {
 		t.Error("what was known was forgotten")
 	}
 	thirteen := netip.MustParseAddr("10.0.10.13")
-	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.13", "10.0.10.1")})
+	l.Deliver(Frame{VRF: 1, Bridge: 10,
+		Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.13", "10.0.10.1")})
 	until("news are heard", func(*target) bool { return present(thirteen) })
 }

@@ -69,7 +69,8 @@ func TestNothingIsTouchedBeforeSet(t *testing.T) {
 	l.SetRemote(10, tenEleven, hostMAC)
 	l.Probe(10, tenEleven)
 	l.Deliver(Frame{VRF: 1, Bridge: 10, Data: make([]byte, 60)})
-	l.until("the loop looked", func() bool { l.Slowpath.mu.Lock(); defer l.Slowpath.mu.Unlock(); return len(l.probes) == 0 })
+	l.until("the loop looked",
+		func() bool { l.Slowpath.mu.Lock(); defer l.Slowpath.mu.Unlock(); return len(l.probes) == 0 })
 	l.stop()
 	if out := l.ip("red", "address"); !strings.Contains(out, "10.0.20.1/24") {
 		t.Errorf("addresses went:\n%s", out)
@@ -94,7 +95,10 @@ func TestRemovalLeavesNothing(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	l.stop()
-	l.until("goroutines and files go", func() bool { return runtime.NumGoroutine() <= goroutines && openFiles(t) <= files })
+	l.until("goroutines and files go", func() bool {
+		return runtime.NumGoroutine() <= goroutines &&
+			openFiles(t) <= files
+	})
 
 	l.start()
 	l.set(red())
@@ -144,8 +148,10 @@ func TestChangesAreFollowed(t *testing.T) {
 	l.set(v)
 	l.until("the change is made", func() bool {
 		a, n, r := l.ip("red", "address"), l.ip("red", "neighbour"), l.ip("red", "-6", "route")
-		return strings.Contains(a, "10.0.11.2/24") && strings.Contains(a, "10.0.10.1/16") && !strings.Contains(a, "10.0.10.1/24") &&
-			!strings.Contains(a, "svi20") && strings.Contains(a, "svi21") && !strings.Contains(a, "fe80::ff:fe00:1/64 scope link nodad \n    svi10") &&
+		return strings.Contains(a, "10.0.11.2/24") && strings.Contains(a, "10.0.10.1/16") &&
+			!strings.Contains(a, "10.0.10.1/24") &&
+			!strings.Contains(a, "svi20") && strings.Contains(a, "svi21") &&
+			!strings.Contains(a, "fe80::ff:fe00:1/64 scope link nodad \n    svi10") &&
 			!strings.Contains(a, "10.255.0.1") && strings.Contains(a, "2001:db8:ff::1/128") &&
 			strings.Count(n, "02:00:00:00:01:02 PERMANENT") == 2 && strings.Contains(r, "src 2001:db8:ff::1")
 	})
@@ -232,7 +238,8 @@ func TestTapInUseElsewhereIsTriedAgain(t *testing.T) {
 	l.start()
 	l.Set([]VRF{red()})
 	l.until("a tap that another process has is an error", func() bool {
-		return strings.Contains(l.Status().VRFs[1], "another process has it open") && strings.Contains(l.Status().SVIs[10], "another process has it open")
+		return strings.Contains(l.Status().VRFs[1], "another process has it open") &&
+			strings.Contains(l.Status().SVIs[10], "another process has it open")
 	})
 	if err := RemoveAll(l.prefix); !errors.Is(err, errForeign) {
 		t.Errorf("RemoveAll while they are in use: %v", err)
@@ -257,7 +264,8 @@ func TestManyNeighboursDoNotOverflow(t *testing.T) {
 	for v := range uint16(vrfs) {
 		for n := range each {
 			l.SetRemote(v+1, ip(1, n), mac(n))
-			l.Deliver(Frame{VRF: v + 1, Bridge: v + 1, Data: arp(t, layers.ARPRequest, mac(n), ether.Broadcast, ip(2, n).String(), "10.0.0.1")})
+			l.Deliver(Frame{VRF: v + 1, Bridge: v + 1,
+				Data: arp(t, layers.ARPRequest, mac(n), ether.Broadcast, ip(2, n).String(), "10.0.0.1")})
 		}
 	}
 	got := map[Neighbor]bool{}

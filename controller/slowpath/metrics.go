@@ -3,7 +3,8 @@ package slowpath
 import "github.com/prometheus/client_golang/prometheus"
 
 var descFrames = prometheus.NewDesc("p4evpn_slowpath_frames_total",
-	"Frames between the pipeline and Linux: delivered to it, injected by it, or dropped (no_tap, malformed, refused, muted).", []string{"result"}, nil)
+	"Frames between the pipeline and Linux: delivered to it, injected by it, or dropped (no_tap, malformed, refused, "+
+		"muted).", []string{"result"}, nil)
 
 // Describe is of prometheus.Collector.
 func (s *Slowpath) Describe(ch chan<- *prometheus.Desc) {

@@ -14,7 +14,8 @@ import (
 func frameOf(t *testing.T, all ...gopacket.SerializableLayer) []byte {
 	t.Helper()
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+		all...); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -32,10 +33,12 @@ func ping(t *testing.T, srcMAC, dstMAC ether.MAC, src, dst string, ttl uint8, si
 	payload := gopacket.Payload(make([]byte, size))
 	if netip.MustParseAddr(src).Is4() {
 		return frameOf(t, ethernet(srcMAC, dstMAC, layers.EthernetTypeIPv4),
-			&layers.IPv4{Version: 4, TTL: ttl, Protocol: layers.IPProtocolICMPv4, Flags: layers.IPv4DontFragment, SrcIP: address(src), DstIP: address(dst)},
+			&layers.IPv4{Version: 4, TTL: ttl, Protocol: layers.IPProtocolICMPv4, Flags: layers.IPv4DontFragment,
+				SrcIP: address(src), DstIP: address(dst)},
 			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoRequest, 0), Id: 7, Seq: 9}, payload)
 	}
-	ip := &layers.IPv6{Version: 6, HopLimit: ttl, NextHeader: layers.IPProtocolICMPv6, SrcIP: address(src), DstIP: address(dst)}
+	ip := &layers.IPv6{Version: 6, HopLimit: ttl, NextHeader: layers.IPProtocolICMPv6, SrcIP: address(src),
+		DstIP: address(dst)}
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeEchoRequest, 0)}
 	_ = icmp.SetNetworkLayerForChecksum(ip)
 	return frameOf(t, ethernet(srcMAC, dstMAC, layers.EthernetTypeIPv6), ip, icmp,
@@ -51,14 +54,16 @@ func arp(t *testing.T, op uint16, srcMAC, dstMAC ether.MAC, src, dst string) []b
 	}
 	return frameOf(t, ethernet(srcMAC, dstMAC, layers.EthernetTypeARP), &layers.ARP{
 		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
-		Operation: op, SourceHwAddress: srcMAC[:], SourceProtAddress: address(src), DstHwAddress: target[:], DstProtAddress: address(dst),
+		Operation: op, SourceHwAddress: srcMAC[:], SourceProtAddress: address(src), DstHwAddress: target[:],
+		DstProtAddress: address(dst),
 	})
 }
 
 // advertisement is a solicited neighbour advertisement.
 func advertisement(t *testing.T, srcMAC, dstMAC ether.MAC, src, dst string) []byte {
 	t.Helper()
-	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: address(src), DstIP: address(dst)}
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: address(src),
+		DstIP: address(dst)}
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeNeighborAdvertisement, 0)}
 	_ = icmp.SetNetworkLayerForChecksum(ip)
 	return frameOf(t, ethernet(srcMAC, dstMAC, layers.EthernetTypeIPv6), ip, icmp, &layers.ICMPv6NeighborAdvertisement{
@@ -70,7 +75,8 @@ func advertisement(t *testing.T, srcMAC, dstMAC ether.MAC, src, dst string) []by
 func isARP(vrf, bridge, op uint16, target string) func(Frame, gopacket.Packet) bool {
 	return func(f Frame, p gopacket.Packet) bool {
 		a, ok := p.Layer(layers.LayerTypeARP).(*layers.ARP)
-		return ok && f.VRF == vrf && f.Bridge == bridge && !f.LocalOnly && a.Operation == op && net.IP(a.DstProtAddress).Equal(address(target))
+		return ok && f.VRF == vrf && f.Bridge == bridge && !f.LocalOnly && a.Operation == op &&
+			net.IP(a.DstProtAddress).Equal(address(target))
 	}
 }
 

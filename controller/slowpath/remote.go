@@ -53,7 +53,8 @@ func (l *loop) installRemotes(now time.Time) time.Time {
 		if err := l.installRemote(h); err != nil {
 			if len(r.failed) == 0 {
 				r.at = now.Add(4 * l.s.cfg.Retry)
-				l.s.log.Warn("slowpath: a host behind a VTEP is not installed, trying again", "bridge", h.bridge, "address", h.ip, "err", err)
+				l.s.log.Warn("slowpath: a host behind a VTEP is not installed, trying again", "bridge", h.bridge, "address", h.ip,
+					"err", err)
 			}
 			r.failed[h] = struct{}{}
 			r.errs[h.bridge] = fmt.Errorf("host %s behind a VTEP: %w", h.ip, err)

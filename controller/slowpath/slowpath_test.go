@@ -235,7 +235,8 @@ func TestAddressesAndRoutesAppear(t *testing.T) {
 			t.Errorf("%s detects duplicates:\n%s", device, out)
 		}
 	}
-	if out := l.ip("red", "route"); !strings.Contains(out, "default via 169.254.0.1 dev vrf proto static src 10.255.0.1 onlink") {
+	if out := l.ip("red", "route"); !strings.Contains(out,
+		"default via 169.254.0.1 dev vrf proto static src 10.255.0.1 onlink") {
 		t.Errorf("v4 routes:\n%s", out)
 	}
 	if out := l.ip("red", "-6", "route"); !strings.Contains(out, "default via fe80::1 dev vrf") {

@@ -123,7 +123,9 @@ func raiseNeighbourLimits(log *slog.Logger) {
 		}
 	}
 	if err != nil {
-		log.Warn("slowpath: the kernel's neighbour tables stay as small as they are (by default 1024 hosts of all VRFs together); raise gc_thresh1, gc_thresh2 and gc_thresh3 of net.ipv4.neigh.default and net.ipv6.neigh.default on the machine itself",
+		log.Warn("slowpath: the kernel's neighbour tables stay as small as they are (by default 1024 hosts of all VRFs "+
+			"together); raise gc_thresh1, gc_thresh2 and gc_thresh3 of net.ipv4.neigh.default and net.ipv6.neigh.default on "+
+			"the machine itself",
 			"want", neighbourLimits, "err", err)
 	}
 }

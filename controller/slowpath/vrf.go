@@ -202,7 +202,8 @@ func (v *vrf) uplink(n now, p plan) error {
 		}); err != nil {
 			return fmt.Errorf("set next hop %s: %w", hop, err)
 		}
-		route := netlink.Route{LinkIndex: index, Gw: hop.AsSlice(), Flags: int(netlink.FLAG_ONLINK), Protocol: unix.RTPROT_STATIC}
+		route := netlink.Route{LinkIndex: index, Gw: hop.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+			Protocol: unix.RTPROT_STATIC}
 		if source := p.Loopback.Addr(); source.IsValid() && source.Is4() == hop.Is4() {
 			route.Src = source.AsSlice()
 		}

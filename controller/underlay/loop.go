@@ -296,7 +296,8 @@ func (l *loop) ask(now time.Time) time.Time {
 			n := l.neighbours[h]
 			if n.State&(nudFixed|unix.NUD_INCOMPLETE) == 0 {
 				if err := l.k.use(h); err != nil {
-					l.r.log.Warn("underlay: kernel does not resolve a next hop", "uplink", l.uplinks[h.Link].name, "address", h.IP, "err", err)
+					l.r.log.Warn("underlay: kernel does not resolve a next hop", "uplink", l.uplinks[h.Link].name, "address", h.IP,
+						"err", err)
 				}
 			}
 			if usable(n) {

@@ -114,7 +114,8 @@ func (l *lab) routeVia(dst string, hops ...string) *netlink.Route {
 	r := &netlink.Route{Dst: prefix}
 	for _, s := range hops {
 		addr, dev, _ := strings.Cut(s, "@")
-		r.MultiPath = append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: l.link(l.gw, dev).Attrs().Index, Gw: net.ParseIP(addr)})
+		r.MultiPath = append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: l.link(l.gw, dev).Attrs().Index,
+			Gw: net.ParseIP(addr)})
 	}
 	return r
 }
@@ -244,7 +245,8 @@ func TestChangedMACAddressesAreFollowed(t *testing.T) {
 
 	other := ether.MAC{2, 0, 0, 0, 0, 9}
 	link := l.link(l.gw, "up1")
-	must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: other[:], State: unix.NUD_STALE}))
+	must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: other[:],
+		State: unix.NUD_STALE}))
 	await(t, r, "the next hop's new MAC", paths(Path{"up1", l.gwMAC["up1"], other, 1500}))
 
 	ours := ether.MAC{2, 0, 0, 0, 0, 8}
@@ -296,7 +298,8 @@ func TestSlowReaderGetsTheNewestStateOnly(t *testing.T) {
 	mac := ether.MAC{2}
 	for i := range 200 {
 		mac[5] = byte(i)
-		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:], State: unix.NUD_PERMANENT}))
+		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:],
+			State: unix.NUD_PERMANENT}))
 	}
 	n := 0
 	await(t, r, "the newest MAC", func(c Change) bool { n++; return len(c.Paths) == 1 && c.Paths[0].Destination == mac })
@@ -317,7 +320,8 @@ func TestOnlyDifferencesArePublished(t *testing.T) {
 	link := l.link(l.gw, "up1")
 	mac := l.peers["up1"]
 	for _, state := range []int{unix.NUD_STALE, unix.NUD_REACHABLE, unix.NUD_STALE, unix.NUD_PERMANENT} {
-		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:], State: state}))
+		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:],
+			State: state}))
 	}
 	r.Track(vtep)  // nothing new
 	r.Track(other) // a marker: what comes before it would be a repetition
@@ -358,7 +362,8 @@ func TestOverrunIsCuredByAResync(t *testing.T) {
 	// The socket overflows while nobody reads it; the last news is lost.
 	link := l.link(l.gw, "up1").Attrs().Index
 	for i := range 500 {
-		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, byte(i/200), byte(2+i%200)), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(i)}, State: unix.NUD_PERMANENT}))
+		must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, byte(i/200), byte(2+i%200)),
+			HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(i)}, State: unix.NUD_PERMANENT}))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var reader sync.WaitGroup
@@ -397,7 +402,8 @@ func TestStaleNextHopInUseIsProbed(t *testing.T) {
 	await(t, r, "the path", paths(l.path("up1")))
 
 	link, mac := l.link(l.gw, "up1").Attrs().Index, l.peers["up1"]
-	must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:], State: unix.NUD_STALE}))
+	must(t, l.gw.NeighSet(&netlink.Neigh{LinkIndex: link, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac[:],
+		State: unix.NUD_STALE}))
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		list, err := l.gw.NeighList(link, netlink.FAMILY_V4)

@@ -198,7 +198,8 @@ func (k *kernel) set(p netip.Prefix, h hops, ours bool) error {
 
 // remove deletes our route of a prefix; that it is gone already is no error.
 func (k *kernel) remove(p netip.Prefix) error {
-	err := k.Handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: protocol, Priority: metric, Table: unix.RT_TABLE_MAIN})
+	err := k.Handle.RouteDel(&netlink.Route{Dst: rtnetlink.ToIPNet(p), Protocol: protocol, Priority: metric,
+		Table: unix.RT_TABLE_MAIN})
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("remove route %v: %w", p, err)
 	}

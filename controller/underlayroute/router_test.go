@@ -151,7 +151,8 @@ func (l *lab) routes(protocol int) []string {
 	l.t.Helper()
 	var out []string
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		list, err := l.handle.RouteListFiltered(family, &netlink.Route{Protocol: netlink.RouteProtocol(protocol)}, netlink.RT_FILTER_PROTOCOL)
+		list, err := l.handle.RouteListFiltered(family, &netlink.Route{Protocol: netlink.RouteProtocol(protocol)},
+			netlink.RT_FILTER_PROTOCOL)
 		must(l.t, err)
 		for _, r := range list {
 			via := r.MultiPath
@@ -286,7 +287,8 @@ func TestRoutesOfOtherProtocolsAreLeftAlone(t *testing.T) {
 
 func TestRouteComesWhenTheOneInItsPlaceGoes(t *testing.T) {
 	l := newLab(t)
-	static := &netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: metric}
+	static := &netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC,
+		Priority: metric}
 	must(t, l.handle.RouteAdd(static))
 	l.start()
 	l.send(update(peer1, leaf, "10.1.1.2"))
@@ -381,7 +383,8 @@ func TestOverrunOfTheSocketIsCuredByReadingAnew(t *testing.T) {
 	defer k.Handle.Close()
 	// Nobody reads: the removal of our route is lost among those of others.
 	for i := range 500 {
-		other := &netlink.Route{Dst: rtnetlink.ToIPNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(i / 250), byte(i % 250)}), 32)),
+		other := &netlink.Route{Dst: rtnetlink.ToIPNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(i / 250),
+			byte(i % 250)}), 32)),
 			Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC}
 		must(t, l.handle.RouteAdd(other))
 	}

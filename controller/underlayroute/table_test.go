@@ -24,14 +24,16 @@ func TestWhatBecameOfEachRouteIsShown(t *testing.T) {
 	l.start()
 	own := netip.MustParsePrefix("10.1.1.0/24")
 	far := netip.MustParsePrefix("10.0.0.12/32")
-	l.send(update(peer1, leaf, "10.1.1.2"), update(peer2, leaf, "10.1.2.2"), update(peer1, own, "10.1.1.2"), update(peer2, far, "192.0.2.1"))
+	l.send(update(peer1, leaf, "10.1.1.2"), update(peer2, leaf, "10.1.2.2"), update(peer1, own, "10.1.1.2"),
+		update(peer2, far, "192.0.2.1"))
 	want := []string{
 		"10.0.0.11/32 from [10.1.1.2 10.1.2.2] by [10.1.1.2 10.1.2.2]",
 		"10.0.0.12/32 from [10.1.2.2] by [192.0.2.1]: no next hop of it is on the link of an uplink that is up",
 		"10.1.1.0/24 from [10.1.1.2] by [10.1.1.2]: it is within 10.1.1.0/24, which is ours",
 	}
 	var got []string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !slices.Equal(got, want); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline) &&
+		!slices.Equal(got, want); time.Sleep(2 * time.Millisecond) {
 		got = nil
 		for _, r := range l.router.Routes() {
 			row := fmt.Sprintf("%v from %v by %v: %s", r.Prefix, r.Neighbors, r.NextHops, r.Reason)
@@ -57,7 +59,8 @@ p4evpn_underlay_routes{installed="yes"} 1
 
 func TestAPrefixThatIsTakenIsSaidOnce(t *testing.T) {
 	l := newLab(t)
-	must(t, l.handle.RouteAdd(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9), Protocol: unix.RTPROT_STATIC, Priority: metric}))
+	must(t, l.handle.RouteAdd(&netlink.Route{Dst: rtnetlink.ToIPNet(leaf), Gw: net.IPv4(10, 1, 2, 9),
+		Protocol: unix.RTPROT_STATIC, Priority: metric}))
 	var log bytes.Buffer
 	stop := l.start(func(c *Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))

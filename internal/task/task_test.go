@@ -31,7 +31,8 @@ func broken(context.Context) error       { return errBroken }
 
 func TestATaskThatFailsEndsTheOthersAndIsNamed(t *testing.T) {
 	log, said := logger()
-	err := Run(t.Context(), log, []Task{{Name: "one", Run: obedient}, {Name: "two", Run: broken}, {Name: "three", Run: silent}})
+	err := Run(t.Context(), log, []Task{{Name: "one", Run: obedient}, {Name: "two", Run: broken},
+		{Name: "three", Run: silent}})
 	if !errors.Is(err, errBroken) || err.Error() != "two: it is broken" {
 		t.Errorf("got %v", err)
 	}
@@ -70,7 +71,8 @@ func TestTheEndThatWasAskedForIsNoError(t *testing.T) {
 	} {
 		ctx, cancel := end(t.Context())
 		log, said := logger()
-		if err := Run(ctx, log, []Task{{Name: "one", Run: obedient}, {Name: "two", Run: silent}}); err != nil || said.Len() > 0 {
+		if err := Run(ctx, log, []Task{{Name: "one", Run: obedient}, {Name: "two", Run: silent}}); err != nil ||
+			said.Len() > 0 {
 			t.Errorf("%s: got %v, log %s", name, err, said)
 		}
 		cancel()
@@ -91,7 +93,8 @@ func TestATaskThatHasNoMoreToDoEndsNobody(t *testing.T) {
 		defer cancel()
 		log, _ := logger()
 		start := time.Now()
-		err := Run(ctx, log, []Task{{Name: "one", Run: func(context.Context) error { return nil }}, {Name: "two", Run: silent}})
+		err := Run(ctx, log, []Task{{Name: "one", Run: func(context.Context) error { return nil }},
+			{Name: "two", Run: silent}})
 		if took := time.Since(start); err != nil || took != time.Hour {
 			t.Errorf("got %v after %v", err, took)
 		}

@@ -64,9 +64,11 @@ func (s *Switch) start(ctx context.Context, c Config) error {
 		return err
 	}
 	_, thrift, _ := net.SplitHostPort(s.Thrift)
-	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off", "--device-id", fmt.Sprint(c.DeviceID)}
+	args := []string{"--use-files", "0", "--thrift-port", thrift, "--log-level", "off", "--device-id",
+		fmt.Sprint(c.DeviceID)}
 	const notifications = "--notifications-addr" // which a BMv2 built without nanomsg does not know
-	if help, _ := exec.CommandContext(ctx, c.Binary, "--help").CombinedOutput(); bytes.Contains(help, []byte(notifications)) {
+	if help, _ := exec.CommandContext(ctx, c.Binary, "--help").CombinedOutput(); bytes.Contains(help,
+		[]byte(notifications)) {
 		// By default it is one file in /tmp for all switches of a device ID.
 		args = append(args, notifications, "ipc://"+filepath.Join(s.dir, "notifications"))
 	}

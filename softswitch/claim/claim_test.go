@@ -149,7 +149,8 @@ func testFrame(number byte) []byte {
 // do; one of all protocols before it.
 func TestAClaimKeepsFramesFromTheStackAndLetsPacketSocketsHaveThem(t *testing.T) {
 	eachWay(t, func(t *testing.T, w Way, own, peer Device) {
-		stack, tap, out := packetSocket(t, own, 0x88b5), packetSocket(t, own, unix.ETH_P_ALL), packetSocket(t, peer, unix.ETH_P_ALL)
+		stack, tap, out := packetSocket(t, own, 0x88b5), packetSocket(t, own, unix.ETH_P_ALL), packetSocket(t, peer,
+			unix.ETH_P_ALL)
 		eventually(t, "without a claim the stack gets them", func() bool {
 			send(t, out, peer, testFrame(1)) // the first ones may find no carrier yet
 			return drain(stack) > 0
@@ -461,7 +462,8 @@ func TestADeviceMadeAnewIsNotClaimed(t *testing.T) {
 }
 
 func TestWaysAreParsed(t *testing.T) {
-	for s, want := range map[string][]Way{"auto": Ways(), "tcx": {TCX}, "clsact": {Clsact}, "nft": {NFT}, "": nil, "xdp": nil} {
+	for s, want := range map[string][]Way{"auto": Ways(), "tcx": {TCX}, "clsact": {Clsact}, "nft": {NFT}, "": nil,
+		"xdp": nil} {
 		got, err := ParseWays(s)
 		if !slices.Equal(got, want) || (err != nil) != (want == nil) {
 			t.Errorf("ParseWays(%q) = %v, %v", s, got, err)

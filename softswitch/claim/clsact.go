@@ -63,8 +63,9 @@ func deviceLink(d Device) netlink.Link {
 
 func clsactDiscipline(d Device) *netlink.GenericQdisc {
 	return &netlink.GenericQdisc{
-		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: d.Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT},
-		QdiscType:  "clsact",
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: d.Index, Handle: netlink.MakeHandle(0xffff, 0),
+			Parent: netlink.HANDLE_CLSACT},
+		QdiscType: "clsact",
 	}
 }
 
@@ -76,8 +77,9 @@ func putFilter(d Device, s side, parent uint32) error {
 	}
 	defer func() { _ = program.Close() }()
 	err = netlink.FilterReplace(&netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{LinkIndex: d.Index, Parent: parent, Handle: filterHandle, Protocol: unix.ETH_P_ALL, Priority: 1},
-		Fd:          program.FD(), Name: s.name, DirectAction: true,
+		FilterAttrs: netlink.FilterAttrs{LinkIndex: d.Index, Parent: parent, Handle: filterHandle, Protocol: unix.ETH_P_ALL,
+			Priority: 1},
+		Fd: program.FD(), Name: s.name, DirectAction: true,
 	})
 	if err != nil {
 		return fmt.Errorf("add a filter: %w", err)

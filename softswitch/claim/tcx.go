@@ -53,7 +53,8 @@ func ensurePinDir() error {
 	if err != nil {
 		return fmt.Errorf("the folder of pins: %w", err)
 	}
-	if s, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || s.Uid != uint32(os.Geteuid()) || info.Mode().Perm() != 0o700 {
+	if s, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || s.Uid != uint32(os.Geteuid()) ||
+		info.Mode().Perm() != 0o700 {
 		return fmt.Errorf("%s is not a folder that only this user may change", pinDir)
 	}
 	return nil

@@ -24,7 +24,8 @@ import (
 func main() {
 	run := flag.String("run", "", "run only the programs whose path matches this regular expression")
 	reference := flag.Bool("bmv2", true, "run simple_switch too, if it is on PATH")
-	random := flag.Int("random", 0, "send so many random frames more through each program and BMv2, and tell of differences")
+	random := flag.Int("random", 0,
+		"send so many random frames more through each program and BMv2, and tell of differences")
 	jobs := flag.Int("jobs", runtime.NumCPU(), "programs at a time")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: conformance [flags] P4C-SOURCE-TREE")

@@ -143,7 +143,8 @@ func keyIndex(names []string, key string) int {
 		}
 	}
 	return slices.IndexFunc(names, func(n string) bool {
-		return strings.HasSuffix(n, "."+key) || strings.HasSuffix(n, "."+key+"$") || key == "valid" && strings.HasSuffix(n, "$valid$")
+		return strings.HasSuffix(n, "."+key) || strings.HasSuffix(n, "."+key+"$") || key == "valid" &&
+			strings.HasSuffix(n, "$valid$")
 	})
 }
 

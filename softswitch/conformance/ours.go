@@ -80,8 +80,10 @@ func newOurs(json []byte, names *program) (*ours, error) {
 		return nil, err
 	}
 	p := pipeline.New(prog, pipeline.Limits{MinTableSize: 1024})
-	return &ours{names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{}, outcome: outcome{out: map[uint32][]string{}},
-		mcast: multicast{groups: map[uint32][]pipeline.Replica{}, sessions: map[uint32]pipeline.Session{}, mgid: map[uint32]uint32{}}}, nil
+	return &ours{names: names, p: p, w: p.NewWorker(nil), labels: map[string]*pipeline.Entry{},
+		outcome: outcome{out: map[uint32][]string{}},
+		mcast: multicast{groups: map[uint32][]pipeline.Replica{}, sessions: map[uint32]pipeline.Session{},
+			mgid: map[uint32]uint32{}}}, nil
 }
 
 func (o *ours) step(c command) error {
@@ -259,7 +261,8 @@ func (o *ours) meter(c command) error {
 }
 
 // check_counter NAME($LABEL or INDEX) [packets|bytes CONDITION NUMBER]
-var counterRE = regexp.MustCompile(`^\S+\s+([\w.]+)\s*\(\s*(\$?\w+)\s*\)\s*(?:(packets|bytes)\s*(==|!=|<=|<|>=|>)\s*(\d+))?$`)
+var counterRE = regexp.MustCompile(`^\S+\s+([\w.]+)\s*\(\s*(\$?\w+)\s*\)` +
+	`\s*(?:(packets|bytes)\s*(==|!=|<=|<|>=|>)\s*(\d+))?$`)
 
 func (o *ours) checkCounter(text string) error {
 	check, err := parseCheck(text)
@@ -293,7 +296,8 @@ func (c *check) holds(packets, bytes uint64) error {
 	if c.unit == "bytes" {
 		got = bytes
 	}
-	holds := map[string]bool{"": true, "==": got == want, "!=": got != want, "<": got < want, "<=": got <= want, ">": got > want, ">=": got >= want}
+	holds := map[string]bool{"": true, "==": got == want, "!=": got != want, "<": got < want, "<=": got <= want,
+		">": got > want, ">=": got >= want}
 	if !holds[c.condition] {
 		return fmt.Errorf("it is %d", got)
 	}
@@ -339,7 +343,8 @@ func numbers(words []string, n int) ([]uint32, error) {
 }
 
 func (m *multicast) configure(p *pipeline.Pipeline, c command) error {
-	least := map[string]int{"mc_mgrp_create": 1, "mc_node_create": 1, "mc_node_associate": 2, "mirroring_add": 2, "mirroring_add_mc": 2, "mirroring_delete": 1}
+	least := map[string]int{"mc_mgrp_create": 1, "mc_node_create": 1, "mc_node_associate": 2, "mirroring_add": 2,
+		"mirroring_add_mc": 2, "mirroring_delete": 1}
 	if least[c.verb] == 0 {
 		return fmt.Errorf("command %q is not known", c.verb)
 	}

@@ -38,7 +38,8 @@ const (
 // answered differently and shows the first. Many of p4c's programs read fields
 // of invalid headers or loop without end, where that is no fault. A frame that
 // crashes BMv2 is returned, and a fresh one goes on with the next.
-func compareRandom(ctx context.Context, json []byte, jsonPath string, names *program, s *script, n int) ([]bmv2.Frame, error) {
+func compareRandom(ctx context.Context, json []byte, jsonPath string, names *program, s *script,
+	n int) ([]bmv2.Frame, error) {
 	spec, err := bmv2json.Parse(json)
 	if err != nil || len(s.ports) == 0 || len(spec.Parsers) == 0 || spec.Parsers[0].InitState == "" {
 		return nil, err

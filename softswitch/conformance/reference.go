@@ -72,7 +72,8 @@ func runBMv2(ctx context.Context, jsonPath string, names *program, s *script, se
 }
 
 // startBMv2 starts simple_switch with the frames that will be sent.
-func startBMv2(ctx context.Context, jsonPath string, names *program, ports []uint32, frames []bmv2.Frame) (*theirs, error) {
+func startBMv2(ctx context.Context, jsonPath string, names *program, ports []uint32,
+	frames []bmv2.Frame) (*theirs, error) {
 	sw, err := bmv2.Start(ctx, bmv2.Config{Binary: "simple_switch", JSON: jsonPath, Ports: ports})
 	if err != nil {
 		return nil, err
@@ -85,7 +86,8 @@ func startBMv2(ctx context.Context, jsonPath string, names *program, ports []uin
 		sw.Close()
 		return nil, err
 	}
-	return &theirs{names: names, sw: sw, cli: cli, handles: map[string]string{}, outcome: outcome{out: map[uint32][]string{}}}, nil
+	return &theirs{names: names, sw: sw, cli: cli, handles: map[string]string{},
+		outcome: outcome{out: map[uint32][]string{}}}, nil
 }
 
 func (t *theirs) close() {

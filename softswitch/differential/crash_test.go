@@ -36,7 +36,8 @@ func (s *tally) close(t *testing.T) {
 
 // survive is run for all frames whatever BMv2 does. What registers, counters and
 // reports hold is compared where it did not crash.
-func (p *program) survive(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *inputs, window int, blame bool, said *tally) (bad []int) {
+func (p *program) survive(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *inputs, window int, blame bool,
+	said *tally) (bad []int) {
 	for from := 0; ; {
 		rest := &inputs{in.entities, in.frames[from:], in.outs}
 		differ, crashed := p.run(t, config, rest, window, blame, said)
@@ -74,7 +75,8 @@ func (p *program) survive(t *testing.T, config *p4v1.ForwardingPipelineConfig, i
 
 // culprit sends frames one by one through a fresh BMv2 and returns which crashes
 // it, or -1.
-func (p *program) culprit(t *testing.T, config *p4v1.ForwardingPipelineConfig, entities []*p4v1.Entity, frames []frame) int {
+func (p *program) culprit(t *testing.T, config *p4v1.ForwardingPipelineConfig, entities []*p4v1.Entity,
+	frames []frame) int {
 	other := startReference(t, config, p.ports)
 	for _, e := range entities {
 		_ = other.write(e) // run compares what it says

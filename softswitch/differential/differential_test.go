@@ -157,7 +157,8 @@ func (p *program) compare(t *testing.T, seed uint64, n int, said *tally) {
 
 // run sends everything through both and returns where windows of frames
 // differ, or, with blame, reports each; and the window in which BMv2 crashed, or -1.
-func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *inputs, window int, blame bool, said *tally) (bad []int, crashed int) {
+func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *inputs, window int, blame bool,
+	said *tally) (bad []int, crashed int) {
 	own, other := startOurs(t, config, p.ports), startReference(t, config, p.ports)
 	written := 0
 	for _, e := range in.entities {
@@ -199,7 +200,8 @@ func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *i
 		bad = append(bad, i)
 		if blame {
 			f := in.frames[i]
-			t.Errorf("%x at port %d\nours: %s\nBMv2: %s\n%s", f.Data, f.Port, list(got), list(want), own.worker.Trace(f.Port, f.Data))
+			t.Errorf("%x at port %d\nours: %s\nBMv2: %s\n%s", f.Data, f.Port, list(got), list(want),
+				own.worker.Trace(f.Port, f.Data))
 		}
 		if err := other.Exited(); err != nil {
 			t.Fatal(err)
@@ -222,14 +224,16 @@ func (p *program) run(t *testing.T, config *p4v1.ForwardingPipelineConfig, in *i
 		return nil, -1
 	}
 	p.compareTold(t, config, own, other)
-	t.Logf("%d of %d entries, %d frames in, %d out, %d packet-outs", written, len(in.entities), len(in.frames), left, len(in.outs))
+	t.Logf("%d of %d entries, %d frames in, %d out, %d packet-outs", written, len(in.entities), len(in.frames), left,
+		len(in.outs))
 	return nil, -1
 }
 
 // awaitPacketIns lets BMv2 tell as much as ours did: its queue to the controller
 // drops too. What does not come in time is not waited for again.
 func (p *program) awaitPacketIns(own *ours, other *reference) {
-	for deadline := time.Now().Add(patience); !other.late && other.numPacketIns() < own.punted; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !other.late &&
+		other.numPacketIns() < own.punted; time.Sleep(time.Millisecond) {
 		other.late = time.Now().After(deadline) || other.Exited() != nil
 	}
 }

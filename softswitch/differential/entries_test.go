@@ -20,11 +20,13 @@ func (p *Pool) config(info *p4configv1.P4Info, ports []uint32) []*p4v1.Entity {
 	for id := range uint32(groups) {
 		g := &p4v1.MulticastGroupEntry{MulticastGroupId: id + 1}
 		g.Replicas = p.replicas(ports)
-		out = append(out, replication(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: g}}))
+		out = append(out, replication(&p4v1.PacketReplicationEngineEntry{
+			Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: g}}))
 	}
 	for id := range uint32(sessions) {
 		c := &p4v1.CloneSessionEntry{SessionId: id + 1, Replicas: p.replicas(ports)}
-		out = append(out, replication(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{CloneSessionEntry: c}}))
+		out = append(out, replication(&p4v1.PacketReplicationEngineEntry{
+			Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{CloneSessionEntry: c}}))
 	}
 	for _, d := range info.Digests {
 		out = append(out, &p4v1.Entity{Entity: &p4v1.Entity_DigestEntry{DigestEntry: &p4v1.DigestEntry{
@@ -58,7 +60,8 @@ func (p *Pool) replicas(ports []uint32) []*p4v1.Replica {
 	var out []*p4v1.Replica
 	for i := range 1 + p.rng.IntN(4) {
 		port := ports[p.rng.IntN(len(ports))]
-		out = append(out, &p4v1.Replica{Instance: uint32(i + 1), PortKind: &p4v1.Replica_Port{Port: big.NewInt(int64(port)).Bytes()}})
+		out = append(out, &p4v1.Replica{Instance: uint32(i + 1),
+			PortKind: &p4v1.Replica_Port{Port: big.NewInt(int64(port)).Bytes()}})
 	}
 	return out
 }
@@ -84,7 +87,8 @@ func (p *Pool) defaultEntry(t *p4configv1.Table, actions map[uint32]*p4configv1.
 }
 
 // action is one of the table's but those of a scope.
-func (p *Pool) action(t *p4configv1.Table, not p4configv1.ActionRef_Scope, actions map[uint32]*p4configv1.Action, ports []uint32) *p4v1.TableAction {
+func (p *Pool) action(t *p4configv1.Table, not p4configv1.ActionRef_Scope, actions map[uint32]*p4configv1.Action,
+	ports []uint32) *p4v1.TableAction {
 	var refs []*p4configv1.ActionRef
 	for _, r := range t.ActionRefs {
 		if r.Scope != not {
@@ -94,7 +98,8 @@ func (p *Pool) action(t *p4configv1.Table, not p4configv1.ActionRef_Scope, actio
 	a := actions[refs[p.rng.IntN(len(refs))].Id]
 	act := &p4v1.Action{ActionId: a.Preamble.Id}
 	for _, param := range a.Params {
-		act.Params = append(act.Params, &p4v1.Action_Param{ParamId: param.Id, Value: canonical(p.portOr(int(param.Bitwidth), ports))})
+		act.Params = append(act.Params, &p4v1.Action_Param{ParamId: param.Id,
+			Value: canonical(p.portOr(int(param.Bitwidth), ports))})
 	}
 	return &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: act}}
 }
@@ -136,7 +141,8 @@ func (p *Pool) match(f *p4configv1.MatchField, ports []uint32) (m *p4v1.FieldMat
 		}
 		if wildcard = wildcard || mask.Sign() == 0; !wildcard {
 			v := new(big.Int).And(p.value(bits), mask)
-			m.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(v), Mask: canonical(mask)}}
+			m.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(v),
+				Mask: canonical(mask)}}
 		}
 		priority = true
 	case p4configv1.MatchField_RANGE:

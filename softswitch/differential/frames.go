@@ -89,7 +89,8 @@ type Generator struct {
 // NewGenerator makes frames with the values of p. The program must have a
 // parser with a first state.
 func NewGenerator(p *Pool, spec *bmv2json.Program) *Generator {
-	g := &Generator{Pool: p, types: map[string]*bmv2json.HeaderType{}, stacks: map[string][]string{}, states: map[string]*bmv2json.ParseState{}}
+	g := &Generator{Pool: p, types: map[string]*bmv2json.HeaderType{}, stacks: map[string][]string{},
+		states: map[string]*bmv2json.ParseState{}}
 	types := map[string]*bmv2json.HeaderType{}
 	for i := range spec.HeaderTypes {
 		types[spec.HeaderTypes[i].Name] = &spec.HeaderTypes[i]

@@ -128,7 +128,8 @@ func (p *program) repeat(t *testing.T, r *recording) {
 			t.Fatal(err)
 		}
 		if got := outFrames(own.process(f.Port, data)); !slices.Equal(got, f.Out) {
-			t.Errorf("frame %d, %s at port %d:\nours: %v\nBMv2: %v\n%s", i, f.In, f.Port, got, f.Out, own.worker.Trace(f.Port, data))
+			t.Errorf("frame %d, %s at port %d:\nours: %v\nBMv2: %v\n%s", i, f.In, f.Port, got, f.Out,
+				own.worker.Trace(f.Port, data))
 		}
 	}
 	var packets, digests []string

@@ -43,7 +43,8 @@ type client struct {
 
 func connect(t *testing.T, address string, config *p4v1.ForwardingPipelineConfig) *client {
 	t.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,8 @@ func connect(t *testing.T, address string, config *p4v1.ForwardingPipelineConfig
 	if c.stream, err = c.rpc.StreamChannel(ctx); err != nil {
 		t.Fatal(err)
 	}
-	c.send(t, &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Arbitration{Arbitration: &p4v1.MasterArbitrationUpdate{DeviceId: deviceID, ElectionId: c.election}}})
+	c.send(t, &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Arbitration{
+		Arbitration: &p4v1.MasterArbitrationUpdate{DeviceId: deviceID, ElectionId: c.election}}})
 	if m, err := c.stream.Recv(); err != nil || m.GetArbitration().GetStatus().GetCode() != 0 {
 		t.Fatalf("arbitration: %v, %v", m, err)
 	}
@@ -64,7 +66,8 @@ func connect(t *testing.T, address string, config *p4v1.ForwardingPipelineConfig
 		listening.Wait()
 	})
 	_, err = c.rpc.SetForwardingPipelineConfig(ctx, &p4v1.SetForwardingPipelineConfigRequest{
-		DeviceId: deviceID, ElectionId: c.election, Action: p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT, Config: config})
+		DeviceId: deviceID, ElectionId: c.election, Action: p4v1.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT,
+		Config: config})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +118,8 @@ func (c *client) write(e *p4v1.Entity) error {
 	if e.GetTableEntry().GetIsDefaultAction() {
 		u.Type = p4v1.Update_MODIFY
 	}
-	_, err := c.rpc.Write(context.Background(), &p4v1.WriteRequest{DeviceId: deviceID, ElectionId: c.election, Updates: []*p4v1.Update{u}})
+	_, err := c.rpc.Write(context.Background(),
+		&p4v1.WriteRequest{DeviceId: deviceID, ElectionId: c.election, Updates: []*p4v1.Update{u}})
 	return err
 }
 
@@ -141,11 +145,13 @@ func (c *client) counters(t *testing.T, config *p4v1.ForwardingPipelineConfig) [
 	t.Helper()
 	var ask []*p4v1.Entity
 	for _, ci := range config.P4Info.Counters {
-		ask = append(ask, &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{CounterId: ci.Preamble.Id}}})
+		ask = append(ask, &p4v1.Entity{
+			Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{CounterId: ci.Preamble.Id}}})
 	}
 	for _, ti := range config.P4Info.Tables {
 		if len(ti.DirectResourceIds) > 0 && ti.ImplementationId == 0 {
-			ask = append(ask, &p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{DirectCounterEntry: &p4v1.DirectCounterEntry{TableEntry: &p4v1.TableEntry{TableId: ti.Preamble.Id}}}})
+			ask = append(ask, &p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{
+				DirectCounterEntry: &p4v1.DirectCounterEntry{TableEntry: &p4v1.TableEntry{TableId: ti.Preamble.Id}}}})
 		}
 	}
 	if len(ask) == 0 {
@@ -166,7 +172,8 @@ func (c *client) counters(t *testing.T, config *p4v1.ForwardingPipelineConfig) [
 			data := e.GetCounterEntry().GetData()
 			if d := e.GetDirectCounterEntry(); d != nil {
 				data = d.GetData()
-				d.TableEntry = &p4v1.TableEntry{TableId: d.TableEntry.GetTableId(), Match: d.TableEntry.GetMatch(), Priority: d.TableEntry.GetPriority()}
+				d.TableEntry = &p4v1.TableEntry{TableId: d.TableEntry.GetTableId(), Match: d.TableEntry.GetMatch(),
+					Priority: d.TableEntry.GetPriority()}
 				slices.SortFunc(d.TableEntry.Match, func(a, b *p4v1.FieldMatch) int { return int(a.FieldId) - int(b.FieldId) })
 			}
 			if data.GetPacketCount() != 0 {
@@ -193,7 +200,8 @@ func startOurs(t *testing.T, config *p4v1.ForwardingPipelineConfig, ports []uint
 	t.Helper()
 	o := &ours{ports: ports}
 	var err error
-	o.server, err = p4rtserver.New(p4rtserver.Config{DeviceID: deviceID, Logger: slog.New(slog.DiscardHandler), Inject: o.inject})
+	o.server, err = p4rtserver.New(p4rtserver.Config{DeviceID: deviceID, Logger: slog.New(slog.DiscardHandler),
+		Inject: o.inject})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +292,8 @@ type reference struct {
 
 func startReference(t *testing.T, config *p4v1.ForwardingPipelineConfig, ports []uint32) *reference {
 	t.Helper()
-	s, err := bmv2.Start(t.Context(), bmv2.Config{Binary: "simple_switch_grpc", Ports: ports, DeviceID: deviceID, TargetArgs: []string{"--cpu-port", fmt.Sprint(cpuPort)}})
+	s, err := bmv2.Start(t.Context(), bmv2.Config{Binary: "simple_switch_grpc", Ports: ports, DeviceID: deviceID,
+		TargetArgs: []string{"--cpu-port", fmt.Sprint(cpuPort)}})
 	if err != nil {
 		t.Fatal(err)
 	}

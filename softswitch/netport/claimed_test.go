@@ -137,7 +137,8 @@ func TestAClaimThatSomebodyRemovesIsPutBackAndCounted(t *testing.T) {
 			}
 			d := deviceNamed(t, "va")
 			eventually(t, string(w)+" is put back", func() bool { return claim.Check(d, w, claim.Both) == nil })
-			eventually(t, string(w)+" is counted", func() bool { return p.Stats().ClaimsLost > 0 && log.count("somebody removed") > 0 })
+			eventually(t, string(w)+" is counted",
+				func() bool { return p.Stats().ClaimsLost > 0 && log.count("somebody removed") > 0 })
 			if !p.Up() {
 				t.Errorf("%s: the port is down", w)
 			}

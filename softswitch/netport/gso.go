@@ -192,7 +192,8 @@ func (ip ipLayer) fixChecksum(out []byte, protocol byte, field int) {
 	}
 	segment := out[ip.l4:]
 	binary.BigEndian.PutUint16(segment[field:], 0)
-	sum := uint32(onesComplementSum(addresses)) + uint32(onesComplementSum(segment)) + uint32(protocol) + uint32(len(segment))
+	sum := uint32(onesComplementSum(addresses)) + uint32(onesComplementSum(segment)) + uint32(protocol) +
+		uint32(len(segment))
 	sum = sum>>16 + sum&0xffff
 	check := ^uint16(sum>>16 + sum&0xffff)
 	if check == 0 {

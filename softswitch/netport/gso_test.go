@@ -16,9 +16,12 @@ import (
 // and its virtio_net_hdr.
 func unsegmented(t testing.TB, ipv6, udp bool, payload []byte, size int) (frame, vnet []byte) {
 	t.Helper()
-	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
-	ip4 := &layers.IPv4{Version: 4, TTL: 64, Id: 65535, SrcIP: net.IPv4(192, 0, 2, 1), DstIP: net.IPv4(192, 0, 2, 2), Protocol: layers.IPProtocolTCP}
-	ip6 := &layers.IPv6{Version: 6, HopLimit: 64, SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8::2"), NextHeader: layers.IPProtocolTCP}
+	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2},
+		EthernetType: layers.EthernetTypeIPv4}
+	ip4 := &layers.IPv4{Version: 4, TTL: 64, Id: 65535, SrcIP: net.IPv4(192, 0, 2, 1), DstIP: net.IPv4(192, 0, 2, 2),
+		Protocol: layers.IPProtocolTCP}
+	ip6 := &layers.IPv6{Version: 6, HopLimit: 64, SrcIP: net.ParseIP("2001:db8::1"), DstIP: net.ParseIP("2001:db8::2"),
+		NextHeader: layers.IPProtocolTCP}
 	tcp := &layers.TCP{SrcPort: 1, DstPort: 2, Seq: 0xffffff00, ACK: true, PSH: true, FIN: true, CWR: true,
 		Options: []layers.TCPOption{{OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop}}}
 	dgram := &layers.UDP{SrcPort: 1, DstPort: 2}
@@ -36,7 +39,8 @@ func unsegmented(t testing.TB, ipv6, udp bool, payload []byte, size int) (frame,
 	binary.NativeEndian.PutUint16(vnet[vnetCsumStart:], uint16(l4))
 	binary.NativeEndian.PutUint16(vnet[vnetGSOSize:], uint16(size))
 	buf := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true}, eth, network, transport, gopacket.Payload(payload)); err != nil {
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true}, eth, network, transport,
+		gopacket.Payload(payload)); err != nil {
 		t.Fatal(err)
 	}
 	return buf.Bytes(), vnet
@@ -50,7 +54,8 @@ func TestSegmentsAreWhatHardwareWouldSend(t *testing.T) {
 	for _, x := range []struct {
 		name      string
 		ipv6, udp bool
-	}{{"TCP over IPv4", false, false}, {"TCP over IPv6", true, false}, {"UDP over IPv4", false, true}, {"UDP over IPv6", true, true}} {
+	}{{"TCP over IPv4", false, false}, {"TCP over IPv6", true, false}, {"UDP over IPv4", false, true}, {"UDP over IPv6",
+		true, true}} {
 		t.Run(x.name, func(t *testing.T) {
 			frame, vnet := unsegmented(t, x.ipv6, x.udp, payload, 1400)
 			s, ok := newSegmenter(frame, vnet)
@@ -98,7 +103,8 @@ func checkSegment(t *testing.T, segment []byte, i int, last, udp bool) []byte {
 		if d := p.TransportLayer().(*layers.UDP); int(d.Length) != 8+len(d.Payload) {
 			t.Errorf("segment %d: UDP length %d", i, d.Length)
 		}
-	} else if tcp := p.TransportLayer().(*layers.TCP); tcp.Seq != uint32(0xffffff00+i*1400) || tcp.FIN != last || tcp.PSH != last || tcp.CWR != (i == 0) || !tcp.ACK {
+	} else if tcp := p.TransportLayer().(*layers.TCP); tcp.Seq != uint32(0xffffff00+i*1400) || tcp.FIN != last ||
+		tcp.PSH != last || tcp.CWR != (i == 0) || !tcp.ACK {
 		t.Errorf("segment %d: seq %x, FIN %v, PSH %v, CWR %v", i, tcp.Seq, tcp.FIN, tcp.PSH, tcp.CWR)
 	}
 	return p.TransportLayer().LayerPayload()
@@ -205,7 +211,8 @@ func TestTunnelledSegmentationIsUndone(t *testing.T) {
 	setAddress(t, "va", "192.0.2.1/24", net.IPv4(192, 0, 2, 9))
 	la := netlink.NewLinkAttrs()
 	la.Name = "vx"
-	if err := netlink.LinkAdd(&netlink.Vxlan{LinkAttrs: la, VxlanId: 5, Group: net.IPv4(192, 0, 2, 9), SrcAddr: net.IPv4(192, 0, 2, 1), Port: 4789}); err != nil {
+	if err := netlink.LinkAdd(&netlink.Vxlan{LinkAttrs: la, VxlanId: 5, Group: net.IPv4(192, 0, 2, 9),
+		SrcAddr: net.IPv4(192, 0, 2, 1), Port: 4789}); err != nil {
 		t.Skipf("SKIP: the kernel has no VXLAN device: %v", err)
 	}
 	t.Cleanup(func() { delLink("vx") })
@@ -223,7 +230,8 @@ func TestTunnelledSegmentationIsUndone(t *testing.T) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, 1000); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Sendto(fd, make([]byte, 9500), 0, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{198, 51, 100, 9}}); err != nil {
+	if err := unix.Sendto(fd, make([]byte, 9500), 0,
+		&unix.SockaddrInet4{Port: 9, Addr: [4]byte{198, 51, 100, 9}}); err != nil {
 		t.Fatal(err)
 	}
 	segments := func() (out [][]byte) { // without the kernel's multicast reports

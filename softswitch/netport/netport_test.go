@@ -162,7 +162,8 @@ func TestVLANTagIsPutBack(t *testing.T) {
 	var got recorder
 	a, b := startPort(t, "va", func([][]byte) {}), startPort(t, "vb", got.handle)
 	eventually(t, "both ports up", func() bool { return a.Up() && b.Up() })
-	for _, tag := range []string{"\x81\x00\x60\x64", "\x81\x00\x00\x00", "\x88\xa8\x0f\xff", "\x81\x00\x00\x0a\x81\x00\x00\x14"} {
+	for _, tag := range []string{"\x81\x00\x60\x64", "\x81\x00\x00\x00", "\x88\xa8\x0f\xff",
+		"\x81\x00\x00\x0a\x81\x00\x00\x14"} {
 		for _, length := range []int{64, 1510} {
 			plain := testFrame(length, tag[3])
 			tagged := append(append(bytes.Clone(plain[:12]), tag...), plain[12:]...)
@@ -357,7 +358,8 @@ func sendFromHost(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	to := &unix.SockaddrLinklayer{Ifindex: linkNamed(t, name).Attrs().Index, Protocol: htons(unix.ETH_P_IP), Halen: 6, Addr: [8]byte{2, 0, 0, 0, 0, 9}}
+	to := &unix.SockaddrLinklayer{Ifindex: linkNamed(t, name).Attrs().Index, Protocol: htons(unix.ETH_P_IP), Halen: 6,
+		Addr: [8]byte{2, 0, 0, 0, 0, 9}}
 	if err := unix.Sendto(fd, make([]byte, 46), 0, to); err != nil && err != unix.ENOBUFS {
 		t.Fatal(err)
 	}

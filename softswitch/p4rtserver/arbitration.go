@@ -114,16 +114,20 @@ func (a *arbiter) admit(st *stream, m *p4v1.MasterArbitrationUpdate) (*role, err
 	name := m.GetRole().GetName()
 	if st.role != nil {
 		if m.DeviceId != a.deviceID {
-			return nil, status.Errorf(codes.FailedPrecondition, "arbitration: the stream belongs to device %d, not %d", a.deviceID, m.DeviceId)
+			return nil, status.Errorf(codes.FailedPrecondition, "arbitration: the stream belongs to device %d, not %d",
+				a.deviceID, m.DeviceId)
 		}
 		if name != st.role.message.GetName() {
-			return nil, status.Errorf(codes.FailedPrecondition, "arbitration: the stream belongs to role %q, not %q", st.role.message.GetName(), name)
+			return nil, status.Errorf(codes.FailedPrecondition, "arbitration: the stream belongs to role %q, not %q",
+				st.role.message.GetName(), name)
 		}
 	} else if m.DeviceId != a.deviceID {
-		return nil, status.Errorf(codes.NotFound, "arbitration: device id %d: this switch is device %d", m.DeviceId, a.deviceID)
+		return nil, status.Errorf(codes.NotFound, "arbitration: device id %d: this switch is device %d", m.DeviceId,
+			a.deviceID)
 	}
 	if m.GetRole().GetConfig() != nil {
-		return nil, status.Error(codes.InvalidArgument, "arbitration: role.config is set; this switch knows no role configurations, each role may do everything")
+		return nil, status.Error(codes.InvalidArgument,
+			"arbitration: role.config is set; this switch knows no role configurations, each role may do everything")
 	}
 	if numericRole(m.GetRole()) != 0 {
 		return nil, status.Error(codes.InvalidArgument, "arbitration: role.id is deprecated, use role.name")
@@ -141,13 +145,15 @@ func (a *arbiter) admit(st *stream, m *p4v1.MasterArbitrationUpdate) (*role, err
 	if id := electionOf(m.ElectionId); id.set {
 		for _, other := range r.streams {
 			if other != st && other.election == id {
-				return nil, status.Errorf(codes.InvalidArgument, "arbitration: election id %d:%d is in use by another client", id.high, id.low)
+				return nil, status.Errorf(codes.InvalidArgument, "arbitration: election id %d:%d is in use by another client",
+					id.high, id.low)
 			}
 		}
 	}
 	if st.role == nil {
 		if len(r.streams) >= maxStreams {
-			return nil, status.Errorf(codes.ResourceExhausted, "arbitration: %d clients of this role are connected already", maxStreams)
+			return nil, status.Errorf(codes.ResourceExhausted, "arbitration: %d clients of this role are connected already",
+				maxStreams)
 		}
 		st.role = r
 		r.streams = append(r.streams, st)

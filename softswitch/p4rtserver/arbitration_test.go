@@ -129,7 +129,8 @@ func TestRequestsAreCheckedBeforeTheirContent(t *testing.T) {
 	if _, err := c.read(entity(&p4v1.TableEntry{})); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("read without a pipeline: %v", err)
 	}
-	if response, err := tg.rpc.GetForwardingPipelineConfig(context.Background(), &p4v1.GetForwardingPipelineConfigRequest{DeviceId: testDevice}); err != nil || response.Config != nil {
+	if response, err := tg.rpc.GetForwardingPipelineConfig(context.Background(),
+		&p4v1.GetForwardingPipelineConfigRequest{DeviceId: testDevice}); err != nil || response.Config != nil {
 		t.Errorf("pipeline before there is one: %v, %v", response, err)
 	}
 	c.commit(testConfig(t))
@@ -142,14 +143,16 @@ func TestRequestsAreCheckedBeforeTheirContent(t *testing.T) {
 			t.Errorf("write %v: %v, want %v", request, err, name)
 		}
 	}
-	if _, err := tg.rpc.Write(context.Background(), &p4v1.WriteRequest{DeviceId: testDevice}); status.Code(err) != codes.PermissionDenied {
+	if _, err := tg.rpc.Write(context.Background(),
+		&p4v1.WriteRequest{DeviceId: testDevice}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("write without an election id: %v", err)
 	}
 	version, err := tg.rpc.Capabilities(context.Background(), &p4v1.CapabilitiesRequest{})
 	if err != nil || version.P4RuntimeApiVersion != "1.5.0" {
 		t.Errorf("capabilities: %v, %v", version, err)
 	}
-	if _, err := tg.rpc.Capabilities(context.Background(), &p4v1.CapabilitiesRequest{DeviceId: 9}); status.Code(err) != codes.NotFound {
+	if _, err := tg.rpc.Capabilities(context.Background(),
+		&p4v1.CapabilitiesRequest{DeviceId: 9}); status.Code(err) != codes.NotFound {
 		t.Errorf("capabilities of another device: %v", err)
 	}
 }

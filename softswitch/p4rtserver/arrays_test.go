@@ -42,7 +42,8 @@ func TestRegistersAreReadAndWritten(t *testing.T) {
 	if got := tg.frame(0, frame)[0].Data[37:45]; string(got) != "\x01\x02\x03\x04\x05\x06\x07\x08" {
 		t.Errorf("the program reads %x", got)
 	}
-	if err := c.setPipeline(p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT, configOf(t, "../pipeline/testdata/features")); err != nil {
+	if err := c.setPipeline(p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT,
+		configOf(t, "../pipeline/testdata/features")); err != nil {
 		t.Fatal(err)
 	}
 	if d := diff(want, c.mustRead(entityOf(&p4v1.RegisterEntry{}))); d != "" {
@@ -99,7 +100,8 @@ func valueSetMember(values ...byte) *p4v1.ValueSetMember {
 func TestValueSetsSteerTheParser(t *testing.T) {
 	tg, c := startWith(t, configOf(t, "../pipeline/testdata/more"))
 	single, pair := tg.names.ids["p.long_kinds"], tg.names.ids["p.again_kinds"]
-	long := &p4v1.ValueSetEntry{ValueSetId: single, Members: []*p4v1.ValueSetMember{valueSetMember(0x30), valueSetMember(0x31)}}
+	long := &p4v1.ValueSetEntry{ValueSetId: single,
+		Members: []*p4v1.ValueSetMember{valueSetMember(0x30), valueSetMember(0x31)}}
 	again := &p4v1.ValueSetEntry{ValueSetId: pair, Members: []*p4v1.ValueSetMember{valueSetMember(0x60, 3)}}
 	c.mustWrite(modify(long), modify(again))
 	want := []*p4v1.Entity{entityOf(long), entityOf(again)}

@@ -18,7 +18,8 @@ func benchmarkWrite(b *testing.B, batch int) {
 	c.commit(testConfig(b))
 	updates := make([]*p4v1.Update, 0, b.N)
 	for i := range b.N {
-		te := tg.names.entry("ingress.source", tg.names.action("NoAction"), exact(canonical(binary.BigEndian.AppendUint64(nil, uint64(i)))...), exact(1))
+		te := tg.names.entry("ingress.source", tg.names.action("NoAction"),
+			exact(canonical(binary.BigEndian.AppendUint64(nil, uint64(i)))...), exact(1))
 		updates = append(updates, insert(te))
 	}
 	b.ResetTimer()
@@ -48,7 +49,8 @@ func BenchmarkApply(b *testing.B) {
 	n, f := newNamer(b, config.P4Info), s.Forwarding()
 	updates := make([]*p4v1.Update, 0, b.N)
 	for i := range b.N {
-		te := n.entry("ingress.source", n.action("NoAction"), exact(canonical(binary.BigEndian.AppendUint64(nil, uint64(i)))...), exact(1))
+		te := n.entry("ingress.source", n.action("NoAction"),
+			exact(canonical(binary.BigEndian.AppendUint64(nil, uint64(i)))...), exact(1))
 		updates = append(updates, insert(te))
 	}
 	var tr translator
@@ -72,7 +74,8 @@ func BenchmarkRead(b *testing.B) {
 	const entries = 100000
 	var updates []*p4v1.Update
 	for i := range entries {
-		te := tg.names.entry("ingress.source", tg.names.action("NoAction"), exact(canonical(binary.BigEndian.AppendUint64(nil, uint64(i)))...), exact(1))
+		te := tg.names.entry("ingress.source", tg.names.action("NoAction"),
+			exact(canonical(binary.BigEndian.AppendUint64(nil, uint64(i)))...), exact(1))
 		if updates = append(updates, insert(te)); len(updates) == 1000 {
 			c.mustWrite(updates...)
 			updates = nil

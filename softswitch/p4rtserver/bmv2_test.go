@@ -88,7 +88,8 @@ func (d *difference) config(t *testing.T) *p4v1.ForwardingPipelineConfig {
 // startBMv2 is BMv2 with a pipeline and its primary client.
 func startBMv2(t *testing.T, config *p4v1.ForwardingPipelineConfig) *client {
 	t.Helper()
-	sw, err := bmv2.Start(t.Context(), bmv2.Config{Binary: "simple_switch_grpc", Ports: []uint32{1, 2, 3, 4}, DeviceID: testDevice})
+	sw, err := bmv2.Start(t.Context(), bmv2.Config{Binary: "simple_switch_grpc", Ports: []uint32{1, 2, 3, 4},
+		DeviceID: testDevice})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,8 @@ var differences = []difference{
 		return one(insert(withPriority(n.entry("ingress.rule", n.action("ingress.drop"), nil, between(nil, []byte{9})), 1)))
 	}), "InvalidArgument", "OK", false},
 	{"is_const set", tries(func(n *namer) []*p4v1.Update {
-		return one(insert(with(n.entry("ingress.host", n.action("ingress.drop"), exact(1)), func(te *p4v1.TableEntry) { te.IsConst = true })))
+		return one(insert(with(n.entry("ingress.host", n.action("ingress.drop"), exact(1)),
+			func(te *p4v1.TableEntry) { te.IsConst = true })))
 	}), "InvalidArgument", "OK", false},
 	{"DELETE of a constant entry", tries(func(n *namer) []*p4v1.Update {
 		return one(remove(n.entry("ingress.fixed", nil, exact(0x88, 0xcc))))
@@ -154,7 +156,8 @@ var differences = []difference{
 	}), "OK", "InvalidArgument", false},
 	{"query for all digests", reads(func(*namer) *p4v1.Entity { return entityOf(&p4v1.DigestEntry{}) }), "OK", "Unimplemented", false},
 	{"error in one query of several", func(c *client) string {
-		found, err := c.read(entityOf(&p4v1.CounterEntry{CounterId: 1}), entityOf(&p4v1.CounterEntry{CounterId: c.tg.names.ids["ingress.by_port"], Index: at(1)}))
+		found, err := c.read(entityOf(&p4v1.CounterEntry{CounterId: 1}),
+			entityOf(&p4v1.CounterEntry{CounterId: c.tg.names.ids["ingress.by_port"], Index: at(1)}))
 		if len(found) == 1 && err != nil {
 			return "the others are answered"
 		}

@@ -26,7 +26,8 @@ func TestDefaultEntryCountsWhatMisses(t *testing.T) {
 		if len(direct) != 1 || !direct[0].GetDirectCounterEntry().GetTableEntry().IsDefaultAction {
 			t.Fatalf("direct counter of the default entry: %v", direct)
 		}
-		if d := direct[0].GetDirectCounterEntry().Data; d.PacketCount != byEntry.PacketCount || d.ByteCount != byEntry.ByteCount {
+		if d := direct[0].GetDirectCounterEntry().Data; d.PacketCount != byEntry.PacketCount ||
+			d.ByteCount != byEntry.ByteCount {
 			t.Errorf("the direct counter is %v, with the entry %v", d, byEntry)
 		}
 		if byEntry.ByteCount != byEntry.PacketCount*int64(len(frame)) {
@@ -50,7 +51,8 @@ func TestDefaultEntryCountsWhatMisses(t *testing.T) {
 	tg.frame(1, frame)
 	expect("a hit", 3)
 	query := asDefault(n.entry("ingress.host", nil))
-	c.mustWrite(modify(&p4v1.DirectCounterEntry{TableEntry: query, Data: &p4v1.CounterData{PacketCount: 10, ByteCount: 10 * int64(len(frame))}}))
+	c.mustWrite(modify(&p4v1.DirectCounterEntry{TableEntry: query,
+		Data: &p4v1.CounterData{PacketCount: 10, ByteCount: 10 * int64(len(frame))}}))
 	expect("the counter set by itself", 10)
 	set := asDefault(n.entry("ingress.host", n.action("ingress.drop")))
 	set.CounterData = &p4v1.CounterData{}

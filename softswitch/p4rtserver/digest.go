@@ -153,7 +153,8 @@ func (d *digest) flush(s *Server) {
 	}
 	messages := d.waiting
 	d.waiting = nil
-	taken := s.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Digest{Digest: list}}, messageSize*len(messages))
+	taken := s.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Digest{Digest: list}},
+		messageSize*len(messages))
 	if taken {
 		d.lastID++
 		s.counters.digestLists.Add(1)
@@ -297,7 +298,8 @@ func (f *Forwarding) readDigests(out *reply, q *p4v1.DigestEntry) error {
 		config := d.config
 		d.mu.Unlock()
 		if config != nil {
-			out.add(&p4v1.Entity{Entity: &p4v1.Entity_DigestEntry{DigestEntry: &p4v1.DigestEntry{DigestId: d.id, Config: config}}})
+			out.add(&p4v1.Entity{Entity: &p4v1.Entity_DigestEntry{DigestEntry: &p4v1.DigestEntry{DigestId: d.id,
+				Config: config}}})
 		}
 	}
 	return nil

@@ -64,7 +64,8 @@ func (s *Server) load(config *p4v1.ForwardingPipelineConfig) (*Forwarding, error
 	}
 	f.Pipeline.Tick(monotonic())
 	for _, bind := range []func(*p4configv1.P4Info) error{
-		f.bindProfiles, f.bindTables, f.bindCounters, f.bindMeters, f.bindRegisters, f.bindValueSets, f.bindDigests, f.bindPackets,
+		f.bindProfiles, f.bindTables, f.bindCounters, f.bindMeters, f.bindRegisters, f.bindValueSets, f.bindDigests,
+		f.bindPackets,
 	} {
 		if err := bind(info); err != nil {
 			return nil, invalid("p4info and p4_device_config do not agree: %v", err)

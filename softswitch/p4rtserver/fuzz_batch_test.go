@@ -18,7 +18,8 @@ func (f *Forwarding) state(t *testing.T) map[string]int {
 	var out reply
 	var tr translator
 	for _, q := range []any{
-		&p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}, &p4v1.TableEntry{IsDefaultAction: true},
+		&p4v1.TableEntry{CounterData: &p4v1.CounterData{},
+			MeterConfig: &p4v1.MeterConfig{}}, &p4v1.TableEntry{IsDefaultAction: true},
 		&p4v1.ActionProfileMember{}, &p4v1.ActionProfileGroup{}, group(0), &p4v1.CloneSessionEntry{},
 		&p4v1.MeterEntry{}, &p4v1.RegisterEntry{}, &p4v1.ValueSetEntry{},
 	} {
@@ -52,7 +53,8 @@ func FuzzBatch(f *testing.F) {
 	}
 	addMessage(f, &p4v1.WriteRequest{Updates: batch})
 	addMessage(f, &p4v1.WriteRequest{Updates: append(batch[:8:8], remove(s.group(9)))})
-	addMessage(f, &p4v1.WriteRequest{Updates: []*p4v1.Update{insert(s.entry(1, oneShot(share(s.to(1), 1), share(s.to(2), 3)))), insert(s.member(1, s.to(1)))}})
+	addMessage(f, &p4v1.WriteRequest{Updates: []*p4v1.Update{insert(s.entry(1,
+		oneShot(share(s.to(1), 1), share(s.to(2), 3)))), insert(s.member(1, s.to(1)))}})
 	addUpdates(f, batch...)
 	server, err := New(Config{DeviceID: testDevice, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -126,7 +128,8 @@ func FuzzStream(f *testing.F) {
 		Payload: []byte("payload"), Metadata: metadata([]byte{1}, []byte{3})}}},
 		&p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_DigestAck{DigestAck: &p4v1.DigestListAck{DigestId: 1}}})
 	add(first, arbitrate(&p4v1.MasterArbitrationUpdate{DeviceId: testDevice, Role: &p4v1.Role{Name: "r"}}))
-	add(arbitrate(&p4v1.MasterArbitrationUpdate{DeviceId: testDevice, Role: &p4v1.Role{Name: "r"}}), &p4v1.StreamMessageRequest{})
+	add(arbitrate(&p4v1.MasterArbitrationUpdate{DeviceId: testDevice, Role: &p4v1.Role{Name: "r"}}),
+		&p4v1.StreamMessageRequest{})
 	add(first, arbitrate(&p4v1.MasterArbitrationUpdate{DeviceId: testDevice}), first)
 	fw, _ := fuzzTarget(f)
 	server := fw.server

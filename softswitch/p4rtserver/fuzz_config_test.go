@@ -111,7 +111,8 @@ func exercise(t *testing.T, s *Server, info *p4configv1.P4Info) {
 	for _, ti := range info.Tables {
 		te := &p4v1.TableEntry{TableId: ti.GetPreamble().GetId(), Priority: 1}
 		for _, m := range ti.MatchFields {
-			te.Match = append(te.Match, &p4v1.FieldMatch{FieldId: m.Id, FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: []byte{1}}}})
+			te.Match = append(te.Match, &p4v1.FieldMatch{FieldId: m.Id,
+				FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: []byte{1}}}})
 		}
 		for _, ref := range ti.ActionRefs {
 			te.Action = &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{ActionId: ref.Id}}}

@@ -45,11 +45,13 @@ func FuzzWrite(f *testing.F) {
 	forward := n.action("ingress.forward", []byte{1})
 	addUpdates(f,
 		insert(n.entry("ingress.host", forward, exact(1))),
-		modify(withPriority(n.entry("ingress.rule", forward, ternary([]byte{1}, []byte{3}), between([]byte{1}, []byte{2}), optional(5)), 7)),
+		modify(withPriority(n.entry("ingress.rule", forward, ternary([]byte{1}, []byte{3}), between([]byte{1}, []byte{2}),
+			optional(5)), 7)),
 		remove(n.entry("ingress.prefix", nil, lpm(8, 1, 0, 0, 0, 0, 0))),
 		insert(group(5, replica(1, 2), replica(3, 4))),
 		insert(&p4v1.CloneSessionEntry{SessionId: 5, PacketLengthBytes: 60, Replicas: []*p4v1.Replica{replica(1, 1)}}),
-		modify(&p4v1.CounterEntry{CounterId: n.ids["ingress.by_port"], Index: &p4v1.Index{Index: 2}, Data: &p4v1.CounterData{PacketCount: 1}}),
+		modify(&p4v1.CounterEntry{CounterId: n.ids["ingress.by_port"], Index: &p4v1.Index{Index: 2},
+			Data: &p4v1.CounterData{PacketCount: 1}}),
 		modify(&p4v1.DirectCounterEntry{TableEntry: n.entry("ingress.host", nil, exact(1)), Data: &p4v1.CounterData{}}),
 		insert(&p4v1.DigestEntry{DigestId: n.ids["seen_t"], Config: &p4v1.DigestEntry_Config{MaxListSize: 3}}),
 	)

@@ -251,7 +251,8 @@ func (c *client) mustRecv() *p4v1.StreamMessageResponse {
 func (c *client) expectArbitration(code codes.Code, low uint64) {
 	c.t.Helper()
 	a := c.mustRecv().GetArbitration()
-	if a == nil || codes.Code(a.Status.GetCode()) != code || a.ElectionId.GetLow() != low || a.DeviceId != testDevice || a.Role.GetName() != c.role {
+	if a == nil || codes.Code(a.Status.GetCode()) != code || a.ElectionId.GetLow() != low || a.DeviceId != testDevice ||
+		a.Role.GetName() != c.role {
 		c.t.Fatalf("got arbitration %v, want %v with election id %d", a, code, low)
 	}
 }
@@ -272,7 +273,8 @@ func (c *client) expectEnd(code codes.Code) {
 	}
 }
 
-func (c *client) setPipeline(action p4v1.SetForwardingPipelineConfigRequest_Action, config *p4v1.ForwardingPipelineConfig) error {
+func (c *client) setPipeline(action p4v1.SetForwardingPipelineConfigRequest_Action,
+	config *p4v1.ForwardingPipelineConfig) error {
 	_, err := c.tg.rpc.SetForwardingPipelineConfig(context.Background(), &p4v1.SetForwardingPipelineConfigRequest{
 		DeviceId: testDevice, ElectionId: c.election, Role: c.role, Action: action, Config: config,
 	})
@@ -371,7 +373,8 @@ type namer struct {
 }
 
 func newNamer(t testing.TB, info *p4configv1.P4Info) *namer {
-	n := &namer{t: t, tables: map[string]*p4configv1.Table{}, actions: map[string]*p4configv1.Action{}, ids: map[string]uint32{}}
+	n := &namer{t: t, tables: map[string]*p4configv1.Table{}, actions: map[string]*p4configv1.Action{},
+		ids: map[string]uint32{}}
 	for _, x := range info.Tables {
 		n.tables[x.Preamble.Name] = x
 	}
@@ -429,7 +432,8 @@ func lpm(length int32, v ...byte) *p4v1.FieldMatch {
 }
 
 func ternary(value, mask []byte) *p4v1.FieldMatch {
-	return &p4v1.FieldMatch{FieldMatchType: &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: value, Mask: mask}}}
+	return &p4v1.FieldMatch{FieldMatchType: &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: value,
+		Mask: mask}}}
 }
 
 func between(low, high []byte) *p4v1.FieldMatch {
@@ -454,9 +458,11 @@ func entityOf(m any) *p4v1.Entity {
 	case *p4v1.TableEntry:
 		return entity(m)
 	case *p4v1.MulticastGroupEntry:
-		return replicationEntity(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: m}})
+		return replicationEntity(&p4v1.PacketReplicationEngineEntry{
+			Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: m}})
 	case *p4v1.CloneSessionEntry:
-		return replicationEntity(&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{CloneSessionEntry: m}})
+		return replicationEntity(
+			&p4v1.PacketReplicationEngineEntry{Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{CloneSessionEntry: m}})
 	case *p4v1.PacketReplicationEngineEntry:
 		return replicationEntity(m)
 	case *p4v1.CounterEntry:

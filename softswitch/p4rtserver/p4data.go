@@ -16,7 +16,8 @@ type renderFunc func(values [][]byte) (*p4v1.P4Data, [][]byte)
 
 // renderer compiles a P4 type into a function that makes P4Data (8.4) of the
 // flat list of its fields' values, whose widths in bits are given.
-func renderer(types *p4configv1.P4TypeInfo, spec *p4configv1.P4DataTypeSpec, widths []int) (func([][]byte) *p4v1.P4Data, error) {
+func renderer(types *p4configv1.P4TypeInfo, spec *p4configv1.P4DataTypeSpec,
+	widths []int) (func([][]byte) *p4v1.P4Data, error) {
 	c := typeCompiler{types: types, widths: widths}
 	render, err := c.compile(spec, 0)
 	if err != nil {
@@ -109,7 +110,8 @@ func (c *typeCompiler) bitstring(spec *p4configv1.P4BitstringLikeTypeSpec) (rend
 	}, nil
 }
 
-func (c *typeCompiler) sequence(specs []*p4configv1.P4DataTypeSpec, depth int, wrap func([]*p4v1.P4Data) *p4v1.P4Data) (renderFunc, error) {
+func (c *typeCompiler) sequence(specs []*p4configv1.P4DataTypeSpec, depth int,
+	wrap func([]*p4v1.P4Data) *p4v1.P4Data) (renderFunc, error) {
 	renders := make([]renderFunc, len(specs))
 	for i, spec := range specs {
 		var err error

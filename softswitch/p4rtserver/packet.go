@@ -73,7 +73,8 @@ func (f *Forwarding) PacketIn(frame []byte) {
 		frame = frame[h.octets:]
 	}
 	m.Payload = bytes.Clone(frame)
-	if f.server.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Packet{Packet: m}}, messageSize+len(frame)) {
+	if f.server.arbiter.toPrimaries(&p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Packet{Packet: m}},
+		messageSize+len(frame)) {
 		c.packetIns.Add(1)
 	} else {
 		c.packetInsDropped.Add(1)
@@ -126,7 +127,8 @@ func (h *packetHeader) frame(m *p4v1.PacketOut) ([]byte, error) {
 			}
 		}
 		if found != 1 {
-			return nil, invalid("packet-out: metadata %s (id %d) is there %d times, it must be there once", field.name, field.id, found)
+			return nil, invalid("packet-out: metadata %s (id %d) is there %d times, it must be there once", field.name,
+				field.id, found)
 		}
 		if err := checkValue(value, field.width); err != nil {
 			return nil, within("packet-out: metadata "+field.name, err)

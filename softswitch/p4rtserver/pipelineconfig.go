@@ -10,7 +10,8 @@ import (
 )
 
 // SetForwardingPipelineConfig verifies, saves and commits pipelines (14).
-func (s *Server) SetForwardingPipelineConfig(_ context.Context, req *p4v1.SetForwardingPipelineConfigRequest) (*p4v1.SetForwardingPipelineConfigResponse, error) {
+func (s *Server) SetForwardingPipelineConfig(_ context.Context,
+	req *p4v1.SetForwardingPipelineConfigRequest) (*p4v1.SetForwardingPipelineConfigResponse, error) {
 	s.state.Lock()
 	defer s.state.Unlock()
 	if err := s.checkWriter(req.DeviceId, numericRole(req), req.Role, req.ElectionId); err != nil {
@@ -38,7 +39,8 @@ func (s *Server) SetForwardingPipelineConfig(_ context.Context, req *p4v1.SetFor
 	case p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT:
 		err = s.reconcile(req.Config)
 	default:
-		err = invalid("action %v is not one of VERIFY, VERIFY_AND_SAVE, VERIFY_AND_COMMIT, COMMIT, RECONCILE_AND_COMMIT", req.Action)
+		err = invalid("action %v is not one of VERIFY, VERIFY_AND_SAVE, VERIFY_AND_COMMIT, COMMIT, RECONCILE_AND_COMMIT",
+			req.Action)
 	}
 	if err != nil {
 		return nil, err
@@ -91,7 +93,8 @@ func (s *Server) commit() {
 // GetForwardingPipelineConfig returns the configuration that packets run
 // through (15): one that is saved and not committed must not pass for the
 // target's.
-func (s *Server) GetForwardingPipelineConfig(_ context.Context, req *p4v1.GetForwardingPipelineConfigRequest) (*p4v1.GetForwardingPipelineConfigResponse, error) {
+func (s *Server) GetForwardingPipelineConfig(_ context.Context,
+	req *p4v1.GetForwardingPipelineConfigRequest) (*p4v1.GetForwardingPipelineConfigResponse, error) {
 	if err := s.checkDevice(req.DeviceId); err != nil {
 		return nil, err
 	}

@@ -83,17 +83,20 @@ func TestPipelineIsReturnedAsItWasSet(t *testing.T) {
 	tg, _ := startPrimary(t)
 	config := testConfig(t)
 	for kind, want := range map[p4v1.GetForwardingPipelineConfigRequest_ResponseType]*p4v1.ForwardingPipelineConfig{
-		p4v1.GetForwardingPipelineConfigRequest_ALL:                      config,
-		p4v1.GetForwardingPipelineConfigRequest_COOKIE_ONLY:              {Cookie: config.Cookie},
-		p4v1.GetForwardingPipelineConfigRequest_P4INFO_AND_COOKIE:        {Cookie: config.Cookie, P4Info: config.P4Info},
-		p4v1.GetForwardingPipelineConfigRequest_DEVICE_CONFIG_AND_COOKIE: {Cookie: config.Cookie, P4DeviceConfig: config.P4DeviceConfig},
+		p4v1.GetForwardingPipelineConfigRequest_ALL:               config,
+		p4v1.GetForwardingPipelineConfigRequest_COOKIE_ONLY:       {Cookie: config.Cookie},
+		p4v1.GetForwardingPipelineConfigRequest_P4INFO_AND_COOKIE: {Cookie: config.Cookie, P4Info: config.P4Info},
+		p4v1.GetForwardingPipelineConfigRequest_DEVICE_CONFIG_AND_COOKIE: {Cookie: config.Cookie,
+			P4DeviceConfig: config.P4DeviceConfig},
 	} {
-		got, err := tg.rpc.GetForwardingPipelineConfig(context.Background(), &p4v1.GetForwardingPipelineConfigRequest{DeviceId: testDevice, ResponseType: kind})
+		got, err := tg.rpc.GetForwardingPipelineConfig(context.Background(),
+			&p4v1.GetForwardingPipelineConfigRequest{DeviceId: testDevice, ResponseType: kind})
 		if err != nil || !proto.Equal(got.Config, want) {
 			t.Errorf("%v: %v, want what was set", kind, err)
 		}
 	}
-	for _, request := range []*p4v1.GetForwardingPipelineConfigRequest{{DeviceId: 9}, {DeviceId: testDevice, ResponseType: 9}} {
+	for _, request := range []*p4v1.GetForwardingPipelineConfigRequest{{DeviceId: 9},
+		{DeviceId: testDevice, ResponseType: 9}} {
 		if _, err := tg.rpc.GetForwardingPipelineConfig(context.Background(), request); err == nil {
 			t.Errorf("%v was answered", request)
 		}
@@ -109,7 +112,9 @@ func TestVerifyAndCommitStartsEmpty(t *testing.T) {
 	c.mustWrite(insert(n.entry("ingress.host", n.action("ingress.drop"), exact(1))), insert(group(3, replica(1, 1))))
 	c.commit(testConfig(t))
 	for _, e := range c.everything() {
-		if e.GetCounterEntry() != nil || e.GetMeterEntry() != nil || e.GetRegisterEntry() != nil || e.GetValueSetEntry() != nil { // the arrays are there
+		// the arrays are there
+		if e.GetCounterEntry() != nil || e.GetMeterEntry() != nil || e.GetRegisterEntry() != nil ||
+			e.GetValueSetEntry() != nil {
 			continue
 		}
 		if te := e.GetTableEntry(); te == nil || !te.IsDefaultAction && !te.IsConst {
@@ -160,7 +165,8 @@ func TestReconcileKeepsTheState(t *testing.T) {
 	c.mustWrite(insert(te), modify(def), insert(group(3, replica(1, 1))),
 		insert(&p4v1.CloneSessionEntry{SessionId: 4, Replicas: []*p4v1.Replica{replica(1, 1)}}),
 		insert(&p4v1.DigestEntry{DigestId: n.ids["seen_t"], Config: &p4v1.DigestEntry_Config{MaxListSize: 1}}),
-		modify(&p4v1.CounterEntry{CounterId: n.ids["ingress.by_port"], Index: &p4v1.Index{Index: 4}, Data: &p4v1.CounterData{PacketCount: 4}}))
+		modify(&p4v1.CounterEntry{CounterId: n.ids["ingress.by_port"], Index: &p4v1.Index{Index: 4},
+			Data: &p4v1.CounterData{PacketCount: 4}}))
 	before, old := c.everything(), tg.server.Forwarding()
 	config := testConfig(t)
 	config.Cookie.Cookie = 78

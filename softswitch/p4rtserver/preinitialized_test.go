@@ -59,10 +59,12 @@ func TestInitialEntriesThatAreNotConstCanBeChanged(t *testing.T) {
 	want := map[uint16]string{0x8809: "\x09", 0x1234: "\x04"}
 	expect("changed", want)
 	c.mustWrite(insert(n.entry("ingress.fixed", toCPU(5), exact(0x12, 0x35))))
-	c.expectRefused(t, wrongUpdate{"more than its size", insert(n.entry("ingress.fixed", toCPU(5), exact(0x12, 0x36))), codes.ResourceExhausted})
+	c.expectRefused(t, wrongUpdate{"more than its size", insert(n.entry("ingress.fixed", toCPU(5), exact(0x12, 0x36))),
+		codes.ResourceExhausted})
 	c.mustWrite(remove(n.entry("ingress.fixed", nil, exact(0x12, 0x35))))
 
-	if err := c.setPipeline(p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT, preinitialized(t, 3)); err != nil {
+	if err := c.setPipeline(p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT,
+		preinitialized(t, 3)); err != nil {
 		t.Fatal(err)
 	}
 	expect("reconciled", want)

@@ -134,7 +134,8 @@ func (p *profile) action(m *p4v1.Action) (*action, error) {
 		return nil, invalid("action id %d is not one of its tables'", m.ActionId)
 	}
 	if p.actions[i].defaultOnly {
-		return nil, status.Errorf(codes.PermissionDenied, "action %s: its scope in the P4Info does not allow it here", p.actions[i].name)
+		return nil, status.Errorf(codes.PermissionDenied, "action %s: its scope in the P4Info does not allow it here",
+			p.actions[i].name)
 	}
 	return &p.actions[i], nil
 }

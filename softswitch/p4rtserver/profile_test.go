@@ -192,7 +192,8 @@ func TestMembersAndGroupsReadAsWritten(t *testing.T) {
 		}
 	}
 	for _, q := range []any{
-		&p4v1.ActionProfileMember{ActionProfileId: s.id, MemberId: 3}, &p4v1.ActionProfileGroup{ActionProfileId: s.id, GroupId: 3},
+		&p4v1.ActionProfileMember{ActionProfileId: s.id, MemberId: 3}, &p4v1.ActionProfileGroup{ActionProfileId: s.id,
+			GroupId: 3},
 		&p4v1.ActionProfileMember{ActionProfileId: 1}, &p4v1.ActionProfileGroup{GroupId: 7},
 	} {
 		if out, err := c.read(entityOf(q)); err == nil {
@@ -291,7 +292,8 @@ func TestSizesAndWeightsFollowTheP4Info(t *testing.T) {
 			return &p4v1.ActionProfileGroup{ActionProfileId: s.id, GroupId: 1, MaxSize: 5}
 		}, codes.InvalidArgument},
 		"members count, not weights": {maxGroup(4, 9, false), func(s selectorSubject) *p4v1.ActionProfileGroup {
-			return &p4v1.ActionProfileGroup{ActionProfileId: s.id, GroupId: 1, MaxSize: 2, Members: []*p4v1.ActionProfileGroup_Member{weighted(1, 9), weighted(2, 9)}}
+			return &p4v1.ActionProfileGroup{ActionProfileId: s.id, GroupId: 1, MaxSize: 2,
+				Members: []*p4v1.ActionProfileGroup_Member{weighted(1, 9), weighted(2, 9)}}
 		}, codes.OK},
 		"weight above max_member_weight": {maxGroup(0, 9, false), func(s selectorSubject) *p4v1.ActionProfileGroup { return s.group(1, weighted(1, 10)) }, codes.InvalidArgument},
 		"weights disallowed, set":        {maxGroup(0, 0, true), func(s selectorSubject) *p4v1.ActionProfileGroup { return s.group(1, weighted(1, 1)) }, codes.InvalidArgument},
@@ -351,11 +353,13 @@ func TestDirectMeterBelongsToItsEntry(t *testing.T) {
 	if got := c.mustRead(entity(query))[0].GetTableEntry().MeterConfig; got != nil {
 		t.Errorf("meter_config %v, not asked for", got)
 	}
-	if got := c.mustRead(entity(with(query, func(te *p4v1.TableEntry) { te.MeterConfig = &p4v1.MeterConfig{} }))); diff([]*p4v1.Entity{entity(te)}, got) != "" {
+	if got := c.mustRead(entity(with(query,
+		func(te *p4v1.TableEntry) { te.MeterConfig = &p4v1.MeterConfig{} }))); diff([]*p4v1.Entity{entity(te)}, got) != "" {
 		t.Errorf("entry with its meter: %v", got)
 	}
 	direct := &p4v1.DirectMeterEntry{TableEntry: query, Config: config}
-	for _, q := range []*p4v1.DirectMeterEntry{{TableEntry: query}, {TableEntry: &p4v1.TableEntry{}}, {TableEntry: &p4v1.TableEntry{TableId: query.TableId}}} {
+	for _, q := range []*p4v1.DirectMeterEntry{{TableEntry: query}, {TableEntry: &p4v1.TableEntry{}},
+		{TableEntry: &p4v1.TableEntry{TableId: query.TableId}}} {
 		if d := diff([]*p4v1.Entity{entityOf(direct)}, c.mustRead(entityOf(q))); d != "" {
 			t.Errorf("direct meter by %v: %s", q, d)
 		}

@@ -342,13 +342,17 @@ func (t *table) keyMessage(e *pipeline.Entry) *p4v1.TableEntry {
 		case pipeline.Exact:
 			fm.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: t.fields[i].names.show(m.Value)}}
 		case pipeline.LPM:
-			fm.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(m.Value), PrefixLen: int32(m.PrefixLen)}}
+			fm.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(m.Value),
+				PrefixLen: int32(m.PrefixLen)}}
 		case pipeline.Ternary:
-			fm.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(m.Value), Mask: canonical(m.Mask)}}
+			fm.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(m.Value),
+				Mask: canonical(m.Mask)}}
 		case pipeline.Range:
-			fm.FieldMatchType = &p4v1.FieldMatch_Range_{Range: &p4v1.FieldMatch_Range{Low: canonical(m.Value), High: canonical(m.High)}}
+			fm.FieldMatchType = &p4v1.FieldMatch_Range_{Range: &p4v1.FieldMatch_Range{Low: canonical(m.Value),
+				High: canonical(m.High)}}
 		case pipeline.Optional:
-			fm.FieldMatchType = &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: t.fields[i].names.show(m.Value)}}
+			fm.FieldMatchType = &p4v1.FieldMatch_Optional_{
+				Optional: &p4v1.FieldMatch_Optional{Value: t.fields[i].names.show(m.Value)}}
 		}
 		te.Match = append(te.Match, fm)
 	}

@@ -18,8 +18,10 @@ func TestReadSelectsByWhatTheQuerySays(t *testing.T) {
 	tg, c := startPrimary(t)
 	n := tg.names
 	forward, drop := n.action("ingress.forward", []byte{1}), n.action("ingress.drop")
-	a := with(withPriority(n.entry("ingress.rule", forward, ternary([]byte{1}, []byte{3})), 10), func(te *p4v1.TableEntry) { te.Metadata = []byte("x") })
-	b := with(withPriority(n.entry("ingress.rule", drop, ternary([]byte{1}, []byte{3})), 20), func(te *p4v1.TableEntry) { te.ControllerMetadata = 5 })
+	a := with(withPriority(n.entry("ingress.rule", forward, ternary([]byte{1}, []byte{3})), 10),
+		func(te *p4v1.TableEntry) { te.Metadata = []byte("x") })
+	b := with(withPriority(n.entry("ingress.rule", drop, ternary([]byte{1}, []byte{3})), 20),
+		func(te *p4v1.TableEntry) { te.ControllerMetadata = 5 })
 	d := withPriority(n.entry("ingress.rule", drop), 20)
 	src := n.entry("ingress.source", n.action("NoAction"), exact(1), exact(2))
 	c.mustWrite(insert(a), insert(b), insert(d), insert(src))
@@ -61,7 +63,8 @@ func TestReadSelectsByWhatTheQuerySays(t *testing.T) {
 	if got := c.mustRead(entity(&p4v1.TableEntry{IsDefaultAction: true})); len(got) != len(n.tables) {
 		t.Errorf("%d default entries, want one for each of %d tables", len(got), len(n.tables))
 	}
-	timed := c.mustRead(entity(with(n.entry("ingress.source", nil), func(te *p4v1.TableEntry) { te.TimeSinceLastHit = &p4v1.TableEntry_IdleTimeout{} })))
+	timed := c.mustRead(entity(with(n.entry("ingress.source", nil),
+		func(te *p4v1.TableEntry) { te.TimeSinceLastHit = &p4v1.TableEntry_IdleTimeout{} })))
 	if len(timed) != 1 || timed[0].GetTableEntry().TimeSinceLastHit == nil {
 		t.Errorf("with time_since_last_hit: %v", timed)
 	}
@@ -111,12 +114,14 @@ func TestLargeReadComesInPartsBelowFourMegabytes(t *testing.T) {
 	metadata := make([]byte, 8192)
 	var updates []*p4v1.Update
 	for i := range 1000 {
-		te := tg.names.entry("ingress.source", tg.names.action("NoAction"), exact(binary.BigEndian.AppendUint32(nil, uint32(i))...), exact(1))
+		te := tg.names.entry("ingress.source", tg.names.action("NoAction"),
+			exact(binary.BigEndian.AppendUint32(nil, uint32(i))...), exact(1))
 		te.Metadata = metadata
 		updates = append(updates, insert(te))
 	}
 	c.mustWrite(updates...)
-	stream, err := tg.rpc.Read(context.Background(), &p4v1.ReadRequest{DeviceId: testDevice, Entities: []*p4v1.Entity{entity(&p4v1.TableEntry{})}})
+	stream, err := tg.rpc.Read(context.Background(),
+		&p4v1.ReadRequest{DeviceId: testDevice, Entities: []*p4v1.Entity{entity(&p4v1.TableEntry{})}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,7 @@ func refusedPorts(refused map[uint32]string) *p4v1.StreamMessageResponse {
 	}
 	other := &anypb.Any{}
 	// Marshalling fails for text that is no UTF-8 alone.
-	_ = other.MarshalFrom(&structpb.Struct{Fields: map[string]*structpb.Value{"refused_ports": structpb.NewStructValue(ports)}})
+	_ = other.MarshalFrom(
+		&structpb.Struct{Fields: map[string]*structpb.Value{"refused_ports": structpb.NewStructValue(ports)}})
 	return &p4v1.StreamMessageResponse{Update: &p4v1.StreamMessageResponse_Other{Other: other}}
 }

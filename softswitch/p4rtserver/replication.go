@@ -164,7 +164,10 @@ func (f *Forwarding) backupsOf(in []*p4v1.Replica, replicas []pipeline.Replica) 
 func (f *Forwarding) usable(backed []backedReplica) []pipeline.Replica {
 	var out []pipeline.Replica
 	for _, choices := range backed {
-		if i := slices.IndexFunc(choices, func(r pipeline.Replica) bool { return len(choices) == 1 || f.isUp(r.Port) }); i >= 0 {
+		if i := slices.IndexFunc(choices, func(r pipeline.Replica) bool {
+			return len(choices) == 1 ||
+				f.isUp(r.Port)
+		}); i >= 0 {
 			out = append(out, choices[i])
 		}
 	}
@@ -259,7 +262,8 @@ func (f *Forwarding) groupMessage(id uint32, replicas []pipeline.Replica) *p4v1.
 	messages := replicaMessages(replicas, note.legacy)
 	for i, choices := range note.withBackups {
 		for _, b := range choices[1:] {
-			messages[i].BackupReplicas = append(messages[i].BackupReplicas, &p4v1.BackupReplica{Port: canonicalUint32(b.Port), Instance: uint32(b.Instance)})
+			messages[i].BackupReplicas = append(messages[i].BackupReplicas,
+				&p4v1.BackupReplica{Port: canonicalUint32(b.Port), Instance: uint32(b.Instance)})
 		}
 	}
 	return replicationEntity(&p4v1.PacketReplicationEngineEntry{

@@ -28,7 +28,8 @@ func (s *Server) applyAll(f *Forwarding, updates updateList) []error {
 		}
 		f.undo(&tr, undo)
 		s.counters.failedUpdates.Add(1)
-		errs := slices.Repeat([]error{status.Errorf(codes.Aborted, "update %d failed, so nothing was changed", i)}, updates.len())
+		errs := slices.Repeat([]error{status.Errorf(codes.Aborted, "update %d failed, so nothing was changed", i)},
+			updates.len())
 		errs[i] = err
 		return errs
 	}
@@ -54,13 +55,15 @@ func (f *Forwarding) inverse(tr *translator, u *p4v1.Update) []*p4v1.Update {
 		if te == nil {
 			return nil
 		}
-		return modifies(&p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{DirectCounterEntry: &p4v1.DirectCounterEntry{TableEntry: te, Data: te.CounterData}}})
+		return modifies(&p4v1.Entity{Entity: &p4v1.Entity_DirectCounterEntry{
+			DirectCounterEntry: &p4v1.DirectCounterEntry{TableEntry: te, Data: te.CounterData}}})
 	case *p4v1.Entity_DirectMeterEntry:
 		te, _ := f.present(tr, e.DirectMeterEntry.GetTableEntry())
 		if te == nil {
 			return nil
 		}
-		return modifies(&p4v1.Entity{Entity: &p4v1.Entity_DirectMeterEntry{DirectMeterEntry: &p4v1.DirectMeterEntry{TableEntry: te, Config: te.MeterConfig}}})
+		return modifies(&p4v1.Entity{Entity: &p4v1.Entity_DirectMeterEntry{
+			DirectMeterEntry: &p4v1.DirectMeterEntry{TableEntry: te, Config: te.MeterConfig}}})
 	case nil:
 		return nil
 	default:

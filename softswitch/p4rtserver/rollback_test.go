@@ -24,7 +24,8 @@ func changesOfAllKinds(n *namer) (first, then []*p4v1.Update) {
 	counter := &p4v1.CounterEntry{CounterId: n.ids["ingress.by_port"], Data: &p4v1.CounterData{PacketCount: 9}}
 	meter := &p4v1.MeterEntry{MeterId: n.ids["ingress.police"], Index: at(3), Config: &p4v1.MeterConfig{Cir: 1, Pir: 2}}
 	first = []*p4v1.Update{insert(host), insert(rule), insert(source), insert(group(7, replica(1, 1))),
-		insert(&p4v1.CloneSessionEntry{SessionId: 3, Replicas: []*p4v1.Replica{replica(1, 1)}}), insert(digest), modify(counter), modify(meter)}
+		insert(&p4v1.CloneSessionEntry{SessionId: 3,
+			Replicas: []*p4v1.Replica{replica(1, 1)}}), insert(digest), modify(counter), modify(meter)}
 	then = []*p4v1.Update{
 		insert(n.entry("ingress.host", forward, exact(2))), remove(n.entry("ingress.host", nil, exact(2))),
 		insert(n.entry("ingress.host", forward, exact(2))),
@@ -93,7 +94,8 @@ func TestBatchOfOtherKindsThatFailsChangesNothing(t *testing.T) {
 		modify(&p4v1.ValueSetEntry{ValueSetId: n.ids["p.nobody"]}),
 		remove(s.entry(1, nil)), remove(s.entry(1, nil)),
 	}
-	if e := batchErrors(t, c.writeAs(p4v1.WriteRequest_ROLLBACK_ON_ERROR, updates...), len(updates))[len(updates)-1]; codes.Code(e.GetCanonicalCode()) != codes.NotFound {
+	if e := batchErrors(t, c.writeAs(p4v1.WriteRequest_ROLLBACK_ON_ERROR, updates...),
+		len(updates))[len(updates)-1]; codes.Code(e.GetCanonicalCode()) != codes.NotFound {
 		t.Errorf("the last update: %v, want NOT_FOUND", e)
 	}
 	if d := diff(before, c.everything()); d != "" {

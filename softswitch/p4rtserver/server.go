@@ -138,7 +138,8 @@ func (s *Server) Capabilities(_ context.Context, req *p4v1.CapabilitiesRequest) 
 			return nil, err
 		}
 	}
-	more, err := anypb.New(&structpb.Struct{Fields: map[string]*structpb.Value{keepsWhatFits: structpb.NewBoolValue(true)}})
+	more, err := anypb.New(
+		&structpb.Struct{Fields: map[string]*structpb.Value{keepsWhatFits: structpb.NewBoolValue(true)}})
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "tell capabilities: %v", err)
 	}

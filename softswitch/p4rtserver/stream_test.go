@@ -40,7 +40,8 @@ func (c *client) expectDigest(sources ...byte) *p4v1.DigestList {
 // that the server must refuse.
 func (c *client) expectNothing() {
 	c.t.Helper()
-	c.send(&p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Packet{Packet: &p4v1.PacketOut{Payload: []byte("marker")}}})
+	c.send(&p4v1.StreamMessageRequest{
+		Update: &p4v1.StreamMessageRequest_Packet{Packet: &p4v1.PacketOut{Payload: []byte("marker")}}})
 	if m := c.mustRecv(); m.GetError() == nil {
 		c.t.Errorf("unexpected message %v", m)
 	}
@@ -51,7 +52,8 @@ func seen(tg *target, source byte) { tg.frame(300, ethernet(1, uint64(source), 0
 func TestDigestsAreListedAndNotRepeatedUntilAcknowledged(t *testing.T) {
 	tg, c := startPrimary(t)
 	seen(tg, 1) // not configured: lost
-	c.configureDigest(&p4v1.DigestEntry_Config{MaxTimeoutNs: int64(time.Hour), MaxListSize: 3, AckTimeoutNs: int64(time.Hour)})
+	c.configureDigest(&p4v1.DigestEntry_Config{MaxTimeoutNs: int64(time.Hour), MaxListSize: 3,
+		AckTimeoutNs: int64(time.Hour)})
 	for _, source := range []byte{1, 2, 1, 2, 3} {
 		seen(tg, source)
 	}
@@ -66,7 +68,8 @@ func TestDigestsAreListedAndNotRepeatedUntilAcknowledged(t *testing.T) {
 	if second.ListId == first.ListId {
 		t.Errorf("two lists have id %d", first.ListId)
 	}
-	c.send(&p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_DigestAck{DigestAck: &p4v1.DigestListAck{DigestId: first.DigestId, ListId: first.ListId}}})
+	c.send(&p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_DigestAck{
+		DigestAck: &p4v1.DigestListAck{DigestId: first.DigestId, ListId: first.ListId}}})
 	c.expectNothing() // the acknowledgement has been handled
 	for _, source := range []byte{4, 1, 2, 3} {
 		seen(tg, source)
@@ -223,7 +226,8 @@ func TestMalformedStreamMessagesAreReported(t *testing.T) {
 	backup.arbitrate(0, 0)
 	backup.mustRecv()
 	packet := func(metadata []*p4v1.PacketMetadata) *p4v1.StreamMessageRequest {
-		return &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Packet{Packet: &p4v1.PacketOut{Metadata: metadata}}}
+		return &p4v1.StreamMessageRequest{
+			Update: &p4v1.StreamMessageRequest_Packet{Packet: &p4v1.PacketOut{Metadata: metadata}}}
 	}
 	good := metadata([]byte{1}, []byte{0})
 	for _, x := range []struct {
@@ -294,7 +298,8 @@ func TestClientThatDoesNotReadStallsNobody(t *testing.T) {
 
 func TestFloodOfDigestsIsBounded(t *testing.T) {
 	tg, c := startPrimary(t)
-	c.configureDigest(&p4v1.DigestEntry_Config{MaxTimeoutNs: int64(time.Hour), MaxListSize: 1000, AckTimeoutNs: int64(time.Hour)})
+	c.configureDigest(&p4v1.DigestEntry_Config{MaxTimeoutNs: int64(time.Hour), MaxListSize: 1000,
+		AckTimeoutNs: int64(time.Hour)})
 	f := tg.server.Forwarding()
 	source := make([]byte, 6)
 	for i := range uint32(maxKnown + 50000) {

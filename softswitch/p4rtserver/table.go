@@ -57,7 +57,8 @@ type param struct {
 	names *sdnNames // nil: values are numbers
 }
 
-func (f *Forwarding) bindTable(ti *p4configv1.Table, types *p4configv1.P4TypeInfo, actions map[uint32]*p4configv1.Action) (*table, error) {
+func (f *Forwarding) bindTable(ti *p4configv1.Table, types *p4configv1.P4TypeInfo,
+	actions map[uint32]*p4configv1.Action) (*table, error) {
 	name := ti.GetPreamble().GetName()
 	entries := f.Pipeline.Table(name)
 	if entries == nil {
@@ -102,7 +103,8 @@ var matchTypes = map[p4configv1.MatchField_MatchType]pipeline.MatchKind{
 }
 
 // bindFields puts P4Info's match fields into the order of the pipeline's key.
-func (f *Forwarding) bindFields(types *p4configv1.P4TypeInfo, keys []pipeline.KeyField, infos []*p4configv1.MatchField) ([]field, error) {
+func (f *Forwarding) bindFields(types *p4configv1.P4TypeInfo, keys []pipeline.KeyField,
+	infos []*p4configv1.MatchField) ([]field, error) {
 	if len(keys) != len(infos) {
 		return nil, fmt.Errorf("%d match fields, in the JSON %d", len(infos), len(keys))
 	}
@@ -126,7 +128,8 @@ func (f *Forwarding) bindFields(types *p4configv1.P4TypeInfo, keys []pipeline.Ke
 			return nil, fmt.Errorf("match field %s: %w", mi.Name, err)
 		}
 		if sdn.names != nil && kind != pipeline.Exact && kind != pipeline.Optional {
-			return nil, fmt.Errorf("match field %s is matched as %v and has names for values; only exact and optional can", mi.Name, kind)
+			return nil, fmt.Errorf("match field %s is matched as %v and has names for values; only exact and optional can",
+				mi.Name, kind)
 		}
 		if !sdn.translated && int(mi.Bitwidth) != key.Bits {
 			return nil, fmt.Errorf("match field %s has %d bits, in the JSON %d", mi.Name, mi.Bitwidth, key.Bits)
@@ -139,7 +142,8 @@ func (f *Forwarding) bindFields(types *p4configv1.P4TypeInfo, keys []pipeline.Ke
 	return fields, nil
 }
 
-func (f *Forwarding) bindAction(types *p4configv1.P4TypeInfo, known []pipeline.ActionInfo, info *p4configv1.Action) (action, error) {
+func (f *Forwarding) bindAction(types *p4configv1.P4TypeInfo, known []pipeline.ActionInfo,
+	info *p4configv1.Action) (action, error) {
 	a := action{id: info.GetPreamble().GetId(), name: info.GetPreamble().GetName()}
 	for _, k := range known {
 		if k.Name != a.name {

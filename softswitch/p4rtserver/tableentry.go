@@ -130,7 +130,8 @@ func (tr *translator) action(t *table, ta *p4v1.TableAction, isDefault bool) (st
 		return "", nil, invalid("action id %d is not one of the table's", set.Action.ActionId)
 	}
 	if a.tableOnly && isDefault || a.defaultOnly && !isDefault {
-		return "", nil, status.Errorf(codes.PermissionDenied, "action %s: its scope in the P4Info does not allow it here", a.name)
+		return "", nil, status.Errorf(codes.PermissionDenied, "action %s: its scope in the P4Info does not allow it here",
+			a.name)
 	}
 	params, err := tr.parameters(a, set.Action)
 	return a.name, params, err

@@ -48,7 +48,8 @@ func (f *Forwarding) sdnType(types *p4configv1.P4TypeInfo, name *p4configv1.P4Na
 		}
 		n := f.sdnNames[name.GetName()]
 		if n == nil {
-			n = &sdnNames{width: width, values: map[string]uint64{}, names: map[uint64]string{}, highest: ^uint64(0) >> (64 - width)}
+			n = &sdnNames{width: width, values: map[string]uint64{}, names: map[uint64]string{},
+				highest: ^uint64(0) >> (64 - width)}
 			f.sdnNames[name.GetName()] = n
 		}
 		if n.width != width {

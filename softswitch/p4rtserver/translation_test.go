@@ -32,7 +32,8 @@ func TestTranslatedValuesAreNamesForClientsAndNumbersForPackets(t *testing.T) {
 	if got := tg.frame(3, frame); len(got) != 1 || got[0].Port != 5 {
 		t.Errorf("by leaf-1: %v, want port 5", got)
 	}
-	c.mustWrite(modify(n.entry("ingress.routes", n.action("ingress.via", []byte("leaf-2")), exact(7), lpm(8, 2, 0, 0, 0, 0, 0))))
+	c.mustWrite(modify(n.entry("ingress.routes", n.action("ingress.via", []byte("leaf-2")), exact(7),
+		lpm(8, 2, 0, 0, 0, 0, 0))))
 	if got := tg.frame(3, frame); len(got) != 1 || got[0].Port != 6 {
 		t.Errorf("by leaf-2: %v, want port 6", got)
 	}
@@ -50,7 +51,8 @@ func TestNamesAndNumbersOfATypeDoNotMeet(t *testing.T) {
 	tg, c := startWith(t, configOf(t, "testdata/translated"))
 	n := tg.names
 	hop := func(name string) *p4v1.Update {
-		return insert(withPriority(n.entry("ingress.nexthops", n.action("ingress.out_of", []byte("1")), optional([]byte(name)...)), 1))
+		return insert(withPriority(n.entry("ingress.nexthops", n.action("ingress.out_of", []byte("1")),
+			optional([]byte(name)...)), 1))
 	}
 	c.mustWrite(hop("15"), hop("a"), hop("13")) // a cannot be 15, so it is 14
 	if e := c.writeErrors(hop("14"))[0]; codes.Code(e.GetCanonicalCode()) != codes.InvalidArgument {
@@ -78,7 +80,8 @@ func TestNamesNeedAnExactOrOptionalMatch(t *testing.T) {
 	c := tg.client(t)
 	c.arbitrate(0, 1)
 	c.expectArbitration(codes.OK, 1)
-	if err := c.setPipeline(p4v1.SetForwardingPipelineConfigRequest_VERIFY, config); err == nil || !strings.Contains(err.Error(), "dst") {
+	if err := c.setPipeline(p4v1.SetForwardingPipelineConfigRequest_VERIFY, config); err == nil ||
+		!strings.Contains(err.Error(), "dst") {
 		t.Errorf("got %v, want an error that names the field", err)
 	}
 }

@@ -37,7 +37,8 @@ func TestUnknownFieldsAreRefusedAtAnyDepth(t *testing.T) {
 		u := update()
 		withUnknown(where(u))
 		c.expectRefused(t, wrongUpdate{name, u, codes.InvalidArgument})
-		if errs := batchErrors(t, c.writeAs(p4v1.WriteRequest_ROLLBACK_ON_ERROR, u), 1); codes.Code(errs[0].GetCanonicalCode()) != codes.InvalidArgument {
+		if errs := batchErrors(t, c.writeAs(p4v1.WriteRequest_ROLLBACK_ON_ERROR, u),
+			1); codes.Code(errs[0].GetCanonicalCode()) != codes.InvalidArgument {
 			t.Errorf("%s, all or none: %v", name, errs[0])
 		}
 	}

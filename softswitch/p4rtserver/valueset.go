@@ -32,7 +32,8 @@ func (f *Forwarding) bindValueSets(info *p4configv1.P4Info) error {
 		for _, m := range vi.Match {
 			kind, ok := matchTypes[m.GetMatchType()]
 			if !ok || m.Bitwidth <= 0 {
-				return fmt.Errorf("value set %s: match field %d has %d bits and match type %v", name, m.Id, m.Bitwidth, m.GetMatchType())
+				return fmt.Errorf("value set %s: match field %d has %d bits and match type %v", name, m.Id, m.Bitwidth,
+					m.GetMatchType())
 			}
 			v.fields = append(v.fields, field{id: m.Id, name: m.Name, kind: kind, width: int(m.Bitwidth)})
 			bits += int(m.Bitwidth)
@@ -91,7 +92,8 @@ func (v *valueSet) pack(m *p4v1.ValueSetMember) ([]byte, error) {
 		case i == len(v.fields):
 			return nil, invalid("no match field has id %d", fm.GetFieldId())
 		case v.fields[i].kind != pipeline.Exact:
-			return nil, status.Errorf(codes.Unimplemented, "match field %d is matched as %v; only exact is supported", fm.FieldId, v.fields[i].kind)
+			return nil, status.Errorf(codes.Unimplemented, "match field %d is matched as %v; only exact is supported",
+				fm.FieldId, v.fields[i].kind)
 		case values[i].Value != nil:
 			return nil, invalid("match field %d is there twice", fm.FieldId)
 		}
@@ -119,8 +121,9 @@ func (v *valueSet) message() *p4v1.Entity {
 		m, offset := &p4v1.ValueSetMember{}, v.spare()
 		for i := range v.fields {
 			m.Match = append(m.Match, &p4v1.FieldMatch{
-				FieldId:        v.fields[i].id,
-				FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: readBits(packed, offset, v.fields[i].width)}},
+				FieldId: v.fields[i].id,
+				FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: readBits(packed, offset,
+					v.fields[i].width)}},
 			})
 			offset += v.fields[i].width
 		}

@@ -45,7 +45,8 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return c.CodecV2.Unmarshal(data, v)
 }
 
-func handleWrite(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+func handleWrite(srv any, ctx context.Context, decode func(any) error,
+	intercept grpc.UnaryServerInterceptor) (any, error) {
 	s, r := srv.(*Server), &wireRequest{}
 	if err := decode(r); err != nil {
 		return nil, err

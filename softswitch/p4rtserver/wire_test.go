@@ -112,13 +112,15 @@ func TestDecoderKnowsWhatIsWrittenInNumbers(t *testing.T) {
 func TestMalformedWriteChangesNothing(t *testing.T) {
 	tg, c := startPrimary(t)
 	good := insert(tg.names.entry("ingress.host", tg.names.action("ingress.forward", []byte{1}), exact(1)))
-	b, err := proto.Marshal(&p4v1.WriteRequest{DeviceId: testDevice, ElectionId: &p4v1.Uint128{Low: 1}, Updates: []*p4v1.Update{good}})
+	b, err := proto.Marshal(&p4v1.WriteRequest{DeviceId: testDevice, ElectionId: &p4v1.Uint128{Low: 1},
+		Updates: []*p4v1.Update{good}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cut := protowire.AppendBytes(append(slices.Clone(b), updatesTag), []byte{2<<3 | message, 5, 0})
 	for _, bad := range [][]byte{cut, b[:len(b)-1]} {
-		err := tg.conn.Invoke(t.Context(), p4v1.P4Runtime_Write_FullMethodName, bad, &p4v1.WriteResponse{}, grpc.ForceCodecV2(rawCodec{}))
+		err := tg.conn.Invoke(t.Context(), p4v1.P4Runtime_Write_FullMethodName, bad, &p4v1.WriteResponse{},
+			grpc.ForceCodecV2(rawCodec{}))
 		if status.Code(err) != codes.Internal {
 			t.Errorf("got %v, want Internal", err)
 		}
@@ -126,7 +128,8 @@ func TestMalformedWriteChangesNothing(t *testing.T) {
 			t.Fatalf("entries of a malformed Write: %v", got)
 		}
 	}
-	if err := tg.conn.Invoke(t.Context(), p4v1.P4Runtime_Write_FullMethodName, b, &p4v1.WriteResponse{}, grpc.ForceCodecV2(rawCodec{})); err != nil {
+	if err := tg.conn.Invoke(t.Context(), p4v1.P4Runtime_Write_FullMethodName, b, &p4v1.WriteResponse{},
+		grpc.ForceCodecV2(rawCodec{})); err != nil {
 		t.Errorf("the whole of it: %v", err)
 	}
 }

@@ -86,7 +86,8 @@ func (s *Server) applyEach(f *Forwarding, updates updateList) []error {
 	return errs
 }
 
-var errNoPipeline = status.Error(codes.FailedPrecondition, "no forwarding pipeline is set: use SetForwardingPipelineConfig first")
+var errNoPipeline = status.Error(codes.FailedPrecondition,
+	"no forwarding pipeline is set: use SetForwardingPipelineConfig first")
 
 // apply makes one update.
 func (f *Forwarding) apply(tr *translator, u *p4v1.Update) error {
@@ -126,7 +127,8 @@ func (f *Forwarding) apply(tr *translator, u *p4v1.Update) error {
 }
 
 func unsupportedEntity(e any) error {
-	return status.Errorf(codes.Unimplemented, "entities of type %s are not supported", fmt.Sprintf("%T", e)[len("*v1.Entity_"):])
+	return status.Errorf(codes.Unimplemented, "entities of type %s are not supported",
+		fmt.Sprintf("%T", e)[len("*v1.Entity_"):])
 }
 
 func (f *Forwarding) writeTableEntry(tr *translator, op p4v1.Update_Type, te *p4v1.TableEntry) error {
@@ -280,7 +282,8 @@ func (t *table) writeDefault(tr *translator, op p4v1.Update_Type, te *p4v1.Table
 	}
 	if te.Action == nil {
 		if te.CounterData != nil || te.MeterConfig != nil {
-			return invalid("without an action the default entry is reset, and so are its direct resources: they cannot be set too")
+			return invalid("without an action the default entry is reset, and so are its direct resources: they cannot be " +
+				"set too")
 		}
 		if err := t.entries.ResetDefault(); err != nil {
 			return refuse(err)

@@ -89,9 +89,11 @@ func (s wrongSubject) wrongRequestsAndActions() []wrongUpdate {
 		{"parameter empty", insert(s.n.entry("ingress.host", s.n.action("ingress.forward", []byte{}), exact(99))), codes.InvalidArgument},
 		{"parameter too wide", insert(s.n.entry("ingress.host", s.n.action("ingress.forward", []byte{2, 0}), exact(99))), codes.InvalidArgument},
 		{"parameter unknown", insert(s.n.entry("ingress.host", &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{
-			ActionId: s.n.actions["ingress.forward"].Preamble.Id, Params: []*p4v1.Action_Param{{ParamId: 9, Value: []byte{1}}}}}}, exact(99))), codes.InvalidArgument},
+			ActionId: s.n.actions["ingress.forward"].Preamble.Id,
+			Params:   []*p4v1.Action_Param{{ParamId: 9, Value: []byte{1}}}}}}, exact(99))), codes.InvalidArgument},
 		{"parameter twice", insert(s.n.entry("ingress.host", &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{
-			ActionId: s.n.actions["ingress.forward"].Preamble.Id, Params: []*p4v1.Action_Param{{ParamId: 1, Value: []byte{1}}, {ParamId: 1, Value: []byte{1}}}}}}, exact(99))), codes.InvalidArgument},
+			ActionId: s.n.actions["ingress.forward"].Preamble.Id, Params: []*p4v1.Action_Param{{ParamId: 1, Value: []byte{1}},
+				{ParamId: 1, Value: []byte{1}}}}}}, exact(99))), codes.InvalidArgument},
 	}
 }
 

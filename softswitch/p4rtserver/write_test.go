@@ -49,7 +49,8 @@ func (c *client) everything() []*p4v1.Entity {
 	return c.mustRead(
 		entity(&p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}),
 		entity(&p4v1.TableEntry{IsDefaultAction: true}), entityOf(&p4v1.CounterEntry{}), entityOf(&p4v1.MeterEntry{}),
-		entityOf(&p4v1.ActionProfileMember{}), entityOf(&p4v1.ActionProfileGroup{}), entityOf(&p4v1.RegisterEntry{}), entityOf(&p4v1.ValueSetEntry{}),
+		entityOf(&p4v1.ActionProfileMember{}), entityOf(&p4v1.ActionProfileGroup{}), entityOf(&p4v1.RegisterEntry{}),
+		entityOf(&p4v1.ValueSetEntry{}),
 		entityOf(group(0)), entityOf(&p4v1.CloneSessionEntry{}), entityOf(&p4v1.DigestEntry{}))
 }
 
@@ -80,26 +81,35 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	n := tg.names
 	forward := n.action("ingress.forward", []byte{1, 0xfe})
 	entities := []*p4v1.Entity{
-		entity(with(n.entry("ingress.host", forward, exact(0)), func(te *p4v1.TableEntry) { te.Metadata = []byte("\xffopaque") })),
-		entity(with(n.entry("ingress.host", forward, exact(0xaa, 0, 0, 0, 0, 1)), func(te *p4v1.TableEntry) { te.ControllerMetadata = 1 << 60; te.Metadata = []byte{1} })),
+		entity(with(n.entry("ingress.host", forward, exact(0)),
+			func(te *p4v1.TableEntry) { te.Metadata = []byte("\xffopaque") })),
+		entity(with(n.entry("ingress.host", forward, exact(0xaa, 0, 0, 0, 0, 1)),
+			func(te *p4v1.TableEntry) { te.ControllerMetadata = 1 << 60; te.Metadata = []byte{1} })),
 		entity(n.entry("ingress.prefix", n.action("ingress.drop"), lpm(13, 2, 0xa8, 0, 0, 0, 0))),
 		entity(n.entry("ingress.prefix", n.action("ingress.drop"))), // matches everything
-		entity(with(n.entry("ingress.source", n.action("NoAction"), exact(5), exact(1, 0xff)), func(te *p4v1.TableEntry) { te.IdleTimeoutNs = 12345678901; te.Metadata = []byte("seq=7") })),
-		entity(withPriority(n.entry("ingress.rule", forward, ternary([]byte{0}, []byte{0xff, 0}), between([]byte{8, 0}, []byte{8, 6}), optional(3)), 1)),
+		entity(with(n.entry("ingress.source", n.action("NoAction"), exact(5), exact(1, 0xff)),
+			func(te *p4v1.TableEntry) { te.IdleTimeoutNs = 12345678901; te.Metadata = []byte("seq=7") })),
+		entity(withPriority(n.entry("ingress.rule", forward, ternary([]byte{0}, []byte{0xff, 0}),
+			between([]byte{8, 0}, []byte{8, 6}), optional(3)), 1)),
 		entity(withPriority(n.entry("ingress.rule", forward), 1<<30)),
 		entity(withPriority(n.entry("ingress.rule", forward, nil, between([]byte{1}, []byte{1})), 1)),
-		entityOf(&p4v1.MulticastGroupEntry{MulticastGroupId: 9, Replicas: []*p4v1.Replica{replica(1, 2), replica(2, 2), replica(1, 0xffff)}, Metadata: []byte("bridge 9")}),
+		entityOf(&p4v1.MulticastGroupEntry{MulticastGroupId: 9,
+			Replicas: []*p4v1.Replica{replica(1, 2), replica(2, 2), replica(1, 0xffff)}, Metadata: []byte("bridge 9")}),
 		entityOf(group(10)),
-		entityOf(&p4v1.MulticastGroupEntry{MulticastGroupId: 11, Replicas: []*p4v1.Replica{{PortKind: &p4v1.Replica_EgressPort{EgressPort: 4}}}}),
-		entityOf(&p4v1.CloneSessionEntry{SessionId: 1, Replicas: []*p4v1.Replica{replica(5, 1)}, ClassOfService: 2, PacketLengthBytes: 100}),
-		entityOf(&p4v1.DigestEntry{DigestId: n.ids["seen_t"], Config: &p4v1.DigestEntry_Config{MaxTimeoutNs: 1000, MaxListSize: 10, AckTimeoutNs: 5}}),
+		entityOf(&p4v1.MulticastGroupEntry{MulticastGroupId: 11,
+			Replicas: []*p4v1.Replica{{PortKind: &p4v1.Replica_EgressPort{EgressPort: 4}}}}),
+		entityOf(&p4v1.CloneSessionEntry{SessionId: 1, Replicas: []*p4v1.Replica{replica(5, 1)}, ClassOfService: 2,
+			PacketLengthBytes: 100}),
+		entityOf(&p4v1.DigestEntry{DigestId: n.ids["seen_t"],
+			Config: &p4v1.DigestEntry_Config{MaxTimeoutNs: 1000, MaxListSize: 10, AckTimeoutNs: 5}}),
 	}
 	var updates []*p4v1.Update
 	for _, e := range entities {
 		updates = append(updates, insert(e))
 	}
 	c.mustWrite(updates...)
-	got := c.mustRead(entity(&p4v1.TableEntry{}), entityOf(group(0)), entityOf(&p4v1.CloneSessionEntry{}), entityOf(&p4v1.DigestEntry{}))
+	got := c.mustRead(entity(&p4v1.TableEntry{}), entityOf(group(0)), entityOf(&p4v1.CloneSessionEntry{}),
+		entityOf(&p4v1.DigestEntry{}))
 	var variable []*p4v1.Entity // constant entries came too
 	for _, e := range got {
 		if !e.GetTableEntry().GetIsConst() {
@@ -118,7 +128,8 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 		updates[i] = remove(entities[i])
 	}
 	c.mustWrite(updates...)
-	for _, e := range c.mustRead(entity(&p4v1.TableEntry{}), entityOf(group(0)), entityOf(&p4v1.CloneSessionEntry{}), entityOf(&p4v1.DigestEntry{})) {
+	for _, e := range c.mustRead(entity(&p4v1.TableEntry{}), entityOf(group(0)), entityOf(&p4v1.CloneSessionEntry{}),
+		entityOf(&p4v1.DigestEntry{})) {
 		if !e.GetTableEntry().GetIsConst() {
 			t.Errorf("left after delete: %v", e)
 		}
@@ -175,13 +186,17 @@ func TestDirectCounterIsSetReadAndKept(t *testing.T) {
 	tg, c := startPrimary(t)
 	n := tg.names
 	host := n.entry("ingress.host", n.action("ingress.forward", []byte{2}), exact(7))
-	c.mustWrite(insert(with(host, func(te *p4v1.TableEntry) { te.CounterData = &p4v1.CounterData{PacketCount: 10, ByteCount: 1000} })))
+	c.mustWrite(insert(with(host, func(te *p4v1.TableEntry) {
+		te.CounterData = &p4v1.CounterData{PacketCount: 10,
+			ByteCount: 1000}
+	})))
 	frame := ethernet(7, 1, 0x9000, "sixteen bytes ..")
 	if out := tg.frame(1, frame); len(out) != 1 || out[0].Port != 2 {
 		t.Fatalf("frame left as %v, want port 2", out)
 	}
 	want := &p4v1.CounterData{PacketCount: 11, ByteCount: 1000 + int64(len(frame))}
-	got := c.mustRead(entity(with(host, func(te *p4v1.TableEntry) { te.Action, te.CounterData = nil, &p4v1.CounterData{} })))
+	got := c.mustRead(entity(with(host,
+		func(te *p4v1.TableEntry) { te.Action, te.CounterData = nil, &p4v1.CounterData{} })))
 	if len(got) != 1 || !proto.Equal(got[0].GetTableEntry().CounterData, want) {
 		t.Errorf("read %v, want %v", got, want)
 	}
@@ -218,7 +233,8 @@ func TestIndirectCounterCountsIsSetAndRead(t *testing.T) {
 		t.Errorf("cell 3: %v", got)
 	}
 	c.mustWrite(modify(&p4v1.CounterEntry{CounterId: id, Data: &p4v1.CounterData{PacketCount: 5, ByteCount: 6}}))
-	c.mustWrite(modify(&p4v1.CounterEntry{CounterId: id, Index: &p4v1.Index{Index: 2}, Data: &p4v1.CounterData{PacketCount: 9}}))
+	c.mustWrite(modify(&p4v1.CounterEntry{CounterId: id, Index: &p4v1.Index{Index: 2},
+		Data: &p4v1.CounterData{PacketCount: 9}}))
 	c.mustWrite(modify(&p4v1.CounterEntry{CounterId: id, Index: &p4v1.Index{Index: 1}})) // without data: no change
 	for index, want := range map[int64]int64{0: 5, 1: 5, 2: 9, 15: 5} {
 		if got := cell(index); got.PacketCount != want {
@@ -320,7 +336,8 @@ func TestLongValuesMakeShortErrors(t *testing.T) {
 	c.mustWrite(zeros) // a million zeros are a zero
 	long = bytes.Clone(long)
 	long[0] = 1
-	if e := c.writeErrors(insert(n.entry("ingress.host", n.action("ingress.drop"), exact(long...)))); e[0] == nil || len(e[0].Message) > 200 {
+	if e := c.writeErrors(insert(n.entry("ingress.host", n.action("ingress.drop"), exact(long...)))); e[0] == nil ||
+		len(e[0].Message) > 200 {
 		t.Errorf("got %.300v", e[0])
 	}
 	if e := c.writeErrors(zeros); e[0] == nil || e[0].Message != "table ingress.host: entry: already exists" {
@@ -332,7 +349,8 @@ func TestReplicaMovesToItsFirstBackupWhosePortIsUp(t *testing.T) {
 	tg, c := startPrimary(t)
 	n := tg.names
 	g := group(7, replica(1, 1),
-		backed(replica(2, 2), &p4v1.BackupReplica{Port: []byte{3}, Instance: 5}, &p4v1.BackupReplica{Port: []byte{4}, Instance: 6}))
+		backed(replica(2, 2), &p4v1.BackupReplica{Port: []byte{3}, Instance: 5},
+			&p4v1.BackupReplica{Port: []byte{4}, Instance: 6}))
 	c.mustWrite(insert(g), insert(n.entry("ingress.host", n.action("ingress.flood", []byte{7}), exact(1))))
 	ports := func() (out []uint32) {
 		for _, p := range tg.frame(0, ethernet(1, 0xaa, 0x800, "x")) {
@@ -350,7 +368,8 @@ func TestReplicaMovesToItsFirstBackupWhosePortIsUp(t *testing.T) {
 		for port := range uint32(5) {
 			tg.setDown(port, slices.Contains(x.down, port))
 		}
-		eventually(t, fmt.Sprintf("with %v down frames leave at %v", x.down, x.want), func() bool { return slices.Equal(ports(), x.want) })
+		eventually(t, fmt.Sprintf("with %v down frames leave at %v", x.down, x.want),
+			func() bool { return slices.Equal(ports(), x.want) })
 		if d := diff([]*p4v1.Entity{entityOf(g)}, c.mustRead(entityOf(group(7)))); d != "" {
 			t.Errorf("with %v down the group reads otherwise than it was written: %s", x.down, d)
 		}

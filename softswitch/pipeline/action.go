@@ -209,15 +209,19 @@ func init() {
 		"drop":                {0, (*primitiveCompiler).drop},
 		"mark_to_drop":        {1, (*primitiveCompiler).markToDrop},
 		"no_op":               {0, func(*primitiveCompiler, []bmv2json.Value) error { return nil }},
-		"exit":                {0, func(pc *primitiveCompiler, _ []bmv2json.Value) error { pc.emit(op{code: opcExit}); return nil }},
-		"count":               {2, (*primitiveCompiler).count},
-		"execute_meter":       {3, (*primitiveCompiler).executeMeter},
-		"register_read":       {3, (*primitiveCompiler).registerRead},
-		"register_write":      {3, (*primitiveCompiler).registerWrite},
-		"truncate":            {1, (*primitiveCompiler).truncate},
-		"generate_digest":     {2, (*primitiveCompiler).digest},
-		"resubmit":            {1, (*primitiveCompiler).resubmit},
-		"recirculate":         {1, (*primitiveCompiler).recirculate},
+		"exit": {0, func(pc *primitiveCompiler,
+			_ []bmv2json.Value) error {
+			pc.emit(op{code: opcExit})
+			return nil
+		}},
+		"count":           {2, (*primitiveCompiler).count},
+		"execute_meter":   {3, (*primitiveCompiler).executeMeter},
+		"register_read":   {3, (*primitiveCompiler).registerRead},
+		"register_write":  {3, (*primitiveCompiler).registerWrite},
+		"truncate":        {1, (*primitiveCompiler).truncate},
+		"generate_digest": {2, (*primitiveCompiler).digest},
+		"resubmit":        {1, (*primitiveCompiler).resubmit},
+		"recirculate":     {1, (*primitiveCompiler).recirculate},
 
 		"clone_ingress_pkt_to_egress":         {2, (*primitiveCompiler).clone},
 		"clone_egress_pkt_to_egress":          {2, (*primitiveCompiler).clone},

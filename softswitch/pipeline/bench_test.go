@@ -74,7 +74,8 @@ func BenchmarkInsertExact(b *testing.B) {
 	p := New(loadEVPN(b), Limits{MinTableSize: 1 << 30})
 	t := p.Table("bridge.fdb")
 	mac := make([]byte, 6)
-	entry := &Entry{Match: []Match{{Value: []byte{10}}, {Value: mac}}, Action: "bridge.to_vtep", Params: [][]byte{{2}, {1, 2, 3}}}
+	entry := &Entry{Match: []Match{{Value: []byte{10}}, {Value: mac}}, Action: "bridge.to_vtep",
+		Params: [][]byte{{2}, {1, 2, 3}}}
 	b.ReportAllocs()
 	for i := range b.N {
 		binary.BigEndian.PutUint32(mac[2:], uint32(i))

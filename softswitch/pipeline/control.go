@@ -144,7 +144,8 @@ func (c *compiler) compileControl(ctl *control, s *bmv2json.Pipeline) error {
 		next, err := f.node(call.Next)
 		act := c.actionByID[call.ActionID]
 		if err != nil || act == nil || len(act.params) > 0 {
-			return fmt.Errorf("action call %q: no action without parameters with id %d, or: %w", call.Name, call.ActionID, orUnsupported(err))
+			return fmt.Errorf("action call %q: no action without parameters with id %d, or: %w", call.Name, call.ActionID,
+				orUnsupported(err))
 		}
 		edges[len(ctl.nodes)] = []int{next}
 		ctl.add(flowNode{name: call.Name, table: -1, ops: act.ops, next: next}, nodeNote{act.name, c.sources(act.id)})

@@ -49,7 +49,8 @@ func (c *conditions) condition(depth int) *boolNode {
 			return &boolNode{op: op, x: c.condition(depth - 1), y: c.condition(depth - 1)}
 		}
 	}
-	n := &boolNode{op: c.pick("==", "!=", "<", "<=", ">", ">=", "==", "!=", "valid", "d2b", "const"), l: c.number(), r: c.constant()}
+	n := &boolNode{op: c.pick("==", "!=", "<", "<=", ">", ">=", "==", "!=", "valid", "d2b", "const"), l: c.number(),
+		r: c.constant()}
 	switch {
 	case n.op == "valid":
 		n.sh = &headerRef{h: &header{valid: 1}}

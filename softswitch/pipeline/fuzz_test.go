@@ -171,7 +171,8 @@ func everyTime(t *testing.T, control, primitive string, params ...string) *Pipel
 	if control == "egress" {
 		pipe = strings.Replace(pipe, `"id":0`, `"id":1`, 1)
 	}
-	text = strings.Replace(text, pipe, strings.Replace(pipe, `null,`, `"call","action_calls":[{"name":"call","id":0,"action_id":0,"next_node":null}],`, 1), 1)
+	text = strings.Replace(text, pipe, strings.Replace(pipe, `null,`,
+		`"call","action_calls":[{"name":"call","id":0,"action_id":0,"next_node":null}],`, 1), 1)
 	prog, err := Load([]byte(text))
 	if err != nil {
 		t.Fatal(err)

@@ -83,7 +83,8 @@ func TestLoadErrorsNameTheElement(t *testing.T) {
 		}},
 		{"ingress.by_choice action profile ghosts", false, func(j map[string]any) { table(j, "ingress.by_choice")["action_profile"] = "ghosts" }},
 		{"ingress.operation entry 0 action id", false, func(j map[string]any) {
-			table(j, "ingress.operation")["entries"].([]any)[0].(map[string]any)["action_entry"].(map[string]any)["action_id"] = 9999
+			first := table(j, "ingress.operation")["entries"].([]any)[0].(map[string]any)
+			first["action_entry"].(map[string]any)["action_id"] = 9999
 		}},
 		{"ingress.operation entry 1 already exists", false, func(j map[string]any) {
 			e := table(j, "ingress.operation")["entries"].([]any)
@@ -147,8 +148,10 @@ func TestExpressionsThatGrowWithoutBoundAreRefusedNotRun(t *testing.T) {
 		square = fmt.Sprintf(`{"type":"expression","value":{"op":"*","left":%s,"right":%s}}`, square, square)
 	}
 	x := `{"type":"field","value":["standard_metadata","x"]}`
-	compare := `{"op":"?","cond":{"type":"expression","value":{"op":">","left":%s,"right":` + x + `}},"left":` + x + `,"right":` + x + `}`
-	if _, err := Load(fmt.Appendf(nil, minimal, 32, false, fmt.Sprintf(compare, square))); !errors.Is(err, ErrUnsupported) {
+	compare := `{"op":"?","cond":{"type":"expression","value":{"op":">","left":%s,"right":` + x + `}},"left":` + x +
+		`,"right":` + x + `}`
+	if _, err := Load(fmt.Appendf(nil, minimal, 32, false, fmt.Sprintf(compare, square))); !errors.Is(err,
+		ErrUnsupported) {
 		t.Errorf("comparison of a huge product: %v", err)
 	}
 	shift := `{"type":"expression","value":{"op":"<<","left":` + x + `,"right":{"type":"hexstr","value":"0xffffffff"}}}`
@@ -162,9 +165,11 @@ func TestExpressionsThatGrowWithoutBoundAreRefusedNotRun(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	x := `{"type":"field","value":["standard_metadata","x"]}`
-	for _, op := range []string{"+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^", "two_comp_mod", "usat_cast", "sat_cast"} {
+	for _, op := range []string{"+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^", "two_comp_mod", "usat_cast",
+		"sat_cast"} {
 		for _, width := range []int{8, 64, 100} {
-			f.Add(fmt.Appendf(nil, minimal, width, width == 64, fmt.Sprintf(`{"op":%q,"left":%s,"right":{"type":"hexstr","value":"0x1f"}}`, op, x)))
+			f.Add(fmt.Appendf(nil, minimal, width, width == 64,
+				fmt.Sprintf(`{"op":%q,"left":%s,"right":{"type":"hexstr","value":"0x1f"}}`, op, x)))
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { tryLoad(t, data) })

@@ -113,7 +113,8 @@ func TestConstEntriesMatchInTheirOrder(t *testing.T) {
 	if err := e.ValueSet("p.long_kinds").SetMembers([][]byte{{0x30}}); err != nil {
 		t.Fatal(err)
 	}
-	for in, port := range map[string]uint32{"30000000 0a0000000001": 5, "30000000 0a0b00000001": 6, "30000000 0b0000000000": 1} {
+	for in, port := range map[string]uint32{"30000000 0a0000000001": 5, "30000000 0a0b00000001": 6,
+		"30000000 0b0000000000": 1} {
 		e.expect(0, unhex(in), Packet{port, unhex(in)})
 	}
 	if err := e.Table("ingress.constant").Clear(); !errors.Is(err, ErrConst) {
@@ -129,7 +130,8 @@ func TestHeadersAreEqualOrNot(t *testing.T) {
 	e.add("ingress.by_kind", Entry{Match: []Match{{Value: b(0x55)}}, Action: "ingress.same"})
 	e.expect(0, unhex("55020304 55020304"), Packet{1, unhex("55010304 55020304")})
 	e.expect(0, unhex("55020304 55020305"), Packet{1, unhex("55020304 55020305")})
-	e.expect(1, unhex("55020304 55020304"), Packet{1, unhex("55020304 55020304")}) // another port: one header, not equal to an invalid one
+	// another port: one header, not equal to an invalid one
+	e.expect(1, unhex("55020304 55020304"), Packet{1, unhex("55020304 55020304")})
 }
 
 func TestProfilesAndSelectorsChooseMembers(t *testing.T) {
@@ -239,7 +241,8 @@ func TestTheProgramsOfTheTestsAreWhatP4cMakes(t *testing.T) {
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", name, err, text)
 		}
-		if want, got := readTree(t, out), readTree(t, filepath.Join("testdata", name+".json")); !reflect.DeepEqual(want, got) {
+		if want, got := readTree(t, out), readTree(t, filepath.Join("testdata", name+".json")); !reflect.DeepEqual(want,
+			got) {
 			t.Errorf("testdata/%s.json is not what p4c makes of %s.p4", name, name)
 		}
 	}

@@ -106,7 +106,8 @@ func compile(spec *bmv2json.Program) (*Program, error) {
 		counterIndex: map[string]int{}, meterIndex: map[string]int{}, profileIndex: map[string]int{},
 		digestIndex: map[int]int{}, listIndex: map[int]int{}}
 	if len(spec.Externs) > 0 {
-		return nil, fmt.Errorf("extern_instances: %q of type %q: %w", spec.Externs[0].Name, spec.Externs[0].Type, ErrUnsupported)
+		return nil, fmt.Errorf("extern_instances: %q of type %q: %w", spec.Externs[0].Name, spec.Externs[0].Type,
+			ErrUnsupported)
 	}
 	for _, step := range []func() error{
 		c.standardMetadata, c.arrays, c.fieldLists, c.compileCalculations, c.compileActions,
@@ -214,7 +215,8 @@ func (c *compiler) arrays() error {
 	}
 	c.prog.valueSets = c.spec.ValueSets
 	if cells > most {
-		return fmt.Errorf("counter_arrays, meter_arrays and register_arrays: %d cells in all; at most %d: %w", cells, most, ErrUnsupported)
+		return fmt.Errorf("counter_arrays, meter_arrays and register_arrays: %d cells in all; at most %d: %w", cells, most,
+			ErrUnsupported)
 	}
 	return nil
 }

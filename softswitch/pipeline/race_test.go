@@ -70,7 +70,8 @@ func churn(t *testing.T, e *evpn, seed byte) {
 		}
 		check(peers.Insert(prefix))
 		check(peers.Delete(prefix))
-		trap := &Entry{Match: []Match{{Any: true}, {Value: []byte{0x12, seed}, Mask: []byte{0xff, 0xff}}, {Any: true}, {Any: true}, {Any: true}},
+		trap := &Entry{Match: []Match{{Any: true}, {Value: []byte{0x12, seed}, Mask: []byte{0xff, 0xff}}, {Any: true},
+			{Any: true}, {Any: true}},
 			Priority: int32(1 + i%50), Action: "punt.copy", Params: [][]byte{{1}}}
 		check(traps.Insert(trap))
 		check(traps.Delete(trap))

@@ -38,7 +38,8 @@ func TestRangesMatchInclusivelyByPriority(t *testing.T) {
 	e.add("ingress.by_range", entry(10, 20, 5, 2))
 	e.add("ingress.by_range", entry(15, 15, 6, 3))
 	e.add("ingress.by_range", entry(10, 20, 4, 4))
-	e.add("ingress.by_range", Entry{Match: []Match{{Any: true}, {Value: b(1)}}, Priority: 1, Action: "ingress.to", Params: [][]byte{{5}}})
+	e.add("ingress.by_range", Entry{Match: []Match{{Any: true}, {Value: b(1)}}, Priority: 1, Action: "ingress.to",
+		Params: [][]byte{{5}}})
 	for value, want := range map[byte]uint32{9: 5, 10: 2, 14: 2, 15: 3, 20: 2, 21: 5, 255: 5} {
 		if got := e.port(calc(0x40, 1, value, 0, 0, "0", "0", 0)); got != want {
 			t.Errorf("%d goes to port %d, want %d", value, got, want)
@@ -59,7 +60,8 @@ func TestRangesMatchInclusivelyByPriority(t *testing.T) {
 func TestOptionalAndTernaryFieldsMatchByMask(t *testing.T) {
 	e := newFeatures(t)
 	add := func(q, w Match, priority int32, a byte) {
-		e.add("ingress.by_option", Entry{Match: []Match{q, w}, Priority: priority, Action: "ingress.tag", Params: [][]byte{unhex(ones), {a}}})
+		e.add("ingress.by_option", Entry{Match: []Match{q, w}, Priority: priority, Action: "ingress.tag",
+			Params: [][]byte{unhex(ones), {a}}})
 	}
 	kind := e.Table("ingress.by_option").Keys()[0].Kind
 	one := Match{Value: b(7)}
@@ -228,7 +230,8 @@ func TestEntriesComeBackAsGivenInCanonicalForm(t *testing.T) {
 func TestWrongEntriesAreRefused(t *testing.T) {
 	e := newFeatures(t)
 	good := func() *Entry {
-		return &Entry{Match: []Match{{Value: b(3), High: b(9)}, {Value: b(0)}}, Priority: 7, Action: "ingress.to", Params: [][]byte{{1}}}
+		return &Entry{Match: []Match{{Value: b(3), High: b(9)}, {Value: b(0)}}, Priority: 7, Action: "ingress.to",
+			Params: [][]byte{{1}}}
 	}
 	for name, spoil := range map[string]func(*Entry){
 		"no priority":          func(e *Entry) { e.Priority = 0 },
@@ -251,11 +254,13 @@ func TestWrongEntriesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	lpm := &Entry{Match: []Match{{Value: b(1)}, {Value: b(1), PrefixLen: 127}}, Action: "ingress.to", Params: [][]byte{{1}}}
+	lpm := &Entry{Match: []Match{{Value: b(1)}, {Value: b(1), PrefixLen: 127}}, Action: "ingress.to",
+		Params: [][]byte{{1}}}
 	if err := e.Table("ingress.by_prefix").Insert(lpm); !errors.Is(err, ErrInvalid) {
 		t.Errorf("host bits: %v", err)
 	}
-	if err := e.Table("ingress.operation").Insert(&Entry{Match: exact("01"), Action: "ingress.gone"}); !errors.Is(err, ErrConst) {
+	if err := e.Table("ingress.operation").Insert(&Entry{Match: exact("01"), Action: "ingress.gone"}); !errors.Is(err,
+		ErrConst) {
 		t.Errorf("const entries: %v", err)
 	}
 	if err := e.Table("ingress.operation").SetDefault("ingress.gone", nil); !errors.Is(err, ErrConst) {
@@ -311,7 +316,8 @@ func TestIdleEntriesExpireUnlessHit(t *testing.T) {
 	second := int64(1e9)
 	e.Tick(100 * second)
 	add := func(mac string, timeout int64) {
-		e.add("bridge.source", Entry{Match: exact("0a", mac, "01"), Action: "bridge.known", TimeoutNs: timeout, Metadata: []byte(mac)})
+		e.add("bridge.source", Entry{Match: exact("0a", mac, "01"), Action: "bridge.known", TimeoutNs: timeout,
+			Metadata: []byte(mac)})
 	}
 	add(macA, 10*second)
 	add(macB, 10*second)
@@ -327,7 +333,8 @@ func TestIdleEntriesExpireUnlessHit(t *testing.T) {
 	if got := expired(); !slices.Equal(got, []string{macB}) {
 		t.Errorf("expired %q, want the one that was not hit", got)
 	}
-	if got, _ := table.Get(&Entry{Match: exact("0a", macA, "01")}); got.SinceHitNs != second || got.TimeoutNs != 10*second {
+	if got, _ := table.Get(&Entry{Match: exact("0a", macA, "01")}); got.SinceHitNs != second ||
+		got.TimeoutNs != 10*second {
 		t.Errorf("hit entry: %+v", got)
 	}
 	again := Entry{Match: exact("0a", macB, "01"), Action: "bridge.ignore", TimeoutNs: 20 * second, Metadata: []byte(macB)}
@@ -372,7 +379,8 @@ func TestSelectorSpreadsOverTheMembersOfAGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.SetGroup(1, []GroupMember{{Member: 1, Weight: 1}, {Member: 2, Weight: 1}, {Member: 3, Weight: 2}}, true); err != nil {
+	if err := p.SetGroup(1, []GroupMember{{Member: 1, Weight: 1}, {Member: 2, Weight: 1}, {Member: 3, Weight: 2}},
+		true); err != nil {
 		t.Fatal(err)
 	}
 	key := exact("43")
@@ -406,7 +414,8 @@ func TestSelectorSpreadsOverTheMembersOfAGroup(t *testing.T) {
 	if got := ports(); got[8] != 400 {
 		t.Errorf("spread %v, want all on port 8", got)
 	}
-	own := Entry{Match: key, Actions: []WeightedAction{{Action: "ingress.to", Params: [][]byte{{5}}, Weight: 1}, {Action: "ingress.to", Params: [][]byte{{6}}, Weight: 1}}}
+	own := Entry{Match: key, Actions: []WeightedAction{{Action: "ingress.to", Params: [][]byte{{5}}, Weight: 1},
+		{Action: "ingress.to", Params: [][]byte{{6}}, Weight: 1}}}
 	if err := e.Table("ingress.by_choice").Modify(&own); err != nil {
 		t.Fatal(err)
 	}

@@ -427,7 +427,8 @@ func (s *tableSpec) entryAction(d *bmv2json.DefaultEntry) (*boundAction, []uint6
 	for j, text := range d.Data {
 		v, err := parseHex(text)
 		if err != nil || v.Sign() < 0 || v.BitLen() > b.params[j].Bits {
-			return nil, nil, fmt.Errorf("action %q: parameter %q: %q does not fit %d bits", b.name, b.params[j].Name, text, b.params[j].Bits)
+			return nil, nil, fmt.Errorf("action %q: parameter %q: %q does not fit %d bits", b.name, b.params[j].Name, text,
+				b.params[j].Bits)
 		}
 		args = append(args, words(v, b.fields[j].words)...)
 	}

@@ -250,7 +250,8 @@ func (t *tracer) picked(do *memberAction) {
 
 func (t *Table) matched(e *entry) *Matched {
 	entry := t.decode(e)
-	m := &Matched{Entry: &entry, Priority: entry.Priority, Member: entry.Member, Group: entry.Group, Metadata: entry.Metadata}
+	m := &Matched{Entry: &entry, Priority: entry.Priority, Member: entry.Member, Group: entry.Group,
+		Metadata: entry.Metadata}
 	for i := range entry.Match {
 		k := t.spec.keys[i].KeyField
 		m.Match = append(m.Match, Field{k.Name, matchText(k, &entry.Match[i])})

@@ -40,7 +40,8 @@ func featureFrames() [][]byte {
 	for op := range 0x61 {
 		out = append(out, calc(uint8(op), 3, 9, 4, 5, "0102030405060708090a0b0c0d0e0f10", "77", 8))
 	}
-	for _, f := range []string{"80020407aabb", "810301020377aabb", "82ffffffffffffffffff85", "83eeee03aabb", "84020407aabb", "86020407aabb"} {
+	for _, f := range []string{"80020407aabb", "810301020377aabb", "82ffffffffffffffffff85", "83eeee03aabb",
+		"84020407aabb", "86020407aabb"} {
 		out = append(out, unhex(f))
 	}
 	return out
@@ -91,7 +92,8 @@ func TestAnAccountHasTheEffectsOfProcess(t *testing.T) {
 				plain.w.Process(port, f)
 				a := accounted.w.Trace(port, f)
 				if !reflect.DeepEqual(plain.w.Out, accounted.w.Out) {
-					t.Fatalf("frame %d, %x at port %d: Process gave %x, the account %x\n%s", i, f, port, plain.w.Out, accounted.w.Out, a)
+					t.Fatalf("frame %d, %x at port %d: Process gave %x, the account %x\n%s", i, f, port, plain.w.Out, accounted.w.Out,
+						a)
 				}
 				checkAccount(t, a)
 			}
@@ -206,9 +208,12 @@ func TestAnAccountOfDropsCopiesAndDigests(t *testing.T) {
 
 func TestAnAccountOfEveryKindOfKey(t *testing.T) {
 	e := newFeatures(t)
-	e.add("ingress.by_range", Entry{Match: []Match{{Value: b(5), High: b(9)}, {Value: b(1)}}, Priority: 7, Action: "ingress.to", Params: [][]byte{{3}}})
-	e.add("ingress.by_option", Entry{Match: []Match{{Any: true}, {Value: b(0x10), Mask: b(0xf0)}}, Priority: 2, Action: "ingress.nothing"})
-	e.add("ingress.by_prefix", Entry{Match: []Match{{Value: b(1)}, {Value: unhex("01000000000000000000000000000000"), PrefixLen: 9}}, Action: "ingress.to", Params: [][]byte{{3}}})
+	e.add("ingress.by_range", Entry{Match: []Match{{Value: b(5), High: b(9)}, {Value: b(1)}}, Priority: 7,
+		Action: "ingress.to", Params: [][]byte{{3}}})
+	e.add("ingress.by_option", Entry{Match: []Match{{Any: true}, {Value: b(0x10), Mask: b(0xf0)}}, Priority: 2,
+		Action: "ingress.nothing"})
+	e.add("ingress.by_prefix", Entry{Match: []Match{{Value: b(1)},
+		{Value: unhex("01000000000000000000000000000000"), PrefixLen: 9}}, Action: "ingress.to", Params: [][]byte{{3}}})
 	for _, c := range []struct {
 		frame []byte
 		want  string

@@ -54,7 +54,8 @@ func TestHeadersOfAnyFieldsAreReadAndWrittenBitByBit(t *testing.T) {
 			for word := f.words - 1; word >= 0; word-- {
 				bits := min(64, f.bits-64*word)
 				if got, want := r[f.slot+word], getBits(b, off, bits); got != want {
-					t.Fatalf("field %s of %d bits, word %d: %x, want %x; header %+v, %x", f.name, f.bits, word, got, want, h.typ.Fields, b)
+					t.Fatalf("field %s of %d bits, word %d: %x, want %x; header %+v, %x", f.name, f.bits, word, got, want,
+						h.typ.Fields, b)
 				}
 				off += bits
 			}

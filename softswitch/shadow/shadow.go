@@ -69,7 +69,8 @@ func (s *Shadow) Insert(entities ...*p4v1.Entity) error {
 			if te.GetIsDefaultAction() {
 				u.Type = p4v1.Update_MODIFY
 			}
-			if te.GetTimeSinceLastHit() != nil || te.GetCounterData() != nil || te.GetMeterConfig() != nil || te.GetMeterCounterData() != nil {
+			if te.GetTimeSinceLastHit() != nil || te.GetCounterData() != nil || te.GetMeterConfig() != nil ||
+				te.GetMeterCounterData() != nil {
 				u.Entity = &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: withoutState(te)}}
 			}
 		case *p4v1.Entity_CounterEntry, *p4v1.Entity_DirectCounterEntry, *p4v1.Entity_DigestEntry:

@@ -49,7 +49,8 @@ func host(mac string, action uint32, param byte) *p4v1.Entity {
 	}
 	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{
 		TableId: hostTable, Metadata: []byte("why"),
-		Match: []*p4v1.FieldMatch{{FieldId: 1, FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: b}}}},
+		Match: []*p4v1.FieldMatch{{FieldId: 1,
+			FieldMatchType: &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: b}}}},
 		Action: &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: &p4v1.Action{
 			ActionId: action, Params: []*p4v1.Action_Param{{ParamId: 1, Value: []byte{param}}},
 		}}},
@@ -61,8 +62,9 @@ func group(id uint32, ports ...string) *p4v1.Entity {
 	for i, p := range ports {
 		g.Replicas = append(g.Replicas, &p4v1.Replica{Instance: uint32(i + 1), PortKind: &p4v1.Replica_Port{Port: []byte(p)}})
 	}
-	return &p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
-		Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: g}}}}
+	return &p4v1.Entity{Entity: &p4v1.Entity_PacketReplicationEngineEntry{
+		PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
+			Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: g}}}}
 }
 
 // reader takes what a Read sends.
@@ -101,14 +103,16 @@ func TestAShadowOfWhatATargetHoldsSendsWhatTheTargetSends(t *testing.T) {
 		t.Fatal(err)
 	}
 	var updates []*p4v1.Update
-	for _, e := range []*p4v1.Entity{host("020000000001", forward, 4), host("020000000002", flood, 9), group(9, "\x01", "\x02")} {
+	for _, e := range []*p4v1.Entity{host("020000000001", forward, 4), host("020000000002", flood, 9),
+		group(9, "\x01", "\x02")} {
 		updates = append(updates, &p4v1.Update{Type: p4v1.Update_INSERT, Entity: e})
 	}
 	if errs := server.Apply(updates); errs != nil {
 		t.Fatal(errs)
 	}
 	target := server.Forwarding().Pipeline.NewWorker(nil)
-	frames := []string{"020000000001" + "0200000000aa" + "0800", "020000000002" + "0200000000aa" + "0800", "020000000003" + "0200000000aa" + "0800"}
+	frames := []string{"020000000001" + "0200000000aa" + "0800", "020000000002" + "0200000000aa" + "0800",
+		"020000000003" + "0200000000aa" + "0800"}
 	for _, f := range frames { // so that the target has counted something
 		target.Process(3, mustHex(f))
 	}
@@ -128,7 +132,8 @@ func TestAShadowOfWhatATargetHoldsSendsWhatTheTargetSends(t *testing.T) {
 		}
 	}
 	text := s.Trace(3, mustHex(frames[0])).String()
-	if want := "table ingress.host: hdr.ethernet.dst=0x020000000001: hit (hdr.ethernet.dst=0x020000000001), ingress.forward(port=0x004)"; !strings.Contains(text, want) {
+	if want := "table ingress.host: hdr.ethernet.dst=0x020000000001: hit (hdr.ethernet.dst=0x020000000001), " +
+		"ingress.forward(port=0x004)"; !strings.Contains(text, want) {
 		t.Errorf("no %q in\n%s", want, text)
 	}
 }
@@ -163,7 +168,8 @@ func TestAShadowNamesTheUpdatesThatItRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.Insert(host("020000000001", forward, 4), host("020000000001", forward, 5), host("020000000002", 1, 1))
-	if err == nil || !strings.Contains(err.Error(), "update 2 of 3") || !strings.Contains(err.Error(), "update 3 of 3") || strings.Contains(err.Error(), "update 1") {
+	if err == nil || !strings.Contains(err.Error(), "update 2 of 3") || !strings.Contains(err.Error(), "update 3 of 3") ||
+		strings.Contains(err.Error(), "update 1") {
 		t.Errorf("%v", err)
 	}
 	if n := s.pipeline().Table("ingress.host").Len(); n != 1 {

@@ -16,7 +16,8 @@ func TestPrefixesGoBothWays(t *testing.T) {
 	if got := FromIPNet(long); got != netip.MustParsePrefix("10.0.0.1/24") {
 		t.Errorf("IPv4 in 16 bytes came as %v", got)
 	}
-	for _, bad := range []*net.IPNet{{}, {IP: net.IP{1, 2, 3}, Mask: net.CIDRMask(8, 32)}, {IP: net.IP{10, 0, 0, 1}, Mask: net.IPMask{255, 0, 255, 0}}} {
+	for _, bad := range []*net.IPNet{{}, {IP: net.IP{1, 2, 3}, Mask: net.CIDRMask(8, 32)},
+		{IP: net.IP{10, 0, 0, 1}, Mask: net.IPMask{255, 0, 255, 0}}} {
 		if got := FromIPNet(bad); got.IsValid() {
 			t.Errorf("%v came as %v", bad, got)
 		}

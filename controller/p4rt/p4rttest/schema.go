@@ -172,7 +172,8 @@ func (t *table) checkKey(typ p4v1.Update_Type, e *p4v1.TableEntry) error {
 		}
 	}
 	if t.needPriority != (e.GetPriority() > 0) {
-		return invalid("%s: priority %d: it must be positive exactly when a key is ternary, range or optional", t.name, e.GetPriority())
+		return invalid("%s: priority %d: it must be positive exactly when a key is ternary, range or optional", t.name,
+			e.GetPriority())
 	}
 	return nil
 }
@@ -356,7 +357,8 @@ func (s *schema) checkDigest(typ p4v1.Update_Type, d *p4v1.DigestEntry) error {
 	case c.GetAckTimeoutNs() <= 0:
 		return invalid("digest %#x: without an ack timeout BMv2 sends one for every packet", d.GetDigestId())
 	case c.GetMaxListSize() < 1 || (c.GetMaxTimeoutNs() == 0) != (c.GetMaxListSize() == 1):
-		return invalid("digest %#x: a list of %d with a timeout of %d ns leaves late or never", d.GetDigestId(), c.GetMaxListSize(), c.GetMaxTimeoutNs())
+		return invalid("digest %#x: a list of %d with a timeout of %d ns leaves late or never", d.GetDigestId(),
+			c.GetMaxListSize(), c.GetMaxTimeoutNs())
 	}
 	return nil
 }

@@ -205,7 +205,8 @@ func (s *Server) InterceptAnswer(f Interceptor) { s.set(func() { s.answer = f })
 func (s *Server) SetCookie(cookie uint64) {
 	s.set(func() {
 		if s.config != nil {
-			s.config = &p4v1.ForwardingPipelineConfig{P4Info: s.config.GetP4Info(), Cookie: &p4v1.ForwardingPipelineConfig_Cookie{Cookie: cookie}}
+			s.config = &p4v1.ForwardingPipelineConfig{P4Info: s.config.GetP4Info(),
+				Cookie: &p4v1.ForwardingPipelineConfig_Cookie{Cookie: cookie}}
 		}
 	})
 }
@@ -298,7 +299,8 @@ func (s *Server) WaitFor(what string, cond func() bool) {
 		case <-changed:
 		case <-tick.C:
 		case <-deadline:
-			s.tb.Fatalf("p4rttest: waited %v in vain: %s; counts: %+v, %d entries", waitDeadline, what, s.Counts(), len(s.Entries()))
+			s.tb.Fatalf("p4rttest: waited %v in vain: %s; counts: %+v, %d entries", waitDeadline, what, s.Counts(),
+				len(s.Entries()))
 		}
 	}
 }

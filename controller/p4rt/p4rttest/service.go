@@ -59,7 +59,8 @@ func (s *service) Capabilities(context.Context, *p4v1.CapabilitiesRequest) (*p4v
 	return rsp, err
 }
 
-func (s *service) SetForwardingPipelineConfig(ctx context.Context, r *p4v1.SetForwardingPipelineConfigRequest) (*p4v1.SetForwardingPipelineConfigResponse, error) {
+func (s *service) SetForwardingPipelineConfig(ctx context.Context,
+	r *p4v1.SetForwardingPipelineConfigRequest) (*p4v1.SetForwardingPipelineConfigResponse, error) {
 	if err := s.ask(ctx, s.interceptor, r); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,8 @@ func (s *Server) keep(before *State) {
 	}
 }
 
-func (s *service) GetForwardingPipelineConfig(ctx context.Context, r *p4v1.GetForwardingPipelineConfigRequest) (*p4v1.GetForwardingPipelineConfigResponse, error) {
+func (s *service) GetForwardingPipelineConfig(ctx context.Context,
+	r *p4v1.GetForwardingPipelineConfigRequest) (*p4v1.GetForwardingPipelineConfigResponse, error) {
 	if err := s.ask(ctx, s.interceptor, r); err != nil {
 		return nil, err
 	}
@@ -287,7 +289,8 @@ func (s *Server) readCounter(c *p4v1.CounterEntry) ([]*p4v1.Entity, error) {
 		first, last = c.GetIndex().GetIndex(), c.GetIndex().GetIndex()
 	}
 	if first < 0 || last >= size {
-		return nil, status.Errorf(codes.InvalidArgument, "index %d of counter %#x is not below %d", first, c.GetCounterId(), size)
+		return nil, status.Errorf(codes.InvalidArgument, "index %d of counter %#x is not below %d", first, c.GetCounterId(),
+			size)
 	}
 	var cells []*p4v1.Entity
 	for i := first; i <= last; i++ {

@@ -111,7 +111,8 @@ func (s *State) check(u *p4v1.Update, sch *schema) error {
 
 func (s *State) apply(u *p4v1.Update) {
 	e := u.GetEntity()
-	if u.GetType() == p4v1.Update_DELETE || e.GetTableEntry().GetIsDefaultAction() && e.GetTableEntry().GetAction() == nil {
+	if u.GetType() == p4v1.Update_DELETE || e.GetTableEntry().GetIsDefaultAction() &&
+		e.GetTableEntry().GetAction() == nil {
 		s.remove(e)
 		return
 	}
