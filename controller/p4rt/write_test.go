@@ -135,7 +135,13 @@ func TestWriteThatFailsAsAWholeSaysWhatIsKnown(t *testing.T) {
 			s.InterceptAnswer(inWrite(func() error { return status.Error(codes.ResourceExhausted, "metadata") }))
 		}, p4rt.ErrUnknownOutcome, nil, true},
 		"the caller gives up": {func(s *p4rttest.Server, _ *p4rt.Client, cancel context.CancelFunc) {
-			s.InterceptAnswer(inWrite(func() error { cancel(); return nil }))
+			s.InterceptAnswer(func(rpc context.Context, r proto.Message) error {
+				if _, ok := r.(*p4v1.WriteRequest); ok {
+					cancel()
+					<-rpc.Done() // an answer before that may still arrive
+				}
+				return nil
+			})
 		}, p4rt.ErrUnknownOutcome, context.Canceled, true},
 	} {
 		t.Run(name, func(t *testing.T) {
