@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,12 @@ type sessions struct {
 // also when ctx ends first. The error says which checks failed, or what kept
 // the demo from running; the last line written is "demo: N of M checks passed".
 func RunDemo(ctx context.Context, o DemoOptions) error {
-	if err := o.complete(); err != nil {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return err
+	}
+	var err error
+	if o.Binary, err = findBinary(o.Binary); err != nil {
 		return err
 	}
 	if err := needs(o.Target); err != nil {
@@ -162,19 +168,19 @@ func (s *score) tell(o DemoOptions, name, notes string, err error, took time.Dur
 	}
 }
 
-func (o *DemoOptions) complete() (err error) {
+func (o DemoOptions) withDefaults() DemoOptions {
 	if o.Out == nil {
 		o.Out = os.Stdout
 	}
-	switch o.Target {
-	case "":
-		o.Target = Embedded
-	case Embedded, BMv2:
-	default:
+	o.Target = cmp.Or(o.Target, Embedded)
+	return o
+}
+
+func (o DemoOptions) check() error {
+	if o.Target != Embedded && o.Target != BMv2 {
 		return fmt.Errorf("target %q: want %s or %s", o.Target, Embedded, BMv2)
 	}
-	o.Binary, err = findBinary(o.Binary)
-	return err
+	return nil
 }
 
 // findBinary gives the absolute path of the p4evpn program: named, or beside the

@@ -1,11 +1,14 @@
 package docs_test
 
 import (
+	"bytes"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -198,5 +201,27 @@ func TestTheTableOfPackagesSaysWhatEachImports(t *testing.T) {
 		case !r.any && !slices.Equal(got, r.imports):
 			t.Errorf("%s imports %v, the table says %v", name, got, r.imports)
 		}
+	}
+}
+
+func TestNoFileThatPeopleWriteIsLongerThan600Lines(t *testing.T) {
+	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != "..":
+			return filepath.SkipDir
+		case d.IsDir() || strings.HasSuffix(name, ".pb.go") ||
+			!slices.Contains([]string{".go", ".p4", ".py", ".sh"}, path.Ext(name)):
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if n := bytes.Count(text, []byte("\n")); n > 600 {
+			t.Errorf("%s has %d lines: cut it where its meanings part", name, n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,188 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// entries gives what is on the target, decoded.
+func (g *gateway) entries() []entry {
+	var out []entry
+	for _, e := range g.target.Entries() {
+		out = append(out, decode(e))
+	}
+	return out
+}
+
+// facts is what the target holds with every id resolved to what it stands for:
+// two targets that do the same have the same facts.
+func (g *gateway) facts() []string { return facts(g.entries()) }
+
+func facts(held []entry) []string {
+	tunnels, adjacencies, paths := map[uint16]p4.Tunnel{}, map[uint16]p4.Adjacency{}, map[uint16]p4.Path{}
+	replicas := map[[2]uint16]p4.Replica{}
+	for _, k := range held {
+		switch k := k.(type) {
+		case p4.Tunnel:
+			tunnels[k.VTEP] = k
+		case p4.Adjacency:
+			adjacencies[k.ID] = k
+		case p4.Path:
+			paths[k.VTEP] = k
+		case p4.Replica:
+			replicas[[2]uint16{k.Bridge, k.Instance}] = k
+		}
+	}
+	vtep := func(id uint16) string {
+		t, ok := tunnels[id]
+		if !ok {
+			return "nowhere"
+		}
+		a, p := adjacencies[t.Adjacency], paths[id]
+		return fmt.Sprintf("%v>%v by port %d %v>%v", t.Source, t.Destination, p.Port, a.Source, a.Destination)
+	}
+	var out []string
+	for _, k := range held {
+		switch k := k.(type) {
+		case p4.FDB:
+			if k.Kind == p4.ToVTEP {
+				out = append(out, fmt.Sprintf("fdb %d %v -> vni %d %s", k.Bridge, k.MAC, k.VNI, vtep(k.VTEP)))
+				continue
+			}
+			out = append(out, k.Entry().String())
+		case p4.Group:
+			for _, m := range k.Members {
+				if m.Instance == p4.LocalInstance {
+					out = append(out, fmt.Sprintf("flood %d -> port %d", k.ID, m.Port))
+					continue
+				}
+				r := replicas[[2]uint16{k.ID, m.Instance}]
+				out = append(out, fmt.Sprintf("flood %d -> vni %d %s, replica by port %d", k.ID, r.VNI, vtep(r.VTEP), m.Port))
+			}
+		case p4.Replica:
+			out = append(out, fmt.Sprintf("replica %d -> vni %d %s", k.Bridge, k.VNI, vtep(k.VTEP)))
+		case p4.Tunnel:
+			out = append(out, "vtep "+vtep(k.VTEP))
+		case p4.Path:
+			if _, ok := tunnels[k.VTEP]; !ok {
+				out = append(out, "path without a tunnel")
+			}
+		case p4.Adjacency:
+			out = append(out, fmt.Sprintf("adjacency %v>%v", k.Source, k.Destination))
+		case p4.Route:
+			if k.Kind == p4.RouteVTEP {
+				out = append(out, fmt.Sprintf("route %d %v -> vni %d %v>%v %s", k.VRF, k.Prefix, k.VNI, k.Source, k.Destination,
+					vtep(k.VTEP)))
+				continue
+			}
+			out = append(out, k.Entry().String())
+		default:
+			out = append(out, k.Entry().String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// get finds the entry that k names on the target, nil if it is not there.
+func (g *gateway) get(k entry) entry {
+	e := p4.Entry{Key: k.Key(), Value: k.Entry().Value}.Entity()
+	return decode(g.target.Get(e))
+}
+
+// wantFDB checks where a MAC is sent.
+func (g *gateway) wantFDB(bridge uint16, m ether.MAC, want string) {
+	g.Helper()
+	if got := g.whereIs(bridge, m); got != want {
+		g.Errorf("%v is at %q, want %q", m, got, want)
+	}
+}
+
+func (g *gateway) whereIs(bridge uint16, m ether.MAC) string {
+	f, ok := g.get(p4.FDB{Bridge: bridge, MAC: m}).(p4.FDB)
+	switch {
+	case !ok:
+		return "nowhere"
+	case f.Kind == p4.ToPort:
+		return fmt.Sprintf("port %d", f.Port)
+	}
+	t, _ := g.get(p4.Tunnel{VTEP: f.VTEP}).(p4.Tunnel)
+	return fmt.Sprintf("%v vni %d", t.Destination, f.VNI)
+}
+
+// wantSource checks the entry of a source; nil is none.
+func (g *gateway) wantSource(bridge uint16, m ether.MAC, port uint16, want entry) {
+	g.Helper()
+	got := g.get(p4.Source{Bridge: bridge, MAC: m, Port: port})
+	if want != nil {
+		w := want.(p4.Source)
+		w.Bridge, w.MAC, w.Port = bridge, m, port
+		want = w
+	}
+	if got != want {
+		g.Errorf("source %v on port %d is %+v, want %+v", m, port, got, want)
+	}
+}
+
+func learned(sequence uint32) entry {
+	return p4.Source{Verdict: p4.Known, IdleTimeout: testAgeing, Metadata: sequenceMetadata(sequence)}
+}
+
+func refusedSource(v p4.Verdict) entry { return p4.Source{Verdict: v, IdleTimeout: testAgeing} }
+
+// flood gives who gets a bridge's floods.
+func (g *gateway) flood(bridge uint16) []string {
+	group, _ := g.get(p4.Group{ID: bridge}).(p4.Group)
+	slices.SortFunc(group.Members, func(a, b p4.GroupMember) int {
+		return cmp.Or(cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Port, b.Port))
+	})
+	out := []string{}
+	for _, m := range group.Members {
+		if m.Instance == p4.LocalInstance {
+			out = append(out, fmt.Sprintf("port %d", m.Port))
+			continue
+		}
+		r, _ := g.get(p4.Replica{Bridge: bridge, Instance: m.Instance}).(p4.Replica)
+		t, _ := g.get(p4.Tunnel{VTEP: r.VTEP}).(p4.Tunnel)
+		out = append(out, fmt.Sprintf("%v vni %d by port %d", t.Destination, r.VNI, m.Port))
+	}
+	return out
+}
+
+func (g *gateway) wantFlood(bridge uint16, want ...string) {
+	g.Helper()
+	if got := g.flood(bridge); !slices.Equal(got, slices.Concat([]string{}, want)) {
+		g.Errorf("bridge %d floods to %q, want %q", bridge, got, want)
+	}
+}
+
+// wantRoute checks our type-2 route of a MAC: the sequence, -1 for none.
+func (g *gateway) wantRoute(m ether.MAC, sequence int) {
+	g.Helper()
+	macs, _ := g.originated()
+	r, ok := macs[m]
+	switch {
+	case ok != (sequence >= 0):
+		g.Errorf("route of %v: advertised %v, want sequence %d", m, ok, sequence)
+	case ok && int(r.Sequence) != sequence:
+		g.Errorf("route of %v has sequence %d, want %d", m, r.Sequence, sequence)
+	}
+}
+
+// refuse has a target refuse all entries of the table of k.
+func refuse(k entry) func(*p4v1.Update) error {
+	return func(u *p4v1.Update) error {
+		if d := decode(u.GetEntity()); d != nil && d.Key().Table() == k.Key().Table() {
+			return status.Error(codes.ResourceExhausted, "on purpose")
+		}
+		return nil
+	}
+}
