@@ -37,12 +37,8 @@ type sessions struct {
 // also when ctx ends first. The error says which checks failed, or what kept
 // the demo from running; the last line written is "demo: N of M checks passed".
 func RunDemo(ctx context.Context, o DemoOptions) error {
-	o = o.withDefaults()
-	if err := o.check(); err != nil {
-		return err
-	}
-	var err error
-	if o.Binary, err = findBinary(o.Binary); err != nil {
+	o, err := o.prepare()
+	if err != nil {
 		return err
 	}
 	if err := needs(o.Target); err != nil {
@@ -166,6 +162,16 @@ func (s *score) tell(o DemoOptions, name, notes string, err error, took time.Dur
 	if err != nil {
 		o.say("          %v", err)
 	}
+}
+
+// prepare gives sound options, with the program to show.
+func (o DemoOptions) prepare() (DemoOptions, error) {
+	o = o.withDefaults()
+	err := o.check()
+	if err == nil {
+		o.Binary, err = findBinary(o.Binary)
+	}
+	return o, err
 }
 
 func (o DemoOptions) withDefaults() DemoOptions {

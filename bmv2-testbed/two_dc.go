@@ -55,12 +55,8 @@ type site struct {
 // RunTwoDC does what RunDemo does, with two data centres; the last line begins
 // with "two-dc".
 func RunTwoDC(ctx context.Context, o DemoOptions) error {
-	o = o.withDefaults()
-	if err := o.check(); err != nil {
-		return err
-	}
-	var err error
-	if o.Binary, err = findBinary(o.Binary); err != nil {
+	o, err := o.prepare()
+	if err != nil {
 		return err
 	}
 	if err := errors.Join(needs(o.Target), needsPython(ctx, "os_ken")); err != nil {
