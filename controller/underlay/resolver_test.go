@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -48,17 +47,7 @@ func newLab(t *testing.T) *lab {
 
 func newNamespace(t *testing.T) (netns.NsHandle, *netlink.Handle) {
 	t.Helper()
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	must(t, err)
-	ns, err := netns.New()
-	must(t, err)
-	must(t, netns.Set(home)) // else the thread stays locked and is discarded
-	runtime.UnlockOSThread()
-	must(t, home.Close())
-	h, err := netlink.NewHandleAt(ns)
-	must(t, err)
-	t.Cleanup(func() { h.Close(); _ = ns.Close() })
+	ns, h := netnstest.Namespace(t)
 	lo, err := h.LinkByName("lo")
 	must(t, err)
 	must(t, h.LinkSetUp(lo))

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -53,17 +52,7 @@ func newLab(t *testing.T) *lab {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: the test makes network namespaces")
 	}
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	must(t, err)
-	ns, err := netns.New()
-	must(t, err)
-	must(t, netns.Set(home)) // else the thread stays locked and is discarded
-	runtime.UnlockOSThread()
-	must(t, home.Close())
-	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	must(t, err)
-	t.Cleanup(func() { h.Close(); _ = ns.Close() })
+	ns, h := netnstest.Namespace(t)
 	l := &lab{t: t, ns: ns, handle: h, speaker: controllertest.NewSpeaker()}
 	l.up("lo")
 	l.address("lo", "10.0.0.1/32")

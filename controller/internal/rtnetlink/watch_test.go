@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -30,17 +29,7 @@ const (
 func namespace(t *testing.T) (netns.NsHandle, *netlink.Handle) {
 	t.Helper()
 	netnstest.Need(t)
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	must(t, err)
-	ns, err := netns.New()
-	must(t, err)
-	must(t, netns.Set(home)) // else the thread stays locked and is discarded
-	runtime.UnlockOSThread()
-	must(t, home.Close())
-	h, err := netlink.NewHandleAt(ns)
-	must(t, err)
-	t.Cleanup(func() { h.Close(); _ = ns.Close() })
+	ns, h := netnstest.Namespace(t)
 	cable := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a", Index: link}, PeerName: "b"}
 	must(t, h.LinkAdd(cable))
 	must(t, h.LinkSetUp(cable))
