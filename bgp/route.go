@@ -11,12 +11,14 @@ import (
 // RouteType is the EVPN route type (RFC 7432 section 7, RFC 9136 section 3).
 type RouteType uint8
 
-// The route types that the speaker takes and gives; others are counted and
-// ignored.
+// The route types that the speaker takes and gives are 2, 3 and 5; it reads 1 and 4 too.
+// Others are counted and ignored.
 const (
-	TypeMACIP     RouteType = 2 // MAC/IP advertisement
-	TypeMulticast RouteType = 3 // inclusive multicast Ethernet tag
-	TypePrefix    RouteType = 5 // IP prefix
+	TypeEthernetAD RouteType = 1 // Ethernet auto-discovery
+	TypeMACIP      RouteType = 2 // MAC/IP advertisement
+	TypeMulticast  RouteType = 3 // inclusive multicast Ethernet tag
+	TypeSegment    RouteType = 4 // Ethernet segment
+	TypePrefix     RouteType = 5 // IP prefix
 )
 
 // Key is what tells one route of a peer from another: the fields that RFC 7432
@@ -117,6 +119,8 @@ type Route struct {
 	// GatewayIP is the overlay index of a type-5 route, invalid if it has none.
 	GatewayIP netip.Addr
 	ESI       ESI
+	// Preference is zero for a route of ours.
+	Preference Preference
 }
 
 // String is the form for people and logs: the key, then what is said of it.
@@ -207,6 +211,19 @@ type Change[R any] struct {
 	Route    R    // RouteUpdate: all of it; RouteWithdraw: its key alone
 }
 
-// Event is a change of EVPN routes, whose key is Key. PeerUp and PeerDown come for
-// neighbours that have EVPN.
+// Event is a change of the EVPN routes of all peers together, whose key is Key. Unlike
+// Change says of one peer, RouteUpdate gives the path of a key that is best of all peers'
+// by RFC 4271 section 9.1.2, whenever that is another one or it changed, and Peer whose it
+// is; RouteWithdraw comes when no peer has the key any more. PeerUp, EndOfRIB and PeerDown
+// come for neighbours that have EVPN, and a consumer need not heed them.
 type Event = Change[Route]
+
+// Path is one peer's route as `show` has it: with why it is, or is not, the one that
+// Event gave.
+type Path struct {
+	Route
+	Peer  netip.Addr
+	Best  bool
+	Step  Step // what decided between it and the best or, of the best, the next one; Equal if it is alone
+	Stale bool // kept for a peer that is away
+}

@@ -20,6 +20,43 @@ type PeerState struct {
 	Flaps    uint64    // sessions lost since the start
 	LastDown string    // why the last session ended, empty if none did
 	Graceful bool      // it does graceful restart, or is away and its routes are kept
+	// Faults counts what was wrong with what it sent, since the start; Recent are the last
+	// ten, the oldest first.
+	Faults map[Reason]uint64
+	Recent []Fault
+}
+
+// Fault is something that a peer sent and that was not taken as it stood.
+type Fault struct {
+	Time   time.Time
+	Reason Reason
+	Action Action
+	// What names it: "EVPN route type 6", "attribute 16, community 06:7f".
+	What string
+	// Bytes are its first, at most 64.
+	Bytes []byte
+}
+
+// Action is what was done about a fault, the mildest first (RFC 7606 section 2).
+type Action uint8
+
+// The actions.
+const (
+	Discarded    Action = iota + 1 // this NLRI, attribute or community alone
+	Withdrawn                      // treat-as-withdraw: the routes of the UPDATE
+	SessionEnded                   // by a NOTIFICATION
+)
+
+func (a Action) String() string {
+	switch a {
+	case Discarded:
+		return "discarded"
+	case Withdrawn:
+		return "treated as withdrawn"
+	case SessionEnded:
+		return "session ended"
+	}
+	return "nothing"
 }
 
 // ErrDeaf is what a speaker ends with when no BGP session could be accepted any more, most

@@ -25,7 +25,8 @@ const (
 
 var reasonNames = [Reasons]string{
 	"accepted", "route_type", "rd", "mac", "ip", "prefix", "label", "next_hop",
-	"encapsulation", "tunnel", "router_mac", "as_loop",
+	"encapsulation", "tunnel", "router_mac", "as_loop", "nlri", "attribute", "missing_attribute", "community",
+	"message", "family", "router_loop", "limit",
 }
 
 // String is the name of the reason as metrics show it.
