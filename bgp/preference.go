@@ -25,6 +25,7 @@ type Step uint8
 // Equal is that none did.
 const (
 	Equal             Step = iota
+	StepStale              // RFC 9494: one that is not stale for longer than the restart time
 	StepLocalPref          // the higher degree of preference
 	StepPathLength         // a
 	StepOrigin             // b
@@ -36,8 +37,8 @@ const (
 	Steps
 )
 
-var stepNames = [Steps]string{"equal", "local preference", "AS path length", "origin", "MED", "eBGP before iBGP",
-	"router id", "cluster list length", "peer address"}
+var stepNames = [Steps]string{"equal", "long-lived stale", "local preference", "AS path length", "origin", "MED",
+	"eBGP before iBGP", "router id", "cluster list length", "peer address"}
 
 // String is the step as `show` prints it.
 func (s Step) String() string {

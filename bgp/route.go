@@ -196,9 +196,9 @@ func (k Kind) String() string {
 // by an event of its own before its PeerDown, so that a consumer which keeps
 // (Peer, key) -> Route needs nothing more. With graceful restart PeerDown has
 // Graceful set and the routes stay: what the peer does not send again is
-// withdrawn right before the EndOfRIB of its next session, or all of it, with
-// another PeerDown, when the restart time is over. A withdrawal may name a
-// route that was never delivered.
+// withdrawn right before the EndOfRIB of its next session, or the PeerDown that
+// comes sooner, or all of it, with another PeerDown, when the restart time is
+// over. A withdrawal may name a route that was never delivered.
 //
 // Converged is of no peer and comes once: every neighbour has sent its routes
 // since the speaker began, or Config.Deferral is over. That is said by End-of-RIB, or by
@@ -212,10 +212,21 @@ type Change[R any] struct {
 }
 
 // Event is a change of the EVPN routes of all peers together, whose key is Key. Unlike
-// Change says of one peer, RouteUpdate gives the path of a key that is best of all peers'
-// by RFC 4271 section 9.1.2, whenever that is another one or it changed, and Peer whose it
-// is; RouteWithdraw comes when no peer has the key any more. PeerUp, EndOfRIB and PeerDown
-// come for neighbours that have EVPN, and a consumer need not heed them.
+// Change says of one peer's, RouteUpdate gives the path of a key that is the best of all
+// peers' (RFC 4271 section 9.1.2), with Peer whose it is, when that is another peer's or
+// says something else than the one that was given; RouteWithdraw, with Peer whose it was,
+// comes when no peer has the key any more, and only for one that was given. So a consumer
+// that keeps key -> (Peer, Route) has what there is, whatever became of the peers.
+//
+// The order of keys among each other means nothing. When an event is given it says how
+// things are then: of several changes of a key one event is left, in the place of the
+// first. So what changed before a peer's EndOfRIB or PeerDown, or before Converged, is
+// given before that; what comes after PeerUp may be given before it, or before the
+// PeerDown of an earlier session.
+//
+// PeerUp, EndOfRIB and PeerDown come for neighbours that have EVPN, in the order of the
+// session; the PeerDown may be all that is left of one. A consumer of routes need not heed
+// them.
 type Event = Change[Route]
 
 // Path is one peer's route as `show` has it: with why it is, or is not, the one that

@@ -9,17 +9,25 @@ type Reason uint8
 // The reasons. Accepted is that there was none, Reasons is how many there are.
 const (
 	Accepted         Reason = iota
-	BadRouteType            // an EVPN route type other than 2, 3 and 5
+	BadRouteType            // an EVPN route type that is not 1 to 5
 	BadRD                   // a route distinguisher of unknown type
 	BadMAC                  // length other than 48, zero or multicast
 	BadIP                   // host or originator address that no host can have
-	BadPrefix               // type 5 with host bits or a length out of range
+	BadPrefix               // a length out of range, or a prefix that is not routed
 	BadLabel                // VNI 0 where one is needed
 	BadNextHop              // none, unspecified or multicast
 	BadEncapsulation        // encapsulation communities, and none is VXLAN
-	BadTunnel               // a PMSI tunnel other than ingress replication
+	BadTunnel               // a PMSI tunnel other than ingress replication, or none
 	BadRouterMAC            // zero or multicast
 	ASLoop                  // our own AS in the path
+	BadNLRI                 // an NLRI whose fields do not fit its length
+	BadAttribute            // a path attribute that is malformed or unknown
+	MissingAttribute        // a mandatory path attribute that is not there
+	BadCommunity            // an EVPN extended community of unknown sub-type
+	BadMessage              // a message, or a part of an OPEN, that is malformed
+	BadFamily               // a family that the session does not have
+	RouterLoop              // our router id as ORIGINATOR_ID or in CLUSTER_LIST
+	OverLimit               // more routes than the neighbour may send
 	Reasons
 )
 

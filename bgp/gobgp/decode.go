@@ -18,22 +18,10 @@ import (
 type decoder struct {
 	as         uint32 // ours
 	allowOwnAS uint8
+	internal   bool                            // the peer is of our AS
 	last       []packet.PathAttributeInterface // MP_REACH_NLRI aside
-	attrs      attributes
-}
-
-// attributes is what the path attributes say, for all routes of an UPDATE.
-type attributes struct {
-	reason         bgp.Reason // why no route with them is taken
-	routeTargets   bgp.RouteTargets
-	sequence       uint32
-	sticky         bool
-	defaultGateway bool
-	routerMAC      ether.MAC
-	hasPMSI        bool
-	pmsiType       packet.PmsiTunnelType
-	label          uint32
-	tunnel         netip.Addr
+	attrs      *bgp.Attributes                 // what they say; what changes is another one
+	reason     bgp.Reason                      // why no route with them is taken
 }
 
 // key decodes what names the route; a withdrawal has no more than that.
@@ -116,65 +104,62 @@ func decodeRD(rd packet.RouteDistinguisherInterface) (bgp.RD, bool) {
 	return out, true
 }
 
-// event decodes one path. ok is false if it says nothing: its key cannot be
-// read. A path whose key can be read and that is not taken for another reason
-// is a withdrawal, since the peer no longer has what it may have had before.
-func (d *decoder) event(p *apiutil.Path) (e bgp.Event, reason bgp.Reason, ok bool) {
+// path decodes one path: an NLRI with its attributes, which are nil if it is
+// withdrawn. ok is false if it says nothing: its key cannot be read. A path whose
+// key can be read and that is not taken for another reason is a withdrawal, since
+// the peer no longer has what it may have had before.
+func (d *decoder) path(p *apiutil.Path) (n bgp.NLRI, attrs *bgp.Attributes, reason bgp.Reason, ok bool) {
 	key, reason := decodeKey(p.Nlri)
+	n.Key = key
 	if reason != bgp.Accepted {
-		return bgp.Event{}, reason, false
+		return bgp.NLRI{}, nil, reason, false
 	}
 	if p.Withdrawal {
-		return bgp.Event{Kind: bgp.RouteWithdraw, Route: bgp.Route{Key: key}}, bgp.Accepted, true
+		return n, nil, bgp.Accepted, true
 	}
-	route, reason := d.route(key, p.Nlri.(*packet.EVPNNLRI), p.Attrs)
-	if reason != bgp.Accepted {
-		return bgp.Event{Kind: bgp.RouteWithdraw, Route: bgp.Route{Key: key}}, reason, true
+	d.decode(p.Attrs)
+	if reason := d.nlri(&n, p.Nlri.(*packet.EVPNNLRI)); reason != bgp.Accepted {
+		return bgp.NLRI{Key: key}, nil, reason, true
 	}
-	return bgp.Event{Kind: bgp.RouteUpdate, Route: route}, bgp.Accepted, true
+	return n, d.attrs, bgp.Accepted, true
 }
 
-func (d *decoder) route(
-	key bgp.Key, nlri *packet.EVPNNLRI, list []packet.PathAttributeInterface,
-) (bgp.Route, bgp.Reason) {
-	nextHop := d.decode(list)
-	a := &d.attrs
-	if a.reason != bgp.Accepted {
-		return bgp.Route{}, a.reason
+// nlri reads what an NLRI holds beside its key, and says why it cannot be taken
+// with the attributes that were decoded.
+func (d *decoder) nlri(out *bgp.NLRI, nlri *packet.EVPNNLRI) bgp.Reason {
+	if d.reason != bgp.Accepted {
+		return d.reason
 	}
-	if !nextHop.IsValid() || nextHop.IsUnspecified() || nextHop.IsMulticast() {
-		return bgp.Route{}, bgp.BadNextHop
+	if hop := d.attrs.NextHop; !hop.IsValid() || hop.IsUnspecified() || hop.IsMulticast() {
+		return bgp.BadNextHop
 	}
-	r := bgp.Route{Key: key, NextHop: nextHop, RouteTargets: a.routeTargets, RouterMAC: a.routerMAC}
 	switch n := nlri.RouteTypeData.(type) {
 	case *packet.EVPNMacIPAdvertisementRoute:
-		r.Sequence, r.Sticky, r.DefaultGateway = a.sequence, a.sticky, a.defaultGateway
-		r.ESI = decodeESI(&n.ESI)
+		out.ESI = decodeESI(&n.ESI)
 		if len(n.Labels) > 0 {
-			r.Label = n.Labels[0]
+			out.Label = n.Labels[0]
 		}
 		if len(n.Labels) > 1 {
-			r.Label2 = n.Labels[1]
+			out.Label2 = n.Labels[1]
 		}
-		if r.Label == 0 {
-			return bgp.Route{}, bgp.BadLabel
+		if out.Label == 0 {
+			return bgp.BadLabel
 		}
 	case *packet.EVPNMulticastEthernetTagRoute:
-		if a.hasPMSI &&
-			a.pmsiType != packet.PMSI_TUNNEL_TYPE_INGRESS_REPL && a.pmsiType != packet.PMSI_TUNNEL_TYPE_NO_TUNNEL {
-			return bgp.Route{}, bgp.BadTunnel
+		if d.attrs.HasTunnel && d.attrs.TunnelType != uint8(packet.PMSI_TUNNEL_TYPE_INGRESS_REPL) &&
+			d.attrs.TunnelType != uint8(packet.PMSI_TUNNEL_TYPE_NO_TUNNEL) {
+			return bgp.BadTunnel
 		}
-		r.Label, r.Tunnel = a.label, a.tunnel
 	case *packet.EVPNIPPrefixRoute:
-		r.Label, r.ESI = n.Label, decodeESI(&n.ESI)
+		out.Label, out.ESI = n.Label, decodeESI(&n.ESI)
 		if n.GWIPAddress.IsValid() && !n.GWIPAddress.IsUnspecified() {
-			r.GatewayIP = n.GWIPAddress
+			out.GatewayIP = n.GWIPAddress
 		}
-		if r.Label == 0 && !r.GatewayIP.IsValid() && r.ESI.IsZero() {
-			return bgp.Route{}, bgp.BadLabel
+		if out.Label == 0 && !out.GatewayIP.IsValid() && out.ESI.IsZero() {
+			return bgp.BadLabel
 		}
 	}
-	return r, bgp.Accepted
+	return bgp.Accepted
 }
 
 func decodeESI(e *packet.EthernetSegmentIdentifier) bgp.ESI {
@@ -183,11 +168,12 @@ func decodeESI(e *packet.EthernetSegmentIdentifier) bgp.ESI {
 	return esi
 }
 
-// decode leaves in d.attrs what the attributes say and gives the next hop,
-// which is in an attribute that each path has a copy of.
-func (d *decoder) decode(list []packet.PathAttributeInterface) (nextHop netip.Addr) {
-	same := len(d.last) > 0
+// decode leaves in d.attrs what the attributes say. The next hop is in one that each
+// path has a copy of.
+func (d *decoder) decode(list []packet.PathAttributeInterface) {
+	same := d.attrs != nil
 	n := 0
+	var nextHop netip.Addr
 	for _, a := range list {
 		if reach, ok := a.(*packet.PathAttributeMpReachNLRI); ok {
 			nextHop = reach.Nexthop.Unmap()
@@ -196,26 +182,66 @@ func (d *decoder) decode(list []packet.PathAttributeInterface) (nextHop netip.Ad
 		same = same && n < len(d.last) && d.last[n] == a
 		n++
 	}
-	if same && n == len(d.last) {
-		return nextHop
+	if same && n == len(d.last) && d.attrs.NextHop == nextHop {
+		return
 	}
 	d.last = slices.DeleteFunc(append(d.last[:0], list...), func(a packet.PathAttributeInterface) bool {
 		return a.GetType() == packet.BGP_ATTR_TYPE_MP_REACH_NLRI
 	})
-	d.attrs = attributes{}
+	d.reason = bgp.Accepted
+	d.attrs = &bgp.Attributes{NextHop: nextHop}
+	d.attrs.LocalPref, d.attrs.Internal = bgp.DefaultLocalPref, d.internal
 	for _, a := range d.last {
 		switch a := a.(type) {
 		case *packet.PathAttributeExtendedCommunities:
-			d.attrs.communities(a.Value)
+			d.communities(a.Value)
+		case *packet.PathAttributeCommunities:
+			d.wellKnown(a.Value)
 		case *packet.PathAttributePmsiTunnel:
-			d.attrs.pmsi(a)
+			d.pmsi(a)
 		case *packet.PathAttributeAsPath:
-			if d.loops(a) {
-				d.attrs.reason = bgp.ASLoop
+			d.asPath(a)
+		case *packet.PathAttributeOrigin:
+			d.attrs.Origin = a.Value
+		case *packet.PathAttributeMultiExitDisc:
+			d.attrs.MED = a.Value
+		case *packet.PathAttributeLocalPref:
+			if d.internal {
+				d.attrs.LocalPref = a.Value
 			}
+		case *packet.PathAttributeOriginatorId:
+			d.attrs.OriginatorID = a.Value
+		case *packet.PathAttributeClusterList:
+			d.attrs.ClusterLength = uint16(len(a.Value))
 		}
 	}
-	return nextHop
+}
+
+// asPath reads what the decision process compares of a path, and looks for a loop.
+func (d *decoder) asPath(path *packet.PathAttributeAsPath) {
+	if d.loops(path) {
+		d.reason = bgp.ASLoop
+	}
+	for _, segment := range path.Value {
+		if d.attrs.PathLength == 0 && segment.GetType() == packet.BGP_ASPATH_ATTR_TYPE_SEQ && segment.ASLen() > 0 {
+			d.attrs.NeighborAS = segment.GetAS()[0]
+		}
+		d.attrs.PathLength += uint16(segment.ASLen())
+	}
+}
+
+// wellKnown reads RFC 8326, and RFC 9494 section 4.
+func (d *decoder) wellKnown(list []uint32) {
+	for _, c := range list {
+		switch packet.WellKnownCommunity(c) {
+		case packet.COMMUNITY_PLANNED_SHUT:
+			d.attrs.GracefulShutdown = true
+		case packet.COMMUNITY_LLGR_STALE:
+			d.attrs.LLGRStale = true
+		case packet.COMMUNITY_NO_LLGR:
+			d.attrs.NoLLGR = true
+		}
+	}
 }
 
 func (d *decoder) loops(path *packet.PathAttributeAsPath) bool {
@@ -232,10 +258,9 @@ func (d *decoder) loops(path *packet.PathAttributeAsPath) bool {
 
 // communities reads route targets, encapsulation (RFC 9012 section 4.1), MAC
 // mobility, default gateway and router MAC; others mean nothing to us.
-func (a *attributes) communities(list []packet.ExtendedCommunityInterface) {
+func (d *decoder) communities(list []packet.ExtendedCommunityInterface) {
 	var buf [16]bgp.RouteTarget
 	targets := buf[:0]
-	encapsulations, vxlan := 0, false
 	for _, c := range list {
 		switch c := c.(type) {
 		case *packet.TwoOctetAsSpecificExtended, *packet.IPv4AddressSpecificExtended,
@@ -244,24 +269,27 @@ func (a *attributes) communities(list []packet.ExtendedCommunityInterface) {
 				targets = append(targets, rt)
 			}
 		case *packet.EncapExtended:
-			encapsulations++
-			vxlan = vxlan || c.TunnelType == packet.TUNNEL_TYPE_VXLAN
+			if c.TunnelType == packet.TUNNEL_TYPE_VXLAN {
+				d.attrs.Encapsulation = bgp.EncapsulationVXLAN
+			} else if d.attrs.Encapsulation == bgp.EncapsulationUnsaid {
+				d.attrs.Encapsulation = bgp.EncapsulationOther
+			}
 		case *packet.MacMobilityExtended:
-			a.sequence = max(a.sequence, c.Sequence)
-			a.sticky = a.sticky || c.IsSticky
+			d.attrs.Sequence = max(d.attrs.Sequence, c.Sequence)
+			d.attrs.Sticky = d.attrs.Sticky || c.IsSticky
 		case *packet.DefaultGatewayExtended:
-			a.defaultGateway = true
+			d.attrs.DefaultGateway = true
 		case *packet.RouterMacExtended:
 			if len(c.Mac) != 6 || c.Mac[0]&1 != 0 || ether.MAC(c.Mac).IsZero() {
-				a.reason = bgp.BadRouterMAC
-			} else if a.routerMAC.IsZero() {
-				a.routerMAC = ether.MAC(c.Mac)
+				d.reason = bgp.BadRouterMAC
+			} else if d.attrs.RouterMAC.IsZero() {
+				d.attrs.RouterMAC = ether.MAC(c.Mac)
 			}
 		}
 	}
-	a.routeTargets = bgp.MakeRouteTargets(targets...)
-	if encapsulations > 0 && !vxlan {
-		a.reason = bgp.BadEncapsulation
+	d.attrs.RouteTargets = bgp.MakeRouteTargets(targets...)
+	if d.attrs.Encapsulation == bgp.EncapsulationOther {
+		d.reason = bgp.BadEncapsulation
 	}
 }
 
@@ -273,11 +301,12 @@ func decodeRouteTarget(c packet.ExtendedCommunityInterface) (bgp.RouteTarget, bo
 	return bgp.RouteTarget(b), true
 }
 
-func (a *attributes) pmsi(p *packet.PathAttributePmsiTunnel) {
-	a.hasPMSI, a.pmsiType, a.label = true, p.TunnelType, p.Label
+func (d *decoder) pmsi(p *packet.PathAttributePmsiTunnel) {
+	a := d.attrs
+	a.HasTunnel, a.TunnelType, a.TunnelLabel = true, uint8(p.TunnelType), p.Label
 	if id, ok := p.TunnelID.(*packet.IngressReplTunnelID); ok {
 		if v := id.Value.Unmap(); v.IsValid() && !v.IsUnspecified() && !v.IsMulticast() {
-			a.tunnel = v
+			a.Tunnel = v
 		}
 	}
 }

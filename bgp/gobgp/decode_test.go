@@ -48,6 +48,18 @@ func decodeMessage(t testing.TB, message []byte) (bgp.Event, bgp.Reason, bool) {
 	return d.event(list[0])
 }
 
+// event is what a consumer is told of one path.
+func (d *decoder) event(p *apiutil.Path) (bgp.Event, bgp.Reason, bool) {
+	n, attributes, reason, ok := d.path(p)
+	switch {
+	case !ok:
+		return bgp.Event{}, reason, false
+	case attributes == nil:
+		return bgp.Event{Kind: bgp.RouteWithdraw, Route: bgp.Route{Key: n.Key}}, reason, true
+	}
+	return bgp.Event{Kind: bgp.RouteUpdate, Route: attributes.Route(&n)}, reason, true
+}
+
 func TestPathsOfOneUpdateShareTheirDecodedAttributes(t *testing.T) {
 	list := paths(bgptest.Update(leafAttributes(bgptest.MACMobility(3, false)), leafMAC(1), leafMAC(2)))
 	other := paths(bgptest.Update(leafAttributes(), leafMAC(3)))
@@ -74,6 +86,7 @@ func TestRoutesOfOursComeBackAsTheyWere(t *testing.T) {
 			t.Fatal(err)
 		}
 		e, reason, ok := decodeMessage(t, message)
+		r.Preference.LocalPref = bgp.DefaultLocalPref
 		if !ok || reason != bgp.Accepted || e.Route != r {
 			t.Errorf("%v (%v)\ngot  %+v\nwant %+v", r.Key, reason, e.Route, r)
 		}

@@ -76,8 +76,8 @@ type view struct {
 	*Speaker
 	t  testing.TB
 	mu sync.Mutex
-	// routes by peer and key; history as "kind key" by peer
-	routes  map[netip.Addr]map[bgp.Key]bgp.Route
+	// best by key; history as "kind key" by peer
+	best    map[bgp.Key]bgp.Event
 	history map[netip.Addr][]string
 }
 
@@ -92,7 +92,7 @@ func run(t testing.TB, cfg bgp.Config) *view {
 }
 
 func follow(t testing.TB, s *Speaker) *view {
-	v := &view{Speaker: s, t: t, routes: map[netip.Addr]map[bgp.Key]bgp.Route{}, history: map[netip.Addr][]string{}}
+	v := &view{Speaker: s, t: t, best: map[bgp.Key]bgp.Event{}, history: map[netip.Addr][]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var owned sync.WaitGroup
 	owned.Go(func() {
@@ -114,21 +114,21 @@ func (v *view) apply(batch []bgp.Event) {
 	defer v.mu.Unlock()
 	for _, e := range batch {
 		name := e.Kind.String()
-		m := v.routes[e.Peer]
-		if m == nil {
-			m = map[bgp.Key]bgp.Route{}
-			v.routes[e.Peer] = m
-		}
 		switch e.Kind {
 		case bgp.RouteUpdate:
-			m[e.Route.Key] = e.Route
+			v.best[e.Route.Key] = e
 			name += " " + e.Route.Key.String()
 		case bgp.RouteWithdraw:
-			delete(m, e.Route.Key)
+			if _, ok := v.best[e.Route.Key]; !ok {
+				v.t.Errorf("%v was withdrawn and never given", e.Route.Key)
+			}
+			delete(v.best, e.Route.Key)
 			name += " " + e.Route.Key.String()
 		case bgp.PeerDown:
-			if !e.Graceful && len(m) > 0 {
-				v.t.Errorf("peer %v down with %d routes not withdrawn", e.Peer, len(m))
+			for k, o := range v.best {
+				if !e.Graceful && o.Peer == e.Peer {
+					v.t.Errorf("peer %v down, and it has %v", e.Peer, k)
+				}
 			}
 			if e.Graceful {
 				name += " graceful"
@@ -138,13 +138,32 @@ func (v *view) apply(batch []bgp.Event) {
 	}
 }
 
+// routes are all routes of a peer, if the consumer has those that are best of all.
+func (v *view) routes(peer netip.Addr) (routes map[bgp.Key]bgp.Route, told bool) {
+	routes = map[bgp.Key]bgp.Route{}
+	best := 0
+	for p := range v.Paths() {
+		if p.Peer == peer {
+			routes[p.Key] = p.Route
+		}
+		if p.Best {
+			best++
+			if e := v.best[p.Key]; e.Peer != p.Peer || e.Route != p.Route {
+				return nil, false
+			}
+		}
+	}
+	return routes, best == len(v.best)
+}
+
 // await waits until the peer's routes and history please ok.
 func (v *view) await(peer netip.Addr, what string, ok func(routes map[bgp.Key]bgp.Route, history []string) bool) {
 	v.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		v.mu.Lock()
-		done := ok(v.routes[peer], v.history[peer])
+		routes, told := v.routes(peer)
+		done := told && ok(routes, v.history[peer])
 		v.mu.Unlock()
 		if done {
 			return
@@ -152,7 +171,8 @@ func (v *view) await(peer netip.Addr, what string, ok func(routes map[bgp.Key]bg
 		if time.Now().After(deadline) {
 			v.mu.Lock()
 			defer v.mu.Unlock()
-			v.t.Fatalf("%v: not %s; routes %v, history %v, stats %+v", peer, what, v.routes[peer], v.history[peer], v.Stats())
+			v.t.Fatalf("%v: not %s; routes %v, told %v, history %v, stats %+v", peer, what, routes, told, v.history[peer],
+				v.Stats())
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -269,8 +289,11 @@ func leafAttributes(more ...[8]byte) bgptest.Attributes {
 
 func leafRoute(n byte) bgp.Route {
 	return bgp.Route{Key: bgp.MACKey(rdLeaf, mac(n), netip.Addr{}), NextHop: leaf, Label: 100,
-		RouteTargets: bgp.MakeRouteTargets(mustRT("65002:100"))}
+		RouteTargets: bgp.MakeRouteTargets(mustRT("65002:100")), Preference: leafPreference}
 }
+
+// leafPreference is that of a route with leafAttributes.
+var leafPreference = bgp.Preference{LocalPref: bgp.DefaultLocalPref, NeighborAS: 65002, PathLength: 1}
 
 func leafMAC(n byte) []byte { return bgptest.MACRoute(rdLeaf, 0, mac(n), netip.Addr{}, 100) }
 

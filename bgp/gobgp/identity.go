@@ -28,7 +28,7 @@ func (s *Speaker) SetIdentity(as uint32, routerID netip.Addr) error {
 	}
 	s.cfg.AS, s.cfg.RouterID = as, routerID
 	for _, p := range s.peers {
-		p.decoder.as = as
+		p.decoder.as, p.decoder.internal = as, p.neighbor.AS == as
 	}
 	close(s.identified)
 	return nil
@@ -44,8 +44,8 @@ func (s *Speaker) awaitIdentity(ctx context.Context) bool {
 	}
 	s.mu.Lock()
 	s.running = true
-	s.evpn.converge()
-	s.unicast.converge()
+	s.evpn.Converge()
+	s.unicast.Converge()
 	s.mu.Unlock()
 	select {
 	case <-s.identified:

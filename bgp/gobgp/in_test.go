@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +22,8 @@ func TestPeerDownWithdrawsEachOfItsRoutesAndNoOthers(t *testing.T) {
 	v.awaitRoutes(l.addr(3), leafRoute(1))
 	v.forget(l.addr(2))
 	a.Close()
-	v.await(l.addr(2), "withdrawn, then down", func(routes map[bgp.Key]bgp.Route, h []string) bool {
-		return len(routes) == 0 && len(h) == 3 && h[2] == "peer down"
+	v.await(l.addr(2), "without the route that it alone had, then down", func(routes map[bgp.Key]bgp.Route, h []string) bool {
+		return len(routes) == 0 && slices.Equal(h, []string{"withdraw " + leafRoute(2).Key.String(), "peer down"})
 	})
 	v.awaitRoutes(l.addr(3), leafRoute(1))
 	for _, p := range v.Peers() {
@@ -106,7 +107,8 @@ func TestRoutesInAreReadByteForByte(t *testing.T) {
 	rmac := ether.MAC{2, 0xaa, 0, 0, 0, 4}
 	host, host6 := netip.MustParseAddr("10.10.10.5"), netip.MustParseAddr("2001:db8::5")
 	both := bgp.MakeRouteTargets(mustRT("65002:100"), mustRT("65002:5000"))
-	base := bgp.Route{NextHop: leaf, Label: 100, RouteTargets: bgp.MakeRouteTargets(mustRT("65002:100"))}
+	base := bgp.Route{NextHop: leaf, Label: 100, RouteTargets: bgp.MakeRouteTargets(mustRT("65002:100")),
+		Preference: leafPreference}
 	with := func(k bgp.Key, change func(*bgp.Route)) bgp.Route {
 		r := base
 		r.Key = k

@@ -13,6 +13,7 @@ import (
 	packet "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/bgp/rib"
 )
 
 // peer is one neighbour's session as the watcher sees it.
@@ -21,21 +22,24 @@ type peer struct {
 	state    bgp.PeerState
 	decoder  decoder
 	restart  restart
-	evpn     adjRIBIn[bgp.Key, bgp.Route]
-	unicast  adjRIBIn[netip.Prefix, bgp.UnicastRoute]
+	evpn     *rib.Peer // nil if it is not to have EVPN
+	unicast  rib.AdjRIBIn[netip.Prefix, bgp.UnicastRoute]
 	// removed is closed when GoBGP has said the last of a neighbour that is
 	// being removed; nil otherwise.
 	removed chan struct{}
 }
 
 func (s *Speaker) newPeer(n bgp.Neighbor) *peer {
-	return &peer{
+	p := &peer{
 		neighbor: n,
 		state:    bgp.PeerState{Address: n.Address, AS: n.AS, State: "idle"},
-		decoder:  decoder{as: s.cfg.AS, allowOwnAS: n.AllowOwnAS},
-		evpn:     newAdjRIBIn(s.evpn, &n, bgp.EVPN),
-		unicast:  newAdjRIBIn(s.unicast, &n, n.UnicastFamily()),
+		decoder:  decoder{as: s.cfg.AS, allowOwnAS: n.AllowOwnAS, internal: n.AS == s.cfg.AS},
+		unicast:  rib.NewAdjRIBIn(s.unicast, &n, n.UnicastFamily()),
 	}
+	if n.Has(bgp.EVPN) {
+		p.evpn = s.evpn.Peer(n.Address, 0) // GoBGP counts them
+	}
+	return p
 }
 
 func (s *Speaker) peer(addr netip.Addr) *peer {
@@ -61,26 +65,49 @@ func (s *Speaker) onPaths(paths []*apiutil.Path, _ time.Time) {
 		return // ours, or of a session that is over
 	}
 	p.restart.heard = time.Now()
-	internal := p.neighbor.AS == s.cfg.AS
-	evpn := make([]bgp.Event, 0, len(paths))
+	var evpn rib.Batch
 	var unicast []bgp.UnicastEvent
 	for _, path := range paths {
 		if path.Family == packet.RF_EVPN {
-			e, reason, ok := p.decoder.event(path)
-			s.counts.count(e.Kind, reason)
-			if ok {
-				evpn = append(evpn, e)
-			}
-		} else {
-			e, reason, ok := p.decoder.unicast(path, internal)
-			s.counts.count(e.Kind, reason)
-			if ok {
-				unicast = append(unicast, e)
-			}
+			s.onEVPN(p, path, &evpn)
+			continue
+		}
+		e, reason, ok := p.decoder.unicast(path)
+		s.counts.count(e.Kind, reason)
+		if ok {
+			unicast = append(unicast, e)
 		}
 	}
-	p.evpn.take(evpn)
-	p.unicast.take(unicast)
+	p.take(&evpn)
+	p.unicast.Take(unicast)
+}
+
+// onEVPN adds a path to those of its UPDATE.
+func (s *Speaker) onEVPN(p *peer, path *apiutil.Path, b *rib.Batch) {
+	n, attributes, reason, ok := p.decoder.path(path)
+	kind := bgp.RouteUpdate
+	if attributes == nil {
+		kind = bgp.RouteWithdraw
+	}
+	s.counts.count(kind, reason)
+	switch {
+	case !ok:
+	case attributes == nil:
+		b.Unreach = append(b.Unreach, n.Key)
+	default:
+		if attributes != b.Attributes {
+			p.take(b)
+			*b = rib.Batch{Attributes: attributes}
+		}
+		b.Reach = append(b.Reach, n)
+	}
+}
+
+// take takes EVPN routes, if the neighbour is to have any.
+func (p *peer) take(b *rib.Batch) {
+	if p.evpn != nil {
+		p.evpn.Take(b)
+	}
 }
 
 func (s *Speaker) onEndOfRIB(path *apiutil.Path, _ time.Time) {
@@ -90,11 +117,11 @@ func (s *Speaker) onEndOfRIB(path *apiutil.Path, _ time.Time) {
 	if p == nil || !p.state.Up {
 		return
 	}
-	switch path.Family {
-	case rf(p.evpn.family):
-		p.evpn.end()
-	case rf(p.unicast.family):
-		p.unicast.end()
+	switch {
+	case path.Family == packet.RF_EVPN && p.evpn != nil:
+		p.evpn.EndOfRIB()
+	case path.Family == rf(p.unicast.Family()):
+		p.unicast.EndOfRIB()
 	}
 	s.checkConverged()
 }
@@ -109,6 +136,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 	s.sessionChanged(p, ev)
 	if p.removed != nil && ev.Peer.State.SessionState == packet.BGP_FSM_IDLE {
 		s.expire(p)
+		if p.evpn != nil {
+			s.evpn.Remove(p.evpn)
+		}
 		s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
 		close(p.removed)
 	}
@@ -225,8 +255,8 @@ func (s *Speaker) forgetPassword(ctx context.Context, n bgp.Neighbor) error {
 // Peers gives the neighbours in the order in which they were added.
 func (s *Speaker) Peers() []bgp.PeerState {
 	type live struct {
-		state           string
-		routes, unicast uint64
+		state   string
+		unicast uint64
 	}
 	now := make(map[string]live)
 	s.originate.Lock()
@@ -237,9 +267,7 @@ func (s *Speaker) Peers() []bgp.PeerState {
 		_ = gobgp.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
 			l := live{state: sessionState(p.GetState().GetSessionState())}
 			for _, f := range p.GetAfiSafis() {
-				if f.GetState().GetFamily().GetAfi() == api.Family_AFI_L2VPN {
-					l.routes = f.GetState().GetReceived()
-				} else {
+				if f.GetState().GetFamily().GetAfi() != api.Family_AFI_L2VPN {
 					l.unicast = f.GetState().GetReceived()
 				}
 			}
@@ -251,10 +279,12 @@ func (s *Speaker) Peers() []bgp.PeerState {
 	states := make([]bgp.PeerState, 0, len(s.peers))
 	for _, p := range s.peers {
 		st := p.state
-		st.EndOfRIB = p.evpn.ended
+		if p.evpn != nil {
+			st.EndOfRIB, st.Routes = p.evpn.Ended(), uint64(p.evpn.Len())
+		}
 		st.Graceful = p.restart.away || p.state.Up && p.restart.capable
 		if l, ok := now[st.Address.String()]; ok {
-			st.State, st.Routes, st.Unicast = l.state, l.routes, l.unicast
+			st.State, st.Unicast = l.state, l.unicast
 		}
 		states = append(states, st)
 	}

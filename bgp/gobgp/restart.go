@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"slices"
 	"time"
 
 	packet "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -9,15 +10,17 @@ import (
 )
 
 // Graceful restart (RFC 4724) of a neighbour: what GoBGP negotiates, we follow.
-// Which routes are stale is kept in adjRIBIn, since GoBGP drops them without a word,
+// Which routes are stale is kept in package rib, since GoBGP drops them without a word,
 // and earlier than the restart time says when an attempt to connect fails.
 
 // restart is what is known of a peer's graceful restart.
 type restart struct {
 	capable  bool         // its OPEN had the capability: it sends End-of-RIB
 	families []bgp.Family // whose routes we keep while it is away
-	time     time.Duration
-	away     bool // down, and its routes are kept
+	// preserved are those for which it forwarded on while it was (the F bit).
+	preserved []bgp.Family
+	time      time.Duration
+	away      bool // down, and its routes are kept
 	// timer ends the wait for a peer that is away, or for the routes of one
 	// that sends no End-of-RIB, of which heard is the time of the last.
 	timer *time.Timer
@@ -28,9 +31,12 @@ type restart struct {
 // taken to have sent all its routes.
 const silence = 2 * time.Second
 
+// forwarding is the F bit of a family (section 3).
+const forwarding = 0x80
+
 // negotiate reads the capability of the peer's OPEN (section 3).
 func (r *restart) negotiate(n *bgp.Neighbor, caps []packet.ParameterCapabilityInterface) {
-	r.capable, r.families, r.time = false, nil, 0
+	r.capable, r.families, r.preserved, r.time = false, nil, nil, 0
 	for _, c := range caps {
 		gr, ok := c.(*packet.CapGracefulRestart)
 		if !ok {
@@ -39,8 +45,12 @@ func (r *restart) negotiate(n *bgp.Neighbor, caps []packet.ParameterCapabilityIn
 		r.capable, r.time = true, time.Duration(gr.Time)*time.Second
 		for _, t := range gr.Tuples {
 			for _, f := range []bgp.Family{bgp.EVPN, n.UnicastFamily()} {
-				if n.Has(f) && packet.NewFamily(t.AFI, t.SAFI) == rf(f) {
-					r.families = append(r.families, f)
+				if !n.Has(f) || packet.NewFamily(t.AFI, t.SAFI) != rf(f) {
+					continue
+				}
+				r.families = append(r.families, f)
+				if t.Flags&forwarding != 0 {
+					r.preserved = append(r.preserved, f)
 				}
 			}
 		}
@@ -56,8 +66,10 @@ func (s *Speaker) sessionUp(p *peer, caps []packet.ParameterCapabilityInterface)
 	}
 	p.restart.negotiate(&p.neighbor, caps)
 	s.log.Info("BGP session up", "peer", p.state.Address, "graceful_restart", p.restart.capable)
-	p.evpn.up(p.restart.families)
-	p.unicast.up(p.restart.families)
+	if p.evpn != nil {
+		p.evpn.Up(p.state.RouterID, slices.Contains(p.restart.preserved, bgp.EVPN))
+	}
+	p.unicast.Up(slices.Contains(p.restart.preserved, p.unicast.Family()))
 	if !p.restart.capable {
 		p.restart.heard = time.Now()
 		s.after(p, silence, s.awaitSilence)
@@ -104,8 +116,7 @@ func (s *Speaker) sessionDown(p *peer, graceful bool) {
 	if p.restart.away {
 		s.after(p, p.restart.time, s.expire) // GoBGP's own does not survive a failed attempt to connect
 	}
-	p.evpn.down(p.restart.away)
-	p.unicast.down(p.restart.away)
+	p.down(p.restart.away)
 }
 
 // expire lets go of the routes of a peer that did not come back in time; s.mu
@@ -117,8 +128,16 @@ func (s *Speaker) expire(p *peer) {
 	p.stopTimer()
 	p.restart.away = false
 	s.log.Info("BGP neighbour did not come back within its restart time, its routes go", "peer", p.state.Address)
-	p.evpn.down(false)
-	p.unicast.down(false)
+	p.down(false)
+}
+
+// down keeps the peer's routes of the families for which it does graceful restart, or sees
+// to it that all are withdrawn.
+func (p *peer) down(kept bool) {
+	if p.evpn != nil {
+		p.evpn.Down(kept && slices.Contains(p.restart.families, bgp.EVPN))
+	}
+	p.unicast.Down(kept && slices.Contains(p.restart.families, p.unicast.Family()))
 }
 
 // PreservedForwarding says that the target went on forwarding while we were
@@ -152,11 +171,11 @@ func (s *Speaker) converge(over bool) {
 
 // waive waits for the peer's routes no more, and gives the families of which it did.
 func (p *peer) waive() (families []bgp.Family) {
-	if p.evpn.waive() {
-		families = append(families, p.evpn.family)
+	if p.evpn != nil && p.evpn.Waive() {
+		families = append(families, bgp.EVPN)
 	}
-	if p.unicast.waive() {
-		families = append(families, p.unicast.family)
+	if p.unicast.Waive() {
+		families = append(families, p.unicast.Family())
 	}
 	return families
 }
@@ -169,13 +188,14 @@ func (s *Speaker) checkConverged() {
 	evpn, unicast := true, true
 	for _, p := range s.peers {
 		if p.removed == nil {
-			evpn, unicast = evpn && !p.evpn.awaited, unicast && !p.unicast.awaited
+			evpn = evpn && (p.evpn == nil || !p.evpn.Awaited())
+			unicast = unicast && !p.unicast.Awaited()
 		}
 	}
 	if evpn {
-		s.evpn.converge()
+		s.evpn.Converge()
 	}
 	if unicast {
-		s.unicast.converge()
+		s.unicast.Converge()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/server"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/bgp/rib"
 )
 
 // Speaker is one BGP instance with its neighbours.
@@ -23,8 +25,8 @@ type Speaker struct {
 	cfg     bgp.Config
 	log     *slog.Logger
 	clock   func() time.Time // the wall clock's; tests set it
-	evpn    *queue[bgp.Key, bgp.Route]
-	unicast *queue[netip.Prefix, bgp.UnicastRoute]
+	evpn    *rib.Table
+	unicast *rib.Queue[netip.Prefix, bgp.UnicastRoute]
 	counts  counters
 
 	mu      sync.Mutex // guards what follows and what peers point to
@@ -52,8 +54,8 @@ func New(cfg bgp.Config, log *slog.Logger) (*Speaker, error) {
 		cfg:        cfg,
 		log:        log,
 		clock:      time.Now,
-		evpn:       newQueue(evpnKey),
-		unicast:    newQueue(unicastKey),
+		evpn:       rib.NewTable(),
+		unicast:    rib.NewQueue(rib.UnicastKey),
 		local:      make(map[bgp.Key]bgp.Route),
 		prefixes:   make(map[netip.Prefix]bool),
 		identified: make(chan struct{}),
@@ -67,10 +69,14 @@ func New(cfg bgp.Config, log *slog.Logger) (*Speaker, error) {
 	return s, nil
 }
 
-// Events gives the changes in batches. Nothing is dropped: while nobody
-// receives, several changes of a key become the last of them, so that what
-// waits is bounded by the number of routes. It is closed when Run returns.
-func (s *Speaker) Events() <-chan []bgp.Event { return s.evpn.out }
+// Events gives the changes in batches. While nobody receives, several changes of a
+// key become one, so that what waits is bounded by the number of routes. It is
+// closed when Run returns.
+func (s *Speaker) Events() <-chan []bgp.Event { return s.evpn.Events() }
+
+// Paths gives the EVPN routes of all peers, those of one key together and the best
+// of them first.
+func (s *Speaker) Paths() iter.Seq[bgp.Path] { return s.evpn.Paths() }
 
 // Stats counts what came from all peers since the start.
 func (s *Speaker) Stats() bgp.Stats { return s.counts.snapshot() }
@@ -80,17 +86,15 @@ func (s *Speaker) Stats() bgp.Stats { return s.counts.snapshot() }
 // closed, or with the reason why it could not start, or ErrDeaf. It may be called
 // once.
 func (s *Speaker) Run(ctx context.Context) error {
-	defer close(s.evpn.out)
-	defer close(s.unicast.out)
-	if err := checkMD5(s.cfg.Neighbors...); err != nil {
-		return err
-	}
 	ctx, end := context.WithCancelCause(ctx)
 	var queues sync.WaitGroup
 	defer queues.Wait()
 	defer end(nil)
-	queues.Go(func() { s.evpn.run(ctx) })
-	queues.Go(func() { s.unicast.run(ctx) })
+	queues.Go(func() { s.evpn.Run(ctx) })
+	queues.Go(func() { s.unicast.Run(ctx) })
+	if err := checkMD5(s.cfg.Neighbors...); err != nil {
+		return err
+	}
 	queues.Go(func() { s.watchHandshakes(ctx) })
 	if !s.awaitIdentity(ctx) {
 		return nil

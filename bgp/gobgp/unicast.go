@@ -12,11 +12,9 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
-const defaultLocalPref = 100
-
 // UnicastEvents gives the changes of unicast routes as Events does those of
 // EVPN routes. Neither waits for the other.
-func (s *Speaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.unicast.out }
+func (s *Speaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.unicast.Events() }
 
 // AdvertiseUnicast makes prefixes all of those that we advertise to the
 // neighbours with the unicast family of their IP version, with the session's
@@ -105,8 +103,9 @@ func isUnicastPrefix(p netip.Prefix) bool {
 		(!a.IsUnspecified() || p.Bits() < a.BitLen())
 }
 
-// unicast decodes one path of a unicast family; what it gives is as of event.
-func (d *decoder) unicast(p *apiutil.Path, internal bool) (e bgp.UnicastEvent, reason bgp.Reason, ok bool) {
+// unicast decodes one path of a unicast family; an update or a
+// withdrawal, as path says.
+func (d *decoder) unicast(p *apiutil.Path) (e bgp.UnicastEvent, reason bgp.Reason, ok bool) {
 	nlri, ok := p.Nlri.(*packet.IPAddrPrefix)
 	if !ok || !isUnicastPrefix(nlri.Prefix) {
 		return bgp.UnicastEvent{}, bgp.BadPrefix, false
@@ -116,7 +115,7 @@ func (d *decoder) unicast(p *apiutil.Path, internal bool) (e bgp.UnicastEvent, r
 	if p.Withdrawal {
 		return withdraw, bgp.Accepted, true
 	}
-	r := bgp.UnicastRoute{Prefix: prefix, LocalPref: defaultLocalPref, Internal: internal}
+	r := bgp.UnicastRoute{Prefix: prefix, LocalPref: bgp.DefaultLocalPref, Internal: d.internal}
 	for _, a := range p.Attrs {
 		switch a := a.(type) {
 		case *packet.PathAttributeNextHop:
@@ -128,7 +127,7 @@ func (d *decoder) unicast(p *apiutil.Path, internal bool) (e bgp.UnicastEvent, r
 		case *packet.PathAttributeMultiExitDisc:
 			r.MED = a.Value
 		case *packet.PathAttributeLocalPref:
-			if internal {
+			if d.internal {
 				r.LocalPref = a.Value
 			}
 		case *packet.PathAttributeAsPath:

@@ -107,7 +107,7 @@ func TestLocalPreferenceOfAnEBGPPeerIsIgnored(t *testing.T) {
 	attrs := []packet.PathAttributeInterface{hop, packet.NewPathAttributeLocalPref(500)}
 	path := &apiutil.Path{Nlri: nlri, Attrs: attrs}
 	for internal, want := range map[bool]uint32{false: 100, true: 500} {
-		if e, _, _ := (&decoder{as: 65000}).unicast(path, internal); e.Route.LocalPref != want {
+		if e, _, _ := (&decoder{as: 65000, internal: internal}).unicast(path); e.Route.LocalPref != want {
 			t.Errorf("iBGP %v: local preference %d, want %d", internal, e.Route.LocalPref, want)
 		}
 	}
@@ -313,7 +313,7 @@ func FuzzUnicastUpdateIsDecodedOrDropped(f *testing.F) {
 		d := decoder{as: 65000}
 		u := m.Body.(*packet.BGPUpdate)
 		for _, n := range u.NLRI {
-			e, reason, ok := d.unicast(&apiutil.Path{Nlri: n.NLRI, Attrs: u.PathAttributes}, false)
+			e, reason, ok := d.unicast(&apiutil.Path{Nlri: n.NLRI, Attrs: u.PathAttributes})
 			if ok && e.Route.Prefix != e.Route.Prefix.Masked() {
 				t.Errorf("host bits in %v", e.Route.Prefix)
 			}

@@ -1,4 +1,4 @@
-package gobgp
+package rib
 
 import (
 	"context"
@@ -15,12 +15,11 @@ const (
 	compactFloor = 4 * maxBatch
 )
 
-// queue holds changes of routes R, which have a key K, between GoBGP's watcher,
-// which must not be blocked because GoBGP would then queue whole messages without
-// bound, and a consumer that may be slow. What waits is bounded by the number of
-// distinct keys: when it has doubled since the last time, superseded changes are
-// thrown away by compact.
-type queue[K comparable, R any] struct {
+// Queue holds changes of routes R, which have a key K, between sessions, which must not
+// be blocked, and a consumer that may be slow. What waits is bounded by the number of
+// distinct keys of each peer: when it has doubled since the last time, superseded changes
+// are thrown away by compact. It is safe for concurrent use.
+type Queue[K comparable, R any] struct {
 	key       func(*R) *K // where a route has its key
 	out       chan []bgp.Change[R]
 	mu        sync.Mutex
@@ -30,18 +29,22 @@ type queue[K comparable, R any] struct {
 	wake      chan struct{}
 }
 
-func newQueue[K comparable, R any](key func(*R) *K) *queue[K, R] {
-	return &queue[K, R]{
+// NewQueue makes a queue of routes that have their key where key says.
+func NewQueue[K comparable, R any](key func(*R) *K) *Queue[K, R] {
+	return &Queue[K, R]{
 		key: key, out: make(chan []bgp.Change[R], 4), compactAt: compactFloor, wake: make(chan struct{}, 1),
 	}
 }
 
-func evpnKey(r *bgp.Route) *bgp.Key { return &r.Key }
+// UnicastKey is where a unicast route has its key.
+func UnicastKey(r *bgp.UnicastRoute) *netip.Prefix { return &r.Prefix }
 
-func unicastKey(r *bgp.UnicastRoute) *netip.Prefix { return &r.Prefix }
+// Events gives the changes in batches, of which none is lost. It is closed when Run
+// returns.
+func (q *Queue[K, R]) Events() <-chan []bgp.Change[R] { return q.out }
 
-// push never blocks. It copies changes.
-func (q *queue[K, R]) push(changes ...bgp.Change[R]) {
+// Push never blocks. It copies changes.
+func (q *Queue[K, R]) Push(changes ...bgp.Change[R]) {
 	if len(changes) == 0 {
 		return
 	}
@@ -58,18 +61,18 @@ func (q *queue[K, R]) push(changes ...bgp.Change[R]) {
 	}
 }
 
-// converge says Converged, unless it was said.
-func (q *queue[K, R]) converge() {
+// Converge says Converged, unless it was said.
+func (q *Queue[K, R]) Converge() {
 	q.mu.Lock()
 	said := q.converged
 	q.converged = true
 	q.mu.Unlock()
 	if !said {
-		q.push(bgp.Change[R]{Kind: bgp.Converged})
+		q.Push(bgp.Change[R]{Kind: bgp.Converged})
 	}
 }
 
-func (q *queue[K, R]) take() []bgp.Change[R] {
+func (q *Queue[K, R]) take() []bgp.Change[R] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	changes := q.pending
@@ -78,8 +81,9 @@ func (q *queue[K, R]) take() []bgp.Change[R] {
 	return changes
 }
 
-// run hands the changes over in batches until ctx ends.
-func (q *queue[K, R]) run(ctx context.Context) {
+// Run hands the changes over in batches until ctx ends. It may be called once.
+func (q *Queue[K, R]) Run(ctx context.Context) {
+	defer close(q.out)
 	for {
 		select {
 		case <-q.wake:

@@ -1,4 +1,4 @@
-package gobgp
+package rib
 
 import (
 	"context"
@@ -11,19 +11,23 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
+func prefix(n int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), 32)
+}
+
 // replay is what a consumer knows after events; down forgets a peer, so that
 // an update that moved in front of its PeerDown would be missed.
-func replay(events []bgp.Event) (routes map[netip.Addr]map[bgp.Key]uint32, ended map[netip.Addr]int) {
-	routes, ended = map[netip.Addr]map[bgp.Key]uint32{}, map[netip.Addr]int{}
+func replay(events []bgp.UnicastEvent) (routes map[netip.Addr]map[netip.Prefix]uint32, ended map[netip.Addr]int) {
+	routes, ended = map[netip.Addr]map[netip.Prefix]uint32{}, map[netip.Addr]int{}
 	for _, e := range events {
 		if routes[e.Peer] == nil {
-			routes[e.Peer] = map[bgp.Key]uint32{}
+			routes[e.Peer] = map[netip.Prefix]uint32{}
 		}
 		switch e.Kind {
 		case bgp.RouteUpdate:
-			routes[e.Peer][e.Route.Key] = e.Route.Sequence
+			routes[e.Peer][e.Route.Prefix] = e.Route.MED
 		case bgp.RouteWithdraw:
-			delete(routes[e.Peer], e.Route.Key)
+			delete(routes[e.Peer], e.Route.Prefix)
 		case bgp.PeerDown:
 			clear(routes[e.Peer])
 			ended[e.Peer] = -1
@@ -37,38 +41,38 @@ func replay(events []bgp.Event) (routes map[netip.Addr]map[bgp.Key]uint32, ended
 }
 
 // sessions makes events as the speaker does.
-func sessions(r *rand.Rand, n int) []bgp.Event {
-	var events []bgp.Event
+func sessions(r *rand.Rand, n int) []bgp.UnicastEvent {
+	var events []bgp.UnicastEvent
 	type session struct {
 		up, eor bool
-		keys    map[bgp.Key]bool
+		keys    map[netip.Prefix]bool
 	}
 	peers := map[netip.Addr]*session{}
 	for i := range n {
 		addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(3))})
 		p := peers[addr]
 		if p == nil {
-			p = &session{keys: map[bgp.Key]bool{}}
+			p = &session{keys: map[netip.Prefix]bool{}}
 			peers[addr] = p
 		}
-		add := func(kind bgp.Kind, k bgp.Key) {
-			events = append(events, bgp.Event{Peer: addr, Kind: kind, Route: bgp.Route{Key: k, Sequence: uint32(i)}})
+		add := func(kind bgp.Kind, k netip.Prefix) {
+			events = append(events, bgp.UnicastEvent{Peer: addr, Kind: kind, Route: bgp.UnicastRoute{Prefix: k, MED: uint32(i)}})
 		}
-		k := bgp.MACKey(rdLeaf, mac(byte(r.IntN(20))), netip.Addr{})
+		k := prefix(r.IntN(20))
 		switch x := r.IntN(100); {
 		case !p.up:
 			p.up, p.eor = true, false
-			add(bgp.PeerUp, bgp.Key{})
+			add(bgp.PeerUp, netip.Prefix{})
 		case x < 3:
 			for k := range p.keys {
 				add(bgp.RouteWithdraw, k)
 			}
 			clear(p.keys)
 			p.up = false
-			add(bgp.PeerDown, bgp.Key{})
+			add(bgp.PeerDown, netip.Prefix{})
 		case x < 10 && !p.eor:
 			p.eor = true
-			add(bgp.EndOfRIB, bgp.Key{})
+			add(bgp.EndOfRIB, netip.Prefix{})
 		case x < 40:
 			delete(p.keys, k)
 			add(bgp.RouteWithdraw, k)
@@ -86,7 +90,7 @@ func TestCompactedEventsSayTheSame(t *testing.T) {
 		cut := int(seed) // the consumer already has some of them
 		known, _ := replay(events[:cut])
 		want, wantEnded := replay(events)
-		short := compact(append([]bgp.Event(nil), events[cut:]...), evpnKey)
+		short := compact(append([]bgp.UnicastEvent(nil), events[cut:]...), UnicastKey)
 		got, ended := replay(append(events[:cut:cut], short...))
 		for peer := range want {
 			if !maps.Equal(got[peer], want[peer]) {
@@ -103,27 +107,27 @@ func TestCompactedEventsSayTheSame(t *testing.T) {
 }
 
 func TestUpdateDoesNotMoveBehindEndOfRIB(t *testing.T) {
-	e := func(kind bgp.Kind, sequence uint32) bgp.Event {
-		return bgp.Event{Peer: leaf, Kind: kind, Route: bgp.Route{Key: leafRoute(1).Key, Sequence: sequence}}
+	e := func(kind bgp.Kind, med uint32) bgp.UnicastEvent {
+		return bgp.UnicastEvent{Peer: leaf, Kind: kind, Route: bgp.UnicastRoute{Prefix: prefix(1), MED: med}}
 	}
-	got := compact([]bgp.Event{
+	got := compact([]bgp.UnicastEvent{
 		e(bgp.PeerUp, 0), e(bgp.RouteUpdate, 1), e(bgp.EndOfRIB, 0), e(bgp.RouteUpdate, 2),
-	}, evpnKey)
-	if len(got) != 3 || got[1].Kind != bgp.RouteUpdate || got[1].Route.Sequence != 2 || got[2].Kind != bgp.EndOfRIB {
+	}, UnicastKey)
+	if len(got) != 3 || got[1].Kind != bgp.RouteUpdate || got[1].Route.MED != 2 || got[2].Kind != bgp.EndOfRIB {
 		t.Errorf("got %v", got)
 	}
 }
 
 func TestQueueHandsOverInOrderAndBoundedBatches(t *testing.T) {
-	q := newQueue(evpnKey)
+	q := NewQueue(UnicastKey)
 	ctx, cancel := context.WithCancel(t.Context())
 	var owned sync.WaitGroup
-	owned.Go(func() { q.run(ctx) })
+	owned.Go(func() { q.Run(ctx) })
 	const n = 5 * maxBatch
 	owned.Go(func() {
 		for i := range n {
-			k := bgp.MACKey(bgp.RD{1: 1, 4: byte(i >> 16), 5: byte(i >> 8), 6: byte(i)}, mac(1), netip.Addr{})
-			q.push(bgp.Event{Peer: leaf, Kind: bgp.RouteUpdate, Route: bgp.Route{Key: k, Sequence: uint32(i)}})
+			r := bgp.UnicastRoute{Prefix: prefix(i), MED: uint32(i)}
+			q.Push(bgp.UnicastEvent{Peer: leaf, Kind: bgp.RouteUpdate, Route: r})
 		}
 	})
 	next := uint32(0)
@@ -133,8 +137,8 @@ func TestQueueHandsOverInOrderAndBoundedBatches(t *testing.T) {
 			t.Fatalf("batch of %d", len(batch))
 		}
 		for _, e := range batch {
-			if e.Route.Sequence != next {
-				t.Fatalf("event %d came as %d", e.Route.Sequence, next)
+			if e.Route.MED != next {
+				t.Fatalf("event %d came as %d", e.Route.MED, next)
 			}
 			next++
 		}

@@ -1,0 +1,154 @@
+package rib
+
+import (
+	"context"
+	"hash/maphash"
+	"iter"
+	"math"
+	"net/netip"
+	"slices"
+	"sync"
+	"unique"
+
+	"github.com/p4evpn/p4evpn/bgp"
+)
+
+// Table is the Adj-RIB-In of all peers for EVPN, with the decision between the paths of
+// one NLRI. It is safe for concurrent use; the methods of one Peer that say what happened
+// to its session are for one goroutine at a time.
+type Table struct {
+	out  chan []bgp.Event
+	wake chan struct{}
+
+	mu         sync.Mutex // guards what follows and all peers
+	index      index
+	pending    []item
+	compactAt  int
+	converged  bool
+	contenders []contender // of one decision
+}
+
+// NewTable makes an empty Table.
+func NewTable() *Table {
+	return &Table{
+		out: make(chan []bgp.Event, 4), wake: make(chan struct{}, 1),
+		index: index{seed: maphash.MakeSeed(), mask: math.MaxUint32}, compactAt: compactFloor,
+	}
+}
+
+// Events gives the changes in batches: see bgp.Event. What waits while nobody receives is
+// bounded by the number of NLRIs and peers. It is closed when Run returns.
+func (t *Table) Events() <-chan []bgp.Event { return t.out }
+
+// Paths gives all paths of all peers, those of one NLRI together and the best of them
+// first, in no other order. What changes meanwhile may be missed.
+func (t *Table) Paths() iter.Seq[bgp.Path] {
+	return func(yield func(bgp.Path) bool) {
+		var some []bgp.Path
+		for i := range t.index.shards {
+			some = t.explainShard(&t.index.shards[i], some[:0])
+			for j := range some {
+				if !yield(some[j]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (t *Table) explainShard(s *shard, into []bgp.Path) []bgp.Path {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	into = slices.Grow(into, s.n)
+	for _, d := range s.slots {
+		if d != nil {
+			into = t.explain(d, into)
+		}
+	}
+	return into
+}
+
+// Batch is what one UPDATE says of EVPN routes.
+type Batch struct {
+	Attributes *bgp.Attributes // of Reach; nothing changes them
+	Reach      []bgp.NLRI
+	Unreach    []bgp.Key // what Reach has too is reached (RFC 4271 section 4.3)
+}
+
+// Peer is one neighbour's Adj-RIB-In. It outlives the sessions.
+type Peer struct {
+	table   *Table
+	address netip.Addr
+	limit   uint32
+
+	routerID netip.Addr
+	list     []*destination // that it has a path of
+	up       bool           // there is a session
+	kept     bool           // there is none, and its routes are kept
+	ended    bool           // End-of-RIB was received in this session
+	awaited  bool           // it may have to send routes that it has had since before we began
+	// round changes when a session goes down and the routes are kept: those of the
+	// other one, of which there are stale, are stale.
+	round bool
+	stale int
+	// said are the events of its sessions that may not have been told.
+	said []*bgp.Event
+	// attributes are those of the UPDATE before, given as that pointer.
+	given      *bgp.Attributes
+	attributes unique.Handle[bgp.Attributes]
+}
+
+// Peer makes the part of a neighbour that has EVPN, of no more than limit routes; 0 is no
+// limit.
+func (t *Table) Peer(address netip.Addr, limit uint32) *Peer {
+	return &Peer{table: t, address: address, limit: limit, awaited: true}
+}
+
+// Remove takes away all that a peer told, which is nobody's neighbour any more, as Down
+// does.
+func (t *Table) Remove(p *Peer) {
+	p.Down(false)
+	p.Waive()
+}
+
+// signal wakes Run.
+func (t *Table) signal() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Converge says Converged, unless it was said.
+func (t *Table) Converge() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.converged {
+		t.converged = true
+		t.push(item{say: &bgp.Event{Kind: bgp.Converged}})
+		t.signal()
+	}
+}
+
+// Run hands the changes over until ctx ends. It may be called once.
+func (t *Table) Run(ctx context.Context) {
+	defer close(t.out)
+	for {
+		select {
+		case <-t.wake:
+		case <-ctx.Done():
+			return
+		}
+		for more := true; more; {
+			var events []bgp.Event
+			if events, more = t.next(); len(events) == 0 {
+				continue
+			}
+			select {
+			case t.out <- events:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
