@@ -169,22 +169,30 @@ func TestABadRouteIsLeftAloneAndTakesBackTheGoodOne(t *testing.T) {
 	}
 }
 
-func TestAPeerThatGoesDownTakesItsRoutesAndNoOthers(t *testing.T) {
+// What a session's end takes is withdrawn, or given as another peer's (bgp.Event).
+func TestARouteStaysWhoeverHasIt(t *testing.T) {
 	g, b := twoPorts(t, options{})
-	g.send(update(peer1, macRoute(leaf1, 100, mac(1))), update(peer1, floodRoute(leaf1, 100)),
-		update(peer2, macRoute(leaf2, 100, mac(2))), update(peer2, macRoute(leaf1, 100, mac(1))))
+	one, two, flood := macRoute(leaf1, 100, mac(1)), macRoute(leaf2, 100, mac(2)), floodRoute(leaf1, 100)
+	g.send(update(peer1, one), update(peer1, flood), update(peer2, two))
 	g.settle()
-	g.send(bgp.Event{Peer: peer1, Kind: bgp.PeerDown})
+	before := g.target.Counts()
+	g.send(update(peer2, one), withdraw(peer1, flood), bgp.Event{Peer: peer1, Kind: bgp.PeerDown})
 	g.settle()
-	g.wantFDB(b, mac(1), "10.0.0.11 vni 100") // peer2 has it too
+	g.wantFDB(b, mac(1), "10.0.0.11 vni 100")
 	g.wantFDB(b, mac(2), "10.0.0.12 vni 100")
 	g.wantFlood(b, "port 1", "port 2")
-	g.send(bgp.Event{Peer: peer2, Kind: bgp.PeerDown, Graceful: true})
+	g.send(update(peer1, one), bgp.Event{Peer: peer2, Kind: bgp.PeerDown, Graceful: true})
 	g.settle()
+	g.wantFDB(b, mac(1), "10.0.0.11 vni 100")
 	g.wantFDB(b, mac(2), "10.0.0.12 vni 100")
-	g.send(bgp.Event{Peer: peer2, Kind: bgp.PeerDown})
+	if after := g.target.Counts(); after.Updates-before.Updates != 2 { // the flood's replica and group
+		t.Errorf("%d updates for a route that went from peer to peer and a VTEP that is not flooded to any more",
+			after.Updates-before.Updates)
+	}
+	g.send(withdraw(peer1, one), withdraw(peer2, two), bgp.Event{Peer: peer2, Kind: bgp.PeerDown})
 	g.settle()
 	g.wantFDB(b, mac(1), "nowhere")
+	g.wantFDB(b, mac(2), "nowhere")
 }
 
 // The number of an RD is the VNI where that fits 16 bits, else one that is no

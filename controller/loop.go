@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -29,6 +30,7 @@ type Intent interface {
 // Speaker is the BGP side; *gobgp.Speaker is one.
 type Speaker interface {
 	Events() <-chan []bgp.Event
+	Paths() iter.Seq[bgp.Path]
 	Originate(add []bgp.Route, withdraw []bgp.Key) error
 	Peers() []bgp.PeerState
 }
@@ -160,7 +162,7 @@ type loop struct {
 	staticMACs  map[string]map[string]intent.StaticMAC // by bridge's id, by id
 	kernelHosts map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
 
-	peers        map[netip.Addr]*peer
+	routes       map[bgp.Key]*route // that can be used
 	routeTargets map[bgp.RouteTargets]*routeTargetSet
 
 	remoteVTEPs   map[netip.Addr]*remoteVTEP
@@ -200,7 +202,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
 		localVTEPs: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
 		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
-		peers: map[netip.Addr]*peer{}, routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
+		routes: map[bgp.Key]*route{}, routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
 		remoteVTEPs: map[netip.Addr]*remoteVTEP{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
 		tunnelIDs:   ids{first: 1, last: 65535},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},

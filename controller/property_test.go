@@ -34,7 +34,7 @@ var (
 type story struct {
 	*gateway
 	rand   *rand.Rand
-	peers  map[netip.Addr]map[bgp.Key]bgp.Route
+	best   map[bgp.Key]bgp.Event // of the peers' routes
 	leaves []netip.Addr
 }
 
@@ -58,7 +58,7 @@ func TestTheOrderOfInputsDoesNotMatter(t *testing.T) {
 			cfg.Ports[2].StaticMACs = []StaticMAC{{MAC: mac(3)}, {MAC: mac(4), VLAN: 10}}
 			h := &story{
 				gateway: start(t, options{cfg: cfg, target: p4rttest.Config{Seed: seed, MayFail: true}}),
-				rand:    rand.New(rand.NewPCG(seed, 0)), peers: map[netip.Addr]map[bgp.Key]bgp.Route{},
+				rand:    rand.New(rand.NewPCG(seed, 0)), best: map[bgp.Key]bgp.Event{},
 				leaves: []netip.Addr{leaf0, leaf1, leaf2, vtep2},
 			}
 			for range *length {
@@ -233,27 +233,33 @@ func (h *story) changeSVI() {
 }
 
 func (h *story) advertise(r bgp.Route) {
-	peer := pick(h.rand, []netip.Addr{peer1, peer2})
-	if h.peers[peer] == nil {
-		h.peers[peer] = map[bgp.Key]bgp.Route{}
-	}
-	h.peers[peer][r.Key] = r
-	h.send(update(peer, r))
+	h.best[r.Key] = update(pick(h.rand, []netip.Addr{peer1, peer2}), r)
+	h.send(h.best[r.Key])
 }
 
 func (h *story) unroute() {
-	for peer, routes := range h.peers {
-		for key, r := range routes {
-			delete(routes, key)
-			h.send(withdraw(peer, r))
-			return
-		}
+	for key, e := range h.best {
+		delete(h.best, key)
+		h.send(withdraw(e.Peer, e.Route))
+		return
 	}
 }
 
+// peerDown takes away what a peer alone has. The other one has some of it too.
 func (h *story) peerDown() {
-	h.send(bgp.Event{Peer: peer1, Kind: bgp.PeerDown})
-	delete(h.peers, peer1)
+	var events []bgp.Event
+	for key, e := range h.best {
+		switch {
+		case e.Peer != peer1:
+		case h.rand.IntN(3) == 0:
+			h.best[key] = update(peer2, e.Route)
+			events = append(events, h.best[key])
+		default:
+			delete(h.best, key)
+			events = append(events, withdraw(peer1, e.Route))
+		}
+	}
+	h.send(append(events, bgp.Event{Peer: peer1, Kind: bgp.PeerDown})...)
 }
 
 func (h *story) report() {
@@ -455,10 +461,8 @@ func (h *story) compare(t *testing.T) {
 	for a, c := range h.underlay.Known() {
 		fresh.underlay.Set(a, c.Reason, c.Paths...)
 	}
-	for peer, routes := range h.peers {
-		for _, r := range routes {
-			fresh.send(update(peer, r))
-		}
+	for _, e := range h.best {
+		fresh.send(e)
 	}
 	for _, n := range h.neighbors() {
 		fresh.slow.events <- n

@@ -122,8 +122,12 @@ func TestAPeerThatIsGoneTakesItsRoutesAndNothingElse(t *testing.T) {
 	g.learn(b, 1, mac(1<<21))
 	g.send(update(peer2, macRoute(leaf1, 100, mac(1<<22))), update(peer2, floodRoute(leaf1, 100)))
 	g.settle()
+	var gone []bgp.Event
+	for i := range routes {
+		gone = append(gone, withdraw(peer1, macRoute(leaf1, 100, mac(i+1))))
+	}
 	began := time.Now()
-	g.send(bgp.Event{Peer: peer1, Kind: bgp.PeerDown})
+	g.send(append(gone, bgp.Event{Peer: peer1, Kind: bgp.PeerDown})...)
 	g.settle()
 	took := time.Since(began)
 	t.Logf("%d routes gone in %v", routes, took)

@@ -8,12 +8,8 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-// peer is what one BGP neighbour told us: its Adj-RIB-In.
-type peer struct {
-	routes map[bgp.Key]*route
-}
-
-// route is one EVPN route as the loop needs it. There are many: it is small.
+// route is one EVPN route, the best of all peers' of its key, as the loop needs it. There
+// are many: it is small.
 type route struct {
 	vtep         netip.Addr // where to send: next hop, or a type-3 route's tunnel
 	routeTargets *routeTargetSet
@@ -38,35 +34,36 @@ func (l *loop) bgpChanged(events []bgp.Event) {
 		case bgp.RouteUpdate:
 			l.routeUpdated(e.Peer, &e.Route)
 		case bgp.RouteWithdraw:
-			l.setRoute(e.Peer, e.Route.Key, nil)
-		case bgp.PeerDown:
-			if !e.Graceful {
-				l.peerDown(e.Peer)
-			}
+			l.setRoute(e.Route.Key, nil)
 		case bgp.Converged:
 			l.bgpConverged()
 		}
 	}
 }
 
-// peerDown forgets what a peer told us.
-func (l *loop) peerDown(addr netip.Addr) {
-	if p := l.peers[addr]; p != nil {
-		for key := range p.routes {
-			l.setRoute(addr, key, nil)
-		}
-	}
-	delete(l.peers, addr)
-}
-
 // routeUpdated takes a route that is new or changed. One that cannot be used
 // takes back what its key was before.
 func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
+	n := readRoute(r)
+	if r.Type == bgp.TypeMACIP {
+		l.readHost(n, r)
+	}
+	if reason, bad := n.unusable(); bad {
+		l.stats.unusable[reason].Add(1)
+		l.log.Debug("route cannot be used", "peer", from, "route", r.Key, "why", reason)
+		n = nil
+	} else {
+		n.routeTargets = l.routeTargetSet(r.RouteTargets)
+		l.countIdle(n)
+	}
+	l.setRoute(r.Key, n)
+}
+
+// readRoute takes what a route says, but for the host of a type 2.
+func readRoute(r *bgp.Route) *route {
 	n := &route{kind: r.Type, mac: r.MAC, vtep: r.NextHop.Unmap(), vni: r.Label,
 		sequence: r.Sequence, sticky: r.Sticky, gateway: r.DefaultGateway}
 	switch r.Type {
-	case bgp.TypeMACIP:
-		l.readHost(n, r)
 	case bgp.TypePrefix:
 		n.prefix, n.routerMAC = r.Prefix().Masked(), r.RouterMAC
 		n.overlay = r.GatewayIP.IsValid() && !r.GatewayIP.IsUnspecified() || !r.ESI.IsZero()
@@ -78,15 +75,7 @@ func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
 			n.vni = r.EthernetTag // RYU gives no PMSI and its VNI as the tag
 		}
 	}
-	if reason, bad := n.unusable(); bad {
-		l.stats.unusable[reason].Add(1)
-		l.log.Debug("route cannot be used", "peer", from, "route", r.Key, "why", reason)
-		n = nil
-	} else {
-		n.routeTargets = l.routeTargetSet(r.RouteTargets)
-		l.countIdle(n)
-	}
-	l.setRoute(from, r.Key, n)
+	return n
 }
 
 // countIdle counts a route that is kept and of no use now: that may change with
@@ -176,21 +165,13 @@ func destination(p netip.Prefix) bool {
 
 // setRoute replaces the route of a key; nil is none. The new one comes before
 // the old one goes, so that a VTEP in use is never without a user in between.
-func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
-	p := l.peers[from]
-	if p == nil {
-		if n == nil {
-			return
-		}
-		p = &peer{routes: map[bgp.Key]*route{}}
-		l.peers[from] = p
-	}
-	old := p.routes[key]
+func (l *loop) setRoute(key bgp.Key, n *route) {
+	old := l.routes[key]
 	if old != nil && n != nil && *old == *n {
 		return
 	}
 	if n != nil {
-		p.routes[key] = n
+		l.routes[key] = n
 		n.routeTargets.routes[n] = struct{}{}
 		l.stats.routes[n.kind].Add(1)
 		for _, b := range n.routeTargets.bridges {
@@ -204,7 +185,7 @@ func (l *loop) setRoute(from netip.Addr, key bgp.Key, n *route) {
 		return
 	}
 	if n == nil {
-		delete(p.routes, key)
+		delete(l.routes, key)
 	}
 	for _, b := range old.routeTargets.bridges {
 		l.unimportRoute(b, old)

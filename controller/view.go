@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -165,19 +166,37 @@ func (l *loop) bridgesByVTEP() map[netip.Addr]map[string]bool {
 	return out
 }
 
-// Routes gives a row for each EVPN route, received and ours.
+// Routes gives a row for each EVPN route, received from each peer and ours.
 func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) {
-	err = c.ask(ctx, func(l *loop) {
-		for addr, p := range l.peers {
-			for key, r := range p.routes {
-				row := routeRow(key, r.routeTargets.set)
-				row.Direction, row.Peer, row.NextHop, row.VNI = view.In, addr, r.vtep, r.vni
-				row.Sequence, row.Sticky = r.sequence, r.sticky
-				row.Reason = l.unselected(r)
-				row.Selected = row.Reason == ""
-				rows = append(rows, row)
+	best := map[int]bgp.Key{} // of rows that the loop may say more of
+	// flush asks it for some at a time, since it has other work.
+	flush := func() error {
+		err := c.ask(ctx, func(l *loop) {
+			for i, key := range best {
+				if r := l.routes[key]; r != nil {
+					rows[i].Reason = l.unselected(r)
+					rows[i].Selected = rows[i].Reason == ""
+				}
+			}
+		})
+		clear(best)
+		return err
+	}
+	for p := range c.in.Speaker.Paths() {
+		if p.Best {
+			best[len(rows)] = p.Key
+		}
+		rows = append(rows, receivedRow(&p))
+		if len(best) == 1000 {
+			if err := flush(); err != nil {
+				return nil, err
 			}
 		}
+	}
+	if err := flush(); err != nil {
+		return nil, err
+	}
+	err = c.ask(ctx, func(l *loop) {
 		for k := range l.adverts {
 			if r, ok := l.desiredAdvert(k); ok {
 				row := routeRow(r.Key, r.RouteTargets)
@@ -190,12 +209,33 @@ func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) 
 	return rows, err
 }
 
+// receivedRow is what a peer's route says, and why it is not used, as far as that is known
+// from itself and its like.
+func receivedRow(p *bgp.Path) view.Route {
+	row := routeRow(p.Key, p.RouteTargets)
+	r := readRoute(&p.Route)
+	row.Direction, row.Peer, row.NextHop, row.VNI = view.In, p.Peer, r.vtep, r.vni
+	row.Sequence, row.Sticky = p.Sequence, p.Sticky
+	reason, bad := r.unusable()
+	switch {
+	case !p.Best:
+		row.Reason = "another peer's path is better: " + p.Step.String()
+	case bad:
+		row.Reason = "it cannot be used: " + strings.ReplaceAll(reason.String(), "_", " ")
+	default:
+		row.Reason = "it is still to be taken"
+	}
+	return row
+}
+
 func routeRow(key bgp.Key, rts bgp.RouteTargets) view.Route {
 	row := view.Route{Type: uint8(key.Type), RD: key.RD.String()}
 	for rt := range rts.All() {
 		row.RouteTargets = append(row.RouteTargets, rt.String())
 	}
 	switch {
+	case key.Type != bgp.TypeMACIP && key.Type != bgp.TypeMulticast && key.Type != bgp.TypePrefix:
+		row.Key, _, _ = strings.Cut(key.String(), " RD ")
 	case key.Type == bgp.TypePrefix:
 		row.Key = fmt.Sprintf("[5]:[%d]:[%d]:[%v]", key.EthernetTag, key.PrefixLength, key.IP)
 	case key.Type == bgp.TypeMulticast:

@@ -27,7 +27,8 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 	g, b := twoPorts(t, options{cfg: cfg})
 	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, with(macRoute(leaf1, 100, mac(1)), 3)),
 		update(peer1, macRoute(leaf2, 999, mac(2))), update(peer2, macRoute(leaf2, 100, mac(1))),
-		update(peer2, with(macRoute(leaf1, 100, mac(1)), 3)))
+		update(peer2, macRoute(leaf2, 0, mac(3))))
+	g.speaker.Lose(peer2, with(macRoute(leaf1, 100, mac(1)), 3), bgp.StepPathLength)
 	g.learn(b, 1, mac(5))
 	g.settle()
 	g.now.advance(90e9)
@@ -81,8 +82,9 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: ",
 		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:02] 10.0.0.12: no bridge or VRF imports its route targets",
 		"192.0.2.1 [3]:[0]:[32]:[10.0.0.11] 10.0.0.11: ",
-		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: ",
+		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: another peer's path is better: AS path length",
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.12: another location of the MAC is better",
+		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:03] 10.0.0.12: it cannot be used: bad vni",
 	}; !slices.Equal(in, want) {
 		t.Errorf("routes in:\n%s", strings.Join(in, "\n"))
 	}

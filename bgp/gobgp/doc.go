@@ -4,13 +4,13 @@
 // It is the one package of the gateway that knows GoBGP, and knows nothing of P4,
 // bridges or their objects; of the kernel it knows the sockets of its sessions.
 //
-// What comes in is the Adj-RIB-In of each peer, not a best path: two VTEPs may
-// share a route distinguisher, and GoBGP's selection would hide one of them. An
-// import policy keeps every remote EVPN route out of the Loc-RIB, so that only
-// our own routes are ever advertised: a gateway is no transit and no reflector.
+// What comes in is the Adj-RIB-In of each peer, not a best path of GoBGP's: package
+// rib decides. An import policy keeps every remote EVPN route out of the Loc-RIB, so
+// that only our own routes are ever advertised: a gateway is no transit and no
+// reflector.
 //
 // What GoBGP cannot parse ends the session it came by (RFC 7606 section 5.3):
 // broken NLRI, and any EVPN route type above 5, which GoBGP does not know.
 //
-// Data flows one way: peers, GoBGP's watcher, decode, the queue, Events.
+// Data flows one way: peers, GoBGP's watcher, decode, rib, Events.
 package gobgp

@@ -73,11 +73,11 @@ func texts[R any](changes []bgp.Change[R], name func(R) string) string {
 	return strings.Join(said, ", ")
 }
 
-type step struct{ does, told string }
+type move struct{ does, told string }
 
 // restarts are sessions of one peer with what the consumer is told of them. Both families
 // are held to them.
-var restarts = map[string][]step{
+var restarts = map[string][]move{
 	"a session without graceful restart": {
 		{"up", "peer up"},
 		{"update 1", "update 1"},
@@ -143,7 +143,7 @@ func TestAConsumerOfUnicastIsToldWhatIsLeftOfAPeersRoutes(t *testing.T) {
 			var does, want []string
 			for _, s := range steps {
 				if verb, n, _ := strings.Cut(s.does, " "); verb == "repeat" { // the consumer sees for itself
-					s = step{"update " + n, "update " + n}
+					s = move{"update " + n, "update " + n}
 				}
 				does, want = append(does, s.does), append(want, s.told)
 			}

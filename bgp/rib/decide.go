@@ -96,21 +96,19 @@ func decide(cs []contender) *contender {
 	return best
 }
 
-// step is the step that told the best path from another one. Where that would win of the
-// two, it lost to a third one of its neighbouring AS, by MED.
-func step(best, other *contender) bgp.Step {
-	n, s := best.tier(other)
-	if n == 0 && best.preference.NeighborAS == other.preference.NeighborAS {
-		if n, s = cmp.Compare(best.preference.MED, other.preference.MED), bgp.StepMED; n != 0 {
-			return s
+// step is the step that told the best path from another one of all.
+func step(best, c *contender, all []contender) bgp.Step {
+	if n, s := best.tier(c); n != 0 {
+		return s
+	}
+	for i := range all {
+		o := &all[i]
+		if n, _ := o.tier(c); n == 0 && o.preference.NeighborAS == c.preference.NeighborAS &&
+			o.preference.MED < c.preference.MED {
+			return bgp.StepMED
 		}
 	}
-	if n == 0 {
-		n, s = best.rest(other)
-	}
-	if n > 0 {
-		return bgp.StepMED
-	}
+	_, s := best.rest(c)
 	return s
 }
 
@@ -132,26 +130,21 @@ func (t *Table) settle(d *destination, was *path) {
 	}
 }
 
-// explain gives the paths of a destination as `show` has them.
-func (t *Table) explain(d *destination, into []bgp.Path) []bgp.Path {
-	if d.paths == nil {
-		return into
-	}
-	best := contend(d.paths)
-	first := len(into)
-	t.contenders = t.contenders[:0]
+// explain adds the paths of a destination as `show` has them.
+func explain(d *destination, to []bgp.Path) []bgp.Path {
+	var few [4]contender
+	all := few[:0]
 	for a := d.paths; a != nil; a = a.next {
-		row := bgp.Path{Route: a.route(&d.key), Peer: a.peer.address, Stale: a.stale()}
-		if a != d.paths {
-			c := contend(a)
-			row.Step = step(&best, &c)
-			t.contenders = append(t.contenders, c)
-		}
-		into = append(into, row)
+		all = append(all, contend(a))
+		to = append(to, bgp.Path{Route: a.route(&d.key), Peer: a.peer.address, Best: a == d.paths, Stale: a.stale()})
 	}
-	into[first].Best = true
-	if len(t.contenders) > 0 {
-		into[first].Step = step(&best, decide(t.contenders))
+	if len(all) < 2 {
+		return to
 	}
-	return into
+	rows := to[len(to)-len(all):]
+	for i := range rows[1:] {
+		rows[i+1].Step = step(&all[0], &all[i+1], all)
+	}
+	rows[0].Step = step(&all[0], decide(slices.Clone(all[1:])), all)
+	return to
 }

@@ -77,7 +77,7 @@ func (p *Peer) update(n *bgp.NLRI) bool {
 		}
 		return true
 	}
-	if p.limit != 0 && uint64(len(p.list)) >= uint64(p.limit) || len(p.list) >= math.MaxUint32 {
+	if p.limit != 0 && len(p.list) >= int(p.limit) || uint64(len(p.list)) >= math.MaxUint32 {
 		return false
 	}
 	if d == nil {

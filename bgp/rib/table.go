@@ -62,7 +62,7 @@ func (t *Table) explainShard(s *shard, into []bgp.Path) []bgp.Path {
 	into = slices.Grow(into, s.n)
 	for _, d := range s.slots {
 		if d != nil {
-			into = t.explain(d, into)
+			into = explain(d, into)
 		}
 	}
 	return into

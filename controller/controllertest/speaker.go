@@ -3,6 +3,7 @@ package controllertest
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -11,14 +12,16 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
-// Speaker is a speaker without BGP: it hands over what a test says of peers, and
-// keeps what it is told. It is that of the controller, of peering and of
+// Speaker is a speaker without BGP: it hands over what a test says is best of what peers
+// say, and keeps what it is told. It is that of the controller, of peering and of
 // underlayroute. All methods may be called from any goroutine.
 type Speaker struct {
 	events  chan []bgp.Event
 	unicast chan []bgp.UnicastEvent
 
 	mu             sync.Mutex
+	best           map[bgp.Key]bgp.Event // handed over
+	losers         []bgp.Path
 	refuseRoute    func(bgp.Route) error
 	refuseNeighbor func(bgp.Neighbor) error
 	routes         map[bgp.Key]bgp.Route
@@ -32,12 +35,22 @@ type Speaker struct {
 // NewSpeaker makes a Speaker that refuses nothing.
 func NewSpeaker() *Speaker {
 	return &Speaker{events: make(chan []bgp.Event), unicast: make(chan []bgp.UnicastEvent),
-		routes: map[bgp.Key]bgp.Route{}}
+		best: map[bgp.Key]bgp.Event{}, routes: map[bgp.Key]bgp.Route{}}
 }
 
-// Send hands over what a peer says, as one batch. It waits until that is taken,
-// or for the end of ctx.
+// Send hands over what is best of what peers say, as one batch. It waits until that is
+// taken, or for the end of ctx.
 func (s *Speaker) Send(ctx context.Context, events ...bgp.Event) error {
+	s.mu.Lock()
+	for _, e := range events {
+		switch e.Kind {
+		case bgp.RouteUpdate:
+			s.best[e.Route.Key] = e
+		case bgp.RouteWithdraw:
+			delete(s.best, e.Route.Key)
+		}
+	}
+	s.mu.Unlock()
 	return send(ctx, s.events, events)
 }
 
@@ -58,6 +71,25 @@ func send[E any](ctx context.Context, to chan<- E, e E) error {
 func (s *Speaker) Events() <-chan []bgp.Event { return s.events }
 
 func (s *Speaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.unicast }
+
+// Lose adds a path to those that Paths gives, which is not the best of its key by a step
+// of the decision.
+func (s *Speaker) Lose(peer netip.Addr, r bgp.Route, by bgp.Step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.losers = append(s.losers, bgp.Path{Route: r, Peer: peer, Step: by})
+}
+
+// Paths gives those that were handed over and the losers.
+func (s *Speaker) Paths() iter.Seq[bgp.Path] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	paths := make([]bgp.Path, 0, len(s.best)+len(s.losers))
+	for _, e := range s.best {
+		paths = append(paths, bgp.Path{Route: e.Route, Peer: e.Peer, Best: true})
+	}
+	return slices.Values(append(paths, s.losers...))
+}
 
 // Peers gives none.
 func (s *Speaker) Peers() []bgp.PeerState { return nil }
