@@ -9,7 +9,7 @@ import (
 // NLRI is one EVPN NLRI of the route types 1 to 5, with what it holds beside its key.
 type NLRI struct {
 	Key
-	ESI       ESI        // types 1, 2, 4 and 5
+	ESI       ESI        // types 2 and 5; that of types 1 and 4 is Key.Segment
 	Label     uint32     // types 1, 2 and 5, raw 24 bits: a VNI
 	Label2    uint32     // type 2, 0 if it has none
 	GatewayIP netip.Addr // type 5, invalid if it is zero
@@ -18,6 +18,7 @@ type NLRI struct {
 // Attributes are what the path attributes of an UPDATE say of all its EVPN routes. It is
 // a comparable value that nothing changes once it is decoded, so that routes share it.
 type Attributes struct {
+	// Preference has LocalPref 0 where GracefulShutdown is set (RFC 8326 section 4).
 	Preference
 	// NextHop is the first of MP_REACH_NLRI's, IPv4 or a global IPv6 one.
 	NextHop netip.Addr

@@ -52,8 +52,11 @@ func (k *Key) Check() error {
 }
 
 // IsHost reports whether a host on a network can have the address. A v4 address
-// mapped to v6 is refused: it would be a second name of one host.
+// mapped to v6 is refused: it would be a second name of one host. So are 0.0.0.0/8 and
+// 240.0.0.0/4, which RFC 6890 has as no destinations.
 func IsHost(a netip.Addr) bool {
-	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.Is4In6() &&
-		a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	if a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240) {
+		return false
+	}
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.Is4In6()
 }

@@ -25,8 +25,10 @@ const (
 // section 7 counts as the prefix of the NLRI, and no others. It is comparable
 // and holds what the type needs, the rest being zero:
 //
+//	type 1: RD, Segment, EthernetTag
 //	type 2: RD, EthernetTag, MAC and, for MAC+IP, IP
 //	type 3: RD, EthernetTag, IP, the originating router's address
+//	type 4: RD, Segment, IP, the originating router's address
 //	type 5: RD, EthernetTag, IP and PrefixLength; see PrefixKey and Prefix
 type Key struct {
 	Type         RouteType
@@ -34,6 +36,7 @@ type Key struct {
 	MAC          ether.MAC
 	EthernetTag  uint32
 	RD           RD
+	Segment      ESI // types 1 and 4 only
 	IP           netip.Addr
 }
 
@@ -70,6 +73,10 @@ func (k Key) MACIPOnly() bool { return k.Type != TypeMACIP || k.IP.Is4() }
 // "[2]:[0]:[02:00:00:00:00:01]:[10.0.0.5] RD 10.0.0.1:100".
 func (k Key) String() string {
 	switch k.Type {
+	case TypeEthernetAD:
+		return fmt.Sprintf("[1]:[%d]:[%x] RD %v", k.EthernetTag, k.Segment[:], k.RD)
+	case TypeSegment:
+		return fmt.Sprintf("[4]:[%x]:[%v] RD %v", k.Segment[:], k.IP, k.RD)
 	case TypeMACIP:
 		if k.IP.IsValid() {
 			return fmt.Sprintf("[2]:[%d]:[%v]:[%v] RD %v", k.EthernetTag, k.MAC, k.IP, k.RD)

@@ -33,8 +33,10 @@ type Fault struct {
 	Action Action
 	// What names it: "EVPN route type 6", "attribute 16, community 06:7f".
 	What string
-	// Bytes are its first, at most 64.
+	// Bytes are its first, at most 64. Faults share them: nobody changes them.
 	Bytes []byte
+	// Routes is how many routes were not taken, or taken back, for it.
+	Routes int
 }
 
 // Action is what was done about a fault, the mildest first (RFC 7606 section 2).
