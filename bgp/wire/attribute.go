@@ -61,13 +61,13 @@ var passed = [256]bool{
 // set is what a set of path attributes says, MP_REACH_NLRI and MP_UNREACH_NLRI aside.
 type set struct {
 	attributes bgp.Attributes
-	nextHop    netip.Addr   // NEXT_HOP
-	there      uint32       // bits, by number: which of the attributes up to 31 there are
-	faults     []bgp.Fault  // those of attributes
-	loop       *bgp.Fault   // why no route is of use
-	useless    *bgp.Fault   // why no EVPN route is
-	noTunnel   *bgp.Fault   // why no type-3 route is
-	noNextHop  *bgp.Fault   // why nothing with the next hop of MP_REACH_NLRI is, of EVPN
+	nextHop    netip.Addr    // NEXT_HOP
+	there      uint32        // bits, by number: which of the attributes up to 31 there are
+	faults     []bgp.Fault   // those of attributes
+	loop       *bgp.Fault    // why no route is of use
+	useless    *bgp.Fault    // why no EVPN route is
+	noTunnel   *bgp.Fault    // why no type-3 route is
+	noNextHop  *bgp.Fault    // why nothing with the next hop of MP_REACH_NLRI is, of EVPN
 	withdraw   *Notification // the error that RFC 7606 treats as withdrawal, if there is one
 }
 

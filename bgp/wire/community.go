@@ -11,7 +11,7 @@ import (
 
 // The well-known communities that mean something here.
 const (
-	gracefulShutdown = 65535 << 16     // RFC 8326 section 5
+	gracefulShutdown = 65535 << 16   // RFC 8326 section 5
 	llgrStale        = 65535<<16 | 6 // RFC 9494 section 4.6
 	noLLGR           = 65535<<16 | 7
 )
