@@ -246,7 +246,7 @@ func (s *set) brokenBy(b []byte) *set {
 	broken.faults = append(broken.faults[:len(broken.faults):len(broken.faults)], bgp.Fault{
 		Reason: bgp.BadAttribute, Action: bgp.Withdrawn, What: "an attribute that runs over the end", Bytes: first(b)})
 	if broken.withdraw == nil {
-		broken.withdraw = &Notification{Code: UpdateError, Subcode: MalformedAttributeList}
+		broken.withdraw = malformedList()
 	}
 	return &broken
 }

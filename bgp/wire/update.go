@@ -124,18 +124,17 @@ func (d *Decoder) update(body []byte, u *Update) *Notification {
 // find the routes.
 func (p *parts) split(body []byte) *Notification {
 	*p = parts{attributes: p.attributes[:0]}
-	list := &Notification{Code: UpdateError, Subcode: MalformedAttributeList}
 	if len(body) < 4 {
-		return list
+		return malformedList()
 	}
 	n := int(binary.BigEndian.Uint16(body))
 	if n > len(body)-4 { // RFC 7606 section 3 b
-		return list
+		return malformedList()
 	}
 	p.withdrawn, body = body[2:2+n], body[2+n:]
 	n = int(binary.BigEndian.Uint16(body))
 	if n > len(body)-2 {
-		return list
+		return malformedList()
 	}
 	p.nlri = body[2+n:]
 	return p.walk(body[2 : 2+n])
@@ -173,7 +172,7 @@ func (p *parts) walk(b []byte) *Notification {
 			continue
 		}
 		if to.there { // RFC 7606 section 3 g
-			return &Notification{Code: UpdateError, Subcode: MalformedAttributeList}
+			return malformedList()
 		}
 		if n := to.parse(raw, raw[head:]); n != nil {
 			return n
@@ -203,6 +202,10 @@ func (m *mp) parse(raw, value []byte) *Notification {
 		m.nextHop, m.nlri = value[4:4+n], value[5+n:] // an octet between them is reserved
 	}
 	return nil
+}
+
+func malformedList() *Notification {
+	return &Notification{Code: UpdateError, Subcode: MalformedAttributeList}
 }
 
 // malformedMP is the error of RFC 4760 section 7.
