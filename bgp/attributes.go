@@ -57,7 +57,7 @@ type Attributes struct {
 	HasLayer2         bool
 	// OwnAS is how often our own AS is in the AS path.
 	OwnAS uint8
-	// Of the well-known communities: RFC 8326, RFC 9494 section 4.
+	// Of the well-known communities: RFC 8326, RFC 9494 section 3.
 	GracefulShutdown bool
 	LLGRStale        bool
 	NoLLGR           bool

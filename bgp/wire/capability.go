@@ -13,7 +13,7 @@ const (
 	capGracefulRestart = 64 // RFC 4724 section 3
 	capAS4             = 65 // RFC 6793 section 3
 	capEnhancedRefresh = 70 // RFC 7313 section 3.1
-	capLongLived       = 71 // RFC 9494 section 3
+	capLongLived       = 71 // RFC 9494 section 3.1
 )
 
 // capability takes one. It reports whether it is as it has to be.

@@ -12,7 +12,7 @@ import (
 // The well-known communities that mean something here.
 const (
 	gracefulShutdown = 65535 << 16   // RFC 8326 section 5
-	llgrStale        = 65535<<16 | 6 // RFC 9494 section 4.6
+	llgrStale        = 65535<<16 | 6 // RFC 9494 sections 3.2 and 3.3
 	noLLGR           = 65535<<16 | 7
 )
 
