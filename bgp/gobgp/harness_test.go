@@ -292,8 +292,13 @@ func leafRoute(n byte) bgp.Route {
 		RouteTargets: bgp.MakeRouteTargets(mustRT("65002:100")), Preference: leafPreference}
 }
 
-// leafPreference is that of a route with leafAttributes.
-var leafPreference = bgp.Preference{LocalPref: bgp.DefaultLocalPref, NeighborAS: 65002, PathLength: 1}
+var leafPreference = fromAS(65002, bgp.Route{}).Preference
+
+// fromAS is a route as a peer of another AS has it from the one that originated it.
+func fromAS(as uint32, r bgp.Route) bgp.Route {
+	r.Preference = bgp.Preference{LocalPref: bgp.DefaultLocalPref, NeighborAS: as, PathLength: 1}
+	return r
+}
 
 func leafMAC(n byte) []byte { return bgptest.MACRoute(rdLeaf, 0, mac(n), netip.Addr{}, 100) }
 

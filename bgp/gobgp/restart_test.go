@@ -258,11 +258,7 @@ func TestASpeakerThatIsKilledAndStartsAgainKeepsItsRoutesWithAnother(t *testing.
 	us := bgp.Neighbor{Address: l.addr(1), AS: 65000, LocalAddress: l.addr(2), Port: l.port, ConnectRetry: time.Second}
 	peer := run(t, bgp.Config{AS: 65002, RouterID: leaf, ListenPort: -1, Neighbors: []bgp.Neighbor{us},
 		GracefulRestart: bgp.GracefulRestart{Enabled: true}})
-	received := func(n byte) bgp.Route {
-		r := ourMAC(n)
-		r.Preference = bgp.Preference{LocalPref: bgp.DefaultLocalPref, NeighborAS: us.AS, PathLength: 1}
-		return r
-	}
+	received := func(n byte) bgp.Route { return fromAS(us.AS, ourMAC(n)) }
 	first := l.process(childSpeaker{MACs: []byte{1, 2}})
 	peer.awaitLast(us.Address, "end of RIB")
 	peer.awaitRoutes(us.Address, received(1), received(2))

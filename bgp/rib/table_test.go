@@ -137,7 +137,7 @@ func TestWhatChangedBeforeAnEndOfRIBIsToldBeforeIt(t *testing.T) {
 
 func TestAConsumerThatIsAwayIsToldOnlyTheEndOfSessionsThatAreOver(t *testing.T) {
 	table, p := takes(0, 2)
-	for range 10 * compactFloor {
+	for range 3 * compactFloor {
 		p.EndOfRIB()
 		p.Down(true)
 		p.Up(spine1, true)
@@ -162,7 +162,7 @@ func kinds(events []bgp.Event) string {
 func TestWhatWaitsIsBoundedByTheRoutesThereAre(t *testing.T) {
 	const routes = 100
 	table, p := takes(0, routes)
-	for i := range 20 * compactFloor {
+	for i := range 3 * compactFloor {
 		give(p, i%routes, 1, func(a *bgp.Attributes) { a.Sequence = uint32(i + 1) }) // always other ones
 		give(p, routes+i, 1)                                                         // and one that is new
 		p.Take(&Batch{Unreach: []bgp.Key{key(routes + i)}})
