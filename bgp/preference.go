@@ -25,7 +25,7 @@ type Step uint8
 // Equal is that none did.
 const (
 	Equal             Step = iota
-	StepStale              // RFC 9494: one that is not stale for longer than the restart time
+	StepStale              // RFC 9494 section 4.4: not long-lived stale
 	StepLocalPref          // the higher degree of preference
 	StepPathLength         // a
 	StepOrigin             // b

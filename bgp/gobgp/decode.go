@@ -230,7 +230,7 @@ func (d *decoder) asPath(path *packet.PathAttributeAsPath) {
 	}
 }
 
-// wellKnown reads RFC 8326, and RFC 9494 section 4.
+// wellKnown reads RFC 8326 and RFC 9494, sections 3.2 and 3.3.
 func (d *decoder) wellKnown(list []uint32) {
 	for _, c := range list {
 		switch packet.WellKnownCommunity(c) {

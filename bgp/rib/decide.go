@@ -33,7 +33,7 @@ func contend(a *path) contender {
 
 // tier compares what comes before MED: less than 0 if c is preferred.
 func (c *contender) tier(o *contender) (int, bgp.Step) {
-	if c.stale != o.stale { // RFC 9494 section 4.3
+	if c.stale != o.stale { // RFC 9494 section 4.4
 		return last(c.stale), bgp.StepStale
 	}
 	return c.preference.Tier(&o.preference)

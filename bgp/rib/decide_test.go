@@ -50,7 +50,7 @@ func oracle(offers []offer) (winner offer, removed map[netip.Addr]bgp.Step) {
 		}
 		return n
 	}
-	// RFC 9494 section 4.3: "as the least preferred in route selection".
+	// RFC 9494 section 4.4: least preferred.
 	least(bgp.StepStale, func(m offer) uint64 { return number(m.leastPreferred()) })
 	// Section 9.1.2: "the route that has the highest degree of preference".
 	least(bgp.StepLocalPref, func(m offer) uint64 { return 1<<32 - uint64(localPref(m)) })

@@ -50,7 +50,7 @@ func (a *path) says(b *path) bool {
 		a.longLived == b.longLived
 }
 
-func (a *path) stale() bool { return a.round != a.peer.round }
+func (a *path) stale() bool { return a.longLived || a.round != a.peer.round }
 
 // route is the path as the consumer is told it. One that is least preferred is so beside
 // those with another route distinguisher too.

@@ -99,7 +99,7 @@ func (h *history) sessionDown(p *player, kept bool) {
 	p.Down(kept)
 	p.up, p.kept = false, kept
 	for k, o := range p.offers {
-		if o.stale || !kept {
+		if o.stale && !o.longLived || !kept {
 			delete(p.offers, k)
 		} else {
 			o.stale = true

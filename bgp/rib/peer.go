@@ -9,7 +9,8 @@ import (
 )
 
 // Up begins a session with the BGP identifier of the peer, which has preserved its
-// forwarding of EVPN, or not: then what is stale goes (RFC 4724 section 4.2).
+// forwarding of EVPN, or not: then what is stale goes (RFC 4724 section 4.2, and RFC 9494
+// section 4.2 after LongLived).
 func (p *Peer) Up(routerID netip.Addr, preserved bool) {
 	t := p.table
 	t.mu.Lock()
@@ -19,7 +20,7 @@ func (p *Peer) Up(routerID netip.Addr, preserved bool) {
 	t.signal()
 	t.mu.Unlock()
 	if !preserved {
-		p.dropStale()
+		p.dropStale(true)
 	}
 	if other {
 		p.each(func(d *destination, _ *path) { t.settle(d, d.paths) })
@@ -147,8 +148,8 @@ func (p *Peer) each(do func(*destination, *path)) {
 	}
 }
 
-// dropStale takes away what is stale.
-func (p *Peer) dropStale() {
+// dropStale takes away what is stale, with or without what is so for longer.
+func (p *Peer) dropStale(longLived bool) {
 	p.table.mu.Lock()
 	none := p.stale == 0
 	p.table.mu.Unlock()
@@ -156,7 +157,7 @@ func (p *Peer) dropStale() {
 		return
 	}
 	p.each(func(d *destination, a *path) {
-		if a.stale() {
+		if a.stale() && (longLived || !a.longLived) {
 			p.drop(d, a)
 		}
 	})
@@ -172,7 +173,7 @@ func (p *Peer) EndOfRIB() {
 	if !first {
 		return
 	}
-	p.dropStale()
+	p.dropStale(true)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.ended, p.awaited = true, false
@@ -182,7 +183,8 @@ func (p *Peer) EndOfRIB() {
 
 // Down ends a session: the routes are kept, as stale, or go. It ends the time for which
 // they were kept, too. Those that are stale since an earlier session go in any case (RFC
-// 4724 section 4.2). Without a session or routes that are kept it does nothing.
+// 4724 section 4.2), unless they are so for longer (RFC 9494 section 4.2). Without a session
+// or routes that are kept it does nothing.
 func (p *Peer) Down(kept bool) {
 	t := p.table
 	t.mu.Lock()
@@ -196,7 +198,7 @@ func (p *Peer) Down(kept bool) {
 		return
 	}
 	if kept {
-		p.dropStale()
+		p.dropStale(false)
 	} else {
 		p.each(p.drop)
 	}

@@ -82,7 +82,8 @@ func TestAnEventComesOnlyWhenTheWinnerSaysSomethingElse(t *testing.T) {
 		want string
 	}{
 		{"the same again", func() { give(p1, 0, 1) }, ""},
-		{"attributes that a route does not have", func() { give(p1, 0, 1, func(a *bgp.Attributes) { a.ClusterLength = 3 }) }, ""},
+		{"attributes that a route does not have",
+			func() { give(p1, 0, 1, func(a *bgp.Attributes) { a.ClusterLength = 3 }) }, ""},
 		{"a path that loses", func() { give(p2, 0, 1, worse) }, ""},
 		{"a change of it", func() { give(p2, 0, 1, worse, sequence(7)) }, ""},
 		{"it goes", func() { p2.Take(&Batch{Unreach: []bgp.Key{key(0)}}) }, ""},
@@ -212,7 +213,7 @@ func TestLongLivedStaleRoutesAreLeastPreferredAndThoseThatDoNotWantItGo(t *testi
 	p1.LongLived()
 	got.take(drain(table))
 	if e := got[key(0)]; e.Peer != spine2 || e.Route.Preference.LocalPref != 1 {
-		t.Errorf("beside a stale one: %+v", e) // RFC 9494 section 4.3
+		t.Errorf("beside a stale one: %+v", e) // RFC 9494 section 4.4
 	}
 	if e := got[key(1)]; e.Peer != spine1 || e.Route.Preference.LocalPref != 0 {
 		t.Errorf("a stale one alone: %+v", e)
@@ -231,6 +232,16 @@ func TestLongLivedStaleRoutesAreLeastPreferredAndThoseThatDoNotWantItGo(t *testi
 	p1.EndOfRIB()
 	p1.Down(true)
 	p1.LongLived()
+	p1.Up(spine1, true)
+	give(p1, 0, 1)
+	p1.Down(true) // before End-of-RIB
+	got.take(drain(table))
+	if e := got[key(0)]; e.Peer != spine1 {
+		t.Errorf("stale once more: %+v", e)
+	}
+	if e := got[key(1)]; e.Peer != spine1 || e.Route.Preference.LocalPref != 0 {
+		t.Errorf("still long-lived: %+v", e) // RFC 9494 section 4.2
+	}
 	p1.Down(false)
 	got.take(drain(table))
 	if len(got) != 1 || p1.Len() != 0 {
