@@ -13,10 +13,13 @@ func LinkLocal(m ether.MAC) netip.Addr {
 }
 
 // IsHost reports whether a host on a network can have the address: a unicast one
-// without a zone, link-local ones included. What is no host's on a tenant's network
-// has rules of its own where it is checked: VTEPs and router ids are IPv4 alone, a
-// prefix is a set of addresses.
+// without a zone, link-local ones included. Of IPv4, 0.0.0.0/8 is "this network" (RFC
+// 1122 section 3.2.1.3) and 240.0.0.0/4 is reserved (RFC 1112 section 4). What is no host's
+// on a tenant's network has rules of its own where it is checked: VTEPs and router ids are
+// IPv4 alone, a prefix is a set of addresses, and a subnet has two that are no host's.
 func IsHost(a netip.Addr) bool {
-	return a.IsValid() && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() &&
-		a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && a.Zone() == ""
+	if a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240) {
+		return false
+	}
+	return a.IsValid() && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a.Zone() == ""
 }

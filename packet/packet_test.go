@@ -47,6 +47,8 @@ func TestAddressesThatAHostCanHave(t *testing.T) {
 		"10.0.0.1": true, "169.254.0.1": true, "2001:db8::1": true, "fe80::1": true,
 		"0.0.0.0": false, "::": false, "127.0.0.1": false, "::1": false, "224.0.0.1": false, "ff02::1": false,
 		"255.255.255.255": false, "::ffff:10.0.0.1": false, "fe80::1%eth0": false,
+		"0.1.2.3": false, "1.0.0.0": true, "127.255.0.1": false, "239.255.255.255": false, "240.0.0.1": false,
+		"223.255.255.254": true,
 	} {
 		if got := IsHost(netip.MustParseAddr(a)); got != want {
 			t.Errorf("%s: %v, want %v", a, got, want)
