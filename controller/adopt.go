@@ -98,7 +98,7 @@ func (l *loop) adoptSource(e p4.Source) {
 	if _, attached := b.ports[e.Port]; !attached {
 		return
 	}
-	if b.svi != nil && e.MAC == b.svi.mac {
+	if l.ours(b, e.MAC) {
 		return
 	}
 	if s := b.macs[e.MAC]; s == nil || s.local == nil && s.static == 0 {

@@ -246,6 +246,7 @@ func TestABadRouteMakesNothingAndIsCounted(t *testing.T) {
 		{"IPv6 host bits", inBlue, prefixNLRI("2001:db8:60::1", 64, "", 5000), "bgp prefix", false},
 		{"v4-mapped prefix", inBlue, prefixNLRI("::ffff:10.60.0.0", 112, "", 5000), "bgp prefix", false},
 		{"loopback prefix", inBlue, prefixNLRI("127.0.0.0", 8, "", 5000), "controller bad_prefix", false},
+		{"reserved prefix", inBlue, prefixNLRI("240.0.0.0", 8, "", 5000), "controller bad_prefix", false},
 		{"link-local prefix", inBlue, prefixNLRI("169.254.0.0", 16, "", 5000), "controller bad_prefix", false},
 		{"label 0", inBlue, prefixNLRI("10.60.0.0", 16, "", 0), "bgp label", false},
 		{"no router MAC", leafRoutes{target: 5000}, prefixNLRI("10.60.0.0", 16, "", 5000), "controller bad_router_mac", false},

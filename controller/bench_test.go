@@ -28,7 +28,7 @@ func BenchmarkRoutes(b *testing.B) {
 		g := start(b, options{target: p4rttest.Config{MayFail: true, Check: nil}})
 		bridge := g.bridge(10, 100)
 		g.settle()
-		before := heap()
+		before := heapSize()
 		b.StartTimer()
 		for i := 0; i < routes; i += batch {
 			events := make([]bgp.Event, 0, batch)
@@ -39,7 +39,7 @@ func BenchmarkRoutes(b *testing.B) {
 		}
 		g.settle()
 		b.StopTimer()
-		b.ReportMetric(float64(heap()-before)/routes, "B/route")
+		b.ReportMetric(float64(heapSize()-before)/routes, "B/route")
 		g.peek(func(l *loop) {
 			if n := len(l.bridges[bridge].macs); n != routes {
 				b.Fatalf("%d MACs", n)
@@ -48,7 +48,7 @@ func BenchmarkRoutes(b *testing.B) {
 	}
 }
 
-func heap() uint64 {
+func heapSize() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -57,7 +57,7 @@ func heap() uint64 {
 
 // newHastyLoop is a loop with a target that does everything at once, and with time
 // that goes by fast, so that nothing gathers. The target was read.
-func newHastyLoop(b *testing.B) *loop {
+func newHastyLoop(b testing.TB) *loop {
 	cfg := testConfig().withDefaults()
 	cfg.Clock = &hastyClock{}
 	in := Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay(), Target: hastyTarget{}}
@@ -69,6 +69,17 @@ func newHastyLoop(b *testing.B) *loop {
 	l.target.Up(p4rt.Up{})
 	l.write()
 	return l
+}
+
+// finish has all that is marked written, and what follows from that.
+func (l *loop) finish() {
+	for l.flush(); !l.target.Settled(); l.flush() {
+		select {
+		case r := <-l.target.Results():
+			l.target.Take(r)
+		case <-time.After(time.Millisecond): // what was computed marked something else
+		}
+	}
 }
 
 // write has what is marked written.

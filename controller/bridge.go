@@ -25,8 +25,8 @@ type bridge struct {
 
 	svi         *svi // its gateway, nil = none in place
 	hosts       map[netip.Addr]*host
-	addressesOf map[ether.MAC]map[netip.Addr]struct{} // addresses that hosts here have
-	heard       map[ether.MAC]netip.Addr              // said by MACs that may be about to move here
+	addressesOf map[ether.MAC]*addresses // that hosts here have
+	heard       map[ether.MAC]netip.Addr // said by MACs that may be about to move here
 	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
 	staticIPs  map[netip.Addr]ether.MAC
@@ -81,7 +81,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
 			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},
-			hosts:      map[netip.Addr]*host{}, addressesOf: map[ether.MAC]map[netip.Addr]struct{}{},
+			hosts:      map[netip.Addr]*host{}, addressesOf: map[ether.MAC]*addresses{},
 			heard:      map[ether.MAC]netip.Addr{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}

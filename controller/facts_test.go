@@ -3,12 +3,14 @@ package controller
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -162,6 +164,24 @@ func (g *gateway) wantFlood(bridge uint16, want ...string) {
 	if got := g.flood(bridge); !slices.Equal(got, slices.Concat([]string{}, want)) {
 		g.Errorf("bridge %d floods to %q, want %q", bridge, got, want)
 	}
+}
+
+// wantReason checks why a route of peers by a VTEP is not used, "" if it is.
+func (g *gateway) wantReason(key string, vtep netip.Addr, want string) {
+	g.Helper()
+	rows, err := g.c.Routes(g.Context())
+	if err != nil {
+		g.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Direction == view.In && r.Key == key && r.NextHop == vtep {
+			if r.Reason != want || r.Selected != (want == "") {
+				g.Errorf("%s by %v: selected %v, %q; want %q", key, vtep, r.Selected, r.Reason, want)
+			}
+			return
+		}
+	}
+	g.Errorf("no route %s by %v", key, vtep)
 }
 
 // wantRoute checks our type-2 route of a MAC: the sequence, -1 for none.

@@ -1,8 +1,8 @@
 package controller
 
 import (
+	"cmp"
 	"net/netip"
-	"slices"
 
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -10,16 +10,17 @@ import (
 // replica is one remote VTEP in a bridge's flood list: an instance of the
 // bridge's group. One without routes stays until its entry is off the target.
 type replica struct {
+	vtep     netip.Addr
 	instance uint16
 	via      *tunnel
-	routes   []*route // type 3
+	routes   candidates // type 3
 }
 
 // replica finds or makes a VTEP's place in the flood list, without an instance.
 func (b *bridge) replica(vtep netip.Addr) *replica {
 	rep := b.flood[vtep]
 	if rep == nil {
-		rep = &replica{}
+		rep = &replica{vtep: vtep}
 		b.flood[vtep] = rep
 	}
 	return rep
@@ -32,8 +33,9 @@ func (l *loop) addReplica(b *bridge, r *route) {
 		rep.instance, _ = b.replicaIDs.take() // as many as VTEP ids
 		b.replicas[rep.instance] = rep
 	}
-	if rep.routes = append(rep.routes, r); len(rep.routes) == 1 {
-		rep.via = l.useTunnel(b.localVTEP, r.vtep)
+	c := l.candidateIn(b, r)
+	if rep.routes.add(c, slotKey); rep.routes.size() == 1 {
+		rep.via = c.via
 		rep.via.floods[b] = struct{}{}
 	}
 	l.markReplica(b, rep)
@@ -45,14 +47,14 @@ func (l *loop) removeReplica(b *bridge, r *route) {
 	if rep == nil {
 		return
 	}
-	i := slices.Index(rep.routes, r)
-	if i < 0 {
+	c := rep.routes.find(r)
+	if c == nil {
 		return
 	}
-	if rep.routes = slices.Delete(rep.routes, i, i+1); len(rep.routes) == 0 {
+	if rep.routes.remove(c); rep.routes.size() == 0 {
 		delete(rep.via.floods, b)
-		l.dropTunnel(rep.via)
 	}
+	l.dropCandidate(c)
 	l.markReplica(b, rep)
 }
 
@@ -68,33 +70,19 @@ func (l *loop) forgetReplica(index, instance uint16) {
 		return
 	}
 	rep := b.replicas[instance]
-	if rep == nil || len(rep.routes) > 0 {
+	if rep == nil || rep.routes.size() > 0 {
 		return
 	}
 	delete(b.replicas, instance)
 	b.replicaIDs.release(instance)
-	for vtep, o := range b.flood {
-		if o == rep {
-			delete(b.flood, vtep)
-		}
+	if b.flood[rep.vtep] == rep {
+		delete(b.flood, rep.vtep)
 	}
 }
 
 // vni is what the replica is sent with: the lowest that the VTEP asks for, if
 // it gives several; the bridge's if it names none.
-func (rep *replica) vni(b *bridge) uint32 {
-	var vni uint32
-	for i, r := range rep.routes {
-		v := r.vni
-		if v == 0 {
-			v = b.VNI
-		}
-		if i == 0 || v < vni {
-			vni = v
-		}
-	}
-	return vni
-}
+func (rep *replica) vni(b *bridge) uint32 { return cmp.Or(rep.routes.best().route.vni, b.VNI) }
 
 func (l *loop) desiredReplica(index, instance uint16) entry {
 	b := l.bridges[index]
@@ -102,7 +90,7 @@ func (l *loop) desiredReplica(index, instance uint16) entry {
 		return nil
 	}
 	rep := b.replicas[instance]
-	if rep == nil || len(rep.routes) == 0 || rep.via.id == 0 {
+	if rep == nil || rep.routes.size() == 0 || rep.via.id == 0 {
 		return nil
 	}
 	return p4.Replica{Bridge: index, Instance: instance, VTEP: rep.via.id, VNI: rep.vni(b)}
@@ -135,7 +123,7 @@ func (l *loop) desiredGroup(index uint16) entry {
 		g.Members = append(g.Members, p4.GroupMember{Port: port, Instance: p4.LocalInstance})
 	}
 	for instance, rep := range b.replicas {
-		if len(rep.routes) > 0 && rep.via.adj != nil && !l.failingReplica(index, instance) {
+		if rep.routes.size() > 0 && rep.via.adj != nil && !l.failingReplica(index, instance) {
 			g.Members = append(g.Members, p4.GroupMember{Port: rep.via.port, Instance: instance})
 		}
 	}

@@ -386,7 +386,8 @@ func (g *gateway) intentSeen(l *loop) bool {
 		}
 		for _, i := range instances {
 			same = same && l.instances[i.ID] == instance{
-				i.RD, bgp.MakeRouteTargets(i.Import...), bgp.MakeRouteTargets(i.Export...), i.MACIPOnly,
+				rd: i.RD, imports: bgp.MakeRouteTargets(i.Import...), exports: bgp.MakeRouteTargets(i.Export...),
+				macIPOnly: i.MACIPOnly,
 			}
 		}
 		for _, s := range speakers {

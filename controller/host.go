@@ -2,7 +2,6 @@ package controller
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -12,21 +11,21 @@ import (
 // host is one IP address of a bridge: who has it here, and who advertises it.
 // One that nobody knows any more is dropped.
 type host struct {
-	static ether.MAC // a static MAC was given the address; zero = none
-	seen   ether.MAC // a local host said so itself, by ARP or ND; zero = none
-	kernel ether.MAC // the slow path resolved it; zero = not
-	routes []*route  // imported type-2 routes with the address
-	local  bool      // it was here when it was last looked at
+	static ether.MAC  // a static MAC was given the address; zero = none
+	seen   ether.MAC  // a local host said so itself, by ARP or ND; zero = none
+	kernel ether.MAC  // the slow path resolved it; zero = not
+	local  bool       // it was here when it was last looked at
+	routes candidates // imported type-2 routes with the address, but those of gateways
 }
 
 // location is where an address of a bridge is; without a MAC it is nowhere.
 type location struct {
-	mac   ether.MAC
-	route *route // nil if it is here
+	mac  ether.MAC
+	from *candidate // nil if it is here
 }
 
 func (at location) known() bool { return !at.mac.IsZero() }
-func (at location) here() bool  { return at.known() && at.route == nil }
+func (at location) here() bool  { return at.known() && at.from == nil }
 
 // maxAddresses bounds the addresses of a local MAC, whatever a tenant sends.
 const maxAddresses = 1024
@@ -36,44 +35,22 @@ const maxAddresses = 1024
 // may share a gateway's address with another MAC.
 func (b *bridge) locate(ip netip.Addr) location {
 	h := b.hosts[ip]
-	if h == nil || b.svi.guards(ip) {
+	if h == nil || b.svi.guards(ip) || b.svi.unassignable(ip) {
 		return location{}
 	}
-	best := bestRoute(h.routes, func(*route) bool { return true })
+	best := h.routes.best()
 	for _, mac := range [...]ether.MAC{h.static, h.seen, h.kernel} {
-		if mine, here := b.rankHere(mac); here && (best == nil || b.frozen(mac) || mine.beats(best.rank())) {
+		if mine, here := b.rankHere(mac); here && (best == nil || b.frozen(mac) || mine.beats(best.route.rank())) {
 			return location{mac: mac}
 		}
 	}
 	if best == nil {
 		return location{}
 	}
-	if len(h.routes) > 1 && !b.reaches(best) {
-		if other := bestRoute(h.routes, b.reaches); other != nil {
-			best = other
-		}
+	if c := h.routes.reached(); c != nil {
+		best = c
 	}
-	return location{best.mac, best}
-}
-
-// bestRoute is the best of an address's routes that will do, nil if none does.
-func bestRoute(routes []*route, do func(*route) bool) *route {
-	var best *route
-	for _, r := range routes {
-		if r.gateway || !do(r) {
-			continue
-		}
-		if best == nil || r.rank().beats(best.rank()) || !best.rank().beats(r.rank()) && r.mac.Compare(best.mac) < 0 {
-			best = r
-		}
-	}
-	return best
-}
-
-// reaches reports whether there is a path to the VTEP of an imported type-2 route.
-func (b *bridge) reaches(r *route) bool {
-	s := b.macs[r.mac]
-	return s != nil && slices.ContainsFunc(s.routes, func(c candidate) bool { return c.route == r && c.usable() })
+	return location{best.route.mac, best}
 }
 
 // rankHere is the rank of a MAC that is on one of the bridge's ports.
@@ -102,23 +79,51 @@ func (l *loop) host(b *bridge, ip netip.Addr) *host {
 	return h
 }
 
+// standing is what of a MAC matters to its addresses here.
+type standing struct {
+	rank         rank
+	here, frozen bool
+}
+
+func (b *bridge) standing(mac ether.MAC) standing {
+	mine, here := b.rankHere(mac)
+	return standing{mine, here, b.frozen(mac)}
+}
+
+// addresses are those that hosts here have by one MAC, and how it stood when they were
+// looked at: most changes of a MAC's routes do not concern them.
+type addresses struct {
+	of   map[netip.Addr]struct{}
+	seen standing
+}
+
 // setMAC sets one of the MACs that a host has here, and keeps the addresses
 // by MAC.
 func (b *bridge) setMAC(ip netip.Addr, h *host, which *ether.MAC, mac ether.MAC) {
 	old := *which
 	*which = mac
-	if !old.IsZero() && old != h.static && old != h.seen && old != h.kernel {
-		if delete(b.addressesOf[old], ip); len(b.addressesOf[old]) == 0 {
+	if a := b.addressesOf[old]; a != nil && old != h.static && old != h.seen && old != h.kernel {
+		if delete(a.of, ip); len(a.of) == 0 {
 			delete(b.addressesOf, old)
 		}
 	}
 	if mac.IsZero() {
 		return
 	}
-	if b.addressesOf[mac] == nil {
-		b.addressesOf[mac] = map[netip.Addr]struct{}{}
+	a := b.addressesOf[mac]
+	if a == nil {
+		a = &addresses{map[netip.Addr]struct{}{}, b.standing(mac)}
+		b.addressesOf[mac] = a
 	}
-	b.addressesOf[mac][ip] = struct{}{}
+	a.of[ip] = struct{}{}
+}
+
+// addressCount is how many addresses hosts here have by a MAC.
+func (b *bridge) addressCount(mac ether.MAC) int {
+	if a := b.addressesOf[mac]; a != nil {
+		return len(a.of)
+	}
+	return 0
 }
 
 // spoke takes that a host on a port of ours has an address. It has it for as
@@ -130,7 +135,7 @@ func (l *loop) spoke(b *bridge, ip netip.Addr, mac ether.MAC) {
 	if _, here := b.rankHere(mac); !here {
 		return
 	}
-	if len(b.addressesOf[mac]) >= maxAddresses {
+	if b.addressCount(mac) >= maxAddresses {
 		l.stats.hostsRefused.Add(1)
 		return
 	}
@@ -139,35 +144,34 @@ func (l *loop) spoke(b *bridge, ip netip.Addr, mac ether.MAC) {
 	l.hostChanged(b, ip)
 }
 
-// addHost makes a type-2 route with an address a candidate for it.
-func (l *loop) addHost(b *bridge, r *route) {
-	h := l.host(b, r.prefix.Addr())
-	h.routes = append(h.routes, r)
-	l.hostChanged(b, r.prefix.Addr())
+// addHost makes a route one of its address's in the bridge.
+func (l *loop) addHost(b *bridge, c *candidate) {
+	ip := c.route.prefix.Addr()
+	l.host(b, ip).routes.add(c, slotAddress)
+	l.hostChanged(b, ip)
 }
 
-func (l *loop) removeHost(b *bridge, r *route) {
-	h := b.hosts[r.prefix.Addr()]
-	if h == nil {
-		return
-	}
-	for i, o := range h.routes {
-		if o != r {
-			continue
-		}
-		last := len(h.routes) - 1
-		h.routes[i], h.routes[last] = h.routes[last], nil
-		if h.routes = h.routes[:last]; last == 0 {
-			h.routes = nil
-		}
-		l.hostChanged(b, r.prefix.Addr())
-		return
+// removeHost is the opposite of addHost. A bridge that goes has no hosts any more.
+func (l *loop) removeHost(b *bridge, c *candidate) {
+	ip := c.route.prefix.Addr()
+	if h := b.hosts[ip]; h != nil {
+		h.routes.remove(c)
+		l.hostChanged(b, ip)
 	}
 }
 
 // hostsFollow is called after a MAC changed: its addresses here go with it.
 func (l *loop) hostsFollow(b *bridge, mac ether.MAC) {
-	for ip := range b.addressesOf[mac] {
+	a := b.addressesOf[mac]
+	if a == nil {
+		return
+	}
+	now := b.standing(mac)
+	if a.seen == now {
+		return
+	}
+	a.seen = now
+	for ip := range a.of {
 		l.hostChanged(b, ip)
 	}
 }
@@ -207,7 +211,7 @@ func (l *loop) hostChanged(b *bridge, ip netip.Addr) {
 	if b.svi != nil {
 		l.markRouted(b.svi, ip)
 	}
-	if h.static.IsZero() && h.seen.IsZero() && h.kernel.IsZero() && len(h.routes) == 0 {
+	if h.static.IsZero() && h.seen.IsZero() && h.kernel.IsZero() && h.routes.size() == 0 {
 		delete(b.hosts, ip)
 		l.stats.hosts.Add(-1)
 	}
@@ -232,7 +236,7 @@ func (l *loop) markRouted(s *svi, ip netip.Addr) {
 // forgetHosts drops all addresses of a bridge that goes.
 func (l *loop) forgetHosts(b *bridge) {
 	for ip, h := range b.hosts {
-		h.static, h.seen, h.kernel, h.routes = ether.MAC{}, ether.MAC{}, ether.MAC{}, nil
+		h.static, h.seen, h.kernel, h.routes = ether.MAC{}, ether.MAC{}, ether.MAC{}, candidates{}
 		l.hostChanged(b, ip)
 	}
 	clear(b.addressesOf)

@@ -96,7 +96,7 @@ func TestTheGatewaysAddressCannotBeClaimed(t *testing.T) {
 	g.wantSource(b, routerMAC, 1, refusedSource(p4.Discard))
 	g.update(func(tx *intent.Tx) error { return tx.SVIs().Delete("svi-10") })
 	g.settle()
-	g.wantSource(b, routerMAC, 1, nil) // it is a tenant's like any other now
+	g.wantSource(b, routerMAC, 1, refusedSource(p4.Discard)) // VTEPs still send to it what is to be routed here
 }
 
 func TestTheVRFsLoopbackCannotBeClaimed(t *testing.T) {
@@ -137,15 +137,97 @@ func TestAMACThatBecomesTheGatewaysIsForgotten(t *testing.T) {
 	g := start(t, options{})
 	b := g.bridge(10, 100)
 	g.access("eth1", 10)
-	g.hears(b, 1, routerMAC, "10.10.0.1")
-	g.wantFDB(b, routerMAC, "port 1")
+	g.hears(b, 1, mac(0x77), "10.10.0.1")
+	g.wantFDB(b, mac(0x77), "port 1")
 	g.vrf("blue", 5000)
-	g.svi("blue", 10, "10.10.0.1/24")
+	g.update(func(tx *intent.Tx) error {
+		_, err := tx.SVIs().Create(intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10", MAC: mac(0x77),
+			Gateways: []netip.Prefix{prefix("10.10.0.1/24")}})
+		return err
+	})
+	g.settle()
+	g.wantFDB(b, mac(0x77), "nowhere")
+	g.wantRoute(mac(0x77), -1)
+	g.wantOwn(bgp.TypeMACIP)
+	g.wantAnswer(b, "10.10.0.1", mac(0x77).String())
+	g.learn(b, 1, mac(0x77))
+	g.settle()
+	g.wantSource(b, mac(0x77), 1, refusedSource(p4.Discard))
+	g.update(func(tx *intent.Tx) error { return tx.SVIs().Delete("svi-10") })
+	g.settle()
+	g.wantSource(b, mac(0x77), 1, nil) // it is a tenant's like any other now
+}
+
+// VTEPs send to the router MAC what is to be routed here, whether a bridge has an SVI or not.
+func TestOurRouterMACIsNoHosts(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	before := g.c.stats.declined[declineGateway].Load()
+	g.hears(b, 1, routerMAC, "10.10.0.7")
+	g.wantFDB(b, routerMAC, "nowhere")
+	g.wantSource(b, routerMAC, 1, refusedSource(p4.Discard))
+	g.wantAnswer(b, "10.10.0.7", "nobody")
+	if n := g.c.stats.declined[declineGateway].Load() - before; n != 1 {
+		t.Errorf("%d sources were counted as declined, want 1", n)
+	}
+	g.send(update(peer1, hostRoute(leaf1, 100, routerMAC, "10.10.0.8", 5000)))
 	g.settle()
 	g.wantFDB(b, routerMAC, "nowhere")
-	g.wantRoute(routerMAC, -1)
-	g.wantOwn(bgp.TypeMACIP)
-	g.wantAnswer(b, "10.10.0.1", routerMAC.String())
+	g.wantAnswer(b, "10.10.0.8", "nobody")
+	g.wantReason("[2]:[0]:[48]:[02:00:0a:00:00:01]:[32]:[10.10.0.8]", leaf1, "its MAC is our router MAC")
+	if n := g.c.stats.unusable[unusableMAC].Load(); n != 1 {
+		t.Errorf("%d routes were counted as bad_mac, want 1", n)
+	}
+	if g.wantOwn(bgp.TypeMACIP); g.get(p4.FDB{Bridge: b, MAC: routerMAC}) != nil {
+		t.Error("the router MAC has an entry")
+	}
+}
+
+// RFC 1122 section 3.2.1.3: a subnet's own address and its broadcast address are no host's;
+// RFC 3021: a subnet of two addresses has neither.
+func TestASubnetsFirstAndLastAddressesAreNoHosts(t *testing.T) {
+	g := start(t, options{})
+	b := g.bridge(10, 100)
+	g.access("eth1", 10)
+	v := g.vrf("blue", 5000)
+	g.svi("blue", 10, "10.10.0.1/24", "10.20.0.2/31", "10.30.0.5/30", "2001:db8:10::1/64")
+	g.settle()
+	g.learn(b, 1, mac(5))
+	for ip, host := range map[string]bool{
+		"10.10.0.0": false, "10.10.0.255": false, "10.10.0.254": true, "10.20.0.3": true,
+		"10.30.0.4": false, "10.30.0.7": false, "10.30.0.6": true, "2001:db8:10::ffff": true,
+		"10.11.0.255": true, "10.11.0.0": true, // of no subnet here
+	} {
+		want, refused := "nobody", int64(1)
+		if host {
+			want, refused = mac(5).String(), 0
+		}
+		forged := g.c.stats.forged.Load()
+		g.hears(b, 1, mac(5), ip)
+		g.wantAnswer(b, ip, want)
+		if n := g.c.stats.forged.Load() - forged; n != refused {
+			t.Errorf("%s of a tenant: %d claims counted, want %d", ip, n, refused)
+		}
+		g.idle(b, 1, mac(5))
+		g.eventually("gone", func() bool { return g.answer(b, ip) == "nobody" })
+
+		r := hostRoute(leaf1, 100, mac(6), ip, 5000)
+		bad := g.c.stats.unusable[unusablePrefix].Load()
+		g.send(update(peer1, r))
+		g.settle()
+		if host {
+			want = mac(6).String()
+		}
+		g.wantAnswer(b, ip, want)
+		if got := g.routeTo(v, single(addr(ip)).String()); (got != "nowhere") != host {
+			t.Errorf("%s of a leaf is routed to %s", ip, got)
+		}
+		if n := g.c.stats.unusable[unusablePrefix].Load() - bad; n != refused {
+			t.Errorf("%s of a leaf: %d routes counted as bad_prefix, want %d", ip, n, refused)
+		}
+		g.wantFDB(b, mac(6), "10.0.0.11 vni 100") // the MAC is a MAC
+		g.send(withdraw(peer1, r))
+		g.settle()
+	}
 }
 
 func TestRemoteHosts(t *testing.T) {
@@ -387,7 +469,7 @@ func TestWhatIsShownOfRouting(t *testing.T) {
 	}
 	got, _ := g.c.Lookup(t.Context(), "blue", addr("8.8.8.8"))
 	if len(got.Candidates) != 2 || !got.Candidates[0].Selected || got.Candidates[1].Selected ||
-		got.Candidates[1].Reason != "another route is better" {
+		got.Candidates[1].Reason != "another route is better: lower VTEP" {
 		t.Errorf("candidates: %+v", got.Candidates)
 	}
 	hosts, _ := g.c.Hosts(t.Context(), "bridge-10")

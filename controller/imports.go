@@ -44,6 +44,132 @@ func (l *loop) forgetRouteTargets(r *route) {
 	}
 }
 
+// useless says why a route that was kept is of no use to any bridge or VRF, false if it
+// may be of some.
+func (l *loop) useless(r *route) (unusableReason, bool) {
+	switch {
+	case l.localVTEPs[r.vtep] > 0:
+		return unusableOwn, true
+	case r.kind == bgp.TypeMACIP && r.mac == l.routerMAC:
+		return unusableMAC, true
+	}
+	return 0, false
+}
+
+// countIdle counts a route that is kept and of no use now: that may change with
+// our own objects.
+func (l *loop) countIdle(r *route) {
+	reason, idle := l.useless(r)
+	switch {
+	case idle:
+	case len(r.routeTargets.bridges)+len(r.routeTargets.vrfs) == 0:
+		reason, idle = unusableTargets, true
+	case l.misfit(r):
+		reason, idle = unusableTag, true
+	case r.isHost() && l.nobodys(r):
+		reason, idle = unusablePrefix, true
+	}
+	if idle {
+		l.stats.unusable[reason].Add(1)
+	}
+}
+
+// isHost reports whether a type-2 route is one of a host's address. A gateway's is not.
+func (r *route) isHost() bool {
+	return r.kind == bgp.TypeMACIP && r.prefix.IsValid() && !r.gateway
+}
+
+// nobodys reports whether a subnet here says that a host's address is none.
+func (l *loop) nobodys(r *route) bool {
+	return slices.ContainsFunc(r.routeTargets.bridges,
+		func(b *bridge) bool { return b.svi.unassignable(r.prefix.Addr()) }) ||
+		slices.ContainsFunc(r.routeTargets.vrfs, func(v *vrf) bool { return v.unassignable(r.prefix) })
+}
+
+// tagFits reports whether a route can be of a bridge by its Ethernet tag (RFC 7432 section
+// 6.3, RFC 8365 section 5.1.3): 0, the bridge's VNI, or the tag that its instance was given.
+// Peers with VLAN-aware bundles have one route target for many broadcast domains.
+func (l *loop) tagFits(b *bridge, r *route) bool {
+	return r.tag == 0 || r.tag == b.VNI || r.tag == l.bridgeInstance(b).ethernetTag
+}
+
+// misfit reports whether bridges import a route by its route targets, and its Ethernet tag
+// is that of none of them.
+func (l *loop) misfit(r *route) bool {
+	bridges := r.routeTargets.bridges
+	return r.kind != bgp.TypePrefix && len(bridges) > 0 &&
+		!slices.ContainsFunc(bridges, func(b *bridge) bool { return l.tagFits(b, r) })
+}
+
+// importRoute makes a route a candidate in a bridge, unless it is of no use there.
+func (l *loop) importRoute(b *bridge, r *route) {
+	if _, useless := l.useless(r); useless || r.kind == bgp.TypePrefix || !l.tagFits(b, r) {
+		return
+	}
+	if r.kind == bgp.TypeMulticast {
+		l.addReplica(b, r)
+		return
+	}
+	s := b.station(r.mac)
+	was := s.best()
+	if was != nil && was.route.vtep != r.vtep && r.rank().beats(was.route.rank()) {
+		l.stats.moves[remoteToRemote].Add(1)
+	}
+	c := l.candidateIn(b, r)
+	s.routes.add(c, slotKey)
+	l.changed(b, r.mac)
+	if r.isHost() {
+		l.addHost(b, c)
+	}
+}
+
+// unimportRoute takes a route out of a bridge.
+func (l *loop) unimportRoute(b *bridge, r *route) {
+	switch r.kind {
+	case bgp.TypeMulticast:
+		l.removeReplica(b, r)
+		return
+	case bgp.TypePrefix:
+		return
+	}
+	s := b.macs[r.mac]
+	if s == nil {
+		return
+	}
+	c := s.routes.find(r)
+	if c == nil {
+		return
+	}
+	if r.isHost() {
+		l.removeHost(b, c)
+	}
+	s.routes.remove(c)
+	l.dropCandidate(c)
+	l.changed(b, r.mac)
+}
+
+// retag has a bridge import by the tag of its instance, which was another one.
+func (l *loop) retag(b *bridge, was uint32) {
+	is := l.bridgeInstance(b).ethernetTag
+	if was == is {
+		return
+	}
+	of := func(tag uint32, do func(*bridge, *route)) {
+		for _, t := range l.routeTargets {
+			if tag == 0 || tag == b.VNI || !slices.Contains(t.bridges, b) {
+				continue
+			}
+			for r := range t.routes {
+				if r.tag == tag {
+					do(b, r)
+				}
+			}
+		}
+	}
+	of(is, l.importRoute)
+	of(was, l.unimportRoute)
+}
+
 // imports reports whether a bridge takes routes with these route targets.
 func (l *loop) imports(b *bridge, rts bgp.RouteTargets) bool {
 	return l.bridgeInstance(b).takes(b.VNI, rts)

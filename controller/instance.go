@@ -15,6 +15,8 @@ type instance struct {
 	rd               bgp.RD
 	imports, exports bgp.RouteTargets
 	macIPOnly        bool
+	// ethernetTag is the bridge's beside its VNI, in routes of others; 0 is none.
+	ethernetTag uint32
 }
 
 // takes reports whether what has the instance imports routes with these route targets: by
@@ -41,13 +43,15 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	if deleted {
 		delete(l.instances, o.ID)
 	} else {
-		now = instance{o.RD, bgp.MakeRouteTargets(o.Import...), bgp.MakeRouteTargets(o.Export...), o.MACIPOnly}
+		now = instance{rd: o.RD, imports: bgp.MakeRouteTargets(o.Import...), exports: bgp.MakeRouteTargets(o.Export...),
+			macIPOnly: o.MACIPOnly}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {
 	case intent.KindLogicalBridge:
 		if b := l.byID[of.ID]; b != nil {
 			if b.localVTEP.IsValid() {
+				l.retag(b, old.ethernetTag)
 				l.importRoutes(b)
 			}
 			l.markAdverts(b)

@@ -108,7 +108,7 @@ func (l *loop) setLocal(b *bridge, p *port, mac ether.MAC, at *local) {
 
 // declines reports whether a source is not to be learned on a port, and why.
 func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineReason, bool) {
-	if b.svi != nil && mac == b.svi.mac {
+	if l.ours(b, mac) {
 		return declineGateway, true
 	}
 	moves := false // from a place where it is now
@@ -116,7 +116,7 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 		if reason, no := s.immovable(); no {
 			return reason, true
 		}
-		moves = s.local != nil || len(s.routes) > 0
+		moves = s.local != nil || s.routes.size() > 0
 	}
 	if moves && b.frozen(mac) {
 		return declineFrozen, true
@@ -131,6 +131,13 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 		return declineFrozen, true
 	}
 	return 0, false
+}
+
+// ours reports whether a MAC is this gateway's own: that of the bridge's SVI, and the
+// router MAC, by which VTEPs send what is to be routed here, whether the bridge has an SVI
+// or not.
+func (l *loop) ours(b *bridge, mac ether.MAC) bool {
+	return mac == l.routerMAC || b.svi != nil && mac == b.svi.mac
 }
 
 // immovable says why a MAC may not be learned on another port, false if it may.
@@ -197,7 +204,7 @@ func (l *loop) reconsider(b *bridge, mac ether.MAC, s *station) {
 	if len(d) == 0 {
 		return
 	}
-	if !s.movable() || b.svi != nil && mac == b.svi.mac {
+	if !s.movable() || l.ours(b, mac) {
 		return
 	}
 	for port, reason := range d {

@@ -178,7 +178,6 @@ type loop struct {
 	dirtyRemoteVTEPs map[netip.Addr]struct{}
 	dirtyAdverts     map[advertKey]struct{}
 	dirtySVIs        map[string]struct{}
-	dirtyTunnels     map[*tunnel]struct{} // that found or lost their path
 	// dirtyNeighbors and dirtyKernel are what the slow path is to be told.
 	dirtyNeighbors map[neighborKey]struct{}
 	dirtyKernel    bool
@@ -209,7 +208,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		adjacencyIDs: ids{first: 1, last: 65535},
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
 		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
-		dirtySVIs: map[string]struct{}{}, dirtyTunnels: map[*tunnel]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{},
+		dirtySVIs: map[string]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{},
 		adverts:   map[advertKey]bgp.Key{},
 		routerMAC: routerMACOf(cfg),
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},

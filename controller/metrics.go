@@ -91,7 +91,8 @@ var (
 	descHosts   = desc("hosts", "Addresses of hosts known, by where they are.", "location")
 	descTooMany = desc("hosts_refused_total",
 		"Addresses of local hosts that were not taken, since their MAC has too many.")
-	descForged   = desc("forged_gateway_claims_total", "ARP and ND of tenants that claim a gateway's address.")
+	descForged = desc("forged_gateway_claims_total",
+		"ARP and ND of tenants that claim a gateway's address, or one of its subnets' that is no host's.")
 	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
 	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
 	descAudits   = desc("audits_total", "Times that the target's entries were compared with those it acknowledged.")
@@ -171,7 +172,8 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 		counts = l.target.Counts()
 		failing, held = int64(l.target.FailureCount()), int64(l.target.Deferred())
 		for _, v := range l.vrfs {
-			prefixes[[2]string{v.ID, "2"}], prefixes[[2]string{v.ID, "5"}] = v.imported()
+			prefixes[[2]string{v.ID, "2"}] = v.imported[bgp.TypeMACIP]
+			prefixes[[2]string{v.ID, "5"}] = v.imported[bgp.TypePrefix]
 		}
 		if l.target.Ready() {
 			up = 1

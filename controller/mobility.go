@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -11,9 +9,9 @@ import (
 // station is one MAC of a bridge: where it was seen here and who advertises it.
 // A station that nobody knows any more is dropped.
 type station struct {
-	static uint16      // configured port, 0 = none
-	local  *local      // learned here, nil = not
-	routes []candidate // imported type-2 routes
+	static uint16     // configured port, 0 = none
+	local  *local     // learned here, nil = not
+	routes candidates // imported type-2 routes
 }
 
 // local is a MAC learned on a port. It has its sequence from when it is learned.
@@ -21,12 +19,6 @@ type local struct {
 	port     uint16
 	sequence uint32
 	since    time.Time // zero if it was taken over from the target
-}
-
-// candidate is an imported route and the tunnel to its VTEP.
-type candidate struct {
-	route *route
-	via   *tunnel
 }
 
 // history is the recent moves of a MAC, for duplicate detection.
@@ -45,57 +37,17 @@ func (b *bridge) station(mac ether.MAC) *station {
 	return s
 }
 
-// rank is what selection compares, RFC 7432 section 15: sticky first, then the
-// higher sequence, then the lower VTEP address. A gateway's MAC (section 10.1)
-// does not move and ranks as sticky.
-type rank struct {
-	sticky   bool
-	sequence uint32
-	vtep     netip.Addr
-}
-
-func (r rank) beats(o rank) bool {
-	if r.sticky != o.sticky {
-		return r.sticky
-	}
-	if r.sequence != o.sequence {
-		return r.sequence > o.sequence
-	}
-	return r.vtep.Less(o.vtep)
-}
-
-func (r *route) rank() rank { return rank{r.sticky || r.gateway, r.sequence, r.vtep} }
-
-// best is the best imported candidate, nil if there is none. Of routes that
-// rank the same, as a MAC's several IPs do, the lowest VNI is taken, so that
-// the order of arrival means nothing.
-func (s *station) best() *candidate {
-	var best *candidate
-	for i := range s.routes {
-		c := &s.routes[i]
-		switch {
-		case best == nil, c.route.rank().beats(best.route.rank()):
-			best = c
-		case best.route.rank().beats(c.route.rank()):
-		case c.route.vni < best.route.vni:
-			best = c
-		}
-	}
-	return best
-}
+// best is the best imported candidate, nil if there is none. What a MAC's several
+// addresses say of it is the same.
+func (s *station) best() *candidate { return s.routes.best() }
 
 // reached is the best candidate whose VTEP can be reached. Where there is none it
 // is the best one, so that frames for the MAC are dropped and not flooded.
 func (s *station) reached() *candidate {
-	best := s.best()
-	if best == nil || best.usable() || len(s.routes) == 1 {
-		return best
-	}
-	some := station{routes: slices.DeleteFunc(slices.Clone(s.routes), func(c candidate) bool { return !c.usable() })}
-	if c := some.best(); c != nil {
+	if c := s.routes.reached(); c != nil {
 		return c
 	}
-	return best
+	return s.best()
 }
 
 // selected says where the MAC is: on a local port if the second result is true,
@@ -135,7 +87,7 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 	}
 	l.reconsider(b, mac, s)
 	l.markStation(b, mac)
-	if s.static == 0 && s.local == nil && len(s.routes) == 0 {
+	if s.static == 0 && s.local == nil && s.routes.size() == 0 {
 		delete(b.macs, mac)
 	}
 	l.hostsFollow(b, mac)

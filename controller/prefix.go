@@ -8,38 +8,39 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// importPrefix makes a route a candidate in a VRF, unless it is our own or does
+// importPrefix makes a route a candidate in a VRF, unless it is of no use there or does
 // not say how to route to it.
 func (l *loop) importPrefix(v *vrf, r *route) {
-	if l.localVTEPs[r.vtep] > 0 || !r.routable() {
+	if _, useless := l.useless(r); useless || !r.routable() {
 		return
 	}
-	v.prefixes[r.prefix] = append(v.prefixes[r.prefix], candidate{r, l.useTunnel(v.localVTEP, r.vtep)})
+	routes := v.prefixes[r.prefix]
+	routes.add(l.candidateInVRF(v, r), slotKey)
+	v.prefixes[r.prefix] = routes
+	v.imported[r.kind]++
 	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
 }
 
 func (l *loop) unimportPrefix(v *vrf, r *route) {
 	routes := v.prefixes[r.prefix]
-	for i, c := range routes {
-		if c.route != r {
-			continue
-		}
-		last := len(routes) - 1
-		routes[i], routes[last] = routes[last], candidate{}
-		if v.prefixes[r.prefix] = routes[:last]; last == 0 {
-			delete(v.prefixes, r.prefix)
-		}
-		l.dropTunnel(c.via)
-		l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
+	c := routes.find(r)
+	if c == nil {
 		return
 	}
+	if routes.remove(c); routes.size() > 0 {
+		v.prefixes[r.prefix] = routes
+	} else {
+		delete(v.prefixes, r.prefix)
+	}
+	v.imported[r.kind]--
+	l.dropCandidate(c)
+	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
 }
 
 // routable reports whether a route leads to a prefix by the L3 VNI: a type 5, or a
 // host of symmetric IRB (RFC 9135 section 5.2) that is no gateway.
 func (r *route) routable() bool {
-	return r.kind == bgp.TypePrefix || r.prefix.IsValid() && r.l3vni != 0 && !r.gateway &&
-		!r.prefix.Addr().IsLinkLocalUnicast()
+	return r.kind == bgp.TypePrefix || r.isHost() && r.l3vni != 0 && !r.prefix.Addr().IsLinkLocalUnicast()
 }
 
 // encapsulation is the VNI by which a routable route is reached.
@@ -50,52 +51,45 @@ func (r *route) encapsulation() uint32 {
 	return r.l3vni
 }
 
-// usable reports whether the candidate's VTEP can be reached.
-func (c *candidate) usable() bool { return c.via.adj != nil && c.via.id != 0 }
-
-// precedes reports whether a candidate of a prefix comes before another: hosts
-// (type 2) first, then by rank, which for type 5 is the lower VTEP; of equal ones the
-// lower VNI and router MAC, so that the order of arrival means nothing.
-func (c *candidate) precedes(o *candidate) bool {
-	a, b := c.route, o.route
-	switch {
-	case a.kind != b.kind:
-		return a.kind == bgp.TypeMACIP
-	case a.rank().beats(b.rank()):
-		return true
-	case b.rank().beats(a.rank()):
-		return false
-	case a.encapsulation() != b.encapsulation():
-		return a.encapsulation() < b.encapsulation()
-	}
-	return a.routerMAC.Compare(b.routerMAC) < 0
-}
-
 // reached is the best candidate of a prefix that can be reached, nil if there is
-// none.
+// none: hosts, which are type 2, first. What is no host's address in a subnet here is
+// reached by none.
 func (v *vrf) reached(p netip.Prefix) *candidate {
-	var best *candidate
 	routes := v.prefixes[p]
-	for i := range routes {
-		if c := &routes[i]; c.usable() && (best == nil || c.precedes(best)) {
-			best = c
-		}
+	c := routes.reached()
+	if c != nil && v.unassignable(p) {
+		return nil
 	}
-	return best
+	return c
 }
 
-// imported counts the VRF's routes by type.
-func (v *vrf) imported() (hosts, prefixes int64) {
-	for _, routes := range v.prefixes {
-		for _, c := range routes {
-			if c.route.kind == bgp.TypePrefix {
-				prefixes++
-			} else {
-				hosts++
-			}
+// unassignable reports whether a prefix is an address of a subnet here that is no host's.
+func (v *vrf) unassignable(p netip.Prefix) bool {
+	if !p.IsSingleIP() || !outermost(p.Addr(), 30) {
+		return false
+	}
+	for _, s := range v.svis {
+		if s.unassignable(p.Addr()) {
+			return true
 		}
 	}
-	return hosts, prefixes
+	return false
+}
+
+// nowhere are the prefixes to which no packets are routed, nor to any inside them (RFC
+// 6890): all that IPv4 has for other ends than unicast, and what does not leave a link.
+var nowhere = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/3"), // multicast, and what is reserved, limited broadcast in it
+	netip.MustParsePrefix("::/127"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("ff00::/8"),
+}
+
+// destination reports whether packets may be routed to a prefix. The default route is one,
+// and so is what reaches further than a prefix of nowhere.
+func destination(p netip.Prefix) bool {
+	return p.IsValid() && !p.Addr().Is4In6() && !slices.ContainsFunc(nowhere, func(n netip.Prefix) bool {
+		return n.Bits() <= p.Bits() && n.Contains(p.Addr())
+	})
 }
 
 // ownKind is what makes a prefix one of this gateway's own.
@@ -158,7 +152,7 @@ func (l *loop) choose(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi, *candida
 	r, kind, s := l.own(v, p)
 	c := v.reached(p)
 	if kind == ownHost && c != nil {
-		if at := s.bridge.locate(p.Addr()); !at.here() && !s.bridge.reaches(at.route) {
+		if at := s.bridge.locate(p.Addr()); !at.here() && !at.from.usable() {
 			return p4.Route{VRF: v.Index, Prefix: p}, notOwn, nil, c
 		}
 	}
@@ -182,47 +176,4 @@ func (l *loop) desiredRoute(id uint16, p netip.Prefix) entry {
 	r.Kind, r.VTEP, r.VNI = p4.RouteVTEP, c.via.id, c.route.encapsulation()
 	r.Source, r.Destination = l.routerMAC, c.route.routerMAC
 	return r
-}
-
-// settleTunnels has prefixes, MACs and hosts chosen anew that lead over tunnels
-// which found or lost their path. A MAC with one route has no choice.
-func (l *loop) settleTunnels() {
-	if len(l.dirtyTunnels) == 0 {
-		return
-	}
-	flipped := func(c candidate) bool { _, yes := l.dirtyTunnels[c.via]; return yes }
-	for _, v := range l.vrfs {
-		for p, routes := range v.prefixes {
-			if slices.ContainsFunc(routes, flipped) {
-				l.mark(p4.Route{VRF: v.Index, Prefix: p})
-			}
-		}
-	}
-	for _, b := range l.bridges {
-		for mac, s := range b.macs {
-			if !slices.ContainsFunc(s.routes, flipped) {
-				continue
-			}
-			if len(s.routes) > 1 {
-				l.mark(p4.FDB{Bridge: b.Index, MAC: mac})
-			}
-			for _, c := range s.routes {
-				l.hostFlipped(b, c.route.prefix)
-			}
-		}
-	}
-	clear(l.dirtyTunnels)
-}
-
-// hostFlipped is called when the way to an address, invalid for none, was found or
-// lost: it may be chosen anew where there is a choice.
-func (l *loop) hostFlipped(b *bridge, p netip.Prefix) {
-	h := b.hosts[p.Addr()]
-	switch {
-	case h == nil:
-	case len(h.routes) > 1:
-		l.hostChanged(b, p.Addr())
-	case b.svi.covers(p.Addr()) && len(b.svi.vrf.prefixes[p]) > 0:
-		l.mark(p4.Route{VRF: b.svi.vrf.Index, Prefix: p})
-	}
 }

@@ -113,6 +113,10 @@ func (h *story) route() {
 	if h.rand.IntN(6) == 0 {
 		r.RouteTargets = bgp.MakeRouteTargets(bgp.AutoRouteTarget(1, 100), bgp.AutoRouteTarget(1, 200))
 	}
+	if h.rand.IntN(6) == 0 {
+		r.EthernetTag = pick(h.rand, vnis)
+	}
+	r.RD = bgp.RouterRD(leaf, uint16(int(vni)+h.rand.IntN(3)))
 	h.advertise(r)
 }
 
@@ -121,6 +125,8 @@ func (h *story) routeIP() {
 	leaf, l3vni := pick(h.rand, h.leaves), pick(h.rand, l3vnis)
 	r := prefixRoute(leaf, l3vni, pick(h.rand,
 		[]string{"0.0.0.0/0", "10.0.0.0/24", "10.0.0.101/32", "10.7.0.0/16", "2001:db8::/64", "10.99.0.0/16"}))
+	r.Preference = bgp.Preference{LocalPref: 100 + uint32(h.rand.IntN(2)), NeighborAS: uint32(h.rand.IntN(2)),
+		MED: uint32(h.rand.IntN(3))}
 	if h.rand.IntN(2) == 0 {
 		if h.rand.IntN(2) == 0 {
 			l3vni = 0
@@ -134,7 +140,7 @@ func (h *story) routeIP() {
 // address is one of few that hosts and gateways share.
 func (h *story) address() string {
 	return pick(h.rand, []string{"10.0.0.101", "10.0.0.102", "10.0.1.101", "10.0.0.1", "2001:db8::101", "fe80::101",
-		"10.200.0.1"})
+		"10.200.0.1", "10.0.0.255"})
 }
 
 // speak has a host send ARP or ND. Its MAC is learned on the way.

@@ -16,6 +16,7 @@ type route struct {
 	prefix       netip.Prefix // type 5's; the host's of a type-2 route with an address
 	vni          uint32       // the encapsulation's; of a type-3 route 0 = the bridge's
 	l3vni        uint32       // type 2: the VRF's, 0 = none
+	tag          uint32       // types 2 and 3: the Ethernet tag
 	sequence     uint32
 	mac          ether.MAC // type 2
 	kind         bgp.RouteType
@@ -23,7 +24,8 @@ type route struct {
 	gateway      bool
 	overlay      bool // it has an overlay index (RFC 9136), which we do not resolve
 	// routerMAC is the inner destination of what is sent by an L3 VNI.
-	routerMAC ether.MAC
+	routerMAC  ether.MAC
+	preference bgp.Preference // of type 5
 }
 
 // bgpChanged takes a batch of events of the speaker.
@@ -64,10 +66,13 @@ func readRoute(r *bgp.Route) *route {
 	n := &route{kind: r.Type, mac: r.MAC, vtep: r.NextHop.Unmap(), vni: r.Label,
 		sequence: r.Sequence, sticky: r.Sticky, gateway: r.DefaultGateway}
 	switch r.Type {
+	case bgp.TypeMACIP:
+		n.tag = r.EthernetTag
 	case bgp.TypePrefix:
-		n.prefix, n.routerMAC = r.Prefix().Masked(), r.RouterMAC
+		n.prefix, n.routerMAC, n.preference = r.Prefix().Masked(), r.RouterMAC, r.Preference
 		n.overlay = r.GatewayIP.IsValid() && !r.GatewayIP.IsUnspecified() || !r.ESI.IsZero()
 	case bgp.TypeMulticast:
+		n.tag = r.EthernetTag
 		if r.Tunnel.IsValid() {
 			n.vtep = r.Tunnel.Unmap()
 		}
@@ -76,17 +81,6 @@ func readRoute(r *bgp.Route) *route {
 		}
 	}
 	return n
-}
-
-// countIdle counts a route that is kept and of no use now: that may change with
-// our own objects.
-func (l *loop) countIdle(r *route) {
-	switch {
-	case l.localVTEPs[r.vtep] > 0:
-		l.stats.unusable[unusableOwn].Add(1)
-	case len(r.routeTargets.bridges)+len(r.routeTargets.vrfs) == 0:
-		l.stats.unusable[unusableTargets].Add(1)
-	}
 }
 
 // readHost takes what a type-2 route says beyond its MAC. Where that will not do
@@ -123,12 +117,13 @@ const (
 	unusableOverlay
 	unusableOwn     // by ourselves
 	unusableTargets // no bridge or VRF imports it
+	unusableTag     // its Ethernet tag is that of no bridge which imports it
 	unusableReasons
 )
 
 var unusableNames = [unusableReasons]string{"unsupported_type", "bad_next_hop", "bad_vni", "bad_mac", "bad_router_mac",
 	"bad_prefix",
-	"overlay_index", "own_next_hop", "no_import"}
+	"overlay_index", "own_next_hop", "no_import", "ethernet_tag"}
 
 func (r unusableReason) String() string { return unusableNames[r] }
 
@@ -153,14 +148,6 @@ func (r *route) unusable() (unusableReason, bool) {
 		return unusableMAC, true
 	}
 	return 0, false
-}
-
-// destination reports whether packets may be routed to a prefix. Unlike a host's
-// address (packet.IsHost) it may be all zeroes, the default route, and is never
-// link-local.
-func destination(p netip.Prefix) bool {
-	a := p.Addr()
-	return p.IsValid() && !a.Is4In6() && (p.Bits() == 0 || !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast())
 }
 
 // setRoute replaces the route of a key; nil is none. The new one comes before
@@ -195,57 +182,6 @@ func (l *loop) setRoute(key bgp.Key, n *route) {
 	}
 	l.stats.routes[old.kind].Add(-1)
 	l.forgetRouteTargets(old)
-}
-
-// importRoute makes a route a candidate in a bridge, unless it is our own.
-func (l *loop) importRoute(b *bridge, r *route) {
-	if l.localVTEPs[r.vtep] > 0 || r.kind == bgp.TypePrefix {
-		return
-	}
-	if r.kind == bgp.TypeMulticast {
-		l.addReplica(b, r)
-		return
-	}
-	s := b.station(r.mac)
-	was := s.best()
-	if was != nil && was.route.vtep != r.vtep && r.rank().beats(was.route.rank()) {
-		l.stats.moves[remoteToRemote].Add(1)
-	}
-	s.routes = append(s.routes, candidate{r, l.useTunnel(b.localVTEP, r.vtep)})
-	l.changed(b, r.mac)
-	if r.prefix.IsValid() {
-		l.addHost(b, r)
-	}
-}
-
-// unimportRoute takes a candidate out of a bridge.
-func (l *loop) unimportRoute(b *bridge, r *route) {
-	switch {
-	case r.kind == bgp.TypeMulticast:
-		l.removeReplica(b, r)
-		return
-	case r.kind == bgp.TypePrefix:
-		return
-	case r.prefix.IsValid():
-		l.removeHost(b, r)
-	}
-	s := b.macs[r.mac]
-	if s == nil {
-		return
-	}
-	for i, c := range s.routes {
-		if c.route != r {
-			continue
-		}
-		s.routes[i] = s.routes[len(s.routes)-1]
-		s.routes[len(s.routes)-1] = candidate{}
-		if s.routes = s.routes[:len(s.routes)-1]; len(s.routes) == 0 {
-			s.routes = nil
-		}
-		l.dropTunnel(c.via)
-		l.changed(b, r.mac)
-		return
-	}
 }
 
 // ownNextHop makes routes by an address that is ours from now on, or no longer,

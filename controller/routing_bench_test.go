@@ -31,14 +31,14 @@ func BenchmarkRoutedRoutes(b *testing.B) {
 				v := g.vrf("blue", 5000)
 				g.svi("blue", 10, "10.0.0.1/8")
 				g.settle()
-				before := heap()
+				before := heapSize()
 				b.StartTimer()
 				for i := 0; i < routes; i += batch {
 					g.send(events[i:min(i+batch, routes)]...)
 				}
 				g.settle()
 				b.StopTimer()
-				b.ReportMetric(float64(heap()-before)/routes, "B/route")
+				b.ReportMetric(float64(heapSize()-before)/routes, "B/route")
 				if r := g.routeTo(v, single(host(routes-1)).String()); r == "nowhere" {
 					b.Fatal("the last route is not on the target")
 				}

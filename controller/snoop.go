@@ -23,10 +23,11 @@ func (l *loop) snoop(p p4.PacketIn) {
 	if !s.IP.IsValid() {
 		return
 	}
-	if b.svi.guards(s.IP) {
+	if b.svi.guards(s.IP) || b.svi.unassignable(s.IP) {
 		if s.MAC != b.svi.mac {
 			l.stats.forged.Add(1)
-			l.log.Debug("a tenant claims the gateway's address", "bridge", b.ID, "address", s.IP, "mac", s.MAC, "port", p.Port)
+			l.log.Debug("a tenant claims an address that is the gateway's or no host's", "bridge", b.ID, "address", s.IP,
+				"mac", s.MAC, "port", p.Port)
 		}
 		return
 	}

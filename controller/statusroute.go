@@ -25,9 +25,9 @@ func (l *loop) vrfSummary(v *vrf, refusals map[subject]string) summary {
 
 // routesTo reports whether a prefix of the VRF leads to a VTEP.
 func (v *vrf) routesTo(vtep netip.Addr) bool {
-	for _, candidates := range v.prefixes {
-		for _, c := range candidates {
-			if c.via != nil && c.via.remote == vtep {
+	for _, routes := range v.prefixes {
+		for c := range routes.all() {
+			if c.via.remote == vtep {
 				return true
 			}
 		}

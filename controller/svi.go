@@ -2,6 +2,7 @@ package controller
 
 import (
 	"cmp"
+	"encoding/binary"
 	"iter"
 	"net/netip"
 	"slices"
@@ -30,6 +31,41 @@ func (s *svi) has(ip netip.Addr) bool {
 // that the gateway has there, and the loopback of its VRF.
 func (s *svi) guards(ip netip.Addr) bool {
 	return s.has(ip) || s != nil && s.vrf != nil && s.vrf.Loopback.IsValid() && s.vrf.Loopback.Addr() == ip
+}
+
+// unassignable reports whether an address is that of one of the subnets, or its broadcast
+// address, which no host can have (RFC 1122 section 3.2.1.3). A subnet of two addresses has
+// neither (RFC 3021).
+func (s *svi) unassignable(ip netip.Addr) bool {
+	if s == nil || !outermost(ip, 30) {
+		return false
+	}
+	return slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool {
+		return g.Bits() <= 30 && g.Contains(ip) && outermost(ip, g.Bits())
+	})
+}
+
+// markUnassignable marks what a VRF may have of the two addresses of a subnet that are no
+// host's.
+func (l *loop) markUnassignable(v *vrf, subnet netip.Prefix) {
+	if !subnet.Addr().Is4() || subnet.Bits() > 30 {
+		return
+	}
+	first := subnet.Masked().Addr().As4()
+	last := binary.BigEndian.Uint32(first[:]) | ^uint32(0)>>subnet.Bits()
+	l.mark(p4.Route{VRF: v.Index, Prefix: single(netip.AddrFrom4(first))})
+	l.mark(p4.Route{VRF: v.Index, Prefix: single(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, last))))})
+}
+
+// outermost reports whether an IPv4 address is the first or the last of a prefix of so
+// many bits.
+func outermost(ip netip.Addr, bits int) bool {
+	if !ip.Is4() {
+		return false
+	}
+	a, mask := ip.As4(), ^uint32(0)>>bits
+	host := binary.BigEndian.Uint32(a[:]) & mask
+	return host == 0 || host == mask
 }
 
 // addresses are those that the SVI was given.
@@ -171,7 +207,7 @@ func (l *loop) removeSVI(s *svi) {
 	}
 	l.hostsChanged(b)
 	for port, reason := range b.declined[s.mac] {
-		if st := b.macs[s.mac]; reason == declineGateway && (st == nil || st.movable()) {
+		if st := b.macs[s.mac]; reason == declineGateway && !l.ours(b, s.mac) && (st == nil || st.movable()) {
 			l.undecline(b, s.mac, port)
 		}
 	}
@@ -194,6 +230,7 @@ func (l *loop) markSVI(s *svi) {
 	for _, g := range s.Gateways {
 		l.markPrefix(v, g.Masked())
 		l.mark(p4.Route{VRF: v.Index, Prefix: single(g.Addr())})
+		l.markUnassignable(v, g)
 		l.markAnswer(b, g.Addr())
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(g.Addr())}] = struct{}{}
 	}

@@ -65,7 +65,7 @@ func (l *loop) Settle() {
 }
 
 // settle computes what lies between inputs and entries: SVIs, attachments, static
-// MACs, the VTEPs to follow, the prefixes behind them.
+// MACs, the VTEPs to follow.
 func (l *loop) settle() {
 	l.settleSVIs()
 	for n := range l.dirtyPorts {
@@ -79,7 +79,6 @@ func (l *loop) settle() {
 	}
 	clear(l.dirtyStaticMACs)
 	l.settleRemoteVTEPs()
-	l.settleTunnels()
 }
 
 // Desired is of reconcile.Model. It computes the entry that k names from the loop's

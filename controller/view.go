@@ -51,7 +51,7 @@ func (c *Controller) Bridges(ctx context.Context) (rows []view.Bridge, err error
 			}
 			row.Ports = slices.Sorted(maps.Keys(ports))
 			for instance, rep := range b.replicas {
-				if len(rep.routes) > 0 && l.held(p4.Replica{Bridge: b.Index, Instance: instance}) {
+				if rep.routes.size() > 0 && l.held(p4.Replica{Bridge: b.Index, Instance: instance}) {
 					row.RemoteVTEPs++
 				}
 			}
@@ -153,14 +153,15 @@ func (l *loop) vtepRow(r *remoteVTEP) view.VTEP {
 // bridgesByVTEP gives the ids of the bridges that import a route of each VTEP.
 func (l *loop) bridgesByVTEP() map[netip.Addr]map[string]bool {
 	out := map[netip.Addr]map[string]bool{}
-	for _, t := range l.routeTargets {
-		for r := range t.routes {
-			if out[r.vtep] == nil {
-				out[r.vtep] = map[string]bool{}
+	for key, t := range l.tunnels {
+		for _, c := range t.candidates {
+			if c.inVRF {
+				continue
 			}
-			for _, b := range t.bridges {
-				out[r.vtep][b.ID] = true
+			if out[key.remote] == nil {
+				out[key.remote] = map[string]bool{}
 			}
+			out[key.remote][l.bridges[c.owner].ID] = true
 		}
 	}
 	return out
@@ -246,32 +247,6 @@ func routeRow(key bgp.Key, rts bgp.RouteTargets) view.Route {
 		row.Key = fmt.Sprintf("[2]:[%d]:[48]:[%v]", key.EthernetTag, key.MAC)
 	}
 	return row
-}
-
-// unselected says why no bridge uses a route, "" if one does.
-func (l *loop) unselected(r *route) string {
-	if l.localVTEPs[r.vtep] > 0 {
-		return "its next hop is ours"
-	}
-	if len(r.routeTargets.bridges)+len(r.routeTargets.vrfs) == 0 {
-		return "no bridge or VRF imports its route targets"
-	}
-	if r.kind == bgp.TypeMulticast {
-		return ""
-	}
-	why := l.unselectedPrefix(r)
-	if why == "" || r.kind == bgp.TypePrefix || len(r.routeTargets.bridges) == 0 {
-		return why
-	}
-	for _, b := range r.routeTargets.bridges {
-		if s := b.macs[r.mac]; s != nil {
-			c, _ := b.selected(r.mac, s)
-			if c != nil && c.route.rank() == r.rank() && c.route.vni == r.vni {
-				return "" // or one that says the same, from another peer or with another IP
-			}
-		}
-	}
-	return "another location of the MAC is better"
 }
 
 // Neighbors gives a row for each BGP neighbour.

@@ -83,7 +83,7 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 		"192.0.2.1 [2]:[0]:[48]:[02:00:00:00:00:02] 10.0.0.12: no bridge or VRF imports its route targets",
 		"192.0.2.1 [3]:[0]:[32]:[10.0.0.11] 10.0.0.11: ",
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: another peer's path is better: AS path length",
-		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.12: another location of the MAC is better",
+		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.12: another location of the MAC is better: sequence number",
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:03] 10.0.0.12: it cannot be used: bad vni",
 	}; !slices.Equal(in, want) {
 		t.Errorf("routes in:\n%s", strings.Join(in, "\n"))

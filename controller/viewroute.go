@@ -87,8 +87,8 @@ func (l *loop) hostRow(b *bridge, ip netip.Addr) view.Host {
 	} else {
 		at := b.locate(ip)
 		row.MAC, row.Kind = at.mac, view.HostLocal
-		if at.route != nil {
-			row.Kind, row.VTEP = view.HostRemote, at.route.vtep
+		if at.from != nil {
+			row.Kind, row.VTEP = view.HostRemote, at.from.route.vtep
 		}
 	}
 	var sum summary
@@ -142,8 +142,8 @@ func (l *loop) choices(v *vrf, p netip.Prefix) (rows []view.Prefix) {
 			row.Kind = view.PrefixGateway
 		case ownHost:
 			row.Kind, row.MAC = view.PrefixHost, r.MAC
-			if at := s.bridge.locate(p.Addr()); at.route != nil {
-				row.VTEP = at.route.vtep
+			if at := s.bridge.locate(p.Addr()); at.from != nil {
+				row.VTEP = at.from.route.vtep
 			}
 		case ownSubnet:
 			row.Kind = view.PrefixConnected
@@ -156,21 +156,24 @@ func (l *loop) choices(v *vrf, p netip.Prefix) (rows []view.Prefix) {
 		rows = append(rows, view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixStatic, NextHop: hop, State: view.Down,
 			Reason: "nobody has heard of the next hop"})
 	}
-	routes := slices.Clone(v.prefixes[p])
-	slices.SortFunc(routes, func(a, b candidate) int {
-		if a.precedes(&b) {
-			return -1
-		}
-		return 1
-	})
-	for i := range routes {
-		rows = append(rows, l.remoteChoice(v, p, &routes[i], kind, best))
+	routes := v.prefixes[p]
+	for _, c := range slices.SortedFunc(routes.all(), (*candidate).compareShown) {
+		rows = append(rows, l.remoteChoice(v, &routes, c, kind, best))
 	}
-	slices.SortStableFunc(rows, func(a,
-		b view.Prefix) int {
+	slices.SortStableFunc(rows, func(a, b view.Prefix) int {
 		return cmp.Compare(boolRank(b.Selected), boolRank(a.Selected))
 	})
 	return rows
+}
+
+// compareShown is an order of all candidates of a prefix: what MED says of some is no part
+// of one.
+func (c *candidate) compareShown(o *candidate) int {
+	a, b := *c.route, *o.route
+	a.preference.MED, b.preference.MED = 0, 0
+	n, _ := a.compare(&b)
+	return cmp.Or(n, cmp.Compare(c.route.preference.NeighborAS, o.route.preference.NeighborAS),
+		cmp.Compare(c.route.preference.MED, o.route.preference.MED))
 }
 
 func boolRank(b bool) int {
@@ -180,46 +183,18 @@ func boolRank(b bool) int {
 	return 0
 }
 
-func (l *loop) remoteChoice(v *vrf, p netip.Prefix, c *candidate, own ownKind, best *candidate) view.Prefix {
+func (l *loop) remoteChoice(v *vrf, all *candidates, c *candidate, own ownKind, best *candidate) view.Prefix {
+	p := c.route.prefix
 	row := view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixRemote, VTEP: c.route.vtep,
 		VNI: c.route.encapsulation(), RouterMAC: c.route.routerMAC, State: view.Down}
 	switch {
-	case !c.usable():
-		row.Reason = fmt.Sprintf("VTEP %v: %s", c.route.vtep, c.via.unresolved())
-	case own != notOwn:
-		row.Reason = "this gateway has the prefix itself"
-	case best.route != c.route:
-		row.Reason = "another route is better"
-	default:
+	case own == notOwn && best == c:
 		row.Selected = true
 		row.State, row.Reason = l.routeState(v, p)
+	default:
+		row.Reason = v.passedOver(all, c, own, best)
 	}
 	return row
-}
-
-// unselectedPrefix says why no VRF uses a route, "" if one does.
-func (l *loop) unselectedPrefix(r *route) string {
-	why := "no VRF imports it"
-	if !r.routable() {
-		return why
-	}
-	for _, v := range r.routeTargets.vrfs {
-		_, kind, _, best := l.choose(v, r.prefix)
-		if kind != notOwn {
-			why = "this gateway has the prefix itself"
-			continue
-		}
-		switch {
-		case best == nil:
-			why = "its VTEP cannot be reached"
-		case best.route == r || best.route.rank() == r.rank() && best.route.encapsulation() == r.encapsulation() &&
-			best.route.routerMAC == r.routerMAC:
-			return "" // or one that says the same, from another peer
-		default:
-			why = "another route of the prefix is better"
-		}
-	}
-	return why
 }
 
 // routeState reports whether the target has the entry of a prefix.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 
+	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -17,7 +18,9 @@ type vrf struct {
 	localVTEP netip.Addr
 	svis      map[string]*svi // in place, by id
 	// prefixes are the imported routes by what they lead to.
-	prefixes map[netip.Prefix][]candidate
+	prefixes map[netip.Prefix]candidates
+	// imported counts them by type.
+	imported [bgp.TypePrefix + 1]int64
 }
 
 // routerMACOf gives the gateway's router MAC: the configured one, else one that
@@ -48,7 +51,7 @@ func (l *loop) vrfChanged(o intent.VRF, deleted bool) {
 		return
 	}
 	if v == nil {
-		v = &vrf{svis: map[string]*svi{}, prefixes: map[netip.Prefix][]candidate{}}
+		v = &vrf{svis: map[string]*svi{}, prefixes: map[netip.Prefix]candidates{}}
 		l.vrfs[o.Index], l.vrfByID[o.ID] = v, v
 		l.awaitSVIs(func(s *svi) bool { return s.VRF == o.ID })
 	}

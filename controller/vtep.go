@@ -38,6 +38,8 @@ type tunnel struct {
 	port   uint16     // uplink of the path
 	adj    *adjacency // nil: there is no path
 	floods map[*bridge]struct{}
+	// candidates are those that lead over it, in no order.
+	candidates []*candidate
 }
 
 // useTunnel gives the tunnel and counts one more user.
@@ -172,7 +174,7 @@ func (l *loop) pathChanged(t *tunnel) {
 		l.mark(p4.Group{ID: b.Index})
 	}
 	if (old != nil) != ok {
-		l.dirtyTunnels[t] = struct{}{}
+		l.tunnelFlipped(t)
 	}
 }
 
