@@ -322,7 +322,8 @@ func (r *reading) judgeNextHop(b []byte) {
 	if bgp.IsHost(a) && !a.IsLinkLocalUnicast() {
 		return
 	}
-	r.noNextHop = &bgp.Fault{Reason: bgp.BadNextHop, Action: bgp.Withdrawn, What: "next hop " + a.String(), Bytes: first(b)}
+	r.noNextHop = &bgp.Fault{Reason: bgp.BadNextHop, Action: bgp.Withdrawn, Bytes: first(b),
+		What: "next hop " + a.String()}
 }
 
 // parseNextHop gives the first address of a next hop, which is the global one of two

@@ -30,8 +30,8 @@ func TestWhatAnUpdateSaysOfRTConstraintGoesOnAlone(t *testing.T) {
 	}
 	long := func(b []byte) []byte { return append([]byte{b[0] | extendedLength, b[1], 0}, b[2:]...) }
 	for _, s := range []Session{constrained(external()), constrained(internal())} {
-		u, n := decode(t, s, body(nil, slices.Concat(reach(RTConstraint, leaf.AsSlice(), one, all, short), given(s, odd, unknown),
-			unreach(EVPN, two())), nil))
+		u, n := decode(t, s, body(nil, slices.Concat(reach(RTConstraint, leaf.AsSlice(), one, all, short),
+			given(s, odd, unknown), unreach(EVPN, two())), nil))
 		want := body(nil, append(long(reach(RTConstraint, leaf.AsSlice(), one, all, short)), attributes[s.Internal]...), nil)
 		if n != nil || len(u.Constraint) != 1 || !bytes.Equal(u.Constraint[0], want) || len(u.Unreach) != 2 {
 			t.Errorf("%v, %+v\nwant % x", n, u, want)
@@ -42,7 +42,8 @@ func TestWhatAnUpdateSaysOfRTConstraintGoesOnAlone(t *testing.T) {
 			t.Errorf("withdrawal %+v\nwant % x", u, want)
 		}
 		u = takenAll(t, s, body(nil, unreach(RTConstraint), nil))
-		if len(u.Constraint) != 1 || !bytes.Equal(u.Constraint[0], body(nil, long(unreach(RTConstraint)), nil)) || u.EndOfRIB != 0 {
+		want = body(nil, long(unreach(RTConstraint)), nil)
+		if len(u.Constraint) != 1 || !bytes.Equal(u.Constraint[0], want) || u.EndOfRIB != 0 {
 			t.Errorf("End-of-RIB %+v", u)
 		}
 	}
@@ -58,7 +59,8 @@ func TestRTConstraintThatIsTreatedAsWithdrawnGoesOnAsAWithdrawal(t *testing.T) {
 		bgp.BadAttribute: attr(transitive, attrOrigin, 9), bgp.ASLoop: path4(theirAS, ourAS),
 	} {
 		u, n := decode(t, s, body(nil, append(reach(RTConstraint, leaf.AsSlice(), one), given(s, changed)...), nil))
-		if n != nil || len(u.Constraint) != 1 || !bytes.Contains(u.Constraint[0], []byte{attrMPUnreach, 0, byte(3 + len(one)), 0, 1, 132}) ||
+		head := []byte{attrMPUnreach, 0, byte(3 + len(one)), 0, 1, 132}
+		if n != nil || len(u.Constraint) != 1 || !bytes.Contains(u.Constraint[0], head) ||
 			len(u.Faults) != 1 || u.Faults[0].Reason != reason || u.Faults[0].Routes != 1 {
 			t.Errorf("%v: %v, %+v", reason, n, u)
 		}

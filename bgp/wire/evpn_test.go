@@ -65,15 +65,19 @@ func TestEachFieldOfARouteIsRead(t *testing.T) {
 		"type 4, IPv6": {nlri(4, rdBytes, esiBytes, ip6Bytes),
 			bgp.NLRI{Key: bgp.Key{Type: 4, RD: rd, Segment: esi, IP: ip6}}},
 		"type 5": {nlri(5, rdBytes, noESI, tag7, []byte{16}, v4, make([]byte, 4), vni5000),
-			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: netip.AddrFrom4([4]byte(v4)), PrefixLength: 16}, Label: 5000}},
+			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: netip.AddrFrom4([4]byte(v4)), PrefixLength: 16},
+				Label: 5000}},
 		"type 5, gateway": {nlri(5, rdBytes, noESI, tag7, []byte{16}, v4, gw4, make([]byte, 3)),
-			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: netip.AddrFrom4([4]byte(v4)), PrefixLength: 16}, GatewayIP: netip.AddrFrom4([4]byte(gw4))}},
+			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: netip.AddrFrom4([4]byte(v4)), PrefixLength: 16},
+				GatewayIP: netip.AddrFrom4([4]byte(gw4))}},
 		"type 5, ESI": {nlri(5, rdBytes, esiBytes, tag7, []byte{0}, make([]byte, 8), make([]byte, 3)),
 			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: netip.IPv4Unspecified()}, ESI: esi}},
 		"type 5, IPv6": {nlri(5, rdBytes, noESI, tag7, []byte{48}, v6, make([]byte, 16), vni5000),
-			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: netip.AddrFrom16([16]byte(v6)), PrefixLength: 48}, Label: 5000}},
+			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: netip.AddrFrom16([16]byte(v6)), PrefixLength: 48},
+				Label: 5000}},
 		"type 5, IPv6 gateway": {nlri(5, rdBytes, noESI, tag7, []byte{128}, ip6Bytes[1:], gw6, vni5000),
-			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: ip6, PrefixLength: 128}, GatewayIP: netip.AddrFrom16([16]byte(gw6)), Label: 5000}},
+			bgp.NLRI{Key: bgp.Key{Type: 5, RD: rd, EthernetTag: 7, IP: ip6, PrefixLength: 128},
+				GatewayIP: netip.AddrFrom16([16]byte(gw6)), Label: 5000}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := takenAll(t, external(), announced(given(external()), c.raw))
@@ -209,7 +213,8 @@ func TestRouteOfNoUseIsWithdrawn(t *testing.T) {
 			if n != nil || len(u.Reach) != 0 || !slices.Equal(u.Unreach, []bgp.Key{c.n.Key}) {
 				t.Fatalf("%v, %+v", n, u)
 			}
-			if len(u.Faults) != 1 || u.Faults[0].Reason != c.reason || u.Faults[0].Action != bgp.Withdrawn || u.Faults[0].Routes != 1 {
+			if len(u.Faults) != 1 || u.Faults[0].Reason != c.reason || u.Faults[0].Action != bgp.Withdrawn ||
+				u.Faults[0].Routes != 1 {
 				t.Errorf("faults %+v, want one for %v", u.Faults, c.reason)
 			}
 		})
@@ -257,7 +262,8 @@ func TestTheLastWordOnARouteInAnUpdateCounts(t *testing.T) {
 	s := external()
 	r, useless := macRoute(1), macRoute(1)
 	useless.Label = 0
-	u := takenAll(t, s, body(nil, slices.Concat(reach(EVPN, leaf.AsSlice(), encodeNLRI(r)), given(s), unreach(EVPN, encodeNLRI(r))), nil))
+	raw := encodeNLRI(r)
+	u := takenAll(t, s, body(nil, slices.Concat(reach(EVPN, leaf.AsSlice(), raw), given(s), unreach(EVPN, raw)), nil))
 	if !slices.Equal(u.Reach, []bgp.NLRI{r}) || !slices.Equal(u.Unreach, []bgp.Key{r.Key}) {
 		t.Errorf("%+v", u)
 	}
@@ -291,7 +297,8 @@ func TestFamilyThatTheSessionHasNotIsDiscarded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, n := decode(t, s, c.body)
-			if n != nil || len(u.Faults) != c.faults || len(u.Unicast)+len(u.UnicastUnreach)+len(u.Constraint) > 0 || u.EndOfRIB != 0 {
+			if n != nil || len(u.Faults) != c.faults || u.EndOfRIB != 0 ||
+				len(u.Unicast)+len(u.UnicastUnreach)+len(u.Constraint) > 0 {
 				t.Fatalf("%v, %+v", n, u)
 			}
 			for _, f := range u.Faults {

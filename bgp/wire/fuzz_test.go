@@ -92,7 +92,8 @@ func checkUpdate(t *testing.T, session Session, u *Update, bad *Notification) {
 		var back Update
 		session.AllowOwnAS = 255
 		plain := bgp.Attributes{NextHop: leaf}
-		if e := NewDecoder(session).Update(encode(&session, &plain, n), &back); e != nil || !slices.Equal(back.Reach, []bgp.NLRI{n}) {
+		e := NewDecoder(session).Update(encode(&session, &plain, n), &back)
+		if e != nil || !slices.Equal(back.Reach, []bgp.NLRI{n}) {
 			t.Fatalf("%+v became %v, %+v", n, e, back)
 		}
 	}

@@ -116,7 +116,8 @@ func TestRouteRefreshIsRead(t *testing.T) {
 	if got, err := ParseRouteRefresh(want.Append(nil)); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := ParseRouteRefresh([]byte{0, 1, 0, 1, 2, 128, 0, 0}); err != nil || got != (RouteRefresh{IPv4Unicast, Request}) {
+	filters := []byte{0, 1, 0, 1, 2, 128, 0, 0}
+	if got, err := ParseRouteRefresh(filters); err != nil || got != (RouteRefresh{IPv4Unicast, Request}) {
 		t.Errorf("with filters: %+v, %v", got, err)
 	}
 	if got, err := ParseRouteRefresh([]byte{0, 1, 9, 1, 0}); err != nil || got.Subtype != 9 {

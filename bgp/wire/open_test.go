@@ -119,7 +119,8 @@ func TestEveryCapabilityOfEveryLengthIsReadOrPassedOver(t *testing.T) {
 		for n := range 256 {
 			value := bytes.Repeat([]byte{0, 1}, n/2+1)[:n]
 			caps := slices.Concat([]byte{1, 4, 0, 25, 0, 70, byte(code), byte(n)}, value, []byte{2, 0})
-			b := append(withOptions()[:9], 255, 255, byte((len(caps)+3)>>8), byte(len(caps)+3), 2, byte(len(caps)>>8), byte(len(caps)))
+			size := len(caps)
+			b := append(withOptions()[:9], 255, 255, byte((size+3)>>8), byte(size+3), 2, byte(size>>8), byte(size))
 			o, err := ParseOpen(append(b, caps...))
 			if code == capAS4 && n == 4 { // 00 01 00 01 is another AS
 				continue

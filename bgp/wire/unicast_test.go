@@ -35,12 +35,14 @@ func TestUnicastRoutesAreReadInEachForm(t *testing.T) {
 		"multiprotocol": {body(nil, append(reach(IPv4Unicast, next4.AsSlice(), nlri4), attributes...), nil), body(nil, unreach(IPv4Unicast, nlri4), nil), next4, want4},
 		"IPv6":          {body(nil, append(reach(IPv6Unicast, next6.AsSlice(), nlri6), attributes...), nil), body(nil, unreach(IPv6Unicast, nlri6), nil), next6, want6},
 		"IPv6, with a link-local next hop": {body(nil, append(reach(IPv6Unicast, slices.Concat(next6.AsSlice(),
-			netip.MustParseAddr("fe80::9").AsSlice()), nlri6), attributes...), nil), body(nil, unreach(IPv6Unicast, nlri6), nil), next6, want6},
+			netip.MustParseAddr("fe80::9").AsSlice()), nlri6), attributes...), nil),
+			body(nil, unreach(IPv6Unicast, nlri6), nil), next6, want6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want []bgp.UnicastRoute
 			for _, p := range c.want {
-				want = append(want, bgp.UnicastRoute{Prefix: p, NextHop: c.nextHop, LocalPref: 50, PathLength: 2, Origin: 2, MED: 5, Internal: true})
+				want = append(want, bgp.UnicastRoute{Prefix: p, NextHop: c.nextHop, LocalPref: 50, PathLength: 2, Origin: 2,
+					MED: 5, Internal: true})
 			}
 			if u := takenAll(t, s, c.reach); !slices.Equal(u.Unicast, want) || len(u.UnicastUnreach) > 0 {
 				t.Errorf("got  %+v\nwant %+v", u.Unicast, want)

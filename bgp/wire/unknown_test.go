@@ -100,8 +100,8 @@ func TestEveryExtendedCommunityIsCarriedPast(t *testing.T) {
 			if (len(u.Faults) > 0) != unknown {
 				t.Fatalf("community %02x:%02x: %+v", typ, subtype, u.Faults)
 			}
-			if means := typ == 6 && subtype <= 8 || typ == 3 && (subtype == 12 || subtype == 13) || typ <= 2 && subtype == 2; !means &&
-				*u.Attributes != want {
+			means := typ == 6 && subtype <= 8 || typ == 3 && (subtype == 12 || subtype == 13) || typ <= 2 && subtype == 2
+			if !means && *u.Attributes != want {
 				t.Fatalf("community %02x:%02x: %+v", typ, subtype, u.Attributes)
 			}
 		}
@@ -173,7 +173,8 @@ func TestTruncatedUpdateNeverGivesARouteThatWasNotThere(t *testing.T) {
 		}
 		d := NewDecoder(session)
 		var u Update
-		for _, whole := range [][]byte{encode(&session, &a, routes...), body(nil, unreach(EVPN, encodeNLRI(routes...)), nil)} {
+		withdrawal := body(nil, unreach(EVPN, encodeNLRI(routes...)), nil)
+		for _, whole := range [][]byte{encode(&session, &a, routes...), withdrawal} {
 			for _, b := range truncated(whole) {
 				if d.Update(b, &u) != nil {
 					continue
@@ -203,9 +204,11 @@ func TestWhatIsDecodedDoesNotChangeWithTheBytes(t *testing.T) {
 	if n != nil || len(u.Faults) != 2 || len(u.Constraint) != 1 {
 		t.Fatalf("%v, %+v", n, u)
 	}
-	bytes0, bytes1, constraint := slices.Clone(u.Faults[0].Bytes), slices.Clone(u.Faults[1].Bytes), slices.Clone(u.Constraint[0])
+	bytes0, bytes1 := slices.Clone(u.Faults[0].Bytes), slices.Clone(u.Faults[1].Bytes)
+	constraint := slices.Clone(u.Constraint[0])
 	clear(b)
-	if !slices.Equal(u.Faults[0].Bytes, bytes0) || !slices.Equal(u.Faults[1].Bytes, bytes1) || !slices.Equal(u.Constraint[0], constraint) {
+	if !slices.Equal(u.Faults[0].Bytes, bytes0) || !slices.Equal(u.Faults[1].Bytes, bytes1) ||
+		!slices.Equal(u.Constraint[0], constraint) {
 		t.Errorf("%+v", u)
 	}
 	open := withOptions(parameter(73, 1, 9)...)

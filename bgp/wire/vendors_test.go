@@ -32,7 +32,8 @@ func (v vendor) body() []byte {
 func within(as uint32) Session { return of(as, as) }
 
 func of(ours, theirs uint32) Session {
-	return Session{AS: ours, PeerAS: theirs, RouterID: ourID, Internal: ours == theirs, AS4: true, Families: []bgp.Family{bgp.EVPN}}
+	return Session{AS: ours, PeerAS: theirs, RouterID: ourID, Internal: ours == theirs, AS4: true,
+		Families: []bgp.Family{bgp.EVPN}}
 }
 
 func rd(s string) bgp.RD {
@@ -203,7 +204,8 @@ var vendors = []vendor{
 			"90 0e 002c", "0019 46 04 01010101 00",
 			"02 21", "0001 01010101 0001", "00010101010101010101", "0000c3b4", "30 000199000001", "00", "00c3b4",
 		},
-		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypeMACIP, RD: rd("1.1.1.1:1"), EthernetTag: 50100, MAC: hwaddr("00:01:99:00:00:01")},
+		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypeMACIP, RD: rd("1.1.1.1:1"), EthernetTag: 50100,
+			MAC: hwaddr("00:01:99:00:00:01")},
 			ESI: bgp.ESI{0, 1, 1, 1, 1, 1, 1, 1, 1, 1}, Label: 50100}},
 		change: func(a *bgp.Attributes) {
 			a.NextHop, a.RouteTargets, a.Encapsulation = addr("1.1.1.1"), rts("1:100"), bgp.EncapsulationVXLAN
@@ -224,7 +226,8 @@ var vendors = []vendor{
 			"03 11", "0001 c000020b 0001", "0000028e", "20 c000020b",
 			"c0 16 09", "00 06 00028e c000020b",
 		},
-		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypeMulticast, RD: rd("192.0.2.11:1"), EthernetTag: 654, IP: addr("192.0.2.11")}}},
+		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypeMulticast, RD: rd("192.0.2.11:1"), EthernetTag: 654,
+			IP: addr("192.0.2.11")}}},
 		change: func(a *bgp.Attributes) {
 			a.NextHop, a.RouteTargets, a.Encapsulation = addr("192.0.2.11"), rts("65000:268436110"), bgp.EncapsulationVXLAN
 			a.HasTunnel, a.TunnelType, a.TunnelLabel, a.Tunnel = true, 6, 654, addr("192.0.2.11")
@@ -266,7 +269,8 @@ var vendors = []vendor{
 			"c0 10 28", "0002 fdea 00000064", "0002 fdea 00001388", "030c 0000 0000 0008", "0603 020000000009",
 			"0608 01 0000000000",
 		},
-		reach: []bgp.NLRI{{Key: bgp.MACKey(rd("10.0.0.2:2"), hwaddr("02:00:00:00:00:01"), addr("2001:db8::5")), Label: 100, Label2: 5000}},
+		reach: []bgp.NLRI{{Key: bgp.MACKey(rd("10.0.0.2:2"), hwaddr("02:00:00:00:00:01"), addr("2001:db8::5")),
+			Label: 100, Label2: 5000}},
 		change: func(a *bgp.Attributes) {
 			a.NextHop, a.RouteTargets = leaf, rts("65002:100", "65002:5000")
 			a.Encapsulation, a.RouterMAC = bgp.EncapsulationVXLAN, hwaddr("02:00:00:00:00:09")
@@ -284,7 +288,8 @@ var vendors = []vendor{
 			"03 11", "0000 fde8 0000000a", "0000000a", "20 ac110002",
 			"40 01 01 00", "40 02 00", "40 05 04 00000064", "c0 10 08", "0002 fde8 0000000a",
 		},
-		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypeMulticast, RD: rd("65000:10"), EthernetTag: 10, IP: addr("172.17.0.2")}}},
+		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypeMulticast, RD: rd("65000:10"), EthernetTag: 10,
+			IP: addr("172.17.0.2")}}},
 		change: func(a *bgp.Attributes) {
 			a.NextHop, a.RouteTargets = addr("172.17.0.2"), rts("65000:10")
 		},
@@ -313,7 +318,8 @@ var vendors = []vendor{
 			"80 0e 2d", "0019 46 04 ac110002 00",
 			"05 22", "0000 fde8 0000000a", "00000000000000000000", "0000000a", "18 0a0a0a0a", "14141414", "000000",
 		},
-		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypePrefix, RD: rd("65000:10"), EthernetTag: 10, IP: addr("10.10.10.0"), PrefixLength: 24},
+		reach: []bgp.NLRI{{Key: bgp.Key{Type: bgp.TypePrefix, RD: rd("65000:10"), EthernetTag: 10,
+			IP: addr("10.10.10.0"), PrefixLength: 24},
 			GatewayIP: addr("20.20.20.20")}},
 		change: func(a *bgp.Attributes) {
 			a.NextHop, a.Origin, a.PathLength, a.NeighborAS = addr("172.17.0.2"), 2, 1, 65002
