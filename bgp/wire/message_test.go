@@ -153,7 +153,7 @@ func TestNotificationSaysWhatItsCodesMean(t *testing.T) {
 		`cease: administrative shutdown (6/2): "back at 7"`:             Shutdown(AdminShutdown, "back at 7"),
 		`cease: administrative reset (6/4), hard reset: "a\nb"`:         {Code: 6, Subcode: 4, Hard: true, Data: []byte("\x03a\nb")},
 		"cease: hard reset (6/9), hard reset":                           {Code: 6, Subcode: 9, Hard: true},
-		"UPDATE message error: unrecognized well-known attribute (3/2)": {Code: 3, Subcode: 2, Data: []byte("\x02ab")},
+		"UPDATE message error: unrecognised well-known attribute (3/2)": {Code: 3, Subcode: 2, Data: []byte("\x02ab")},
 	} {
 		if got := n.Error(); got != want {
 			t.Errorf("%q, want %q", got, want)

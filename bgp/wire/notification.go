@@ -82,11 +82,11 @@ var codeNames = []string{
 }
 
 var subcodeNames = [][]string{
-	HeaderError: {1: "connection not synchronized", "bad message length", "bad message type"},
+	HeaderError: {1: "connection not synchronised", "bad message length", "bad message type"},
 	OpenError: {1: "unsupported version number", "bad peer AS", "bad BGP identifier",
 		"unsupported optional parameter", "authentication failure", "unacceptable hold time",
 		"unsupported capability", 11: "role mismatch"},
-	UpdateError: {1: "malformed attribute list", "unrecognized well-known attribute",
+	UpdateError: {1: "malformed attribute list", "unrecognised well-known attribute",
 		"missing well-known attribute", "attribute flags error", "attribute length error", "invalid ORIGIN",
 		"AS routing loop", "invalid NEXT_HOP", "optional attribute error", "invalid network field",
 		"malformed AS_PATH"},
