@@ -76,7 +76,7 @@ func readInstance(id string, m *pb.Instance) (intent.Instance, error) {
 	}
 	o.Import = readTargets(f, "import_route_targets", spec.GetImportRouteTargets())
 	o.Export = readTargets(f, "export_route_targets", spec.GetExportRouteTargets())
-	o.MACIPOnly = spec.GetMacIpOnly()
+	o.MACIPOnly, o.EthernetTag = spec.GetMacIpOnly(), spec.GetEthernetTag()
 	return o, f.err()
 }
 
@@ -92,8 +92,8 @@ func readTargets(f *fields, field string, texts []string) []bgp.RouteTarget {
 }
 
 func writeInstance(o intent.Instance, st intent.Status) *pb.Instance {
-	m := &pb.Instance{Name: instanceNaming.name(o.ID), Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly},
-		Status: writeStatus(st, o.Configured)}
+	m := &pb.Instance{Name: instanceNaming.name(o.ID), Status: writeStatus(st, o.Configured),
+		Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly, EthernetTag: o.EthernetTag}}
 	if o.RD != (bgp.RD{}) {
 		m.Spec.RouteDistinguisher = o.RD.String()
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
+	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 )
@@ -116,7 +117,13 @@ func readNeighbor(id string, m *pb.Neighbor) (intent.Neighbor, error) {
 	}
 	o.AS, o.Password, o.Passive, o.MaxPrefixes = spec.GetRemoteAs(), spec.GetPassword(), spec.GetPassive(),
 		spec.GetMaxPrefixes()
-	o.MACIPOnly = spec.GetMacIpOnly()
+	o.MACIPOnly, o.Shutdown, o.ShutdownMessage = spec.GetMacIpOnly(), spec.GetShutdown(), spec.GetShutdownMessage()
+	if f.check("allow_own_as", bgp.CheckAllowOwnAS(spec.GetAllowOwnAs())) {
+		o.AllowOwnAS = uint8(spec.GetAllowOwnAs())
+	}
+	if f.check("ttl_security", bgp.CheckTTLSecurity(spec.GetTtlSecurity(), spec.GetMultihop() > 0)) {
+		o.TTLSecurity = uint8(spec.GetTtlSecurity())
+	}
 	if spec.GetPort() > math.MaxUint16 {
 		f.bad("port", fmt.Sprintf("%d is no TCP port: want 1 to 65535, or 0 for 179", spec.GetPort()))
 	}
@@ -157,6 +164,8 @@ func writeNeighbor(o intent.Neighbor, st intent.Status) *pb.Neighbor {
 		Spec: &pb.NeighborSpec{
 			RemoteAs: o.AS, Port: uint32(o.Port), LocalAddress: text(o.LocalAddress), Password: o.Password,
 			Multihop: uint32(o.Multihop), Passive: o.Passive, MaxPrefixes: o.MaxPrefixes, MacIpOnly: o.MACIPOnly,
+			AllowOwnAs: uint32(o.AllowOwnAS), TtlSecurity: uint32(o.TTLSecurity),
+			Shutdown: o.Shutdown, ShutdownMessage: o.ShutdownMessage,
 			HoldTime: writeDuration(o.HoldTime), Keepalive: writeDuration(o.Keepalive),
 			ConnectRetry: writeDuration(o.ConnectRetry),
 		},

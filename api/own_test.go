@@ -46,7 +46,8 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 	g := serve(t, intent.NewMemory(intent.Neighbor{Address: netip.MustParseAddr("10.1.1.9"), AS: 9}),
 		fakeStatus{{Kind: intent.KindNeighbor, ID: "10.1.1.1"}: up}, v)
 	want := neighborMsg(65101)
-	want.Spec.Port, want.Spec.LocalAddress, want.Spec.Multihop, want.Spec.Passive = 1179, "10.1.1.0", 3, true
+	want.Spec.Port, want.Spec.LocalAddress, want.Spec.TtlSecurity, want.Spec.Passive = 1179, "10.1.1.0", 254, true
+	want.Spec.AllowOwnAs, want.Spec.Shutdown, want.Spec.ShutdownMessage = 10, true, "moved"
 	want.Spec.HoldTime, want.Spec.Keepalive, want.Spec.ConnectRetry = durationpb.New(9*time.Second),
 		durationpb.New(3*time.Second), durationpb.New(time.Second)
 	want.Spec.MacIpOnly = true
@@ -92,12 +93,31 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 	}
 }
 
+func TestASettingOfANeighbourIsChangedAndUnsetAlone(t *testing.T) {
+	g := newGateway(t)
+	n := neighborMsg(65101)
+	n.Spec.Multihop, n.Spec.Shutdown, n.Spec.ShutdownMessage = 4, true, "moved"
+	g.createNeighbor(t, "10.1.1.1", n)
+	update := func(change *pb.NeighborSpec, paths ...string) (*pb.Neighbor, error) {
+		return g.neighbors().UpdateNeighbor(t.Context(), &pb.UpdateNeighborRequest{
+			Neighbor: &pb.Neighbor{Name: "neighbors/10.1.1.1", Spec: change}, UpdateMask: mask(paths...)})
+	}
+	_, err := update(&pb.NeighborSpec{TtlSecurity: 4}, "spec.ttl_security")
+	wantCode(t, err, codes.InvalidArgument, "neighbor.spec.ttl_security") // beside the multihop that it has
+	got, err := update(&pb.NeighborSpec{TtlSecurity: 4}, "spec.ttl_security", "spec.multihop", "spec.shutdown")
+	want := neighborMsg(65101)
+	want.Spec.TtlSecurity, want.Spec.ShutdownMessage = 4, "moved"
+	if err != nil || !proto.Equal(got.Spec, want.Spec) {
+		t.Errorf("%v %v, want %v", got, err, want.Spec)
+	}
+}
+
 func TestInstancesAndStaticMACsAreGivenBackAsTheyWereGiven(t *testing.T) {
 	g := newGateway(t)
 	g.createBridge(t, "blue", 10, 100)
 	g.createPort(t, "port1", trunkMsg())
 	spec := &pb.InstanceSpec{RouteDistinguisher: "65000:10", ImportRouteTargets: []string{"65000:10", "10.0.0.1:7"},
-		ExportRouteTargets: []string{"4200000000:1"}, MacIpOnly: true}
+		ExportRouteTargets: []string{"4200000000:1"}, MacIpOnly: true, EthernetTag: 4294967295}
 	i, err := g.instances().CreateInstance(t.Context(),
 		&pb.CreateInstanceRequest{InstanceId: "bridge.blue", Instance: &pb.Instance{Spec: spec}})
 	if err != nil || !proto.Equal(i.Spec, spec) || i.Name != "instances/bridge.blue" {
@@ -162,6 +182,11 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 		"no AS":                 {neighbor(a, func(s *pb.NeighborSpec) { s.RemoteAs = 0 }), codes.InvalidArgument, []string{"neighbor.spec.remote_as"}},
 		"port":                  {neighbor(a, func(s *pb.NeighborSpec) { s.Port = 65536 }), codes.InvalidArgument, []string{"neighbor.spec.port"}},
 		"multihop":              {neighbor(a, func(s *pb.NeighborSpec) { s.Multihop = 256 }), codes.InvalidArgument, []string{"neighbor.spec.multihop"}},
+		"own AS":                {neighbor(a, func(s *pb.NeighborSpec) { s.AllowOwnAs = 257 }), codes.InvalidArgument, []string{"neighbor.spec.allow_own_as"}},
+		"hops":                  {neighbor(a, func(s *pb.NeighborSpec) { s.TtlSecurity = 257 }), codes.InvalidArgument, []string{"neighbor.spec.ttl_security"}},
+		"hops said twice":       {neighbor(a, func(s *pb.NeighborSpec) { s.TtlSecurity, s.Multihop = 1, 1 }), codes.InvalidArgument, []string{"neighbor.spec.ttl_security"}},
+		"farewell":              {neighbor(a, func(s *pb.NeighborSpec) { s.ShutdownMessage = strings.Repeat("x", 256) }), codes.InvalidArgument, []string{"neighbor.spec.shutdown_message"}},
+		"tag of a VRF":          {instance("vrf.blue", &pb.InstanceSpec{EthernetTag: 1}), codes.InvalidArgument, []string{"instance.spec.ethernet_tag"}},
 		"local address":         {neighbor(a, func(s *pb.NeighborSpec) { s.LocalAddress = "here" }), codes.InvalidArgument, []string{"neighbor.spec.local_address"}},
 		"family":                {neighbor(a, func(s *pb.NeighborSpec) { s.Families = []pb.Family{pb.Family_FAMILY_EVPN, 99} }), codes.InvalidArgument, []string{"neighbor.spec.families[1]"}},
 		"endless hold time":     {neighbor(a, func(s *pb.NeighborSpec) { s.HoldTime = &durationpb.Duration{Seconds: 1 << 60} }), codes.InvalidArgument, []string{"neighbor.spec.hold_time"}},

@@ -1,11 +1,13 @@
 package bgp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Config is what the speaker is told once, at the start.
@@ -46,19 +48,71 @@ type Neighbor struct {
 	LocalAddress netip.Addr
 	Passive      bool  // wait for the peer to connect
 	Multihop     uint8 // TTL for an eBGP peer that is not on our link; 0 means 1
+	// TTLSecurity is how many hops away the peer may be, 1 on our link, 0 for any: what
+	// came further is not heard (GTSM, RFC 5082). It takes the place of Multihop.
+	TTLSecurity uint8
+	// Shutdown: it is configured and not spoken with. ShutdownMessage is what it is told
+	// when its session ends for that (RFC 9003).
+	Shutdown        bool
+	ShutdownMessage string
 	// Timers in whole seconds; 0 gives the default. HoldTime 90 s, Keepalive
 	// a third of the hold time, ConnectRetry 10 s.
 	HoldTime, Keepalive, ConnectRetry time.Duration
 	// Families of the session; none means EVPN alone.
 	Families []Family
-	// AllowOwnAS is how often our own AS may be in an AS path: 0 for none.
+	// AllowOwnAS is how often our own AS may be in an AS path: 0 for none, at most
+	// MaxAllowOwnAS.
 	AllowOwnAS uint8
 	// MaxPrefixes ends the session with a Cease when the peer sends more
-	// routes of a family; 0 for no limit.
+	// routes of a family; 0 for DefaultMaxPrefixes. Limit reads it.
 	MaxPrefixes uint32
 	// MACIPOnly: it is told type-2 routes for a MAC with an IPv4 address alone.
 	// A change of it re-evaluates what the session was told, and ends nothing.
 	MACIPOnly bool
+}
+
+// Limits of a neighbour's settings.
+const (
+	// DefaultMaxPrefixes bounds what a neighbour can make us hold where nobody said more.
+	DefaultMaxPrefixes = 250_000
+	MaxAllowOwnAS      = 10
+	// maxTTLSecurity is what leaves a TTL of 2 to a packet that was sent with 255.
+	maxTTLSecurity     = 254
+	maxShutdownMessage = 255 // bytes, RFC 9003 section 2
+)
+
+// Limit is how many routes of a family are taken of the neighbour.
+func (n *Neighbor) Limit() uint32 { return cmp.Or(n.MaxPrefixes, DefaultMaxPrefixes) }
+
+// CheckAllowOwnAS checks how often our own AS may be in a path. It and the checks below
+// are of one setting each, for all who read a neighbour.
+func CheckAllowOwnAS(times uint32) error {
+	if times > MaxAllowOwnAS {
+		return fmt.Errorf("%d: want 0 to %d", times, MaxAllowOwnAS)
+	}
+	return nil
+}
+
+// CheckTTLSecurity checks a number of hops beside the multihop of the same neighbour.
+func CheckTTLSecurity(hops uint32, multihop bool) error {
+	switch {
+	case hops > maxTTLSecurity:
+		return fmt.Errorf("%d: want 1 to %d hops, 1 for a neighbour on our link, or 0 for none", hops, maxTTLSecurity)
+	case hops > 0 && multihop:
+		return errors.New("multihop is set too: of both one says how far away the neighbour may be")
+	}
+	return nil
+}
+
+// CheckShutdownMessage checks a text for a peer (RFC 9003 section 2).
+func CheckShutdownMessage(text string) error {
+	switch {
+	case len(text) > maxShutdownMessage:
+		return fmt.Errorf("%d bytes: want at most %d", len(text), maxShutdownMessage)
+	case !utf8.ValidString(text):
+		return errors.New("want UTF-8")
+	}
+	return nil
 }
 
 // Family is an address family of a session.
@@ -122,6 +176,15 @@ func (n *Neighbor) Check() error {
 	if n.LocalAddress.IsValid() && n.LocalAddress.Is4() != n.Address.Is4() {
 		return fmt.Errorf("local address %v: want the same IP version as the neighbor's", n.LocalAddress)
 	}
+	if err := CheckAllowOwnAS(uint32(n.AllowOwnAS)); err != nil {
+		return fmt.Errorf("allow own as: %w", err)
+	}
+	if err := CheckTTLSecurity(uint32(n.TTLSecurity), n.Multihop > 0); err != nil {
+		return fmt.Errorf("ttl security: %w", err)
+	}
+	if err := CheckShutdownMessage(n.ShutdownMessage); err != nil {
+		return fmt.Errorf("shutdown message: %w", err)
+	}
 	for _, t := range []struct {
 		name     string
 		value    time.Duration
@@ -135,6 +198,10 @@ func (n *Neighbor) Check() error {
 			return fmt.Errorf("%s %v: want whole seconds from %v to %v", t.name, t.value, t.min, t.max)
 		}
 	}
+	return n.checkFamilies()
+}
+
+func (n *Neighbor) checkFamilies() error {
 	for i, f := range n.Families {
 		if f != EVPN && f != n.UnicastFamily() {
 			return fmt.Errorf("address family %v: want %v or, for a neighbor with this address, %v",
@@ -145,6 +212,17 @@ func (n *Neighbor) Check() error {
 		}
 	}
 	return nil
+}
+
+// Carried gives the families of the session.
+func (n *Neighbor) Carried() []Family {
+	var list []Family
+	for _, f := range []Family{EVPN, IPv4Unicast, IPv6Unicast} {
+		if n.Has(f) {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // Has reports whether the session has a family.

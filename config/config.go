@@ -74,17 +74,24 @@ type BGP struct {
 
 // Neighbor is one BGP peer.
 type Neighbor struct {
-	Address      Addr          `yaml:"address"`       // needed
-	AS           uint32        `yaml:"as"`            // needed; our own makes the session iBGP
-	Port         uint16        `yaml:"port"`          // 0: 179
-	LocalAddress Addr          `yaml:"local_address"` // source of the session
-	Password     string        `yaml:"password"`      // TCP MD5 (RFC 2385)
-	Multihop     uint8         `yaml:"multihop"`      // TTL, for an eBGP neighbour that is not on our link
-	Passive      bool          `yaml:"passive"`       // wait for the neighbour to connect
-	HoldTime     time.Duration `yaml:"hold_time"`     // left out: 90s
-	Keepalive    time.Duration `yaml:"keepalive"`     // left out: a third of the hold time
-	ConnectRetry time.Duration `yaml:"connect_retry"` // left out: 10s
-	MaxPrefixes  uint32        `yaml:"max_prefixes"`  // of each family; 0: no limit
+	Address      Addr   `yaml:"address"`       // needed
+	AS           uint32 `yaml:"as"`            // needed; our own makes the session iBGP
+	Port         uint16 `yaml:"port"`          // 0: 179
+	LocalAddress Addr   `yaml:"local_address"` // source of the session
+	Password     string `yaml:"password"`      // TCP MD5 (RFC 2385)
+	Multihop     uint8  `yaml:"multihop"`      // TTL, for an eBGP neighbour that is not on our link
+	// TTLSecurity is how many hops away the neighbour may be, 1 on our link: what comes
+	// from further is not heard (RFC 5082). Both ends must have it; not with multihop.
+	TTLSecurity uint8 `yaml:"ttl_security"`
+	Passive     bool  `yaml:"passive"` // wait for the neighbour to connect
+	// Shutdown keeps the neighbour and does not speak with it.
+	Shutdown        bool          `yaml:"shutdown"`
+	ShutdownMessage string        `yaml:"shutdown_message"` // what it is told then, up to 255 bytes (RFC 9003)
+	HoldTime        time.Duration `yaml:"hold_time"`        // left out: 90s
+	Keepalive       time.Duration `yaml:"keepalive"`        // left out: a third of the hold time
+	ConnectRetry    time.Duration `yaml:"connect_retry"`    // left out: 10s
+	MaxPrefixes     uint32        `yaml:"max_prefixes"`     // of each family; 0: 250000
+	AllowOwnAS      uint8         `yaml:"allow_own_as"`     // how often our AS may be in an AS path, up to 10
 	// Families are evpn, ipv4 and ipv6; none means evpn.
 	Families []Family `yaml:"families"`
 	// MACIPOnly tells the neighbour type-2 routes for a MAC with an IPv4 address
@@ -141,15 +148,18 @@ type Learning struct {
 type Duplicates struct {
 	Moves  int           `yaml:"moves"`  // that many within the window freeze a MAC; left out: 5; -1: never
 	Window time.Duration `yaml:"window"` // left out: 180s
-	Freeze time.Duration `yaml:"freeze"` // for how long; 0: until it is cleared
+	Freeze time.Duration `yaml:"freeze"` // for how long; 0: until `p4evpn clear duplicate`
 }
 
 // Bridge replaces a bridge's default route targets, such as "65000:100", and says
-// what of its hosts is advertised.
+// what of its hosts is advertised and which Ethernet tag is its own.
 type Bridge struct {
 	Import []RouteTarget `yaml:"import_route_targets"` // left out: any AS with the bridge's VNI
 	Export []RouteTarget `yaml:"export_route_targets"` // left out: (AS mod 65536):VNI
 	// MACIPOnly advertises type-2 routes for a MAC with an IPv4 address alone, to
 	// every neighbour.
 	MACIPOnly bool `yaml:"mac_ip_only"`
+	// EthernetTag is that of the bridge with peers of the VLAN-aware bundle service (RFC
+	// 7432 section 6.3); left out: a tag other than 0 must be the bridge's VNI.
+	EthernetTag uint32 `yaml:"ethernet_tag"`
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/p4evpn/p4evpn/bgp"
 )
 
 // Defaults of keys that are left out.
@@ -208,12 +210,28 @@ func (c *checker) checkBGP() {
 		if n.AS == 0 {
 			c.fail(at+".as", "missing: give the neighbour's AS number")
 		}
+		c.checkSession(at, &n)
 		c.checkFamilies(at, &n)
 		addrs = append(addrs, n.Address)
 	}
 	c.unique("bgp.neighbors", addrs)
 	c.checkUnderlay()
 	c.checkRestart()
+}
+
+func (c *checker) checkSession(at string, n *Neighbor) {
+	for _, setting := range []struct {
+		key string
+		err error
+	}{
+		{"allow_own_as", bgp.CheckAllowOwnAS(uint32(n.AllowOwnAS))},
+		{"ttl_security", bgp.CheckTTLSecurity(uint32(n.TTLSecurity), n.Multihop > 0)},
+		{"shutdown_message", bgp.CheckShutdownMessage(n.ShutdownMessage)},
+	} {
+		if setting.err != nil {
+			c.fail(at+"."+setting.key, "%v", setting.err)
+		}
+	}
 }
 
 func (c *checker) checkPorts() {

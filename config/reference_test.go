@@ -86,7 +86,7 @@ func (s source) write(b *strings.Builder, at string, v reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		for _, after := range []string{" is", " are", " says", " holds", " starts", " serves", " terminates", " sends",
-			" leaves", " our", " those"} {
+			" leaves", " our", " those", " keeps", " tells", " advertises"} {
 			keys = append(keys, f.Name+after, "`"+f.Tag.Get("yaml")+"`"+after)
 		}
 	}

@@ -48,8 +48,11 @@ type SlowPath struct {
 	Namespaces string `yaml:"namespaces"`
 }
 
-// defaultNamespaces is the default of SlowPath.Namespaces.
-const defaultNamespaces = "p4evpn-"
+// Of SlowPath.Namespaces: the default, and what leaves room for a VRF's name.
+const (
+	defaultNamespaces = "p4evpn-"
+	maxNamespaces     = 55
+)
 
 func (c *checker) checkRouting() {
 	f := c.file
@@ -66,7 +69,7 @@ func (c *checker) checkRouting() {
 	for _, id := range slices.Sorted(maps.Keys(f.VRFs)) {
 		c.checkStatics(id, f.VRFs[id].Statics)
 	}
-	if n := f.SlowPath.Namespaces; n == "" || strings.ContainsAny(n, "/ ") {
+	if n := f.SlowPath.Namespaces; n == "" || len(n) > maxNamespaces || strings.ContainsAny(n, "/ ") {
 		c.fail("slow_path.namespaces", "%q: want the beginning of a namespace's name, such as %s", n, defaultNamespaces)
 	}
 }

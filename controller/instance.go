@@ -44,7 +44,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 		delete(l.instances, o.ID)
 	} else {
 		now = instance{rd: o.RD, imports: bgp.MakeRouteTargets(o.Import...), exports: bgp.MakeRouteTargets(o.Export...),
-			macIPOnly: o.MACIPOnly}
+			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {

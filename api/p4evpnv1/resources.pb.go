@@ -712,15 +712,24 @@ type NeighborSpec struct {
 	HoldTime     *durationpb.Duration `protobuf:"bytes,7,opt,name=hold_time,json=holdTime,proto3" json:"hold_time,omitempty"`
 	Keepalive    *durationpb.Duration `protobuf:"bytes,8,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
 	ConnectRetry *durationpb.Duration `protobuf:"bytes,9,opt,name=connect_retry,json=connectRetry,proto3" json:"connect_retry,omitempty"`
-	// Ends the session when it sends more of a family; 0 is no limit.
+	// Ends the session when it sends more of a family; 0 is 250,000.
 	MaxPrefixes uint32 `protobuf:"varint,10,opt,name=max_prefixes,json=maxPrefixes,proto3" json:"max_prefixes,omitempty"`
 	// None is EVPN alone.
 	Families []Family `protobuf:"varint,11,rep,packed,name=families,proto3,enum=p4evpn.v1.Family" json:"families,omitempty"`
 	// It is told type-2 routes for a MAC with an IPv4 address alone: no MAC without
 	// one, and no IPv6 address. For RYU's rest_vtep and what is like it.
-	MacIpOnly     bool `protobuf:"varint,12,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MacIpOnly bool `protobuf:"varint,12,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
+	// How often our own AS may be in an AS path, 0 to 10.
+	AllowOwnAs uint32 `protobuf:"varint,13,opt,name=allow_own_as,json=allowOwnAs,proto3" json:"allow_own_as,omitempty"`
+	// How many hops away it may be, 1 to 254, 1 on our link (RFC 5082); 0 is any. Not
+	// with multihop.
+	TtlSecurity uint32 `protobuf:"varint,14,opt,name=ttl_security,json=ttlSecurity,proto3" json:"ttl_security,omitempty"`
+	// It stays configured, and nobody speaks with it.
+	Shutdown bool `protobuf:"varint,15,opt,name=shutdown,proto3" json:"shutdown,omitempty"`
+	// What it is told then, at most 255 bytes (RFC 9003).
+	ShutdownMessage string `protobuf:"bytes,16,opt,name=shutdown_message,json=shutdownMessage,proto3" json:"shutdown_message,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *NeighborSpec) Reset() {
@@ -835,6 +844,34 @@ func (x *NeighborSpec) GetMacIpOnly() bool {
 		return x.MacIpOnly
 	}
 	return false
+}
+
+func (x *NeighborSpec) GetAllowOwnAs() uint32 {
+	if x != nil {
+		return x.AllowOwnAs
+	}
+	return 0
+}
+
+func (x *NeighborSpec) GetTtlSecurity() uint32 {
+	if x != nil {
+		return x.TtlSecurity
+	}
+	return 0
+}
+
+func (x *NeighborSpec) GetShutdown() bool {
+	if x != nil {
+		return x.Shutdown
+	}
+	return false
+}
+
+func (x *NeighborSpec) GetShutdownMessage() string {
+	if x != nil {
+		return x.ShutdownMessage
+	}
+	return ""
 }
 
 type NeighborStatus struct {
@@ -1326,7 +1363,10 @@ type InstanceSpec struct {
 	ExportRouteTargets []string `protobuf:"bytes,3,rep,name=export_route_targets,json=exportRouteTargets,proto3" json:"export_route_targets,omitempty"`
 	// Of a bridge: type-2 routes are advertised for a MAC with an IPv4 address
 	// alone, to every neighbour. Networks of the REST API /vtep have it set.
-	MacIpOnly     bool `protobuf:"varint,4,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
+	MacIpOnly bool `protobuf:"varint,4,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
+	// Of a bridge: the tag by which peers of a VLAN-aware bundle (RFC 7432 section 6.3)
+	// name it; 0 is none: a tag in a route then must be the VNI.
+	EthernetTag   uint32 `protobuf:"varint,5,opt,name=ethernet_tag,json=ethernetTag,proto3" json:"ethernet_tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1387,6 +1427,13 @@ func (x *InstanceSpec) GetMacIpOnly() bool {
 		return x.MacIpOnly
 	}
 	return false
+}
+
+func (x *InstanceSpec) GetEthernetTag() uint32 {
+	if x != nil {
+		return x.EthernetTag
+	}
+	return 0
 }
 
 type CreateInstanceRequest struct {
@@ -2612,7 +2659,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.NeighborSpecR\x04spec\x121\n" +
-	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\xd9\x03\n" +
+	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\xe5\x04\n" +
 	"\fNeighborSpec\x12\x1b\n" +
 	"\tremote_as\x18\x01 \x01(\rR\bremoteAs\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12#\n" +
@@ -2626,7 +2673,12 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\fmax_prefixes\x18\n" +
 	" \x01(\rR\vmaxPrefixes\x12-\n" +
 	"\bfamilies\x18\v \x03(\x0e2\x11.p4evpn.v1.FamilyR\bfamilies\x12\x1e\n" +
-	"\vmac_ip_only\x18\f \x01(\bR\tmacIpOnly\"\xb5\x02\n" +
+	"\vmac_ip_only\x18\f \x01(\bR\tmacIpOnly\x12 \n" +
+	"\fallow_own_as\x18\r \x01(\rR\n" +
+	"allowOwnAs\x12!\n" +
+	"\fttl_security\x18\x0e \x01(\rR\vttlSecurity\x12\x1a\n" +
+	"\bshutdown\x18\x0f \x01(\bR\bshutdown\x12)\n" +
+	"\x10shutdown_message\x18\x10 \x01(\tR\x0fshutdownMessage\"\xb5\x02\n" +
 	"\x0eNeighborStatus\x12&\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
@@ -2664,12 +2716,13 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.InstanceSpecR\x04spec\x12)\n" +
-	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xc3\x01\n" +
+	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xe6\x01\n" +
 	"\fInstanceSpec\x12/\n" +
 	"\x13route_distinguisher\x18\x01 \x01(\tR\x12routeDistinguisher\x120\n" +
 	"\x14import_route_targets\x18\x02 \x03(\tR\x12importRouteTargets\x120\n" +
 	"\x14export_route_targets\x18\x03 \x03(\tR\x12exportRouteTargets\x12\x1e\n" +
-	"\vmac_ip_only\x18\x04 \x01(\bR\tmacIpOnly\"i\n" +
+	"\vmac_ip_only\x18\x04 \x01(\bR\tmacIpOnly\x12!\n" +
+	"\fethernet_tag\x18\x05 \x01(\rR\vethernetTag\"i\n" +
 	"\x15CreateInstanceRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12/\n" +

@@ -43,13 +43,10 @@ func apiFamily(f bgp.Family) *api.Family {
 // afiSafis gives a session's families as GoBGP wants them.
 func afiSafis(n *bgp.Neighbor, graceful bool) []*api.AfiSafi {
 	var list []*api.AfiSafi
-	for _, f := range []bgp.Family{bgp.EVPN, bgp.IPv4Unicast, bgp.IPv6Unicast} {
-		if !n.Has(f) {
-			continue
-		}
-		a := &api.AfiSafi{Config: &api.AfiSafiConfig{Family: apiFamily(f), Enabled: true}}
-		if n.MaxPrefixes > 0 {
-			a.PrefixLimits = &api.PrefixLimit{Family: apiFamily(f), MaxPrefixes: n.MaxPrefixes}
+	for _, f := range n.Carried() {
+		a := &api.AfiSafi{
+			Config:       &api.AfiSafiConfig{Family: apiFamily(f), Enabled: true},
+			PrefixLimits: &api.PrefixLimit{Family: apiFamily(f), MaxPrefixes: n.Limit()},
 		}
 		if graceful {
 			a.MpGracefulRestart = &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}}

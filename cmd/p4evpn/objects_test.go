@@ -100,13 +100,16 @@ func TestObjectsOfEveryKindAreMadeShownChangedAndDeleted(t *testing.T) {
 	s := newSession(t)
 	for _, c := range []struct{ kind, id, flags, shown, change, changed string }{
 		{"bridge", "blue", "--vlan-id 10 --vni 100 --vtep-ip-prefix 10.0.0.1/32", "10.0.0.1/32", "--vni 101", "101"},
+		{"bridge", "blue2", "--vlan-id 20", "20", "--vlan-id 21", "21"},
 		{"port", "port1", "--mac-address 02:00:00:00:00:01 --ptype trunk", "02:00:00:00:00:01", "--ptype access --logical-bridges blue", "access"},
 		{"vrf", "red1", "--vni 5000 --loopback-ip-prefix 2001:db8::1/128", "2001:db8::1/128", "--loopback-ip-prefix=10.100.0.1/32", "10.100.0.1/32"},
 		{"svi", "gate", "--vrf red1 --logical-bridge blue --mac-address 02:00:5e:00:00:01 --gw-ip-prefix 10.10.0.1/24,2001:db8:1::1/64", "10.10.0.1/24,2001:db8:1::1/64", "--gw-ip-prefix 10.10.0.1/24", "10.10.0.1/24"},
 		{"instance", "bridge.blue", "--route-distinguisher 65000:10 --import-route-targets 65000:10,65001:10", "65000:10,65001:10", "--route-distinguisher=", "-"},
+		{"instance", "bridge.blue2", "--ethernet-tag 4294967295", "4294967295", "--ethernet-tag 100", "100"},
 		{"static-mac", "host1", "--logical-bridge blue --bridge-port port1 --mac-address 02:00:00:00:01:01 --ip-addresses 10.10.0.5", "10.10.0.5", "--ip-addresses 10.10.0.6", "10.10.0.6"},
 		{"speaker", "default", "--as-number 65000 --router-id 10.0.0.1", "65000", "--as-number 65001", "65001"},
 		{"neighbor", "10.1.1.1", "--remote-as 65101 --password secret --hold-time 9s --families evpn,ipv4", "9s", "--hold-time 30s --passive", "30s"},
+		{"neighbor", "10.1.1.2", "--remote-as 65102 --allow-own-as 2 --max-prefixes 1000000 --ttl-security 254", "1000000", "--shutdown --shutdown-message moved", "moved"},
 	} {
 		s.does("create "+c.kind+" "+c.id+" "+c.flags, c.kind+" "+c.id+" is there")
 		s.does("create "+c.kind+" "+c.id+" "+c.flags, "is there") // again is no error
@@ -121,8 +124,8 @@ func TestObjectsOfEveryKindAreMadeShownChangedAndDeleted(t *testing.T) {
 		t.Errorf("the password is shown: %s", out)
 	}
 	s.does("list switch-port", "port1", "vf1", "bridge")
-	for _, line := range []string{"neighbor 10.1.1.1", "speaker default", "static-mac host1", "instance bridge.blue",
-		"svi gate", "vrf red1", "port port1", "bridge blue"} {
+	for _, line := range []string{"neighbor 10.1.1.1", "neighbor 10.1.1.2", "speaker default", "static-mac host1",
+		"instance bridge.blue", "instance bridge.blue2", "svi gate", "vrf red1", "port port1", "bridge blue", "bridge blue2"} {
 		s.does("delete "+line, line+" is deleted")
 		s.fails("get "+line, "there is no")
 	}
@@ -132,28 +135,32 @@ func TestCommandsThatCannotBeDoneSayWhatToDo(t *testing.T) {
 	s := newSession(t, intent.Neighbor{Address: addr("10.1.1.9"), AS: 9})
 	s.does("create bridge blue --vlan-id 10")
 	for line, want := range map[string][]string{
-		"create":                                 {"want a kind"},
-		"create house":                           {`no kind "house"`, "bridge, port, vrf"},
-		"create switch-port":                     {"not for switch-port"},
-		"create bridge blue --vlan-id 11":        {"blue", "different one"},
-		"create bridge green --vlan-id 10":       {"10 belongs to logical bridge blue"},
-		"create bridge green --vlan-id ten":      {"--vlan-id", "want a number"},
-		"create bridge green --vtep-ip-prefix x": {"--vtep-ip-prefix", "10.0.0.1/24"},
-		"create bridge green --colour red":       {"unknown flag"},
-		"create port port1 --mac-address 0200":   {"--mac-address", "02:00:00:00:00:01"},
-		"create port port1 --ptype hybrid":       {"--ptype", "access or trunk"},
-		"create neighbor leaf --remote-as 1":     {"neighbor_id", "IP address"},
-		"create neighbor 10.1.1.9 --remote-as 1": {"configuration file"},
-		"delete neighbor 10.1.1.9":               {"configuration file", "restart"},
-		"create neighbor 10.1.1.1 --hold-time 9": {"--hold-time", "90s"},
-		"update bridge blue":                     {"nothing to change"},
-		"update bridge none --vlan-id 5":         {"there is no logical bridge"},
-		"get bridge":                             {"accepts 1 arg"},
-		"get bridge none":                        {"none"},
-		"list bridge -o xml":                     {"want table, yaml or json"},
-		"delete bridge none":                     {"there is no logical bridge"},
-		"apply -f /not/there":                    {"/not/there"},
-		"create instance bridge.none":            {"create it first"},
+		"create":                                                               {"want a kind"},
+		"create house":                                                         {`no kind "house"`, "bridge, port, vrf"},
+		"create switch-port":                                                   {"not for switch-port"},
+		"create bridge blue --vlan-id 11":                                      {"blue", "different one"},
+		"create bridge green --vlan-id 10":                                     {"10 belongs to logical bridge blue"},
+		"create bridge green --vlan-id ten":                                    {"--vlan-id", "want a number"},
+		"create bridge green --vtep-ip-prefix x":                               {"--vtep-ip-prefix", "10.0.0.1/24"},
+		"create bridge green --colour red":                                     {"unknown flag"},
+		"create port port1 --mac-address 0200":                                 {"--mac-address", "02:00:00:00:00:01"},
+		"create port port1 --ptype hybrid":                                     {"--ptype", "access or trunk"},
+		"create neighbor leaf --remote-as 1":                                   {"neighbor_id", "IP address"},
+		"create neighbor 10.1.1.9 --remote-as 1":                               {"configuration file"},
+		"delete neighbor 10.1.1.9":                                             {"configuration file", "restart"},
+		"create neighbor 10.1.1.1 --hold-time 9":                               {"--hold-time", "90s"},
+		"create neighbor 10.1.1.1 --remote-as 1 --allow-own-as 11":             {"allow_own_as", "0 to 10"},
+		"create neighbor 10.1.1.1 --remote-as 1 --ttl-security 2 --multihop 2": {"ttl_security", "multihop is set too"},
+		"create neighbor 10.1.1.1 --remote-as 1 --max-prefixes 4294967296":     {"--max-prefixes", "4294967295"},
+		"create instance vrf.red1 --ethernet-tag 1":                            {"ethernet_tag", "bridges"},
+		"update bridge blue":                                                   {"nothing to change"},
+		"update bridge none --vlan-id 5":                                       {"there is no logical bridge"},
+		"get bridge":                                                           {"accepts 1 arg"},
+		"get bridge none":                                                      {"none"},
+		"list bridge -o xml":                                                   {"want table, yaml or json"},
+		"delete bridge none":                                                   {"there is no logical bridge"},
+		"apply -f /not/there":                                                  {"/not/there"},
+		"create instance bridge.none":                                          {"create it first"},
 		"create static-mac host1 --logical-bridge blue --bridge-port none --mac-address 02:00:00:00:00:01": {"there is no bridge port none"},
 	} {
 		s.fails(line, want...)

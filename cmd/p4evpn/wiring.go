@@ -35,12 +35,13 @@ func configured(f *config.File) []intent.Object {
 			Address: n.Address.Addr, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress.Addr,
 			Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
 			HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
-			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families), MACIPOnly: n.MACIPOnly,
+			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families), MACIPOnly: n.MACIPOnly, AllowOwnAS: n.AllowOwnAS,
+			TTLSecurity: n.TTLSecurity, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownMessage,
 		})
 	}
 	for id, b := range f.Bridges {
 		i := configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export)
-		i.MACIPOnly = b.MACIPOnly
+		i.MACIPOnly, i.EthernetTag = b.MACIPOnly, b.EthernetTag
 		objects = append(objects, i)
 	}
 	for id, v := range f.VRFs {

@@ -24,6 +24,9 @@ type Instance struct {
 	// MACIPOnly, of a bridge's: type-2 routes are advertised for a MAC with an IPv4
 	// address alone, to every neighbour.
 	MACIPOnly bool `json:"mac_ip_only,omitempty"`
+	// EthernetTag, of a bridge's, is the tag by which peers of a VLAN-aware bundle (RFC
+	// 7432 section 6.3) name the bridge, beside its VNI; 0 = none.
+	EthernetTag uint32 `json:"ethernet_tag,omitempty"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`
 }
@@ -72,7 +75,7 @@ func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 // Equal reports whether two instances ask for the same; the order of route targets
 // means nothing.
 func (i Instance) Equal(o Instance) bool {
-	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly &&
+	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly && i.EthernetTag == o.EthernetTag &&
 		bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
@@ -84,6 +87,9 @@ func (i Instance) Check() error {
 	v.targets("export_route_targets", i.Export)
 	if i.MACIPOnly && i.Of().Kind != KindLogicalBridge {
 		v.add("mac_ip_only", "a VRF has no type-2 routes: want it of the bridges")
+	}
+	if i.EthernetTag != 0 && i.Of().Kind != KindLogicalBridge {
+		v.add("ethernet_tag", "a VRF's routes are not judged by it: want it of the bridges")
 	}
 	return v.invalid(i.Ref())
 }

@@ -58,12 +58,18 @@ type Neighbor struct {
 	LocalAddress netip.Addr `json:"local_address,omitzero"`
 	Password     string     `json:"password,omitempty"` // TCP MD5 (RFC 2385), at most maxPassword bytes
 	Multihop     uint8      `json:"multihop,omitempty"` // TTL for an eBGP neighbour that is not on our link
-	Passive      bool       `json:"passive,omitempty"`
+	// TTLSecurity is how many hops away it may be (RFC 5082), in place of Multihop; 0 = any.
+	TTLSecurity uint8 `json:"ttl_security,omitempty"`
+	Passive     bool  `json:"passive,omitempty"`
+	// Shutdown: nobody speaks with it. ShutdownMessage is what it is told then (RFC 9003).
+	Shutdown        bool   `json:"shutdown,omitempty"`
+	ShutdownMessage string `json:"shutdown_message,omitempty"`
 	// Timers in whole seconds; 0 is the default of package bgp.
 	HoldTime     time.Duration `json:"hold_time,omitempty"`
 	Keepalive    time.Duration `json:"keepalive,omitempty"`
 	ConnectRetry time.Duration `json:"connect_retry,omitempty"`
-	MaxPrefixes  uint32        `json:"max_prefixes,omitempty"` // of each family; 0 = no limit
+	MaxPrefixes  uint32        `json:"max_prefixes,omitempty"` // of each family; 0 = bgp.DefaultMaxPrefixes
+	AllowOwnAS   uint8         `json:"allow_own_as,omitempty"` // times in an AS path; 0 = none
 	Families     []bgp.Family  `json:"families,omitempty"`     // none = evpn
 	// MACIPOnly: it is told type-2 routes for a MAC with an IPv4 address alone.
 	MACIPOnly bool `json:"mac_ip_only,omitempty"`
@@ -80,7 +86,8 @@ func (n Neighbor) Equal(o Neighbor) bool {
 		n.Address == o.Address && n.AS == o.AS && n.Port == o.Port && n.LocalAddress == o.LocalAddress &&
 		n.Password == o.Password && n.Multihop == o.Multihop && n.Passive == o.Passive && n.HoldTime == o.HoldTime &&
 		n.Keepalive == o.Keepalive && n.ConnectRetry == o.ConnectRetry && n.MaxPrefixes == o.MaxPrefixes &&
-		n.MACIPOnly == o.MACIPOnly
+		n.MACIPOnly == o.MACIPOnly && n.TTLSecurity == o.TTLSecurity && n.AllowOwnAS == o.AllowOwnAS &&
+		n.Shutdown == o.Shutdown && n.ShutdownMessage == o.ShutdownMessage
 }
 
 // CheckNeighbor checks a neighbour's address, which may be of this machine.
@@ -122,12 +129,20 @@ func (n Neighbor) Check() error {
 	if len(n.Password) > maxPassword {
 		v.add("password", fmt.Sprintf("%d bytes: TCP MD5 takes at most %d", len(n.Password), maxPassword))
 	}
+	v.check("ttl_security", bgp.CheckTTLSecurity(uint32(n.TTLSecurity), n.Multihop > 0))
+	v.check("allow_own_as", bgp.CheckAllowOwnAS(uint32(n.AllowOwnAS)))
+	v.check("shutdown_message", bgp.CheckShutdownMessage(n.ShutdownMessage))
 	v.timer("hold_time", n.HoldTime, 3*time.Second, 65535*time.Second)
 	v.timer("keepalive", n.Keepalive, time.Second, 21845*time.Second)
 	v.timer("connect_retry", n.ConnectRetry, time.Second, 65535*time.Second)
 	if n.HoldTime != 0 && n.Keepalive >= n.HoldTime {
 		v.add("keepalive", fmt.Sprintf("%v: want less than the hold time, %v", n.Keepalive, n.HoldTime))
 	}
+	v.families(n)
+	return v.invalid(n.Ref())
+}
+
+func (v *violations) families(n Neighbor) {
 	for i, f := range n.Families {
 		field := fmt.Sprintf("families[%d]", i)
 		switch {
@@ -139,7 +154,6 @@ func (n Neighbor) Check() error {
 			v.add(field, "want evpn, ipv4 or ipv6")
 		}
 	}
-	return v.invalid(n.Ref())
 }
 
 func (v *violations) timer(field string, d, least, most time.Duration) {

@@ -78,12 +78,13 @@ func ownKinds(t *testing.T, s *Store) {
 		bridge("blue", 10, 100), bridge("green", 20, 200), access("port1", "blue"),
 		BridgePort{ID: "trunk", MAC: ether.MAC{2, 0, 0, 0, 0, 9}, Type: Trunk},
 		vrf("red1", 5000), svi("gate", "red1", "blue", "10.10.0.1/24"),
-		Instance{ID: "bridge.blue", RD: rd(t, "65000:100"), Import: []bgp.RouteTarget{rt(t, "65000:1")}},
+		Instance{ID: "bridge.blue", RD: rd(t, "65000:100"), Import: []bgp.RouteTarget{rt(t, "65000:1")}, EthernetTag: 1<<32 - 1},
 		Instance{ID: "vrf.red1", Export: []bgp.RouteTarget{rt(t, "65000:2")}},
 		station("host1", "blue", "port1", "02:00:00:00:01:01", "10.10.0.5"),
 		Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")},
 		Neighbor{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, Password: "secret", HoldTime: 9 * time.Second,
-			Families: []bgp.Family{bgp.EVPN, bgp.IPv4Unicast}},
+			Families: []bgp.Family{bgp.EVPN, bgp.IPv4Unicast}, AllowOwnAS: 10, TTLSecurity: 254, Shutdown: true,
+			ShutdownMessage: "moved"},
 	} {
 		if err := createAny(s, o); err != nil {
 			t.Fatal(err)
@@ -146,6 +147,11 @@ func TestRulesOfTheKindsThatTheOPIAPILacks(t *testing.T) {
 		"neighbor with half a second":      {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, HoldTime: 3500 * time.Millisecond}, Invalid, "hold_time"},
 		"neighbor that never keeps alive":  {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, HoldTime: 9 * time.Second, Keepalive: 9 * time.Second}, Invalid, "keepalive"},
 		"neighbor with a foreign family":   {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, Families: []bgp.Family{bgp.IPv6Unicast}}, Invalid, "families[0]"},
+		"neighbor with our AS too often":   {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, AllowOwnAS: 11}, Invalid, "allow_own_as: 11"},
+		"neighbor too far away":            {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, TTLSecurity: 255}, Invalid, "ttl_security: 255"},
+		"neighbor at two distances":        {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, TTLSecurity: 1, Multihop: 1}, Invalid, "ttl_security: multihop is set too"},
+		"neighbor with a long farewell":    {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, ShutdownMessage: strings.Repeat("x", 256)}, Invalid, "shutdown_message: 256 bytes"},
+		"VRF with an Ethernet tag":         {Instance{ID: "vrf.red1", EthernetTag: 10}, Invalid, "ethernet_tag"},
 		"neighbor that is there":           {neighbor("10.1.1.1", 65101), Exists, "different"},
 		"gateway with a station's IP":      {svi("gate2", "red1", "green", "10.10.0.5/32"), Conflict, "overlaps"},
 	} {

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -97,47 +98,90 @@ func boxed[T Object](rows []T) (all []Object) {
 	return all
 }
 
-func TestAStoreOfTheVersionBeforeOpensWithEveryKindOfObject(t *testing.T) {
-	path := stored(t, "version3.db")
-	for _, time := range []string{"first", "second"} {
-		s := mustOpen(t, path)
-		got, want := objects(t, s), inVersion3(t)
-		if time == "second" {
-			want[7] = withMACIPOnly(want[7].(Instance))
+// inVersion4 is what p4evpn of commit 7016ffd wrote into testdata/version4.db: as
+// inVersion3, with what that version brought.
+func inVersion4(t *testing.T) []Object {
+	all := inVersion3(t)
+	for i, o := range all {
+		switch o := o.(type) {
+		case Instance:
+			o.MACIPOnly = o.Of().Kind == KindLogicalBridge
+			all[i] = o
+		case Neighbor:
+			o.MACIPOnly = true
+			all[i] = o
 		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s opening: got %+v, want %+v", time, got, want)
-		}
-		seen := map[Kind]bool{}
-		for _, o := range got {
-			seen[o.Ref().Kind] = true
-		}
-		if len(seen) != len(kinds) {
-			t.Errorf("%d kinds of objects, want each of %v", len(seen), kinds)
-		}
-		if time == "first" { // it takes what the version before did not know
-			if err := s.Update(func(tx *Tx) error {
-				_, err := tx.Instances().Update(withMACIPOnly(want[7].(Instance)))
-				return err
-			}); err != nil {
+	}
+	return all
+}
+
+func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
+	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t)} {
+		t.Run(name, func(t *testing.T) {
+			path := stored(t, name)
+			s := mustOpen(t, path)
+			holds(t, s, want)
+			for i, o := range want {
+				want[i] = withNews(o)
+			}
+			err := s.Update(func(tx *Tx) error {
+				for _, o := range want {
+					var err error
+					switch o := o.(type) {
+					case Instance:
+						_, err = tx.Instances().Update(o)
+					case Neighbor:
+						_, err = tx.Neighbors().Update(o)
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err := errors.Join(err, s.Close()); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+			holds(t, mustOpen(t, path), want)
+		})
 	}
 }
 
-func withMACIPOnly(i Instance) Instance {
-	i.MACIPOnly = true
-	return i
+// holds checks that a store has exactly these objects, and that they are of all kinds.
+func holds(t *testing.T, s *Store, want []Object) {
+	t.Helper()
+	got, seen := objects(t, s), map[Kind]bool{}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	for _, o := range got {
+		seen[o.Ref().Kind] = true
+	}
+	if len(seen) != len(kinds) {
+		t.Errorf("%d kinds of objects, want each of %v", len(seen), kinds)
+	}
+}
+
+// withNews sets what neither of those versions knew.
+func withNews(o Object) Object {
+	switch o := o.(type) {
+	case Instance:
+		if o.Of().Kind == KindLogicalBridge {
+			o.MACIPOnly, o.EthernetTag = true, 4000
+		}
+		return o
+	case Neighbor:
+		o.Multihop, o.TTLSecurity = 0, 3
+		o.AllowOwnAS, o.Shutdown, o.ShutdownMessage = 2, true, "für heute"
+		return o
+	}
+	return o
 }
 
 // What the binary of the version before says of a store of this version is what this
 // one says of the next.
 func TestAStoreOfTheNextVersionIsRefusedWithBothVersionsAndLeftAlone(t *testing.T) {
-	path := stored(t, "version3.db")
+	path := stored(t, "version4.db")
 	s := mustOpen(t, path)
 	err := file(s).Update(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(schemaVersion+1)))
@@ -181,7 +225,7 @@ func TestAFieldMoreRaisesTheSchemaVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.String() != string(want) {
-		t.Errorf("the fields of objects are others than in testdata/fields.txt: raise SchemaVersion, keep a store of the "+
+		t.Errorf("the fields of objects are others than in testdata/fields.txt: raise schemaVersion, keep a store of the "+
 			"version before"+
 			" in testdata, and write there\n%s", got.String())
 	}
