@@ -27,6 +27,18 @@ var (
 		bgp.IPv4Unicast: pb.Family_FAMILY_IPV4,
 		bgp.IPv6Unicast: pb.Family_FAMILY_IPV6,
 	}
+	familyWords = func() map[string]pb.Family { // by their names
+		words := map[string]pb.Family{}
+		for f, e := range families {
+			words[f.String()] = e
+		}
+		return words
+	}()
+	faultActions = map[view.FaultAction]pb.FaultAction{
+		view.Discarded:    pb.FaultAction_FAULT_ACTION_DISCARDED,
+		view.Withdrawn:    pb.FaultAction_FAULT_ACTION_WITHDRAWN,
+		view.SessionEnded: pb.FaultAction_FAULT_ACTION_SESSION_ENDED,
+	}
 	directions = map[view.Direction]pb.Direction{
 		view.In:  pb.Direction_DIRECTION_IN,
 		view.Out: pb.Direction_DIRECTION_OUT,

@@ -168,27 +168,6 @@ func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest,
 	}, func(p []*p4evpnv1.Route) *p4evpnv1.ListRoutesResponse { return &p4evpnv1.ListRoutesResponse{Routes: p} })
 }
 
-func (s *viewService) ListSessions(_ *p4evpnv1.ListSessionsRequest,
-	out grpc.ServerStreamingServer[p4evpnv1.ListSessionsResponse]) error {
-	rows, err := s.view.Neighbors(out.Context())
-	if err != nil {
-		return failed(err)
-	}
-	slices.SortFunc(rows, func(a, b view.Neighbor) int { return a.Address.Compare(b.Address) })
-	return stream(rows, out, func(n view.Neighbor) *p4evpnv1.Session {
-		m := &p4evpnv1.Session{
-			Address: text(n.Address), As: n.AS, State: sessionStates[n.State], Received: n.Received, Advertised: n.Advertised,
-			Reason: utf8(n.Reason),
-		}
-		if n.Uptime != 0 {
-			m.Uptime = durationpb.New(n.Uptime)
-		}
-		return m
-	}, func(p []*p4evpnv1.Session) *p4evpnv1.ListSessionsResponse {
-		return &p4evpnv1.ListSessionsResponse{Sessions: p}
-	})
-}
-
 func (s *viewService) ListEntries(r *p4evpnv1.ListEntriesRequest,
 	out grpc.ServerStreamingServer[p4evpnv1.ListEntriesResponse]) error {
 	rows, err := s.view.Entries(out.Context(), r.GetTable())

@@ -76,9 +76,8 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 		Routes: []view.Route{{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"},
 			Key:     "[2]:[0]:[48]:[02:00:00:00:00:01]",
 			NextHop: leaf, VNI: 100, Sequence: 4, Sticky: true, Peer: leaf, Selected: true, Reason: "why"}},
-		Neighbors: []view.Neighbor{{Address: leaf, AS: 65001, State: "established", Uptime: time.Hour, Received: 5,
-			Advertised: 6, Reason: "why"}},
-		Entries: []view.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
+		Neighbors: []view.Neighbor{aNeighbor},
+		Entries:   []view.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
 	}})
 	ctx := t.Context()
 	check := func(name string, want, got any, err error) {
@@ -107,9 +106,7 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 		err)
 	ns, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
 	neighbors, err := collect(ns, err, (*p4evpnv1.ListSessionsResponse).GetSessions)
-	check("neighbors", []*p4evpnv1.Session{{Address: "10.0.0.3", As: 65001,
-		State: p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED, Uptime: durationpb.New(time.Hour), Received: 5,
-		Advertised: 6, Reason: "why"}}, neighbors, err)
+	check("neighbors", []*p4evpnv1.Session{aSession}, neighbors, err)
 	entries, err := g.listEntries(ctx, "")
 	check("entries", []*p4evpnv1.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
 		entries, err)

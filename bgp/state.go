@@ -13,6 +13,7 @@ type PeerState struct {
 	RouterID netip.Addr // of the peer, invalid before its first OPEN
 	State    string     // "idle", "active", "opensent", "openconfirm", "established"
 	Up       bool
+	Shutdown bool      // it is configured not to be spoken with
 	Since    time.Time // of the last change of Up
 	Routes   uint64    // EVPN routes in its Adj-RIB-In
 	Unicast  uint64    // unicast routes there
@@ -20,6 +21,8 @@ type PeerState struct {
 	Flaps    uint64    // sessions lost since the start
 	LastDown string    // why the last session ended, empty if none did
 	Graceful bool      // it does graceful restart, or is away and its routes are kept
+	Families []Family  // of its sessions, as configured
+	Limit    uint32    // of routes of each family
 	// Faults counts what was wrong with what it sent, since the start; Recent are the last
 	// ten, the oldest first.
 	Faults map[Reason]uint64

@@ -8,6 +8,7 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -27,6 +28,12 @@ var (
 	descVRFBytes = pipelineDesc("vrf_bytes_total", "Bytes of packets of a VRF.", "vrf", "direction")
 	descSession  = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.",
 		[]string{"neighbor", "as"}, nil)
+	descFaults = prometheus.NewDesc("p4evpn_bgp_faults_total",
+		"What neighbours sent that was not taken as it stood, by reason.", []string{"neighbor", "reason"}, nil)
+	descReceived = prometheus.NewDesc("p4evpn_bgp_routes_received", "EVPN routes that a neighbour advertises now.",
+		[]string{"neighbor"}, nil)
+	descLimit = prometheus.NewDesc("p4evpn_bgp_routes_limit",
+		"Routes of a family above which a neighbour's session ends.", []string{"neighbor"}, nil)
 )
 
 func pipelineDesc(name, help string, labels ...string) *prometheus.Desc {
@@ -45,18 +52,14 @@ func (c *Controller) Counters() Counters { return Counters{c, scrapeTimeout} }
 
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descBridgePackets, descBridgeBytes,
-		descVRFPackets, descVRFBytes, descSession} {
+		descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit} {
 		ch <- d
 	}
 }
 
 func (k Counters) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range k.c.in.Speaker.Peers() {
-		up := 0.0
-		if p.Up {
-			up = 1
-		}
-		ch <- prometheus.MustNewConstMetric(descSession, prometheus.GaugeValue, up, p.Address.String(), fmt.Sprint(p.AS))
+		collectPeer(ch, &p)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), k.timeout)
 	defer cancel()
@@ -73,6 +76,22 @@ func (k Counters) Collect(ch chan<- prometheus.Metric) {
 		}
 		return nil
 	})
+}
+
+// collectPeer gives the metrics of one neighbour. Reasons that never occurred with it are
+// left out: there are many neighbours and many reasons.
+func collectPeer(ch chan<- prometheus.Metric, p *bgp.PeerState) {
+	up := 0.0
+	if p.Up {
+		up = 1
+	}
+	address := p.Address.String()
+	ch <- prometheus.MustNewConstMetric(descSession, prometheus.GaugeValue, up, address, fmt.Sprint(p.AS))
+	ch <- prometheus.MustNewConstMetric(descReceived, prometheus.GaugeValue, float64(p.Routes), address)
+	ch <- prometheus.MustNewConstMetric(descLimit, prometheus.GaugeValue, float64(p.Limit), address)
+	for reason, n := range p.Faults {
+		ch <- prometheus.MustNewConstMetric(descFaults, prometheus.CounterValue, float64(n), address, reason.String())
+	}
 }
 
 // cellNames gives the cells of counters their names.

@@ -29,7 +29,7 @@ func (c *Controller) sessions(refs []intent.Ref) map[string]intent.Status {
 	}
 	out := map[string]intent.Status{}
 	for _, p := range c.in.Speaker.Peers() {
-		out[p.Address.String()] = bgpStatus(p.Up, cmp.Or(p.LastDown, "the session is "+p.State))
+		out[p.Address.String()] = bgpStatus(p.Up, cmp.Or(whyDown(&p), "the session is "+p.State))
 	}
 	return out
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/view"
@@ -247,24 +246,6 @@ func routeRow(key bgp.Key, rts bgp.RouteTargets) view.Route {
 		row.Key = fmt.Sprintf("[2]:[%d]:[48]:[%v]", key.EthernetTag, key.MAC)
 	}
 	return row
-}
-
-// Neighbors gives a row for each BGP neighbour.
-func (c *Controller) Neighbors(context.Context) ([]view.Neighbor, error) {
-	var rows []view.Neighbor
-	for _, p := range c.in.Speaker.Peers() {
-		row := view.Neighbor{Address: p.Address, AS: p.AS, State: p.State, Received: p.Routes}
-		if !p.Since.IsZero() {
-			row.Uptime = time.Since(p.Since) // by the clock of the speaker
-		}
-		if !p.Up {
-			row.Reason = p.LastDown
-		} else {
-			row.Advertised = uint64(c.stats.originated.Load())
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
 }
 
 // Entries gives a row for each entry that the target holds or refused, of all

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
 )
@@ -56,7 +58,11 @@ func TestJSONIsThatOfProtobufWithWords(t *testing.T) {
 		want string
 	}{
 		{&pb.Session{Address: "10.1.1.1", State: pb.SessionState_SESSION_STATE_ACTIVE, Uptime: durationpb.New(61e9), Received: 7}, `{
-			"address": "10.1.1.1", "as": 0, "state": "active", "uptime": "61s", "received": "7", "advertised": "0", "reason": ""}`},
+			"address": "10.1.1.1", "as": 0, "state": "active", "uptime": "61s", "received": "7", "advertised": "0", "reason": "",
+			"limit": 0, "shutdown": false, "router_id": "", "families": [], "received_unicast": "0", "end_of_rib": false,
+			"graceful_restart": false, "losses": "0", "last_loss": "", "fault_counts": [], "faults": []}`},
+		{&pb.Fault{Time: timestamppb.New(time.Unix(0, 5e6)), Action: pb.FaultAction_FAULT_ACTION_SESSION_ENDED}, `{
+			"time": "1970-01-01T00:00:00.005Z", "reason": "", "what": "", "action": "session_ended", "bytes": ""}`},
 		{&pb.Difference{Kind: 9}, `{"kind": "9", "table": "", "was": "", "is": ""}`},
 		{&pb.AuditResponse{Differences: []*pb.Difference{{Kind: pb.DifferenceKind_DIFFERENCE_KIND_MISSING, Was: "STATE_UP"}}},
 			`{"entries": 0, "differences": [{"kind": "missing", "table": "", "was": "STATE_UP", "is": ""}]}`},

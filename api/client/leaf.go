@@ -11,6 +11,7 @@ import (
 	netpb "github.com/opiproject/opi-api/network/opinetcommon/v1alpha1/gen/go"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
@@ -24,7 +25,7 @@ func isLeaf(f protoreflect.FieldDescriptor) bool {
 		return true
 	}
 	switch f.Message().FullName() {
-	case "opi_api.network.opinetcommon.v1alpha1.IPPrefix", "google.protobuf.Duration":
+	case "opi_api.network.opinetcommon.v1alpha1.IPPrefix", "google.protobuf.Duration", "google.protobuf.Timestamp":
 		return true
 	}
 	return false
@@ -123,6 +124,8 @@ func formatLeaf(f protoreflect.FieldDescriptor, v protoreflect.Value) any {
 		switch m := v.Message().Interface().(type) {
 		case *durationpb.Duration:
 			return m.AsDuration().String()
+		case *timestamppb.Timestamp:
+			return m.AsTime().Format(time.RFC3339Nano)
 		case *netpb.IPPrefix:
 			return formatPrefix(m)
 		}

@@ -15,6 +15,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -135,6 +136,61 @@ func (Direction) EnumDescriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{1}
 }
 
+// FaultAction is what was done about a fault, the mildest first (RFC 7606 section 2).
+type FaultAction int32
+
+const (
+	FaultAction_FAULT_ACTION_UNSPECIFIED FaultAction = 0
+	// This NLRI, attribute or community alone was not taken.
+	FaultAction_FAULT_ACTION_DISCARDED FaultAction = 1
+	// The routes of the UPDATE were taken for withdrawn.
+	FaultAction_FAULT_ACTION_WITHDRAWN     FaultAction = 2
+	FaultAction_FAULT_ACTION_SESSION_ENDED FaultAction = 3
+)
+
+// Enum value maps for FaultAction.
+var (
+	FaultAction_name = map[int32]string{
+		0: "FAULT_ACTION_UNSPECIFIED",
+		1: "FAULT_ACTION_DISCARDED",
+		2: "FAULT_ACTION_WITHDRAWN",
+		3: "FAULT_ACTION_SESSION_ENDED",
+	}
+	FaultAction_value = map[string]int32{
+		"FAULT_ACTION_UNSPECIFIED":   0,
+		"FAULT_ACTION_DISCARDED":     1,
+		"FAULT_ACTION_WITHDRAWN":     2,
+		"FAULT_ACTION_SESSION_ENDED": 3,
+	}
+)
+
+func (x FaultAction) Enum() *FaultAction {
+	p := new(FaultAction)
+	*p = x
+	return p
+}
+
+func (x FaultAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FaultAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[2].Descriptor()
+}
+
+func (FaultAction) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[2]
+}
+
+func (x FaultAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FaultAction.Descriptor instead.
+func (FaultAction) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{2}
+}
+
 // HostKind is where a host is.
 type HostKind int32
 
@@ -175,11 +231,11 @@ func (x HostKind) String() string {
 }
 
 func (HostKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[2].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[3].Descriptor()
 }
 
 func (HostKind) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[2]
+	return &file_p4evpn_v1_view_proto_enumTypes[3]
 }
 
 func (x HostKind) Number() protoreflect.EnumNumber {
@@ -188,7 +244,7 @@ func (x HostKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HostKind.Descriptor instead.
 func (HostKind) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{2}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
 }
 
 // PrefixKind is where a prefix comes from.
@@ -239,11 +295,11 @@ func (x PrefixKind) String() string {
 }
 
 func (PrefixKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[3].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[4].Descriptor()
 }
 
 func (PrefixKind) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[3]
+	return &file_p4evpn_v1_view_proto_enumTypes[4]
 }
 
 func (x PrefixKind) Number() protoreflect.EnumNumber {
@@ -252,7 +308,7 @@ func (x PrefixKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PrefixKind.Descriptor instead.
 func (PrefixKind) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{4}
 }
 
 type ListBridgesRequest struct {
@@ -1111,7 +1167,9 @@ func (x *Route) GetReason() string {
 }
 
 type ListSessionsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A neighbour's address or name; empty: all.
+	Neighbor      string `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1144,6 +1202,13 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListSessionsRequest) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
 }
 
 type ListSessionsResponse struct {
@@ -1202,7 +1267,27 @@ type Session struct {
 	Received   uint64 `protobuf:"varint,5,opt,name=received,proto3" json:"received,omitempty"`
 	Advertised uint64 `protobuf:"varint,6,opt,name=advertised,proto3" json:"advertised,omitempty"`
 	// Why it is not established, if known.
-	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many routes of a family are taken of it.
+	Limit uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	// It is configured not to be spoken with.
+	Shutdown bool `protobuf:"varint,9,opt,name=shutdown,proto3" json:"shutdown,omitempty"`
+	// The peer's BGP identifier; empty before its first OPEN.
+	RouterId string   `protobuf:"bytes,10,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
+	Families []Family `protobuf:"varint,11,rep,packed,name=families,proto3,enum=p4evpn.v1.Family" json:"families,omitempty"`
+	// Unicast routes that it sent.
+	ReceivedUnicast uint64 `protobuf:"varint,12,opt,name=received_unicast,json=receivedUnicast,proto3" json:"received_unicast,omitempty"`
+	// It has said that it has sent all EVPN routes.
+	EndOfRib bool `protobuf:"varint,13,opt,name=end_of_rib,json=endOfRib,proto3" json:"end_of_rib,omitempty"`
+	// It does graceful restart, or is away and its routes are kept.
+	GracefulRestart bool `protobuf:"varint,14,opt,name=graceful_restart,json=gracefulRestart,proto3" json:"graceful_restart,omitempty"`
+	// Sessions lost since the start, and why the last one ended.
+	Losses   uint64 `protobuf:"varint,15,opt,name=losses,proto3" json:"losses,omitempty"`
+	LastLoss string `protobuf:"bytes,16,opt,name=last_loss,json=lastLoss,proto3" json:"last_loss,omitempty"`
+	// What was wrong with what it sent since the start, by reason.
+	FaultCounts []*FaultCount `protobuf:"bytes,17,rep,name=fault_counts,json=faultCounts,proto3" json:"fault_counts,omitempty"`
+	// The last ten of that, the oldest first.
+	Faults        []*Fault `protobuf:"bytes,18,rep,name=faults,proto3" json:"faults,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1286,6 +1371,216 @@ func (x *Session) GetReason() string {
 	return ""
 }
 
+func (x *Session) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Session) GetShutdown() bool {
+	if x != nil {
+		return x.Shutdown
+	}
+	return false
+}
+
+func (x *Session) GetRouterId() string {
+	if x != nil {
+		return x.RouterId
+	}
+	return ""
+}
+
+func (x *Session) GetFamilies() []Family {
+	if x != nil {
+		return x.Families
+	}
+	return nil
+}
+
+func (x *Session) GetReceivedUnicast() uint64 {
+	if x != nil {
+		return x.ReceivedUnicast
+	}
+	return 0
+}
+
+func (x *Session) GetEndOfRib() bool {
+	if x != nil {
+		return x.EndOfRib
+	}
+	return false
+}
+
+func (x *Session) GetGracefulRestart() bool {
+	if x != nil {
+		return x.GracefulRestart
+	}
+	return false
+}
+
+func (x *Session) GetLosses() uint64 {
+	if x != nil {
+		return x.Losses
+	}
+	return 0
+}
+
+func (x *Session) GetLastLoss() string {
+	if x != nil {
+		return x.LastLoss
+	}
+	return ""
+}
+
+func (x *Session) GetFaultCounts() []*FaultCount {
+	if x != nil {
+		return x.FaultCounts
+	}
+	return nil
+}
+
+func (x *Session) GetFaults() []*Fault {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+// FaultCount is how often something was wrong.
+type FaultCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As p4evpn_bgp_faults_total has it.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaultCount) Reset() {
+	*x = FaultCount{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaultCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaultCount) ProtoMessage() {}
+
+func (x *FaultCount) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaultCount.ProtoReflect.Descriptor instead.
+func (*FaultCount) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FaultCount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FaultCount) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// Fault is something that a peer sent and that was not taken as it stood.
+type Fault struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What it was: "EVPN route type 6".
+	What   string      `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	Action FaultAction `protobuf:"varint,4,opt,name=action,proto3,enum=p4evpn.v1.FaultAction" json:"action,omitempty"`
+	// Its first bytes, in hexadecimal.
+	Bytes         string `protobuf:"bytes,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fault) Reset() {
+	*x = Fault{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fault) ProtoMessage() {}
+
+func (x *Fault) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fault.ProtoReflect.Descriptor instead.
+func (*Fault) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Fault) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Fault) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Fault) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Fault) GetAction() FaultAction {
+	if x != nil {
+		return x.Action
+	}
+	return FaultAction_FAULT_ACTION_UNSPECIFIED
+}
+
+func (x *Fault) GetBytes() string {
+	if x != nil {
+		return x.Bytes
+	}
+	return ""
+}
+
 type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A P4 table's name such as bridge.fdb; empty: all.
@@ -1296,7 +1591,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1603,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1616,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{16}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListEntriesRequest) GetTable() string {
@@ -1340,7 +1635,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1647,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1660,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{17}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -1393,7 +1688,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1700,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1713,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{18}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Entry) GetTable() string {
@@ -1464,7 +1759,7 @@ type ListVRFsRequest struct {
 
 func (x *ListVRFsRequest) Reset() {
 	*x = ListVRFsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1771,7 @@ func (x *ListVRFsRequest) String() string {
 func (*ListVRFsRequest) ProtoMessage() {}
 
 func (x *ListVRFsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1784,7 @@ func (x *ListVRFsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVRFsRequest.ProtoReflect.Descriptor instead.
 func (*ListVRFsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{19}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{21}
 }
 
 type ListVRFsResponse struct {
@@ -1501,7 +1796,7 @@ type ListVRFsResponse struct {
 
 func (x *ListVRFsResponse) Reset() {
 	*x = ListVRFsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1808,7 @@ func (x *ListVRFsResponse) String() string {
 func (*ListVRFsResponse) ProtoMessage() {}
 
 func (x *ListVRFsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1821,7 @@ func (x *ListVRFsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVRFsResponse.ProtoReflect.Descriptor instead.
 func (*ListVRFsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{20}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListVRFsResponse) GetVrfs() []*VRF {
@@ -1560,7 +1855,7 @@ type VRF struct {
 
 func (x *VRF) Reset() {
 	*x = VRF{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1867,7 @@ func (x *VRF) String() string {
 func (*VRF) ProtoMessage() {}
 
 func (x *VRF) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1880,7 @@ func (x *VRF) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VRF.ProtoReflect.Descriptor instead.
 func (*VRF) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{21}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *VRF) GetName() string {
@@ -1666,7 +1961,7 @@ type ListSVIsRequest struct {
 
 func (x *ListSVIsRequest) Reset() {
 	*x = ListSVIsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1973,7 @@ func (x *ListSVIsRequest) String() string {
 func (*ListSVIsRequest) ProtoMessage() {}
 
 func (x *ListSVIsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1986,7 @@ func (x *ListSVIsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSVIsRequest.ProtoReflect.Descriptor instead.
 func (*ListSVIsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{22}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{24}
 }
 
 type ListSVIsResponse struct {
@@ -1703,7 +1998,7 @@ type ListSVIsResponse struct {
 
 func (x *ListSVIsResponse) Reset() {
 	*x = ListSVIsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +2010,7 @@ func (x *ListSVIsResponse) String() string {
 func (*ListSVIsResponse) ProtoMessage() {}
 
 func (x *ListSVIsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2023,7 @@ func (x *ListSVIsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSVIsResponse.ProtoReflect.Descriptor instead.
 func (*ListSVIsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{23}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListSVIsResponse) GetSvis() []*SVI {
@@ -1759,7 +2054,7 @@ type SVI struct {
 
 func (x *SVI) Reset() {
 	*x = SVI{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2066,7 @@ func (x *SVI) String() string {
 func (*SVI) ProtoMessage() {}
 
 func (x *SVI) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2079,7 @@ func (x *SVI) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SVI.ProtoReflect.Descriptor instead.
 func (*SVI) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{24}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SVI) GetName() string {
@@ -1853,7 +2148,7 @@ type ListHostsRequest struct {
 
 func (x *ListHostsRequest) Reset() {
 	*x = ListHostsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +2160,7 @@ func (x *ListHostsRequest) String() string {
 func (*ListHostsRequest) ProtoMessage() {}
 
 func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +2173,7 @@ func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
 func (*ListHostsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{25}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListHostsRequest) GetBridge() string {
@@ -1897,7 +2192,7 @@ type ListHostsResponse struct {
 
 func (x *ListHostsResponse) Reset() {
 	*x = ListHostsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2204,7 @@ func (x *ListHostsResponse) String() string {
 func (*ListHostsResponse) ProtoMessage() {}
 
 func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2217,7 @@ func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
 func (*ListHostsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{26}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListHostsResponse) GetHosts() []*Host {
@@ -1950,7 +2245,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2257,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2270,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{27}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Host) GetBridge() string {
@@ -2037,7 +2332,7 @@ type ListPrefixesRequest struct {
 
 func (x *ListPrefixesRequest) Reset() {
 	*x = ListPrefixesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2344,7 @@ func (x *ListPrefixesRequest) String() string {
 func (*ListPrefixesRequest) ProtoMessage() {}
 
 func (x *ListPrefixesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2357,7 @@ func (x *ListPrefixesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPrefixesRequest.ProtoReflect.Descriptor instead.
 func (*ListPrefixesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{28}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPrefixesRequest) GetVrf() string {
@@ -2081,7 +2376,7 @@ type ListPrefixesResponse struct {
 
 func (x *ListPrefixesResponse) Reset() {
 	*x = ListPrefixesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2388,7 @@ func (x *ListPrefixesResponse) String() string {
 func (*ListPrefixesResponse) ProtoMessage() {}
 
 func (x *ListPrefixesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2401,7 @@ func (x *ListPrefixesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPrefixesResponse.ProtoReflect.Descriptor instead.
 func (*ListPrefixesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{29}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPrefixesResponse) GetPrefixes() []*Prefix {
@@ -2144,7 +2439,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2451,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2464,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{30}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Prefix) GetVrf() string {
@@ -2268,7 +2563,7 @@ type LookupRouteRequest struct {
 
 func (x *LookupRouteRequest) Reset() {
 	*x = LookupRouteRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2575,7 @@ func (x *LookupRouteRequest) String() string {
 func (*LookupRouteRequest) ProtoMessage() {}
 
 func (x *LookupRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2588,7 @@ func (x *LookupRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRouteRequest.ProtoReflect.Descriptor instead.
 func (*LookupRouteRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{31}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LookupRouteRequest) GetVrf() string {
@@ -2326,7 +2621,7 @@ type LookupRouteResponse struct {
 
 func (x *LookupRouteResponse) Reset() {
 	*x = LookupRouteResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2633,7 @@ func (x *LookupRouteResponse) String() string {
 func (*LookupRouteResponse) ProtoMessage() {}
 
 func (x *LookupRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2646,7 @@ func (x *LookupRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRouteResponse.ProtoReflect.Descriptor instead.
 func (*LookupRouteResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{32}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LookupRouteResponse) GetVrf() string {
@@ -2397,7 +2692,7 @@ type ListUnderlayRoutesRequest struct {
 
 func (x *ListUnderlayRoutesRequest) Reset() {
 	*x = ListUnderlayRoutesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2704,7 @@ func (x *ListUnderlayRoutesRequest) String() string {
 func (*ListUnderlayRoutesRequest) ProtoMessage() {}
 
 func (x *ListUnderlayRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2717,7 @@ func (x *ListUnderlayRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnderlayRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListUnderlayRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{33}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{35}
 }
 
 type ListUnderlayRoutesResponse struct {
@@ -2434,7 +2729,7 @@ type ListUnderlayRoutesResponse struct {
 
 func (x *ListUnderlayRoutesResponse) Reset() {
 	*x = ListUnderlayRoutesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2446,7 +2741,7 @@ func (x *ListUnderlayRoutesResponse) String() string {
 func (*ListUnderlayRoutesResponse) ProtoMessage() {}
 
 func (x *ListUnderlayRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2459,7 +2754,7 @@ func (x *ListUnderlayRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnderlayRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListUnderlayRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{34}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListUnderlayRoutesResponse) GetRoutes() []*UnderlayRoute {
@@ -2486,7 +2781,7 @@ type UnderlayRoute struct {
 
 func (x *UnderlayRoute) Reset() {
 	*x = UnderlayRoute{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2793,7 @@ func (x *UnderlayRoute) String() string {
 func (*UnderlayRoute) ProtoMessage() {}
 
 func (x *UnderlayRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2806,7 @@ func (x *UnderlayRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnderlayRoute.ProtoReflect.Descriptor instead.
 func (*UnderlayRoute) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{35}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UnderlayRoute) GetPrefix() string {
@@ -2553,7 +2848,7 @@ var File_p4evpn_v1_view_proto protoreflect.FileDescriptor
 
 const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\n" +
-	"\x14p4evpn/v1/view.proto\x12\tp4evpn.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15p4evpn/v1/state.proto\"\x14\n" +
+	"\x14p4evpn/v1/view.proto\x12\tp4evpn.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19p4evpn/v1/resources.proto\x1a\x15p4evpn/v1/state.proto\"\x14\n" +
 	"\x12ListBridgesRequest\"B\n" +
 	"\x13ListBridgesResponse\x12+\n" +
 	"\abridges\x18\x01 \x03(\v2\x11.p4evpn.v1.BridgeR\abridges\"\xe3\x01\n" +
@@ -2614,10 +2909,11 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x04peer\x18\n" +
 	" \x01(\tR\x04peer\x12\x1a\n" +
 	"\bselected\x18\v \x01(\bR\bselected\x12\x16\n" +
-	"\x06reason\x18\f \x01(\tR\x06reason\"\x15\n" +
-	"\x13ListSessionsRequest\"F\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\"1\n" +
+	"\x13ListSessionsRequest\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"F\n" +
 	"\x14ListSessionsResponse\x12.\n" +
-	"\bsessions\x18\x01 \x03(\v2\x12.p4evpn.v1.SessionR\bsessions\"\xe9\x01\n" +
+	"\bsessions\x18\x01 \x03(\v2\x12.p4evpn.v1.SessionR\bsessions\"\xf4\x04\n" +
 	"\aSession\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x0e\n" +
 	"\x02as\x18\x02 \x01(\rR\x02as\x12-\n" +
@@ -2627,7 +2923,30 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\n" +
 	"advertised\x18\x06 \x01(\x04R\n" +
 	"advertised\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"*\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x14\n" +
+	"\x05limit\x18\b \x01(\rR\x05limit\x12\x1a\n" +
+	"\bshutdown\x18\t \x01(\bR\bshutdown\x12\x1b\n" +
+	"\trouter_id\x18\n" +
+	" \x01(\tR\brouterId\x12-\n" +
+	"\bfamilies\x18\v \x03(\x0e2\x11.p4evpn.v1.FamilyR\bfamilies\x12)\n" +
+	"\x10received_unicast\x18\f \x01(\x04R\x0freceivedUnicast\x12\x1c\n" +
+	"\n" +
+	"end_of_rib\x18\r \x01(\bR\bendOfRib\x12)\n" +
+	"\x10graceful_restart\x18\x0e \x01(\bR\x0fgracefulRestart\x12\x16\n" +
+	"\x06losses\x18\x0f \x01(\x04R\x06losses\x12\x1b\n" +
+	"\tlast_loss\x18\x10 \x01(\tR\blastLoss\x128\n" +
+	"\ffault_counts\x18\x11 \x03(\v2\x15.p4evpn.v1.FaultCountR\vfaultCounts\x12(\n" +
+	"\x06faults\x18\x12 \x03(\v2\x10.p4evpn.v1.FaultR\x06faults\":\n" +
+	"\n" +
+	"FaultCount\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\xa9\x01\n" +
+	"\x05Fault\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12.\n" +
+	"\x06action\x18\x04 \x01(\x0e2\x16.p4evpn.v1.FaultActionR\x06action\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\tR\x05bytes\"*\n" +
 	"\x12ListEntriesRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\"A\n" +
 	"\x13ListEntriesResponse\x12*\n" +
@@ -2725,7 +3044,12 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fDIRECTION_IN\x10\x01\x12\x11\n" +
-	"\rDIRECTION_OUT\x10\x02*g\n" +
+	"\rDIRECTION_OUT\x10\x02*\x83\x01\n" +
+	"\vFaultAction\x12\x1c\n" +
+	"\x18FAULT_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16FAULT_ACTION_DISCARDED\x10\x01\x12\x1a\n" +
+	"\x16FAULT_ACTION_WITHDRAWN\x10\x02\x12\x1e\n" +
+	"\x1aFAULT_ACTION_SESSION_ENDED\x10\x03*g\n" +
 	"\bHostKind\x12\x19\n" +
 	"\x15HOST_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHOST_KIND_LOCAL\x10\x01\x12\x14\n" +
@@ -2766,112 +3090,122 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_view_proto_rawDescData
 }
 
-var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_p4evpn_v1_view_proto_goTypes = []any{
 	(FDBKind)(0),                       // 0: p4evpn.v1.FDBKind
 	(Direction)(0),                     // 1: p4evpn.v1.Direction
-	(HostKind)(0),                      // 2: p4evpn.v1.HostKind
-	(PrefixKind)(0),                    // 3: p4evpn.v1.PrefixKind
-	(*ListBridgesRequest)(nil),         // 4: p4evpn.v1.ListBridgesRequest
-	(*ListBridgesResponse)(nil),        // 5: p4evpn.v1.ListBridgesResponse
-	(*Bridge)(nil),                     // 6: p4evpn.v1.Bridge
-	(*ListFDBRequest)(nil),             // 7: p4evpn.v1.ListFDBRequest
-	(*ListFDBResponse)(nil),            // 8: p4evpn.v1.ListFDBResponse
-	(*FDBEntry)(nil),                   // 9: p4evpn.v1.FDBEntry
-	(*ListVTEPsRequest)(nil),           // 10: p4evpn.v1.ListVTEPsRequest
-	(*ListVTEPsResponse)(nil),          // 11: p4evpn.v1.ListVTEPsResponse
-	(*VTEP)(nil),                       // 12: p4evpn.v1.VTEP
-	(*Path)(nil),                       // 13: p4evpn.v1.Path
-	(*ListRoutesRequest)(nil),          // 14: p4evpn.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 15: p4evpn.v1.ListRoutesResponse
-	(*Route)(nil),                      // 16: p4evpn.v1.Route
-	(*ListSessionsRequest)(nil),        // 17: p4evpn.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 18: p4evpn.v1.ListSessionsResponse
-	(*Session)(nil),                    // 19: p4evpn.v1.Session
-	(*ListEntriesRequest)(nil),         // 20: p4evpn.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),        // 21: p4evpn.v1.ListEntriesResponse
-	(*Entry)(nil),                      // 22: p4evpn.v1.Entry
-	(*ListVRFsRequest)(nil),            // 23: p4evpn.v1.ListVRFsRequest
-	(*ListVRFsResponse)(nil),           // 24: p4evpn.v1.ListVRFsResponse
-	(*VRF)(nil),                        // 25: p4evpn.v1.VRF
-	(*ListSVIsRequest)(nil),            // 26: p4evpn.v1.ListSVIsRequest
-	(*ListSVIsResponse)(nil),           // 27: p4evpn.v1.ListSVIsResponse
-	(*SVI)(nil),                        // 28: p4evpn.v1.SVI
-	(*ListHostsRequest)(nil),           // 29: p4evpn.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),          // 30: p4evpn.v1.ListHostsResponse
-	(*Host)(nil),                       // 31: p4evpn.v1.Host
-	(*ListPrefixesRequest)(nil),        // 32: p4evpn.v1.ListPrefixesRequest
-	(*ListPrefixesResponse)(nil),       // 33: p4evpn.v1.ListPrefixesResponse
-	(*Prefix)(nil),                     // 34: p4evpn.v1.Prefix
-	(*LookupRouteRequest)(nil),         // 35: p4evpn.v1.LookupRouteRequest
-	(*LookupRouteResponse)(nil),        // 36: p4evpn.v1.LookupRouteResponse
-	(*ListUnderlayRoutesRequest)(nil),  // 37: p4evpn.v1.ListUnderlayRoutesRequest
-	(*ListUnderlayRoutesResponse)(nil), // 38: p4evpn.v1.ListUnderlayRoutesResponse
-	(*UnderlayRoute)(nil),              // 39: p4evpn.v1.UnderlayRoute
-	(State)(0),                         // 40: p4evpn.v1.State
-	(*durationpb.Duration)(nil),        // 41: google.protobuf.Duration
-	(SessionState)(0),                  // 42: p4evpn.v1.SessionState
+	(FaultAction)(0),                   // 2: p4evpn.v1.FaultAction
+	(HostKind)(0),                      // 3: p4evpn.v1.HostKind
+	(PrefixKind)(0),                    // 4: p4evpn.v1.PrefixKind
+	(*ListBridgesRequest)(nil),         // 5: p4evpn.v1.ListBridgesRequest
+	(*ListBridgesResponse)(nil),        // 6: p4evpn.v1.ListBridgesResponse
+	(*Bridge)(nil),                     // 7: p4evpn.v1.Bridge
+	(*ListFDBRequest)(nil),             // 8: p4evpn.v1.ListFDBRequest
+	(*ListFDBResponse)(nil),            // 9: p4evpn.v1.ListFDBResponse
+	(*FDBEntry)(nil),                   // 10: p4evpn.v1.FDBEntry
+	(*ListVTEPsRequest)(nil),           // 11: p4evpn.v1.ListVTEPsRequest
+	(*ListVTEPsResponse)(nil),          // 12: p4evpn.v1.ListVTEPsResponse
+	(*VTEP)(nil),                       // 13: p4evpn.v1.VTEP
+	(*Path)(nil),                       // 14: p4evpn.v1.Path
+	(*ListRoutesRequest)(nil),          // 15: p4evpn.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 16: p4evpn.v1.ListRoutesResponse
+	(*Route)(nil),                      // 17: p4evpn.v1.Route
+	(*ListSessionsRequest)(nil),        // 18: p4evpn.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 19: p4evpn.v1.ListSessionsResponse
+	(*Session)(nil),                    // 20: p4evpn.v1.Session
+	(*FaultCount)(nil),                 // 21: p4evpn.v1.FaultCount
+	(*Fault)(nil),                      // 22: p4evpn.v1.Fault
+	(*ListEntriesRequest)(nil),         // 23: p4evpn.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),        // 24: p4evpn.v1.ListEntriesResponse
+	(*Entry)(nil),                      // 25: p4evpn.v1.Entry
+	(*ListVRFsRequest)(nil),            // 26: p4evpn.v1.ListVRFsRequest
+	(*ListVRFsResponse)(nil),           // 27: p4evpn.v1.ListVRFsResponse
+	(*VRF)(nil),                        // 28: p4evpn.v1.VRF
+	(*ListSVIsRequest)(nil),            // 29: p4evpn.v1.ListSVIsRequest
+	(*ListSVIsResponse)(nil),           // 30: p4evpn.v1.ListSVIsResponse
+	(*SVI)(nil),                        // 31: p4evpn.v1.SVI
+	(*ListHostsRequest)(nil),           // 32: p4evpn.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),          // 33: p4evpn.v1.ListHostsResponse
+	(*Host)(nil),                       // 34: p4evpn.v1.Host
+	(*ListPrefixesRequest)(nil),        // 35: p4evpn.v1.ListPrefixesRequest
+	(*ListPrefixesResponse)(nil),       // 36: p4evpn.v1.ListPrefixesResponse
+	(*Prefix)(nil),                     // 37: p4evpn.v1.Prefix
+	(*LookupRouteRequest)(nil),         // 38: p4evpn.v1.LookupRouteRequest
+	(*LookupRouteResponse)(nil),        // 39: p4evpn.v1.LookupRouteResponse
+	(*ListUnderlayRoutesRequest)(nil),  // 40: p4evpn.v1.ListUnderlayRoutesRequest
+	(*ListUnderlayRoutesResponse)(nil), // 41: p4evpn.v1.ListUnderlayRoutesResponse
+	(*UnderlayRoute)(nil),              // 42: p4evpn.v1.UnderlayRoute
+	(State)(0),                         // 43: p4evpn.v1.State
+	(*durationpb.Duration)(nil),        // 44: google.protobuf.Duration
+	(SessionState)(0),                  // 45: p4evpn.v1.SessionState
+	(Family)(0),                        // 46: p4evpn.v1.Family
+	(*timestamppb.Timestamp)(nil),      // 47: google.protobuf.Timestamp
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
-	6,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
-	40, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
-	9,  // 2: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
+	7,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
+	43, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
+	10, // 2: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
 	0,  // 3: p4evpn.v1.FDBEntry.kind:type_name -> p4evpn.v1.FDBKind
-	41, // 4: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
-	40, // 5: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
-	12, // 6: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
-	40, // 7: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
-	13, // 8: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
+	44, // 4: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
+	43, // 5: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
+	13, // 6: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
+	43, // 7: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
+	14, // 8: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
 	1,  // 9: p4evpn.v1.ListRoutesRequest.direction:type_name -> p4evpn.v1.Direction
-	16, // 10: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
+	17, // 10: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
 	1,  // 11: p4evpn.v1.Route.direction:type_name -> p4evpn.v1.Direction
-	19, // 12: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
-	42, // 13: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
-	41, // 14: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
-	22, // 15: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
-	25, // 16: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
-	40, // 17: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
-	28, // 18: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
-	40, // 19: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
-	31, // 20: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
-	2,  // 21: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
-	40, // 22: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
-	34, // 23: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
-	3,  // 24: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
-	40, // 25: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
-	34, // 26: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
-	39, // 27: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
-	40, // 28: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
-	4,  // 29: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
-	7,  // 30: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
-	10, // 31: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
-	14, // 32: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	17, // 33: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
-	20, // 34: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
-	23, // 35: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
-	26, // 36: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
-	29, // 37: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
-	32, // 38: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
-	37, // 39: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
-	35, // 40: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
-	5,  // 41: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
-	8,  // 42: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
-	11, // 43: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
-	15, // 44: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	18, // 45: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
-	21, // 46: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
-	24, // 47: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
-	27, // 48: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
-	30, // 49: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
-	33, // 50: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
-	38, // 51: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
-	36, // 52: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
-	41, // [41:53] is the sub-list for method output_type
-	29, // [29:41] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	20, // 12: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
+	45, // 13: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
+	44, // 14: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
+	46, // 15: p4evpn.v1.Session.families:type_name -> p4evpn.v1.Family
+	21, // 16: p4evpn.v1.Session.fault_counts:type_name -> p4evpn.v1.FaultCount
+	22, // 17: p4evpn.v1.Session.faults:type_name -> p4evpn.v1.Fault
+	47, // 18: p4evpn.v1.Fault.time:type_name -> google.protobuf.Timestamp
+	2,  // 19: p4evpn.v1.Fault.action:type_name -> p4evpn.v1.FaultAction
+	25, // 20: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
+	28, // 21: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
+	43, // 22: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
+	31, // 23: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
+	43, // 24: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
+	34, // 25: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
+	3,  // 26: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
+	43, // 27: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
+	37, // 28: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
+	4,  // 29: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
+	43, // 30: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
+	37, // 31: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
+	42, // 32: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
+	43, // 33: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
+	5,  // 34: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
+	8,  // 35: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
+	11, // 36: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
+	15, // 37: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
+	18, // 38: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
+	23, // 39: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
+	26, // 40: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
+	29, // 41: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
+	32, // 42: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
+	35, // 43: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
+	40, // 44: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
+	38, // 45: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
+	6,  // 46: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
+	9,  // 47: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
+	12, // 48: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
+	16, // 49: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
+	19, // 50: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
+	24, // 51: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
+	27, // 52: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
+	30, // 53: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
+	33, // 54: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
+	36, // 55: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
+	41, // 56: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
+	39, // 57: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
+	46, // [46:58] is the sub-list for method output_type
+	34, // [34:46] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_view_proto_init() }
@@ -2879,14 +3213,15 @@ func file_p4evpn_v1_view_proto_init() {
 	if File_p4evpn_v1_view_proto != nil {
 		return
 	}
+	file_p4evpn_v1_resources_proto_init()
 	file_p4evpn_v1_state_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_view_proto_rawDesc), len(file_p4evpn_v1_view_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   36,
+			NumEnums:      5,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

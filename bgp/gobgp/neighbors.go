@@ -66,8 +66,10 @@ func (s *Speaker) SetNeighbors(ctx context.Context, want []bgp.Neighbor) error {
 // refusedStates are the states of neighbours that could not be had; s.mu is held.
 func (s *Speaker) refusedStates() []bgp.PeerState {
 	var out []bgp.PeerState
-	for addr, r := range s.refused {
-		out = append(out, bgp.PeerState{Address: addr, AS: r.neighbor.AS, State: "idle", LastDown: fmt.Sprint(r.err)})
+	for _, r := range s.refused {
+		st := idle(&r.neighbor)
+		st.LastDown = fmt.Sprint(r.err)
+		out = append(out, st)
 	}
 	return out
 }

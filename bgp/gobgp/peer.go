@@ -32,7 +32,7 @@ type peer struct {
 func (s *Speaker) newPeer(n bgp.Neighbor) *peer {
 	p := &peer{
 		neighbor: n,
-		state:    bgp.PeerState{Address: n.Address, AS: n.AS, State: "idle"},
+		state:    idle(&n),
 		decoder:  decoder{as: s.cfg.AS, allowOwnAS: n.AllowOwnAS, internal: n.AS == s.cfg.AS},
 		unicast:  rib.NewAdjRIBIn(s.unicast, &n, n.UnicastFamily()),
 	}
@@ -40,6 +40,11 @@ func (s *Speaker) newPeer(n bgp.Neighbor) *peer {
 		p.evpn = s.evpn.Peer(n.Address, 0) // GoBGP counts them
 	}
 	return p
+}
+
+// idle is the state of a neighbour of which nothing is known yet.
+func idle(n *bgp.Neighbor) bgp.PeerState {
+	return bgp.PeerState{Address: n.Address, AS: n.AS, State: "idle", Families: n.Carried(), Limit: n.Limit()}
 }
 
 func (s *Speaker) peer(addr netip.Addr) *peer {

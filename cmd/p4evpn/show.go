@@ -40,7 +40,7 @@ func newShow() *cobra.Command {
 		s.filtered("fdb [BRIDGE]", "MAC addresses: where each is, and why", showFDB),
 		s.command("vteps", "Remote VTEPs and the underlay paths to them", showVTEPs),
 		routes,
-		s.command("neighbors", "BGP neighbours", showNeighbors),
+		s.filtered("neighbors [ADDRESS]", "BGP neighbours, or all that is known of one", showNeighbors),
 		s.filtered("entries [TABLE]", "Entries of the P4 target", showEntries),
 		s.command("vrfs", "VRFs and their state", showVRFs),
 		s.command("svis", "SVIs: which bridge routes in which VRF", showSVIs),

@@ -38,8 +38,7 @@ var shown = &controllertest.View{Rows: controllertest.Rows{
 		Bridges: []string{"blue"}}},
 	Routes: []view.Route{{Direction: view.Out, Type: 2, RD: "10.0.0.1:100", Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
 		NextHop: netip.MustParseAddr("10.0.0.1"), VNI: 100, Selected: true}},
-	Neighbors: []view.Neighbor{{Address: hop, AS: 65101, State: "established", Uptime: time.Hour, Received: 7,
-		Advertised: 3}},
+	Neighbors: []view.Neighbor{shownNeighbor},
 	Ports: []view.Port{{Name: "port1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up, State: view.Up,
 		PacketsIn: 12}},
 	Entries: []view.Entry{{Table: "bridge.fdb",
@@ -74,7 +73,8 @@ func serve(t *testing.T) string {
 
 func serveWith(t *testing.T, auditor view.Auditor) string {
 	t.Helper()
-	store := intent.NewMemory()
+	store := intent.NewMemory(intent.Neighbor{Address: hop, AS: 65101},
+		intent.Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 65102})
 	t.Cleanup(func() { _ = store.Close() })
 	err := store.Update(func(tx *intent.Tx) error { _, err := tx.VRFs().Create(intent.VRF{ID: "green"}); return err })
 	if err != nil {
@@ -127,7 +127,7 @@ func TestShowPrintsOneLineForEachRow(t *testing.T) {
 		"fdb":                 {"MAC", "02:00:00:00:00:01", "port1", "1m1s", "10.0.0.3 vni 100"},
 		"vteps":               {"VTEP", "10.0.0.3", "up1 via 02:00:00:00:00:01"},
 		"routes":              {"ROUTE", "[2]:[0]:[48]:[02:00:00:00:00:01]", "10.0.0.1:100"},
-		"neighbors":           {"NEIGHBOR", "10.1.1.1", "established", "1h0m0s"},
+		"neighbors":           {"NEIGHBOR", "10.1.1.1", "established", "1h0m0s", "RECEIVED/LIMIT", "7/250000"},
 		"entries":             {"ENTRY", "bridge.to_port port=1", "yes"},
 		"vrfs":                {"VRF", "green", "5000", "10.100.0.1/32", "svi-blue"},
 		"svis":                {"SVI", "svi-blue", "green", "10.10.10.1/24,2001:db8::1/64", "yes"},
@@ -211,6 +211,7 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		`"fbd" for`:        {"show", "fbd"},
 		"accepts 2 arg":    {"show", "route", "green"},
 		"want in, out":     {"show", "routes", "inn"},
+		"at most 1 arg":    {"show", "neighbors", "10.1.1.1", "10.1.1.2"},
 	} {
 		if _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v; want it to hold %q", args, err, want)

@@ -74,18 +74,6 @@ func showRoutes(ctx context.Context, c p4evpnv1.ViewClient, word string) (*table
 	return t, err
 }
 
-func showNeighbors(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
-	t := &table{columns: []string{"neighbor", "as", "state", "since", "received", "advertised", "reason"}}
-	stream, err := c.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
-	err = collect(stream, err, func(part *p4evpnv1.ListSessionsResponse) {
-		for _, n := range part.GetSessions() {
-			t.add(n, n.GetAddress(), n.GetAs(), n.GetState(), age(n.GetUptime()), n.GetReceived(), n.GetAdvertised(),
-				n.GetReason())
-		}
-	})
-	return t, err
-}
-
 func showEntries(ctx context.Context, c p4evpnv1.ViewClient, name string) (*table, error) {
 	t := &table{columns: []string{"level", "entry", "acknowledged", "error"}}
 	stream, err := c.ListEntries(ctx, &p4evpnv1.ListEntriesRequest{Table: name})

@@ -30,6 +30,7 @@ type Speaker struct {
 	asked          [][]bgp.Neighbor // those it was told to have, call by call
 	as             uint32
 	routerID       netip.Addr
+	peers          []bgp.PeerState
 }
 
 // NewSpeaker makes a Speaker that refuses nothing.
@@ -91,8 +92,19 @@ func (s *Speaker) Paths() iter.Seq[bgp.Path] {
 	return slices.Values(append(paths, s.losers...))
 }
 
-// Peers gives none.
-func (s *Speaker) Peers() []bgp.PeerState { return nil }
+// Peers gives what SetPeers was told, at first none.
+func (s *Speaker) Peers() []bgp.PeerState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.peers)
+}
+
+// SetPeers says what Peers is to give.
+func (s *Speaker) SetPeers(peers ...bgp.PeerState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers = peers
+}
 
 // RefuseRoutes makes Originate fail as a whole with the error that refuse gives for
 // a route to add.

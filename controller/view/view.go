@@ -137,7 +137,45 @@ type Neighbor struct {
 	Received   uint64        // EVPN routes in its Adj-RIB-In
 	Advertised uint64        // EVPN routes that we advertise to it
 	Reason     string        // why it is not established, if known
+	Limit      uint32        // of routes of a family
+	Shutdown   bool          // it is configured not to be spoken with
+	RouterID   netip.Addr    // the peer's; zero before its first OPEN
+	Families   []string      // "evpn", "ipv4", "ipv6"
+	Unicast    uint64        // unicast routes in its Adj-RIB-In
+	EndOfRIB   bool          // of EVPN
+	Graceful   bool          // it does graceful restart, or is away and its routes are kept
+	Losses     uint64        // sessions lost since the start
+	LastLoss   string        // why the last one ended
+	// FaultCounts say what was wrong with what it sent since the start, sorted by reason;
+	// Faults are the last ten, the oldest first.
+	FaultCounts []FaultCount
+	Faults      []Fault
 }
+
+// FaultCount is how often something was wrong.
+type FaultCount struct {
+	Reason string
+	Count  uint64
+}
+
+// Fault is something that a peer sent and that was not taken as it stood.
+type Fault struct {
+	Time   time.Time
+	Reason string
+	What   string // "EVPN route type 6"
+	Action FaultAction
+	Bytes  []byte // its first
+}
+
+// FaultAction is what was done about a fault.
+type FaultAction string
+
+// Actions, the mildest first (RFC 7606 section 2).
+const (
+	Discarded    FaultAction = "discarded"
+	Withdrawn    FaultAction = "withdrawn"
+	SessionEnded FaultAction = "session ended"
+)
 
 // PortKind is what a port of the target is for.
 type PortKind string
