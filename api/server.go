@@ -49,6 +49,8 @@ type Config struct {
 	Status  intent.StatusSource
 	View    view.View
 	Auditor view.Auditor
+	// Duplicates clears duplicate MACs; without it that service is not offered.
+	Duplicates view.Duplicates
 	// Underlay are the routes that BGP learned there; nil: there are none.
 	Underlay view.Underlay
 	// TLS asks for certificates on every address, and Roles says what the
@@ -137,6 +139,9 @@ func (s *Server) register(cfg Config) {
 	}
 	if cfg.Auditor != nil {
 		p4evpnv1.RegisterTargetServer(s.services, &targetService{auditor: cfg.Auditor})
+	}
+	if cfg.Duplicates != nil {
+		p4evpnv1.RegisterDuplicatesServer(s.services, &duplicateService{duplicates: cfg.Duplicates, store: cfg.Store})
 	}
 	healthpb.RegisterHealthServer(s.services, s.health)
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)

@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	_ view.View    = (*Controller)(nil)
-	_ view.Auditor = (*Controller)(nil)
+	_ view.View       = (*Controller)(nil)
+	_ view.Auditor    = (*Controller)(nil)
+	_ view.Duplicates = (*Controller)(nil)
 )
 
 // viewState is how a summary shows in a row.

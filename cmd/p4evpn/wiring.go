@@ -180,7 +180,7 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
 		Listen: a.Listen, RESTListen: a.RESTListen, Store: g.store,
-		Status: g.loop, View: g.loop, Auditor: g.loop, Underlay: underlayView{g.router},
+		Status: g.loop, View: g.loop, Auditor: g.loop, Duplicates: g.loop, Underlay: underlayView{g.router},
 		VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr,
 		Roles: map[string]api.Role{},
 		Limits: api.Limits{

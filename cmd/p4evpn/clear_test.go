@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/p4evpn/p4evpn/api"
+	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+// frozenMAC is the one that is frozen, in blue.
+type frozenMAC struct{ ether.MAC }
+
+func (f frozenMAC) ClearDuplicate(_ context.Context, bridge string, mac ether.MAC) (bool, error) {
+	return bridge == "blue" && mac == f.MAC, nil
+}
+
+func TestClearDuplicateSaysWhatItDid(t *testing.T) {
+	store := intent.NewMemory()
+	t.Cleanup(func() { _ = store.Close() })
+	err := store.Update(func(tx *intent.Tx) error {
+		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "blue", VLAN: 10})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := serveStore(t, api.Config{Store: store, View: shown, Duplicates: frozenMAC{mac}})
+	for args, want := range map[string]string{
+		"blue 02:00:00:00:00:01": "02:00:00:00:00:01 of bridge blue may move again\n",
+		"blue 02:00:00:00:00:02": "02:00:00:00:00:02 is not frozen in logical bridge blue",
+		"pink 02:00:00:00:00:01": "logical bridge pink",
+		"blue x":                 "mac_address: want a MAC address",
+		"blue":                   "accepts 2 arg(s)",
+	} {
+		out, err := command(t, append([]string{"clear", "duplicate", "--api", address}, strings.Fields(args)...)...)
+		if err != nil {
+			out = err.Error()
+		}
+		if !strings.Contains(out, want) {
+			t.Errorf("%s: got %q, want %q in it", args, out, want)
+		}
+	}
+}
