@@ -35,7 +35,7 @@ func (d *demo) atLeaf2() []*Host {
 }
 
 // listeners gives a probe at every station of both bridges.
-func (d *demo) listeners() (*Probe, error) { return NewProbe(d.stations()...) }
+func (d *demo) listeners() (*probe, error) { return newProbe(d.stations()...) }
 
 // bridgeOfHost gives all stations of the bridge that one is in.
 func (d *demo) bridgeOfHost(h *Host) []*Host {
@@ -58,7 +58,7 @@ func (d *demo) others(from *Host) map[string]int {
 
 // expectFrame sends one frame and expects its copies.
 func (d *demo) expectFrame(ctx context.Context, from *Host, source, destination ether.MAC, want map[string]int) error {
-	err := d.expect(ctx, from, want, func(p *Probe) error { return p.Send(from, source, destination) })
+	err := d.expect(ctx, from, want, func(p *probe) error { return p.Send(from, source, destination) })
 	if err != nil {
 		return fmt.Errorf("frame from %s to %s: %w", from.Name, destination, err)
 	}
@@ -71,7 +71,7 @@ func (d *demo) expectFrame(ctx context.Context, from *Host, source, destination 
 func (d *demo) expectKnown(ctx context.Context, from, to *Host, at string) error {
 	for start := time.Now(); ; {
 		var silent time.Duration
-		err := d.expect(ctx, from, map[string]int{at: 1}, func(p *Probe) error {
+		err := d.expect(ctx, from, map[string]int{at: 1}, func(p *probe) error {
 			spoke, err := d.knownSince(ctx, to)
 			if err == nil {
 				err = p.Send(from, from.MAC, to.MAC)
@@ -89,7 +89,7 @@ func (d *demo) expectKnown(ctx context.Context, from, to *Host, at string) error
 }
 
 // expect has a station send something, and expects its copies.
-func (d *demo) expect(ctx context.Context, from *Host, want map[string]int, send func(*Probe) error) error {
+func (d *demo) expect(ctx context.Context, from *Host, want map[string]int, send func(*probe) error) error {
 	p, err := d.listeners()
 	if err != nil {
 		return err
@@ -253,7 +253,7 @@ func foreignTags(ctx context.Context, d *demo) (string, error) {
 		tag   uint16 // 0: untagged
 		fence *Host  // at the same port
 	}{{trunk, foreignTag, d.t10}, {trunk, 0, d.t10}, {d.h1, tagBlue, d.h1}, {d.h1, tagGreen, d.h1}} {
-		err := d.expect(ctx, c.fence, nil, func(p *Probe) error { return p.sendTagged(c.from, source, c.tag) })
+		err := d.expect(ctx, c.fence, nil, func(p *probe) error { return p.sendTagged(c.from, source, c.tag) })
 		if err != nil {
 			return "", fmt.Errorf("VLAN %d from %s: %w", c.tag, c.from.Name, err)
 		}
@@ -262,7 +262,7 @@ func foreignTags(ctx context.Context, d *demo) (string, error) {
 }
 
 // sendTagged sends a broadcast of the probe with an 802.1Q tag.
-func (p *Probe) sendTagged(from *Host, source ether.MAC, tag uint16) error {
+func (p *probe) sendTagged(from *Host, source ether.MAC, tag uint16) error {
 	frame := p.frame(source, ether.Broadcast)
 	if tag != 0 {
 		tagged := append(frame[:12:12], 0, 0, 0, 0)

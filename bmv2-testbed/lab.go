@@ -40,7 +40,7 @@ func NewLab() (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("a lab needs root: it makes network namespaces")
 	}
-	if err := Sweep(); err != nil {
+	if err := sweep(); err != nil {
 		return nil, fmt.Errorf("sweep the leftovers of earlier runs: %w", err)
 	}
 	var b [3]byte
@@ -74,9 +74,9 @@ func (l *Lab) Close() error {
 	return errors.Join(errs...)
 }
 
-// Sweep removes the namespaces, processes and files of labs whose process is
+// sweep removes the namespaces, processes and files of labs whose process is
 // gone.
-func Sweep() error {
+func sweep() error {
 	var errs []error
 	for _, name := range deadLabs(netnsFolder) {
 		killAllIn(name)

@@ -86,7 +86,7 @@ func TestTwoLeavesBridgeOverEVPN(t *testing.T) {
 		check(t, err)
 		t.Logf("%s reaches the other host after %v", h.Name, took)
 	}
-	p := must(NewProbe(hosts[:]...))(t)
+	p := must(newProbe(hosts[:]...))(t)
 	t.Cleanup(func() { _ = p.Close() })
 	check(t, p.Send(hosts[0], hosts[0].MAC, ether.Broadcast))
 	check(t, p.Expect(ctx, map[string]int{"host2": 1}, func(ctx context.Context) error {
@@ -156,7 +156,7 @@ func TestSweepRemovesWhatADeadRunLeft(t *testing.T) {
 		}
 		return err
 	}))
-	check(t, Sweep())
+	check(t, sweep())
 	if err := orphan.Wait(); err == nil {
 		t.Error("the orphan ended by itself")
 	}

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Probe counts how often frames of its own arrive at each of some hosts. Its
+// probe counts how often frames of its own arrive at each of some hosts. Its
 // frames carry the EtherType for local experiments (IEEE 802) and a random
 // mark, so that nothing else is counted.
-type Probe struct {
+type probe struct {
 	mark    []byte
 	sockets map[string]*RawSocket
 	running sync.WaitGroup
@@ -28,9 +28,9 @@ type Probe struct {
 // settle is how long a copy too many may take to arrive after the last one due.
 const settle = 250 * time.Millisecond
 
-// NewProbe starts to listen at the hosts.
-func NewProbe(hosts ...*Host) (*Probe, error) {
-	p := &Probe{mark: make([]byte, 16), sockets: map[string]*RawSocket{}, counts: map[string]int{}}
+// newProbe starts to listen at the hosts.
+func newProbe(hosts ...*Host) (*probe, error) {
+	p := &probe{mark: make([]byte, 16), sockets: map[string]*RawSocket{}, counts: map[string]int{}}
 	_, _ = rand.Read(p.mark) // never fails
 	for _, h := range hosts {
 		s, err := h.NS.OpenRaw(h.Dev)
@@ -43,7 +43,7 @@ func NewProbe(hosts ...*Host) (*Probe, error) {
 	return p, nil
 }
 
-func (p *Probe) listen(host string, s *RawSocket) {
+func (p *probe) listen(host string, s *RawSocket) {
 	buffer := make([]byte, maxFrame)
 	for {
 		frame, err := s.Receive(buffer, time.Time{})
@@ -62,11 +62,11 @@ func (p *Probe) listen(host string, s *RawSocket) {
 }
 
 // Send sends one frame of the probe from a host.
-func (p *Probe) Send(from *Host, source, destination ether.MAC) error {
+func (p *probe) Send(from *Host, source, destination ether.MAC) error {
 	return sendFrom(from, p.frame(source, destination))
 }
 
-func (p *Probe) frame(source, destination ether.MAC) []byte {
+func (p *probe) frame(source, destination ether.MAC) []byte {
 	frame := append(destination[:], source[:]...)
 	frame = append(frame, 0x88, 0xb5)
 	frame = append(frame, p.mark...)
@@ -82,7 +82,7 @@ func sendFrom(from *Host, frame []byte) error {
 }
 
 // Counts gives what arrived until now, by host.
-func (p *Probe) Counts() map[string]int {
+func (p *probe) Counts() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	counts := map[string]int{}
@@ -93,7 +93,7 @@ func (p *Probe) Counts() map[string]int {
 }
 
 // Await waits until each of some hosts has received at least one copy.
-func (p *Probe) Await(ctx context.Context, hosts []string) error {
+func (p *probe) Await(ctx context.Context, hosts []string) error {
 	return Eventually(ctx, patience, "a copy arrives at each", func(context.Context) error {
 		counts := p.Counts()
 		for _, host := range hosts {
@@ -107,7 +107,7 @@ func (p *Probe) Await(ctx context.Context, hosts []string) error {
 
 // Expect waits until the counts are as wanted (hosts not named: none), and checks
 // that they stay so: while what fence sends after them arrives, and for a while.
-func (p *Probe) Expect(ctx context.Context, want map[string]int, fence func(context.Context) error) error {
+func (p *probe) Expect(ctx context.Context, want map[string]int, fence func(context.Context) error) error {
 	check := func(context.Context) error {
 		for host, n := range p.Counts() {
 			if n != want[host] {
@@ -140,7 +140,7 @@ func (p *Probe) Expect(ctx context.Context, want map[string]int, fence func(cont
 }
 
 // tooMany reports whether some host has more copies than wanted.
-func (p *Probe) tooMany(want map[string]int) bool {
+func (p *probe) tooMany(want map[string]int) bool {
 	for host, n := range p.Counts() {
 		if n > want[host] {
 			return true
@@ -150,7 +150,7 @@ func (p *Probe) tooMany(want map[string]int) bool {
 }
 
 // Close stops listening.
-func (p *Probe) Close() error {
+func (p *probe) Close() error {
 	var errs []error
 	for _, s := range p.sockets {
 		errs = append(errs, s.Close())

@@ -96,7 +96,7 @@ func TestProbeCountsEachCopy(t *testing.T) {
 		sent, want int
 		good       bool
 	}{{1, 1, true}, {2, 1, false}, {1, 0, false}, {0, 0, true}} {
-		p := must(NewProbe(a, b))(t)
+		p := must(newProbe(a, b))(t)
 		for range c.sent {
 			check(t, p.Send(a, a.MAC, ether.Broadcast))
 		}
