@@ -201,15 +201,21 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.speaker, err = gobgp.New(speaker, slog.Default()); err != nil {
 		return nil, err
 	}
-	g.peering = &peering.Keeper{Intent: store, Speaker: g.speaker, Retry: 10 * time.Second, Log: slog.Default()}
+	if g.peering, err = peering.New(peering.Config{Intent: store, Speaker: g.speaker}); err != nil {
+		return nil, err
+	}
 	if g.client, err = p4rt.New(clientConfig(f)); err != nil {
 		return nil, err
 	}
 	g.router = underlayroute.New(routerConfig(f, g.speaker))
-	g.resolver = underlay.New(underlayConfig(f))
+	if g.resolver, err = underlay.New(underlayConfig(f)); err != nil {
+		return nil, err
+	}
 	in := controller.Inputs{Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver}
 	if !f.SlowPath.Disabled {
-		g.slow = slowpath.New(slowPathConfig(f, g.client))
+		if g.slow, err = slowpath.New(slowPathConfig(f, g.client)); err != nil {
+			return nil, err
+		}
 		in.SlowPath = g.slow
 	}
 	if g.loop, err = controller.New(controllerConfig(f), in); err != nil {

@@ -39,7 +39,7 @@ type Config struct {
 
 	// Optional.
 
-	Logger *slog.Logger
+	Logger *slog.Logger // nil = slog.Default
 	// Credentials protect the connection; without them it is plain text.
 	Credentials credentials.TransportCredentials
 	// MaxBatch is the most updates that one Write RPC carries, 2,000 unless
@@ -113,9 +113,7 @@ func (e ElectionID) next() ElectionID {
 func (e ElectionID) proto() *p4v1.Uint128 { return &p4v1.Uint128{High: e.High, Low: e.Low} }
 
 func (c Config) withDefaults() Config {
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	c.MaxBatch = cmp.Or(c.MaxBatch, 2000)
 	c.QueueSize = cmp.Or(c.QueueSize, 8192)
 	c.ProbeInterval = cmp.Or(c.ProbeInterval, 5*time.Second)

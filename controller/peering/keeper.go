@@ -1,7 +1,10 @@
 package peering
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -23,23 +26,54 @@ type Speaker interface {
 	SetIdentity(as uint32, routerID netip.Addr) error
 }
 
-// Keeper brings each change of the intent to the speaker.
-type Keeper struct {
+// Config of a Keeper.
+type Config struct {
 	Intent  Intent
 	Speaker Speaker
-	// Retry is the pause before what the speaker refused is tried again.
-	Retry time.Duration
-	Log   *slog.Logger
+	// Retry is the pause before what the speaker refused is tried again; 0 = 10 s.
+	Retry  time.Duration
+	Logger *slog.Logger // nil = slog.Default
+}
 
+func (c Config) withDefaults() Config {
+	c.Retry = cmp.Or(c.Retry, 10*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Intent == nil:
+		return errors.New("no intent to follow")
+	case c.Speaker == nil:
+		return errors.New("no speaker to keep")
+	case c.Retry < 0:
+		return fmt.Errorf("retry %v: want a time that is not negative", c.Retry)
+	}
+	return nil
+}
+
+// Keeper brings each change of the intent to the speaker.
+type Keeper struct {
+	cfg       Config
 	speaking  bool // there is a speaker; without one there are no sessions
 	neighbors map[netip.Addr]bgp.Neighbor
 	told      string // what was logged of the last refusal
 }
 
+// New prepares a Keeper; Run does the work.
+func New(cfg Config) (*Keeper, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("peering: %w", err)
+	}
+	return &Keeper{cfg: cfg}, nil
+}
+
 // Run follows the intent until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
 	k.neighbors = map[netip.Addr]bgp.Neighbor{}
-	watch := k.Intent.Watch(ctx)
+	watch := k.cfg.Intent.Watch(ctx)
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
 	retry.Stop() // nothing is known before the first batch
@@ -55,7 +89,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-retry.C:
 		}
 		if err := k.apply(ctx); err != nil {
-			retry.Reset(k.Retry)
+			retry.Reset(k.cfg.Retry)
 		} else {
 			retry.Stop()
 		}
@@ -87,8 +121,8 @@ func (k *Keeper) identify(c intent.Change) bool {
 	_, was := c.Old.(intent.Speaker)
 	speaker, is := c.New.(intent.Speaker)
 	if is {
-		if err := k.Speaker.SetIdentity(speaker.AS, speaker.RouterID); err != nil {
-			k.Log.Warn("a changed BGP speaker waits for a restart of the gateway", "err", err)
+		if err := k.cfg.Speaker.SetIdentity(speaker.AS, speaker.RouterID); err != nil {
+			k.cfg.Logger.Warn("a changed BGP speaker waits for a restart of the gateway", "err", err)
 			return false
 		}
 	}
@@ -103,14 +137,14 @@ func (k *Keeper) apply(ctx context.Context) error {
 	if k.speaking {
 		want = slices.Collect(maps.Values(k.neighbors))
 	}
-	err := k.Speaker.SetNeighbors(ctx, want)
+	err := k.cfg.Speaker.SetNeighbors(ctx, want)
 	if err == nil {
 		k.told = ""
 		return nil
 	}
 	if text := err.Error(); text != k.told && ctx.Err() == nil {
 		k.told = text
-		k.Log.Error("some BGP neighbours cannot be had, trying again", "err", err)
+		k.cfg.Logger.Error("some BGP neighbours cannot be had, trying again", "err", err)
 	}
 	return err
 }

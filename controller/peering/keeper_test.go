@@ -51,7 +51,12 @@ func TestTheSpeakersNeighboursFollowTheIntent(t *testing.T) {
 	speaker := controllertest.NewSpeaker()
 	speaker.RefuseNeighbors(refuse666)
 	await := func(want ...uint32) { t.Helper(); awaitNeighbors(t, speaker, want...) }
-	k := &Keeper{Intent: store, Speaker: speaker, Retry: 5 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+	k, err := New(Config{
+		Intent: store, Speaker: speaker, Retry: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var owned sync.WaitGroup
 	owned.Go(func() { _ = k.Run(ctx) })

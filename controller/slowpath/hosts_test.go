@@ -190,7 +190,7 @@ func TestOverrunIsCuredByDump(t *testing.T) {
 
 func TestALostConnectionToTheKernelIsMadeAnew(t *testing.T) {
 	l := newLab(t)
-	l.Slowpath = New(Config{Prefix: l.prefix, Inject: l.inject, MTU: 1450, Retry: 20 * time.Millisecond})
+	l.Slowpath = newSlowpath(t, Config{Prefix: l.prefix, Inject: l.inject, MTU: 1450, Retry: 20 * time.Millisecond})
 	lp := newLoop(l.Slowpath)
 	l.Set([]VRF{red()})
 	until := func(what string, holds func(t *target) bool) {

@@ -1,15 +1,14 @@
 package slowpath
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"reflect"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -54,14 +53,14 @@ type host struct {
 }
 
 // New prepares a Slowpath; Run does the work.
-func New(cfg Config) *Slowpath {
-	cfg.Prefix = cmp.Or(cfg.Prefix, "p4evpn-")
-	cfg.MTU = cmp.Or(cfg.MTU, 1500)
-	cfg.AdvertiseInterval = cmp.Or(cfg.AdvertiseInterval, 600*time.Second)
-	cfg.Retry = cmp.Or(cfg.Retry, 500*time.Millisecond)
+func New(cfg Config) (*Slowpath, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("slow path: %w", err)
+	}
 	s := &Slowpath{
 		cfg:      cfg,
-		log:      cmp.Or(cfg.Logger, slog.Default()),
+		log:      cfg.Logger,
 		events:   make(chan Neighbor),
 		wake:     make(chan struct{}, 1),
 		overruns: rtnetlink.NewOverruns("slowpath"),
@@ -71,7 +70,7 @@ func New(cfg Config) *Slowpath {
 		status:   map[string]Status{},
 	}
 	s.taps.by = map[place]*tap{}
-	return s
+	return s, nil
 }
 
 // Run converges the kernel to what Set asked for until ctx ends. Namespaces,

@@ -57,6 +57,15 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
+func newSlowpath(t testing.TB, cfg Config) *Slowpath {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // start runs a Slowpath over what the one before left.
 func (l *lab) start(change ...func(*Config)) {
 	l.t.Helper()
@@ -64,7 +73,7 @@ func (l *lab) start(change ...func(*Config)) {
 	for _, f := range change {
 		f(&cfg)
 	}
-	l.Slowpath = New(cfg)
+	l.Slowpath = newSlowpath(l.t, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {

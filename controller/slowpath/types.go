@@ -1,8 +1,11 @@
 package slowpath
 
 import (
+	"cmp"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -79,4 +82,25 @@ type Config struct {
 	// up to 64 times the value. 0 = 500 ms.
 	Retry  time.Duration
 	Logger *slog.Logger // nil = slog.Default
+}
+
+func (c Config) withDefaults() Config {
+	c.Prefix = cmp.Or(c.Prefix, "p4evpn-")
+	c.MTU = cmp.Or(c.MTU, 1500)
+	c.AdvertiseInterval = cmp.Or(c.AdvertiseInterval, 600*time.Second)
+	c.Retry = cmp.Or(c.Retry, 500*time.Millisecond)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case len(c.Prefix) > maxPrefix || strings.ContainsAny(c.Prefix, "/\x00"):
+		return fmt.Errorf("prefix %q cannot begin the name of a network namespace", c.Prefix)
+	case c.AdvertiseInterval < 4*time.Second || c.AdvertiseInterval > 1800*time.Second: // RFC 4861 section 6.2.1
+		return fmt.Errorf("advertise interval %v: want 4s to 30m0s", c.AdvertiseInterval)
+	case c.Retry < 0:
+		return fmt.Errorf("retry %v: want a time that is not negative", c.Retry)
+	}
+	return nil
 }

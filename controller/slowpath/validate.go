@@ -10,8 +10,11 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-// maxName is what Linux takes as a file name, less room for the prefix.
-const maxName = 200
+// What Linux takes as a file name is for the prefix and the VRF's name.
+const (
+	maxName   = 200
+	maxPrefix = 255 - maxName
+)
 
 // plan is a VRF as Set gave it, less what cannot be built.
 type plan struct {

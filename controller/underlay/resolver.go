@@ -1,14 +1,12 @@
 package underlay
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,18 +30,20 @@ type Resolver struct {
 }
 
 // New prepares a Resolver; Run does the work.
-func New(cfg Config) *Resolver {
-	cfg.Probe = cmp.Or(cfg.Probe, 30*time.Second)
-	cfg.Retry = cmp.Or(cfg.Retry, time.Second)
+func New(cfg Config) (*Resolver, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("underlay: %w", err)
+	}
 	return &Resolver{
 		cfg:      cfg,
-		log:      cmp.Or(cfg.Logger, slog.Default()),
+		log:      cfg.Logger,
 		events:   make(chan Change),
 		wake:     make(chan struct{}, 1),
 		overruns: rtnetlink.NewOverruns("underlay"),
 		tracked:  map[netip.Addr]bool{},
 		arrivals: map[netip.Addr]bool{},
-	}
+	}, nil
 }
 
 // Events gives a Change whenever the state of a tracked VTEP differs from the

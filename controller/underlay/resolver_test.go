@@ -109,10 +109,19 @@ func (l *lab) routeVia(dst string, hops ...string) *netlink.Route {
 	return r
 }
 
+func newResolver(t testing.TB, cfg Config) *Resolver {
+	t.Helper()
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // start runs a Resolver in the gateway's namespace until the test ends.
 func (l *lab) start(uplinks ...string) *Resolver {
 	l.t.Helper()
-	r := New(Config{Uplinks: uplinks, Namespace: &l.gwNS, Retry: 20 * time.Millisecond})
+	r := newResolver(l.t, Config{Uplinks: uplinks, Namespace: &l.gwNS, Retry: 20 * time.Millisecond})
 	run(l.t, r)
 	return r
 }
@@ -342,7 +351,7 @@ func TestUntrackedVTEPIsForgotten(t *testing.T) {
 func TestOverrunIsCuredByAResync(t *testing.T) {
 	l := newLab(t)
 	l.cable("up1", "10.1.0.1/24")
-	r := New(Config{Uplinks: []string{"up1"}, Namespace: &l.gwNS, Retry: time.Hour})
+	r := newResolver(t, Config{Uplinks: []string{"up1"}, Namespace: &l.gwNS, Retry: time.Hour})
 	k, err := openKernel(&l.gwNS)
 	must(t, err)
 	must(t, k.Socket.SetReceiveBufferSize(4096, true))
@@ -385,7 +394,7 @@ func TestStaleNextHopInUseIsProbed(t *testing.T) {
 	l := newLab(t)
 	l.cable("up1", "10.1.0.1/24")
 	l.address(l.peer, "up1", "10.1.0.2/24")
-	r := New(Config{Uplinks: []string{"up1"}, Namespace: &l.gwNS, Probe: 20 * time.Millisecond})
+	r := newResolver(t, Config{Uplinks: []string{"up1"}, Namespace: &l.gwNS, Probe: 20 * time.Millisecond})
 	run(t, r)
 	r.Track(netip.MustParseAddr("10.1.0.2"))
 	await(t, r, "the path", paths(l.path("up1")))

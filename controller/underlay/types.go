@@ -2,6 +2,8 @@ package underlay
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -54,4 +56,23 @@ type Config struct {
 	// Namespace is the network namespace to follow; nil = the process's own.
 	Namespace *netns.NsHandle
 	Logger    *slog.Logger // nil = slog.Default
+}
+
+func (c Config) withDefaults() Config {
+	c.Probe = cmp.Or(c.Probe, 30*time.Second)
+	c.Retry = cmp.Or(c.Retry, time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case slices.Contains(c.Uplinks, ""):
+		return errors.New("an uplink's host port has no netdev: name it")
+	case c.Probe < 0:
+		return fmt.Errorf("probe %v: want a time that is not negative", c.Probe)
+	case c.Retry < 0:
+		return fmt.Errorf("retry %v: want a time that is not negative", c.Retry)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package p4rtserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -50,6 +51,18 @@ type Config struct {
 	Logger      *slog.Logger // nil = slog.Default()
 }
 
+func (c Config) withDefaults() Config {
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+func (c Config) check() error {
+	if c.DeviceID == 0 {
+		return errors.New("device id 0 is not valid in P4Runtime: use 1 or more")
+	}
+	return nil
+}
+
 // Server implements the P4Runtime service for one device.
 type Server struct {
 	p4v1.UnimplementedP4RuntimeServer
@@ -75,11 +88,9 @@ type Server struct {
 
 // New makes a server without a pipeline.
 func New(cfg Config) (*Server, error) {
-	if cfg.DeviceID == 0 {
-		return nil, errors.New("device id 0 is not valid in P4Runtime: use 1 or more")
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	return &Server{
 		cfg: cfg, log: cfg.Logger,
