@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -177,7 +178,8 @@ func TestEachStepBetweenMACsAndHostsOfSeveralRDs(t *testing.T) {
 				}
 				g.settle()
 				g.wantFDB(b, mac(5), better.NextHop.String()+" vni 100")
-				g.wantRouteTo(v, "10.77.0.5/32", better.NextHop.String()+" vni 5000 "+routerMAC.String()+">"+better.RouterMAC.String())
+				g.wantRouteTo(v, "10.77.0.5/32",
+					fmt.Sprintf("%v vni 5000 %v>%v", better.NextHop, routerMAC, better.RouterMAC))
 				want := []string{"", "another location of the MAC is better: " + step}
 				if got := g.reasons(bgp.TypeMACIP); !slices.Equal(got, want) {
 					t.Errorf("reasons %q, want %q", got, want)
