@@ -22,7 +22,8 @@ func TestPeerDownWithdrawsEachOfItsRoutesAndNoOthers(t *testing.T) {
 	v.awaitRoutes(l.addr(3), leafRoute(1))
 	v.forget(l.addr(2))
 	a.Close()
-	v.await(l.addr(2), "without the route that it alone had, then down", func(routes map[bgp.Key]bgp.Route, h []string) bool {
+	without := "without the route that it alone had, then down"
+	v.await(l.addr(2), without, func(routes map[bgp.Key]bgp.Route, h []string) bool {
 		return len(routes) == 0 && slices.Equal(h, []string{"withdraw " + leafRoute(2).Key.String(), "peer down"})
 	})
 	v.awaitRoutes(l.addr(3), leafRoute(1))
