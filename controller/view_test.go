@@ -25,10 +25,16 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 	cfg := testConfig()
 	cfg.Ports[1].StaticMACs = []StaticMAC{{MAC: mac(8)}}
 	g, b := twoPorts(t, options{cfg: cfg})
-	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, with(macRoute(leaf1, 100, mac(1)), 3)),
+	events := []bgp.Event{update(peer1, floodRoute(leaf1, 100)), update(peer1, with(macRoute(leaf1, 100, mac(1)), 3)),
 		update(peer1, macRoute(leaf2, 999, mac(2))), update(peer2, macRoute(leaf2, 100, mac(1))),
-		update(peer2, macRoute(leaf2, 0, mac(3))))
-	g.speaker.Lose(peer2, with(macRoute(leaf1, 100, mac(1)), 3), bgp.StepPathLength)
+		update(peer2, macRoute(leaf2, 0, mac(3)))}
+	g.send(events...)
+	paths := []bgp.Path{{Route: events[1].Route, Peer: peer2, Step: bgp.StepPathLength},
+		{Route: macRoute(leaf2, 100, mac(4)), Peer: peer2, Best: true}} // of which there was no event yet
+	for _, e := range events {
+		paths = append(paths, bgp.Path{Route: e.Route, Peer: e.Peer, Best: true})
+	}
+	g.speaker.Show(paths...)
 	g.learn(b, 1, mac(5))
 	g.settle()
 	g.now.advance(90e9)
@@ -85,6 +91,7 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.11: another peer's path is better: AS path length",
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:01] 10.0.0.12: another location of the MAC is better: sequence number",
 		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:03] 10.0.0.12: it cannot be used: bad vni",
+		"192.0.2.2 [2]:[0]:[48]:[02:00:00:00:00:04] 10.0.0.12: it is still to be taken",
 	}; !slices.Equal(in, want) {
 		t.Errorf("routes in:\n%s", strings.Join(in, "\n"))
 	}

@@ -30,7 +30,7 @@ func TestMemoryOfAPathIsSmallAndComesBackWhenItsPeerGoes(t *testing.T) {
 	p.Up(spine2, false)
 	for first := 0; first < routes; first += 100_000 {
 		give(p, 1000+first, min(100_000, routes-first))
-		drain(table)
+		discard(table)
 	}
 	full := heap()
 	each := float64(full-empty) / float64(routes)
@@ -93,6 +93,13 @@ func TestARouteThatIsKnownAndEqualCostsNoMemory(t *testing.T) {
 	drain(table)
 }
 
+// discard is a consumer that wants nothing.
+func discard(t *Table) {
+	for more := true; more; {
+		_, more = t.next()
+	}
+}
+
 // BenchmarkTake has a peer send routes, 16 in an UPDATE, that are new, known and equal, or
 // changed, and drains what the consumer is told.
 func BenchmarkTake(b *testing.B) {
@@ -106,12 +113,12 @@ func BenchmarkTake(b *testing.B) {
 				p.Up(routerID(uint32(i)), false)
 				give(p, 0, routes)
 			}
-			drain(table)
+			discard(table)
 			p := table.Peer(leaf, 0)
 			p.Up(leaf, false)
 			for b.Loop() {
 				do(i, p)
-				drain(table)
+				discard(table)
 				i++
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(i*routes), "ns/route")

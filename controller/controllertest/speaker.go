@@ -20,8 +20,7 @@ type Speaker struct {
 	unicast chan []bgp.UnicastEvent
 
 	mu             sync.Mutex
-	best           map[bgp.Key]bgp.Event // handed over
-	losers         []bgp.Path
+	paths          []bgp.Path
 	refuseRoute    func(bgp.Route) error
 	refuseNeighbor func(bgp.Neighbor) error
 	routes         map[bgp.Key]bgp.Route
@@ -36,22 +35,12 @@ type Speaker struct {
 // NewSpeaker makes a Speaker that refuses nothing.
 func NewSpeaker() *Speaker {
 	return &Speaker{events: make(chan []bgp.Event), unicast: make(chan []bgp.UnicastEvent),
-		best: map[bgp.Key]bgp.Event{}, routes: map[bgp.Key]bgp.Route{}}
+		routes: map[bgp.Key]bgp.Route{}}
 }
 
 // Send hands over what is best of what peers say, as one batch. It waits until that is
 // taken, or for the end of ctx.
 func (s *Speaker) Send(ctx context.Context, events ...bgp.Event) error {
-	s.mu.Lock()
-	for _, e := range events {
-		switch e.Kind {
-		case bgp.RouteUpdate:
-			s.best[e.Route.Key] = e
-		case bgp.RouteWithdraw:
-			delete(s.best, e.Route.Key)
-		}
-	}
-	s.mu.Unlock()
 	return send(ctx, s.events, events)
 }
 
@@ -73,23 +62,18 @@ func (s *Speaker) Events() <-chan []bgp.Event { return s.events }
 
 func (s *Speaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.unicast }
 
-// Lose adds a path to those that Paths gives, which is not the best of its key by a step
-// of the decision.
-func (s *Speaker) Lose(peer netip.Addr, r bgp.Route, by bgp.Step) {
+// Show makes paths all of those that Paths gives. What was sent is not among them by
+// itself: benchmarks send many.
+func (s *Speaker) Show(paths ...bgp.Path) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.losers = append(s.losers, bgp.Path{Route: r, Peer: peer, Step: by})
+	s.paths = paths
 }
 
-// Paths gives those that were handed over and the losers.
 func (s *Speaker) Paths() iter.Seq[bgp.Path] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	paths := make([]bgp.Path, 0, len(s.best)+len(s.losers))
-	for _, e := range s.best {
-		paths = append(paths, bgp.Path{Route: e.Route, Peer: e.Peer, Best: true})
-	}
-	return slices.Values(append(paths, s.losers...))
+	return slices.Values(s.paths)
 }
 
 // Peers gives what SetPeers was told, at first none.
