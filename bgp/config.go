@@ -35,6 +35,10 @@ type GracefulRestart struct {
 	// Deferral is how long Converged waits for the neighbours; 0 is 60 s. It
 	// should be shorter than the restart time.
 	Deferral time.Duration
+	// LongLived is how long neighbours that do RFC 9494 shall keep our EVPN routes after
+	// that, in whole seconds up to 194 days; 0 asks for nothing. Theirs we keep for as
+	// long as they ask.
+	LongLived time.Duration
 }
 
 // Neighbor is one peer. It is eBGP or iBGP by its AS.
@@ -144,6 +148,9 @@ func (c *Config) Check() error {
 	}
 	if t := c.GracefulRestart.RestartTime; t < 0 || t > 4095*time.Second || t%time.Second != 0 {
 		return fmt.Errorf("restart time %v: want whole seconds from 1s to 4095s", t)
+	}
+	if t := c.GracefulRestart.LongLived; t < 0 || t > (1<<24-1)*time.Second || t%time.Second != 0 {
+		return fmt.Errorf("long-lived restart time %v: want whole seconds up to 16777215s", t)
 	}
 	if t := c.GracefulRestart.Deferral; t < 0 {
 		return fmt.Errorf("deferral %v: want a time that is not negative", t)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
-	"github.com/p4evpn/p4evpn/bgp/gobgp"
+	"github.com/p4evpn/p4evpn/bgp/front"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/ether"
@@ -31,7 +31,7 @@ import (
 // addresses: 10.10.0.1/24 and 2001:db8:10::1/64.
 type whole struct {
 	*gateway
-	speaker  *gobgp.Speaker
+	speaker  *front.Speaker
 	client   *p4rt.Client
 	registry *prometheus.Registry
 	listen   netip.AddrPort
@@ -52,8 +52,8 @@ func startWhole(t *testing.T) *whole {
 	}
 	w.listen = netip.MustParseAddrPort(ln.Addr().String())
 	ln.Close()
-	w.speaker, err = gobgp.New(bgp.Config{AS: w.cfg.AS, RouterID: w.cfg.RouterID,
-		ListenAddresses: []netip.Addr{w.listen.Addr()}, ListenPort: int(w.listen.Port())}, quietly)
+	w.speaker, err = front.New(front.Config{Logger: quietly, BGP: bgp.Config{AS: w.cfg.AS, RouterID: w.cfg.RouterID,
+		ListenAddresses: []netip.Addr{w.listen.Addr()}, ListenPort: int(w.listen.Port())}})
 	if err != nil {
 		t.Fatal(err)
 	}

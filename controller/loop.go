@@ -27,7 +27,7 @@ type Intent interface {
 	Version() uint64
 }
 
-// Speaker is the BGP side; *gobgp.Speaker is one.
+// Speaker is the BGP side; *front.Speaker is one.
 type Speaker interface {
 	Events() <-chan []bgp.Event
 	Paths() iter.Seq[bgp.Path]

@@ -7,8 +7,6 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
-
-	"github.com/p4evpn/p4evpn/bgp"
 )
 
 // notForAll is the community, 0:1, that marks routes of ours which neighbours with
@@ -22,12 +20,10 @@ const (
 	notForAllSet = "not for all"
 )
 
-// setPolicies keeps what is not ours from being advertised on. It stays in the
-// Adj-RIB-In, which is what we watch, and of other families than EVPN gets no
-// further. EVPN routes are let into the Loc-RIB without their communities and less
-// preferred than ours: GoBGP 4.8.0 would keep in its index of MACs and route targets
-// something of every type-2 UPDATE that is rejected or withdrawn, for ever.
-func setPolicies(ctx context.Context, gobgp *server.BgpServer) error {
+// setInnerPolicies keeps what is not ours from being advertised on. Of peers GoBGP is
+// told nothing but their route target memberships (RFC 4684), which decide what they are
+// told; those never are preferred to ours.
+func setInnerPolicies(ctx context.Context, gobgp *server.BgpServer) error {
 	ours := func(name string) *api.Statement {
 		return &api.Statement{
 			Name:       name,
@@ -35,16 +31,15 @@ func setPolicies(ctx context.Context, gobgp *server.BgpServer) error {
 			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
 		}
 	}
-	evpn := &api.Statement{
-		Name:       "evpn",
-		Conditions: &api.Conditions{AfiSafiIn: []*api.Family{apiFamily(bgp.EVPN)}},
+	memberships := &api.Statement{
+		Name:       "memberships",
+		Conditions: &api.Conditions{AfiSafiIn: []*api.Family{rtcFamily}},
 		Actions: &api.Actions{
-			RouteAction:  api.RouteAction_ROUTE_ACTION_ACCEPT,
-			ExtCommunity: &api.CommunityAction{Type: api.CommunityAction_TYPE_REPLACE},
-			LocalPref:    &api.LocalPrefAction{Value: 1},
+			RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT, LocalPref: &api.LocalPrefAction{Value: 1},
 		},
 	}
-	if err := assign(ctx, gobgp, api.PolicyDirection_POLICY_DIRECTION_IMPORT, "in", ours("ours in"), evpn); err != nil {
+	err := assign(ctx, gobgp, api.PolicyDirection_POLICY_DIRECTION_IMPORT, "in", ours("ours in"), memberships)
+	if err != nil {
 		return err
 	}
 	for _, set := range []*api.DefinedSet{
@@ -86,49 +81,24 @@ func assign(
 }
 
 func neighborSet(a netip.Addr) *api.DefinedSet {
-	only := netip.PrefixFrom(a.WithZone(""), a.BitLen())
+	only := netip.PrefixFrom(a, a.BitLen())
 	return &api.DefinedSet{
 		DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: macIPOnlySet, List: []string{only.String()},
 	}
 }
 
-// limitRoutes has the routes that a neighbour is told be those that its MACIPOnly
-// lets through, from now on.
-func limitRoutes(ctx context.Context, gobgp *server.BgpServer, n bgp.Neighbor) error {
-	set := neighborSet(n.Address)
+// limitRoutes has the routes that a neighbour with an inner address is told be those that
+// MACIPOnly lets through, or all of them, from now on.
+func limitRoutes(ctx context.Context, gobgp *server.BgpServer, inner netip.Addr, only bool) error {
+	set := neighborSet(inner)
 	if err := gobgp.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: set}); err != nil {
 		return fmt.Errorf("lifting the limit of its routes: %w", err)
 	}
-	if !n.MACIPOnly {
+	if !only {
 		return nil
 	}
 	if err := gobgp.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: set}); err != nil {
 		return fmt.Errorf("limiting its routes: %w", err)
-	}
-	return nil
-}
-
-// changeMACIPOnly takes a neighbour's new MACIPOnly: what its session was told and
-// may not be told any more is withdrawn, what it now may be told is advertised.
-func (s *Speaker) changeMACIPOnly(ctx context.Context, n bgp.Neighbor) error {
-	s.originate.Lock()
-	defer s.originate.Unlock()
-	s.mu.Lock()
-	if p := s.peer(n.Address); p != nil {
-		p.neighbor.MACIPOnly = n.MACIPOnly
-	}
-	s.mu.Unlock()
-	if s.gobgp == nil {
-		return nil
-	}
-	err := limitRoutes(ctx, s.gobgp, n)
-	if err == nil {
-		err = s.gobgp.ResetPeer(ctx, &api.ResetPeerRequest{
-			Address: n.Address.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT,
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("neighbor %v: %w", n.Address, err)
 	}
 	return nil
 }

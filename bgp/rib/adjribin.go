@@ -92,6 +92,9 @@ func (a *AdjRIBIn[K, R]) Down(kept bool) {
 	a.say(bgp.Change[R]{Kind: bgp.PeerDown, Graceful: kept})
 }
 
+// Len is how many routes the peer has here, stale ones too.
+func (a *AdjRIBIn[K, R]) Len() int { return len(a.routes) }
+
 // Ended reports whether this session's End-of-RIB was received.
 func (a *AdjRIBIn[K, R]) Ended() bool { return a.ended }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
-	"github.com/p4evpn/p4evpn/bgp/gobgp"
+	"github.com/p4evpn/p4evpn/bgp/front"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
 )
@@ -52,9 +53,9 @@ func (b *bench) startBGPGateway(ctx context.Context, s setup) (*bgpGateway, erro
 		ListenPort: int(port.Port())}
 	for n := range s.injectors {
 		cfg.Neighbors = append(cfg.Neighbors,
-			bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true})
+			bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true, MaxPrefixes: math.MaxUint32})
 	}
-	speaker, err := gobgp.New(cfg, slog.Default())
+	speaker, err := front.New(front.Config{BGP: cfg, Logger: slog.Default()})
 	if err != nil {
 		return nil, err
 	}

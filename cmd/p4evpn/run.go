@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/p4evpn/p4evpn/api"
-	"github.com/p4evpn/p4evpn/bgp/gobgp"
+	"github.com/p4evpn/p4evpn/bgp/front"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -66,7 +66,7 @@ when this command ends, and so does forwarding. SIGTERM and Ctrl-C end it cleanl
 type gateway struct {
 	store    *intent.Store
 	resolver *underlay.Resolver
-	speaker  *gobgp.Speaker
+	speaker  *front.Speaker
 	peering  *peering.Keeper
 	router   *underlayroute.Router
 	client   *p4rt.Client
@@ -198,7 +198,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.speaker, err = gobgp.New(speaker, slog.Default()); err != nil {
+	if g.speaker, err = front.New(front.Config{BGP: speaker, Logger: slog.Default()}); err != nil {
 		return nil, err
 	}
 	if g.peering, err = peering.New(peering.Config{Intent: store, Speaker: g.speaker}); err != nil {

@@ -63,7 +63,10 @@ func speakerConfig(f *config.File, store *intent.Store) (bgp.Config, error) {
 	c := bgp.Config{
 		ListenAddresses: addrs(f.BGP.ListenAddresses),
 		ListenPort:      f.BGP.Port,
-		GracefulRestart: bgp.GracefulRestart(f.BGP.GracefulRestart),
+		GracefulRestart: bgp.GracefulRestart{
+			Enabled: f.BGP.GracefulRestart.Enabled, RestartTime: f.BGP.GracefulRestart.RestartTime,
+			Deferral: f.BGP.GracefulRestart.Deferral,
+		},
 	}
 	err := store.View(func(tx *intent.Tx) error {
 		for _, s := range tx.Speakers().List("", 0) {

@@ -20,7 +20,7 @@ type Intent interface {
 	Watch(context.Context) <-chan intent.Batch
 }
 
-// Speaker is what a Keeper keeps; *gobgp.Speaker is one.
+// Speaker is what a Keeper keeps; *front.Speaker is one.
 type Speaker interface {
 	SetNeighbors(context.Context, []bgp.Neighbor) error
 	SetIdentity(as uint32, routerID netip.Addr) error

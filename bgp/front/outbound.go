@@ -1,0 +1,270 @@
+package front
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/p4evpn/p4evpn/bgp/gobgp"
+	"github.com/p4evpn/p4evpn/bgp/wire"
+)
+
+// prepare makes our OPEN of the engine's: without what is of the connection between us
+// (the engine offers some capabilities that mean nothing here), with what the front does
+// itself.
+func (n *neighbor) prepare(inner *gobgp.Inner) error {
+	o, err := wire.ParseOpen(inner.Open)
+	if err != nil {
+		return err
+	}
+	gr := n.s.cfg.BGP.GracefulRestart
+	ours := wire.Open{
+		AS: o.AS, HoldTime: o.HoldTime, ID: o.ID, Families: o.Families,
+		AS4: true, RouteRefresh: o.RouteRefresh, ExtendedMessage: true,
+	}
+	if gr.Enabled {
+		restarted := n.s.preserved.Load() && !n.restarted
+		ours.GracefulRestart = &wire.GracefulRestart{
+			Restarting: restarted, Notification: true, Time: uint16(gr.RestartTime / time.Second),
+		}
+		for _, f := range o.Families {
+			if f.Known() != 0 {
+				preserved := wire.Preserved{Family: f, Forwarding: restarted}
+				ours.GracefulRestart.Families = append(ours.GracefulRestart.Families, preserved)
+			}
+		}
+		if o.Has(wire.EVPN) && gr.LongLived > 0 {
+			ours.LongLived = []wire.LongLived{{
+				Family: wire.EVPN, Forwarding: restarted, Time: uint32(gr.LongLived / time.Second),
+			}}
+		}
+	}
+	n.ours = ours
+	n.hello = wire.AppendMessage(nil, wire.OpenType, ours.Append(nil))
+	return nil
+}
+
+// introduce gives the peer's OPEN as the engine is to see it: what it shall know of the
+// session and nothing else. Messages that it makes are not extended ones. Of graceful
+// restart it is told that the peer does it, so that it sends End-of-RIB, and of no
+// families: what is kept of the peer is kept here.
+func (s *session) introduce() []byte {
+	o := wire.Open{
+		AS: s.open.AS, HoldTime: s.open.HoldTime, ID: s.open.ID, AS4: s.open.AS4, RouteRefresh: s.open.RouteRefresh,
+	}
+	for _, f := range s.ours.Families {
+		if s.open.Has(f) {
+			o.Families = append(o.Families, f)
+		}
+	}
+	if len(o.Families) == 0 {
+		// None at all would mean IPv4 unicast (RFC 4760 section 8).
+		o.Families = []wire.Family{{AFI: reservedAFI, SAFI: reservedSAFI}}
+	}
+	if gr := s.open.GracefulRestart; gr != nil && s.ours.GracefulRestart != nil {
+		o.GracefulRestart = &wire.GracefulRestart{Time: gr.Time}
+	}
+	return wire.AppendMessage(nil, wire.OpenType, o.Append(nil))
+}
+
+// A family that nobody has.
+const (
+	reservedAFI  = 65535
+	reservedSAFI = 255
+)
+
+// transmit carries what the engine sends to the peer until that ends the session.
+func (s *session) transmit() *ending {
+	r := bufio.NewReaderSize(s.inner, readBuffer)
+	own := ownHops(s.conn)
+	buf := make([]byte, wire.MaxMessage)
+	var out []byte
+	updates := uint64(0)
+	for {
+		typ, body, err := wire.ReadMessage(r, buf, wire.MaxMessage)
+		if err != nil {
+			return &ending{reason: "the BGP engine ended the session: " + err.Error(), graceful: true}
+		}
+		switch typ {
+		case wire.NotificationType:
+			why := wire.ParseNotification(body)
+			e := ended(why)
+			// Of a peer that is silent the routes are kept, as of one whose connection broke.
+			e.graceful = why.Code == wire.HoldTimerExpired
+			return e
+		case wire.UpdateType:
+			out = own.appendUpdate(out, body)
+			updates++
+		default:
+			out = wire.AppendMessage(out, typ, body)
+		}
+		if len(out) < readBuffer && whole(r) {
+			continue
+		}
+		if e := s.write(out, updates); e != nil {
+			return e
+		}
+		out, updates = out[:0], 0
+	}
+}
+
+// whole reports whether a whole message has been read ahead.
+func whole(r *bufio.Reader) bool {
+	if r.Buffered() < wire.HeaderLength {
+		return false
+	}
+	h, err := r.Peek(wire.HeaderLength)
+	return err == nil && r.Buffered() >= int(binary.BigEndian.Uint16(h[16:]))
+}
+
+// write sends whole messages to the peer, of which some are UPDATEs. A peer that reads
+// nothing for too long ends the session (RFC 9687).
+func (s *session) write(b []byte, updates uint64) *ending {
+	counts := &s.n.s.counts
+	counts.sending.Add(1)
+	defer counts.sending.Add(-1)
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.sendHold()))
+	written, err := s.conn.Write(b)
+	if err == nil {
+		counts.sent.Add(updates)
+		return nil
+	}
+	s.cut.Store(written > 0)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		e := ended(&wire.Notification{Code: wire.SendHoldTimer})
+		e.graceful = true
+		return e
+	}
+	return &ending{reason: err.Error(), graceful: true}
+}
+
+// sendHold is the time after which a peer that reads nothing is given up: RFC 9687
+// section 6.
+func (s *session) sendHold() time.Duration {
+	if t := s.n.s.timing.sendHold; t != 0 {
+		return t
+	}
+	return max(8*time.Minute, 2*holdTime(s.ours.HoldTime, s.open.HoldTime))
+}
+
+// hops are our addresses as next hops of a session, in the place of those of the
+// connection with the engine.
+type hops struct {
+	ip4 netip.Addr // of NEXT_HOP; invalid for none
+	mp  []byte     // of MP_REACH_NLRI
+}
+
+// engineHop4 and engineHop6 are what the engine takes for its address.
+var (
+	engineHop4 = []byte{127, 0, 0, 1}
+	engineHop6 = []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}
+)
+
+// ownHops gives our address of a connection. One of link-local addresses has a global one
+// of the link before it, or the same twice if the link has none (RFC 2545 section 3 knows
+// no link without; routers that speak over such links do that).
+func ownHops(conn net.Conn) hops {
+	own := localOf(conn)
+	if own.Is4() {
+		return hops{own, own.AsSlice()}
+	}
+	h := hops{mp: own.WithZone("").AsSlice()}
+	if own.IsLinkLocalUnicast() {
+		global := own
+		if g := globalOf(own.Zone()); g.IsValid() {
+			global = g
+		}
+		h.mp = append(global.WithZone("").AsSlice(), h.mp...)
+	}
+	return h
+}
+
+// globalOf is a global IPv6 address of an interface, invalid if it has none.
+func globalOf(name string) netip.Addr {
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addrs, err := link.Addrs()
+	if err != nil {
+		return netip.Addr{}
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsGlobalUnicast() {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// The path attributes with a next hop, and what of their flags matters.
+const (
+	attrNextHop = 3
+	attrMPReach = 14
+	flagLong    = 0x10
+)
+
+// appendUpdate appends an UPDATE of the engine with our next hops in the place of its own.
+func (h hops) appendUpdate(out, body []byte) []byte {
+	start := len(out)
+	out = wire.AppendMessage(out, wire.UpdateType, body)
+	content := out[start+wire.HeaderLength:]
+	withdrawn := int(binary.BigEndian.Uint16(content))
+	at := start + wire.HeaderLength + 2 + withdrawn
+	if len(content) < 4+withdrawn {
+		return out
+	}
+	length := at // of the path attributes
+	at += 2
+	end := at + int(binary.BigEndian.Uint16(out[length:]))
+	for at+3 <= end && end <= len(out) {
+		typ, size, head := out[at+1], int(out[at+2]), 3
+		if out[at]&flagLong != 0 && at+4 <= end {
+			size, head = int(binary.BigEndian.Uint16(out[at+2:])), 4
+		}
+		if at+head+size > end {
+			break
+		}
+		value := out[at+head : at+head+size]
+		switch {
+		case typ == attrNextHop && bytes.Equal(value, engineHop4) && h.ip4.IsValid():
+			copy(value, h.mp)
+		case typ == attrMPReach && h.takes(value):
+			grown := len(h.mp) - int(value[3])
+			out = slices.Replace(out, at+head+4, at+head+4+int(value[3]), h.mp...)
+			out[at+head+3] = byte(len(h.mp))
+			if size += grown; head == 4 {
+				binary.BigEndian.PutUint16(out[at+2:], uint16(size))
+			} else if size <= 255 {
+				out[at+2] = byte(size)
+			} else {
+				out = slices.Insert(out, at+2, 0) // it has become a long one
+				out[at] |= flagLong
+				binary.BigEndian.PutUint16(out[at+2:], uint16(size))
+				head, grown = 4, grown+1
+			}
+			end += grown
+			binary.BigEndian.PutUint16(out[length:], uint16(end-length-2))
+			binary.BigEndian.PutUint16(out[start+16:], uint16(len(out)-start))
+		}
+		at += head + size
+	}
+	return out
+}
+
+// takes reports whether the next hop of an MP_REACH_NLRI is the engine's.
+func (h hops) takes(value []byte) bool {
+	if len(value) < 5 || len(value) < 5+int(value[3]) {
+		return false
+	}
+	hop := value[4 : 4+int(value[3])]
+	return bytes.Equal(hop, engineHop4) || bytes.Equal(hop, engineHop6)
+}

@@ -1,0 +1,90 @@
+package front
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/bgp/wire"
+)
+
+// reach is the value of an MP_REACH_NLRI (RFC 4760 section 3).
+func reach(afi uint16, safi byte, hop, nlri []byte) []byte {
+	b := append(binary.BigEndian.AppendUint16(nil, afi), safi, byte(len(hop)))
+	return append(append(append(b, hop...), 0), nlri...)
+}
+
+// attribute frames a path attribute, a long one in the form for those.
+func attribute(flags, typ byte, value []byte) []byte {
+	if len(value) > 255 {
+		return append(binary.BigEndian.AppendUint16([]byte{flags | flagLong, typ}, uint16(len(value))), value...)
+	}
+	return append([]byte{flags, typ, byte(len(value))}, value...)
+}
+
+func updateOf(attributes ...[]byte) []byte {
+	all := bytes.Join(attributes, nil)
+	return append(binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(len(all))), all...)
+}
+
+func TestNextHopsOfTheEngineBecomeTheSessions(t *testing.T) {
+	own4 := hops{netip.MustParseAddr("192.0.2.1"), []byte{192, 0, 2, 1}}
+	global := netip.MustParseAddr("2001:db8::1").AsSlice()
+	own6 := hops{mp: global}
+	local := hops{mp: append(bytes.Clone(global), netip.MustParseAddr("fe80::1").AsSlice()...)}
+	vtep := []byte{10, 0, 0, 2}
+	origin := attribute(0x40, 1, []byte{0})
+	many := bytes.Repeat([]byte{48, 0x20, 1, 0xd, 0xb8, 0, 1}, 40)
+	for _, tc := range []struct {
+		name      string
+		own       hops
+		have, set []byte // attributes
+	}{
+		{"NEXT_HOP (RFC 4271 section 5.1.3)", own4, attribute(0x40, 3, engineHop4), attribute(0x40, 3, own4.mp)},
+		{"NEXT_HOP of another is left", own4, attribute(0x40, 3, vtep), attribute(0x40, 3, vtep)},
+		{"EVPN's is left", own4, attribute(0x80, 14, reach(25, 70, vtep, []byte{3, 1, 0})),
+			attribute(0x80, 14, reach(25, 70, vtep, []byte{3, 1, 0}))},
+		{"IPv6 (RFC 2545 section 3)", own6, attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0})),
+			attribute(0x80, 14, reach(2, 1, global, []byte{0}))},
+		{"IPv6 with a link-local one", local, attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0})),
+			attribute(0x80, 14, reach(2, 1, local.mp, []byte{0}))},
+		{"that makes the attribute a long one", local, attribute(0x80, 14, reach(2, 1, engineHop6, many[:230])),
+			attribute(0x80, 14, reach(2, 1, local.mp, many[:230]))},
+		{"a long attribute", local, attribute(0x80, 14, reach(2, 1, engineHop6, many)),
+			attribute(0x80, 14, reach(2, 1, local.mp, many))},
+		{"RT constraint", own4, attribute(0x80, 14, reach(1, 132, engineHop4, []byte{0})),
+			attribute(0x80, 14, reach(1, 132, own4.mp, []byte{0}))},
+		{"RT constraint, by IPv6", own6, attribute(0x80, 14, reach(1, 132, engineHop4, []byte{0})),
+			attribute(0x80, 14, reach(1, 132, global, []byte{0}))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			before := []byte("before")
+			got := tc.own.appendUpdate(bytes.Clone(before), updateOf(origin, tc.have, origin))
+			want := wire.AppendMessage(bytes.Clone(before), wire.UpdateType, updateOf(origin, tc.set, origin))
+			if !bytes.Equal(got, want) {
+				t.Errorf("got  % x\nwant % x", got, want)
+			}
+		})
+	}
+}
+
+func FuzzNextHops(f *testing.F) {
+	f.Add(updateOf(attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0}))))
+	f.Add(updateOf(attribute(0x40, 3, engineHop4)))
+	f.Add(bgptest.Withdraw()[19:])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) < 4 || len(body) > wire.MaxMessage-wire.HeaderLength {
+			return
+		}
+		for _, own := range []hops{
+			{netip.MustParseAddr("192.0.2.1"), []byte{192, 0, 2, 1}}, {mp: make([]byte, 16)}, {mp: make([]byte, 32)},
+		} {
+			out := own.appendUpdate(nil, body)
+			if n := int(binary.BigEndian.Uint16(out[16:])); n != len(out) {
+				t.Errorf("a message of %d bytes says that it has %d", len(out), n)
+			}
+		}
+	})
+}
