@@ -281,10 +281,17 @@ func (s *Speaker) arrived(conn *net.TCPConn) {
 		reset(conn)
 		return
 	}
-	select {
-	case n.incoming <- conn:
-	default: // more than anybody needs
-		reset(conn)
+	for {
+		select {
+		case n.incoming <- conn:
+			return
+		default: // more than anybody needs: an older one is nobody's any more
+		}
+		select {
+		case old := <-n.incoming:
+			reset(old)
+		default:
+		}
 	}
 }
 

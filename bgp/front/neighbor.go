@@ -32,10 +32,10 @@ type neighbor struct {
 	s        *Speaker
 	log      *slog.Logger
 	address  netip.Addr
-	incoming chan net.Conn // accepted, that nobody has looked at
-	events   chan func()   // for run to call
-	ended    chan struct{} // closed when run calls no more events
-	done     chan struct{} // closed when all has ended
+	incoming chan *net.TCPConn // accepted, that nobody has looked at
+	events   chan func()       // for run to call
+	ended    chan struct{}     // closed when run calls no more events
+	done     chan struct{}     // closed when all has ended
 	cancel   context.CancelCauseFunc
 	stopping context.Context
 
@@ -68,7 +68,7 @@ type neighbor struct {
 func newNeighbor(s *Speaker, cfg bgp.Neighbor) *neighbor {
 	n := &neighbor{
 		s: s, log: s.log.With("peer", cfg.Address), address: cfg.Address,
-		incoming: make(chan net.Conn, maxAccepted), events: make(chan func()),
+		incoming: make(chan *net.TCPConn, maxAccepted), events: make(chan func()),
 		ended: make(chan struct{}), done: make(chan struct{}),
 		settling: stoppedTimer(), dial: newDialer(), restart: newRestart(),
 		cfg:     cfg,
