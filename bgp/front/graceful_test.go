@@ -115,7 +115,7 @@ func TestANeighbourThatIsDownByTheOperatorIsToldSoAndIsIdle(t *testing.T) {
 	n := l.raw(2, 65002)
 	v := run(t, l.config(n))
 	p := twoRoutes(l, v, hello(65002, lowID))
-	n.AdminDown, n.ShutdownMessage = true, "maintenance"
+	n.Shutdown, n.ShutdownMessage = true, "maintenance"
 	if err := v.SetNeighbors(t.Context(), []bgp.Neighbor{n}); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestANeighbourThatIsDownByTheOperatorIsToldSoAndIsIdle(t *testing.T) {
 		}
 	}
 	v.awaitState(l.addr(2), stateIdle)
-	n.AdminDown = false
+	n.Shutdown = false
 	if err := v.SetNeighbors(t.Context(), []bgp.Neighbor{n}); err != nil {
 		t.Fatal(err)
 	}

@@ -72,14 +72,11 @@ func newNeighbor(s *Speaker, cfg bgp.Neighbor) *neighbor {
 		ended: make(chan struct{}), done: make(chan struct{}),
 		settling: stoppedTimer(), dial: newDialer(), restart: newRestart(),
 		cfg:     cfg,
-		state:   bgp.PeerState{Address: cfg.Address, AS: cfg.AS, State: stateIdle},
+		state:   idle(&cfg),
 		unicast: rib.NewAdjRIBIn(s.unicast, &cfg, cfg.UnicastFamily()),
 	}
 	n.stopping, n.cancel = context.WithCancelCause(context.Background())
-	limit := cfg.MaxPrefixes
-	if limit == 0 {
-		limit = bgp.DefaultMaxPrefixes
-	}
+	limit := cfg.Limit()
 	n.excess.limit = limit
 	if cfg.Has(bgp.EVPN) {
 		n.evpn = s.table.Peer(cfg.Address, limit)
@@ -90,6 +87,12 @@ func newNeighbor(s *Speaker, cfg bgp.Neighbor) *neighbor {
 		}
 	}
 	return n
+}
+
+// idle is the state of a neighbour of which nothing is known yet.
+func idle(n *bgp.Neighbor) bgp.PeerState {
+	return bgp.PeerState{Address: n.Address, AS: n.AS, State: stateIdle, Shutdown: n.Shutdown, Families: n.Carried(),
+		Limit: n.Limit()}
 }
 
 func stoppedTimer() *time.Timer {

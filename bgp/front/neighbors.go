@@ -129,10 +129,10 @@ func (s *Speaker) Peers() []bgp.PeerState {
 	neighbors := slices.Clone(s.neighbors)
 	states := make([]bgp.PeerState, 0, len(neighbors)+len(s.refused))
 	var refused []bgp.PeerState
-	for addr, r := range s.refused {
-		refused = append(refused, bgp.PeerState{
-			Address: addr, AS: r.neighbor.AS, State: stateIdle, LastDown: r.err.Error(),
-		})
+	for _, r := range s.refused {
+		st := idle(&r.neighbor)
+		st.LastDown = r.err.Error()
+		refused = append(refused, st)
 	}
 	s.mu.Unlock()
 	for _, n := range neighbors {
