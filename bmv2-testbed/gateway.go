@@ -160,6 +160,9 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 	})
 }
 
+// ControllerPID is the id of the controller's process.
+func (g *Gateway) ControllerPID() int { return g.control.PID() }
+
 // KillController ends the controller without a chance to clean up.
 func (g *Gateway) KillController() error { return g.control.Kill() }
 

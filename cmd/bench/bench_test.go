@@ -50,16 +50,18 @@ func TestEachValueIsALineAndARowWithItsVerdict(t *testing.T) {
 			{name: "a", number: 1.2345, unit: "ratio", goal: atMost(1.25), against: "the other"},
 			{name: "b", number: 99000.4, unit: "entries/s", goal: atLeast(100000)},
 			{name: "c", number: 5, unit: "s"},
+			{name: "d", number: 60, unit: "s", goal: atMost(1), over: true, against: "given up"},
 		}, nil
 	}})
 	if err != nil {
 		t.Error(err)
 	}
 	for _, want := range []string{
-		`(?m)^bench: a 1\.23 ratio$`, `(?m)^bench: b 99000 entries/s$`, `(?m)^bench: c 5 s$`,
+		`(?m)^bench: a 1\.23 ratio$`, `(?m)^bench: b 99000 entries/s$`, `(?m)^bench: c 5 s$`, `(?m)^bench: d >60 s$`,
 		`(?m)^a +1\.23 +ratio +<= 1\.25 +met +the other$`,
 		`(?m)^b +99000 +entries/s +>= 100000 +missed *$`,
 		`(?m)^c +5 +s *$`,
+		`(?m)^d +>60 +s +<= 1 +missed +given up$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("nothing matches %s in:\n%s", want, out)

@@ -27,6 +27,11 @@ var figures = append([]figure{
 	{[]string{"type2_100k_vs_gobgp", "type2_100k_bytes_per_route"}, measureType2},
 	{[]string{"macip_100k_vs_gobgp", "macip_100k_bytes_per_route"}, measureMACIP},
 	{[]string{"type5_100k_vs_gobgp", "type5_100k_bytes_per_route"}, measureType5},
+	{[]string{"type2_100k_vs_frr"}, measureType2AgainstFRR},
+	{[]string{"macip_100k_vs_frr"}, measureMACIPAgainstFRR},
+	{[]string{"type5_100k_vs_frr"}, measureType5AgainstFRR},
+	{[]string{"type2_100k_rss_per_route"}, measureResident},
+	{[]string{"type2_scale_time", "type2_scale_memory"}, measureScale},
 	{[]string{"mac_move_p50", "mac_move_p99"}, measureMoves},
 	{[]string{"arp_to_route_p50", "arp_to_route_p99"}, measureARP},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
@@ -46,6 +51,7 @@ type value struct {
 	goal    goal
 	against string // what it is measured against, and how
 	missing string // why there is no number here: SKIP
+	over    bool   // it was given up there: the number is more than that
 }
 
 // goal is a bound; the zero value is none.
@@ -62,6 +68,26 @@ func (g goal) met(x float64) bool {
 		return x >= g.bound
 	}
 	return x <= g.bound
+}
+
+// verdict says whether the goal is met; empty without one. Nothing is given up
+// before its bound.
+func (v value) verdict() string {
+	switch {
+	case v.goal.bound == 0:
+		return ""
+	case v.over || !v.goal.met(v.number):
+		return "missed"
+	}
+	return "met"
+}
+
+// shown is the number as the table and the line have it.
+func (v value) shown() string {
+	if v.over {
+		return ">" + number(v.number)
+	}
+	return number(v.number)
 }
 
 // skip is the error of a figure that needs what this machine does not have.

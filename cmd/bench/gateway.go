@@ -59,7 +59,7 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTarget(o.address, 0)
+	t, err := newTarget(o, 0)
 	if err != nil {
 		sw.stop()
 		return nil, err

@@ -23,6 +23,8 @@ import (
 const (
 	liveObjects = 1000
 	liveRoutes  = 10_000
+
+	speakLimit = 3 * time.Minute
 )
 
 // liveGateway is a gateway as users run it: processes, a store on the disk, the
@@ -39,10 +41,17 @@ type liveGateway struct {
 
 var leafLoopback = netip.MustParseAddr("127.0.0.2")
 
-// startLive starts one with an object for each thing that its hosts need; the
-// lab is the caller's to close, also after an error.
-func (b *bench) startLive(ctx context.Context, lab *testbed.Lab) (*liveGateway, error) {
-	if _, err := b.program(ctx, embedded); err != nil {
+// liveOptions say how a gateway is not the usual one.
+type liveOptions struct {
+	binary   func(context.Context) (string, error)
+	neighbor string // more keys of the leaf, each behind a comma
+}
+
+// startLive starts one with an object for each thing that its hosts need; the lab
+// is the caller's to close, also after an error.
+func startLive(ctx context.Context, lab *testbed.Lab, of liveOptions) (*liveGateway, error) {
+	binary, err := of.binary(ctx)
+	if err != nil {
 		return nil, err
 	}
 	ns, err := lab.Namespace("gw")
@@ -57,13 +66,13 @@ func (b *bench) startLive(ctx context.Context, lab *testbed.Lab) (*liveGateway, 
 	for i := range liveHosts {
 		ports = append(ports, testbed.SwitchPort{Number: i + 1, Dev: fmt.Sprintf("port%d", i+1)})
 	}
-	if g.Gateway, err = lab.Gateway(ns, b.binary, testbed.Embedded, gatewayVTEP, ports); err != nil {
+	if g.Gateway, err = lab.Gateway(ns, binary, testbed.Embedded, gatewayVTEP, ports); err != nil {
 		return nil, err
 	}
 	if err := g.StartSwitch(ctx); err != nil {
 		return nil, err
 	}
-	g.config = liveConfig(lab.Dir)
+	g.config = liveConfig(lab.Dir, of.neighbor)
 	if err := g.StartController(ctx, g.config); err != nil {
 		return nil, err
 	}
@@ -110,7 +119,7 @@ func (g *liveGateway) cable(ctx context.Context, ns *testbed.Namespace) error {
 	return err
 }
 
-func liveConfig(dir string) string {
+func liveConfig(dir, neighbor string) string {
 	config := fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %[3]s/p4evpn.db\n", gatewayAS, gatewayVTEP,
 		dir) +
 		fmt.Sprintf("target: {embedded: false}\nmetrics: {listen: \"127.0.0.1:9464\"}\napi: {listen: \"unix:%s\"}\n",
@@ -118,7 +127,8 @@ func liveConfig(dir string) string {
 		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
 		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: " +
 		"up1}}\n" +
-		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true}\nports:\n", leafLoopback, leafAS)
+		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true%s}\nports:\n", leafLoopback, leafAS,
+			neighbor)
 	for i := range liveHosts {
 		config += fmt.Sprintf("  - {name: port%d, number: %[1]d, interface: port%[1]d}\n", i+1)
 	}
@@ -166,12 +176,33 @@ func (g *liveGateway) createMany(ctx context.Context, count int) error {
 // End-of-RIB, and waits until the controller has taken them all and holds
 // nothing of before back.
 func (g *liveGateway) speak(ctx context.Context, routes int) error {
+	if err := g.connect(ctx, time.Minute); err != nil {
+		return err
+	}
+	bodies := bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, routes, perUpdate)
+	if err := g.leaf.Send(bytes.Join(append(bodies, bgptest.Withdraw()), nil)); err != nil {
+		return err
+	}
+	return testbed.Eventually(ctx, speakLimit, "the controller has the routes", func(ctx context.Context) error {
+		m, err := g.Metrics(ctx)
+		taken, held := m[routesMetric], m["p4evpn_controller_held_entries"]
+		written := m[entriesMetric("bridge.fdb")]
+		if n := float64(routes); err == nil && (taken < n || written < n || held > 0) {
+			err = fmt.Errorf("%.0f of %.0f are taken, the target has %.0f entries, %.0f wait for BGP", taken, n, written, held)
+		}
+		return err
+	})
+}
+
+// connect establishes the leaf's session, instead of the one before. With a restart
+// time its routes outlive it (RFC 4724).
+func (g *liveGateway) connect(ctx context.Context, restart time.Duration) error {
 	g.close()
 	err := g.NS.Do(func() (err error) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
 		g.leaf, err = bgptest.Dial(ctx, bgptest.Config{
-			Local: leafLoopback, Remote: netip.MustParseAddrPort("127.0.0.1:179"), AS: leafAS, RestartTime: time.Minute,
+			Local: leafLoopback, Remote: netip.MustParseAddrPort("127.0.0.1:179"), AS: leafAS, RestartTime: restart,
 		})
 		return err
 	})
@@ -183,20 +214,40 @@ func (g *liveGateway) speak(ctx context.Context, routes int) error {
 		for range updates {
 		}
 	})
-	bodies := bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, routes, perUpdate)
-	if err := g.leaf.Send(bytes.Join(append(bodies, bgptest.Withdraw()), nil)); err != nil {
-		return err
-	}
-	return testbed.Eventually(ctx, time.Minute, "the controller has the routes", func(ctx context.Context) error {
-		m, err := g.Metrics(ctx)
-		taken, held := m[`p4evpn_controller_routes{type="2"}`], m["p4evpn_controller_held_entries"]
-		written := m[`p4evpn_controller_entries{table="bridge.fdb"}`]
-		if n := float64(routes); err == nil && (taken < n || written < n || held > 0) {
-			err = fmt.Errorf("%.0f of %.0f are taken, the target has %.0f entries, %.0f wait for BGP", taken, n, written, held)
-		}
-		return err
-	})
+	return nil
 }
+
+// poll reads the controller's metrics until they are as wanted. What does not answer
+// is asked again. The error is late, and says what was missing.
+func (g *liveGateway) poll(ctx context.Context, limit time.Duration, missing func(map[string]float64) string) error {
+	start, last := time.Now(), "nothing is known"
+	for time.Since(start) < limit {
+		asked, cancel := context.WithTimeout(ctx, min(5*time.Second, limit))
+		m, err := g.Metrics(asked)
+		cancel()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			last = err.Error()
+		} else if last = missing(m); last == "" {
+			return nil
+		}
+		// What takes long is asked less often: to ask is work for the machine too.
+		if err := sleep(ctx, min(max(2*time.Millisecond, time.Since(start)/50), 100*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+	return late{limit, last}
+}
+
+// entriesMetric counts the acknowledged entries of a table, routesMetric the type-2
+// routes that were received.
+func entriesMetric(table string) string {
+	return fmt.Sprintf("p4evpn_controller_entries{table=%q}", table)
+}
+
+const routesMetric = `p4evpn_controller_routes{type="2"}`
 
 // awaitStations waits until the target acknowledged the entries of that many
 // routes.
@@ -239,8 +290,14 @@ func withLab(measure func(*testbed.Lab) ([]value, error)) (values []value, err e
 
 // withLive measures something with a gateway of its own.
 func (b *bench) withLive(ctx context.Context, measure func(*liveGateway) ([]value, error)) ([]value, error) {
+	binary := func(ctx context.Context) (string, error) { return b.program(ctx, embedded) }
+	return withLiveOf(ctx, liveOptions{binary: binary}, measure)
+}
+
+// withLiveOf does that with one that is not the usual one.
+func withLiveOf(ctx context.Context, of liveOptions, measure func(*liveGateway) ([]value, error)) ([]value, error) {
 	return withLab(func(lab *testbed.Lab) ([]value, error) {
-		g, err := b.startLive(ctx, lab)
+		g, err := startLive(ctx, lab, of)
 		defer func() { g.close() }()
 		if err != nil {
 			return nil, err

@@ -7,6 +7,12 @@ import (
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
 )
 
+// The numbers of the first addresses of hosts and of prefixes.
+const (
+	firstTenant = 100<<24 + 64<<16 + 256
+	firstPrefix = 20 << 24
+)
+
 // macIPUpdates encodes n type-2 routes with MAC and IP, as a leaf with
 // symmetric IRB sends them: both VNIs, both route targets, its router MAC.
 func macIPUpdates(n, per int) [][]byte {
@@ -18,7 +24,7 @@ func macIPUpdates(n, per int) [][]byte {
 // prefixUpdates encodes n type-5 routes of /24 prefixes.
 func prefixUpdates(n, per int) [][]byte {
 	return routedUpdates(n, per, []uint32{l3VNI}, func(rd [8]byte, i int) []byte {
-		p := netip.PrefixFrom(address(20<<24+uint32(i)<<8), 24)
+		p := netip.PrefixFrom(address(firstPrefix+uint32(i)<<8), 24)
 		return bgptest.PrefixRoute(rd, p, netip.Addr{}, l3VNI)
 	})
 }
@@ -49,7 +55,7 @@ func routedUpdates(n, per int, vnis []uint32, nlri func(rd [8]byte, i int) []byt
 }
 
 // tenantAddress is the n-th host address of the SVI's subnet.
-func tenantAddress(n int) netip.Addr { return address(100<<24 + 64<<16 + 256 + uint32(n)) }
+func tenantAddress(n int) netip.Addr { return address(firstTenant + uint32(n)) }
 
 func address(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))

@@ -90,6 +90,7 @@ type bench struct {
 	full     bool   // every cell of packets
 	wanted   func(name string) bool
 	binary   string // path of p4evpn once it is built
+	large    string // the same with room for a million routes
 }
 
 func newBench() (*bench, error) {

@@ -44,12 +44,20 @@ func (b *bench) program(ctx context.Context, kind switchKind) (string, error) {
 		return b.binary, nil
 	}
 	path := filepath.Join(b.dir, "p4evpn")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/p4evpn/p4evpn/cmd/p4evpn").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build p4evpn: %w: %s", err, out)
+	if err := build(ctx, path); err != nil {
+		return "", err
 	}
 	b.binary = path
 	return path, nil
+}
+
+// build makes p4evpn, with more arguments of go build.
+func build(ctx context.Context, path string, more ...string) error {
+	args := append(append([]string{"build"}, more...), "-o", path, "github.com/p4evpn/p4evpn/cmd/p4evpn")
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build p4evpn: %w: %s", err, out)
+	}
+	return nil
 }
 
 // switchOptions say how a switch is started.
@@ -58,6 +66,7 @@ type switchOptions struct {
 	address string // of P4Runtime
 	thrift  uint16 // port of BMv2's own control
 	ports   []string
+	runs    *program // what it is told to run; nil for what is shipped
 	// inside gives the command that runs a program where the ports are; nil
 	// for here.
 	inside func(args ...string) *exec.Cmd

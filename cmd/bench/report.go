@@ -42,7 +42,7 @@ func (r *report) line(v value) {
 		printf(r.out, "bench: %s SKIP %s\n", v.name, v.missing)
 		return
 	}
-	printf(r.out, "bench: %s %s %s\n", v.name, number(v.number), v.unit)
+	printf(r.out, "bench: %s %s %s\n", v.name, v.shown(), v.unit)
 }
 
 // table prints all values, one line each.
@@ -53,17 +53,13 @@ func (r *report) table() {
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
 	printf(w, "\nFIGURE\tVALUE\tUNIT\tGOAL\t\tMEASURED AGAINST, HOW\n")
 	for _, v := range r.values {
-		shown, goal, verdict := number(v.number), "", ""
+		shown, goal, verdict, against := v.shown(), "", v.verdict(), v.against
 		if v.goal.bound != 0 {
-			goal, verdict = "<= "+number(v.goal.bound), "missed"
+			goal = "<= " + number(v.goal.bound)
 			if v.goal.atLeast {
 				goal = ">= " + number(v.goal.bound)
 			}
-			if v.goal.met(v.number) {
-				verdict = "met"
-			}
 		}
-		against := v.against
 		if v.missing != "" {
 			shown, goal, verdict, against = "SKIP", "", "", v.missing
 		}

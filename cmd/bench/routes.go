@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,39 +29,63 @@ const (
 	rounds      = 3
 )
 
-// routeLoad is 100,000 routes, encoded beforehand, and what they become.
+// routeLoad is routes, encoded beforehand, and what they become.
 type routeLoad struct {
 	name    string // of the figures
-	updates [][]byte
+	routes  int
+	blocks  iter.Seq[[]byte] // the UPDATEs
 	entries map[string]int64 // how many of each table
+	million bool             // there is to be room for a million
+	kernel  kernelEntries    // how many of each kind FRR makes of them
 	what    string
 	memory  goal // bytes a route
 	against string
 }
 
-func measureType2(ctx context.Context, b *bench) ([]value, error) {
-	return measureRoutes(ctx, b, routeLoad{
-		name: "type2_100k", updates: bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, benchRoutes, perUpdate),
+// encoded is a load's UPDATEs in one piece.
+func encoded(updates [][]byte) iter.Seq[[]byte] {
+	return slices.Values([][]byte{bytes.Join(updates, nil)})
+}
+
+func type2Load() routeLoad {
+	return routeLoad{
+		name: "type2_100k", routes: benchRoutes,
+		blocks:  encoded(bgptest.MACUpdates(leafAS, vtep(0), firstVNI, 0, benchRoutes, perUpdate)),
 		entries: map[string]int64{"bridge.fdb": benchRoutes},
+		kernel:  kernelEntries{macs: benchRoutes},
 		what:    "type-2 routes, MAC alone: one entry each",
 		memory:  atMost(2600), against: "FRR's 2.6 kB; ",
-	})
+	}
+}
+
+func macIPLoad() routeLoad {
+	return routeLoad{
+		name: "macip_100k", routes: benchRoutes, blocks: encoded(macIPUpdates(benchRoutes, perUpdate)),
+		entries: map[string]int64{"bridge.fdb": benchRoutes, "arp.host": benchRoutes, "router.ipv4": benchRoutes},
+		kernel:  kernelEntries{macs: benchRoutes, neighbours: benchRoutes},
+		what:    "type-2 routes, MAC+IP of an SVI's subnet, with an L3 VNI: three entries each",
+	}
+}
+
+func type5Load() routeLoad {
+	return routeLoad{
+		name: "type5_100k", routes: benchRoutes, blocks: encoded(prefixUpdates(benchRoutes, perUpdate)),
+		entries: map[string]int64{"router.ipv4": benchRoutes},
+		kernel:  kernelEntries{routes: benchRoutes},
+		what:    "type-5 routes: one entry each",
+	}
+}
+
+func measureType2(ctx context.Context, b *bench) ([]value, error) {
+	return measureRoutes(ctx, b, type2Load())
 }
 
 func measureMACIP(ctx context.Context, b *bench) ([]value, error) {
-	return measureRoutes(ctx, b, routeLoad{
-		name: "macip_100k", updates: macIPUpdates(benchRoutes, perUpdate),
-		entries: map[string]int64{"bridge.fdb": benchRoutes, "arp.host": benchRoutes, "router.ipv4": benchRoutes},
-		what:    "type-2 routes, MAC+IP of an SVI's subnet, with an L3 VNI: three entries each",
-	})
+	return measureRoutes(ctx, b, macIPLoad())
 }
 
 func measureType5(ctx context.Context, b *bench) ([]value, error) {
-	return measureRoutes(ctx, b, routeLoad{
-		name: "type5_100k", updates: prefixUpdates(benchRoutes, perUpdate),
-		entries: map[string]int64{"router.ipv4": benchRoutes},
-		what:    "type-5 routes: one entry each",
-	})
+	return measureRoutes(ctx, b, type5Load())
 }
 
 // measureRoutes times 100,000 routes from an injector that has encoded every
@@ -72,23 +98,22 @@ func measureType5(ctx context.Context, b *bench) ([]value, error) {
 // Memory is that of the whole controller side, GoBGP's included: speaker,
 // controller and P4Runtime client are in this process, the switch is not.
 func measureRoutes(ctx context.Context, b *bench, load routeLoad) ([]value, error) {
-	wire := bytes.Join(load.updates, nil)
-	var plain, rejecting, ours, heap, rss []float64
+	var plain, rejecting, ours, heap []float64
 	for range rounds {
-		p, err := routesToWatcher(ctx, b, wire, false)
+		p, err := routesToWatcher(ctx, b, load, false)
 		if err != nil {
 			return nil, fmt.Errorf("GoBGP alone: %w", err)
 		}
-		r, err := routesToWatcher(ctx, b, wire, true)
+		r, err := routesToWatcher(ctx, b, load, true)
 		if err != nil {
 			return nil, fmt.Errorf("GoBGP alone: %w", err)
 		}
-		o, err := routesToEntries(ctx, b, load, wire)
+		o, err := routesToEntries(ctx, b, load, time.Minute)
 		if err != nil {
 			return nil, err
 		}
 		plain, rejecting, ours = append(plain, p.Seconds()), append(rejecting, r.Seconds()), append(ours, o.took.Seconds())
-		heap, rss = append(heap, o.heap/benchRoutes), append(rss, o.rss/benchRoutes)
+		heap = append(heap, o.heap/benchRoutes)
 	}
 	best := slices.Min(ours)
 	return []value{
@@ -97,7 +122,6 @@ func measureRoutes(ctx context.Context, b *bench, load routeLoad) ([]value, erro
 			against: fmt.Sprintf("%s to the faster of both ways of GoBGP, the best of %d rounds each", load.name, rounds)},
 		{name: load.name + "_bytes_per_route", number: median(heap), unit: "B", goal: load.memory,
 			against: load.against + "heap growth of speaker, GoBGP, controller and client after GC"},
-		{name: load.name + "_rss_per_route", number: median(rss), unit: "B", against: "resident memory, as above"},
 		{name: load.name, number: best, unit: "s",
 			against: load.what + ", UPDATEs on the wire to the last acknowledged entry"},
 		{name: load.name + "_gobgp", number: slices.Min(plain), unit: "s",
@@ -107,7 +131,7 @@ func measureRoutes(ctx context.Context, b *bench, load routeLoad) ([]value, erro
 	}, nil
 }
 
-func routesToWatcher(ctx context.Context, b *bench, load []byte, reject bool) (time.Duration, error) {
+func routesToWatcher(ctx context.Context, b *bench, load routeLoad, reject bool) (time.Duration, error) {
 	var n atomic.Int64
 	done := make(chan struct{})
 	g, err := startGoBGP(ctx, reject, func(more int) {
@@ -122,7 +146,7 @@ func routesToWatcher(ctx context.Context, b *bench, load []byte, reject bool) (t
 	runtime.GC()
 	defer b.profile("gobgp")()
 	start := time.Now()
-	if err := g.session.Send(load); err != nil {
+	if err := sendBlocks(g.session, load.blocks); err != nil {
 		return 0, err
 	}
 	err = await(ctx, done, func() string { return fmt.Sprintf("%d of %d routes delivered", n.Load(), benchRoutes) })
@@ -135,30 +159,36 @@ type cost struct {
 	heap, rss float64 // bytes of growth
 }
 
-func routesToEntries(ctx context.Context, b *bench, load routeLoad, wire []byte) (cost, error) {
-	g, err := b.startBGPGateway(ctx, setup{injectors: 1, routed: true})
+// routesToEntries gives a gateway a load and waits until all of its entries are
+// acknowledged.
+func routesToEntries(ctx context.Context, b *bench, load routeLoad, limit time.Duration) (cost, error) {
+	g, err := b.startBGPGateway(ctx, setup{injectors: 1, routed: true, million: load.million})
 	if err != nil {
 		return cost{}, err
 	}
+	var sender sync.WaitGroup
+	defer sender.Wait() // the end of the sessions ends it
 	defer g.stop()
-	if err := g.settle(ctx, benchRoutes, 1); err != nil { // what the SVI asks for is there then, too
+	if err := g.settle(ctx, load.routes, 1); err != nil { // what the SVI asks for is there then, too
 		return cost{}, err
 	}
 	done, progress := g.target.countAcked(load.entries)
 	heap, rss := memory()
 	stopProfile := b.profile(load.name)
 	start := time.Now()
-	if err := g.sessions[0].Send(wire); err != nil {
-		return cost{}, err
-	}
-	err = await(ctx, done, progress)
+	sent := make(chan error, 1)
+	sender.Go(func() { sent <- sendBlocks(g.sessions[0], load.blocks) })
+	err = awaitFor(ctx, limit, done, progress)
 	took := time.Since(start)
 	stopProfile()
 	if err != nil {
+		return cost{took: took}, err
+	}
+	if err := <-sent; err != nil {
 		return cost{}, err
 	}
 	heapAfter, rssAfter := memory()
-	runtime.KeepAlive(wire)
+	runtime.KeepAlive(load.blocks)
 	return cost{took, heapAfter - heap, rssAfter - rss}, nil
 }
 
@@ -200,15 +230,27 @@ func tableID(name string) uint32 {
 	return 0
 }
 
+// late is the error of what did not happen within its time.
+type late struct {
+	limit    time.Duration
+	progress string // how far it came
+}
+
+func (l late) Error() string { return fmt.Sprintf("not within %v: %s", l.limit, l.progress) }
+
 // await waits until done is closed; the error says how far it came.
 func await(ctx context.Context, done <-chan struct{}, progress func() string) error {
+	return awaitFor(ctx, time.Minute, done, progress)
+}
+
+func awaitFor(ctx context.Context, limit time.Duration, done <-chan struct{}, progress func() string) error {
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 		return errors.New(progress())
-	case <-time.After(time.Minute):
-		return fmt.Errorf("not within a minute: %s", progress())
+	case <-time.After(limit):
+		return late{limit, progress()}
 	}
 }
 

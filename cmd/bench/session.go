@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -33,6 +32,14 @@ type bgpGateway struct {
 	stop     func()
 }
 
+// speaker is what speaks BGP for the gateway, made as cmd/p4evpn makes it.
+type speaker interface {
+	controller.Speaker
+	Run(context.Context) error
+}
+
+func newSpeaker(cfg bgp.Config) (speaker, error) { return front.New(front.Config{BGP: cfg, Logger: slog.Default()}) }
+
 // setup says what a gateway with a real speaker has besides one bridge.
 type setup struct {
 	injectors int
@@ -40,6 +47,7 @@ type setup struct {
 	port      *controller.Port  // an access port of the bridge
 	on        *switchOptions    // the switch; nil for one without ports
 	hear      func(body []byte) // is given the UPDATEs to injectors; may be nil
+	million   bool              // there is room for a million routes
 }
 
 // startBGPGateway starts a gateway with one bridge and establishes sessions
@@ -52,10 +60,13 @@ func (b *bench) startBGPGateway(ctx context.Context, s setup) (*bgpGateway, erro
 	cfg := bgp.Config{AS: gatewayAS, RouterID: routerID, ListenAddresses: []netip.Addr{receiver},
 		ListenPort: int(port.Port())}
 	for n := range s.injectors {
-		cfg.Neighbors = append(cfg.Neighbors,
-			bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true, MaxPrefixes: math.MaxUint32})
+		neighbor := bgp.Neighbor{Address: injector(n), AS: leafAS, LocalAddress: receiver, Passive: true}
+		if s.million {
+			neighbor.MaxPrefixes = raisedLimit
+		}
+		cfg.Neighbors = append(cfg.Neighbors, neighbor)
 	}
-	speaker, err := front.New(front.Config{BGP: cfg, Logger: slog.Default()})
+	speaker, err := newSpeaker(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +120,9 @@ func (b *bench) startOneBridge(ctx context.Context, speaker controller.Speaker, 
 	}
 	if s.port == nil {
 		o, err := overLoopback(embedded)
+		if err == nil && s.million {
+			o.runs, err = enlarged()
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,10 +46,11 @@ func table(u p4rt.Update) uint32 {
 // watch has every Write that returns from now on shown to o.
 func (t *target) watch(o observer) { t.observe.Store(&o) }
 
-func newTarget(address string, maxBatch int) (*target, error) {
+func newTarget(o switchOptions, maxBatch int) (*target, error) {
+	runs := cmp.Or(o.runs, &program{p4.P4Info(), p4.DeviceConfig(), p4.Cookie()})
 	c, err := p4rt.New(p4rt.Config{
-		Target: address, DeviceID: 1, ElectionID: p4rt.ElectionID{Low: 1},
-		P4Info: p4.P4Info(), DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(),
+		Target: o.address, DeviceID: 1, ElectionID: p4rt.ElectionID{Low: 1},
+		P4Info: runs.info, DeviceConfig: runs.json, Cookie: runs.cookie,
 		Digests:  []p4rt.DigestConfig{{ID: p4.DigestID()}},
 		MaxBatch: maxBatch, MinBackoff: 20 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 	})
@@ -72,7 +74,7 @@ func (b *bench) startProgrammed(ctx context.Context, o switchOptions, maxBatch i
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTarget(o.address, maxBatch)
+	t, err := newTarget(o, maxBatch)
 	if err != nil {
 		process.stop()
 		return nil, err
