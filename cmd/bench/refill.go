@@ -23,14 +23,14 @@ func measureRefill(ctx context.Context, b *bench) ([]value, error) {
 	}
 	defer g.stop()
 	entries := map[string]int64{"bridge.fdb": refillEntries}
-	done, progress := g.target.countAcked(entries)
+	acked := g.target.countAcked(entries)
 	if err := feed(ctx, speaker, stationRoutes(refillEntries)); err != nil {
 		return nil, err
 	}
-	if err := await(ctx, done, progress); err != nil {
+	if err := await(ctx, acked.done, acked.progress); err != nil {
 		return nil, fmt.Errorf("filling the first switch: %w", err)
 	}
-	done, progress = g.target.countAcked(entries)
+	acked = g.target.countAcked(entries)
 	g.process.stop()
 	start := time.Now()
 	again, err := b.startSwitch(ctx, o)
@@ -39,7 +39,7 @@ func measureRefill(ctx context.Context, b *bench) ([]value, error) {
 	}
 	defer again.stop()
 	defer b.profile("refill")()
-	if err := await(ctx, done, progress); err != nil {
+	if err := await(ctx, acked.done, acked.progress); err != nil {
 		return nil, fmt.Errorf("filling the switch again: %w", err)
 	}
 	return []value{{name: "refill_100k", number: time.Since(start).Seconds(), unit: "s", goal: atMost(5),

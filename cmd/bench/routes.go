@@ -156,6 +156,7 @@ func routesToWatcher(ctx context.Context, b *bench, load routeLoad, reject bool)
 // cost is what routes took.
 type cost struct {
 	took      time.Duration
+	part      float64 // of the entries that were acknowledged: 1, or less beside a late error
 	heap, rss float64 // bytes of growth
 }
 
@@ -172,36 +173,44 @@ func routesToEntries(ctx context.Context, b *bench, load routeLoad, limit time.D
 	if err := g.settle(ctx, load.routes, 1); err != nil { // what the SVI asks for is there then, too
 		return cost{}, err
 	}
-	done, progress := g.target.countAcked(load.entries)
+	acked := g.target.countAcked(load.entries)
+	wanted := float64(acked.left.Load())
 	heap, rss := memory()
 	stopProfile := b.profile(load.name)
 	start := time.Now()
 	sent := make(chan error, 1)
 	sender.Go(func() { sent <- sendBlocks(g.sessions[0], load.blocks) })
-	err = awaitFor(ctx, limit, done, progress)
-	took := time.Since(start)
+	err = awaitFor(ctx, limit, acked.done, acked.progress)
+	took, part := time.Since(start), 1-float64(acked.left.Load())/wanted
 	stopProfile()
-	if err != nil {
-		return cost{took: took}, err
-	}
-	if err := <-sent; err != nil {
-		return cost{}, err
+	if over, other := gaveUp(err); other != nil {
+		return cost{}, other
+	} else if !over {
+		err = <-sent
 	}
 	heapAfter, rssAfter := memory()
 	runtime.KeepAlive(load.blocks)
-	return cost{took, heapAfter - heap, rssAfter - rss}, nil
+	return cost{took, part, heapAfter - heap, rssAfter - rss}, err
 }
 
-// countAcked closes done when so many new entries of each table were
-// acknowledged.
-func (t *target) countAcked(tables map[string]int64) (done chan struct{}, progress func() string) {
-	done = make(chan struct{})
+// acks are the acknowledgements of new entries that are waited for.
+type acks struct {
+	done          chan struct{} // closed when none is left
+	left, refused atomic.Int64
+}
+
+func (a *acks) progress() string {
+	return fmt.Sprintf("%d entries are not acknowledged, %d refusals", a.left.Load(), a.refused.Load())
+}
+
+// countAcked waits for so many new entries of each table.
+func (t *target) countAcked(tables map[string]int64) *acks {
+	a := &acks{done: make(chan struct{})}
 	missing := map[uint32]*atomic.Int64{}
-	var all, refused atomic.Int64
 	for name, n := range tables {
 		left := &atomic.Int64{}
 		left.Store(n)
-		all.Add(n)
+		a.left.Add(n)
 		missing[tableID(name)] = left
 	}
 	t.watch(func(_ time.Time, updates []p4rt.Update, errs []error) {
@@ -210,15 +219,13 @@ func (t *target) countAcked(tables map[string]int64) (done chan struct{}, progre
 			switch {
 			case left == nil || u.GetType() != p4v1.Update_INSERT:
 			case errs[i] != nil:
-				refused.Add(1)
-			case left.Add(-1) >= 0 && all.Add(-1) == 0:
-				close(done)
+				a.refused.Add(1)
+			case left.Add(-1) >= 0 && a.left.Add(-1) == 0:
+				close(a.done)
 			}
 		}
 	})
-	return done, func() string {
-		return fmt.Sprintf("%d entries are not acknowledged, %d refusals", all.Load(), refused.Load())
-	}
+	return a
 }
 
 func tableID(name string) uint32 {
@@ -237,6 +244,15 @@ type late struct {
 }
 
 func (l late) Error() string { return fmt.Sprintf("not within %v: %s", l.limit, l.progress) }
+
+// gaveUp reports whether an error is only that it took too long.
+func gaveUp(err error) (over bool, other error) {
+	var l late
+	if errors.As(err, &l) {
+		return true, nil
+	}
+	return false, err
+}
 
 // await waits until done is closed; the error says how far it came.
 func await(ctx context.Context, done <-chan struct{}, progress func() string) error {

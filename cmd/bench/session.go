@@ -38,7 +38,9 @@ type speaker interface {
 	Run(context.Context) error
 }
 
-func newSpeaker(cfg bgp.Config) (speaker, error) { return front.New(front.Config{BGP: cfg, Logger: slog.Default()}) }
+func newSpeaker(cfg bgp.Config) (speaker, error) {
+	return front.New(front.Config{BGP: cfg, Logger: slog.Default()})
+}
 
 // setup says what a gateway with a real speaker has besides one bridge.
 type setup struct {

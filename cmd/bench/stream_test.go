@@ -22,3 +22,22 @@ func TestBlocksAreTheSameRoutesAsUpdatesEncodedOneByOne(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryRouteOfTheSameHostHasADistinguisherOfItsOwn(t *testing.T) {
+	announce, withdraw := sameHostUpdates()
+	mac := stationMAC(benchRoutes)
+	for name, wire := range map[string][]byte{"announced": announce, "withdrawn": withdraw} {
+		seen := map[string]bool{}
+		for rest := wire; ; {
+			at := bytes.Index(rest, append([]byte{48}, mac[:]...)) // RFC 7432 section 7.2: behind RD, ESI, tag
+			if at < 0 {
+				break
+			}
+			seen[string(rest[at-8-10-4:at-10-4])] = true
+			rest = rest[at+1:]
+		}
+		if len(seen) != sameHostRoutes {
+			t.Errorf("%d distinguishers are %s, want %d", len(seen), name, sameHostRoutes)
+		}
+	}
+}
