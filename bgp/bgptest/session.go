@@ -37,6 +37,11 @@ type Config struct {
 	Restarted   bool
 	Password    string // TCP MD5 (RFC 2385), empty for none
 	Unicast     bool   // offer ipv4 and ipv6 unicast too
+	Constraint  bool   // offer RT constraint too (RFC 4684)
+	// Capabilities are more of them, as AppendCapability encodes them.
+	Capabilities []byte
+	// OpenMessage is the whole OPEN, in place of the one that all this makes.
+	OpenMessage []byte
 }
 
 // Session is an established session.
@@ -67,29 +72,54 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 }
 
 func dialOnce(ctx context.Context, cfg Config) (*Session, error) {
-	if cfg.HoldTime == 0 {
-		cfg.HoldTime = 90 * time.Second
-	}
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(cfg.Local, 0))}
-	if cfg.Password != "" {
-		d.Control = func(_, _ string, c syscall.RawConn) error { return signMD5(c, cfg.Remote.Addr(), cfg.Password) }
-	}
-	conn, err := d.DialContext(ctx, "tcp", cfg.Remote.String())
+	conn, err := Connect(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	r := bufio.NewReaderSize(conn, 1<<16)
-	open, err := handshake(conn, r, cfg)
+	return Answer(ctx, conn, cfg)
+}
+
+// Answer makes a session of a connection, one that was accepted too.
+func Answer(ctx context.Context, conn net.Conn, cfg Config) (*Session, error) {
+	r, open, err := begin(ctx, conn, cfg)
 	if err != nil {
-		conn.Close()
 		return nil, err
 	}
 	s := &Session{conn: conn, open: open, updates: make(chan []byte, 1024), done: make(chan struct{})}
 	s.owned.Go(func() { s.receive(r) })
-	s.owned.Go(func() { s.keepalive(cfg.HoldTime / 3) })
+	s.owned.Go(func() { s.keepalive(cfg.holdTime() / 3) })
 	return s, nil
+}
+
+// Connect makes the connection of a peer, without a word on it.
+func Connect(ctx context.Context, cfg Config) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(cfg.Local, 0))}
+	if cfg.Password != "" {
+		d.Control = func(_, _ string, c syscall.RawConn) error { return signMD5(c, cfg.Remote.Addr(), cfg.Password) }
+	}
+	return d.DialContext(ctx, "tcp", cfg.Remote.String())
+}
+
+// Establish makes a session and leaves it to the caller: nobody reads from it or keeps
+// it alive.
+func Establish(ctx context.Context, cfg Config) (net.Conn, error) {
+	conn, err := Connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = begin(ctx, conn, cfg)
+	return conn, err
+}
+
+// begin exchanges what begins a session, or closes the connection.
+func begin(ctx context.Context, conn net.Conn, cfg Config) (r *bufio.Reader, open []byte, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	r = bufio.NewReaderSize(conn, 1<<16)
+	if open, err = handshake(conn, r, cfg); err != nil {
+		conn.Close()
+	}
+	return r, open, err
 }
 
 // signMD5 makes the kernel sign the segments of an IPv4 connection.
@@ -110,13 +140,16 @@ func signMD5(c syscall.RawConn, remote netip.Addr, password string) error {
 
 // handshake gives the body of the other side's OPEN.
 func handshake(conn net.Conn, r *bufio.Reader, cfg Config) (open []byte, err error) {
-	if _, err := conn.Write(openMessage(cfg)); err != nil {
+	if _, err := conn.Write(cfg.open()); err != nil {
 		return nil, err
 	}
 	for _, want := range []byte{Open, Keepalive} {
-		typ, body, err := readMessage(r)
+		typ, body, err := ReadMessage(r)
 		if err != nil {
 			return nil, err
+		}
+		if typ == Notification && len(body) >= 2 {
+			return nil, NotificationError{body[0], body[1]}
 		}
 		if typ != want {
 			return nil, fmt.Errorf("message of type %d (% x) instead of %d", typ, body, want)
@@ -131,29 +164,6 @@ func handshake(conn net.Conn, r *bufio.Reader, cfg Config) (open []byte, err err
 	return open, nil
 }
 
-// Restart says what the other side's OPEN holds of graceful restart (RFC 4724
-// section 3): the R bit, its restart time, and for how many families it has the
-// F bit. The time is -1 without the capability.
-func (s *Session) Restart() (restarted bool, restart time.Duration, forwarding int) {
-	const optionsAt = 10 // behind version, AS, hold time, identifier and length
-	for options := s.open[min(optionsAt, len(s.open)):]; len(options) >= 2; {
-		size := min(2+int(options[1]), len(options))
-		for caps := options[2:size]; len(caps) >= 2; {
-			n := min(2+int(caps[1]), len(caps))
-			if value := caps[2:n]; caps[0] == 64 && len(value) >= 2 {
-				flags := binary.BigEndian.Uint16(value)
-				for value = value[2:]; len(value) >= 4; value = value[4:] {
-					forwarding += int(value[3] >> 7)
-				}
-				return flags&0x8000 != 0, time.Duration(flags&0xfff) * time.Second, forwarding
-			}
-			caps = caps[n:]
-		}
-		options = options[size:]
-	}
-	return false, -1, 0
-}
-
 // Send writes bytes as they are: whole messages, or what a test wants to be
 // broken.
 func (s *Session) Send(b []byte) error {
@@ -166,6 +176,9 @@ func (s *Session) Send(b []byte) error {
 // Updates gives the body of each UPDATE received. It is closed when the
 // session ends.
 func (s *Session) Updates() <-chan []byte { return s.updates }
+
+// Done is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Err waits for the end of the session and says why it ended: io.EOF, a
 // NotificationError or a read error.
@@ -193,7 +206,7 @@ func (s *Session) receive(r *bufio.Reader) {
 	defer close(s.updates)
 	defer close(s.done)
 	for {
-		typ, body, err := readMessage(r)
+		typ, body, err := ReadMessage(r)
 		if err != nil {
 			s.err = err
 			return
@@ -238,7 +251,8 @@ func Message(typ byte, body []byte) []byte {
 	return append(b, body...)
 }
 
-func readMessage(r io.Reader) (byte, []byte, error) {
+// ReadMessage reads one message and gives its type and its body.
+func ReadMessage(r io.Reader) (byte, []byte, error) {
 	var h [19]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return 0, nil, err
@@ -252,48 +266,4 @@ func readMessage(r io.Reader) (byte, []byte, error) {
 		return 0, nil, err
 	}
 	return h[18], body, nil
-}
-
-// families that a session offers, as AFI, reserved, SAFI.
-func (c *Config) families() [][4]byte {
-	list := [][4]byte{{0, 25, 0, 70}} // l2vpn-evpn
-	if c.Unicast {
-		list = append(list, [4]byte{0, 1, 0, 1}, [4]byte{0, 2, 0, 1})
-	}
-	return list
-}
-
-// openMessage offers the families and 4-byte AS numbers.
-func openMessage(cfg Config) []byte {
-	var caps []byte
-	for _, f := range cfg.families() {
-		caps = append(append(caps, 1, 4), f[:]...) // multiprotocol
-	}
-	caps = append(caps, 65, 4)
-	caps = binary.BigEndian.AppendUint32(caps, cfg.AS)
-	if cfg.RestartTime > 0 {
-		flags := uint16(cfg.RestartTime / time.Second)
-		if cfg.Restarted {
-			flags |= 0x8000
-		}
-		caps = append(caps, 64, byte(2+4*len(cfg.families())))
-		caps = binary.BigEndian.AppendUint16(caps, flags)
-		for _, f := range cfg.families() {
-			caps = append(caps, f[0], f[1], f[3], 0x80)
-		}
-	}
-	as := uint16(23456)
-	if cfg.AS < 1<<16 {
-		as = uint16(cfg.AS)
-	}
-	id := [4]byte{192, 0, 2, 1}
-	if cfg.Local.Is4() {
-		id = cfg.Local.As4()
-	}
-	b := []byte{4}
-	b = binary.BigEndian.AppendUint16(b, as)
-	b = binary.BigEndian.AppendUint16(b, uint16(cfg.HoldTime/time.Second))
-	b = append(b, id[:]...)
-	b = append(b, byte(len(caps)+2), 2, byte(len(caps)))
-	return Message(Open, append(b, caps...))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"net/netip"
+	"slices"
 )
 
 // Attributes are what an UPDATE says of all its routes.
@@ -13,12 +14,17 @@ type Attributes struct {
 	LocalPref   bool      // 100, which an iBGP peer must send
 	Communities [][8]byte // extended communities in their wire form
 	PMSI        []byte    // value of the PMSI tunnel attribute, nil for none
+	// OriginatorID and Clusters are those of a route reflector (RFC 4456 section 8).
+	OriginatorID netip.Addr
+	Clusters     []netip.Addr
+	// Before and After are more attributes, as AppendAttribute encodes them, at either end
+	// of the list.
+	Before, After []byte
 }
 
 // Update is a whole UPDATE message that announces NLRI of l2vpn-evpn.
 func Update(a Attributes, nlri ...[]byte) []byte {
-	var b []byte
-	b = attribute(b, 0x40, 1, []byte{0}) // ORIGIN IGP
+	b := attribute(slices.Clone(a.Before), 0x40, 1, []byte{0}) // ORIGIN IGP
 	var path []byte
 	if len(a.ASPath) > 0 {
 		path = []byte{2, byte(len(a.ASPath))}
@@ -29,6 +35,14 @@ func Update(a Attributes, nlri ...[]byte) []byte {
 	b = attribute(b, 0x40, 2, path)
 	if a.LocalPref {
 		b = attribute(b, 0x40, 5, []byte{0, 0, 0, 100})
+	}
+	if a.OriginatorID.IsValid() {
+		b = attribute(b, 0x80, 9, a.OriginatorID.AsSlice())
+		var list []byte
+		for _, id := range a.Clusters {
+			list = append(list, id.AsSlice()...)
+		}
+		b = attribute(b, 0x80, 10, list)
 	}
 	reach := []byte{0, 25, 70, byte(len(a.NextHop.AsSlice()))}
 	reach = append(reach, a.NextHop.AsSlice()...)
@@ -47,7 +61,7 @@ func Update(a Attributes, nlri ...[]byte) []byte {
 	if a.PMSI != nil {
 		b = attribute(b, 0xc0, 22, a.PMSI)
 	}
-	return updateMessage(b)
+	return updateMessage(append(b, a.After...))
 }
 
 // Withdraw is a whole UPDATE message that withdraws NLRI; none makes it the
@@ -63,6 +77,11 @@ func Withdraw(nlri ...[]byte) []byte {
 func updateMessage(attributes []byte) []byte {
 	b := binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(len(attributes)))
 	return Message(UpdateType, append(b, attributes...))
+}
+
+// AppendAttribute appends a path attribute (RFC 4271 section 4.3).
+func AppendAttribute(b []byte, flags, typ byte, value []byte) []byte {
+	return attribute(b, flags, typ, value)
 }
 
 func attribute(b []byte, flags, typ byte, value []byte) []byte {
