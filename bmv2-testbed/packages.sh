@@ -22,6 +22,7 @@ need_module google.protobuf python3-protobuf
 need_module os_ken python3-os-ken
 need_module exabgp python3-exabgp
 need gobgpd gobgpd
+need bird bird2
 need tshark tshark
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
