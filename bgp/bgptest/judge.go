@@ -218,8 +218,10 @@ func sound(flags, code byte, value []byte, internal bool) bool {
 		return kind == optional && n == 4
 	case 5: // section 7.5
 		return kind == transitive && (n == 4 || !internal)
-	case 6, 7: // sections 7.6 and 7.7: discarded
-		return true
+	case 6: // section 7.6: discarded, if it is for its length
+		return kind == transitive
+	case 7: // section 7.7: likewise
+		return kind == optional|transitive
 	case 8, 16: // sections 7.8 and 7.14
 		unit := map[byte]int{8: 4, 16: 8}[code]
 		return kind == optional|transitive && n > 0 && n%unit == 0

@@ -85,8 +85,8 @@ func AppendAttribute(b []byte, flags, typ byte, value []byte) []byte {
 }
 
 func attribute(b []byte, flags, typ byte, value []byte) []byte {
-	if len(value) > 255 {
-		b = append(b, flags|0x10, typ)
+	if len(value) > 255 || flags&extendedLength != 0 {
+		b = append(b, flags|extendedLength, typ)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(value)))
 	} else {
 		b = append(b, flags, typ, byte(len(value)))
