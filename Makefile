@@ -8,7 +8,7 @@ DEMO_BIN := bin/p4evpn-demo
 BENCH   ?= .
 
 .PHONY: build build-demo p4 proto test bare-test soak demo demo-repeat two-dc \
-	mininet mininet-test bench upgrade-test conformance differential lint packages clean
+	mininet mininet-test bench bgp-fuzz upgrade-test conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -46,6 +46,12 @@ bare-test:
 SOAK    ?= 30m
 soak: packages
 	P4EVPN_SOAK=$(SOAK) $(GO) test -v -count 1 -timeout 4h -run 'TestChurn|TestTarget' ./bmv2-testbed
+
+# UPDATEs of real speakers, nearly, to a live front: the long form of what `make test` does
+# for 15 s. N=1000000 for less.
+bgp-fuzz: N = 10000000
+bgp-fuzz: packages
+	P4EVPN_BGP_FUZZ=$(N) $(GO) test -v -count 1 -timeout 0 -run TestMutatedUpdates ./bmv2-testbed
 
 # DEMO holds flags: DEMO='--keep' leaves the network in place.
 demo: packages build-demo
