@@ -100,6 +100,10 @@ func (s *Speaker) dialNeighbor(ctx context.Context, n *bgp.Neighbor) (net.Conn, 
 		port = bgpPort
 	}
 	id := s.identityNow()
+	to, err := s.numbered(n.Address)
+	if err != nil {
+		return nil, fmt.Errorf("neighbor %v: %w", n.Address, err)
+	}
 	d := net.Dialer{
 		Timeout: orDefault(n.ConnectRetry, defaultConnectRetry), KeepAlive: -1,
 		Control: func(_, _ string, c syscall.RawConn) error {
@@ -112,12 +116,16 @@ func (s *Speaker) dialNeighbor(ctx context.Context, n *bgp.Neighbor) (net.Conn, 
 		},
 	}
 	if n.LocalAddress.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(n.LocalAddress, 0))
+		from, err := s.numbered(n.LocalAddress)
+		if err != nil {
+			return nil, fmt.Errorf("neighbor %v: local address: %w", n.Address, err)
+		}
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
 	d.SetMultipathTCP(false)
 	var conn net.Conn
-	err := s.cfg.Namespace(func() (err error) {
-		conn, err = d.DialContext(ctx, "tcp", netip.AddrPortFrom(n.Address, port).String())
+	err = s.cfg.Namespace(func() (err error) {
+		conn, err = d.DialContext(ctx, "tcp", netip.AddrPortFrom(to, port).String())
 		return err
 	})
 	if err != nil {

@@ -160,9 +160,13 @@ func (s *Speaker) listenAt(at netip.AddrPort) (*net.TCPListener, error) {
 		},
 	}
 	cfg.SetMultipathTCP(false) // it knows no MD5
+	addr, err := s.numbered(at.Addr())
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", at, err)
+	}
 	var ln net.Listener
-	err := s.cfg.Namespace(func() (err error) {
-		ln, err = cfg.Listen(context.Background(), network, at.String())
+	err = s.cfg.Namespace(func() (err error) {
+		ln, err = cfg.Listen(context.Background(), network, netip.AddrPortFrom(addr, at.Port()).String())
 		return err
 	})
 	if err != nil {
@@ -230,9 +234,11 @@ func (s *Speaker) accept(ln *net.TCPListener) {
 		if spare != nil && (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) {
 			_ = spare.Close()
 			spare = nil
-			_ = ln.SetDeadline(time.Now().Add(firstPause))
-			if conn, err := ln.AcceptTCP(); err == nil {
-				reset(conn)
+			for err = nil; err == nil; {
+				_ = ln.SetDeadline(time.Now().Add(firstPause))
+				if conn, err = ln.AcceptTCP(); err == nil {
+					reset(conn)
+				}
 			}
 			_ = ln.SetDeadline(time.Time{})
 		}
@@ -251,10 +257,8 @@ func (s *Speaker) arrived(conn *net.TCPConn) {
 		reset(conn)
 		return
 	}
-	peer := at.AddrPort().Addr().Unmap()
-	s.listeners.mu.RLock()
-	n := s.listeners.neighbors[peer]
-	s.listeners.mu.RUnlock()
+	peer := at.AddrPort().Addr().Unmap().WithZone("")
+	n := s.whose(peer, conn)
 	if n == nil {
 		s.counts.strangers.Add(1)
 		if s.log.Enabled(context.Background(), slog.LevelDebug) {
@@ -293,6 +297,27 @@ func (s *Speaker) arrived(conn *net.TCPConn) {
 		default:
 		}
 	}
+}
+
+// whose gives the neighbour with an address, that of a link-local one by the link too; nil
+// if there is none.
+func (s *Speaker) whose(peer netip.Addr, conn *net.TCPConn) *neighbor {
+	l := &s.listeners
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !peer.IsLinkLocalUnicast() || peer.Is4() {
+		return l.neighbors[peer]
+	}
+	link := linkOf(conn)
+	for a, n := range l.neighbors {
+		if a.WithZone("") != peer {
+			continue
+		}
+		if index, err := s.linkIndex(a.Zone()); err == nil && index == link {
+			return n
+		}
+	}
+	return nil
 }
 
 // reset closes a connection without a trace.

@@ -82,7 +82,7 @@ const (
 // transmit carries what the engine sends to the peer until that ends the session.
 func (s *session) transmit() *ending {
 	r := bufio.NewReaderSize(s.inner, readBuffer)
-	own := ownHops(s.conn)
+	own := s.n.s.ownHops(s.conn)
 	buf := make([]byte, wire.MaxMessage)
 	var out []byte
 	updates := uint64(0)
@@ -171,7 +171,7 @@ var (
 // ownHops gives our address of a connection. One of link-local addresses has a global one
 // of the link before it, or the same twice if the link has none (RFC 2545 section 3 knows
 // no link without; routers that speak over such links do that).
-func ownHops(conn net.Conn) hops {
+func (s *Speaker) ownHops(conn net.Conn) hops {
 	own := localOf(conn)
 	if own.Is4() {
 		return hops{own, own.AsSlice()}
@@ -179,17 +179,20 @@ func ownHops(conn net.Conn) hops {
 	h := hops{mp: own.WithZone("").AsSlice()}
 	if own.IsLinkLocalUnicast() {
 		global := own
-		if g := globalOf(own.Zone()); g.IsValid() {
-			global = g
-		}
+		_ = s.cfg.Namespace(func() error { // without one if it fails
+			if g := globalOf(linkOf(conn)); g.IsValid() {
+				global = g
+			}
+			return nil
+		})
 		h.mp = append(global.WithZone("").AsSlice(), h.mp...)
 	}
 	return h
 }
 
-// globalOf is a global IPv6 address of an interface, invalid if it has none.
-func globalOf(name string) netip.Addr {
-	link, err := net.InterfaceByName(name)
+// globalOf is a global IPv6 address of a link, invalid if it has none.
+func globalOf(index int) netip.Addr {
+	link, err := net.InterfaceByIndex(index)
 	if err != nil {
 		return netip.Addr{}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,10 +22,20 @@ type peer struct {
 	open wire.Open // the speaker's
 }
 
-// connect connects from the n-th address.
-func (l *lab) connect(n byte) *peer {
+// connect connects from the n-th address, with options of the socket.
+func (l *lab) connect(n byte, options ...func(fd int) error) *peer {
 	l.t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(l.addr(n), 0))}
+	d := net.Dialer{
+		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(l.addr(n), 0)),
+		Control: func(_, _ string, c syscall.RawConn) error {
+			for _, set := range options {
+				if err := control(c, set); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
 	for late := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		conn, err := d.DialContext(l.t.Context(), "tcp", netip.AddrPortFrom(l.addr(1), l.port).String())
 		if err == nil {
@@ -130,6 +141,8 @@ func (p *peer) ends() *wire.Notification {
 		}
 	}
 }
+
+func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
 func isReset(err error) bool {
 	var late net.Error

@@ -15,6 +15,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/internal/netnstest"
 )
 
 // nobody is the peer of events that are of none.
@@ -279,13 +280,16 @@ type childSpeaker struct {
 const childVariable = "P4EVPN_BGP_TEST_SPEAKER"
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(childVariable); text != "" {
-		if err := serveChild(text); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for variable, run := range map[string]func(string) error{childVariable: serveChild, listenVariable: withoutFiles} {
+		if text := os.Getenv(variable); text != "" {
+			if err := run(text); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
+	netnstest.Alone()
 	os.Exit(m.Run())
 }
 

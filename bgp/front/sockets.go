@@ -2,9 +2,11 @@ package front
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -100,6 +102,57 @@ func trySigning(peer netip.Addr, password string) error {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	return sign(fd, peer, password)
+}
+
+// linkIndex is the index of a link by its name, or by its number as a text, where the
+// sockets of the sessions are. Package net would look for it here, and remember it for all
+// namespaces.
+func (s *Speaker) linkIndex(zone string) (index int, err error) {
+	err = s.cfg.Namespace(func() error {
+		link, err := net.InterfaceByName(zone)
+		if err != nil {
+			if index, err = strconv.Atoi(zone); err != nil {
+				return fmt.Errorf("there is no link %q", zone)
+			}
+			return nil
+		}
+		index = link.Index
+		return nil
+	})
+	return index, err
+}
+
+// numbered is an address with the number of its link in the place of its name.
+func (s *Speaker) numbered(a netip.Addr) (netip.Addr, error) {
+	if a.Zone() == "" {
+		return a, nil
+	}
+	index, err := s.linkIndex(a.Zone())
+	if err != nil {
+		return a, err
+	}
+	return a.WithZone(strconv.Itoa(index)), nil
+}
+
+// linkOf is the index of the link of a connection between link-local addresses, 0 of
+// another one.
+func linkOf(conn net.Conn) (index int) {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = control(raw, func(fd int) error { // without a link if it fails
+		peer, err := unix.Getpeername(fd)
+		if a, ok := peer.(*unix.SockaddrInet6); ok {
+			index = int(a.ZoneId)
+		}
+		return err
+	})
+	return index
 }
 
 // InNamespace gives a function for Config.Namespace: it calls another one on a thread
