@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/bgp/bgptest"
 	"github.com/p4evpn/p4evpn/bgp/wire"
 )
 
@@ -119,14 +120,8 @@ func TestAPeerIsToldTheRoutesOfTheRouteTargetsThatItAsksForAlone(t *testing.T) {
 	}
 }
 
-func mpReach(update []byte) []byte {
-	for at := 4; at+3 <= len(update); at += 3 + int(update[at+2]) {
-		if update[at+1] == 14 && at+3+int(update[at+2]) <= len(update) {
-			return update[at+3 : at+3+int(update[at+2])]
-		}
-	}
-	return nil
-}
+// mpReach is the MP_REACH_NLRI of an UPDATE.
+func mpReach(update []byte) []byte { return bgptest.ParseAttributes(update)[14] }
 
 func TestAPeerWithoutRouteTargetConstraintIsToldAll(t *testing.T) {
 	l := newLab(t)

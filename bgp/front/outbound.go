@@ -2,13 +2,9 @@ package front
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
-	"net"
-	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp/gobgp"
@@ -84,6 +80,7 @@ func (s *session) transmit() *ending {
 	r := bufio.NewReaderSize(s.inner, readBuffer)
 	own := s.n.s.ownHops(s.conn)
 	buf := make([]byte, wire.MaxMessage)
+	limit := s.longest()
 	var out []byte
 	updates := uint64(0)
 	for {
@@ -99,7 +96,7 @@ func (s *session) transmit() *ending {
 			e.graceful = why.Code == wire.HoldTimerExpired
 			return e
 		case wire.UpdateType:
-			out = own.appendUpdate(out, body)
+			out = own.appendUpdates(out, body, limit)
 			updates++
 		default:
 			out = wire.AppendMessage(out, typ, body)
@@ -153,121 +150,4 @@ func (s *session) sendHold() time.Duration {
 		return t
 	}
 	return max(8*time.Minute, 2*holdTime(s.ours.HoldTime, s.open.HoldTime))
-}
-
-// hops are our addresses as next hops of a session, in the place of those of the
-// connection with the engine.
-type hops struct {
-	ip4 netip.Addr // of NEXT_HOP; invalid for none
-	mp  []byte     // of MP_REACH_NLRI
-}
-
-// engineHop4 and engineHop6 are what the engine takes for its address.
-var (
-	engineHop4 = []byte{127, 0, 0, 1}
-	engineHop6 = []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}
-)
-
-// ownHops gives our address of a connection. One of link-local addresses has a global one
-// of the link before it, or the same twice if the link has none (RFC 2545 section 3 knows
-// no link without; routers that speak over such links do that).
-func (s *Speaker) ownHops(conn net.Conn) hops {
-	own := localOf(conn)
-	if own.Is4() {
-		return hops{own, own.AsSlice()}
-	}
-	h := hops{mp: own.WithZone("").AsSlice()}
-	if own.IsLinkLocalUnicast() {
-		global := own
-		_ = s.cfg.Namespace(func() error { // without one if it fails
-			if g := globalOf(linkOf(conn)); g.IsValid() {
-				global = g
-			}
-			return nil
-		})
-		h.mp = append(global.WithZone("").AsSlice(), h.mp...)
-	}
-	return h
-}
-
-// globalOf is a global IPv6 address of a link, invalid if it has none.
-func globalOf(index int) netip.Addr {
-	link, err := net.InterfaceByIndex(index)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addrs, err := link.Addrs()
-	if err != nil {
-		return netip.Addr{}
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsGlobalUnicast() {
-			return p.Addr()
-		}
-	}
-	return netip.Addr{}
-}
-
-// The path attributes with a next hop, and what of their flags matters.
-const (
-	attrNextHop = 3
-	attrMPReach = 14
-	flagLong    = 0x10
-)
-
-// appendUpdate appends an UPDATE of the engine with our next hops in the place of its own.
-func (h hops) appendUpdate(out, body []byte) []byte {
-	start := len(out)
-	out = wire.AppendMessage(out, wire.UpdateType, body)
-	content := out[start+wire.HeaderLength:]
-	withdrawn := int(binary.BigEndian.Uint16(content))
-	at := start + wire.HeaderLength + 2 + withdrawn
-	if len(content) < 4+withdrawn {
-		return out
-	}
-	length := at // of the path attributes
-	at += 2
-	end := at + int(binary.BigEndian.Uint16(out[length:]))
-	for at+3 <= end && end <= len(out) {
-		typ, size, head := out[at+1], int(out[at+2]), 3
-		if out[at]&flagLong != 0 && at+4 <= end {
-			size, head = int(binary.BigEndian.Uint16(out[at+2:])), 4
-		}
-		if at+head+size > end {
-			break
-		}
-		value := out[at+head : at+head+size]
-		switch {
-		case typ == attrNextHop && bytes.Equal(value, engineHop4) && h.ip4.IsValid():
-			copy(value, h.mp)
-		case typ == attrMPReach && h.takes(value):
-			grown := len(h.mp) - int(value[3])
-			out = slices.Replace(out, at+head+4, at+head+4+int(value[3]), h.mp...)
-			out[at+head+3] = byte(len(h.mp))
-			if size += grown; head == 4 {
-				binary.BigEndian.PutUint16(out[at+2:], uint16(size))
-			} else if size <= 255 {
-				out[at+2] = byte(size)
-			} else {
-				out = slices.Insert(out, at+2, 0) // it has become a long one
-				out[at] |= flagLong
-				binary.BigEndian.PutUint16(out[at+2:], uint16(size))
-				head, grown = 4, grown+1
-			}
-			end += grown
-			binary.BigEndian.PutUint16(out[length:], uint16(end-length-2))
-			binary.BigEndian.PutUint16(out[start+16:], uint16(len(out)-start))
-		}
-		at += head + size
-	}
-	return out
-}
-
-// takes reports whether the next hop of an MP_REACH_NLRI is the engine's.
-func (h hops) takes(value []byte) bool {
-	if len(value) < 5 || len(value) < 5+int(value[3]) {
-		return false
-	}
-	hop := value[4 : 4+int(value[3])]
-	return bytes.Equal(hop, engineHop4) || bytes.Equal(hop, engineHop6)
 }

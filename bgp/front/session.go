@@ -103,6 +103,14 @@ func (s *session) families(cfg *bgp.Neighbor) []bgp.Family {
 // extended reports whether messages may be longer than 4,096 bytes (RFC 8654).
 func (s *session) extended() bool { return s.ours.ExtendedMessage && s.open.ExtendedMessage }
 
+// longest is how long a message may be.
+func (s *session) longest() int {
+	if s.extended() {
+		return wire.MaxExtended
+	}
+	return wire.MaxMessage
+}
+
 // constrained reports whether the peer does RT constraint (RFC 4684).
 func (s *session) constrained() bool {
 	return s.ours.Has(wire.RTConstraint) && s.open.Has(wire.RTConstraint)
@@ -141,10 +149,7 @@ func (n *neighbor) finish(e *ending) {
 
 // receive takes what the peer sends until that ends the session.
 func (s *session) receive() *ending {
-	limit := wire.MaxMessage
-	if s.extended() {
-		limit = wire.MaxExtended
-	}
+	limit := s.longest()
 	buf := make([]byte, limit)
 	for {
 		typ, body, err := wire.ReadMessage(s.r, buf, limit)

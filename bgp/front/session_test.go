@@ -11,6 +11,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
+	"github.com/p4evpn/p4evpn/bgp/wire"
 )
 
 func TestSessionWithAWrongPasswordNeverComesUp(t *testing.T) {
@@ -217,4 +218,39 @@ func TestNeighboursComeAndGoAtRunTime(t *testing.T) {
 	v.await(l.addr(2), "untouched", func(_ map[bgp.Key]bgp.Route, h []string) bool {
 		return len(h) == 1 && h[0] == "peer up"
 	})
+}
+
+func TestSessionsThatComeAndGoLeaveNoGoroutine(t *testing.T) {
+	l := newLab(t)
+	v := run(t, l.graceful(l.raw(2, 65002)))
+	if err := v.Originate(ourRoutes(), nil); err != nil {
+		t.Fatal(err)
+	}
+	session := func(i int) {
+		p := l.connect(2).establish(hello(65002, lowID))
+		p.updates()
+		v.awaitLast(l.addr(2), "peer up")
+		switch i % 3 {
+		case 0:
+			_ = p.conn.Close()
+		case 1:
+			p.send(notification(wire.Shutdown(wire.AdminReset, "")))
+		case 2:
+			p.send(wire.AppendMessage(nil, wire.UpdateType, []byte{0, 9, 0, 0}))
+			p.ends()
+		}
+		_ = p.conn.Close()
+		v.awaitLast(l.addr(2), "peer down")
+	}
+	session(0)
+	before := runtime.NumGoroutine()
+	for i := range 30 {
+		session(i)
+	}
+	for late := time.Now().Add(patience); runtime.NumGoroutine() > before+2; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(late) {
+			buf := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+		}
+	}
 }

@@ -19,9 +19,13 @@ func reach(afi uint16, safi byte, hop, nlri []byte) []byte {
 // attribute frames a path attribute, a long one in the form for those.
 func attribute(flags, typ byte, value []byte) []byte {
 	if len(value) > 255 {
-		return append(binary.BigEndian.AppendUint16([]byte{flags | flagLong, typ}, uint16(len(value))), value...)
+		return long(flags, typ, value)
 	}
 	return append([]byte{flags, typ, byte(len(value))}, value...)
+}
+
+func long(flags, typ byte, value []byte) []byte {
+	return append(binary.BigEndian.AppendUint16([]byte{flags | flagLong, typ}, uint16(len(value))), value...)
 }
 
 func updateOf(attributes ...[]byte) []byte {
@@ -47,17 +51,17 @@ func TestNextHopsOfTheEngineBecomeTheSessions(t *testing.T) {
 		{"EVPN's is left", own4, attribute(0x80, 14, reach(25, 70, vtep, []byte{3, 1, 0})),
 			attribute(0x80, 14, reach(25, 70, vtep, []byte{3, 1, 0}))},
 		{"IPv6 (RFC 2545 section 3)", own6, attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0})),
-			attribute(0x80, 14, reach(2, 1, global, []byte{0}))},
+			long(0x80, 14, reach(2, 1, global, []byte{0}))},
 		{"IPv6 with a link-local one", local, attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0})),
-			attribute(0x80, 14, reach(2, 1, local.mp, []byte{0}))},
+			long(0x80, 14, reach(2, 1, local.mp, []byte{0}))},
 		{"that makes the attribute a long one", local, attribute(0x80, 14, reach(2, 1, engineHop6, many[:230])),
-			attribute(0x80, 14, reach(2, 1, local.mp, many[:230]))},
+			long(0x80, 14, reach(2, 1, local.mp, many[:230]))},
 		{"a long attribute", local, attribute(0x80, 14, reach(2, 1, engineHop6, many)),
-			attribute(0x80, 14, reach(2, 1, local.mp, many))},
+			long(0x80, 14, reach(2, 1, local.mp, many))},
 		{"RT constraint", own4, attribute(0x80, 14, reach(1, 132, engineHop4, []byte{0})),
-			attribute(0x80, 14, reach(1, 132, own4.mp, []byte{0}))},
+			long(0x80, 14, reach(1, 132, own4.mp, []byte{0}))},
 		{"RT constraint, by IPv6", own6, attribute(0x80, 14, reach(1, 132, engineHop4, []byte{0})),
-			attribute(0x80, 14, reach(1, 132, global, []byte{0}))},
+			long(0x80, 14, reach(1, 132, global, []byte{0}))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := []byte("before")
@@ -67,6 +71,37 @@ func TestNextHopsOfTheEngineBecomeTheSessions(t *testing.T) {
 				t.Errorf("got  % x\nwant % x", got, want)
 			}
 		})
+	}
+}
+
+// RFC 4271 section 4.1: a message has at most 4,096 bytes, and the engine fills them.
+func TestAnUpdateThatGetsTooLongByItsNextHopGoesAsTwo(t *testing.T) {
+	var nlri []byte
+	for i := 0; len(nlri)+100 < wire.MaxMessage-30; i++ {
+		nlri = append(nlri, 48, 0x20, 1, 0xd, 0xb8, byte(i>>8), byte(i))
+	}
+	body := updateOf(attribute(0x40, 1, []byte{0}), attribute(0x80, 14, reach(2, 1, engineHop6, nlri)),
+		attribute(0x40, 5, make([]byte, wire.MaxMessage-wire.HeaderLength-4-4-4-21-len(nlri)-3)))
+	local := hops{mp: make([]byte, 32)}
+	out := local.appendUpdates(nil, body, wire.MaxMessage)
+	var got []byte
+	for n := 0; len(out) > 0; n++ {
+		size := int(binary.BigEndian.Uint16(out[16:]))
+		if size > wire.MaxMessage || size > len(out) {
+			t.Fatalf("a message of %d bytes", size)
+		}
+		attributes := bgptest.ParseAttributes(out[19:size])
+		got = append(got, attributes[14][5+32:]...)
+		if len(attributes) != 3 || !bytes.Equal(attributes[14][4:36], local.mp) {
+			t.Errorf("message %d has attributes % x", n, attributes)
+		}
+		out = out[size:]
+	}
+	if !bytes.Equal(got, nlri) {
+		t.Errorf("prefixes % x, want % x", got, nlri)
+	}
+	if out = local.appendUpdates(nil, body, wire.MaxExtended); int(binary.BigEndian.Uint16(out[16:])) != len(out) {
+		t.Error("it was cut though the peer takes long ones")
 	}
 }
 
@@ -82,6 +117,7 @@ func FuzzNextHops(f *testing.F) {
 			{netip.MustParseAddr("192.0.2.1"), []byte{192, 0, 2, 1}}, {mp: make([]byte, 16)}, {mp: make([]byte, 32)},
 		} {
 			out := own.appendUpdate(nil, body)
+			own.appendUpdates(nil, body, 64)
 			if n := int(binary.BigEndian.Uint16(out[16:])); n != len(out) {
 				t.Errorf("a message of %d bytes says that it has %d", len(out), n)
 			}
