@@ -114,7 +114,10 @@ func TestUnicastRoutesAreExchangedWithBIRD(t *testing.T) {
 	for _, c := range []struct {
 		command, protocol string
 		left              []string
-	}{{"disable", "four", six}, {"enable", "four", append(four, six...)}, {"disable", "six", four}, {"disable", "gateway4", nil}} {
+	}{
+		{"disable", "four", six}, {"enable", "four", append(four, six...)}, {"disable", "six", four},
+		{"disable", "gateway4", nil},
+	} {
 		must(b.command(t.Context(), c.command, c.protocol))(t)
 		b.learned(t, c.left...)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,9 +25,10 @@ type fuzzed struct {
 	routes  []bgp.Route // the witness's
 	seeds   [][]byte
 	over    func() bool
-	sent    atomic.Uint64 // UPDATEs
-	ended   atomic.Uint64 // sessions, as they might
-	stood   atomic.Uint64 // sessions that might have ended
+	readers sync.WaitGroup // of the sessions
+	sent    atomic.Uint64  // UPDATEs
+	ended   atomic.Uint64  // sessions, as they might
+	stood   atomic.Uint64  // sessions that might have ended
 }
 
 // mutant is a session of those.
@@ -89,13 +89,13 @@ func TestMutatedUpdatesOfRealSpeakersEndNoSessionButByTheRFCs(t *testing.T) {
 		owned.Go(m.run)
 	}
 	owned.Wait()
+	f.readers.Wait()
 	t.Logf("%d mutations of %d UPDATEs in %.1f s: %d sessions ended as the RFCs have it, %d stood that might have ended",
 		f.sent.Load(), len(seeds), time.Since(start).Seconds(), f.ended.Load(), f.stood.Load())
 	if n := f.speaker.Routes(f.routes...); n != len(f.routes) || f.speaker.Downs(f.Addr(9)) > 0 {
 		t.Errorf("of the neighbour that did nothing %d of %d routes are there, %d sessions ended", n, len(f.routes),
 			f.speaker.Downs(f.Addr(9)))
 	}
-	runtime.GC()
 }
 
 // mutants are sessions of eBGP and iBGP, with EVPN alone and with all families.
@@ -150,12 +150,16 @@ func (m *mutant) dial() (*bgptest.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	go func() { // ends with the session
+	m.readers.Go(func() {
 		for range s.Updates() {
 		}
-	}()
+	})
 	_, updates := m.leaf.Stations(mutantGood)
-	return s, s.Send(updates)
+	if err := s.Send(updates); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // step sends a batch that must leave all as it is, looks, and then sends one UPDATE that

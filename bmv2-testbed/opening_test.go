@@ -68,7 +68,8 @@ func TestTwoGatewaysThatOpenAtTheSameTimeAreEstablishedWithinThreeSeconds(t *tes
 
 // awaitSession waits until the session with a peer is established, or is none.
 func (g *Gateway) awaitSession(ctx context.Context, peer string, up bool) error {
-	return Eventually(ctx, patience, fmt.Sprintf("the session with %s is up: %t", peer, up), func(ctx context.Context) error {
+	what := fmt.Sprintf("the session with %s is up: %t", peer, up)
+	return Eventually(ctx, patience, what, func(ctx context.Context) error {
 		stream, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
 		if err != nil {
 			return err

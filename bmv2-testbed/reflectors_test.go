@@ -158,7 +158,7 @@ func (g *Gateway) received(ctx context.Context) (map[string]uint64, error) {
 		}
 		for _, s := range part.GetSessions() {
 			if s.GetState() == p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED {
-				found[s.GetAddress()] = uint64(s.GetReceived())
+				found[s.GetAddress()] = s.GetReceived()
 			}
 		}
 	}

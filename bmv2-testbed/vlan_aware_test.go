@@ -90,7 +90,8 @@ func TestARouteOfAVLANAwareBundleIsOfTheBridgeThatItsTagNames(t *testing.T) {
 	}
 	last := bgptest.Attributes{NextHop: foreignVTEP, LocalPref: true,
 		Communities: [][8]byte{bgptest.RouteTarget(gatewayAS, 1000), bgptest.VXLAN()}}
-	send(bgptest.Update(last, bgptest.MACRoute([8]byte{0, 1, 172, 17, 0, 1, 3, 233}, 0, bundledMAC(0, 0), netip.Addr{}, 1)))
+	rd := [8]byte{0, 1, 172, 17, 0, 1, 3, 233}
+	send(bgptest.Update(last, bgptest.MACRoute(rd, 0, bundledMAC(0, 0), netip.Addr{}, 1)))
 	for i, bridge := range []string{blue, green} {
 		check(t, Eventually(t.Context(), patience, bridge+" has its stations and no others", func(ctx context.Context) error {
 			fdb, err := p.gateway.FDB(ctx, bridge)

@@ -110,7 +110,7 @@ func (j *judge) attributes(b []byte) {
 			j.multiprotocol(flags, code, value)
 		case seen[code]: // section 3 g: discarded
 		case flags&0x80 == 0 && !assigned[code]:
-			j.may("RFC 4271 section 6.3: unrecognized well-known attribute")
+			j.may("RFC 4271 section 6.3: unknown well-known attribute")
 		case !sound(flags, code, value, j.internal):
 			j.faulty = true
 		}
