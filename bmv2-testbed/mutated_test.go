@@ -1,9 +1,11 @@
 package testbed
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
 	"github.com/p4evpn/p4evpn/bgp/bgptest/live"
+	"github.com/p4evpn/p4evpn/ether"
 )
 
 // fuzzed is a live speaker to which mutated UPDATEs are sent by several sessions, and one
@@ -41,8 +44,18 @@ type mutant struct {
 	mutator  *bgptest.Mutator
 	rand     *rand.Rand
 	batch    uint32
+	told     atomic.Int64 // how often our route came
 	internal bool
 }
+
+// ownRoute is what the speaker advertises, with a route target of its own.
+var (
+	ownTarget = bgptest.RouteTarget(64999, 0x7a7a7a7a)
+	ownRoute  = bgp.Route{
+		Key:     bgp.MACKey(bgp.RouterRD(live.RouterID, 100), ether.MAC{2, 0x7a, 0x5b, 0x3c, 0x1d, 0xfe}, netip.Addr{}),
+		NextHop: live.RouterID, Label: 100, RouteTargets: bgp.MakeRouteTargets(bgp.RouteTarget(ownTarget)),
+	}
+)
 
 const (
 	mutantBatch   = 400 // UPDATEs between two looks
@@ -78,6 +91,7 @@ func TestMutatedUpdatesOfRealSpeakersEndNoSessionButByTheRFCs(t *testing.T) {
 		cfg.Neighbors = append(cfg.Neighbors, m.neighbor)
 	}
 	f.speaker = live.Run(t, cfg)
+	check(t, f.speaker.Originate([]bgp.Route{ownRoute}, nil))
 	witness := f.Dial(t, f.Peer(9, 65009))
 	var updates []byte
 	f.routes, updates = f.witness.Stations(100)
@@ -113,7 +127,10 @@ func (f *fuzzed) mutants(t *testing.T) []*mutant {
 		m := &mutant{fuzzed: f, t: t, neighbor: f.Neighbor(n, kind.as), peer: f.Peer(n, kind.as),
 			internal: kind.as == live.AS}
 		m.neighbor.Families, m.neighbor.MaxPrefixes = kind.families, 4_000_000
-		m.peer.Unicast, m.peer.Constraint = len(kind.families) > 1, len(kind.families) > 1
+		if len(kind.families) > 1 {
+			m.peer.Unicast, m.peer.Constraint = true, true
+			m.peer.Capabilities = bgptest.AppendCapability(nil, bgptest.CapRouteRefresh, nil)
+		}
 		path := kind.as
 		if m.internal {
 			path = 0
@@ -151,7 +168,10 @@ func (m *mutant) dial() (*bgptest.Session, error) {
 		return nil, err
 	}
 	m.readers.Go(func() {
-		for range s.Updates() {
+		for body := range s.Updates() {
+			if bytes.Contains(body, ownRoute.MAC[:]) {
+				m.told.Add(1)
+			}
 		}
 	})
 	_, updates := m.leaf.Stations(mutantGood)
@@ -209,6 +229,11 @@ func (m *mutant) send(s *bgptest.Session, bodies ...[]byte) error {
 	last := m.leaf.Route(1 << 20)
 	last.Sequence = m.batch
 	b = append(b, bgptest.Update(m.leaf.Attributes(bgptest.MACMobility(m.batch, false)), m.leaf.NLRI(1<<20))...)
+	told := m.told.Load()
+	if m.peer.Constraint { // what is asked for goes to GoBGP behind the front, which takes its time
+		b = append(b, bgptest.Wants(m.neighbor.AS, m.neighbor.Address, m.internal, ownTarget)...)
+		b = append(b, bgptest.Refresh(bgptest.EVPN)...)
+	}
 	m.sent.Add(uint64(len(bodies)))
 	_ = s.Send(b) // what came of it is seen below
 	err := m.speaker.Wait(patience, func() error {
@@ -217,7 +242,7 @@ func (m *mutant) send(s *bgptest.Session, bodies ...[]byte) error {
 			return nil
 		default:
 		}
-		if m.speaker.Routes(last) == 0 {
+		if m.speaker.Routes(last) == 0 || m.peer.Constraint && m.told.Load() == told {
 			return fmt.Errorf("what was sent is not read: %+v", m.speaker.Peer(m.neighbor.Address))
 		}
 		return nil

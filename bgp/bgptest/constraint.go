@@ -28,6 +28,11 @@ func WantsNoMore(as uint32, targets ...[8]byte) []byte {
 	return updateMessage(attribute(nil, 0x80, 15, unreach))
 }
 
+// Refresh is a whole ROUTE-REFRESH message (RFC 2918 section 3).
+func Refresh(f Family) []byte {
+	return Message(RouteRefresh, []byte{byte(f.AFI >> 8), byte(f.AFI), 0, f.SAFI})
+}
+
 func memberships(as uint32, targets [][8]byte) []byte {
 	if len(targets) == 0 {
 		return []byte{0}

@@ -1,6 +1,9 @@
 package bgptest
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Ending is whether an UPDATE may end the session in which it comes.
 type Ending uint8
@@ -233,11 +236,17 @@ func sound(flags, code byte, value []byte, internal bool) bool {
 	return false
 }
 
-// pathFits says whether an AS path of 4-octet AS numbers is well formed: section 7.2.
+// pathFits says whether an AS path of 4-octet AS numbers is well formed: section 7.2, and RFC
+// 7607 section 2.
 func pathFits(b []byte) bool {
 	for len(b) > 0 {
 		if len(b) < 2 || b[0] == 0 || b[0] > 2 || b[1] == 0 || len(b) < 2+4*int(b[1]) {
 			return false
+		}
+		for as := range slices.Chunk(b[2:2+4*int(b[1])], 4) {
+			if binary.BigEndian.Uint32(as) == 0 {
+				return false
+			}
 		}
 		b = b[2+4*int(b[1]):]
 	}

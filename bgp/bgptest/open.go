@@ -22,6 +22,7 @@ var (
 // The capabilities that a session may offer.
 const (
 	CapMultiprotocol   = 1  // RFC 4760 section 8
+	CapRouteRefresh    = 2  // RFC 2918 section 2
 	CapExtendedMessage = 6  // RFC 8654 section 3
 	CapGracefulRestart = 64 // RFC 4724 section 3
 	CapAS4             = 65 // RFC 6793 section 3

@@ -22,6 +22,7 @@ const (
 	UpdateType   = 2
 	Notification = 3
 	Keepalive    = 4
+	RouteRefresh = 5 // RFC 2918
 )
 
 // Config says who the peer is and whom it calls.

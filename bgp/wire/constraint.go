@@ -11,6 +11,11 @@ import (
 // route, else the whole origin AS and as much of the route target as there is.
 const constraintAS, constraintWhole = 32, 96
 
+// constraintType is the length with which the type of the route target is there, and
+// constraintLast the last that there is (RFC 4360 section 4, RFC 5668 section 2). No route
+// of ours has others, and GoBGP ends a session for some.
+const constraintType, constraintLast = 40, 2
+
 // constraint makes UPDATEs of what an UPDATE says of RT constraint, the withdrawals first,
 // each of them no longer than MaxMessage.
 func (d *Decoder) constraint(p *parts, s *set, u *Update) *Notification {
@@ -47,8 +52,9 @@ func (d *Decoder) constraint(p *parts, s *set, u *Update) *Notification {
 	return nil
 }
 
-// constraintNLRI cuts them apart. Those of a length that RFC 4684 does not have are left
-// out; ok is false where the length does not fit (RFC 7606 section 5.3).
+// constraintNLRI cuts them apart. Those of a length that RFC 4684 does not have, and those
+// of what is no route target, are left out; ok is false where the length does not fit (RFC
+// 7606 section 5.3).
 func (u *Update) constraintNLRI(b []byte, whole int) (list [][]byte, ok bool) {
 	for len(b) > 0 {
 		bits := int(b[0])
@@ -60,6 +66,9 @@ func (u *Update) constraintNLRI(b []byte, whole int) (list [][]byte, ok bool) {
 		case bits != 0 && bits < constraintAS:
 			u.Faults = append(u.Faults, bgp.Fault{Reason: bgp.BadNLRI, Action: bgp.Discarded, Bytes: first(b[:n]),
 				Routes: 1, What: fmt.Sprintf("RT constraint of %d bits", bits)})
+		case bits >= constraintType && b[5] > constraintLast:
+			u.Faults = append(u.Faults, bgp.Fault{Reason: bgp.BadNLRI, Action: bgp.Discarded, Bytes: first(b[:n]),
+				Routes: 1, What: fmt.Sprintf("RT constraint with a route target of type %02x", b[5])})
 		default:
 			if whole != none {
 				u.Faults[whole].Routes++

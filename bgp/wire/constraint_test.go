@@ -91,6 +91,21 @@ func TestRTConstraintOfAWrongLengthIsDiscardedOrEndsTheSession(t *testing.T) {
 	ends(OptionalAttributeError).check(t, s, body(nil, unreach(RTConstraint, one[:9]), nil))
 }
 
+// RFC 4360 section 4, RFC 5668 section 2: a route target is of type 0, 1 or 2.
+func TestRTConstraintOfWhatIsNoRouteTargetIsDiscarded(t *testing.T) {
+	s := constrained(external())
+	one := constraintNLRI(1)
+	for kind := range 256 {
+		other := bytes.Clone(one)
+		other[5] = byte(kind)
+		u, n := decode(t, s, body(nil, append(reach(RTConstraint, leaf.AsSlice(), one, other), given(s)...), nil))
+		left := bytes.Contains(u.Constraint[0], other)
+		if n != nil || left != (kind <= 2) || (len(u.Faults) == 0) != left {
+			t.Errorf("type %02x: %v, %+v", kind, n, u)
+		}
+	}
+}
+
 // RFC 8654: a peer may send more in a message than GoBGP takes.
 func TestRTConstraintOfAnExtendedMessageIsCutToMessages(t *testing.T) {
 	s := constrained(external())

@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,4 +116,36 @@ func TestAPeerIsToldTheRoutesOfTheRouteTargetsThatItAskedFor(t *testing.T) {
 			speaker.AwaitRoutes(t, leaf.Route(1))
 		})
 	}
+}
+
+// A route target that nobody knows is one that no route of ours has, and no error: RFC 4684
+// says nothing of what is in one.
+func TestNoRouteTargetThatAPeerAsksForTakesItsSessionAway(t *testing.T) {
+	n := live.NewNet(t)
+	speaker := live.Run(t, n.Config(n.Neighbor(2, live.AS)))
+	route, target := wanted(1)
+	if err := speaker.Originate([]bgp.Route{route}, nil); err != nil {
+		t.Fatal(err)
+	}
+	cfg := n.Peer(2, live.AS)
+	cfg.Constraint = true
+	some := &heard{t, n.Dial(t, cfg), map[byte]bool{}}
+	send := func(update []byte) {
+		t.Helper()
+		if err := some.session.Send(update); err != nil {
+			t.Fatalf("the session has ended: %v", err)
+		}
+	}
+	var all [][8]byte
+	for kind := range 1 << 16 {
+		if sub := byte(kind); sub < 0x14 || sub > 0x7e && sub < 0x82 || sub > 0xfd {
+			all = append(all, [8]byte{byte(kind >> 8), sub, 0xfe, 0xfe, 2, 0, 0, 1})
+		}
+	}
+	for targets := range slices.Chunk(all, 256) {
+		send(bgptest.Wants(live.AS, n.Addr(2), true, targets...))
+		send(bgptest.WantsNoMore(live.AS, targets...))
+	}
+	send(bgptest.Wants(live.AS, n.Addr(2), true, target))
+	some.await(1)
 }
