@@ -277,7 +277,8 @@ func (n *neighbor) refuse(c *candidate, why *wire.Notification) {
 func (n *neighbor) sendOff(conn net.Conn, why *wire.Notification) {
 	// Who reads from it now must not read what is said after it.
 	_ = conn.SetReadDeadline(time.Unix(1, 0))
-	n.owned.Go(func() { farewell(conn, why, n.s.timing.farewell) })
+	// The speaker waits for it, the neighbour does not: it may be removed meanwhile.
+	n.s.owned.Go(func() { farewell(conn, why, n.s.timing.farewell) })
 }
 
 // dominant reports whether the connection that we have made stays when there are two (RFC
@@ -384,6 +385,7 @@ func (n *neighbor) succeed() {
 		return
 	}
 	n.finish(&ending{reason: "the peer began a new session", graceful: true})
+	n.openInner()
 	n.settle()
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,7 @@ func TestAListenerThatHadNoFileDescriptorsAcceptsAgainWhenThereAreSome(t *testin
 		}
 		t.Fatalf("it did not say %q", want)
 	}
+	first := l.dial(2, 65002) // all of it works
 	await("none left")
 	for range 20 { // its listener fails, and neither waits nor ends
 		if n := l.connect(2).ends(); n != nil {
@@ -106,6 +108,8 @@ func TestAListenerThatHadNoFileDescriptorsAcceptsAgainWhenThereAreSome(t *testin
 		t.Fatal(err)
 	}
 	await("free")
+	first.Close()
+	await("peer down")
 	l.dial(2, 65002)
 	await("peer up")
 }
@@ -116,14 +120,15 @@ func withoutFiles(args string) error {
 	listen, neighbor := netip.MustParseAddrPort(first), netip.MustParseAddr(second)
 	s, err := New(Config{BGP: bgp.Config{
 		AS: 65000, RouterID: ours, ListenAddresses: []netip.Addr{listen.Addr()}, ListenPort: int(listen.Port()),
-		Neighbors:       []bgp.Neighbor{{Address: neighbor, AS: 65002, Passive: true}},
-		GracefulRestart: bgp.GracefulRestart{Deferral: time.Millisecond},
+		Neighbors: []bgp.Neighbor{{Address: neighbor, AS: 65002, Passive: true}},
 	}})
 	if err != nil {
 		return err
 	}
 	go func() { _ = s.Run(context.Background()) }()
-	<-s.Events() // Converged: it listens
+	for up := false; !up; {
+		up = slices.ContainsFunc(<-s.Events(), func(e bgp.Event) bool { return e.Kind == bgp.PeerUp })
+	}
 	limit := unix.Rlimit{Cur: 64, Max: 64}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return err

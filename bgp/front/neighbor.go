@@ -82,7 +82,7 @@ func newNeighbor(s *Speaker, cfg bgp.Neighbor) *neighbor {
 		n.evpn = s.table.Peer(cfg.Address, limit)
 	}
 	for _, f := range []bgp.Family{bgp.EVPN, cfg.UnicastFamily()} {
-		if cfg.Has(f) {
+		if cfg.Has(f) && !cfg.Shutdown {
 			n.awaited = append(n.awaited, f)
 		}
 	}

@@ -205,3 +205,22 @@ func TestNoPeerGetsAnothersRoutes(t *testing.T) {
 		}
 	}
 }
+
+func TestARouteOriginatedWhileASessionBeginsReachesThePeer(t *testing.T) {
+	l := newLab(t)
+	v := run(t, l.config(l.raw(2, 65002)))
+	for i := range byte(50) {
+		p := l.connect(2).establish(hello(65002, lowID))
+		v.awaitLast(l.addr(2), "peer up")
+		if err := v.Originate([]bgp.Route{ourMAC(i)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for reached := false; !reached; {
+			for _, c := range changes(t, p.updates()) {
+				reached = reached || c.Route.Key == ourMAC(i).Key
+			}
+		}
+		_ = p.conn.Close()
+		v.awaitLast(l.addr(2), "peer down")
+	}
+}

@@ -77,6 +77,10 @@ const (
 
 // transmit carries what the engine sends to the peer until that ends the session.
 func (s *session) transmit() *ending {
+	if err := s.inner.Establish(s.ctx, append(s.introduce(), keepalive...)); err != nil {
+		return &ending{reason: "the BGP engine ended the session: " + err.Error(), graceful: true}
+	}
+	close(s.introduced)
 	r := bufio.NewReaderSize(s.inner, readBuffer)
 	own := s.n.s.ownHops(s.conn)
 	buf := make([]byte, wire.MaxMessage)

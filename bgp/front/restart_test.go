@@ -100,6 +100,14 @@ func TestARemovedNeighbourIsNotWaitedFor(t *testing.T) {
 	v.awaitLast(nobody, "converged")
 }
 
+func TestANeighbourThatIsShutDownIsNotWaitedFor(t *testing.T) {
+	l := newLab(t)
+	n := l.raw(2, 65002)
+	n.Shutdown = true
+	v := run(t, l.graceful(n))
+	v.awaitLast(nobody, "converged")
+}
+
 func TestForwardingBitIsSetOnlyIfForwardingWasPreserved(t *testing.T) {
 	for _, preserved := range []bool{false, true} {
 		t.Run(fmt.Sprintf("preserved %v", preserved), func(t *testing.T) {

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -34,6 +35,10 @@ type session struct {
 	ours  wire.Open
 	since time.Time
 
+	ctx        context.Context // ends with the session
+	end        context.CancelFunc
+	introduced chan struct{} // closed when the engine knows the peer's OPEN
+
 	endings chan *ending
 	pumps   sync.WaitGroup
 	writing sync.Mutex  // held while something is written to the peer
@@ -64,8 +69,10 @@ type ending struct {
 func (n *neighbor) establish(c *candidate) {
 	s := &session{
 		n: n, conn: c.conn, r: c.r, inner: n.inner, hello: n.hello, open: c.open, ours: n.ours, since: time.Now(),
-		endings: make(chan *ending, 3), // of the two pumps, and of beat
+		endings:    make(chan *ending, 3), // of the two pumps, and of beat
+		introduced: make(chan struct{}),
 	}
+	s.ctx, s.end = context.WithCancel(n.ctx)
 	n.session, n.inner = s, nil
 	n.candidates = slices.DeleteFunc(n.candidates, func(o *candidate) bool { return o == c })
 	for len(n.candidates) > 0 {
@@ -80,11 +87,6 @@ func (n *neighbor) establish(c *candidate) {
 	})
 	n.up(s)
 	n.beat = time.NewTicker(beatEvery)
-	// Before anything that the peer says.
-	if e := s.pass(append(s.introduce(), keepalive...)); e != nil {
-		s.endings <- e
-		return
-	}
 	s.pumps.Go(func() { s.endings <- s.receive() })
 	s.pumps.Go(func() { s.endings <- s.transmit() })
 }
@@ -121,6 +123,7 @@ func (n *neighbor) finish(e *ending) {
 	s := n.session
 	n.session = nil
 	n.beat.Stop()
+	s.end()
 	_ = s.conn.SetDeadline(time.Unix(1, 0))
 	_ = s.inner.SetDeadline(time.Unix(1, 0))
 	s.pumps.Wait()
@@ -255,6 +258,11 @@ func (s *session) takeUnicast(u *wire.Update) *ending {
 // tell passes a message on to the engine, when it is not waiting for the peer to read:
 // what a peer has it say that reads nothing would gather there.
 func (s *session) tell(typ wire.Type, body []byte) *ending {
+	select {
+	case <-s.introduced:
+	case <-s.ctx.Done():
+		return &ending{reason: "it was over before it began", graceful: true}
+	}
 	s.writing.Lock()
 	s.writing.Unlock() //nolint:staticcheck // an empty critical section: to wait is the aim
 	if s.deaf() {
@@ -283,6 +291,11 @@ const beatEvery = time.Second
 // message that is not complete is nothing. So a peer costs the engine the same whatever
 // it sends.
 func (s *session) beat() {
+	select {
+	case <-s.introduced:
+	default:
+		return
+	}
 	if s.alive.Swap(false) {
 		if e := s.pass(keepalive); e != nil {
 			select {

@@ -30,6 +30,42 @@ type Inner struct {
 	once     sync.Once
 }
 
+// establishPatience is how long GoBGP may take to establish its side of a session; some
+// milliseconds are usual.
+const establishPatience = 2 * time.Second
+
+// Establish says what the peer said, its OPEN and the KEEPALIVE behind it, and waits until
+// GoBGP's side of the session is established. No route of ours changes meanwhile: of a
+// change between its look at all routes and the end of its transition GoBGP 4.8.0 would
+// never tell the peer (needToAdvertise in its server.go). What is wrong with the session
+// is for who reads from it to see.
+func (i *Inner) Establish(ctx context.Context, messages []byte) error {
+	e := i.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, establishPatience)
+	defer cancel()
+	if _, err := i.Conn.Write(messages); err != nil {
+		return fmt.Errorf("telling GoBGP of the peer: %w", err)
+	}
+	request := &api.ListPeerRequest{Address: i.neighbor.inner.String()}
+	for {
+		state := api.PeerState_SESSION_STATE_IDLE
+		// It fails only if this GoBGP has been stopped.
+		_ = i.life.gobgp.ListPeer(ctx, request, func(p *api.Peer) { state = p.GetState().GetSessionState() })
+		switch state {
+		case api.PeerState_SESSION_STATE_OPENSENT, api.PeerState_SESSION_STATE_OPENCONFIRM:
+		default:
+			return nil
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // Close ends it; nobody may read from it any more. GoBGP knows the neighbour no more
 // until the next Open.
 func (i *Inner) Close() error {
