@@ -1,7 +1,6 @@
 package bgp
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 )
@@ -63,7 +62,3 @@ func (a Action) String() string {
 	}
 	return "nothing"
 }
-
-// ErrDeaf is what a speaker ends with when no BGP session could be accepted any more, most
-// often since the process ran out of file descriptors once.
-var ErrDeaf = errors.New("the BGP listener has ended and cannot be started again in this process")
