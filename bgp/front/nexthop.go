@@ -64,11 +64,14 @@ func globalOf(index int) netip.Addr {
 	return netip.Addr{}
 }
 
-// The path attributes with a next hop, and what of their flags matters.
+// The path attributes with a next hop, those of a route reflector (RFC 4456 section 8), and
+// what of their flags matters.
 const (
-	attrNextHop = 3
-	attrMPReach = 14
-	flagLong    = 0x10
+	attrNextHop      = 3
+	attrOriginatorID = 9
+	attrClusterList  = 10
+	attrMPReach      = 14
+	flagLong         = 0x10
 )
 
 // appendUpdates appends an UPDATE of the engine with our next hops in the place of its own:
@@ -140,7 +143,8 @@ func attributesOf(body []byte) iter.Seq[place] {
 	}
 }
 
-// appendUpdate appends an UPDATE of the engine with our next hops in the place of its own.
+// appendUpdate appends an UPDATE of the engine with our next hops in the place of its own,
+// and without what says that it was reflected: all that the engine tells is ours.
 func (h hops) appendUpdate(out, body []byte) []byte {
 	start := len(out)
 	out = wire.AppendMessage(out, wire.UpdateType, nil)
@@ -160,6 +164,7 @@ func (h hops) appendUpdate(out, body []byte) []byte {
 			out = binary.BigEndian.AppendUint16(out, uint16(size))
 			out = append(append(out, value[:3]...), byte(len(h.mp)))
 			out = append(append(out, h.mp...), value[4+int(value[3]):]...)
+		case typ == attrOriginatorID || typ == attrClusterList:
 		default:
 			out = append(out, body[a.at:a.end]...)
 		}

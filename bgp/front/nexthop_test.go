@@ -58,6 +58,8 @@ func TestNextHopsOfTheEngineBecomeTheSessions(t *testing.T) {
 			long(0x80, 14, reach(2, 1, local.mp, many[:230]))},
 		{"a long attribute", local, attribute(0x80, 14, reach(2, 1, engineHop6, many)),
 			long(0x80, 14, reach(2, 1, local.mp, many))},
+		{"what would say that it was reflected (RFC 4456 section 8)", own4,
+			append(attribute(0x80, 9, vtep), attribute(0x80, 10, vtep)...), nil},
 		{"RT constraint", own4, attribute(0x80, 14, reach(1, 132, engineHop4, []byte{0})),
 			long(0x80, 14, reach(1, 132, own4.mp, []byte{0}))},
 		{"RT constraint, by IPv6", own6, attribute(0x80, 14, reach(1, 132, engineHop4, []byte{0})),

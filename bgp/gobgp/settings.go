@@ -68,6 +68,10 @@ func innerPeer(n *bgp.Neighbor, inner netip.Addr, gr bgp.GracefulRestart) *api.P
 		}},
 		Transport: &api.Transport{PassiveMode: true, LocalAddress: innerListener.String()},
 		AfiSafis:  afiSafis(n, gr.Enabled),
+		// GoBGP 4.8.0 looks for the memberships of others (RFC 4684) that it might pass on to
+		// a neighbour, and panics where one is taken back meanwhile. To a client of a route
+		// reflector it would pass on the one that it has at hand, which our policy forbids.
+		RouteReflector: &api.RouteReflector{RouteReflectorClient: true},
 	}
 	if gr.Enabled {
 		// The R and F bits are the front's to set, so GoBGP never defers its routes.

@@ -3,6 +3,7 @@ package live_test
 import (
 	"bytes"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +53,9 @@ func (h *heard) await(want ...byte) {
 
 func (h *heard) take(body []byte) {
 	for typ, value := range bgptest.ParseAttributes(body) {
+		if typ == 9 || typ == 10 { // RFC 4456 section 8: they are a reflector's
+			h.t.Errorf("attribute %d of a route of ours: % x", typ, body)
+		}
 		for n := range byte(10) {
 			if bytes.Contains(value, []byte{48, 2, 1, 0, 0, 0, n}) {
 				switch typ {
@@ -147,5 +151,49 @@ func TestNoRouteTargetThatAPeerAsksForTakesItsSessionAway(t *testing.T) {
 		send(bgptest.WantsNoMore(live.AS, targets...))
 	}
 	send(bgptest.Wants(live.AS, n.Addr(2), true, target))
+	send(bgptest.WantsNoMore(live.AS)) // what it was told is waited for (RFC 4684 section 6)
 	some.await(1)
+}
+
+// GoBGP looks for a membership that one peer has taken back while it greets another: that
+// ended the process.
+func TestMembershipsMayComeAndGoWhilePeersDo(t *testing.T) {
+	n := live.NewNet(t)
+	speaker := live.Run(t, n.Config(n.Neighbor(2, live.AS), n.Neighbor(3, 65003), n.Neighbor(4, live.AS)))
+	var targets [][8]byte
+	for i := range uint32(100) {
+		targets = append(targets, bgptest.RouteTarget(live.AS, i))
+	}
+	cfg := n.Peer(2, live.AS)
+	cfg.Constraint = true
+	asking := n.Dial(t, cfg)
+	round := slices.Concat(bgptest.Wants(live.AS, n.Addr(2), true, targets...), bgptest.WantsNoMore(live.AS, targets...))
+	done := make(chan struct{})
+	var owned sync.WaitGroup
+	owned.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				if asking.Send(round) != nil {
+					return
+				}
+			}
+		}
+	})
+	for i := range 40 {
+		peer := []bgptest.Config{n.Peer(3, 65003), n.Peer(4, live.AS)}[i%2]
+		peer.Constraint = true
+		s := n.Dial(t, peer)
+		s.Close()
+		speaker.AwaitUp(t, peer.Local, false)
+	}
+	close(done)
+	owned.Wait()
+	select {
+	case <-asking.Done():
+		t.Errorf("the session has ended: %v", asking.Err())
+	default:
+	}
 }
