@@ -54,8 +54,7 @@ func (i *Inner) Establish(ctx context.Context, messages []byte) error {
 		// It fails only if this GoBGP has been stopped.
 		_ = i.life.gobgp.ListPeer(ctx, request, func(p *api.Peer) { state = p.GetState().GetSessionState() })
 		switch state {
-		case api.PeerState_SESSION_STATE_OPENSENT, api.PeerState_SESSION_STATE_OPENCONFIRM:
-		default:
+		case api.PeerState_SESSION_STATE_IDLE, api.PeerState_SESSION_STATE_ESTABLISHED:
 			return nil
 		}
 		select {
