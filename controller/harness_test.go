@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +38,7 @@ type gateway struct {
 	underlay *controllertest.Underlay
 	slow     *fakeSlowPath
 	now      *testClock
+	best     map[bgp.Key]bgp.Path // what was sent, for the speaker to show; not of benchmarks
 }
 
 var (
@@ -442,7 +445,26 @@ func (g *gateway) access(name string, vlan uint16) {
 
 // send hands BGP events of a peer to the loop.
 func (g *gateway) send(events ...bgp.Event) {
+	if _, many := g.TB.(*testing.B); !many {
+		g.show(events)
+	}
 	_ = g.speaker.Send(context.Background(), events...) // it fails with the context alone
+}
+
+// show has the speaker show the winners that events leave.
+func (g *gateway) show(events []bgp.Event) {
+	if g.best == nil {
+		g.best = map[bgp.Key]bgp.Path{}
+	}
+	for _, e := range events {
+		switch e.Kind {
+		case bgp.RouteUpdate:
+			g.best[e.Route.Key] = bgp.Path{Route: e.Route, Peer: e.Peer, Best: true}
+		case bgp.RouteWithdraw:
+			delete(g.best, e.Route.Key)
+		}
+	}
+	g.speaker.Show(slices.Collect(maps.Values(g.best))...)
 }
 
 // converge says that all peers have sent all their routes.
