@@ -225,11 +225,12 @@ type Change[R any] struct {
 // comes when no peer has the key any more, and only for one that was given. So a consumer
 // that keeps key -> (Peer, Route) has what there is, whatever became of the peers.
 //
-// The order of keys among each other means nothing. When an event is given it says how
-// things are then: of several changes of a key one event is left, in the place of the
-// first. So what changed before a peer's EndOfRIB or PeerDown, or before Converged, is
-// given before that; what comes after PeerUp may be given before it, or before the
-// PeerDown of an earlier session.
+// What peers change is given in turn, some of each, so that one with little to say does
+// not wait for all that another one says; the order of keys among each other means nothing.
+// When an event is given it says how things are then: of several changes of a key one event
+// is left, in the place of the first that is reached. So what a peer changed before its
+// EndOfRIB or PeerDown, and what any changed before Converged, is given before that; what
+// comes after PeerUp may be given before it, or before the PeerDown of an earlier session.
 //
 // PeerUp, EndOfRIB and PeerDown come for neighbours that have EVPN, in the order of the
 // session; the PeerDown may be all that is left of one. A consumer of routes need not heed

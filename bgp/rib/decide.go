@@ -113,8 +113,8 @@ func step(best, c *contender, all []contender) bgp.Step {
 }
 
 // settle puts the best path of a destination first after its paths changed, and has the
-// consumer told if that is another one than was first.
-func (t *Table) settle(d *destination, was *path) {
+// consumer told if that is another one than was first. The peer is whose path it was.
+func (t *Table) settle(p *Peer, d *destination, was *path) {
 	if d.paths != nil && d.paths.next != nil {
 		t.contenders = t.contenders[:0]
 		for a := d.paths; a != nil; a = a.next {
@@ -126,7 +126,7 @@ func (t *Table) settle(d *destination, was *path) {
 		}
 	}
 	if d.paths != was {
-		t.news(d, was)
+		t.news(p, d, was)
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 
 // destination is one NLRI with all peers' paths to it. There are many: it is small.
 type destination struct {
-	key    bgp.Key
-	paths  *path // the best first, the others in no order; nil if it is gone
-	hash   uint32
-	queued bool // the consumer is to be told of it
+	key   bgp.Key
+	paths *path // the best first, the others in no order; nil if it is gone
+	news  *item // what the consumer is to be told of it; nil for nothing
+	hash  uint32
 }
 
 // path is what one peer says of an NLRI. That does not change: when the peer says

@@ -23,7 +23,7 @@ func (p *Peer) Up(routerID netip.Addr, preserved bool) {
 		p.dropStale(true)
 	}
 	if other {
-		p.each(func(d *destination, _ *path) { t.settle(d, d.paths) })
+		p.each(func(d *destination, _ *path) { t.settle(p, d, d.paths) })
 	}
 }
 
@@ -89,7 +89,7 @@ func (p *Peer) update(n *bgp.NLRI) bool {
 	a.at = uint32(len(p.list))
 	p.list = append(p.list, d)
 	d.add(stored(a))
-	t.settle(d, was)
+	t.settle(p, d, was)
 	return true
 }
 
@@ -98,7 +98,7 @@ func (p *Peer) replace(d *destination, old *path, a path) {
 	was := d.paths
 	a.at = old.at
 	d.replace(old, stored(a))
-	p.table.settle(d, was)
+	p.table.settle(p, d, was)
 }
 
 // stored is a path that is kept: only here it costs memory.
@@ -121,7 +121,7 @@ func (p *Peer) drop(d *destination, a *path) {
 	}
 	was := d.paths
 	d.replace(a, nil)
-	p.table.settle(d, was)
+	p.table.settle(p, d, was)
 }
 
 // handful is how many paths of a peer are gone through before others have their turn.
@@ -235,6 +235,13 @@ func (p *Peer) Len() int {
 	p.table.mu.Lock()
 	defer p.table.mu.Unlock()
 	return len(p.list)
+}
+
+// Waiting is how much of what the peer changed the consumer is yet to be told.
+func (p *Peer) Waiting() int {
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	return len(p.line.items)
 }
 
 // Ended reports whether this session's End-of-RIB was received.

@@ -22,17 +22,18 @@ type Table struct {
 
 	mu         sync.Mutex // guards what follows and all peers
 	index      index
-	pending    []item
-	compactAt  int
+	turns      []*line // those in which something waits for the consumer, the next first
+	sweeps     uint32
 	converged  bool
+	before     int         // how many lines Converged comes after
 	contenders []contender // of one decision
 }
 
 // NewTable makes an empty Table.
 func NewTable() *Table {
 	return &Table{
-		out: make(chan []bgp.Event, 4), wake: make(chan struct{}, 1),
-		index: index{seed: maphash.MakeSeed(), mask: math.MaxUint32}, compactAt: compactFloor,
+		out: make(chan []bgp.Event), wake: make(chan struct{}, 1),
+		index: index{seed: maphash.MakeSeed(), mask: math.MaxUint32},
 	}
 }
 
@@ -91,8 +92,9 @@ type Peer struct {
 	// other one, of which there are stale, are stale.
 	round bool
 	stale int
+	line  line // what the consumer is to be told because of it
 	// said are the events of its sessions that may not have been told.
-	said []*bgp.Event
+	said []*item
 	// attributes are those of the UPDATE before, given as that pointer.
 	given      *bgp.Attributes
 	attributes unique.Handle[bgp.Attributes]
@@ -125,7 +127,7 @@ func (t *Table) Converge() {
 	defer t.mu.Unlock()
 	if !t.converged {
 		t.converged = true
-		t.push(item{say: &bgp.Event{Kind: bgp.Converged}})
+		t.converge()
 		t.signal()
 	}
 }

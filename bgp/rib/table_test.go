@@ -138,13 +138,13 @@ func TestWhatChangedBeforeAnEndOfRIBIsToldBeforeIt(t *testing.T) {
 
 func TestAConsumerThatIsAwayIsToldOnlyTheEndOfSessionsThatAreOver(t *testing.T) {
 	table, p := takes(0, 2)
-	for range 3 * compactFloor {
+	for range 3 * sweepFloor {
 		p.EndOfRIB()
 		p.Down(true)
 		p.Up(spine1, true)
 		give(p, 0, 2)
 	}
-	if n := len(table.pending); n > compactFloor {
+	if n := len(p.line.items); n > sweepFloor {
 		t.Errorf("%d events wait", n)
 	}
 	if got, want := kinds(drain(table)), "peer down, peer up"; got != want {
@@ -163,14 +163,14 @@ func kinds(events []bgp.Event) string {
 func TestWhatWaitsIsBoundedByTheRoutesThereAre(t *testing.T) {
 	const routes = 100
 	table, p := takes(0, routes)
-	for i := range 3 * compactFloor {
+	for i := range 3 * sweepFloor {
 		give(p, i%routes, 1, func(a *bgp.Attributes) { a.Sequence = uint32(i + 1) }) // always other ones
 		give(p, routes+i, 1)                                                         // and one that is new
 		p.Take(&Batch{Unreach: []bgp.Key{key(routes + i)}})
-		if n := len(table.pending); n > routes+compactFloor {
+		if n := len(p.line.items); n > routes+sweepFloor {
 			t.Fatalf("%d events wait for %d routes", n, routes)
 		}
-		if n := table.len(); n > routes+compactFloor {
+		if n := table.len(); n > routes+sweepFloor {
 			t.Fatalf("%d destinations for %d routes", n, routes)
 		}
 	}
@@ -309,7 +309,7 @@ func TestPeersConsumerAndReadersDoNotWaitForEachOther(t *testing.T) {
 	got, converged := consumer{}, make(chan struct{})
 	owned.Go(func() {
 		for batch := range table.Events() {
-			if len(batch) == 0 || len(batch) > maxBatch {
+			if len(batch) == 0 || len(batch) > maxEvents {
 				t.Errorf("a batch of %d", len(batch))
 			}
 			got.take(batch)
@@ -361,14 +361,14 @@ func TestPeersConsumerAndReadersDoNotWaitForEachOther(t *testing.T) {
 
 func TestBatchesAreBounded(t *testing.T) {
 	table, p := takes(0, 0)
-	give(p, 0, 3*maxBatch)
+	give(p, 0, 3*maxEvents)
 	var sizes []int
 	for more := true; more; {
 		var some []bgp.Event
 		some, more = table.next()
 		sizes = append(sizes, len(some))
 	}
-	if slices.Max(sizes) > maxBatch {
+	if slices.Max(sizes) > maxEvents {
 		t.Errorf("batches of %v", sizes)
 	}
 }
