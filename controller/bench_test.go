@@ -57,10 +57,12 @@ func heapSize() uint64 {
 
 // newHastyLoop is a loop with a target that does everything at once, and with time
 // that goes by fast, so that nothing gathers. The target was read.
-func newHastyLoop(b testing.TB) *loop {
+func newHastyLoop(b testing.TB) *loop { return newHastyLoopTo(b, hastyTarget{}) }
+
+func newHastyLoopTo(b testing.TB, t Target) *loop {
 	cfg := testConfig().withDefaults()
 	cfg.Clock = &hastyClock{}
-	in := Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay(), Target: hastyTarget{}}
+	in := Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay(), Target: t}
 	l := newLoop(cfg, in, tables(), newStats())
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

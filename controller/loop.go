@@ -268,7 +268,7 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 			if input, ok = "intent store", open; ok {
 				l.intentChanged(b)
 			}
-		case events, open := <-c.in.Speaker.Events():
+		case events, open := <-l.routeEvents():
 			if input, ok = "BGP speaker", open; ok {
 				l.bgpChanged(events)
 			}
@@ -303,6 +303,16 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 		c.announce()
 		c.report()
 	}
+}
+
+// routeEvents gives the speaker's events, but nothing while the target has enough to do:
+// what waits with the speaker is taken peer by peer in turn, what is marked in the order
+// in which it was.
+func (l *loop) routeEvents() <-chan []bgp.Event {
+	if l.target.Full() {
+		return nil
+	}
+	return l.speaker.Events()
 }
 
 func stopReason(ctx context.Context, input string) error {

@@ -74,7 +74,7 @@ func gatherFor(n int) time.Duration {
 	if n < 8 {
 		return 0
 	}
-	return min(time.Duration(n)*50*time.Microsecond, 20*time.Millisecond)
+	return min(time.Duration(n)*50*time.Microsecond, 2*time.Millisecond)
 }
 
 // acknowledge records what the target holds now.

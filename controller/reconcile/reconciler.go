@@ -69,6 +69,10 @@ func (r *Reconciler) Ready() bool { return r.phase == phaseUp }
 // Reason says why the target is not up, "" if it is.
 func (r *Reconciler) Reason() string { return r.reason }
 
+// Full reports whether as much is marked as the next job can take, of a target that is
+// written to. What is marked then waits for a job more.
+func (r *Reconciler) Full() bool { return r.phase == phaseUp && r.Depth() >= maxBatch }
+
 // Report is Reason once that is news: false while a first attempt is still under
 // way, or a read-back that follows a success.
 func (r *Reconciler) Report() (reason string, known bool) {
