@@ -53,6 +53,7 @@ type session struct {
 	update  wire.Update
 	unicast []bgp.UnicastEvent
 	warned  bool // that the limit is near
+	ran     int  // how many routes were taken since it let others go first
 }
 
 // ending is why a session is over.
@@ -215,6 +216,7 @@ func (s *session) take(body []byte) *ending {
 			return n.excess.ending(bgp.EVPN)
 		}
 		s.warn(n.evpn.Len, bgp.EVPN)
+		s.pace(len(u.Reach) + len(u.Unreach))
 	}
 	if len(u.Unicast)+len(u.UnicastUnreach) > 0 {
 		s.heard.Store(int64(time.Since(s.since)))
@@ -231,6 +233,27 @@ func (s *session) take(body []byte) *ending {
 		}
 	}
 	return nil
+}
+
+// A session whose routes come faster than the consumer takes them pauses after so many,
+// once as many wait that the consumer does not run dry.
+const (
+	paceAfter = 256
+	paceFrom  = 4096
+	pacePause = time.Millisecond
+)
+
+// pace lets others go first, who have less to say: this session does not have a processor
+// to itself. What it reads later waits with the peer meanwhile. The pause is so short that
+// nobody takes it for silence.
+func (s *session) pace(routes int) {
+	if s.ran += routes; s.ran < paceAfter {
+		return
+	}
+	s.ran = 0
+	if s.n.evpn.Waiting() >= paceFrom {
+		time.Sleep(pacePause)
+	}
 }
 
 func (s *session) takeUnicast(u *wire.Update) *ending {
