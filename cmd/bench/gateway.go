@@ -14,6 +14,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/footprint"
 )
 
 // The numbers of the gateway that figures measure.
@@ -82,7 +83,8 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 	failed := make(chan error, 1)
 	owned.Go(func() { _ = t.Run(running) }) // it returns nil
 	owned.Go(func() { failed <- loop.Run(running) })
-	percent := debug.SetGCPercent(controller.GCPercent) // as p4evpn run
+	percent := debug.SetGCPercent(100)
+	owned.Go(func() { _ = footprint.Tend(running) }) // as p4evpn run does; it returns nil
 	g.stop = func() { cancel(); owned.Wait(); sw.stop(); debug.SetGCPercent(percent) }
 	select {
 	case <-loop.Synced():

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -25,6 +24,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
+	"github.com/p4evpn/p4evpn/internal/footprint"
 	"github.com/p4evpn/p4evpn/internal/task"
 )
 
@@ -43,9 +43,6 @@ when this command ends, and so does forwarding. SIGTERM and Ctrl-C end it cleanl
 			f, err := config.Load(file)
 			if err != nil || check {
 				return err
-			}
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(controller.GCPercent)
 			}
 			return run(cmd.Context(), f, inProcess, drain)
 		},
@@ -105,6 +102,9 @@ func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 		return err
 	}
 	tasks := append(g.tasks(sw), task.Task{Name: "metrics", Run: metrics.serve})
+	if os.Getenv("GOGC") == "" { // else somebody knows better
+		tasks = append(tasks, task.Task{Name: "memory", Run: footprint.Tend})
+	}
 	tasks = append(tasks, task.Task{Name: "systemd", Run: task.After(g.tellTarget, task.Ready(tasks)...)})
 	if drain {
 		asked := ctx // the others go on until that is done
