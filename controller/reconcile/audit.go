@@ -88,11 +88,11 @@ func (r *Reconciler) audited(res Result) {
 	}
 	a := r.compare(res.entries, func(is, was p4.Entry) {
 		if is.Key == "" {
-			r.setNotHeld(was.Key, r.record(was.Key))
+			r.setNotHeld(r.record(was.Key))
 			r.Mark(decoded(was))
 			return
 		}
-		r.setHeld(is.Key, r.record(is.Key), is.Value)
+		r.setHeld(r.record(is.Key), is.Value)
 		r.Mark(decoded(is))
 	})
 	r.reportAudit(a)
@@ -120,9 +120,9 @@ func (r *Reconciler) compare(entries []p4.Entry, differs func(is, was p4.Entry))
 			note(Changed, e.Key, e, p4.Entry{Key: e.Key, Value: have})
 		}
 	}
-	for key, rec := range r.records {
-		if _, ok := held[key]; rec.held && !ok {
-			note(Missing, key, p4.Entry{}, p4.Entry{Key: key, Value: rec.value})
+	for was := range r.Entries() {
+		if _, ok := held[was.Key]; !ok {
+			note(Missing, was.Key, p4.Entry{}, was)
 		}
 	}
 	clear(r.audits.unsure)

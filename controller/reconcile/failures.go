@@ -55,7 +55,7 @@ func (r *Reconciler) Take(res Result) {
 				first = err
 			}
 		}
-		r.forget(c.entry.Key, c.record)
+		r.forget(c.record)
 	}
 	if refused > 0 {
 		r.log.Warn("the target refused entries, they will be tried again", "entries", refused, "first", first)
@@ -81,14 +81,14 @@ func gatherFor(n int) time.Duration {
 func (r *Reconciler) acknowledge(c *change) {
 	key := c.entry.Key
 	if c.op == p4v1.Update_DELETE {
-		r.setNotHeld(key, c.record)
+		r.setNotHeld(c.record)
 		r.recovered(key, c.what)
 		if r.desired(c.what) == nil {
 			r.gone(c.what)
 		}
 		return
 	}
-	r.setHeld(key, c.record, c.entry.Value)
+	r.setHeld(c.record, c.entry.Value)
 	r.recovered(key, c.what)
 }
 
@@ -109,10 +109,10 @@ func (r *Reconciler) refused(c *change, err error) bool {
 	case errors.Is(err, p4rt.ErrAlreadyExists) && c.op == p4v1.Update_INSERT:
 		// It is there with a value that we do not know. A byte more than any
 		// value has makes it differ from all, so that it becomes a MODIFY.
-		r.setHeld(key, c.record, c.entry.Value+"?")
+		r.setHeld(c.record, c.entry.Value+"?")
 		r.audits.unsure[key] = struct{}{}
 	case errors.Is(err, p4rt.ErrNotFound) && c.op == p4v1.Update_MODIFY:
-		r.setNotHeld(key, c.record)
+		r.setNotHeld(c.record)
 	}
 	r.cfg.Stats.Errors.Add(1)
 	f := r.fail(key, c.what, err)

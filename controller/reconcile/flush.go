@@ -69,12 +69,14 @@ func (r *Reconciler) wakeAfter(now time.Time) time.Duration {
 func (r *Reconciler) forgetUnwanted() {
 	for lv := range p4.Levels {
 		for _, m := range r.takeMarked(lv) {
+			if !m.unmark() {
+				continue
+			}
 			k := m.what
-			m.what = nil
 			if !m.held && r.desired(k) == nil {
 				r.gone(k)
 			}
-			r.forget(m.key, m.record)
+			r.forget(m.record)
 		}
 	}
 }
@@ -90,12 +92,14 @@ func (r *Reconciler) changes() []change {
 				r.marked[lv] = append(taken[i:], r.marked[lv]...)
 				break
 			}
+			if !m.unmark() {
+				continue
+			}
 			k := m.what
-			m.what = nil
 			c, ok := r.diff(m, k)
 			switch {
 			case !ok:
-				r.forget(m.key, m.record)
+				r.forget(m.record)
 			case c.op == p4v1.Update_DELETE && k.Level() != p4.LevelLeaf:
 				removals = append(removals, k)
 			default:
@@ -116,21 +120,21 @@ func (r *Reconciler) changes() []change {
 
 // diff compares one entry with what the target holds.
 func (r *Reconciler) diff(m marked, k p4.Typed) (change, bool) {
-	key := m.key
+	key := m.key()
 	want := r.desired(k)
 	if want == nil {
 		if m.held && r.defers(key, k, nil) {
 			return change{}, false
 		}
 		if m.held {
-			return change{what: k, record: m.record, entry: p4.Entry{Key: key, Value: m.value}, op: p4v1.Update_DELETE}, true
+			return change{what: k, record: m.record, entry: p4.Entry{Key: key, Value: m.value()}, op: p4v1.Update_DELETE}, true
 		}
 		r.recovered(key, k)
 		r.gone(k)
 		return change{}, false
 	}
 	e := want.Entry()
-	if m.held && e.Value == m.value {
+	if m.held && e.Value == m.value() {
 		r.deferral.confirm(key)
 		r.recovered(key, k)
 		return change{}, false
@@ -165,7 +169,7 @@ func (r *Reconciler) removals(out []change, ks []p4.Typed) []change {
 			continue
 		}
 		rec := r.record(key)
-		e := p4.Entry{Key: key, Value: rec.value}
+		e := p4.Entry{Key: key, Value: rec.value()}
 		out = append(out, change{what: k, record: rec, entry: e, op: p4v1.Update_DELETE})
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/p4evpn/p4evpn/internal/keyed"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -15,7 +16,7 @@ type Reconciler struct {
 	model  Model
 	writer *writer
 
-	records map[p4.Key]*record
+	records *keyed.Set[p4.Key, record]
 	marked  [p4.Levels][]marked // those that are marked
 	counts  map[string]int      // of what the target holds, by table
 
@@ -56,7 +57,7 @@ const (
 func New(cfg Config, target Target, model Model) *Reconciler {
 	return &Reconciler{
 		cfg: cfg, log: cfg.Logger, model: model, writer: newWriter(target, cfg.Prepare),
-		records: map[p4.Key]*record{}, counts: map[string]int{},
+		records: keyed.New((*record).key), counts: map[string]int{},
 		reason: "the target was not reached yet",
 		failed: map[p4.Key]*Failure{}, waiting: map[p4.Key]map[p4.Key]p4.Typed{},
 		audits: auditor{unsure: map[p4.Key]struct{}{}},

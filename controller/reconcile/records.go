@@ -2,22 +2,45 @@ package reconcile
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/p4evpn/p4evpn/p4"
 )
 
 // record is what is kept of one entry, for as long as the target holds it, it is
-// marked, or a change of it is being written.
+// marked, or a change of it is being written. There are many: it is small.
 type record struct {
-	what  p4.Typed // names it while it is marked, else nil
-	value p4.Value // what the target acknowledged or answered on read-back
-	held  bool     // the target holds it
+	text   string // the entry's key, and the value that the target acknowledged or answered on read-back
+	keyLen uint16
+	mark   mark
+	held   bool // the target holds it
+}
+
+func (rec *record) key() p4.Key     { return p4.Key(rec.text[:rec.keyLen]) }
+func (rec *record) value() p4.Value { return p4.Value(rec.text[rec.keyLen:]) }
+
+// mark is how an entry is marked.
+type mark uint8
+
+// An entry may be marked by what has no Go type, and then by what names it better: that
+// counts.
+const (
+	unmarked mark = iota
+	markedForeign
+	markedTyped
+)
+
+func markOf(k p4.Typed) mark {
+	if k.Type() < p4.Types {
+		return markedTyped
+	}
+	return markedForeign
 }
 
 // marked is an entry that may have to change.
 type marked struct {
-	key p4.Key
 	*record
+	what p4.Typed // names it
 }
 
 // Mark says that the entry which k names, and whose key it gives, may have to
@@ -25,42 +48,51 @@ type marked struct {
 func (r *Reconciler) Mark(k p4.Typed) p4.Key {
 	key := k.Key()
 	rec := r.record(key)
-	if rec.what == nil {
+	if m := markOf(k); m > rec.mark {
+		rec.mark = m
 		lv := k.Level()
-		r.marked[lv] = append(r.marked[lv], marked{key, rec})
+		r.marked[lv] = append(r.marked[lv], marked{rec, k})
 	}
-	rec.what = k
 	return key
+}
+
+// unmark takes the mark of an entry, and reports whether it is this one.
+func (m *marked) unmark() bool {
+	if m.mark != markOf(m.what) {
+		return false
+	}
+	m.mark = unmarked
+	return true
 }
 
 // record gives the record of an entry, made if there is none.
 func (r *Reconciler) record(key p4.Key) *record {
-	rec := r.records[key]
+	rec := r.records.Find(key)
 	if rec == nil {
-		rec = &record{}
-		r.records[key] = rec
+		rec = &record{text: string(key), keyLen: uint16(len(key))}
+		r.records.Add(rec)
 	}
 	return rec
 }
 
 // forget drops a record that has nothing to say any more.
-func (r *Reconciler) forget(key p4.Key, rec *record) {
-	if !rec.held && rec.what == nil {
-		delete(r.records, key)
+func (r *Reconciler) forget(rec *record) {
+	if !rec.held && rec.mark == unmarked {
+		r.records.Remove(rec)
 	}
 }
 
 // Known reports whether the target holds an entry or may come to: one that is
 // marked may be in a job under way.
-func (r *Reconciler) Known(key p4.Key) bool { return r.records[key] != nil }
+func (r *Reconciler) Known(key p4.Key) bool { return r.records.Find(key) != nil }
 
 // Len is how many entries are known.
-func (r *Reconciler) Len() int { return len(r.records) }
+func (r *Reconciler) Len() int { return r.records.Len() }
 
 // Value is what the target holds of an entry, false if it does not.
 func (r *Reconciler) Value(key p4.Key) (p4.Value, bool) {
-	if rec := r.records[key]; rec != nil && rec.held {
-		return rec.value, true
+	if rec := r.records.Find(key); rec != nil && rec.held {
+		return rec.value(), true
 	}
 	return "", false
 }
@@ -79,8 +111,8 @@ func (r *Reconciler) Held(key p4.Key) (p4.Typed, bool) {
 // Entries yields what the target holds.
 func (r *Reconciler) Entries() iter.Seq[p4.Entry] {
 	return func(yield func(p4.Entry) bool) {
-		for key, rec := range r.records {
-			if rec.held && !yield(p4.Entry{Key: key, Value: rec.value}) {
+		for rec := range r.records.All() {
+			if rec.held && !yield(p4.Entry{Key: rec.key(), Value: rec.value()}) {
 				return
 			}
 		}
@@ -88,27 +120,27 @@ func (r *Reconciler) Entries() iter.Seq[p4.Entry] {
 }
 
 // setHeld records what the target holds of an entry.
-func (r *Reconciler) setHeld(key p4.Key, rec *record, v p4.Value) {
+func (r *Reconciler) setHeld(rec *record, v p4.Value) {
 	if !rec.held {
-		r.counts[key.Table()]++
+		r.counts[rec.key().Table()]++
 	}
-	rec.value, rec.held = v, true
+	rec.text, rec.held = string(rec.key())+string(v), true
 }
 
 // setNotHeld records that the target does not hold an entry.
-func (r *Reconciler) setNotHeld(key p4.Key, rec *record) {
+func (r *Reconciler) setNotHeld(rec *record) {
 	if rec.held {
-		r.counts[key.Table()]--
+		r.counts[rec.key().Table()]--
 	}
-	rec.value, rec.held = "", false
+	rec.text, rec.held = string(rec.key()), false
 }
 
 // setNoneHeld records that it is not known what the target holds.
 func (r *Reconciler) setNoneHeld() {
 	clear(r.counts)
-	for key, rec := range r.records {
-		rec.value, rec.held = "", false
-		r.forget(key, rec)
+	for _, rec := range slices.Collect(r.records.All()) {
+		rec.text, rec.held = string(rec.key()), false
+		r.forget(rec)
 	}
 }
 

@@ -77,7 +77,7 @@ func (r *Reconciler) adopt(entries []p4.Entry) {
 	r.model.Settle()
 	var held [p4.Types][]p4.Typed
 	for _, e := range entries {
-		r.setHeld(e.Key, r.record(e.Key), e.Value)
+		r.setHeld(r.record(e.Key), e.Value)
 		if k := decoded(e); k.Type() < p4.Types {
 			held[k.Type()] = append(held[k.Type()], k)
 		} else {

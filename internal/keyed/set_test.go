@@ -1,0 +1,75 @@
+package keyed
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+type value struct{ key, number int }
+
+func keyOf(v *value) int { return v.key }
+
+func TestASetHasWhatAMapHas(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	set, want := New(keyOf), map[int]*value{}
+	for step := range 400_000 {
+		k := random.IntN(20_000)
+		grows := step/100_000%2 == 0 // and then it shrinks
+		switch v := want[k]; {
+		case set.Find(k) != v:
+			t.Fatalf("step %d: key %d is %v, want %v", step, k, set.Find(k), v)
+		case v == nil && (grows || random.IntN(8) == 0):
+			v = &value{k, step}
+			set.Add(v)
+			want[k] = v
+		case v != nil && (!grows || random.IntN(8) == 0):
+			set.Remove(v)
+			set.Remove(v) // which is not there
+			delete(want, k)
+		}
+		if set.Len() != len(want) {
+			t.Fatalf("step %d: %d values, want %d", step, set.Len(), len(want))
+		}
+	}
+	seen := 0
+	for v := range set.All() {
+		if want[v.key] != v {
+			t.Errorf("key %d: %v, want %v", v.key, v, want[v.key])
+		}
+		seen++
+	}
+	if seen != len(want) {
+		t.Errorf("%d values are yielded, want %d", seen, len(want))
+	}
+}
+
+func TestASetGivesItsMemoryBack(t *testing.T) {
+	const many = 100_000
+	set := New(keyOf)
+	values := make([]value, many)
+	for i := range values {
+		values[i].key = i
+		set.Add(&values[i])
+	}
+	slots := func() (n int) {
+		for i := range set.shards {
+			n += len(set.shards[i].slots)
+		}
+		return n
+	}
+	if n := slots(); n > 8*many/3 {
+		t.Errorf("%d slots for %d values", n, many)
+	}
+	for i := range values[:many-1000] {
+		set.Remove(&values[i])
+	}
+	if n := slots(); n > 16*1000 {
+		t.Errorf("%d slots for 1000 values", n)
+	}
+	for i := many - 1000; i < many; i++ {
+		set.Remove(&values[i])
+	}
+	if n := slots(); n != 0 {
+		t.Errorf("%d slots for none", n)
+	}
+}
