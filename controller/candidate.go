@@ -68,10 +68,10 @@ func (l *loop) tunnelFlipped(t *tunnel) {
 		switch r := c.route; {
 		case c.inVRF:
 			v := l.vrfs[c.owner]
-			routes := v.prefixes[r.prefix]
+			routes := v.prefixes[r.prefix()]
 			routes.flipped(c)
-			l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
-		case r.kind == bgp.TypeMulticast:
+			l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix()})
+		case r.Type == bgp.TypeMulticast:
 			l.bridges[c.owner].flood[r.vtep].routes.flipped(c)
 		default:
 			l.macFlipped(l.bridges[c.owner], c)
@@ -83,22 +83,22 @@ func (l *loop) tunnelFlipped(t *tunnel) {
 // has no choice.
 func (l *loop) macFlipped(b *bridge, c *candidate) {
 	r := c.route
-	if s := b.macs[r.mac]; s.routes.size() > 1 {
+	if s := b.macs[r.MAC]; s.routes.size() > 1 {
 		s.routes.flipped(c)
-		l.mark(p4.FDB{Bridge: b.Index, MAC: r.mac})
+		l.mark(p4.FDB{Bridge: b.Index, MAC: r.MAC})
 	}
 	if !r.isHost() {
 		return
 	}
-	ip := r.prefix.Addr()
+	ip := r.IP
 	switch h := b.hosts[ip]; {
 	case h == nil:
 	case h.routes.size() > 1:
 		h.routes.flipped(c)
 		l.hostChanged(b, ip)
 	case b.svi.covers(ip):
-		if leads := b.svi.vrf.prefixes[r.prefix]; leads.size() > 0 {
-			l.mark(p4.Route{VRF: b.svi.vrf.Index, Prefix: r.prefix})
+		if leads := b.svi.vrf.prefixes[r.prefix()]; leads.size() > 0 {
+			l.mark(p4.Route{VRF: b.svi.vrf.Index, Prefix: r.prefix()})
 		}
 	}
 }

@@ -78,13 +78,13 @@ func ahead(has bool) int {
 // one neighbouring AS alone: over several this is no order (see contest).
 func (r *route) compare(o *route) (int, step) {
 	switch {
-	case r.kind != o.kind:
-		return ahead(r.kind == bgp.TypeMACIP), stepHost
-	case r.kind == bgp.TypeMACIP:
+	case r.Type != o.Type:
+		return ahead(r.Type == bgp.TypeMACIP), stepHost
+	case r.Type == bgp.TypeMACIP:
 		if n, by := r.rank().compare(o.rank()); n != 0 {
 			return n, by
 		}
-	case r.kind == bgp.TypePrefix:
+	case r.Type == bgp.TypePrefix:
 		if n, by := comparePreference(&r.preference, &o.preference); n != 0 {
 			return n, by
 		}
@@ -98,8 +98,8 @@ func (r *route) compare(o *route) (int, step) {
 		return cmp.Compare(r.l3vni, o.l3vni), stepL3VNI
 	case r.routerMAC != o.routerMAC:
 		return r.routerMAC.Compare(o.routerMAC), stepRouterMAC
-	case r.mac != o.mac:
-		return r.mac.Compare(o.mac), stepMAC
+	case r.MAC != o.MAC:
+		return r.MAC.Compare(o.MAC), stepMAC
 	}
 	return 0, stepNone
 }
@@ -122,4 +122,4 @@ func comparePreference(p, o *bgp.Preference) (int, step) {
 
 // group tells apart the routes of a key between which MED does not count: those of a
 // prefix by their neighbouring AS.
-func (r *route) group() uint64 { return uint64(r.kind)<<32 | uint64(r.preference.NeighborAS) }
+func (r *route) group() uint64 { return uint64(r.Type)<<32 | uint64(r.preference.NeighborAS) }

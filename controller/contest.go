@@ -103,7 +103,7 @@ func (s *candidates) leader(of *candidate) *candidate {
 // why is the step by which a candidate lost to the best one, both with a path.
 func (s *candidates) why(lost, best *candidate) step {
 	_, by := best.route.compare(lost.route)
-	if lost.route.kind != bgp.TypePrefix || by <= step(bgp.StepOrigin) || by == stepHost {
+	if lost.route.Type != bgp.TypePrefix || by <= step(bgp.StepOrigin) || by == stepHost {
 		return by
 	}
 	// The best one may be of another neighbouring AS, and not the one whose MED was lower.
@@ -119,7 +119,7 @@ func bestOf(few []*candidate, do func(*candidate) bool) *candidate {
 	var best *candidate
 	for _, c := range few {
 		if do(c) && (best == nil || c.precedes(best)) &&
-			(c.route.kind != bgp.TypePrefix || leaderOf(few, c, do) == c) {
+			(c.route.Type != bgp.TypePrefix || leaderOf(few, c, do) == c) {
 			best = c
 		}
 	}

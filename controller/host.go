@@ -50,7 +50,7 @@ func (b *bridge) locate(ip netip.Addr) location {
 	if c := h.routes.reached(); c != nil {
 		best = c
 	}
-	return location{best.route.mac, best}
+	return location{best.route.MAC, best}
 }
 
 // rankHere is the rank of a MAC that is on one of the bridge's ports.
@@ -146,14 +146,14 @@ func (l *loop) spoke(b *bridge, ip netip.Addr, mac ether.MAC) {
 
 // addHost makes a route one of its address's in the bridge.
 func (l *loop) addHost(b *bridge, c *candidate) {
-	ip := c.route.prefix.Addr()
+	ip := c.route.IP
 	l.host(b, ip).routes.add(c, slotAddress)
 	l.hostChanged(b, ip)
 }
 
 // removeHost is the opposite of addHost. A bridge that goes has no hosts any more.
 func (l *loop) removeHost(b *bridge, c *candidate) {
-	ip := c.route.prefix.Addr()
+	ip := c.route.IP
 	if h := b.hosts[ip]; h != nil {
 		h.routes.remove(c)
 		l.hostChanged(b, ip)

@@ -12,14 +12,29 @@ type routeTargetSet struct {
 	set     bgp.RouteTargets
 	bridges []*bridge
 	vrfs    []*vrf
-	routes  map[*route]struct{}
+	routes  []*route // in no order
+}
+
+func (t *routeTargetSet) add(r *route) {
+	r.among = uint32(len(t.routes))
+	t.routes = append(t.routes, r)
+}
+
+func (t *routeTargetSet) remove(r *route) {
+	last := len(t.routes) - 1
+	moved := t.routes[last]
+	t.routes[r.among], moved.among = moved, r.among
+	t.routes[last] = nil
+	if t.routes = t.routes[:last]; cap(t.routes) > 4*last+64 {
+		t.routes = slices.Clone(t.routes) // gives the memory of those that went back
+	}
 }
 
 // routeTargetSet gives the shared record of a set of route targets.
 func (l *loop) routeTargetSet(rts bgp.RouteTargets) *routeTargetSet {
 	t := l.routeTargets[rts]
 	if t == nil {
-		t = &routeTargetSet{set: rts, routes: map[*route]struct{}{}}
+		t = &routeTargetSet{set: rts}
 		for _, b := range l.byVNI {
 			if l.imports(b, rts) {
 				t.bridges = append(t.bridges, b)
@@ -38,7 +53,7 @@ func (l *loop) routeTargetSet(rts bgp.RouteTargets) *routeTargetSet {
 // forgetRouteTargets takes a route out of its set, and the set away with its last
 // route.
 func (l *loop) forgetRouteTargets(r *route) {
-	delete(r.routeTargets.routes, r)
+	r.routeTargets.remove(r)
 	if len(r.routeTargets.routes) == 0 {
 		delete(l.routeTargets, r.routeTargets.set)
 	}
@@ -50,7 +65,7 @@ func (l *loop) useless(r *route) (unusableReason, bool) {
 	switch {
 	case l.localVTEPs[r.vtep] > 0:
 		return unusableOwn, true
-	case r.kind == bgp.TypeMACIP && r.mac == l.routerMAC:
+	case r.Type == bgp.TypeMACIP && r.MAC == l.routerMAC:
 		return unusableMAC, true
 	}
 	return 0, false
@@ -76,48 +91,48 @@ func (l *loop) countIdle(r *route) {
 
 // isHost reports whether a type-2 route is one of a host's address. A gateway's is not.
 func (r *route) isHost() bool {
-	return r.kind == bgp.TypeMACIP && r.prefix.IsValid() && !r.gateway
+	return r.host && !r.gateway
 }
 
 // nobodys reports whether a subnet here says that a host's address is none.
 func (l *loop) nobodys(r *route) bool {
 	return slices.ContainsFunc(r.routeTargets.bridges,
-		func(b *bridge) bool { return b.svi.unassignable(r.prefix.Addr()) }) ||
-		slices.ContainsFunc(r.routeTargets.vrfs, func(v *vrf) bool { return v.unassignable(r.prefix) })
+		func(b *bridge) bool { return b.svi.unassignable(r.IP) }) ||
+		slices.ContainsFunc(r.routeTargets.vrfs, func(v *vrf) bool { return v.unassignable(r.prefix()) })
 }
 
 // tagFits reports whether a route can be of a bridge by its Ethernet tag (RFC 7432 section
 // 6.3, RFC 8365 section 5.1.3): 0, the bridge's VNI, or the tag that its instance was given.
 // Peers with VLAN-aware bundles have one route target for many broadcast domains.
 func (l *loop) tagFits(b *bridge, r *route) bool {
-	return r.tag == 0 || r.tag == b.VNI || r.tag == l.bridgeInstance(b).ethernetTag
+	return r.EthernetTag == 0 || r.EthernetTag == b.VNI || r.EthernetTag == l.bridgeInstance(b).ethernetTag
 }
 
 // misfit reports whether bridges import a route by its route targets, and its Ethernet tag
 // is that of none of them.
 func (l *loop) misfit(r *route) bool {
 	bridges := r.routeTargets.bridges
-	return r.kind != bgp.TypePrefix && len(bridges) > 0 &&
+	return r.Type != bgp.TypePrefix && len(bridges) > 0 &&
 		!slices.ContainsFunc(bridges, func(b *bridge) bool { return l.tagFits(b, r) })
 }
 
 // importRoute makes a route a candidate in a bridge, unless it is of no use there.
 func (l *loop) importRoute(b *bridge, r *route) {
-	if _, useless := l.useless(r); useless || r.kind == bgp.TypePrefix || !l.tagFits(b, r) {
+	if _, useless := l.useless(r); useless || r.Type == bgp.TypePrefix || !l.tagFits(b, r) {
 		return
 	}
-	if r.kind == bgp.TypeMulticast {
+	if r.Type == bgp.TypeMulticast {
 		l.addReplica(b, r)
 		return
 	}
-	s := b.station(r.mac)
+	s := b.station(r.MAC)
 	was := s.best()
 	if was != nil && was.route.vtep != r.vtep && r.rank().beats(was.route.rank()) {
 		l.stats.moves[remoteToRemote].Add(1)
 	}
 	c := l.candidateIn(b, r)
 	s.routes.add(c, slotKey)
-	l.changed(b, r.mac)
+	l.changed(b, r.MAC)
 	if r.isHost() {
 		l.addHost(b, c)
 	}
@@ -125,14 +140,14 @@ func (l *loop) importRoute(b *bridge, r *route) {
 
 // unimportRoute takes a route out of a bridge.
 func (l *loop) unimportRoute(b *bridge, r *route) {
-	switch r.kind {
+	switch r.Type {
 	case bgp.TypeMulticast:
 		l.removeReplica(b, r)
 		return
 	case bgp.TypePrefix:
 		return
 	}
-	s := b.macs[r.mac]
+	s := b.macs[r.MAC]
 	if s == nil {
 		return
 	}
@@ -145,7 +160,7 @@ func (l *loop) unimportRoute(b *bridge, r *route) {
 	}
 	s.routes.remove(c)
 	l.dropCandidate(c)
-	l.changed(b, r.mac)
+	l.changed(b, r.MAC)
 }
 
 // retag has a bridge import by the tag of its instance, which was another one.
@@ -159,8 +174,8 @@ func (l *loop) retag(b *bridge, was uint32) {
 			if tag == 0 || tag == b.VNI || !slices.Contains(t.bridges, b) {
 				continue
 			}
-			for r := range t.routes {
-				if r.tag == tag {
+			for _, r := range t.routes {
+				if r.EthernetTag == tag {
 					do(b, r)
 				}
 			}
@@ -219,7 +234,7 @@ func follow[T comparable](
 		switch {
 		case i < 0 && now:
 			*in = append(*in, x)
-			for r := range t.routes {
+			for _, r := range t.routes {
 				add(x, r)
 			}
 		case i >= 0 && !now:
@@ -228,7 +243,7 @@ func follow[T comparable](
 		}
 	}
 	for _, t := range lost {
-		for r := range t.routes {
+		for _, r := range t.routes {
 			remove(x, r)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/keyed"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -162,7 +163,7 @@ type loop struct {
 	staticMACs  map[string]map[string]intent.StaticMAC // by bridge's id, by id
 	kernelHosts map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
 
-	routes       map[bgp.Key]*route // that can be used
+	routes       *keyed.Set[bgp.Key, route] // that can be used
 	routeTargets map[bgp.RouteTargets]*routeTargetSet
 
 	remoteVTEPs   map[netip.Addr]*remoteVTEP
@@ -201,7 +202,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
 		localVTEPs: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
 		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
-		routes: map[bgp.Key]*route{}, routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
+		routes: keyed.New((*route).key), routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
 		remoteVTEPs: map[netip.Addr]*remoteVTEP{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
 		tunnelIDs:   ids{first: 1, last: 65535},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},

@@ -14,38 +14,38 @@ func (l *loop) importPrefix(v *vrf, r *route) {
 	if _, useless := l.useless(r); useless || !r.routable() {
 		return
 	}
-	routes := v.prefixes[r.prefix]
+	routes := v.prefixes[r.prefix()]
 	routes.add(l.candidateInVRF(v, r), slotKey)
-	v.prefixes[r.prefix] = routes
-	v.imported[r.kind]++
-	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
+	v.prefixes[r.prefix()] = routes
+	v.imported[r.Type]++
+	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix()})
 }
 
 func (l *loop) unimportPrefix(v *vrf, r *route) {
-	routes := v.prefixes[r.prefix]
+	routes := v.prefixes[r.prefix()]
 	c := routes.find(r)
 	if c == nil {
 		return
 	}
 	if routes.remove(c); routes.size() > 0 {
-		v.prefixes[r.prefix] = routes
+		v.prefixes[r.prefix()] = routes
 	} else {
-		delete(v.prefixes, r.prefix)
+		delete(v.prefixes, r.prefix())
 	}
-	v.imported[r.kind]--
+	v.imported[r.Type]--
 	l.dropCandidate(c)
-	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix})
+	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix()})
 }
 
 // routable reports whether a route leads to a prefix by the L3 VNI: a type 5, or a
 // host of symmetric IRB (RFC 9135 section 5.2) that is no gateway.
 func (r *route) routable() bool {
-	return r.kind == bgp.TypePrefix || r.isHost() && r.l3vni != 0 && !r.prefix.Addr().IsLinkLocalUnicast()
+	return r.Type == bgp.TypePrefix || r.isHost() && r.l3vni != 0 && !r.IP.IsLinkLocalUnicast()
 }
 
 // encapsulation is the VNI by which a routable route is reached.
 func (r *route) encapsulation() uint32 {
-	if r.kind == bgp.TypePrefix {
+	if r.Type == bgp.TypePrefix {
 		return r.vni
 	}
 	return r.l3vni

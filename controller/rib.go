@@ -11,21 +11,34 @@ import (
 // route is one EVPN route, the best of all peers' of its key, as the loop needs it. There
 // are many: it is small.
 type route struct {
+	bgp.Key
 	vtep         netip.Addr // where to send: next hop, or a type-3 route's tunnel
 	routeTargets *routeTargetSet
-	prefix       netip.Prefix // type 5's; the host's of a type-2 route with an address
-	vni          uint32       // the encapsulation's; of a type-3 route 0 = the bridge's
-	l3vni        uint32       // type 2: the VRF's, 0 = none
-	tag          uint32       // types 2 and 3: the Ethernet tag
+	among        uint32 // its place in routeTargets.routes
+	vni          uint32 // the encapsulation's; of a type-3 route 0 = the bridge's
+	l3vni        uint32 // type 2: the VRF's, 0 = none
 	sequence     uint32
-	mac          ether.MAC // type 2
-	kind         bgp.RouteType
+	host         bool // type 2: the address is used
 	sticky       bool
 	gateway      bool
 	overlay      bool // it has an overlay index (RFC 9136), which we do not resolve
 	// routerMAC is the inner destination of what is sent by an L3 VNI.
 	routerMAC  ether.MAC
 	preference bgp.Preference // of type 5
+}
+
+func (r *route) key() bgp.Key { return r.Key }
+
+// prefix is that of a type 5; the host's of a type-2 route whose address is used; else
+// invalid.
+func (r *route) prefix() netip.Prefix {
+	switch {
+	case r.host:
+		return single(r.IP)
+	case r.Type == bgp.TypePrefix:
+		return r.Prefix().Masked()
+	}
+	return netip.Prefix{}
 }
 
 // bgpChanged takes a batch of events of the speaker.
@@ -63,16 +76,13 @@ func (l *loop) routeUpdated(from netip.Addr, r *bgp.Route) {
 
 // readRoute takes what a route says, but for the host of a type 2.
 func readRoute(r *bgp.Route) *route {
-	n := &route{kind: r.Type, mac: r.MAC, vtep: r.NextHop.Unmap(), vni: r.Label,
+	n := &route{Key: r.Key, vtep: r.NextHop.Unmap(), vni: r.Label,
 		sequence: r.Sequence, sticky: r.Sticky, gateway: r.DefaultGateway}
 	switch r.Type {
-	case bgp.TypeMACIP:
-		n.tag = r.EthernetTag
 	case bgp.TypePrefix:
-		n.prefix, n.routerMAC, n.preference = r.Prefix().Masked(), r.RouterMAC, r.Preference
+		n.routerMAC, n.preference = r.RouterMAC, r.Preference
 		n.overlay = r.GatewayIP.IsValid() && !r.GatewayIP.IsUnspecified() || !r.ESI.IsZero()
 	case bgp.TypeMulticast:
-		n.tag = r.EthernetTag
 		if r.Tunnel.IsValid() {
 			n.vtep = r.Tunnel.Unmap()
 		}
@@ -93,7 +103,7 @@ func (l *loop) readHost(n *route, r *bgp.Route) {
 		l.stats.unusable[unusablePrefix].Add(1)
 		return
 	}
-	n.prefix = single(r.IP)
+	n.host = true
 	if r.Label2 == 0 {
 		return // it is of its bridge alone
 	}
@@ -132,19 +142,19 @@ func (r unusableReason) String() string { return unusableNames[r] }
 // one that cannot be reached has no path.
 func (r *route) unusable() (unusableReason, bool) {
 	switch {
-	case r.kind != bgp.TypeMACIP && r.kind != bgp.TypeMulticast && r.kind != bgp.TypePrefix:
+	case r.Type != bgp.TypeMACIP && r.Type != bgp.TypeMulticast && r.Type != bgp.TypePrefix:
 		return unusableType, true
 	case r.overlay:
 		return unusableOverlay, true
 	case !r.vtep.Is4() || r.vtep.IsUnspecified() || r.vtep.IsMulticast() || r.vtep.IsLoopback():
 		return unusableNextHop, true
-	case r.vni >= 1<<24 || r.l3vni >= 1<<24 || r.vni == 0 && r.kind != bgp.TypeMulticast:
+	case r.vni >= 1<<24 || r.l3vni >= 1<<24 || r.vni == 0 && r.Type != bgp.TypeMulticast:
 		return unusableVNI, true
-	case r.kind == bgp.TypePrefix && (r.routerMAC.IsZero() || r.routerMAC.IsMulticast()):
+	case r.Type == bgp.TypePrefix && (r.routerMAC.IsZero() || r.routerMAC.IsMulticast()):
 		return unusableRouterMAC, true
-	case r.kind == bgp.TypePrefix && !destination(r.prefix):
+	case r.Type == bgp.TypePrefix && !destination(r.prefix()):
 		return unusablePrefix, true
-	case r.kind == bgp.TypeMACIP && (r.mac.IsZero() || r.mac.IsMulticast()):
+	case r.Type == bgp.TypeMACIP && (r.MAC.IsZero() || r.MAC.IsMulticast()):
 		return unusableMAC, true
 	}
 	return 0, false
@@ -153,14 +163,19 @@ func (r *route) unusable() (unusableReason, bool) {
 // setRoute replaces the route of a key; nil is none. The new one comes before
 // the old one goes, so that a VTEP in use is never without a user in between.
 func (l *loop) setRoute(key bgp.Key, n *route) {
-	old := l.routes[key]
-	if old != nil && n != nil && *old == *n {
-		return
+	old := l.routes.Find(key)
+	if old != nil && n != nil {
+		if n.among = old.among; *old == *n {
+			return
+		}
+	}
+	if old != nil {
+		l.routes.Remove(old)
 	}
 	if n != nil {
-		l.routes[key] = n
-		n.routeTargets.routes[n] = struct{}{}
-		l.stats.routes[n.kind].Add(1)
+		l.routes.Add(n)
+		n.routeTargets.add(n)
+		l.stats.routes[n.Type].Add(1)
 		for _, b := range n.routeTargets.bridges {
 			l.importRoute(b, n)
 		}
@@ -171,16 +186,13 @@ func (l *loop) setRoute(key bgp.Key, n *route) {
 	if old == nil {
 		return
 	}
-	if n == nil {
-		delete(l.routes, key)
-	}
 	for _, b := range old.routeTargets.bridges {
 		l.unimportRoute(b, old)
 	}
 	for _, v := range old.routeTargets.vrfs {
 		l.unimportPrefix(v, old)
 	}
-	l.stats.routes[old.kind].Add(-1)
+	l.stats.routes[old.Type].Add(-1)
 	l.forgetRouteTargets(old)
 }
 
@@ -188,7 +200,7 @@ func (l *loop) setRoute(key bgp.Key, n *route) {
 // leave or come in.
 func (l *loop) ownNextHop(a netip.Addr, ours bool) {
 	for _, t := range l.routeTargets {
-		for r := range t.routes {
+		for _, r := range t.routes {
 			if r.vtep != a {
 				continue
 			}

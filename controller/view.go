@@ -174,7 +174,7 @@ func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) 
 	flush := func() error {
 		err := c.ask(ctx, func(l *loop) {
 			for i, key := range best {
-				if r := l.routes[key]; r != nil {
+				if r := l.routes.Find(key); r != nil {
 					rows[i].Reason = l.unselected(r)
 					rows[i].Selected = rows[i].Reason == ""
 				}

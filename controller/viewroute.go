@@ -184,7 +184,7 @@ func boolRank(b bool) int {
 }
 
 func (l *loop) remoteChoice(v *vrf, all *candidates, c *candidate, own ownKind, best *candidate) view.Prefix {
-	p := c.route.prefix
+	p := c.route.prefix()
 	row := view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixRemote, VTEP: c.route.vtep,
 		VNI: c.route.encapsulation(), RouterMAC: c.route.routerMAC, State: view.Down}
 	switch {

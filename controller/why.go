@@ -24,17 +24,17 @@ func (l *loop) unselected(r *route) string {
 			}
 		}
 	}
-	if r.kind == bgp.TypePrefix {
+	if r.Type == bgp.TypePrefix {
 		return why
 	}
 	if l.misfit(r) {
-		return fmt.Sprintf("its Ethernet tag %d is that of no bridge which imports its route targets", r.tag)
+		return fmt.Sprintf("its Ethernet tag %d is that of no bridge which imports its route targets", r.EthernetTag)
 	}
 	for _, b := range r.routeTargets.bridges {
 		if !l.tagFits(b, r) {
 			continue
 		}
-		if r.kind == bgp.TypeMulticast {
+		if r.Type == bgp.TypeMulticast {
 			why = b.unselectedFlood(r)
 		} else {
 			why = b.unselectedMAC(r)
@@ -48,12 +48,12 @@ func (l *loop) unselected(r *route) string {
 
 // unselectedPrefix says why a VRF does not use a route that it imports, "" if it does.
 func (l *loop) unselectedPrefix(v *vrf, r *route) string {
-	routes := v.prefixes[r.prefix]
+	routes := v.prefixes[r.prefix()]
 	c := routes.find(r)
 	if c == nil {
 		return "no VRF imports it"
 	}
-	_, kind, _, best := l.choose(v, r.prefix)
+	_, kind, _, best := l.choose(v, r.prefix())
 	if kind == notOwn && best != nil {
 		if n, _ := best.route.compare(r); n == 0 {
 			return "" // or one that says the same
@@ -69,7 +69,7 @@ func (v *vrf) passedOver(all *candidates, c *candidate, own ownKind, best *candi
 		return fmt.Sprintf("VTEP %v: %s", c.route.vtep, c.via.unresolved())
 	case own != notOwn:
 		return "this gateway has the prefix itself"
-	case v.unassignable(c.route.prefix):
+	case v.unassignable(c.route.prefix()):
 		return "it is no host's address in a subnet of the VRF"
 	}
 	return better("another route", all.why(c, best))
@@ -86,17 +86,17 @@ func better(what string, by step) string {
 // unselectedMAC says why a bridge does not use a type-2 route that it imports, "" if it
 // does.
 func (b *bridge) unselectedMAC(r *route) string {
-	s := b.macs[r.mac]
+	s := b.macs[r.MAC]
 	if s == nil {
 		return ""
 	}
 	const elsewhere = "another location of the MAC"
-	c, here := b.selected(r.mac, s)
+	c, here := b.selected(r.MAC, s)
 	switch {
-	case here && b.frozen(r.mac):
+	case here && b.frozen(r.MAC):
 		return "the MAC is frozen where it is"
 	case here:
-		mine, _ := b.rankHere(r.mac)
+		mine, _ := b.rankHere(r.MAC)
 		_, by := mine.compare(r.rank())
 		return better(elsewhere, by)
 	case c.route.rank() == r.rank() && c.route.vni == r.vni:
