@@ -30,6 +30,7 @@ type bridge struct {
 	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
 	staticIPs  map[netip.Addr]ether.MAC
+	most       struct{ macs, hosts int } // see without
 }
 
 // intentChanged takes one transaction of the store.

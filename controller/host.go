@@ -212,7 +212,7 @@ func (l *loop) hostChanged(b *bridge, ip netip.Addr) {
 		l.markRouted(b.svi, ip)
 	}
 	if h.static.IsZero() && h.seen.IsZero() && h.kernel.IsZero() && h.routes.size() == 0 {
-		delete(b.hosts, ip)
+		b.hosts = without(b.hosts, ip, &b.most.hosts)
 		l.stats.hosts.Add(-1)
 	}
 }

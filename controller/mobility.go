@@ -88,7 +88,7 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 	l.reconsider(b, mac, s)
 	l.markStation(b, mac)
 	if s.static == 0 && s.local == nil && s.routes.size() == 0 {
-		delete(b.macs, mac)
+		b.macs = without(b.macs, mac, &b.most.macs)
 	}
 	l.hostsFollow(b, mac)
 }

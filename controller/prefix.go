@@ -30,7 +30,7 @@ func (l *loop) unimportPrefix(v *vrf, r *route) {
 	if routes.remove(c); routes.size() > 0 {
 		v.prefixes[r.prefix()] = routes
 	} else {
-		delete(v.prefixes, r.prefix())
+		v.prefixes = without(v.prefixes, r.prefix(), &v.most)
 	}
 	v.imported[r.Type]--
 	l.dropCandidate(c)

@@ -19,6 +19,7 @@ type vrf struct {
 	svis      map[string]*svi // in place, by id
 	// prefixes are the imported routes by what they lead to.
 	prefixes map[netip.Prefix]candidates
+	most     int // of prefixes: see without
 	// imported counts them by type.
 	imported [bgp.TypePrefix + 1]int64
 }
