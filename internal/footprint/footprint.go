@@ -16,7 +16,7 @@ const (
 
 	// garbage is how much may gather between two collections, in bytes. What a collection
 	// costs grows with what stays, and how often there is one follows from this.
-	garbage = 96 << 20
+	garbage = 256 << 20
 	// A small heap may grow to four times what stays, since a table that arrives marks the
 	// same objects again and again otherwise; a large one to one and a half times that.
 	mostPercent, leastPercent = 300, 50
