@@ -25,7 +25,9 @@ func TestATimeBetweenAttemptsGrowsAndIsLeftToChanceInPart(t *testing.T) {
 
 func TestANeighbourThatIsNotThereYetIsConnectedToWhenItIs(t *testing.T) {
 	l := newLab(t)
-	cfg := l.config(bgp.Neighbor{Address: l.addr(2), AS: 65002, LocalAddress: l.addr(1), Port: l.port, ConnectRetry: time.Second})
+	cfg := l.config(bgp.Neighbor{
+		Address: l.addr(2), AS: 65002, LocalAddress: l.addr(1), Port: l.port, ConnectRetry: time.Second,
+	})
 	cfg.ListenPort = -1
 	v := run(t, cfg)
 	v.awaitState(l.addr(2), stateActive)

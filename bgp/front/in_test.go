@@ -235,7 +235,8 @@ func TestTheLastTenFaultsAreKeptAndOneOfAReasonIsLoggedInAMinute(t *testing.T) {
 	if p.Faults[bgp.BadRouteType] != 25 || len(p.Recent) != 10 {
 		t.Fatalf("%v counted, %d kept; want 25 and 10", p.Faults, len(p.Recent))
 	}
-	if first, last := p.Recent[0].What, p.Recent[9].What; !strings.Contains(first, "115") || !strings.Contains(last, "124") {
+	first, last := p.Recent[0].What, p.Recent[9].What
+	if !strings.Contains(first, "115") || !strings.Contains(last, "124") {
 		t.Errorf("kept from %q to %q, want types 115 to 124", first, last)
 	}
 	if n := log.count("reason=route_type"); n != 1 {

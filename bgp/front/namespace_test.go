@@ -89,7 +89,8 @@ func (c *cable) dial(t *testing.T, to netip.AddrPort, password string) *peer {
 func TestSessionsAreHeldInTheNamespaceGiven(t *testing.T) {
 	c := newCable(t)
 	s, err := New(Config{Namespace: c.ours, Logger: testLogger(t), BGP: bgp.Config{
-		AS: 65000, RouterID: ours, Neighbors: []bgp.Neighbor{{Address: netip.MustParseAddr("192.0.2.2"), AS: 65002, Password: "x"}},
+		AS: 65000, RouterID: ours,
+		Neighbors: []bgp.Neighbor{{Address: netip.MustParseAddr("192.0.2.2"), AS: 65002, Password: "x"}},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -106,7 +106,8 @@ func halves(body []byte) (first, second []byte, ok bool) {
 			return nil, nil, false
 		}
 		half := func(part []byte) []byte {
-			list := slices.Concat(body[a.list:a.at], []byte{body[a.at] | flagLong, attrMPReach, 0, 0}, head, part, body[a.end:a.last])
+			start := []byte{body[a.at] | flagLong, attrMPReach, 0, 0} // and its length, below
+			list := slices.Concat(body[a.list:a.at], start, head, part, body[a.end:a.last])
 			binary.BigEndian.PutUint16(list[a.at-a.list+2:], uint16(len(head)+len(part)))
 			return append(binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(len(list))), list...)
 		}

@@ -31,7 +31,9 @@ func TestAnOpenThatIsRefusedSaysWhy(t *testing.T) {
 			p.expect(wire.OpenType)
 			p.send(tc.open)
 			n := p.expectEnd(tc.code, tc.subcode)
-			v.awaitPeer(l.addr(2), "what was wrong", func(p bgp.PeerState) bool { return strings.Contains(p.LastDown, n.Error()) })
+			v.awaitPeer(l.addr(2), "what was wrong", func(p bgp.PeerState) bool {
+				return strings.Contains(p.LastDown, n.Error())
+			})
 		})
 	}
 }
@@ -108,7 +110,9 @@ func TestMessagesAreLongerThan4096BytesIfBothSidesHaveThat(t *testing.T) {
 	v := run(t, l.config(l.raw(2, 65002), l.raw(3, 65002)))
 	p := l.connect(2).establish(hello(65002, lowID, func(o *wire.Open) { o.ExtendedMessage = true }))
 	p.send(long)
-	v.await(l.addr(2), "all routes", func(routes map[bgp.Key]bgp.Route, _ []string) bool { return len(routes) == len(nlri) })
+	v.await(l.addr(2), "all routes", func(routes map[bgp.Key]bgp.Route, _ []string) bool {
+		return len(routes) == len(nlri)
+	})
 	p = l.connect(3).establish(hello(65002, "10.0.0.9"))
 	p.send(long)
 	// RFC 4271 section 6.1: with the length that was wrong.

@@ -286,9 +286,10 @@ func (s *session) tell(typ wire.Type, body []byte) *ending {
 	case <-s.ctx.Done():
 		return &ending{reason: "it was over before it began", graceful: true}
 	}
-	s.writing.Lock()
-	s.writing.Unlock() //nolint:staticcheck // an empty critical section: to wait is the aim
-	if s.deaf() {
+	s.writing.Lock() // to wait is the aim
+	deaf := s.deaf()
+	s.writing.Unlock()
+	if deaf {
 		return ended(wire.Shutdown(wire.AdminReset, "the clock was set back"))
 	}
 	return s.pass(wire.AppendMessage(nil, typ, body))

@@ -40,7 +40,7 @@ type Engine struct {
 	log *slog.Logger
 	key string // of the connections between a front and GoBGP
 
-	dial dialing
+	dial dialling
 
 	mu        sync.Mutex // guards what follows; held while routes of ours change
 	life      *life      // nil while GoBGP does not take routes
@@ -80,7 +80,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		key:       rand.Text(),
-		dial:      newDialing(),
+		dial:      newDialling(),
 		changed:   make(chan struct{}),
 		local:     make(map[bgp.Key]bgp.Route),
 		prefixes:  make(map[netip.Prefix]bool),

@@ -245,22 +245,22 @@ func readOpen(ctx context.Context, conn net.Conn) ([]byte, error) {
 	return open, conn.SetDeadline(time.Time{})
 }
 
-// dialing lets one connection to GoBGP be made at a time, and only with two file
+// dialling lets one connection to GoBGP be made at a time, and only with two file
 // descriptors that were set aside for it: GoBGP 4.8.0 accepts nothing any more after
 // its first failure to, for want of a descriptor.
-type dialing struct {
+type dialling struct {
 	turn  chan struct{} // holds one while nobody dials
 	spare [2]*os.File   // of whose turn it is
 }
 
-func newDialing() dialing {
-	d := dialing{turn: make(chan struct{}, 1)}
+func newDialling() dialling {
+	d := dialling{turn: make(chan struct{}, 1)}
 	d.turn <- struct{}{}
 	_ = d.reserve() // begin tries again
 	return d
 }
 
-func (d *dialing) reserve() error {
+func (d *dialling) reserve() error {
 	for i := range d.spare {
 		if d.spare[i] != nil {
 			continue
@@ -274,7 +274,7 @@ func (d *dialing) reserve() error {
 	return nil
 }
 
-func (d *dialing) release() {
+func (d *dialling) release() {
 	for i, f := range d.spare {
 		if f != nil {
 			_ = f.Close()
@@ -284,7 +284,7 @@ func (d *dialing) release() {
 }
 
 // begin waits for the turn and frees the descriptors.
-func (d *dialing) begin(ctx context.Context) error {
+func (d *dialling) begin(ctx context.Context) error {
 	select {
 	case <-d.turn:
 	case <-ctx.Done():
@@ -299,12 +299,12 @@ func (d *dialing) begin(ctx context.Context) error {
 }
 
 // end sets descriptors aside again, unless there are none: then begin will say so.
-func (d *dialing) end() {
+func (d *dialling) end() {
 	_ = d.reserve()
 	d.turn <- struct{}{}
 }
 
-func (d *dialing) close() {
+func (d *dialling) close() {
 	<-d.turn
 	d.release()
 	d.turn <- struct{}{}
