@@ -108,7 +108,7 @@ func TestATargetThatHangsHoldsUpRoutesAndNothingElse(t *testing.T) {
 		return full
 	})
 	g.bridge(20, 200) // the loop takes it
-	taken := func() (n int) { g.peek(func(l *loop) { n = len(l.routes) }); return n }
+	taken := func() (n int) { g.peek(func(l *loop) { n = l.routes.Len() }); return n }
 	if n := taken(); n >= batches*256 {
 		t.Errorf("%d routes were taken", n)
 	}

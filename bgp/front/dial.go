@@ -12,7 +12,7 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
-// dialer says when a neighbour is connected to: at once, and while that fails after times
+// dialer says when a neighbour is connected to: soon, and while that fails after times
 // that grow up to ConnectRetry.
 type dialer struct {
 	timer *time.Timer // of the next attempt
@@ -36,6 +36,9 @@ func (d *dialer) at(wait time.Duration) {
 	d.armed = true
 	d.timer.Reset(wait)
 }
+
+// first has the first attempt be made after a while, of which a quarter is left to chance.
+func (d *dialer) first(wait time.Duration) { d.at(wait - time.Duration(rand.Int64N(int64(wait)/4+1))) }
 
 // later has the next attempt be made after a while, and the one after that later still. A
 // quarter is left to chance, so that two ends do not meet again and again.

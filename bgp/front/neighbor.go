@@ -122,7 +122,7 @@ func (n *neighbor) run(ctx context.Context) {
 	if n.cfg.Shutdown {
 		n.setDown("administratively down")
 	} else {
-		n.dial.now()
+		n.dial.first(n.s.timing.firstDial)
 	}
 	for {
 		n.show()

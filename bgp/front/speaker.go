@@ -61,7 +61,8 @@ type timing struct {
 	open       time.Duration // for a connection until its OPEN came
 	collision  time.Duration // that a connection waits for one that is preferred
 	farewell   time.Duration // for a NOTIFICATION to be read before the connection is closed
-	firstRetry time.Duration // between the first two attempts to connect
+	firstDial  time.Duration // from the beginning to the first attempt to connect
+	firstRetry time.Duration // between the first two attempts
 	lasting    time.Duration // that a session lasts if nothing is wrong with it
 	limitRetry time.Duration // after a session with too many routes, doubled each time
 	limitMost  time.Duration // until that
@@ -70,6 +71,10 @@ type timing struct {
 
 var usual = timing{
 	open: 10 * time.Second, collision: time.Second, farewell: time.Second,
+	// FRR 8.4 takes our next hops for unreachable, for good, when we connect to an eBGP
+	// multihop neighbour of its before it has looked for that, a second after its start:
+	// where a fabric starts as a whole we let it begin.
+	firstDial:  2 * time.Second,
 	firstRetry: time.Second, lasting: 10 * time.Second,
 	limitRetry: time.Minute, limitMost: 10 * time.Minute,
 }
