@@ -57,7 +57,8 @@ func (g *gateway) listSessions(ctx context.Context, neighbor string) ([]*p4evpnv
 
 func TestOneNeighbourIsShownByItsAddressOrName(t *testing.T) {
 	other := view.Neighbor{Address: netip.MustParseAddr("2001:db8::1"), AS: 65002, State: "idle"}
-	store := intent.NewMemory(intent.Neighbor{Address: leaf, AS: 65001}, intent.Neighbor{Address: other.Address, AS: 65002},
+	store := intent.NewMemory(intent.Neighbor{Address: leaf, AS: 65001},
+		intent.Neighbor{Address: other.Address, AS: 65002},
 		intent.Neighbor{Address: netip.MustParseAddr("10.0.0.4"), AS: 65003})
 	g := serve(t, store, fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
 		Neighbors: []view.Neighbor{other, aNeighbor},
