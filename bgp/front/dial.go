@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -37,14 +38,14 @@ func (d *dialer) at(wait time.Duration) {
 	d.timer.Reset(wait)
 }
 
-// first has the first attempt be made after a while, of which a quarter is left to chance.
-func (d *dialer) first(wait time.Duration) { d.at(wait - time.Duration(rand.Int64N(int64(wait)/4+1))) }
+// about has the next attempt be made after a while, of which a quarter is left to chance,
+// so that two ends do not meet again and again.
+func (d *dialer) about(wait time.Duration) { d.at(wait - time.Duration(rand.Int64N(int64(wait)/4+1))) }
 
-// later has the next attempt be made after a while, and the one after that later still. A
-// quarter is left to chance, so that two ends do not meet again and again.
+// later has the next attempt be made after a while, and the one after that later still.
 func (d *dialer) later(first, most time.Duration) {
 	d.wait = min(max(2*d.wait, first), most)
-	d.at(d.wait - time.Duration(rand.Int64N(int64(d.wait)/4+1)))
+	d.about(d.wait)
 }
 
 // connect makes an attempt to connect, unless that has no use now: a candidate that has
@@ -93,22 +94,19 @@ func (n *neighbor) retry() {
 	if n.dial.armed || n.dial.busy {
 		return
 	}
-	n.dial.later(n.s.timing.firstRetry, orDefault(n.config().ConnectRetry, defaultConnectRetry))
+	n.dial.later(n.s.timing.firstRetry, cmp.Or(n.config().ConnectRetry, defaultConnectRetry))
 }
 
 // dialNeighbor connects to a neighbour.
 func (s *Speaker) dialNeighbor(ctx context.Context, n *bgp.Neighbor) (net.Conn, error) {
-	port := n.Port
-	if port == 0 {
-		port = bgpPort
-	}
+	port := cmp.Or(n.Port, bgpPort)
 	id := s.identityNow()
 	to, err := s.numbered(n.Address)
 	if err != nil {
 		return nil, fmt.Errorf("neighbor %v: %w", n.Address, err)
 	}
 	d := net.Dialer{
-		Timeout: orDefault(n.ConnectRetry, defaultConnectRetry), KeepAlive: -1,
+		Timeout: cmp.Or(n.ConnectRetry, defaultConnectRetry), KeepAlive: -1,
 		Control: func(_, _ string, c syscall.RawConn) error {
 			return control(c, func(fd int) error {
 				if err := setHops(fd, n.Address, hopsOf(n, n.AS == id.as)); err != nil {

@@ -38,8 +38,7 @@ func (x *excess) ending(f bgp.Family) *ending {
 // The part of the limit at which there is a warning.
 const warnPercent = 80
 
-// warn says once a session that a family comes near the limit. It looks again only when
-// enough routes may have come.
+// warn says once a session that a family comes near the limit.
 func (s *session) warn(count func() int, f bgp.Family) {
 	if s.warned {
 		return

@@ -81,10 +81,8 @@ func newNeighbor(s *Speaker, cfg bgp.Neighbor) *neighbor {
 	if cfg.Has(bgp.EVPN) {
 		n.evpn = s.table.Peer(cfg.Address, limit)
 	}
-	for _, f := range []bgp.Family{bgp.EVPN, cfg.UnicastFamily()} {
-		if cfg.Has(f) && !cfg.Shutdown {
-			n.awaited = append(n.awaited, f)
-		}
+	if !cfg.Shutdown {
+		n.awaited = cfg.Carried()
 	}
 	return n
 }
@@ -122,7 +120,7 @@ func (n *neighbor) run(ctx context.Context) {
 	if n.cfg.Shutdown {
 		n.setDown("administratively down")
 	} else {
-		n.dial.first(n.s.timing.firstDial)
+		n.dial.about(n.s.timing.firstDial)
 	}
 	for {
 		n.show()

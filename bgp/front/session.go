@@ -95,8 +95,8 @@ func (n *neighbor) establish(c *candidate) {
 // families are those of ours that both sides have.
 func (s *session) families(cfg *bgp.Neighbor) []bgp.Family {
 	var list []bgp.Family
-	for _, f := range []bgp.Family{bgp.EVPN, cfg.UnicastFamily()} {
-		if cfg.Has(f) && s.open.Has(wire.FamilyOf(f)) {
+	for _, f := range cfg.Carried() {
+		if s.open.Has(wire.FamilyOf(f)) {
 			list = append(list, f)
 		}
 	}

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,12 +34,10 @@ func (c Config) withDefaults() Config {
 	if c.Namespace == nil {
 		c.Namespace = func(open func() error) error { return open() }
 	}
-	if c.BGP.ListenPort == 0 {
-		c.BGP.ListenPort = bgpPort
-	}
+	c.BGP.ListenPort = cmp.Or(c.BGP.ListenPort, bgpPort)
 	gr := &c.BGP.GracefulRestart
-	gr.RestartTime = orDefault(gr.RestartTime, defaultRestartTime)
-	gr.Deferral = orDefault(gr.Deferral, defaultDeferral)
+	gr.RestartTime = cmp.Or(gr.RestartTime, defaultRestartTime)
+	gr.Deferral = cmp.Or(gr.Deferral, defaultDeferral)
 	return c
 }
 
@@ -306,10 +305,3 @@ const sent = 500 * time.Millisecond
 
 // Stats counts what came from all peers since the start.
 func (s *Speaker) Stats() bgp.Stats { return s.counts.snapshot() }
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
-}

@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -44,10 +45,8 @@ func afiSafis(n *bgp.Neighbor, graceful bool) []*api.AfiSafi {
 		list = append(list, a)
 		return a
 	}
-	for _, f := range []bgp.Family{bgp.EVPN, bgp.IPv4Unicast, bgp.IPv6Unicast} {
-		if n.Has(f) {
-			add(apiFamily(f))
-		}
+	for _, f := range n.Carried() {
+		add(apiFamily(f))
 	}
 	if n.Has(bgp.EVPN) {
 		add(rtcFamily).RouteTargetMembership = &api.RouteTargetMembership{
@@ -60,11 +59,11 @@ func afiSafis(n *bgp.Neighbor, graceful bool) []*api.AfiSafi {
 // innerPeer gives a neighbour as GoBGP is to see it: at its inner address, connecting
 // from there.
 func innerPeer(n *bgp.Neighbor, inner netip.Addr, gr bgp.GracefulRestart) *api.Peer {
-	hold := orDefault(n.HoldTime, defaultHoldTime)
+	hold := cmp.Or(n.HoldTime, defaultHoldTime)
 	p := &api.Peer{
 		Conf: &api.PeerConf{NeighborAddress: inner.String(), PeerAsn: n.AS},
 		Timers: &api.Timers{Config: &api.TimersConfig{
-			HoldTime: seconds(hold), KeepaliveInterval: seconds(orDefault(n.Keepalive, hold/3)),
+			HoldTime: seconds(hold), KeepaliveInterval: seconds(cmp.Or(n.Keepalive, hold/3)),
 		}},
 		Transport: &api.Transport{PassiveMode: true, LocalAddress: innerListener.String()},
 		AfiSafis:  afiSafis(n, gr.Enabled),
@@ -78,13 +77,6 @@ func innerPeer(n *bgp.Neighbor, inner netip.Addr, gr bgp.GracefulRestart) *api.P
 		p.GracefulRestart = &api.GracefulRestart{Enabled: true, RestartTime: uint32(seconds(gr.RestartTime))}
 	}
 	return p
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
 }
 
 func seconds(d time.Duration) uint64 { return uint64(d / time.Second) }
