@@ -60,3 +60,11 @@ func IsHost(a netip.Addr) bool {
 	}
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.Is4In6()
 }
+
+// IsUnicast reports whether packets to the prefix may be routed: the default route may be
+// all zeroes, a host's may not.
+func IsUnicast(p netip.Prefix) bool {
+	a := p.Addr()
+	return p.IsValid() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.Is4In6() &&
+		(!a.IsUnspecified() || p.Bits() < a.BitLen())
+}

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -40,6 +41,9 @@ type Fault struct {
 	// Routes is how many routes were not taken, or taken back, for it.
 	Routes int
 }
+
+// FirstBytes gives what a Fault keeps of some bytes.
+func FirstBytes(b []byte) []byte { return slices.Clone(b[:min(len(b), 64)]) }
 
 // Action is what was done about a fault, the mildest first (RFC 7606 section 2).
 type Action uint8

@@ -25,7 +25,7 @@ func (s *session) asked(body []byte) *ending {
 		// RFC 7313 section 5 ends sessions in which its capability was exchanged; ours
 		// have it not.
 		s.n.note([]bgp.Fault{{Reason: bgp.BadMessage, Action: bgp.Discarded,
-			What: fmt.Sprintf("ROUTE-REFRESH of %d bytes", wire.HeaderLength+len(body)), Bytes: firstOf(body)}})
+			What: fmt.Sprintf("ROUTE-REFRESH of %d bytes", wire.HeaderLength+len(body)), Bytes: bgp.FirstBytes(body)}})
 		return nil
 	}
 	if r.Subtype != wire.Request || !s.ours.Has(r.Family) || !s.open.Has(r.Family) {
@@ -76,5 +76,3 @@ func (s *session) askAgain() *ending {
 	}
 	return s.ask()
 }
-
-func firstOf(b []byte) []byte { return append([]byte(nil), b[:min(len(b), 64)]...) }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	packet "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/p4evpn/p4evpn/bgp"
 )
 
 // AdvertiseUnicast makes prefixes all of those that we advertise to the
@@ -18,7 +20,7 @@ import (
 func (e *Engine) AdvertiseUnicast(prefixes []netip.Prefix) error {
 	want := make(map[netip.Prefix]bool, len(prefixes))
 	for _, p := range prefixes {
-		if !isUnicastPrefix(p) || p.Masked() != p {
+		if !bgp.IsUnicast(p) || p.Masked() != p {
 			return fmt.Errorf("advertising %v: want a unicast prefix without host bits", p)
 		}
 		want[p] = true
@@ -88,11 +90,4 @@ func unicastPath(p netip.Prefix) (*apiutil.Path, error) {
 	origin := packet.NewPathAttributeOrigin(packet.BGP_ORIGIN_ATTR_TYPE_IGP)
 	path.Attrs = []packet.PathAttributeInterface{origin, nextHop}
 	return path, err
-}
-
-// isUnicastPrefix reports whether packets to the prefix may be routed.
-func isUnicastPrefix(p netip.Prefix) bool {
-	a := p.Addr()
-	return p.IsValid() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.Is4In6() &&
-		(!a.IsUnspecified() || p.Bits() < a.BitLen())
 }

@@ -112,7 +112,8 @@ func (r *reading) judgePath() {
 	r.attributes.NeighborAS = p.neighbor
 	r.attributes.OwnAS = uint8(min(p.own, math.MaxUint8))
 	if p.own > int(r.session.AllowOwnAS) && r.loop == nil {
-		r.loop = &bgp.Fault{Reason: bgp.ASLoop, Action: bgp.Withdrawn, What: "our own AS in the path", Bytes: first(r.path)}
+		r.loop = &bgp.Fault{Reason: bgp.ASLoop, Action: bgp.Withdrawn, What: "our own AS in the path",
+			Bytes: bgp.FirstBytes(r.path)}
 	}
 }
 

@@ -237,14 +237,15 @@ func (r *reading) fault(reason bgp.Reason, action bgp.Action, what string) {
 // newFault is about the attribute that is being read.
 func (r *reading) newFault(reason bgp.Reason, action bgp.Action, what string) *bgp.Fault {
 	return &bgp.Fault{Reason: reason, Action: action, What: fmt.Sprintf("attribute %d%s", r.raw[1], what),
-		Bytes: first(r.raw)}
+		Bytes: bgp.FirstBytes(r.raw)}
 }
 
 // brokenBy is the set with an attribute more, whose end is not there.
 func (s *set) brokenBy(b []byte) *set {
 	broken := *s
 	broken.faults = append(broken.faults[:len(broken.faults):len(broken.faults)], bgp.Fault{
-		Reason: bgp.BadAttribute, Action: bgp.Withdrawn, What: "an attribute that runs over the end", Bytes: first(b)})
+		Reason: bgp.BadAttribute, Action: bgp.Withdrawn, What: "an attribute that runs over the end",
+		Bytes: bgp.FirstBytes(b)})
 	if broken.withdraw == nil {
 		broken.withdraw = malformedList()
 	}
@@ -322,7 +323,7 @@ func (r *reading) judgeNextHop(b []byte) {
 	if bgp.IsHost(a) && !a.IsLinkLocalUnicast() {
 		return
 	}
-	r.noNextHop = &bgp.Fault{Reason: bgp.BadNextHop, Action: bgp.Withdrawn, Bytes: first(b),
+	r.noNextHop = &bgp.Fault{Reason: bgp.BadNextHop, Action: bgp.Withdrawn, Bytes: bgp.FirstBytes(b),
 		What: "next hop " + a.String()}
 }
 

@@ -133,7 +133,7 @@ func (r *reading) evpnCommunity(c [8]byte) {
 	default:
 		if c[1] > lastEVPNSubtype {
 			f := r.newFault(bgp.BadCommunity, bgp.Discarded, fmt.Sprintf(", community %02x:%02x", c[0], c[1]))
-			f.Bytes = first(c[:])
+			f.Bytes = bgp.FirstBytes(c[:])
 			r.faults = append(r.faults, *f)
 		}
 	}

@@ -64,10 +64,10 @@ func (u *Update) constraintNLRI(b []byte, whole int) (list [][]byte, ok bool) {
 		}
 		switch {
 		case bits != 0 && bits < constraintAS:
-			u.Faults = append(u.Faults, bgp.Fault{Reason: bgp.BadNLRI, Action: bgp.Discarded, Bytes: first(b[:n]),
+			u.Faults = append(u.Faults, bgp.Fault{Reason: bgp.BadNLRI, Action: bgp.Discarded, Bytes: bgp.FirstBytes(b[:n]),
 				Routes: 1, What: fmt.Sprintf("RT constraint of %d bits", bits)})
 		case bits >= constraintType && b[5] > constraintLast:
-			u.Faults = append(u.Faults, bgp.Fault{Reason: bgp.BadNLRI, Action: bgp.Discarded, Bytes: first(b[:n]),
+			u.Faults = append(u.Faults, bgp.Fault{Reason: bgp.BadNLRI, Action: bgp.Discarded, Bytes: bgp.FirstBytes(b[:n]),
 				Routes: 1, What: fmt.Sprintf("RT constraint with a route target of type %02x", b[5])})
 		default:
 			if whole != none {

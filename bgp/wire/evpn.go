@@ -113,7 +113,7 @@ func (s *set) fault(raw []byte, reason bgp.Reason) bgp.Fault {
 }
 
 func nlriFault(raw []byte, reason bgp.Reason, action bgp.Action) bgp.Fault {
-	return bgp.Fault{Reason: reason, Action: action, Bytes: first(raw), Routes: 1,
+	return bgp.Fault{Reason: reason, Action: action, Bytes: bgp.FirstBytes(raw), Routes: 1,
 		What: fmt.Sprintf("EVPN route type %d of %d bytes", raw[0], len(raw)-2)}
 }
 

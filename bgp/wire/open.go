@@ -208,7 +208,7 @@ func (o *Open) capabilities(b []byte) *Notification {
 		n := 2 + int(b[1])
 		if !o.capability(b[0], b[2:n]) {
 			o.Faults = append(o.Faults, bgp.Fault{
-				Reason: bgp.BadMessage, Action: bgp.Discarded, Bytes: first(b[:n]),
+				Reason: bgp.BadMessage, Action: bgp.Discarded, Bytes: bgp.FirstBytes(b[:n]),
 				What: fmt.Sprintf("capability %d of %d bytes", b[0], n-2),
 			})
 		}
@@ -240,6 +240,3 @@ func (o *Open) Append(b []byte) []byte {
 	}
 	return append(b, list...)
 }
-
-// first copies the first bytes of something for a Fault.
-func first(b []byte) []byte { return slices.Clone(b[:min(len(b), 64)]) }

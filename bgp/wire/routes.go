@@ -119,7 +119,7 @@ func (u *Update) add(f *bgp.Fault) int {
 }
 
 func familyFault(f Family, raw []byte) bgp.Fault {
-	return bgp.Fault{Reason: bgp.BadFamily, Action: bgp.Discarded, What: f.String(), Bytes: first(raw)}
+	return bgp.Fault{Reason: bgp.BadFamily, Action: bgp.Discarded, What: f.String(), Bytes: bgp.FirstBytes(raw)}
 }
 
 func addressBits(f bgp.Family) int {

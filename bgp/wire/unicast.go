@@ -37,7 +37,7 @@ func (u *Update) unicastWithdrawals(b []byte, bits int) bool {
 		if !ok {
 			return false
 		}
-		if b = rest; isUnicastPrefix(p) {
+		if b = rest; bgp.IsUnicast(p) {
 			u.UnicastUnreach = append(u.UnicastUnreach, p)
 		} else {
 			u.Faults = append(u.Faults, prefixFault(p, raw))
@@ -64,7 +64,7 @@ func (u *Update) unicastRoutes(b []byte, bits int, s *set, nextHop netip.Addr, w
 		}
 		b = rest
 		switch {
-		case !isUnicastPrefix(p):
+		case !bgp.IsUnicast(p):
 			u.Faults = append(u.Faults, prefixFault(p, raw))
 		case whole != none:
 			u.Faults[whole].Routes++
@@ -78,13 +78,6 @@ func (u *Update) unicastRoutes(b []byte, bits int, s *set, nextHop netip.Addr, w
 }
 
 func prefixFault(p netip.Prefix, raw []byte) bgp.Fault {
-	return bgp.Fault{Reason: bgp.BadPrefix, Action: bgp.Discarded, Bytes: first(raw), Routes: 1,
+	return bgp.Fault{Reason: bgp.BadPrefix, Action: bgp.Discarded, Bytes: bgp.FirstBytes(raw), Routes: 1,
 		What: fmt.Sprintf("prefix %v", p)}
-}
-
-// isUnicastPrefix reports whether packets to the prefix may be routed.
-func isUnicastPrefix(p netip.Prefix) bool {
-	a := p.Addr()
-	return !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.Is4In6() &&
-		(!a.IsUnspecified() || p.Bits() < a.BitLen())
 }
