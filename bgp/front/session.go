@@ -320,15 +320,20 @@ func (s *session) beat() {
 	default:
 		return
 	}
+	var e *ending
 	if s.alive.Swap(false) {
-		if e := s.pass(keepalive); e != nil {
-			select {
-			case s.endings <- e:
-			default: // another one is there
-			}
-		}
+		e = s.pass(keepalive)
 	}
-	s.askAgain()
+	if e == nil {
+		e = s.askAgain()
+	}
+	if e == nil {
+		return
+	}
+	select {
+	case s.endings <- e:
+	default: // another one is there
+	}
 }
 
 func holdTime(ours, theirs uint16) time.Duration {
