@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -16,24 +14,7 @@ func TestGoBGPIsToldTheRoutesOfTheRouteTargetsOfItsVRFs(t *testing.T) {
 	needProgram(t, "gobgpd", "gobgp")
 	p := peeringWithObjects(t)
 	ctx := t.Context()
-	file := filepath.Join(p.lab.Dir, "gobgpd.toml")
-	check(t, os.WriteFile(file, []byte(fmt.Sprintf(`[global.config]
-  as = %d
-  router-id = %q
-[[neighbors]]
-  [neighbors.config]
-    neighbor-address = %q
-    peer-as = %[1]d
-  [neighbors.timers.config]
-    connect-retry = 1
-  [[neighbors.afi-safis]]
-    [neighbors.afi-safis.config]
-      afi-safi-name = "l2vpn-evpn"
-  [[neighbors.afi-safis]]
-    [neighbors.afi-safis.config]
-      afi-safi-name = "rtc"
-`, gatewayAS, foreignVTEP, peeringVTEP)), 0o644))
-	must(p.lab.Start(p.foreign, "gobgpd", "gobgpd", "-f", file, "-t", "toml"))(t)
+	startGoBGP(t, p.lab, p.foreign, "l2vpn-evpn", "rtc")
 	gobgp := func(ctx context.Context, args ...string) (string, error) {
 		return p.foreign.Output(ctx, append([]string{"gobgp"}, args...)...)
 	}

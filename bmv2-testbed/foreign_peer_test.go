@@ -123,13 +123,11 @@ func needProgram(t *testing.T, names ...string) {
 	}
 }
 
-// Debian's GoBGP 3.10, by its own command line.
-func TestRoutesAreExchangedWithGoBGP3(t *testing.T) {
-	needProgram(t, "gobgpd", "gobgp")
-	p := peeringWithObjects(t)
-	ctx := t.Context()
-	file := filepath.Join(p.lab.Dir, "gobgpd.toml")
-	check(t, os.WriteFile(file, []byte(fmt.Sprintf(`[global.config]
+// startGoBGP starts Debian's GoBGP 3.10 as the gateway's iBGP neighbour, with families as it
+// names them.
+func startGoBGP(t *testing.T, l *Lab, at *Namespace, families ...string) {
+	t.Helper()
+	config := fmt.Appendf(nil, `[global.config]
   as = %d
   router-id = %q
 [[neighbors]]
@@ -138,11 +136,21 @@ func TestRoutesAreExchangedWithGoBGP3(t *testing.T) {
     peer-as = %[1]d
   [neighbors.timers.config]
     connect-retry = 1
-  [[neighbors.afi-safis]]
-    [neighbors.afi-safis.config]
-      afi-safi-name = "l2vpn-evpn"
-`, gatewayAS, foreignVTEP, peeringVTEP)), 0o644))
-	must(p.lab.Start(p.foreign, "gobgpd", "gobgpd", "-f", file, "-t", "toml"))(t)
+`, gatewayAS, foreignVTEP, peeringVTEP)
+	for _, f := range families {
+		config = fmt.Appendf(config, "  [[neighbors.afi-safis]]\n    [neighbors.afi-safis.config]\n      afi-safi-name = %q\n", f)
+	}
+	file := filepath.Join(l.Dir, "gobgpd.toml")
+	check(t, os.WriteFile(file, config, 0o644))
+	must(l.Start(at, "gobgpd", "gobgpd", "-f", file, "-t", "toml"))(t)
+}
+
+// Debian's GoBGP 3.10, by its own command line.
+func TestRoutesAreExchangedWithGoBGP3(t *testing.T) {
+	needProgram(t, "gobgpd", "gobgp")
+	p := peeringWithObjects(t)
+	ctx := t.Context()
+	startGoBGP(t, p.lab, p.foreign, "l2vpn-evpn")
 	rib := func(ctx context.Context, args ...string) (string, error) {
 		return p.foreign.Output(ctx, append([]string{"gobgp", "global", "rib", "-a", "evpn"}, args...)...)
 	}

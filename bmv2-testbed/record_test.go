@@ -92,22 +92,7 @@ func (r *recorder) answer(ctx context.Context, t *testing.T) *bgptest.Session {
 func recordGoBGP(t *testing.T, l *Lab) [][]byte {
 	t.Helper()
 	r := newRecorder(t, l, "gobgp")
-	file := filepath.Join(l.Dir, "recorded.toml")
-	var families strings.Builder
-	for _, f := range []string{"l2vpn-evpn", "ipv4-unicast", "ipv6-unicast"} {
-		fmt.Fprintf(&families, "  [[neighbors.afi-safis]]\n    [neighbors.afi-safis.config]\n      afi-safi-name = %q\n", f)
-	}
-	check(t, os.WriteFile(file, fmt.Appendf(nil, `[global.config]
-  as = %d
-  router-id = %q
-[[neighbors]]
-  [neighbors.config]
-    neighbor-address = %q
-    peer-as = %[1]d
-  [neighbors.timers.config]
-    connect-retry = 1
-%[4]s`, gatewayAS, foreignVTEP, peeringVTEP, families.String()), 0o644))
-	must(l.Start(r.speaker, "recorded-gobgpd", "gobgpd", "-f", file, "-t", "toml"))(t)
+	startGoBGP(t, l, r.speaker, "l2vpn-evpn", "ipv4-unicast", "ipv6-unicast")
 	rib := func(family, op, route string) {
 		args := append([]string{"gobgp", "global", "rib", "-a", family, op}, strings.Fields(route)...)
 		check(t, Eventually(t.Context(), patience, "gobgpd takes "+route, func(ctx context.Context) error {
