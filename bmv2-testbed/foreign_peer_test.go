@@ -138,7 +138,8 @@ func startGoBGP(t *testing.T, l *Lab, at *Namespace, families ...string) {
     connect-retry = 1
 `, gatewayAS, foreignVTEP, peeringVTEP)
 	for _, f := range families {
-		config = fmt.Appendf(config, "  [[neighbors.afi-safis]]\n    [neighbors.afi-safis.config]\n      afi-safi-name = %q\n", f)
+		config = append(config, "  [[neighbors.afi-safis]]\n    [neighbors.afi-safis.config]\n"...)
+		config = fmt.Appendf(config, "      afi-safi-name = %q\n", f)
 	}
 	file := filepath.Join(l.Dir, "gobgpd.toml")
 	check(t, os.WriteFile(file, config, 0o644))
