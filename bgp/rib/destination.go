@@ -12,7 +12,6 @@ type destination struct {
 	key   bgp.Key
 	paths *path // the best first, the others in no order; nil if it is gone
 	news  *item // what the consumer is to be told of it; nil for nothing
-	hash  uint32
 }
 
 // path is what one peer says of an NLRI. That does not change: when the peer says

@@ -28,9 +28,6 @@ type player struct {
 
 func newHistory(r *rand.Rand) *history {
 	h := &history{rand: r, table: NewTable(), consumer: consumer{}}
-	if r.IntN(2) == 0 {
-		h.table.index.mask = 3 // keys meet
-	}
 	for i := range 2 + r.IntN(4) {
 		p := h.table.Peer(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 0)
 		h.peers = append(h.peers, &player{Peer: p, offers: map[bgp.Key]offer{}})

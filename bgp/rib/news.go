@@ -63,7 +63,7 @@ func (t *Table) sweep(l *line) {
 	l.items = slices.DeleteFunc(l.items, func(i *item) bool {
 		if i.done() {
 			if i.d != nil {
-				t.index.remove(i.d)
+				t.index.Remove(i.d)
 				i.d.news, i.d = nil, nil
 			}
 			return true
@@ -165,7 +165,7 @@ func (t *Table) tell(events []bgp.Event, i *item) []bgp.Event {
 func (t *Table) tellOf(events []bgp.Event, d *destination, was *path) []bgp.Event {
 	now := d.paths
 	if now == nil {
-		t.index.remove(d)
+		t.index.Remove(d)
 		if was == nil {
 			return events
 		}

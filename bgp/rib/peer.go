@@ -38,7 +38,7 @@ func (p *Peer) Take(b *Batch) (over bool) {
 	}
 	defer t.signal()
 	for i := range b.Unreach {
-		if d, _ := t.index.find(&b.Unreach[i]); d != nil {
+		if d := t.index.Find(b.Unreach[i]); d != nil {
 			if a := d.of(p); a != nil {
 				p.drop(d, a)
 			}
@@ -61,7 +61,7 @@ func (p *Peer) Take(b *Batch) (over bool) {
 // update takes a route, and reports whether the limit allows it.
 func (p *Peer) update(n *bgp.NLRI) bool {
 	t := p.table
-	d, hash := t.index.find(&n.Key)
+	d := t.index.Find(n.Key)
 	var old *path
 	if d != nil {
 		old = d.of(p)
@@ -82,8 +82,8 @@ func (p *Peer) update(n *bgp.NLRI) bool {
 		return false
 	}
 	if d == nil {
-		d = &destination{key: n.Key, hash: hash}
-		t.index.add(d)
+		d = &destination{key: n.Key}
+		t.index.Add(d)
 	}
 	was := d.paths
 	a.at = uint32(len(p.list))

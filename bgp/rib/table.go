@@ -2,15 +2,13 @@ package rib
 
 import (
 	"context"
-	"hash/maphash"
 	"iter"
-	"math"
 	"net/netip"
-	"slices"
 	"sync"
 	"unique"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/internal/keyed"
 )
 
 // Table is the Adj-RIB-In of all peers for EVPN, with the decision between the paths of
@@ -21,7 +19,7 @@ type Table struct {
 	wake chan struct{}
 
 	mu         sync.Mutex // guards what follows and all peers
-	index      index
+	index      *keyed.Set[bgp.Key, destination]
 	turns      []*line // those in which something waits for the consumer, the next first
 	sweeps     uint32
 	converged  bool
@@ -33,7 +31,7 @@ type Table struct {
 func NewTable() *Table {
 	return &Table{
 		out: make(chan []bgp.Event), wake: make(chan struct{}, 1),
-		index: index{seed: maphash.MakeSeed(), mask: math.MaxUint32},
+		index: keyed.New(func(d *destination) bgp.Key { return d.key }),
 	}
 }
 
@@ -46,8 +44,8 @@ func (t *Table) Events() <-chan []bgp.Event { return t.out }
 func (t *Table) Paths() iter.Seq[bgp.Path] {
 	return func(yield func(bgp.Path) bool) {
 		var some []bgp.Path
-		for i := range t.index.shards {
-			some = t.explainShard(&t.index.shards[i], some[:0])
+		for i := range keyed.Shards {
+			some = t.explainShard(i, some[:0])
 			for j := range some {
 				if !yield(some[j]) {
 					return
@@ -57,14 +55,11 @@ func (t *Table) Paths() iter.Seq[bgp.Path] {
 	}
 }
 
-func (t *Table) explainShard(s *shard, into []bgp.Path) []bgp.Path {
+func (t *Table) explainShard(i int, into []bgp.Path) []bgp.Path {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	into = slices.Grow(into, s.n)
-	for _, d := range s.slots {
-		if d != nil {
-			into = explain(d, into)
-		}
+	for d := range t.index.Shard(i) {
+		into = explain(d, into)
 	}
 	return into
 }

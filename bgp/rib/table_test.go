@@ -115,12 +115,7 @@ func TestAnEventComesOnlyWhenTheWinnerSaysSomethingElse(t *testing.T) {
 }
 
 // len counts the destinations.
-func (t *Table) len() (n int) {
-	for i := range t.index.shards {
-		n += t.index.shards[i].n
-	}
-	return n
-}
+func (t *Table) len() int { return t.index.Len() }
 
 func TestWhatChangedBeforeAnEndOfRIBIsToldBeforeIt(t *testing.T) {
 	table, p := takes(0, 0)
@@ -255,49 +250,6 @@ func TestARemovedPeerLeavesNothing(t *testing.T) {
 	give(p, 0, 10) // of a session that is over
 	if got := drain(table); len(got) != 101 || got[100].Kind != bgp.PeerDown || table.len() != 0 || p.Awaited() {
 		t.Errorf("%d events, %d routes", len(got), table.len())
-	}
-}
-
-func TestTheIndexFindsWhatIsInItAndNothingElse(t *testing.T) {
-	for _, mask := range []uint32{3, 0xff, 0xff0000ff, 0xffffffff} {
-		table := NewTable()
-		x := &table.index
-		x.mask = mask
-		r := rand.New(rand.NewPCG(uint64(mask), 1))
-		in := map[bgp.Key]*destination{}
-		for i := range 4000 {
-			grow := i < 2000
-			k := key(r.IntN(300))
-			d, h := x.find(&k)
-			if d != in[k] {
-				t.Fatalf("mask %x: found %v, want %v", mask, d, in[k])
-			}
-			switch {
-			case d == nil && (grow || r.IntN(4) == 0):
-				d = &destination{key: k, hash: h}
-				in[k] = d
-				x.add(d)
-			case d != nil && !grow || r.IntN(4) == 0 && d != nil:
-				delete(in, k)
-				x.remove(d)
-			}
-		}
-		for k, d := range in {
-			if got, _ := x.find(&k); got != d {
-				t.Fatalf("mask %x: %v is lost", mask, k)
-			}
-		}
-		if table.len() != len(in) {
-			t.Fatalf("mask %x: %d in it, want %d", mask, table.len(), len(in))
-		}
-		for _, d := range in {
-			x.remove(d)
-		}
-		for i := range x.shards {
-			if x.shards[i].slots != nil {
-				t.Fatalf("mask %x: an empty shard holds memory", mask)
-			}
-		}
 	}
 }
 

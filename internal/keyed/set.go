@@ -5,18 +5,20 @@ package keyed
 import (
 	"hash/maphash"
 	"iter"
+	"math"
 )
 
-// shards is how many tables a Set has. Each grows by itself, so that nobody waits for a
-// million values.
-const shards = 256
+// Shards is how many tables a Set has. Each grows, and can be walked, by itself, so that
+// nobody waits for a million values.
+const Shards = 256
 
 // Set finds values by their key. It is not a map since that would hold each key a second
 // time, and not give back its memory. Nobody who chooses keys can make them meet.
 type Set[K comparable, V any] struct {
 	key    func(*V) K
 	seed   maphash.Seed
-	shards [shards]shard[V]
+	mask   uint64 // of hashes: all ones but in tests, where keys are to meet
+	shards [Shards]shard[V]
 	n      int
 }
 
@@ -32,7 +34,7 @@ const minSlots = 8
 
 // New makes a set of values that have their key where key says, and keep it.
 func New[K comparable, V any](key func(*V) K) *Set[K, V] {
-	return &Set[K, V]{key: key, seed: maphash.MakeSeed()}
+	return &Set[K, V]{key: key, seed: maphash.MakeSeed(), mask: math.MaxUint64}
 }
 
 // Len is how many values there are.
@@ -41,7 +43,7 @@ func (s *Set[K, V]) Len() int { return s.n }
 // of gives the shard of a key, and its hash: the upper bits choose the one, the lower ones
 // a slot.
 func (s *Set[K, V]) of(k K) (*shard[V], int) {
-	h := maphash.Comparable(s.seed, k)
+	h := maphash.Comparable(s.seed, k) & s.mask
 	return &s.shards[h>>56], int(uint32(h))
 }
 
@@ -101,11 +103,22 @@ func (s *Set[K, V]) Remove(v *V) {
 // All yields the values in no order. None may be added or removed meanwhile.
 func (s *Set[K, V]) All() iter.Seq[*V] {
 	return func(yield func(*V) bool) {
-		for i := range s.shards {
-			for _, v := range s.shards[i].slots {
-				if v != nil && !yield(v) {
+		for i := range Shards {
+			for v := range s.Shard(i) {
+				if !yield(v) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// Shard yields the values of one table; between two tables values may come and go.
+func (s *Set[K, V]) Shard(i int) iter.Seq[*V] {
+	return func(yield func(*V) bool) {
+		for _, v := range s.shards[i].slots {
+			if v != nil && !yield(v) {
+				return
 			}
 		}
 	}

@@ -73,3 +73,45 @@ func TestASetGivesItsMemoryBack(t *testing.T) {
 		t.Errorf("%d slots for none", n)
 	}
 }
+
+func TestKeysThatMeetAreToldApart(t *testing.T) {
+	for _, mask := range []uint64{3, 0xff, 0xff<<56 | 0xff, 1<<64 - 1} {
+		set := New(keyOf)
+		set.mask = mask
+		r := rand.New(rand.NewPCG(mask, 1))
+		in := map[int]*value{}
+		for i := range 4000 {
+			grow := i < 2000
+			k := r.IntN(300)
+			v := set.Find(k)
+			if v != in[k] {
+				t.Fatalf("mask %x: found %v, want %v", mask, v, in[k])
+			}
+			switch {
+			case v == nil && (grow || r.IntN(4) == 0):
+				v = &value{key: k}
+				in[k] = v
+				set.Add(v)
+			case v != nil && !grow || r.IntN(4) == 0 && v != nil:
+				delete(in, k)
+				set.Remove(v)
+			}
+		}
+		for k, v := range in {
+			if got := set.Find(k); got != v {
+				t.Fatalf("mask %x: %v is lost", mask, k)
+			}
+		}
+		if set.Len() != len(in) {
+			t.Fatalf("mask %x: %d in it, want %d", mask, set.Len(), len(in))
+		}
+		for _, v := range in {
+			set.Remove(v)
+		}
+		for i := range set.shards {
+			if set.shards[i].slots != nil {
+				t.Fatalf("mask %x: an empty shard holds memory", mask)
+			}
+		}
+	}
+}
