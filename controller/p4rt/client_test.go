@@ -410,6 +410,33 @@ func TestPushRefusalKeepsTheElectionID(t *testing.T) {
 	}
 }
 
+// Who reads and writes meanwhile is told so; ending the session for it would begin the
+// push anew, for as long as somebody asks.
+func TestAPushUnderWayIsNotDisturbedByWhoReads(t *testing.T) {
+	c, s := up(t, p4rttest.Config{})
+	pushing, asked := make(chan struct{}), make(chan struct{})
+	var begun sync.Once
+	s.Intercept(func(_ context.Context, r proto.Message) error {
+		if _, ok := r.(*p4v1.SetForwardingPipelineConfigRequest); ok {
+			begun.Do(func() { close(pushing) })
+			<-asked
+		}
+		return nil
+	})
+	s.Restart()
+	next[p4rt.Down](t, c)
+	<-pushing
+	all := []*p4v1.Entity{nexthop(p4v1.Update_INSERT, 1, 1).Entity}
+	err := c.Read(t.Context(), all, func(*p4v1.Entity) error { return nil })
+	if !errors.Is(err, p4rt.ErrNotConnected) {
+		t.Errorf("Read during the push says %v", err)
+	}
+	close(asked)
+	if !next[p4rt.Up](t, c).Pushed {
+		t.Error("Up says that nothing was pushed")
+	}
+}
+
 func TestElectionIDInUseIsRefusedUntilItIsFree(t *testing.T) {
 	s := p4rttest.New(t, p4rttest.Config{})
 	s.TakeMastership(p4rt.ElectionID{Low: 10})

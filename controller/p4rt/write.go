@@ -184,6 +184,9 @@ func (s *session) rpcError(ctx context.Context, err error) error {
 	case codes.PermissionDenied:
 		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
 	case codes.FailedPrecondition:
+		if !s.up.Load() { // ours is on its way; ending the session would begin that anew
+			return fmt.Errorf("%w: the target has no pipeline yet: %w", ErrNotConnected, err)
+		}
 		err = fmt.Errorf("%w: the target lost its pipeline: %w", ErrNotConnected, err)
 		s.cancel(err)
 		return err
