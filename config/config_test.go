@@ -94,7 +94,7 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"group prefix":           {minimal + "bgp:\n  underlay: {advertise: [224.0.0.0/4]}\n", "unicast", "line 5:"},
 		"bad route target":       {minimal + "bridges:\n  blue: {import_route_targets: [\"x\"]}\n", "x", "[5:"},
 		"group router MAC":       {minimal + "router_mac: \"01:00:00:00:00:01\"\n", "group address", "line 4:"},
-		"unknown gateway":        {minimal + "svis:\n  blue: {gateway: shared}\n", "want anycast or unique", "line 5:"},
+		"unknown gateway":        {minimal + "svis:\n  blue: {gateway: shared}\n", "want anycast, unique or centralised", "line 5:"},
 		"static with host bits":  {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.1/8, next_hop: 10.0.0.1}\n", "want 10.0.0.0/8", "line 7:"},
 		"static twice":           {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.0/8, next_hop: 10.0.0.1}\n    - {prefix: 10.0.0.0/8, next_hop: 10.0.0.2}\n", "vrfs.blue.statics[0]", "line 8:"},
 		"static without a hop":   {minimal + "vrfs:\n  blue:\n    statics:\n    - {prefix: 10.0.0.0/8}\n", "next_hop", "line 7:"},

@@ -11,8 +11,10 @@ import (
 
 // SVI is what the API lacks of an SVI.
 type SVI struct {
-	// Gateway is "anycast", the default: other gateways of the subnet may share
-	// the addresses, and they are not advertised as a host; or "unique".
+	// Gateway is "anycast", the default: leaves and other gateways of the subnet
+	// may share the addresses, and they are not advertised; "unique": they are this
+	// gateway's alone; or "centralised": only gateways with this setting share them.
+	// The last two are advertised as a default gateway, and answer hosts behind VTEPs.
 	Gateway string `yaml:"gateway"`
 	// AdvertiseRouter sends IPv6 router advertisements; left out it does.
 	AdvertiseRouter *bool `yaml:"advertise_router"`
@@ -20,8 +22,9 @@ type SVI struct {
 
 // Values of SVI.Gateway.
 const (
-	GatewayAnycast = "anycast"
-	GatewayUnique  = "unique"
+	GatewayAnycast     = "anycast"
+	GatewayUnique      = "unique"
+	GatewayCentralised = "centralised"
 )
 
 // VRF is what the API lacks of a VRF: route targets in place of the default
@@ -61,9 +64,10 @@ func (c *checker) checkRouting() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(f.SVIs)) {
 		switch f.SVIs[id].Gateway {
-		case "", GatewayAnycast, GatewayUnique:
+		case "", GatewayAnycast, GatewayUnique, GatewayCentralised:
 		default:
-			c.fail(fmt.Sprintf("svis.%s.gateway", id), "%q: want %s or %s", f.SVIs[id].Gateway, GatewayAnycast, GatewayUnique)
+			c.fail(fmt.Sprintf("svis.%s.gateway", id), "%q: want %s, %s or %s", f.SVIs[id].Gateway,
+				GatewayAnycast, GatewayUnique, GatewayCentralised)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(f.VRFs)) {

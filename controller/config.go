@@ -53,9 +53,11 @@ type Config struct {
 
 // SVI is what the API lacks of an SVI.
 type SVI struct {
-	// Unique says that no other gateway has the SVI's MAC and addresses: they
-	// are advertised as sticky. Otherwise they are anycast, and never are.
+	// Unique says that no other gateway has the SVI's MAC and addresses.
 	Unique bool
+	// Centralised says that only gateways which say so too have them: leaves of the
+	// bridge only bridge. Those that are neither are anycast.
+	Centralised bool
 	// Silent sends no IPv6 router advertisements.
 	Silent bool
 }

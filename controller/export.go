@@ -7,13 +7,14 @@ import (
 )
 
 // hostAdvert is our type-2 route of an address of a bridge: a host that is
-// here, or the gateway's own where it is unique. An anycast gateway is never
-// advertised: every node would win its MAC.
+// here, or the gateway's own where hosts behind VTEPs ask it (RFC 7432 section 10.1):
+// leaves then need not flood what is for it. An anycast gateway is never advertised:
+// every node would win its MAC.
 func (l *loop) hostAdvert(b *bridge, ip netip.Addr, r bgp.Route, rd bgp.RD) (bgp.Route, bool) {
 	mac := b.locate(ip).mac
 	switch s := b.macs[mac]; {
 	case b.svi.gateway(ip):
-		if !l.unique(b.svi) {
+		if !l.answersVXLAN(b.svi) {
 			return bgp.Route{}, false
 		}
 		mac, r.Sticky, r.DefaultGateway = b.svi.mac, true, true

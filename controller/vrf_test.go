@@ -119,15 +119,21 @@ func TestWhatAVRFAdvertises(t *testing.T) {
 	g.wantRouteTo(v, "192.168.0.0/16", "host "+mac(7).String()+" in 1")
 }
 
-func TestAGatewayOfItsOwnIsAdvertisedAndASharedOneIsNot(t *testing.T) {
-	cfg := testConfig()
-	cfg.SVIs = map[string]SVI{"svi-10": {Unique: true}}
-	g, _, _, _ := routed(t, options{cfg: cfg})
-	const l3 = " via 10.0.0.1 VNI 100 L3 VNI 5000 router MAC 02:00:0a:00:00:01 sticky default gateway RT 65000:100 " +
-		"65000:5000"
-	g.wantOwn(bgp.TypeMACIP,
-		"[2]:[0]:[02:00:0a:00:00:01]:[10.10.0.1] RD 10.0.0.1:100"+l3,
-		"[2]:[0]:[02:00:0a:00:00:01]:[2001:db8:10::1] RD 10.0.0.1:100"+l3)
+// RFC 7432 section 10.1: a gateway that hosts behind VTEPs ask is advertised with the
+// Default Gateway community.
+func TestAGatewayThatLeavesHaveNotIsAdvertisedAndASharedOneIsNot(t *testing.T) {
+	for name, of := range map[string]SVI{"unique": {Unique: true}, "centralised": {Centralised: true}} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.SVIs = map[string]SVI{"svi-10": of}
+			g, _, _, _ := routed(t, options{cfg: cfg})
+			const l3 = " via 10.0.0.1 VNI 100 L3 VNI 5000 router MAC 02:00:0a:00:00:01 sticky default gateway RT 65000:100 " +
+				"65000:5000"
+			g.wantOwn(bgp.TypeMACIP,
+				"[2]:[0]:[02:00:0a:00:00:01]:[10.10.0.1] RD 10.0.0.1:100"+l3,
+				"[2]:[0]:[02:00:0a:00:00:01]:[2001:db8:10::1] RD 10.0.0.1:100"+l3)
+		})
+	}
 }
 
 func TestTheKernelIsToldOfVRFs(t *testing.T) {

@@ -142,8 +142,9 @@ func controllerConfig(f *config.File) controller.Config {
 	}
 	for id, s := range f.SVIs {
 		c.SVIs[id] = controller.SVI{
-			Unique: s.Gateway == config.GatewayUnique,
-			Silent: s.AdvertiseRouter != nil && !*s.AdvertiseRouter,
+			Unique:      s.Gateway == config.GatewayUnique,
+			Centralised: s.Gateway == config.GatewayCentralised,
+			Silent:      s.AdvertiseRouter != nil && !*s.AdvertiseRouter,
 		}
 	}
 	for id, v := range f.VRFs {
