@@ -22,8 +22,13 @@ func ARPRequest(mac ether.MAC, sender, target netip.Addr) []byte {
 	if !sender.Is4() || !target.Is4() {
 		return nil
 	}
+	return arpRequestTo(ether.Broadcast, mac, sender, target)
+}
+
+// arpRequestTo is a request to one station or to all.
+func arpRequestTo(to, mac ether.MAC, sender, target netip.Addr) []byte {
 	f := make([]byte, 0, minFrame)
-	f = append(f, ether.Broadcast[:]...)
+	f = append(f, to[:]...)
 	f = append(f, mac[:]...)
 	f = binary.BigEndian.AppendUint16(f, EtherTypeARP)
 	f = binary.BigEndian.AppendUint64(f, arpForIPv4<<16|arpRequest)
