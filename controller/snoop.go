@@ -17,7 +17,7 @@ func (l *loop) snoop(p p4.PacketIn) {
 		l.stats.badInput.Add(1)
 		return
 	}
-	if s.Router {
+	if s.AsksRouters {
 		l.deliver(p)
 	}
 	if !s.IP.IsValid() {

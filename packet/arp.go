@@ -45,12 +45,17 @@ func readARP(b []byte) (Sighting, bool) {
 	if len(b) < arpLength || binary.BigEndian.Uint64(b)>>16 != arpForIPv4 {
 		return Sighting{}, false
 	}
-	if op := binary.BigEndian.Uint16(b[6:]); op != arpRequest && op != arpReply {
+	op := binary.BigEndian.Uint16(b[6:])
+	if op != arpRequest && op != arpReply {
 		return Sighting{}, false
 	}
-	s := Sighting{MAC: ether.MAC(b[8:14]), IP: netip.AddrFrom4([4]byte(b[14:18]))}
+	s := Sighting{MAC: ether.MAC(b[8:14]), IP: netip.AddrFrom4([4]byte(b[14:18])), Answer: op == arpReply}
+	if target := netip.AddrFrom4([4]byte(b[24:28])); op == arpRequest {
+		s.Target = target
+	}
 	if s.IP.IsUnspecified() {
-		return Sighting{}, true
+		s.IP, s.Answer = netip.Addr{}, false
+		return s, true
 	}
 	return s, IsHost(s.IP)
 }

@@ -19,7 +19,8 @@ const (
 const (
 	ndHopLimit            = 255 // RFC 4861 section 7.1: it crossed no router
 	routerSolicitLength   = 8   // without options
-	neighborMessageLength = 24
+	routerAdvertLength    = 16  // the same
+	neighborMessageLength = 24  // the same
 	optionSourceMAC       = 1
 	optionTargetMAC       = 2
 )
@@ -80,42 +81,110 @@ func eachOption(options []byte, take func(option []byte)) bool {
 	return true
 }
 
-// readND reads router solicitations, neighbour solicitations and neighbour
-// advertisements, RFC 4861 section 4.
-func readND(b []byte) (Sighting, bool) {
+// The flags of a neighbour advertisement, RFC 4861 section 4.4.
+const (
+	advertRouter    = 1 << 7
+	advertSolicited = 1 << 6
+	advertOverride  = 1 << 5
+)
+
+// readND reads solicitations and advertisements of routers and neighbours, RFC 4861 section
+// 4, in a frame from a MAC, as far as section 7.1 (6.1 of routers') lets them count.
+func readND(b []byte, from ether.MAC) (Sighting, bool) {
 	source, message, ok := openND(b)
-	if !ok {
+	if !ok || message[1] != 0 {
 		return Sighting{}, false
 	}
-	if message[0] == ICMPv6RouterSolicitation {
-		s, ok := readOptions(source, optionSourceMAC, message[routerSolicitLength:])
-		s.Router = true
+	switch message[0] {
+	case ICMPv6RouterSolicitation:
+		s, ok := readSolicitation(source, message[routerSolicitLength:])
+		s.AsksRouters = true
 		return s, ok
+	case ICMPv6RouterAdvertisement:
+		return readRouter(source, message, from)
 	}
 	if len(message) < neighborMessageLength {
 		return Sighting{}, false
 	}
+	target := netip.AddrFrom16([16]byte(message[8:24]))
+	if target.IsMulticast() {
+		return Sighting{}, false
+	}
 	switch message[0] {
 	case ICMPv6NeighborSolicitation:
-		return readOptions(source, optionSourceMAC, message[neighborMessageLength:])
+		s, ok := readSolicitation(source, message[neighborMessageLength:])
+		s.Target = target
+		return s, ok
 	case ICMPv6NeighborAdvertisement:
-		target := netip.AddrFrom16([16]byte(message[8:24]))
-		return readOptions(target, optionTargetMAC, message[neighborMessageLength:])
+		toGroup := b[24] == 0xff // RFC 4291 section 2.7
+		if toGroup && message[4]&advertSolicited != 0 {
+			return Sighting{}, false
+		}
+		return readAdvertisement(target, message, from)
 	}
 	return Sighting{}, false
 }
 
-// readOptions finds the link-layer address of ip. Without one, or for the
-// unspecified address of duplicate address detection, it says nothing.
-func readOptions(ip netip.Addr, want byte, options []byte) (Sighting, bool) {
-	var s Sighting
-	whole := eachOption(options, func(option []byte) {
-		if option[0] == want && len(option) == 8 && !ip.IsUnspecified() {
-			s = Sighting{MAC: ether.MAC(option[2:8]), IP: ip}
-		}
-	})
+// readSolicitation finds who asks. It says nothing without its MAC, which a host that has
+// no address yet must not give.
+func readSolicitation(source netip.Addr, options []byte) (Sighting, bool) {
+	mac, said, whole := readMAC(options, optionSourceMAC)
+	switch {
+	case !whole || said && source.IsUnspecified():
+		return Sighting{}, false
+	case !said:
+		return Sighting{}, true
+	}
+	return Sighting{MAC: mac, IP: source}, IsHost(source)
+}
+
+// readAdvertisement takes what a neighbour says of an address. It may leave out its MAC when
+// it was asked by it: then it has the one that it sends by, and says nothing of overriding
+// (RFC 4861 sections 4.4 and 7.2.4).
+func readAdvertisement(target netip.Addr, message []byte, from ether.MAC) (Sighting, bool) {
+	mac, said, whole := readMAC(message[neighborMessageLength:], optionTargetMAC)
 	if !whole {
 		return Sighting{}, false
 	}
-	return s, !s.IP.IsValid() || IsHost(s.IP)
+	s := Sighting{MAC: mac, IP: target, Flags: FlagsKnown, Answer: message[4]&advertSolicited != 0}
+	if message[4]&advertRouter != 0 {
+		s.Flags |= FlagRouter
+	}
+	switch {
+	case said:
+		s.Flags |= FlagOverrideKnown
+		if message[4]&advertOverride != 0 {
+			s.Flags |= FlagOverride
+		}
+	case !s.Answer:
+		return Sighting{}, true
+	default:
+		s.MAC = from
+		s.Flags |= FlagOverride
+	}
+	return s, IsHost(target)
+}
+
+// readRouter takes that the sender of an advertisement is a router (RFC 4861 section
+// 6.3.4); it may leave out its MAC.
+func readRouter(source netip.Addr, message []byte, from ether.MAC) (Sighting, bool) {
+	if len(message) < routerAdvertLength || !source.IsLinkLocalUnicast() {
+		return Sighting{}, false
+	}
+	mac, said, whole := readMAC(message[routerAdvertLength:], optionSourceMAC)
+	if !said {
+		mac = from
+	}
+	return Sighting{MAC: mac, IP: source, Flags: FlagsKnown | FlagRouter | FlagOverride}, whole && IsHost(source)
+}
+
+// readMAC finds the last link-layer address of a kind, if there is one, and reports whether
+// all options are whole.
+func readMAC(options []byte, kind byte) (mac ether.MAC, said, whole bool) {
+	whole = eachOption(options, func(option []byte) {
+		if option[0] == kind && len(option) == 8 {
+			mac, said = ether.MAC(option[2:8]), true
+		}
+	})
+	return mac, said, whole
 }

@@ -96,8 +96,10 @@ func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
 		{"solicitation", solicit, "fe80::5", true},
 		{"solicitation of duplicate address detection",
 			nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", 0), "", true},
-		{"solicitation of duplicate address detection, with a MAC",
-			nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", optionSourceMAC), "", true},
+		{"solicitation of duplicate address detection, with a MAC", // RFC 4861 section 7.1.1
+			nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", optionSourceMAC), "", false},
+		{"solicitation of a group", nd(t, ICMPv6NeighborSolicitation, hostMAC, "fe80::5", "ff02::9", optionSourceMAC), "", false},
+		{"of another code", summed(changed(solicit, EthernetLength+ipv6Length+1, 1)), "", false},
 		{"option of no Ethernet address", summed(changed(changed(longer, 19, 24+16), 79, 2)), "", true},
 		{"advertisement",
 			nd(t, ICMPv6NeighborAdvertisement, hostMAC, "fe80::5", "2001:db8::5", optionTargetMAC), "2001:db8::5", true},
@@ -125,15 +127,129 @@ func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
 	}
 }
 
+// advertised is a neighbour advertisement with the first octet of its flags, to a host or
+// to all of them.
+func advertised(t testing.TB, flags byte, option byte, to string) []byte {
+	t.Helper()
+	f := nd(t, ICMPv6NeighborAdvertisement, hostMAC, "2001:db8::5", "2001:db8::5", option)
+	f[EthernetLength+ipv6Length+4] = flags
+	copy(f[EthernetLength+24:], address(to))
+	return summed(f)
+}
+
+func TestFlagsAreThoseThatTheHostSaidItself(t *testing.T) {
+	const r, s, o = 0x80, 0x40, 0x20 // RFC 4861 section 4.4
+	const known = FlagsKnown | FlagOverrideKnown
+	one, all := "2001:db8::9", "ff02::1"
+	router := advertisement(t, RouterAdvertisement{MAC: hostMAC})
+	for _, c := range []struct {
+		name   string
+		frame  []byte
+		flags  Flags
+		answer bool
+		ok     bool
+	}{
+		{"host", advertised(t, s|o, optionTargetMAC, one), known | FlagOverride, true, true},
+		{"router", advertised(t, r|s|o, optionTargetMAC, one), known | FlagRouter | FlagOverride, true, true},
+		{"anycast", advertised(t, s, optionTargetMAC, one), known, true, true},
+		{"unsolicited", advertised(t, o, optionTargetMAC, all), known | FlagOverride, false, true},
+		// RFC 4861 section 7.2.4: without the MAC the override flag is zero whoever answers.
+		{"asked by its MAC", advertised(t, r|s, 0, one), FlagsKnown | FlagRouter | FlagOverride, true, true},
+		{"unsolicited without a MAC", advertised(t, r|o, 0, all), 0, false, true},
+		{"an answer to all", advertised(t, s|o, optionTargetMAC, all), 0, false, false}, // RFC 4861 section 7.1.2
+		{"bits that mean nothing", advertised(t, s|o|0x1f, optionTargetMAC, one), known | FlagOverride, true, true},
+		{"router advertisement", router, FlagsKnown | FlagRouter | FlagOverride, false, true}, // section 6.3.4
+		{"router advertisement cut short", router[:EthernetLength+ipv6Length+15], 0, false, false},
+		{"solicitation", nd(t, ICMPv6NeighborSolicitation, hostMAC, "fe80::5", "fe80::9", optionSourceMAC), 0, false, true},
+		{"ARP", arp(t, hostMAC, "10.0.0.5", "10.0.0.9"), 0, false, true},
+	} {
+		got, ok := ReadSighting(c.frame)
+		if ok != c.ok || got.Flags != c.flags || got.Answer != c.answer {
+			t.Errorf("%s: flags %04b, answer %v, %v; want %04b, %v, %v", c.name, got.Flags, got.Answer, ok,
+				c.flags, c.answer, c.ok)
+		}
+	}
+}
+
+func TestARouterAdvertisementOfAnotherAddressThanALinkLocalOneSaysNothing(t *testing.T) { // RFC 4861 section 6.1.2
+	f := advertisement(t, RouterAdvertisement{MAC: hostMAC})
+	if s, ok := ReadSighting(f); !ok || s.IP != LinkLocal(hostMAC) || s.MAC != hostMAC {
+		t.Errorf("%+v, %v", s, ok)
+	}
+	copy(f[EthernetLength+8:], address("2001:db8::5"))
+	if s, ok := ReadSighting(summed(f)); ok {
+		t.Errorf("of 2001:db8::5: %+v", s)
+	}
+}
+
+func TestWhatASightingAsksAbout(t *testing.T) {
+	reply := arp(t, hostMAC, "10.0.0.5", "10.0.0.9")
+	reply[21] = 2
+	toOne := slices.Clone(reply)
+	copy(toOne, gatewayMAC[:])
+	for _, c := range []struct {
+		name, ip, target string
+		frame            []byte
+		answer           bool
+	}{
+		{"request", "10.0.0.5", "10.0.0.9", arp(t, hostMAC, "10.0.0.5", "10.0.0.9"), false},
+		{"announcement", "10.0.0.5", "10.0.0.5", arp(t, hostMAC, "10.0.0.5", "10.0.0.5"), false},
+		{"probe", "", "10.0.0.9", arp(t, hostMAC, "0.0.0.0", "10.0.0.9"), false},
+		{"reply to all", "10.0.0.5", "", reply, false},
+		{"reply to one", "10.0.0.5", "", toOne, true},
+		{"solicitation", "fe80::5", "fe80::9",
+			nd(t, ICMPv6NeighborSolicitation, hostMAC, "fe80::5", "fe80::9", optionSourceMAC), false},
+		{"duplicate address detection", "", "fe80::5", nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", 0), false},
+	} {
+		s, ok := ReadSighting(c.frame)
+		if !ok || text(s.IP) != c.ip || text(s.Target) != c.target || s.Answer != c.answer {
+			t.Errorf("%s: %+v, %v", c.name, s, ok)
+		}
+	}
+}
+
+func text(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func TestWhatWasNotSaidOfAnAddressStaysAsItWas(t *testing.T) {
+	const known = FlagsKnown | FlagOverrideKnown
+	for _, c := range []struct{ was, heard, want Flags }{
+		{0, 0, 0},
+		{0, known | FlagRouter, known | FlagRouter},
+		{known | FlagRouter, 0, known | FlagRouter},                                          // a solicitation
+		{known | FlagRouter, known | FlagOverride, known | FlagOverride},                     // a router no more
+		{known, FlagsKnown | FlagOverride, known},                                            // it did not say O
+		{known, FlagsKnown | FlagRouter | FlagOverride, known | FlagRouter},                  // the same
+		{0, FlagsKnown | FlagRouter | FlagOverride, FlagsKnown | FlagRouter | FlagOverride},  // O by default
+		{FlagsKnown | FlagOverride, known | FlagRouter, known | FlagRouter},                  // O is said later
+		{FlagsKnown | FlagOverride | FlagRouter, known | FlagOverride, known | FlagOverride}, // all anew
+		{0, FlagOverrideKnown | FlagOverride, FlagOverrideKnown | FlagOverride},              // R is not known
+		{FlagOverrideKnown, FlagsKnown | FlagOverride, known},                                // R is said later
+	} {
+		if got := c.was.With(c.heard); got != c.want {
+			t.Errorf("%04b with %04b: %04b, want %04b", c.was, c.heard, got, c.want)
+		}
+	}
+}
+
 func FuzzReadSighting(f *testing.F) {
 	f.Add(arp(f, hostMAC, "10.0.0.5", "10.0.0.9"))
 	f.Add(nd(f, ICMPv6NeighborSolicitation, hostMAC, "fe80::5", "fe80::9", optionSourceMAC))
 	f.Add(nd(f, ICMPv6NeighborAdvertisement, hostMAC, "fe80::5", "2001:db8::5", optionTargetMAC))
 	f.Add(nd(f, ICMPv6RouterSolicitation, hostMAC, "::", "::", 0))
+	f.Add(advertised(f, 0xff, 0, "2001:db8::9"))
+	f.Add(advertisement(f, RouterAdvertisement{MAC: hostMAC}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		s, ok := ReadSighting(frame)
 		if ok && (s.MAC.IsZero() || s.MAC.IsMulticast() || s.IP.IsValid() && !IsHost(s.IP)) {
 			t.Errorf("%x says %+v", frame, s)
+		}
+		if ok && s.Flags != 0 && (!s.IP.Is6() || !s.Flags.Known()) {
+			t.Errorf("%x says %+v: flags of what has none", frame, s)
 		}
 	})
 }
