@@ -2,6 +2,7 @@ package p4
 
 import (
 	"fmt"
+	"net/netip"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
@@ -62,9 +63,10 @@ func number(b []byte, size int) (uint64, error) {
 // outer headers.
 type PacketIn struct {
 	Reason PuntReason
-	Port   uint16 // it came by: the uplink for one that came by VXLAN
-	Bridge uint16 // it came in; 0 if it came by an L3 VNI
-	VRF    uint16 // it is routed in; 0 if it is not
+	Port   uint16     // it came by: the uplink for one that came by VXLAN
+	Bridge uint16     // it came in; 0 if it came by an L3 VNI
+	VRF    uint16     // it is routed in; 0 if it is not
+	VTEP   netip.Addr // it came from by VXLAN; invalid if it came by a bridge port
 	Frame  []byte
 }
 

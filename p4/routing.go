@@ -106,11 +106,16 @@ func (r RouterInterface) Entry() Entry {
 // Key packs the key alone.
 func (r RouterInterface) Key() Key { return pack(tableInterface).u16(r.Bridge).key() }
 
-// ARPHost answers ARP requests for an IPv4 address of a bridge (arp.host).
+// ARPHost answers broadcast ARP requests for an IPv4 address of a bridge (arp.host).
 type ARPHost struct {
 	Bridge  uint16
 	Address netip.Addr
 	MAC     ether.MAC
+	// Port is where the address is: no question from there is answered (RFC 9161 section
+	// 3.3). 0 = behind a VTEP, or the gateway's own.
+	Port uint16
+	// VXLAN: who asks by VXLAN is answered too.
+	VXLAN bool
 	// Metadata is the controller's, kept by the target and answered on
 	// read-back.
 	Metadata string
@@ -124,13 +129,20 @@ func (a ARPHost) Entry() Entry {
 // Key packs the key alone.
 func (a ARPHost) Key() Key { return pack(tableARPHost).u16(a.Bridge).ipv4(a.Address).key() }
 
-// NDHost answers neighbour solicitations for an IPv6 address of a bridge
-// (nd.host). Router is the flag of RFC 4861 section 4.4.
+// NDHost answers multicast neighbour solicitations for an IPv6 address of a bridge
+// (nd.host), also those of duplicate address detection where Port is 0.
 type NDHost struct {
 	Bridge  uint16
 	Address netip.Addr
 	MAC     ether.MAC
-	Router  bool
+	// Port and VXLAN are as an ARPHost's.
+	Port  uint16
+	VXLAN bool
+	// Router and Override are the flags of RFC 4861 section 4.4.
+	Router, Override bool
+	// Unanswered: the entry only says which MAC has the address, for a controller that
+	// restarts; solicitations go to the host. Of the other fields it has the metadata.
+	Unanswered bool
 	// Metadata is as an ARPHost's.
 	Metadata string
 }
