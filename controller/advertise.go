@@ -30,8 +30,8 @@ func (l *loop) markAdverts(b *bridge) {
 	for mac := range b.macs {
 		l.markAdvert(b, mac)
 	}
-	for ip, h := range b.hosts {
-		if h.local {
+	for ip, a := range b.addresses {
+		if a.here {
 			l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(ip)}] = struct{}{}
 		}
 	}

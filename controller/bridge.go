@@ -23,14 +23,14 @@ type bridge struct {
 	replicas   map[uint16]*replica     // by instance
 	replicaIDs ids                     // their instances
 
-	svi         *svi // its gateway, nil = none in place
-	hosts       map[netip.Addr]*host
-	addressesOf map[ether.MAC]*addresses // that hosts here have
-	heard       map[ether.MAC]netip.Addr // said by MACs that may be about to move here
+	svi       *svi // its gateway, nil = none in place
+	addresses map[netip.Addr]*address
+	claimed   map[ether.MAC]*addressesOf // what MACs claim here
+	early     map[ether.MAC]netip.Addr   // said by MACs that may be about to move here
 	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
 	staticIPs  map[netip.Addr]ether.MAC
-	most       struct{ macs, hosts int } // see without
+	most       struct{ macs, addresses int } // see without
 }
 
 // intentChanged takes one transaction of the store.
@@ -82,8 +82,8 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
 			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},
-			hosts:      map[netip.Addr]*host{}, addressesOf: map[ether.MAC]*addresses{},
-			heard:      map[ether.MAC]netip.Addr{},
+			addresses:  map[netip.Addr]*address{}, claimed: map[ether.MAC]*addressesOf{},
+			early:      map[ether.MAC]netip.Addr{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b
@@ -226,7 +226,7 @@ func (l *loop) markBridge(b *bridge) {
 	for mac := range b.macs {
 		l.markStation(b, mac)
 	}
-	for ip := range b.hosts {
+	for ip := range b.addresses {
 		l.markAnswer(b, ip)
 	}
 	for mac, ports := range b.declined {

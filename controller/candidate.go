@@ -91,11 +91,11 @@ func (l *loop) macFlipped(b *bridge, c *candidate) {
 		return
 	}
 	ip := r.IP
-	switch h := b.hosts[ip]; {
-	case h == nil:
-	case h.routes.size() > 1:
-		h.routes.flipped(c)
-		l.hostChanged(b, ip)
+	switch a := b.addresses[ip]; {
+	case a == nil:
+	case a.routes.size() > 1:
+		a.routes.flipped(c)
+		l.addressChanged(b, ip)
 	case b.svi.covers(ip):
 		if leads := b.svi.vrf.prefixes[r.prefix()]; leads.size() > 0 {
 			l.mark(p4.Route{VRF: b.svi.vrf.Index, Prefix: r.prefix()})

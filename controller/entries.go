@@ -326,7 +326,7 @@ func (l *loop) markSources() {
 // markAnswers marks what answers for the addresses of a family.
 func (l *loop) markAnswers(family func(netip.Addr) bool) {
 	for _, b := range l.bridges {
-		for ip := range b.hosts {
+		for ip := range b.addresses {
 			if family(ip) {
 				l.markAnswer(b, ip)
 			}

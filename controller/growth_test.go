@@ -113,7 +113,7 @@ func TestTheCostOfARouteHardlyGrowsWithThoseOfItsKey(t *testing.T) {
 			takes := func(n int) time.Duration {
 				l, events := newCrowd(t, n, route)
 				took := cost(t, func() { l.live(events) })
-				if left := len(l.tunnels) + len(l.routeTargets) + len(l.bridges[1].macs) + len(l.bridges[1].hosts) +
+				if left := len(l.tunnels) + len(l.routeTargets) + len(l.bridges[1].macs) + len(l.bridges[1].addresses) +
 					len(l.bridges[1].flood) + len(l.vrfs[1].prefixes); left > 0 {
 					t.Fatalf("%d things are left of routes that are gone", left)
 				}
@@ -141,7 +141,7 @@ func TestRoutesThatLoseToALocalMACDoNotCostWhatItHasOfAddresses(t *testing.T) {
 	for i := range maxAddresses {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], 10<<24|11<<16|uint32(i))
-		l.spoke(b, netip.AddrFrom4(a), mac(5))
+		l.heard(b, sighting{ip: netip.AddrFrom4(a), mac: mac(5), port: 1, by: byHost})
 	}
 	l.finish()
 	l.bgpChanged(events)

@@ -8,51 +8,6 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// host is one IP address of a bridge: who has it here, and who advertises it.
-// One that nobody knows any more is dropped.
-type host struct {
-	static ether.MAC  // a static MAC was given the address; zero = none
-	seen   ether.MAC  // a local host said so itself, by ARP or ND; zero = none
-	kernel ether.MAC  // the slow path resolved it; zero = not
-	local  bool       // it was here when it was last looked at
-	routes candidates // imported type-2 routes with the address, but those of gateways
-}
-
-// location is where an address of a bridge is; without a MAC it is nowhere.
-type location struct {
-	mac  ether.MAC
-	from *candidate // nil if it is here
-}
-
-func (at location) known() bool { return !at.mac.IsZero() }
-func (at location) here() bool  { return at.known() && at.from == nil }
-
-// maxAddresses bounds the addresses of a local MAC, whatever a tenant sends.
-const maxAddresses = 1024
-
-// locate selects where an address is, by the rules of its MAC (RFC 9135 section
-// 7). Our own addresses and those of other gateways are nobody's here: leaves
-// may share a gateway's address with another MAC.
-func (b *bridge) locate(ip netip.Addr) location {
-	h := b.hosts[ip]
-	if h == nil || b.svi.guards(ip) || b.svi.unassignable(ip) {
-		return location{}
-	}
-	best := h.routes.best()
-	for _, mac := range [...]ether.MAC{h.static, h.seen, h.kernel} {
-		if mine, here := b.rankHere(mac); here && (best == nil || b.frozen(mac) || mine.beats(best.route.rank())) {
-			return location{mac: mac}
-		}
-	}
-	if best == nil {
-		return location{}
-	}
-	if c := h.routes.reached(); c != nil {
-		best = c
-	}
-	return location{best.route.MAC, best}
-}
-
 // rankHere is the rank of a MAC that is on one of the bridge's ports.
 func (b *bridge) rankHere(mac ether.MAC) (rank, bool) {
 	s := b.macs[mac]
@@ -68,17 +23,6 @@ func (b *bridge) rankHere(mac ether.MAC) (rank, bool) {
 	return rank{sequence: s.local.sequence, vtep: b.localVTEP}, true
 }
 
-// host gives the bridge's record of an address, made if there is none.
-func (l *loop) host(b *bridge, ip netip.Addr) *host {
-	h := b.hosts[ip]
-	if h == nil {
-		h = &host{}
-		b.hosts[ip] = h
-		l.stats.hosts.Add(1)
-	}
-	return h
-}
-
 // standing is what of a MAC matters to its addresses here.
 type standing struct {
 	rank         rank
@@ -90,119 +34,65 @@ func (b *bridge) standing(mac ether.MAC) standing {
 	return standing{mine, here, b.frozen(mac)}
 }
 
-// addresses are those that hosts here have by one MAC, and how it stood when they were
-// looked at: most changes of a MAC's routes do not concern them.
-type addresses struct {
-	of   map[netip.Addr]struct{}
-	seen standing
-}
-
-// setMAC sets one of the MACs that a host has here, and keeps the addresses
-// by MAC.
-func (b *bridge) setMAC(ip netip.Addr, h *host, which *ether.MAC, mac ether.MAC) {
-	old := *which
-	*which = mac
-	if a := b.addressesOf[old]; a != nil && old != h.static && old != h.seen && old != h.kernel {
-		if delete(a.of, ip); len(a.of) == 0 {
-			delete(b.addressesOf, old)
-		}
-	}
-	if mac.IsZero() {
-		return
-	}
-	a := b.addressesOf[mac]
-	if a == nil {
-		a = &addresses{map[netip.Addr]struct{}{}, b.standing(mac)}
-		b.addressesOf[mac] = a
-	}
-	a.of[ip] = struct{}{}
-}
-
-// addressCount is how many addresses hosts here have by a MAC.
-func (b *bridge) addressCount(mac ether.MAC) int {
-	if a := b.addressesOf[mac]; a != nil {
-		return len(a.of)
-	}
-	return 0
-}
-
-// spoke takes that a host on a port of ours has an address. It has it for as
-// long as its MAC stays.
-func (l *loop) spoke(b *bridge, ip netip.Addr, mac ether.MAC) {
-	if h := b.hosts[ip]; h != nil && h.seen == mac {
-		return
-	}
-	if _, here := b.rankHere(mac); !here {
-		return
-	}
-	if b.addressCount(mac) >= maxAddresses {
-		l.stats.hostsRefused.Add(1)
-		return
-	}
-	h := l.host(b, ip)
-	b.setMAC(ip, h, &h.seen, mac)
-	l.hostChanged(b, ip)
-}
-
 // addHost makes a route one of its address's in the bridge.
 func (l *loop) addHost(b *bridge, c *candidate) {
 	ip := c.route.IP
-	l.host(b, ip).routes.add(c, slotAddress)
-	l.hostChanged(b, ip)
+	l.address(b, ip).routes.add(c, slotAddress)
+	l.addressChanged(b, ip)
 }
 
 // removeHost is the opposite of addHost. A bridge that goes has no hosts any more.
 func (l *loop) removeHost(b *bridge, c *candidate) {
 	ip := c.route.IP
-	if h := b.hosts[ip]; h != nil {
-		h.routes.remove(c)
-		l.hostChanged(b, ip)
+	if a := b.addresses[ip]; a != nil {
+		a.routes.remove(c)
+		l.addressChanged(b, ip)
 	}
 }
 
-// hostsFollow is called after a MAC changed: its addresses here go with it.
-func (l *loop) hostsFollow(b *bridge, mac ether.MAC) {
-	a := b.addressesOf[mac]
-	if a == nil {
+// addressesFollow is called after a MAC changed: its addresses here go with it.
+func (l *loop) addressesFollow(b *bridge, mac ether.MAC) {
+	of := b.claimed[mac]
+	if of == nil {
 		return
 	}
 	now := b.standing(mac)
-	if a.seen == now {
+	if of.seen == now {
 		return
 	}
-	a.seen = now
-	for ip := range a.of {
-		l.hostChanged(b, ip)
+	of.seen = now
+	for ip := range of.of {
+		l.addressChanged(b, ip)
 	}
 }
 
-// hostsChanged has every address of a bridge looked at again.
-func (l *loop) hostsChanged(b *bridge) {
-	for ip := range b.hosts {
-		l.hostChanged(b, ip)
+// addressesChanged has every address of a bridge looked at again.
+func (l *loop) addressesChanged(b *bridge) {
+	for ip := range b.addresses {
+		l.addressChanged(b, ip)
 	}
 }
 
-// hostChanged is called after the candidates of an address changed: it marks
+// addressChanged is called after the candidates of an address changed: it marks
 // what follows, forgets a local host that is elsewhere now, and drops one that
 // nobody knows.
-func (l *loop) hostChanged(b *bridge, ip netip.Addr) {
-	h := b.hosts[ip]
-	if h == nil {
+func (l *loop) addressChanged(b *bridge, ip netip.Addr) {
+	a := b.addresses[ip]
+	if a == nil {
 		return
 	}
 	at := b.locate(ip)
-	if !h.seen.IsZero() && (!at.here() || at.mac != h.seen) {
-		b.setMAC(ip, h, &h.seen, ether.MAC{})
+	if said := a.claimant(spoken); !said.IsZero() && (!at.here() || at.mac != said) {
+		b.removeClaim(ip, a, said, spoken)
 		at = b.locate(ip)
 	}
 	l.markAnswer(b, ip)
-	if at.here() || h.local {
+	if at.here() || a.here {
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(ip)}] = struct{}{}
 	}
-	if at.here() != h.local {
-		h.local = at.here()
-		if h.local {
+	if at.here() != a.here {
+		a.here = at.here()
+		if a.here {
 			l.stats.hostsLocal.Add(1)
 		} else {
 			l.stats.hostsLocal.Add(-1)
@@ -211,8 +101,8 @@ func (l *loop) hostChanged(b *bridge, ip netip.Addr) {
 	if b.svi != nil {
 		l.markRouted(b.svi, ip)
 	}
-	if h.static.IsZero() && h.seen.IsZero() && h.kernel.IsZero() && h.routes.size() == 0 {
-		b.hosts = without(b.hosts, ip, &b.most.hosts)
+	if a.unclaimed() {
+		b.addresses = without(b.addresses, ip, &b.most.addresses)
 		l.stats.hosts.Add(-1)
 	}
 }
@@ -235,13 +125,13 @@ func (l *loop) markRouted(s *svi, ip netip.Addr) {
 
 // forgetHosts drops all addresses of a bridge that goes.
 func (l *loop) forgetHosts(b *bridge) {
-	for ip, h := range b.hosts {
-		h.static, h.seen, h.kernel, h.routes = ether.MAC{}, ether.MAC{}, ether.MAC{}, candidates{}
-		l.hostChanged(b, ip)
+	for ip, a := range b.addresses {
+		a.claims, a.routes = nil, candidates{}
+		l.addressChanged(b, ip)
 	}
-	clear(b.addressesOf)
+	clear(b.claimed)
 	clear(b.staticIPs)
-	clear(b.heard)
+	clear(b.early)
 }
 
 // markAnswer marks the entry that answers for an address of a bridge.
@@ -273,7 +163,7 @@ func (l *loop) desiredAnswer(index uint16, ip netip.Addr) entry {
 		return nil
 	}
 	metadata := ""
-	if at.here() && at.mac != b.hosts[ip].static {
+	if at.here() && at.mac != b.addresses[ip].claimant(byStatic) {
 		metadata = localHost
 	}
 	if ip.Is4() {
@@ -285,6 +175,6 @@ func (l *loop) desiredAnswer(index uint16, ip netip.Addr) entry {
 // adoptHost takes over a host that was seen before we started, if its MAC was.
 func (l *loop) adoptHost(index uint16, ip netip.Addr, mac ether.MAC, metadata string) {
 	if b := l.bridges[index]; b != nil && metadata == localHost {
-		l.spoke(b, ip, mac)
+		l.heard(b, sighting{ip: ip, mac: mac, by: byTarget})
 	}
 }

@@ -385,7 +385,7 @@ func TestAMACHasOnlySoManyAddresses(t *testing.T) {
 	g.peek(func(l *loop) {
 		a := addr("10.10.1.0")
 		for range maxAddresses + 10 {
-			l.spoke(l.bridges[b], a, mac(5))
+			l.heard(l.bridges[b], sighting{ip: a, mac: mac(5), port: 1, by: byHost})
 			a = a.Next()
 		}
 	})

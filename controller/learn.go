@@ -103,7 +103,7 @@ func (l *loop) setLocal(b *bridge, p *port, mac ether.MAC, at *local) {
 	b.learned++
 	l.stats.learned.Add(1)
 	l.changed(b, mac)
-	l.recallHeard(b, mac)
+	l.recallEarly(b, mac, p.Number)
 }
 
 // declines reports whether a source is not to be learned on a port, and why.

@@ -90,7 +90,7 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 	if s.static == 0 && s.local == nil && s.routes.size() == 0 {
 		b.macs = without(b.macs, mac, &b.most.macs)
 	}
-	l.hostsFollow(b, mac)
+	l.addressesFollow(b, mac)
 }
 
 // forgetLocal takes back that a MAC was learned; the caller drops the station.

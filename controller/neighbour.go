@@ -37,18 +37,17 @@ func (l *loop) kernelChanged(n slowpath.Neighbor) {
 	if b == nil || b.svi == nil || b.svi.vrf.Index != n.VRF || !packet.IsHost(ip) {
 		return
 	}
-	h := b.hosts[ip]
+	a := b.addresses[ip]
 	switch {
 	case n.Present && !n.MAC.IsZero() && !n.MAC.IsMulticast():
-		if h == nil {
-			h = l.host(b, ip)
+		if a == nil {
+			a = l.address(b, ip)
 		}
-		b.setMAC(ip, h, &h.kernel, n.MAC)
-	case h != nil:
-		b.setMAC(ip, h, &h.kernel, ether.MAC{})
-		b.setMAC(ip, h, &h.seen, ether.MAC{})
+		b.soleClaim(ip, a, n.MAC, bySlowPath)
+	case a != nil:
+		b.soleClaim(ip, a, ether.MAC{}, bySlowPath|spoken)
 	}
-	l.hostChanged(b, ip)
+	l.addressChanged(b, ip)
 }
 
 // settleKernel gives the slow path what changed: the VRFs and SVIs as a whole,

@@ -173,9 +173,9 @@ func (h *story) resolve() {
 func (h *story) neighbors() (out []slowpath.Neighbor) {
 	h.peek(func(l *loop) {
 		for _, b := range l.bridges {
-			for ip, host := range b.hosts {
-				if !host.kernel.IsZero() {
-					out = append(out, slowpath.Neighbor{VRF: b.svi.vrf.Index, Bridge: b.Index, IP: ip, MAC: host.kernel,
+			for ip, a := range b.addresses {
+				if mac := a.claimant(bySlowPath); !mac.IsZero() {
+					out = append(out, slowpath.Neighbor{VRF: b.svi.vrf.Index, Bridge: b.Index, IP: ip, MAC: mac,
 						Present: true})
 				}
 			}
@@ -537,8 +537,8 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			}
 			for _, b := range l.bridges {
 				stations += len(b.macs)
-				hosts += len(b.hosts)
-				addresses += len(b.addressesOf) + 1000*len(b.staticIPs) + 1000000*len(b.staticMACs)
+				hosts += len(b.addresses)
+				addresses += len(b.claimed) + 1000*len(b.staticIPs) + 1000000*len(b.staticMACs)
 				replicas += len(b.replicas)
 				learned += b.learned
 				if len(b.flood) != len(b.replicas) {

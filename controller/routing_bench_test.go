@@ -74,7 +74,7 @@ func BenchmarkRoutedLoop(b *testing.B) {
 				l.write()
 			}
 		}
-		if n := len(l.bridges[1].hosts); n != routes {
+		if n := len(l.bridges[1].addresses); n != routes {
 			b.Fatalf("%d hosts", n)
 		}
 	}

@@ -38,16 +38,16 @@ func (l *loop) snoop(p p4.PacketIn) {
 		l.learn(p4.Learn{Bridge: p.Bridge, MAC: s.MAC, Port: p.Port})
 	}
 	if _, here := b.rankHere(s.MAC); here {
-		l.spoke(b, s.IP, s.MAC)
-	} else if len(b.heard) < maxAddresses {
-		b.heard[s.MAC] = s.IP
+		l.heard(b, sighting{ip: s.IP, mac: s.MAC, port: p.Port, by: byHost})
+	} else if len(b.early) < maxAddresses {
+		b.early[s.MAC] = s.IP
 	}
 }
 
-// recallHeard takes what a MAC said before its digest did.
-func (l *loop) recallHeard(b *bridge, mac ether.MAC) {
-	if ip, ok := b.heard[mac]; ok {
-		delete(b.heard, mac)
-		l.spoke(b, ip, mac)
+// recallEarly takes what a MAC said before its digest did.
+func (l *loop) recallEarly(b *bridge, mac ether.MAC, port uint16) {
+	if ip, ok := b.early[mac]; ok {
+		delete(b.early, mac)
+		l.heard(b, sighting{ip: ip, mac: mac, port: port, by: byHost})
 	}
 }

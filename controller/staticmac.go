@@ -115,8 +115,8 @@ func (l *loop) placeStaticIPs(b *bridge, want map[netip.Addr]ether.MAC) {
 	for ip := range b.staticIPs {
 		if _, ok := want[ip]; !ok {
 			delete(b.staticIPs, ip)
-			b.setMAC(ip, b.hosts[ip], &b.hosts[ip].static, ether.MAC{})
-			l.hostChanged(b, ip)
+			b.soleClaim(ip, b.addresses[ip], ether.MAC{}, byStatic)
+			l.addressChanged(b, ip)
 		}
 	}
 	for ip, mac := range want {
@@ -124,9 +124,8 @@ func (l *loop) placeStaticIPs(b *bridge, want map[netip.Addr]ether.MAC) {
 			continue
 		}
 		b.staticIPs[ip] = mac
-		h := l.host(b, ip)
-		b.setMAC(ip, h, &h.static, mac)
-		l.hostChanged(b, ip)
+		b.soleClaim(ip, l.address(b, ip), mac, byStatic)
+		l.addressChanged(b, ip)
 	}
 }
 

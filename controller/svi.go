@@ -86,7 +86,7 @@ func (s *svi) prefixes() iter.Seq[netip.Prefix] {
 				return
 			}
 		}
-		for ip := range s.bridge.hosts {
+		for ip := range s.bridge.addresses {
 			if s.covers(ip) && !yield(single(ip)) {
 				return
 			}
@@ -200,7 +200,7 @@ func (l *loop) placeSVI(s *svi, v *vrf, b *bridge) {
 		l.changed(b, s.mac)
 	}
 	l.markSVI(s)
-	l.hostsChanged(b)
+	l.addressesChanged(b)
 }
 
 // removeSVI takes an SVI out of its place, if it has one.
@@ -210,13 +210,13 @@ func (l *loop) removeSVI(s *svi) {
 		return
 	}
 	l.markSVI(s)
-	l.hostsChanged(b) // marks what they had in the VRF
+	l.addressesChanged(b) // marks what they had in the VRF
 	b.svi, s.vrf, s.bridge = nil, nil, nil
 	delete(v.svis, s.ID)
-	for ip, h := range b.hosts {
-		b.setMAC(ip, h, &h.kernel, ether.MAC{})
+	for ip, a := range b.addresses {
+		b.soleClaim(ip, a, ether.MAC{}, bySlowPath)
 	}
-	l.hostsChanged(b)
+	l.addressesChanged(b)
 	for port, reason := range b.declined[s.mac] {
 		if st := b.macs[s.mac]; reason == declineGateway && !l.ours(b, s.mac) && (st == nil || st.movable()) {
 			l.undecline(b, s.mac, port)

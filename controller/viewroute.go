@@ -25,7 +25,7 @@ func (c *Controller) VRFs(ctx context.Context) (rows []view.VRF, err error) {
 			}
 			row.State, row.Reason = l.vrfSummary(v, refusals).viewState()
 			for _, s := range v.svis {
-				for ip := range s.bridge.hosts {
+				for ip := range s.bridge.addresses {
 					if s.covers(ip) && s.bridge.locate(ip).known() {
 						row.Hosts++
 					}
@@ -69,7 +69,7 @@ func (c *Controller) Hosts(ctx context.Context, name string) (rows []view.Host, 
 					rows = append(rows, l.hostRow(b, g.Addr()))
 				}
 			}
-			for ip := range b.hosts {
+			for ip := range b.addresses {
 				if b.svi.has(ip) || !b.locate(ip).known() {
 					continue
 				}

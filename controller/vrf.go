@@ -64,7 +64,7 @@ func (l *loop) vrfChanged(o intent.VRF, deleted bool) {
 	}
 	l.markVRF(v)
 	for _, s := range v.svis {
-		l.hostsChanged(s.bridge) // their routes carry the VRF's VNI
+		l.addressesChanged(s.bridge) // their routes carry the VRF's VNI
 	}
 }
 
