@@ -41,9 +41,7 @@ type Attributes struct {
 	HasTunnel   bool
 	// Encapsulation is what the encapsulation communities say.
 	Encapsulation Encapsulation
-	// Neighbour is the flags octet of RFC 9047; HasNeighbour that it was there.
-	Neighbour    uint8
-	HasNeighbour bool
+	ARPND         ARPND
 	// SplitHorizonLabel and SingleActive are of the ESI label community, HasESILabel that
 	// there is one (RFC 7432 section 7.5); ESImport is section 7.6; the rest RFC 8584
 	// section 2.2 and RFC 8214 section 3.1, raw.
@@ -83,6 +81,9 @@ func (a *Attributes) Route(n *NLRI) Route {
 	switch n.Type {
 	case TypeMACIP:
 		r.Sequence, r.Sticky, r.DefaultGateway = a.Sequence, a.Sticky, a.DefaultGateway
+		if n.IP.IsValid() {
+			r.ARPND = a.ARPND
+		}
 	case TypeMulticast:
 		r.Label, r.Tunnel = a.TunnelLabel, a.Tunnel
 	}

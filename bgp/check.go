@@ -21,6 +21,9 @@ func (r *Route) Check() error {
 	if r.RouterMAC.IsMulticast() {
 		return fmt.Errorf("router MAC %v is multicast", r.RouterMAC)
 	}
+	if r.ARPND.Said && (r.Type != TypeMACIP || !r.IP.IsValid()) {
+		return fmt.Errorf("ARP/ND flags [%v] of no address", r.ARPND)
+	}
 	return r.Key.Check()
 }
 

@@ -96,6 +96,38 @@ type ESI [10]byte
 // IsZero reports whether the site is single-homed.
 func (e ESI) IsZero() bool { return e == ESI{} }
 
+// ARPND is the ARP/ND extended community of a route with MAC and IP (RFC 9047 section 2):
+// what neighbour discovery says of the address. Bits without a meaning here are kept.
+type ARPND struct {
+	Said  bool // the route has one
+	Flags uint8
+}
+
+// The flags of ARPND. Router and override mean something of IPv6 addresses alone.
+const (
+	ARPNDRouter    = 1 << 0
+	ARPNDOverride  = 1 << 1
+	ARPNDImmutable = 1 << 3 // the binding of the address to its MAC is configured
+)
+
+// String is the form for people: "router, override", and the bits without a meaning as a
+// number: "immutable, 0x04".
+func (a ARPND) String() string {
+	var words []string
+	for _, f := range []struct {
+		bit  uint8
+		name string
+	}{{ARPNDRouter, "router"}, {ARPNDOverride, "override"}, {ARPNDImmutable, "immutable"}} {
+		if a.Flags&f.bit != 0 {
+			words = append(words, f.name)
+		}
+	}
+	if rest := a.Flags &^ (ARPNDRouter | ARPNDOverride | ARPNDImmutable); rest != 0 {
+		words = append(words, fmt.Sprintf("0x%02x", rest))
+	}
+	return strings.Join(words, ", ")
+}
+
 // Route is one EVPN route, as a peer advertised it or as we do. It is a plain
 // comparable value: two routes are the same advertisement exactly if they are
 // equal.
@@ -116,6 +148,8 @@ type Route struct {
 	Sequence       uint32
 	Sticky         bool
 	DefaultGateway bool // Default Gateway community, RFC 7432 section 7.8
+	// ARPND is of a route with MAC and IP.
+	ARPND ARPND
 	// RouterMAC is the inner destination of symmetric IRB (RFC 9135 section
 	// 8.1), zero if the route carries none.
 	RouterMAC ether.MAC
@@ -154,6 +188,9 @@ func (r Route) String() string {
 	}
 	if r.DefaultGateway {
 		b.WriteString(" default gateway")
+	}
+	if r.ARPND.Said {
+		fmt.Fprintf(&b, " ARP/ND flags [%v]", r.ARPND)
 	}
 	if !r.ESI.IsZero() {
 		fmt.Fprintf(&b, " ESI %x", r.ESI[:])

@@ -22,12 +22,13 @@ const (
 	stepL3VNI
 	stepRouterMAC
 	stepMAC
+	stepFlags // the higher ones
 	steps
 )
 
 var stepNames = [steps - step(bgp.Steps)]string{
 	"", "a host's route before a prefix's", "sticky", "sequence number", "lower VTEP", "lower VNI", "lower L3 VNI",
-	"lower router MAC", "lower MAC",
+	"lower router MAC", "lower MAC", "flags of its address",
 }
 
 func (s step) String() string {
@@ -100,6 +101,8 @@ func (r *route) compare(o *route) (int, step) {
 		return r.routerMAC.Compare(o.routerMAC), stepRouterMAC
 	case r.MAC != o.MAC:
 		return r.MAC.Compare(o.MAC), stepMAC
+	case r.flags != o.flags:
+		return cmp.Compare(o.flags, r.flags), stepFlags
 	}
 	return 0, stepNone
 }

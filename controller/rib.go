@@ -21,7 +21,9 @@ type route struct {
 	host         bool // type 2: the address is used
 	sticky       bool
 	gateway      bool
-	overlay      bool // it has an overlay index (RFC 9136), which we do not resolve
+	immutable    bool         // type 2: the address is configured at its MAC (RFC 9047)
+	flags        packet.Flags // type 2: of an IPv6 address
+	overlay      bool         // it has an overlay index (RFC 9136), which we do not resolve
 	// routerMAC is the inner destination of what is sent by an L3 VNI.
 	routerMAC  ether.MAC
 	preference bgp.Preference // of type 5
@@ -104,6 +106,7 @@ func (l *loop) readHost(n *route, r *bgp.Route) {
 		return
 	}
 	n.host = true
+	n.immutable, n.flags = r.ARPND.Flags&bgp.ARPNDImmutable != 0, readFlags(r)
 	if r.Label2 == 0 {
 		return // it is of its bridge alone
 	}
@@ -112,6 +115,22 @@ func (l *loop) readHost(n *route, r *bgp.Route) {
 		return
 	}
 	n.l3vni, n.routerMAC = r.Label2, r.RouterMAC
+}
+
+// readFlags takes what a route says of an IPv6 address. It means nothing of an IPv4 one (RFC
+// 9047 section 3.2), and a route that says nothing leaves it unknown.
+func readFlags(r *bgp.Route) (flags packet.Flags) {
+	if !r.ARPND.Said || !r.IP.Is6() {
+		return 0
+	}
+	flags = packet.FlagsKnown | packet.FlagOverrideKnown
+	if r.ARPND.Flags&bgp.ARPNDRouter != 0 {
+		flags |= packet.FlagRouter
+	}
+	if r.ARPND.Flags&bgp.ARPNDOverride != 0 {
+		flags |= packet.FlagOverride
+	}
+	return flags
 }
 
 type unusableReason uint8

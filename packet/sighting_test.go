@@ -98,7 +98,8 @@ func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
 			nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", 0), "", true},
 		{"solicitation of duplicate address detection, with a MAC", // RFC 4861 section 7.1.1
 			nd(t, ICMPv6NeighborSolicitation, hostMAC, "::", "fe80::5", optionSourceMAC), "", false},
-		{"solicitation of a group", nd(t, ICMPv6NeighborSolicitation, hostMAC, "fe80::5", "ff02::9", optionSourceMAC), "", false},
+		{"solicitation of a group",
+			nd(t, ICMPv6NeighborSolicitation, hostMAC, "fe80::5", "ff02::9", optionSourceMAC), "", false},
 		{"of another code", summed(changed(solicit, EthernetLength+ipv6Length+1, 1)), "", false},
 		{"option of no Ethernet address", summed(changed(changed(longer, 19, 24+16), 79, 2)), "", true},
 		{"advertisement",

@@ -11,9 +11,10 @@ import (
 )
 
 var (
-	ourHost   = netip.MustParseAddr("10.10.10.7")
-	ourRouter = ether.MAC{2, 0xbb, 0, 0, 0, 2}
-	ourRTs    = bgp.MakeRouteTargets(bgp.AutoRouteTarget(65000, 100))
+	ourHost    = netip.MustParseAddr("10.10.10.7")
+	ourRouter6 = netip.MustParseAddr("2001:db8::6")
+	ourRouter  = ether.MAC{2, 0xbb, 0, 0, 0, 2}
+	ourRTs     = bgp.MakeRouteTargets(bgp.AutoRouteTarget(65000, 100))
 )
 
 func ourMAC(n byte) bgp.Route {
@@ -34,11 +35,15 @@ func ourRoutes() []bgp.Route {
 	irb.RouteTargets = bgp.MakeRouteTargets(bgp.AutoRouteTarget(65000, 100), bgp.AutoRouteTarget(65000, 5000))
 	gateway := ourMAC(5)
 	gateway.IP, gateway.DefaultGateway = netip.MustParseAddr("2001:db8::1"), true
+	router := ourMAC(6)
+	router.IP, router.ARPND = ourRouter6, bgp.ARPND{Said: true, Flags: bgp.ARPNDRouter | bgp.ARPNDOverride}
+	immutable := ourMAC(7)
+	immutable.IP, immutable.ARPND = ourHost, bgp.ARPND{Said: true, Flags: bgp.ARPNDImmutable}
 	prefix := bgp.Route{Key: bgp.PrefixKey(rdOurs, netip.MustParsePrefix("10.20.0.0/16")), NextHop: ours, Label: 5000,
 		RouteTargets: bgp.MakeRouteTargets(bgp.AutoRouteTarget(65000, 5000)), RouterMAC: ourRouter}
 	prefix6 := prefix
 	prefix6.Key = bgp.PrefixKey(rdOurs, netip.MustParsePrefix("2001:db8:20::/48"))
-	return []bgp.Route{ourMAC(1), moved, sticky, irb, gateway, ourMulticast(), prefix, prefix6}
+	return []bgp.Route{ourMAC(1), moved, sticky, irb, gateway, router, immutable, ourMulticast(), prefix, prefix6}
 }
 
 func TestRoutesOutAreWrittenByteForByte(t *testing.T) {
@@ -59,6 +64,9 @@ func TestRoutesOutAreWrittenByteForByte(t *testing.T) {
 		{bgptest.MACRoute(rdOurs, 0, mac(3), netip.Addr{}, 100), [][8]byte{rt, bgptest.VXLAN(), bgptest.MACMobility(0, true)}, nil},
 		{bgptest.MACRoute(rdOurs, 0, mac(4), ourHost, 100, 5000), [][8]byte{rt, rt5000, bgptest.VXLAN(), bgptest.RouterMAC(ourRouter)}, nil},
 		{bgptest.MACRoute(rdOurs, 0, mac(5), v6, 100), [][8]byte{rt, bgptest.VXLAN(), {3, 13}}, nil},
+		// RFC 9047 section 2: R is bit 7 of the flags, O bit 6, I bit 4.
+		{bgptest.MACRoute(rdOurs, 0, mac(6), ourRouter6, 100), [][8]byte{rt, bgptest.VXLAN(), {6, 8, 3}}, nil},
+		{bgptest.MACRoute(rdOurs, 0, mac(7), ourHost, 100), [][8]byte{rt, bgptest.VXLAN(), {6, 8, 8}}, nil},
 		{bgptest.MulticastRoute(rdOurs, 0, ours), [][8]byte{rt, bgptest.VXLAN()}, bgptest.IngressReplication(100, ours)},
 		{bgptest.PrefixRoute(rdOurs, netip.MustParsePrefix("10.20.0.0/16"), netip.Addr{}, 5000), [][8]byte{rt5000, bgptest.VXLAN(), bgptest.RouterMAC(ourRouter)}, nil},
 		{bgptest.PrefixRoute(rdOurs, netip.MustParsePrefix("2001:db8:20::/48"), netip.Addr{}, 5000), [][8]byte{rt5000, bgptest.VXLAN(), bgptest.RouterMAC(ourRouter)}, nil},

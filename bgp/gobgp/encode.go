@@ -97,6 +97,9 @@ func encodeWithdrawal(k bgp.Key) (*apiutil.Path, error) {
 	return &apiutil.Path{Family: packet.RF_EVPN, Nlri: nlri, Withdrawal: true}, nil
 }
 
+// subtypeARPND is that of an EVPN community that GoBGP does not know, RFC 9047 section 2.
+const subtypeARPND = 8
+
 func encodeCommunities(r *bgp.Route) []packet.ExtendedCommunityInterface {
 	var list []packet.ExtendedCommunityInterface
 	for rt := range r.RouteTargets.All() {
@@ -110,6 +113,9 @@ func encodeCommunities(r *bgp.Route) []packet.ExtendedCommunityInterface {
 	}
 	if r.DefaultGateway {
 		list = append(list, packet.NewDefaultGatewayExtended())
+	}
+	if r.ARPND.Said {
+		list = append(list, packet.NewUnknownExtended(packet.EC_TYPE_EVPN, []byte{subtypeARPND, r.ARPND.Flags}))
 	}
 	if !r.RouterMAC.IsZero() {
 		list = append(list, &packet.RouterMacExtended{Mac: slices.Clone(net.HardwareAddr(r.RouterMAC[:]))})

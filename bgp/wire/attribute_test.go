@@ -155,8 +155,15 @@ func TestEachAttributeIsRead(t *testing.T) {
 			a.RouteTargets, a.Encapsulation, a.HasDFElection, a.DFElection = none, 0, true, [6]byte{2, 0, 0, 0, 0x7f, 0xff}
 		}},
 		"ARP/ND": {extended(6, 8, 0x0b, 0, 0, 0, 0, 0), func(a *bgp.Attributes) {
-			a.RouteTargets, a.Encapsulation, a.HasNeighbour, a.Neighbour = none, 0, true, 0x0b
+			a.RouteTargets, a.Encapsulation, a.ARPND = none, 0, bgp.ARPND{Said: true, Flags: 0x0b}
 		}},
+		"ARP/ND without a flag": {extended(6, 8, 0, 0, 0, 0, 0, 0), func(a *bgp.Attributes) {
+			a.RouteTargets, a.Encapsulation, a.ARPND = none, 0, bgp.ARPND{Said: true}
+		}},
+		"two of ARP/ND, the first of which counts, with bits of no meaning and reserved ones": { // RFC 9047 section 3.2
+			extended(6, 8, 0xf1, 1, 2, 3, 4, 5, 6, 8, 0x0a, 0, 0, 0, 0, 0), func(a *bgp.Attributes) {
+				a.RouteTargets, a.Encapsulation, a.ARPND = none, 0, bgp.ARPND{Said: true, Flags: 0xf1}
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := internal()

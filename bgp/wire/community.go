@@ -129,7 +129,9 @@ func (r *reading) evpnCommunity(c [8]byte) {
 			a.HasDFElection, a.DFElection = true, [6]byte(c[2:])
 		}
 	case evpnNeighbour:
-		a.HasNeighbour, a.Neighbour = true, a.Neighbour|c[2]
+		if !a.ARPND.Said { // RFC 9047 section 3.2
+			a.ARPND = bgp.ARPND{Said: true, Flags: c[2]}
+		}
 	default:
 		if c[1] > lastEVPNSubtype {
 			f := r.newFault(bgp.BadCommunity, bgp.Discarded, fmt.Sprintf(", community %02x:%02x", c[0], c[1]))

@@ -141,7 +141,7 @@ func encodeExtended(a *bgp.Attributes) []byte {
 	add(!a.RouterMAC.IsZero(), append([]byte{6, 3}, a.RouterMAC[:]...)...)
 	add(a.HasLayer2, append([]byte{6, 4}, a.Layer2[:]...)...)
 	add(a.HasDFElection, append([]byte{6, 6}, a.DFElection[:]...)...)
-	add(a.HasNeighbour, 6, 8, a.Neighbour)
+	add(a.ARPND.Said, 6, 8, a.ARPND.Flags)
 	return b
 }
 

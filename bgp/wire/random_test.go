@@ -170,8 +170,8 @@ func (s source) communities(a *bgp.Attributes) {
 	if s.chance(3) {
 		a.RouterMAC = s.mac()
 	}
-	if a.HasNeighbour = s.chance(3); a.HasNeighbour {
-		a.Neighbour = byte(s.Uint32())
+	if a.ARPND.Said = s.chance(3); a.ARPND.Said {
+		a.ARPND.Flags = byte(s.Uint32())
 	}
 	if a.HasESILabel = s.chance(4); a.HasESILabel {
 		a.SplitHorizonLabel, a.SingleActive = s.Uint32N(1<<24), s.chance(2)

@@ -168,7 +168,7 @@ var vendors = []vendor{
 		change: func(a *bgp.Attributes) {
 			a.NextHop, a.RouteTargets = addr("100.0.0.204"), rts("1000:1000", "1203:1203")
 			a.Encapsulation, a.RouterMAC = bgp.EncapsulationVXLAN, hwaddr("98:5d:82:a2:04:f9")
-			a.HasNeighbour, a.Neighbour, a.PathLength, a.NeighborAS = true, 4, 2, 65000
+			a.ARPND, a.PathLength, a.NeighborAS = bgp.ARPND{Said: true, Flags: 4}, 2, 65000
 		},
 	},
 	{
@@ -274,7 +274,7 @@ var vendors = []vendor{
 		change: func(a *bgp.Attributes) {
 			a.NextHop, a.RouteTargets = leaf, rts("65002:100", "65002:5000")
 			a.Encapsulation, a.RouterMAC = bgp.EncapsulationVXLAN, hwaddr("02:00:00:00:00:09")
-			a.HasNeighbour, a.Neighbour, a.PathLength, a.NeighborAS = true, 1, 1, 65002
+			a.ARPND, a.PathLength, a.NeighborAS = bgp.ARPND{Said: true, Flags: 1}, 1, 65002
 		},
 	},
 	{
