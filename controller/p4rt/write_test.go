@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
@@ -97,7 +98,9 @@ func TestWriteIsSplitBySize(t *testing.T) {
 }
 
 func TestErrorsOfAFullBatchFitTheTrailers(t *testing.T) {
-	c, s := up(t, p4rttest.Config{}, func(c *p4rt.Config) { c.MaxBatch = 5000 })
+	// Trailers come in one piece, which the answer to a probe waits behind: on a machine
+	// whose processors are busy that is longer than a probe's 5 s.
+	c, s := up(t, p4rttest.Config{}, func(c *p4rt.Config) { c.MaxBatch, c.ProbeInterval = 5000, time.Minute })
 	long := strings.Repeat("The target has a lot to say about this. ", 10)
 	s.FailUpdates(func(*p4v1.Update) error { return status.Error(codes.Internal, long) })
 	updates := make([]p4rt.Update, 5000)
