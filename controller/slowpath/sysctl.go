@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 	"github.com/vishvananda/netns"
 )
 
@@ -111,8 +112,11 @@ var neighbourLimits = [3]int{1 << 16, 1 << 17, 1 << 18}
 
 // raiseNeighbourLimits lets the kernel keep as many neighbours as VRFs have
 // hosts. The files are in the initial namespace only: that is ours, or that of
-// process 1, unless we are in a container.
+// process 1, unless we are in a container, whose machine may have raised them.
 func raiseNeighbourLimits(log *slog.Logger) {
+	if high, err := rtnetlink.NeighbourLimits(); err == nil && enough(high) {
+		return
+	}
 	raiseBoth := func() error { return cmp.Or(raise("ipv4"), raise("ipv6")) }
 	err := raiseBoth()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -128,6 +132,18 @@ func raiseNeighbourLimits(log *slog.Logger) {
 			"the machine itself",
 			"want", neighbourLimits, "err", err)
 	}
+}
+
+// enough reports whether no table is smaller than it should be.
+func enough(tables map[string][3]int) bool {
+	for _, limits := range tables {
+		for i, n := range limits {
+			if n < neighbourLimits[i] {
+				return false
+			}
+		}
+	}
+	return len(tables) > 0
 }
 
 func raise(family string) error {
