@@ -8,6 +8,39 @@ import (
 	"github.com/p4evpn/p4evpn/ether"
 )
 
+// This file is what is known of an IP address of a bridge, and who has it.
+//
+// Who has an address is the first of these that there is:
+//
+//	nobody                     of the gateway's own addresses, and those that no host can have
+//	a static MAC               that was given it              RFC 9161 section 3.7, RFC 7432 section 15.2
+//	the MAC that holds it      of one that moved too often    RFC 9161 section 3.7 (see duplicates.go)
+//	the better one of
+//	  the local claim          that was made last, by a MAC that is here
+//	  the best route           a local claim of the same MAC stands before it: where a MAC is, its
+//	                           addresses are                  RFC 9721 section 5.1
+//	                           else sticky, the higher sequence number of the MAC, the lower VTEP
+//	                                                          RFC 7432 section 15, RFC 9721 section 5.1
+//	what the slow path found   where its MAC is, here or behind a VTEP; against a route of another
+//	                           MAC as a local claim           RFC 9135 section 4
+//
+// What happens changes that:
+//
+//	a host here speaks for an address that another MAC has: its MAC's sequence number is raised to
+//	one above the other's, unless it is above; the MAC and all its addresses are advertised anew;
+//	the other MAC is asked, if it is here          RFC 9721 sections 5.1, 6.1; RFC 9161 section 3.7 b
+//	a route of another MAC comes for an address that is here, or such a MAC speaks for it by
+//	VXLAN: the MAC here is asked; a better route has the address meanwhile
+//	                                               RFC 9721 section 6.3, RFC 9135 section 7.1
+//	the MAC answers: it spoke, as above            RFC 9161 section 3.7 b
+//	it does not: its claim ends                    RFC 9161 section 3.5
+//	a rival goes: the claim that lost to it has the address again, and is asked
+//	                                               RFC 9721 section 6.3
+//	a MAC comes here that has addresses elsewhere: they come with it, and it is asked for them
+//	                                               RFC 9135 section 7.2
+//	a MAC goes elsewhere: its claims wait for it   RFC 9135 section 7.1
+//	a MAC falls silent: its claims end with it     RFC 7432 section 10.3
+
 // address is the record of one IP address of a bridge: who claims it here, and who
 // advertises it. One that nobody claims any more is dropped. There are many of which only
 // peers speak: those are small.
@@ -18,16 +51,21 @@ type address struct {
 }
 
 // claims are the local claims of an address, the one that was made last at the end.
-type claims struct{ all []claim }
+type claims struct {
+	all     []claim
+	alarmed bool // the operator was told that somebody else claims what a static MAC has
+}
 
 // claim is that a MAC has an address, as far as it is known here and not from a route.
 // Where the address is follows from where the MAC is.
 type claim struct {
 	mac       ether.MAC
 	by        evidence
-	state     claimState
-	confirmed time.Time // when its owner was heard last; zero if it was taken over from the target
+	confirmed time.Time // when its owner was heard last; zero if it never was since we started
 }
+
+// maxClaims bounds the claims of one address.
+const maxClaims = 8
 
 // evidence is how a claim is known. One may be known in several ways.
 type evidence uint8
@@ -36,57 +74,81 @@ const (
 	byStatic   evidence = 1 << iota // a static MAC was given the address
 	byHost                          // the host said so itself, by ARP or ND
 	byTarget                        // the host had said so before we started
+	byPeer                          // a peer said so of the MAC before it came here
 	bySlowPath                      // the host answered the slow path
 )
 
-// spoken is what the host itself said.
-const spoken = byHost | byTarget
-
-// claimState is what became of a claim.
-type claimState uint8
-
-const (
-	claimInactive  claimState = iota // another one has the address, or the MAC is nowhere
-	claimActive                      // it has the address
-	claimProbed                      // its MAC is asked whether it still has the address
-	claimDuplicate                   // it may not have the address, which moved too often
-)
-
-var claimStateNames = [...]string{"inactive", "active", "probed", "duplicate"}
-
-func (s claimState) String() string { return claimStateNames[s] }
+// spoken is what the host itself said, to whomever.
+const spoken = byHost | byTarget | byPeer
 
 // location is where an address of a bridge is; without a MAC it is nowhere.
 type location struct {
-	mac  ether.MAC
-	from *candidate // nil if it is here
+	mac     ether.MAC
+	from    *candidate // where the MAC is behind a VTEP; nil if it is here
+	claimed bool       // a claim says so, no route
 }
 
 func (at location) known() bool { return !at.mac.IsZero() }
-func (at location) here() bool  { return at.known() && at.from == nil }
+func (at location) here() bool  { return at.claimed && at.from == nil }
 
-// locate selects where an address is, by the rules of its MAC (RFC 9135 section
-// 7). Our own addresses and those of other gateways are nobody's here: leaves
-// may share a gateway's address with another MAC.
+// locate selects where an address is: see above.
 func (b *bridge) locate(ip netip.Addr) location {
 	a := b.addresses[ip]
 	if a == nil || b.svi.guards(ip) || b.svi.unassignable(ip) {
 		return location{}
 	}
-	best := a.routes.best()
-	for _, by := range [...]evidence{byStatic, spoken, bySlowPath} {
-		mac := a.claimant(by)
-		if mine, here := b.rankHere(mac); here && (best == nil || b.frozen(mac) || mine.beats(best.route.rank())) {
-			return location{mac: mac}
+	if mac := a.claimant(byStatic); !mac.IsZero() {
+		if _, here := b.rankHere(mac); here {
+			return location{mac: mac, claimed: true}
 		}
 	}
-	if best == nil {
+	if mac := b.holder(ip); !mac.IsZero() {
+		return b.locateHeld(a, mac)
+	}
+	best := a.routes.best()
+	for _, by := range [...]evidence{spoken, bySlowPath} {
+		for _, c := range a.claimsLastFirst() {
+			if mine, here := b.rankHere(c.mac); c.by&by != 0 && here &&
+				(best == nil || best.route.MAC == c.mac || mine.beats(best.route.rank())) {
+				return location{mac: c.mac, claimed: true}
+			}
+		}
+	}
+	if best != nil {
+		if c := a.routes.reached(); c != nil {
+			best = c
+		}
+		return location{mac: best.route.MAC, from: best}
+	}
+	if mac := a.claimant(bySlowPath); !mac.IsZero() {
+		if c, known := b.place(mac); known {
+			return location{mac: mac, from: c, claimed: true}
+		}
+	}
+	return location{}
+}
+
+// locateHeld is where an address is that a MAC holds: wherever that is.
+func (b *bridge) locateHeld(a *address, mac ether.MAC) location {
+	c, known := b.place(mac)
+	switch {
+	case !known, c == nil && a.claim(mac) == nil:
 		return location{}
+	case c == nil:
+		return location{mac: mac, claimed: true}
 	}
-	if c := a.routes.reached(); c != nil {
-		best = c
+	return location{mac: mac, from: c, claimed: a.claim(mac) != nil}
+}
+
+// place is where a MAC is: behind a candidate, or here if that is nil; false if it is
+// nowhere.
+func (b *bridge) place(mac ether.MAC) (*candidate, bool) {
+	s := b.macs[mac]
+	if s == nil {
+		return nil, false
 	}
-	return location{best.route.MAC, best}
+	c, here := b.selected(mac, s)
+	return c, here || c != nil
 }
 
 // claim is that of a MAC, nil if it makes none. It is good until claims change.
@@ -104,15 +166,20 @@ func (a *address) claim(mac ether.MAC) *claim {
 
 // claimant is the MAC of the last claim that is known in one of some ways, zero if none is.
 func (a *address) claimant(by evidence) ether.MAC {
-	if a == nil || a.claims == nil {
-		return ether.MAC{}
-	}
-	for _, c := range slices.Backward(a.claims.all) {
+	for _, c := range a.claimsLastFirst() {
 		if c.by&by != 0 {
 			return c.mac
 		}
 	}
 	return ether.MAC{}
+}
+
+// claimsLastFirst yields the claims, the one that was made last first.
+func (a *address) claimsLastFirst() func(func(int, claim) bool) {
+	if a == nil || a.claims == nil {
+		return func(func(int, claim) bool) {}
+	}
+	return slices.Backward(a.claims.all)
 }
 
 // unclaimed reports whether nobody knows the address.
@@ -136,20 +203,51 @@ type addressesOf struct {
 	seen standing
 }
 
+// standing is what of a MAC matters to its addresses here.
+type standing struct {
+	rank rank
+	from *candidate
+	here bool
+}
+
+func (b *bridge) standing(mac ether.MAC) standing {
+	mine, here := b.rankHere(mac)
+	from, _ := b.place(mac)
+	return standing{mine, from, here}
+}
+
+// rankHere is the rank of a MAC that is on one of the bridge's ports.
+func (b *bridge) rankHere(mac ether.MAC) (rank, bool) {
+	s := b.macs[mac]
+	if s == nil {
+		return rank{}, false
+	}
+	if _, here := b.selected(mac, s); !here {
+		return rank{}, false
+	}
+	if s.static != 0 {
+		return rank{sticky: true, vtep: b.localVTEP}, true
+	}
+	return rank{sequence: s.local.sequence, vtep: b.localVTEP}, true
+}
+
 // addClaim takes one more way in which a MAC's claim of an address is known, and has the
-// claim be the last one made.
+// claim be the last one made. One that is too many replaces the oldest.
 func (b *bridge) addClaim(ip netip.Addr, a *address, mac ether.MAC, by evidence) *claim {
 	if a.claims == nil {
 		a.claims = &claims{}
 	}
-	all := a.claims.all
 	made := claim{mac: mac}
-	if i := slices.IndexFunc(all, func(c claim) bool { return c.mac == mac }); i >= 0 {
-		made = all[i]
-		all = slices.Delete(all, i, i+1)
+	if i := slices.IndexFunc(a.claims.all, func(c claim) bool { return c.mac == mac }); i >= 0 {
+		made = a.claims.all[i]
+		a.claims.all = slices.Delete(a.claims.all, i, i+1)
+	} else if len(a.claims.all) >= maxClaims {
+		owner := b.locate(ip).mac
+		i := slices.IndexFunc(a.claims.all, func(c claim) bool { return c.by&byStatic == 0 && c.mac != owner })
+		b.removeClaim(ip, a, a.claims.all[i].mac, ^evidence(0))
 	}
 	made.by |= by
-	a.claims.all = append(all, made)
+	a.claims.all = append(a.claims.all, made)
 	of := b.claimed[mac]
 	if of == nil {
 		of = &addressesOf{map[netip.Addr]struct{}{}, b.standing(mac)}
@@ -176,6 +274,7 @@ func (b *bridge) removeClaim(ip netip.Addr, a *address, mac ether.MAC, by eviden
 	of := b.claimed[mac]
 	if delete(of.of, ip); len(of.of) == 0 {
 		delete(b.claimed, mac)
+		delete(b.away, mac)
 	}
 }
 
@@ -189,7 +288,9 @@ func (b *bridge) soleClaim(ip netip.Addr, a *address, mac ether.MAC, by evidence
 			}
 		}
 	}
-	if !mac.IsZero() {
+	if c := a.claim(mac); c != nil {
+		c.by |= by
+	} else if !mac.IsZero() {
 		b.addClaim(ip, a, mac, by)
 	}
 }

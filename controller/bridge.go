@@ -2,6 +2,7 @@ package controller
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/ether"
@@ -23,10 +24,12 @@ type bridge struct {
 	replicas   map[uint16]*replica     // by instance
 	replicaIDs ids                     // their instances
 
-	svi       *svi // its gateway, nil = none in place
-	addresses map[netip.Addr]*address
-	claimed   map[ether.MAC]*addressesOf // what MACs claim here
-	early     map[ether.MAC]netip.Addr   // said by MACs that may be about to move here
+	svi          *svi // its gateway, nil = none in place
+	addresses    map[netip.Addr]*address
+	addressMoves map[netip.Addr]*history    // of addresses that moved lately
+	claimed      map[ether.MAC]*addressesOf // what MACs claim here
+	away         map[ether.MAC]time.Time    // MACs with claims that are elsewhere, since when
+	early        map[ether.MAC]netip.Addr   // said by MACs that may be about to move here
 	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
 	staticIPs  map[netip.Addr]ether.MAC
@@ -82,7 +85,8 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
 			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},
-			addresses:  map[netip.Addr]*address{}, claimed: map[ether.MAC]*addressesOf{},
+			addresses:  map[netip.Addr]*address{}, addressMoves: map[netip.Addr]*history{}, claimed: map[ether.MAC]*addressesOf{},
+			away:       map[ether.MAC]time.Time{},
 			early:      map[ether.MAC]netip.Addr{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
@@ -106,6 +110,7 @@ func (l *loop) deleteBridge(b *bridge) {
 		l.dirtySVIs[s.ID] = struct{}{}
 	}
 	l.forgetHosts(b)
+	l.forgetMoves(b)
 	old := b.VNI
 	b.VNI = 0
 	l.stretch(b, old)

@@ -2,12 +2,18 @@ package controller
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// maxAddresses bounds the addresses of a local MAC, whatever a tenant sends.
-const maxAddresses = 1024
+const (
+	// maxAddresses bounds the addresses of a local MAC, whatever a tenant sends.
+	maxAddresses = 1024
+	// maxFollowing bounds the routes that are looked at for the addresses of a MAC that came
+	// here.
+	maxFollowing = 256
+)
 
 // sighting is that a MAC was heard to have an address.
 type sighting struct {
@@ -18,42 +24,102 @@ type sighting struct {
 	answer bool // it was asked and answered
 }
 
-// heard takes any sighting of an address, from a bridge port or by VXLAN. One of a port
-// counts for as long as its MAC is here.
+// heard takes any sighting of an address by a frame, from a bridge port or by VXLAN.
 func (l *loop) heard(b *bridge, s sighting) {
-	if s.port == 0 && s.by != byTarget {
+	at := b.locate(s.ip)
+	if s.port != 0 {
+		l.claimed(b, s)
 		return
 	}
-	if _, here := b.rankHere(s.mac); !here {
-		return
-	}
-	a := b.addresses[s.ip]
-	if a.claimant(spoken) == s.mac {
+	switch {
+	case at.mac == s.mac:
 		l.confirmed(b, s.ip, s.mac)
+	case at.claimed: // what is elsewhere is for its own gateway to judge
+		l.rivalled(b, s.ip, at)
+	}
+}
+
+// claimed takes that a MAC which is here has an address.
+func (l *loop) claimed(b *bridge, s sighting) {
+	mine, here := b.rankHere(s.mac)
+	if !here {
 		return
 	}
-	if b.addressCount(s.mac) >= maxAddresses {
+	at, a := b.locate(s.ip), b.addresses[s.ip]
+	if a.claim(s.mac) == nil && b.addressCount(s.mac) >= maxAddresses {
 		l.stats.hostsRefused.Add(1)
 		return
 	}
 	a = l.address(b, s.ip)
-	b.soleClaim(s.ip, a, s.mac, spoken)
+	taken := at.known() && at.mac != s.mac
+	if taken {
+		taken = l.takes(b, s, mine, at)
+	}
+	c := b.addClaim(s.ip, a, s.mac, s.by)
 	if s.by == byHost {
+		c.by = c.by&^(byTarget|byPeer) | byHost
 		l.confirmed(b, s.ip, s.mac)
 	}
-	l.addressChanged(b, s.ip)
+	if now := b.locate(s.ip); now != at || a.here != now.here() {
+		l.addressChanged(b, s.ip)
+	}
+	if taken && at.here() {
+		l.probe(b, s.ip, at.mac)
+	}
+}
+
+// takes has a MAC that is here and speaks for an address take it from another MAC, and
+// reports whether it may: its sequence number is raised above the other's.
+func (l *loop) takes(b *bridge, s sighting, mine rank, at location) bool {
+	rival := rank{}
+	if at.from != nil {
+		rival = at.from.route.rank()
+	} else if r, here := b.rankHere(at.mac); here {
+		rival = r
+	}
+	a := b.addresses[s.ip]
+	switch {
+	case a.claimant(byStatic) == at.mac:
+		l.alarmStatic(b, s.ip, a, s.mac)
+		return false
+	case !b.holder(s.ip).IsZero():
+		return false
+	case rival.sticky && !mine.sticky && !at.here():
+		return false
+	case s.by == byHost && l.addressMoved(b, s.ip, at.mac, s.mac):
+		return false
+	}
+	if s.by == byHost {
+		l.raise(b, s.mac, rival)
+	}
+	return true
+}
+
+// raise gives a MAC that is here a sequence number above a rival's (RFC 9721 section 6.1).
+// One that is frozen says nothing new (RFC 7432 section 15.1), and one that is static has
+// none.
+func (l *loop) raise(b *bridge, mac ether.MAC, rival rank) {
+	s := b.macs[mac]
+	if s.static != 0 || s.local == nil || b.frozen(mac) || rival.sticky || rival.sequence < s.local.sequence {
+		return
+	}
+	s.local.sequence = l.nextSequence(b, mac, rival.sequence)
+	l.changed(b, mac)
+}
+
+// rivalled takes that somebody else was heard to have an address, which is where it is by a
+// claim: its MAC is asked whether it still has it.
+func (l *loop) rivalled(b *bridge, ip netip.Addr, at location) {
+	if b.addresses[ip].claimant(byStatic) != at.mac && b.holder(ip).IsZero() {
+		l.probe(b, ip, at.mac)
+	}
 }
 
 // confirmed takes that the MAC which claims an address has it, as it said itself: the
 // claim's age begins anew.
 func (l *loop) confirmed(b *bridge, ip netip.Addr, mac ether.MAC) {
-	c := b.addresses[ip].claim(mac)
-	if c == nil {
-		return
-	}
-	c.confirmed = l.now()
-	if c.state == claimProbed {
-		c.state = claimActive
+	if c := b.addresses[ip].claim(mac); c != nil {
+		c.confirmed = l.now()
 	}
 }
 
@@ -66,4 +132,83 @@ func (l *loop) probeFailed(b *bridge, ip netip.Addr, mac ether.MAC) {
 	}
 	b.removeClaim(ip, a, mac, spoken|bySlowPath)
 	l.addressChanged(b, ip)
+}
+
+// following are the addresses that a MAC has elsewhere, as far as they are looked at.
+func (b *bridge) following(mac ether.MAC, s *station) (out []netip.Addr) {
+	if s == nil {
+		return nil
+	}
+	looked := 0
+	for c := range s.routes.all() {
+		if looked++; looked > maxFollowing {
+			break
+		}
+		if r := c.route; r.isHost() && b.locate(r.IP).mac == mac {
+			out = append(out, r.IP)
+		}
+	}
+	return out
+}
+
+// bringAlong has addresses come here with their MAC, which is asked for them (RFC 9135 section
+// 7.2).
+func (l *loop) bringAlong(b *bridge, mac ether.MAC, addresses []netip.Addr) {
+	for _, ip := range addresses {
+		l.claimed(b, sighting{ip: ip, mac: mac, by: byPeer})
+		if b.addresses[ip].claim(mac) != nil {
+			l.probe(b, ip, mac)
+		}
+	}
+}
+
+// addressesFollow is called after a MAC changed: its addresses here go with it.
+func (l *loop) addressesFollow(b *bridge, mac ether.MAC) {
+	of := b.claimed[mac]
+	if of == nil {
+		return
+	}
+	was, now := of.seen, b.standing(mac)
+	if was == now {
+		return
+	}
+	of.seen = now
+	if !now.here {
+		if _, gone := b.away[mac]; !gone {
+			b.away[mac] = l.now()
+		}
+	} else {
+		delete(b.away, mac)
+	}
+	for ip := range of.of {
+		l.addressChanged(b, ip)
+		if now.here && !was.here && b.addresses[ip].claim(mac).by&spoken != 0 {
+			l.probe(b, ip, mac)
+		}
+	}
+}
+
+// forgetClaims ends the claims of a MAC that fell silent, but for what the slow path and
+// the operator know.
+func (l *loop) forgetClaims(b *bridge, mac ether.MAC) {
+	of := b.claimed[mac]
+	if of == nil {
+		return
+	}
+	for ip := range of.of {
+		b.removeClaim(ip, b.addresses[ip], mac, spoken)
+		l.addressChanged(b, ip)
+	}
+}
+
+// forgetAway ends claims of MACs that went elsewhere and did not come back.
+func (l *loop) forgetAway(now time.Time) {
+	for _, b := range l.bridges {
+		for mac, since := range b.away {
+			if now.Sub(since) >= l.cfg.Ageing {
+				delete(b.away, mac)
+				l.forgetClaims(b, mac)
+			}
+		}
+	}
 }

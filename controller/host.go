@@ -8,61 +8,34 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 )
 
-// rankHere is the rank of a MAC that is on one of the bridge's ports.
-func (b *bridge) rankHere(mac ether.MAC) (rank, bool) {
-	s := b.macs[mac]
-	if s == nil {
-		return rank{}, false
-	}
-	if _, here := b.selected(mac, s); !here {
-		return rank{}, false
-	}
-	if s.static != 0 {
-		return rank{sticky: true, vtep: b.localVTEP}, true
-	}
-	return rank{sequence: s.local.sequence, vtep: b.localVTEP}, true
-}
-
-// standing is what of a MAC matters to its addresses here.
-type standing struct {
-	rank         rank
-	here, frozen bool
-}
-
-func (b *bridge) standing(mac ether.MAC) standing {
-	mine, here := b.rankHere(mac)
-	return standing{mine, here, b.frozen(mac)}
-}
-
 // addHost makes a route one of its address's in the bridge.
 func (l *loop) addHost(b *bridge, c *candidate) {
 	ip := c.route.IP
-	l.address(b, ip).routes.add(c, slotAddress)
+	a, was := l.address(b, ip), b.locate(ip)
+	a.routes.add(c, slotAddress)
 	l.addressChanged(b, ip)
+	if !was.claimed || was.mac == c.route.MAC || a.routes.best() != c {
+		return
+	}
+	if a.claimant(byStatic) == was.mac {
+		l.alarmStatic(b, ip, a, c.route.MAC)
+	}
+	l.rivalled(b, ip, was)
 }
 
 // removeHost is the opposite of addHost. A bridge that goes has no hosts any more.
 func (l *loop) removeHost(b *bridge, c *candidate) {
 	ip := c.route.IP
 	if a := b.addresses[ip]; a != nil {
+		was := b.locate(ip)
 		a.routes.remove(c)
+		if a.routes.size() == 0 && a.claims != nil {
+			a.claims.alarmed = false
+		}
 		l.addressChanged(b, ip)
-	}
-}
-
-// addressesFollow is called after a MAC changed: its addresses here go with it.
-func (l *loop) addressesFollow(b *bridge, mac ether.MAC) {
-	of := b.claimed[mac]
-	if of == nil {
-		return
-	}
-	now := b.standing(mac)
-	if of.seen == now {
-		return
-	}
-	of.seen = now
-	for ip := range of.of {
-		l.addressChanged(b, ip)
+		if now := b.locate(ip); now.here() && !was.here() {
+			l.rivalled(b, ip, now) // it lost the address for a while
+		}
 	}
 }
 
@@ -73,19 +46,14 @@ func (l *loop) addressesChanged(b *bridge) {
 	}
 }
 
-// addressChanged is called after the candidates of an address changed: it marks
-// what follows, forgets a local host that is elsewhere now, and drops one that
-// nobody knows.
+// addressChanged is called after the claims or the candidates of an address changed: it
+// marks what follows, and drops one that nobody knows.
 func (l *loop) addressChanged(b *bridge, ip netip.Addr) {
 	a := b.addresses[ip]
 	if a == nil {
 		return
 	}
 	at := b.locate(ip)
-	if said := a.claimant(spoken); !said.IsZero() && (!at.here() || at.mac != said) {
-		b.removeClaim(ip, a, said, spoken)
-		at = b.locate(ip)
-	}
 	l.markAnswer(b, ip)
 	if at.here() || a.here {
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(ip)}] = struct{}{}
@@ -130,6 +98,7 @@ func (l *loop) forgetHosts(b *bridge) {
 		l.addressChanged(b, ip)
 	}
 	clear(b.claimed)
+	clear(b.away)
 	clear(b.staticIPs)
 	clear(b.early)
 }
@@ -159,7 +128,7 @@ func (l *loop) desiredAnswer(index uint16, ip netip.Addr) entry {
 		return p4.NDHost{Bridge: index, Address: ip, MAC: b.svi.mac, Router: true}
 	}
 	at := b.locate(ip)
-	if !at.known() {
+	if !at.known() || !b.holder(ip).IsZero() {
 		return nil
 	}
 	metadata := ""
@@ -175,6 +144,6 @@ func (l *loop) desiredAnswer(index uint16, ip netip.Addr) entry {
 // adoptHost takes over a host that was seen before we started, if its MAC was.
 func (l *loop) adoptHost(index uint16, ip netip.Addr, mac ether.MAC, metadata string) {
 	if b := l.bridges[index]; b != nil && metadata == localHost {
-		l.heard(b, sighting{ip: ip, mac: mac, by: byTarget})
+		l.claimed(b, sighting{ip: ip, mac: mac, by: byTarget})
 	}
 }

@@ -132,6 +132,7 @@ func (l *loop) importRoute(b *bridge, r *route) {
 	}
 	c := l.candidateIn(b, r)
 	s.routes.add(c, slotKey)
+	b.pin(r.MAC, s)
 	l.changed(b, r.MAC)
 	if r.isHost() {
 		l.addHost(b, c)
@@ -159,6 +160,7 @@ func (l *loop) unimportRoute(b *bridge, r *route) {
 		l.removeHost(b, c)
 	}
 	s.routes.remove(c)
+	b.unpin(r.MAC, c, s)
 	l.dropCandidate(c)
 	l.changed(b, r.MAC)
 }

@@ -72,6 +72,8 @@ func (l *loop) learn(r p4.Learn) {
 		return
 	}
 	var sequence uint32
+	come := b.following(r.MAC, s)
+	l.holdOn(b, r.MAC)
 	switch {
 	case s == nil:
 	case s.local != nil: // to EVPN it is where it was
@@ -80,20 +82,12 @@ func (l *loop) learn(r p4.Learn) {
 		l.forgetLocal(b, r.MAC, s)
 	default:
 		if c := s.best(); c != nil {
-			sequence = nextSequence(c.route.sequence)
+			sequence = l.nextSequence(b, r.MAC, c.route.sequence)
 			l.stats.moves[remoteToLocal].Add(1)
 		}
 	}
 	l.setLocal(b, p, r.MAC, &local{port: r.Port, sequence: sequence, since: l.now()})
-}
-
-// nextSequence is the sequence of a MAC that moved, RFC 7432 section 15. It
-// does not wrap: a MAC that moved so often is not worth a rule of its own.
-func nextSequence(n uint32) uint32 {
-	if n == ^uint32(0) {
-		return n
-	}
-	return n + 1
+	l.bringAlong(b, r.MAC, come)
 }
 
 func (l *loop) setLocal(b *bridge, p *port, mac ether.MAC, at *local) {
@@ -118,8 +112,11 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 		}
 		moves = s.local != nil || s.routes.size() > 0
 	}
-	if moves && b.frozen(mac) {
-		return declineFrozen, true
+	if h := b.held(mac); h != nil {
+		if h.at != nil || s != nil && s.local != nil {
+			return declineFrozen, true
+		}
+		moves = false
 	}
 	if p.MaxMACs > 0 && p.learned >= p.MaxMACs {
 		return declinePortLimit, true
@@ -127,7 +124,7 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 	if l.cfg.MaxMACs > 0 && b.learned >= l.cfg.MaxMACs && (s == nil || s.local == nil) {
 		return declineBridgeLimit, true
 	}
-	if moves && l.moved(b, mac) {
+	if moves && l.macMoved(b, mac) {
 		return declineFrozen, true
 	}
 	return 0, false
@@ -276,6 +273,7 @@ func (l *loop) idle(key p4.Key) error {
 		l.stats.aged.Add(1)
 		l.forgetLocal(b, s.MAC, st)
 		l.changed(b, s.MAC)
+		l.forgetClaims(b, s.MAC)
 	}
 	return nil
 }

@@ -192,6 +192,7 @@ type loop struct {
 	convergedAt time.Time
 	clock       steady
 	stats       *stats
+	asked       func(*bridge, netip.Addr, ether.MAC) // stands in for probes
 }
 
 func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {

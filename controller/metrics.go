@@ -28,25 +28,28 @@ var moveNames = [moveKinds]string{"local_to_local", "local_to_remote", "remote_t
 
 // stats are what the loop counts; others read them at any time.
 type stats struct {
-	routes        [bgp.TypePrefix + 1]atomic.Int64 // in use or not, by type
-	unusable      [unusableReasons]atomic.Int64
-	moves         [moveKinds]atomic.Int64
-	declined      [declineReasons]atomic.Int64
-	undeclinable  atomic.Int64
-	learned       atomic.Int64 // now
-	frozen        atomic.Int64 // now
-	aged          atomic.Int64
-	badInput      atomic.Int64
-	hosts         atomic.Int64 // addresses known now
-	hostsLocal    atomic.Int64 // of them those behind ports
-	hostsRefused  atomic.Int64
-	forged        atomic.Int64
-	punts         [puntReasons]atomic.Int64
-	refusedRoutes atomic.Int64
-	originated    atomic.Int64 // routes of ours now
-	target        reconcile.Stats
-	batch         prometheus.Histogram
-	latency       prometheus.Histogram
+	routes          [bgp.TypePrefix + 1]atomic.Int64 // in use or not, by type
+	unusable        [unusableReasons]atomic.Int64
+	moves           [moveKinds]atomic.Int64
+	declined        [declineReasons]atomic.Int64
+	undeclinable    atomic.Int64
+	learned         atomic.Int64 // now
+	frozen          atomic.Int64 // now
+	frozenAddresses atomic.Int64 // now
+	addressMoves    atomic.Int64
+	staticConflicts atomic.Int64
+	aged            atomic.Int64
+	badInput        atomic.Int64
+	hosts           atomic.Int64 // addresses known now
+	hostsLocal      atomic.Int64 // of them those behind ports
+	hostsRefused    atomic.Int64
+	forged          atomic.Int64
+	punts           [puntReasons]atomic.Int64
+	refusedRoutes   atomic.Int64
+	originated      atomic.Int64 // routes of ours now
+	target          reconcile.Stats
+	batch           prometheus.Histogram
+	latency         prometheus.Histogram
 }
 
 func newStats() *stats {
@@ -72,16 +75,20 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descRoutes   = desc("routes", "EVPN routes received, by type.", "type")
-	descUnusable = desc("routes_unusable_total", "EVPN routes that could not be used when they came, by reason.", "reason")
-	descEntries  = desc("entries", "Entries that the target acknowledged, by table.", "table")
-	descFailing  = desc("entries_failing", "Entries that the target refused or that wait for one that it refused.")
-	descErrors   = desc("write_errors_total", "Updates and Writes that the target refused.")
-	descDepth    = desc("queue_depth", "Keys of entries that wait to be computed.")
-	descLearned  = desc("learned_macs", "MACs learned on bridge ports.")
-	descAged     = desc("aged_macs_total", "Learned MACs that went silent.")
-	descMoves    = desc("mac_moves_total", "MAC moves, by kind.", "kind")
-	descFrozen   = desc("frozen_macs", "MACs frozen as duplicates.")
+	descRoutes          = desc("routes", "EVPN routes received, by type.", "type")
+	descUnusable        = desc("routes_unusable_total", "EVPN routes that could not be used when they came, by reason.", "reason")
+	descEntries         = desc("entries", "Entries that the target acknowledged, by table.", "table")
+	descFailing         = desc("entries_failing", "Entries that the target refused or that wait for one that it refused.")
+	descErrors          = desc("write_errors_total", "Updates and Writes that the target refused.")
+	descDepth           = desc("queue_depth", "Keys of entries that wait to be computed.")
+	descLearned         = desc("learned_macs", "MACs learned on bridge ports.")
+	descAged            = desc("aged_macs_total", "Learned MACs that went silent.")
+	descMoves           = desc("mac_moves_total", "MAC moves, by kind.", "kind")
+	descFrozen          = desc("frozen_macs", "MACs frozen as duplicates.")
+	descFrozenAddresses = desc("frozen_addresses", "Addresses frozen as duplicates.")
+	descAddressMoves    = desc("address_moves_total", "Times that a local host took an address from another MAC.")
+	descStatic          = desc("static_conflicts_total",
+		"Times that a peer or another host was found to claim a static MAC or its address.")
 	descDeclined = desc("declined_macs_total", "Source MACs that were not learned, by reason.", "reason")
 	descIgnored  = desc("declined_macs_overflow_total",
 		"Source MACs declined without an entry, since their port has too many.")
@@ -106,7 +113,7 @@ var (
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth,
 		descLearned, descHeld, descAudits, descDiffers,
-		descAged, descMoves, descFrozen, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
+		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
 		descHosts, descTooMany, descForged, descPunts, descPrefixes} {
 		ch <- d
 	}
@@ -150,6 +157,9 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	counter(descRefused, &s.refusedRoutes)
 	gauge(descLearned, s.learned.Load())
 	gauge(descFrozen, s.frozen.Load())
+	gauge(descFrozenAddresses, s.frozenAddresses.Load())
+	counter(descAddressMoves, &s.addressMoves)
+	counter(descStatic, &s.staticConflicts)
 	gauge(descDepth, s.target.Depth.Load())
 	counter(descAudits, &s.target.Audits)
 	counter(descDiffers, &s.target.Missing, string(reconcile.Missing))

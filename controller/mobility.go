@@ -12,6 +12,8 @@ type station struct {
 	static uint16     // configured port, 0 = none
 	local  *local     // learned here, nil = not
 	routes candidates // imported type-2 routes
+	// alarmed: the operator was told that a peer advertises it though it is static.
+	alarmed bool
 }
 
 // local is a MAC learned on a port. It has its sequence from when it is learned.
@@ -19,12 +21,6 @@ type local struct {
 	port     uint16
 	sequence uint32
 	since    time.Time // zero if it was taken over from the target
-}
-
-// history is the recent moves of a MAC, for duplicate detection.
-type history struct {
-	moves  []time.Time
-	frozen time.Time // since when; zero = not
 }
 
 // station gives the bridge's record of a MAC, made if there is none.
@@ -51,21 +47,20 @@ func (s *station) reached() *candidate {
 }
 
 // selected says where the MAC is: on a local port if the second result is true,
-// else behind the candidate, which is nil if it is nowhere. That the best VTEP
+// else behind the candidate, which is nil if it is nowhere. A static MAC is here whatever
+// peers say (RFC 7432 section 15.2), and one that is frozen where it was. That the best VTEP
 // cannot be reached does not bring a MAC back here.
 func (b *bridge) selected(mac ether.MAC, s *station) (*candidate, bool) {
-	c := s.best()
-	mine := rank{vtep: b.localVTEP}
+	h := b.held(mac)
 	switch {
-	case s.static != 0:
-		mine.sticky = true
+	case s.static != 0, h != nil && s.local != nil:
+		return nil, true
+	case h != nil:
+		return h.at, false
 	case s.local == nil:
 		return s.reached(), false
-	case b.frozen(mac):
-		return nil, true
-	default:
-		mine.sequence = s.local.sequence
 	}
+	c, mine := s.best(), rank{sequence: s.local.sequence, vtep: b.localVTEP}
 	if c == nil || mine.beats(c.route.rank()) {
 		return nil, true
 	}
@@ -86,6 +81,7 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 		}
 	}
 	l.reconsider(b, mac, s)
+	l.alarmMAC(b, mac, s)
 	l.markStation(b, mac)
 	if s.static == 0 && s.local == nil && s.routes.size() == 0 {
 		b.macs = without(b.macs, mac, &b.most.macs)
@@ -105,77 +101,4 @@ func (l *loop) forgetLocal(b *bridge, mac ether.MAC, s *station) {
 	l.markStation(b, mac)
 	s.local = nil
 	l.vacancy(b, p)
-}
-
-// moved records a move that we saw and reports whether the MAC is a duplicate
-// from now on (RFC 7432 section 15.1).
-func (l *loop) moved(b *bridge, mac ether.MAC) bool {
-	d := l.cfg.Duplicates
-	if d.Moves < 0 {
-		return false
-	}
-	h := b.moves[mac]
-	if h == nil {
-		h = &history{}
-		b.moves[mac] = h
-	}
-	now := l.now()
-	for len(h.moves) > 0 && now.Sub(h.moves[0]) >= d.Window {
-		h.moves = h.moves[1:]
-	}
-	h.moves = append(h.moves, now)
-	if len(h.moves) < d.Moves {
-		return false
-	}
-	h.moves, h.frozen = nil, now
-	l.stats.frozen.Add(1)
-	l.log.Warn("MAC moves too often and stays where it is now until that is cleared: look for a loop or a duplicate "+
-		"address",
-		"bridge", b.ID, "mac", mac, "moves", d.Moves, "window", d.Window)
-	return true
-}
-
-// frozen reports whether a MAC is held where it is as a duplicate.
-func (b *bridge) frozen(mac ether.MAC) bool {
-	h := b.moves[mac]
-	return h != nil && !h.frozen.IsZero()
-}
-
-// thaw forgets moves that are past and ends freezes that have lasted.
-func (l *loop) thaw() {
-	now, d := l.now(), l.cfg.Duplicates
-	if now.Sub(l.thawedAt) < idleTick/2 {
-		return
-	}
-	l.thawedAt = now
-	for _, b := range l.bridges {
-		for mac, h := range b.moves {
-			switch {
-			case h.frozen.IsZero():
-				if now.Sub(h.moves[len(h.moves)-1]) >= d.Window {
-					delete(b.moves, mac)
-				}
-			case d.Freeze > 0 && now.Sub(h.frozen) >= d.Freeze:
-				l.clearDuplicate(b, mac)
-			}
-		}
-	}
-}
-
-// clearDuplicate lets a frozen MAC move again; false if it is not frozen.
-func (l *loop) clearDuplicate(b *bridge, mac ether.MAC) bool {
-	if !b.frozen(mac) {
-		return false
-	}
-	delete(b.moves, mac)
-	l.stats.frozen.Add(-1)
-	for port, reason := range b.declined[mac] {
-		if reason == declineFrozen {
-			l.undecline(b, mac, port)
-		}
-	}
-	if b.macs[mac] != nil {
-		l.changed(b, mac)
-	}
-	return true
 }

@@ -45,7 +45,11 @@ func (l *loop) kernelChanged(n slowpath.Neighbor) {
 		}
 		b.soleClaim(ip, a, n.MAC, bySlowPath)
 	case a != nil:
-		b.soleClaim(ip, a, ether.MAC{}, bySlowPath|spoken)
+		lost := bySlowPath | spoken
+		if _, told := l.kernelHosts[neighborKey{b.Index, ip}]; told {
+			lost = bySlowPath // it was not asked: we said where the address is
+		}
+		b.soleClaim(ip, a, ether.MAC{}, lost)
 	}
 	l.addressChanged(b, ip)
 }
@@ -84,7 +88,7 @@ func (l *loop) remoteNeighbor(k neighborKey) ether.MAC {
 		return ether.MAC{}
 	}
 	at := b.locate(k.ip)
-	if at.here() {
+	if at.claimed { // it is here, or the kernel itself found it
 		return ether.MAC{}
 	}
 	return at.mac

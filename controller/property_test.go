@@ -478,6 +478,7 @@ func (h *story) compare(t *testing.T) {
 		t.Errorf("%s", difference(got, want))
 	}
 	h.wantSameRoutes(t, fresh)
+	h.peek((*loop).forgetInactive)
 	h.wantSameMemory(t, fresh)
 	if got, want := h.slow.remotes(), fresh.slow.remotes(); !maps.Equal(got, want) {
 		t.Errorf("the kernel was told of %v, want %v", got, want)
@@ -523,6 +524,24 @@ func (h *story) wantSameRoutes(t *testing.T, fresh *gateway) {
 	}
 	if got, want := render(h.gateway), render(fresh); !slices.Equal(got, want) {
 		t.Errorf("advertised: %s", difference(got, want))
+	}
+}
+
+// forgetInactive ends the claims that lost: nothing of them outlives a restart.
+func (l *loop) forgetInactive() {
+	for _, b := range l.bridges {
+		for ip, a := range b.addresses {
+			if a.claims == nil {
+				continue
+			}
+			at := b.locate(ip)
+			for _, c := range slices.Clone(a.claims.all) {
+				if !at.here() || c.mac != at.mac {
+					b.removeClaim(ip, a, c.mac, spoken)
+				}
+			}
+			l.addressChanged(b, ip)
+		}
 	}
 }
 

@@ -88,6 +88,8 @@ func (l *loop) fdbRow(b *bridge, mac ether.MAC, s *station) view.FDBEntry {
 		if !s.local.since.IsZero() {
 			row.Age = l.now().Sub(s.local.since)
 		}
+	case c == nil: // it was frozen, and its VTEP has withdrawn it
+		row.Kind, sum.pending = view.Remote, "it is held behind a VTEP that does not have it any more"
 	default:
 		row.Kind, row.VTEP, row.VNI = view.Remote, c.route.vtep, c.route.vni
 		row.Sequence, row.Sticky = c.route.sequence, c.route.sticky

@@ -93,7 +93,7 @@ func (b *bridge) unselectedMAC(r *route) string {
 	const elsewhere = "another location of the MAC"
 	c, here := b.selected(r.MAC, s)
 	switch {
-	case here && b.frozen(r.MAC):
+	case b.frozen(r.MAC) && (here || c == nil || c.route.vtep != r.vtep):
 		return "the MAC is frozen where it is"
 	case here:
 		mine, _ := b.rankHere(r.MAC)
