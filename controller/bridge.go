@@ -24,7 +24,8 @@ type bridge struct {
 	replicas   map[uint16]*replica     // by instance
 	replicaIDs ids                     // their instances
 
-	svi          *svi // its gateway, nil = none in place
+	svi          *svi           // its gateway, nil = none in place
+	others       *otherGateways // those elsewhere, nil = none
 	addresses    map[netip.Addr]*address
 	addressMoves map[netip.Addr]*history    // of addresses that moved lately
 	claimed      map[ether.MAC]*addressesOf // what MACs claim here

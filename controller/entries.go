@@ -238,13 +238,13 @@ func registerRouting(r *registry) {
 		flipped:  noneDoesWithout[p4.Route],
 		concerns: func(_ *loop, k p4.Route) []subject { return []subject{{ofVRF, k.VRF}} },
 	}.table()
-	r[p4.TypeRouterMAC] = fromObjects(
-		func(l *loop, k p4.RouterMAC) entry { return l.desiredRouterMAC(k.Bridge, k.MAC) },
-		func(l *loop) {
-			for s := range l.gateways() {
-				l.mark(p4.RouterMAC{Bridge: s.bridge.Index, MAC: s.mac})
-			}
-		})
+	r[p4.TypeRouterMAC] = of[p4.RouterMAC]{
+		desired: func(l *loop, k p4.RouterMAC) entry { return l.desiredRouterMAC(k.Bridge, k.MAC) },
+		all:     (*loop).markAllGatewayMACs,
+		adopt:   adoptNothing[p4.RouterMAC], gone: freeNothing[p4.RouterMAC],
+		fromBGP: func(l *loop, e p4.RouterMAC) bool { return !l.ours(l.bridges[e.Bridge], e.MAC) },
+		flipped: noneDoesWithout[p4.RouterMAC], concerns: concernsNobody[p4.RouterMAC],
+	}.table()
 	r[p4.TypeRouterInterface] = fromObjects(
 		func(l *loop, k p4.RouterInterface) entry { return l.desiredRouterInterface(k.Bridge) },
 		func(l *loop) {
@@ -275,13 +275,19 @@ func registerGateways(r *registry) {
 				}
 			}
 		})
-	r[p4.TypeGatewayMAC] = fromObjects(
-		func(l *loop, k p4.GatewayMAC) entry { return l.desiredGatewayMAC(k.Bridge, k.MAC) },
-		func(l *loop) {
-			for s := range l.gateways() {
-				l.mark(p4.GatewayMAC{Bridge: s.bridge.Index, MAC: s.mac})
-			}
-		})
+	r[p4.TypeGatewayMAC] = of[p4.GatewayMAC]{
+		desired: func(l *loop, k p4.GatewayMAC) entry { return l.desiredGatewayMAC(k.Bridge, k.MAC) },
+		all:     (*loop).markAllGatewayMACs,
+		adopt:   adoptNothing[p4.GatewayMAC], gone: freeNothing[p4.GatewayMAC],
+		fromBGP: func(l *loop, e p4.GatewayMAC) bool { return !l.ours(l.bridges[e.Bridge], e.MAC) },
+		flipped: noneDoesWithout[p4.GatewayMAC], concerns: concernsNobody[p4.GatewayMAC],
+	}.table()
+}
+
+func (l *loop) markAllGatewayMACs() {
+	for s := range l.gateways() {
+		l.markGatewayMACs(s.bridge)
+	}
 }
 
 // desiredCloneSession is the one that carries copies to the CPU.

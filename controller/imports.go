@@ -133,6 +133,9 @@ func (l *loop) importRoute(b *bridge, r *route) {
 	c := l.candidateIn(b, r)
 	s.routes.add(c, slotKey)
 	b.pin(r.MAC, s)
+	if r.gateway {
+		l.countOtherGateway(b, r, 1)
+	}
 	l.changed(b, r.MAC)
 	if r.isHost() {
 		l.addHost(b, c)
@@ -161,6 +164,9 @@ func (l *loop) unimportRoute(b *bridge, r *route) {
 	}
 	s.routes.remove(c)
 	b.unpin(r.MAC, c, s)
+	if r.gateway {
+		l.countOtherGateway(b, r, -1)
+	}
 	l.dropCandidate(c)
 	l.changed(b, r.MAC)
 }

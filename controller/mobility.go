@@ -86,6 +86,7 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 	if s.static == 0 && s.local == nil && s.routes.size() == 0 {
 		b.macs = without(b.macs, mac, &b.most.macs)
 	}
+	l.settleAlias(b, mac)
 	l.addressesFollow(b, mac)
 }
 

@@ -200,6 +200,7 @@ func (l *loop) placeSVI(s *svi, v *vrf, b *bridge) {
 		l.changed(b, s.mac)
 	}
 	l.markSVI(s)
+	l.settleAliases(b)
 	l.addressesChanged(b)
 }
 
@@ -213,6 +214,7 @@ func (l *loop) removeSVI(s *svi) {
 	l.addressesChanged(b) // marks what they had in the VRF
 	b.svi, s.vrf, s.bridge = nil, nil, nil
 	delete(v.svis, s.ID)
+	l.settleAliases(b)
 	for ip, a := range b.addresses {
 		b.soleClaim(ip, a, ether.MAC{}, bySlowPath)
 	}
@@ -227,14 +229,13 @@ func (l *loop) removeSVI(s *svi) {
 // markSVI marks all that an SVI in place asks for.
 func (l *loop) markSVI(s *svi) {
 	v, b := s.vrf, s.bridge
-	l.mark(p4.RouterMAC{Bridge: b.Index, MAC: s.mac})
+	l.markGatewayMACs(b)
 	l.mark(p4.RouterInterface{Bridge: b.Index})
 	l.markL3VNI(s)
 	l.markAnswer(b, packet.LinkLocal(s.mac))
 	for _, ip := range s.guarded() {
 		l.markGuard(b, ip)
 	}
-	l.mark(p4.GatewayMAC{Bridge: b.Index, MAC: s.mac})
 	for port, vlan := range b.ports {
 		l.mark(p4.Member{Port: port, VLAN: vlan}) // says whether the bridge has a gateway
 	}
@@ -253,7 +254,7 @@ func (l *loop) markSVI(s *svi) {
 
 func (l *loop) desiredRouterMAC(index uint16, mac ether.MAC) entry {
 	b := l.bridges[index]
-	if b == nil || b.svi == nil || b.svi.mac != mac {
+	if !l.gatewayMAC(b, mac) {
 		return nil
 	}
 	return p4.RouterMAC{Bridge: index, MAC: mac, VRF: b.svi.vrf.Index}
@@ -284,7 +285,7 @@ func (l *loop) desiredGatewayTarget(index uint16, ip netip.Addr) entry {
 
 // desiredGatewayMAC keeps tenants from sending as the gateway.
 func (l *loop) desiredGatewayMAC(index uint16, mac ether.MAC) entry {
-	if b := l.bridges[index]; b != nil && b.svi != nil && b.svi.mac == mac {
+	if l.gatewayMAC(l.bridges[index], mac) {
 		return p4.GatewayMAC{Bridge: index, MAC: mac}
 	}
 	return nil
