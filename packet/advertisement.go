@@ -34,10 +34,23 @@ const (
 	hostHopLimit      = 64
 )
 
+// allNodesMAC is that of ff02::1, RFC 2464 section 7.
+var allNodesMAC = ether.MAC{0x33, 0x33, 0, 0, 0, 1}
+
 // Frame is the advertisement from the link-local address of the MAC to all nodes
 // (RFC 4861 section 4.2). It tells of no DHCPv6. Hosts make addresses of 64-bit
 // prefixes only (RFC 4862 section 5.5.3).
 func (a RouterAdvertisement) Frame() ([]byte, error) {
+	return a.FrameTo(allNodesMAC, netip.IPv6LinkLocalAllNodes())
+}
+
+// FrameTo is the advertisement to one host alone, as a router may answer its solicitation
+// (RFC 4861 section 6.2.6). One that has no address yet, an invalid ip, takes what is sent
+// to all nodes at its MAC (RFC 6085).
+func (a RouterAdvertisement) FrameTo(mac ether.MAC, ip netip.Addr) ([]byte, error) {
+	if !ip.IsValid() {
+		ip = netip.IPv6LinkLocalAllNodes()
+	}
 	ra := ndp.RouterAdvertisement{
 		CurrentHopLimit: hostHopLimit,
 		RouterLifetime:  min(a.Lifetime, maxRouterLifetime),
@@ -52,18 +65,17 @@ func (a RouterAdvertisement) Frame() ([]byte, error) {
 			ValidLifetime: validLifetime, PreferredLifetime: preferredLifetime, Prefix: p.Masked().Addr(),
 		})
 	}
-	source, allNodes := LinkLocal(a.MAC), netip.IPv6LinkLocalAllNodes()
-	message, err := ndp.MarshalMessageChecksum(&ra, source, allNodes)
+	source := LinkLocal(a.MAC)
+	message, err := ndp.MarshalMessageChecksum(&ra, source, ip)
 	if err != nil {
 		return nil, fmt.Errorf("make the router advertisement of %v: %w", a.MAC, err)
 	}
-	f := append([]byte{}, 0x33, 0x33, 0, 0, 0, 1) // all nodes, RFC 2464 section 7
-	f = append(f, a.MAC[:]...)
+	f := slices.Concat(mac[:], a.MAC[:])
 	f = binary.BigEndian.AppendUint16(f, EtherTypeIPv6)
 	f = append(f, 6<<4, 0, 0, 0)
 	f = binary.BigEndian.AppendUint16(f, uint16(len(message)))
 	f = append(f, icmpv6, ndHopLimit)
 	f = append(f, source.AsSlice()...)
-	f = append(f, allNodes.AsSlice()...)
+	f = append(f, ip.AsSlice()...)
 	return append(f, message...), nil
 }

@@ -18,25 +18,52 @@ const (
 	maxAdvertDelay           = 500 * time.Millisecond
 )
 
-// advertiser sends the router advertisements of one SVI (RFC 4861, section 6.2).
+// What bounds the answers to hosts behind VTEPs, which are each for one host.
+const (
+	maxAsking  = 256 // hosts that wait for an answer
+	askerPause = 5 * time.Millisecond
+)
+
+// routerAdvert is what an advertiser says, and to whom.
+type routerAdvert struct {
+	packet.RouterAdvertisement
+	far bool // to all hosts behind VTEPs, too
+}
+
+func (a routerAdvert) equal(b routerAdvert) bool {
+	return a.far == b.far && a.RouterAdvertisement.Equal(b.RouterAdvertisement)
+}
+
+// advertiser sends the router advertisements of one SVI (RFC 4861, section 6.2). Those to
+// all hosts do not reach the ones behind VTEPs, unless it is to be so: what a leaf is a
+// gateway for is not ours. Hosts there that ask, and those that are known, get their own.
 type advertiser struct {
-	advert    packet.RouterAdvertisement
+	advert    routerAdvert
 	cancel    context.CancelFunc
 	done      sync.WaitGroup
 	solicited chan struct{} // one slot
+	round     chan struct{} // one slot; those that are known are to be told
+	asked     chan Asker
+	known     func() []Asker // the hosts behind VTEPs that get their own
+	send      func(frame []byte, localOnly bool)
 }
 
 // startAdvertiser sends until stop, at random times of at most interval.
 func startAdvertiser(
-	a packet.RouterAdvertisement, interval time.Duration, send func(frame []byte),
+	a routerAdvert, interval time.Duration, known func() []Asker, send func(frame []byte, localOnly bool),
 ) (*advertiser, error) {
 	frame, err := a.Frame()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	v := &advertiser{advert: a, cancel: cancel, solicited: make(chan struct{}, 1)}
-	v.done.Go(func() { v.run(ctx, frame, interval, send) })
+	v := &advertiser{advert: a, cancel: cancel, known: known, send: send,
+		solicited: make(chan struct{}, 1), round: make(chan struct{}, 1), asked: make(chan Asker, maxAsking)}
+	v.done.Go(func() { v.run(ctx, frame, interval) })
+	if !a.far {
+		v.done.Go(func() { v.answer(ctx) })
+		v.done.Go(func() { v.tell(ctx) })
+	}
 	return v, nil
 }
 
@@ -53,7 +80,15 @@ func (v *advertiser) solicit() {
 	}
 }
 
-func (v *advertiser) run(ctx context.Context, frame []byte, interval time.Duration, send func([]byte)) {
+// ask asks for one to a host behind a VTEP. Those that are too many are not answered.
+func (v *advertiser) ask(a Asker) {
+	select {
+	case v.asked <- a:
+	default:
+	}
+}
+
+func (v *advertiser) run(ctx context.Context, frame []byte, interval time.Duration) {
 	var last time.Time
 	next := time.Now() // the first one at once: hosts wait for it
 	timer := time.NewTimer(0)
@@ -73,12 +108,74 @@ func (v *advertiser) run(ctx context.Context, frame []byte, interval time.Durati
 				next = at
 			}
 		case <-timer.C:
-			send(slices.Clone(frame))
+			v.send(slices.Clone(frame), !v.advert.far)
 			last = time.Now()
 			sent++
 			next = last.Add(pause(interval, sent))
+			select {
+			case v.round <- struct{}{}:
+			default: // the last round is not over
+			}
 		}
 		timer.Reset(time.Until(next))
+	}
+}
+
+// tell advertises, once a round, to each host behind a VTEP that is known: the lifetime of
+// what it was told ends (RFC 4861 section 6.3.5), and hosts do not ask again.
+func (v *advertiser) tell(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-v.round:
+		}
+		for _, a := range v.known() {
+			if !sleep(ctx, askerPause) {
+				return
+			}
+			v.sendTo(a)
+		}
+	}
+}
+
+// answer answers hosts that ask, each once for what it asks meanwhile.
+func (v *advertiser) answer(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-v.asked:
+			asking := map[Asker]struct{}{a: {}}
+			if !sleep(ctx, rand.N(maxAdvertDelay)) {
+				return
+			}
+			for len(v.asked) > 0 {
+				asking[<-v.asked] = struct{}{}
+			}
+			for a := range asking {
+				v.sendTo(a)
+			}
+		}
+	}
+}
+
+// sendTo advertises to one host.
+func (v *advertiser) sendTo(a Asker) {
+	if frame, err := v.advert.FrameTo(a.MAC, a.IP); err == nil {
+		v.send(frame, false)
+	}
+}
+
+// sleep reports whether ctx did not end meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 

@@ -3,6 +3,7 @@ package slowpath
 import (
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,10 +15,17 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-// started is an advertiser at work.
+// started is an advertiser at work that knows no host behind a VTEP.
 func started(t *testing.T, a packet.RouterAdvertisement, interval time.Duration, send func([]byte)) *advertiser {
 	t.Helper()
-	v, err := startAdvertiser(a, interval, send)
+	return startedWith(t, routerAdvert{RouterAdvertisement: a}, interval, func() []Asker { return nil },
+		func(f []byte, _ bool) { send(f) })
+}
+
+func startedWith(t *testing.T, a routerAdvert, interval time.Duration, known func() []Asker,
+	send func([]byte, bool)) *advertiser {
+	t.Helper()
+	v, err := startAdvertiser(a, interval, known, send)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +89,86 @@ func TestSolicitationIsAnsweredSoonButNotOften(t *testing.T) {
 			if d := at[i].Sub(at[i-1]); d < minDelayBetweenAdverts {
 				t.Errorf("only %v between two advertisements", d)
 			}
+		}
+	})
+}
+
+// isTo reports whether a frame is an advertisement to one host, from which it does not
+// follow that it stays on our ports.
+func isTo(frame []byte, localOnly bool, a Asker) bool {
+	ip := a.IP
+	if !ip.IsValid() {
+		ip = netip.IPv6LinkLocalAllNodes()
+	}
+	return !localOnly && ether.MAC(frame[:6]) == a.MAC && netip.AddrFrom16([16]byte(frame[38:54])) == ip &&
+		packet.ICMPv6Type(frame) == packet.ICMPv6RouterAdvertisement
+}
+
+// RFC 4861 section 6.2.6: a router may answer a host alone. Leaves may have gateways of
+// their own: what is for all hosts stays on our ports.
+func TestAHostBehindAVTEPThatAsksIsAnsweredAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := 0, map[Asker]int{}
+		askers := []Asker{{netip.MustParseAddr("fe80::1"), hostMAC}, {MAC: otherMAC}}
+		v := startedWith(t, routerAdvert{RouterAdvertisement: packet.RouterAdvertisement{MAC: gatewayMAC}},
+			1800*time.Second, func() []Asker { return nil }, func(f []byte, localOnly bool) {
+				if localOnly {
+					near++
+				}
+				for _, a := range askers {
+					if isTo(f, localOnly, a) {
+						far[a]++
+					}
+				}
+			})
+		defer v.stop()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		before := near
+		for range 10 * maxAsking {
+			v.ask(askers[0])
+		}
+		v.ask(askers[1]) // lost: too many ask at once
+		time.Sleep(maxAdvertDelay)
+		synctest.Wait()
+		v.ask(askers[1])
+		time.Sleep(maxAdvertDelay)
+		synctest.Wait()
+		if near != before || far[askers[0]] != 1 || far[askers[1]] != 1 {
+			t.Errorf("%d advertisements to all more, to askers %v, want one each", near-before, far)
+		}
+	})
+}
+
+// RFC 4861 section 6.3.5: what a host was told times out. It is told again, while it is
+// known.
+func TestHostsBehindVTEPsThatAreKnownAreToldAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, n := Asker{netip.MustParseAddr("fe80::1"), hostMAC}, 0
+		v := startedWith(t, routerAdvert{RouterAdvertisement: packet.RouterAdvertisement{MAC: gatewayMAC}},
+			600*time.Second, func() []Asker { return []Asker{a} }, func(f []byte, localOnly bool) {
+				if isTo(f, localOnly, a) {
+					n++
+				}
+			})
+		time.Sleep(2 * time.Hour)
+		v.stop()
+		if n < 12 || n > 40 {
+			t.Errorf("told %d times in two hours, want once in 200 s to 600 s", n)
+		}
+	})
+}
+
+func TestWhereLeavesHaveNoGatewayAdvertisementsGoToAllHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var local []bool
+		v := startedWith(t, routerAdvert{packet.RouterAdvertisement{MAC: gatewayMAC}, true},
+			600*time.Second, func() []Asker { return []Asker{{netip.MustParseAddr("fe80::1"), hostMAC}} },
+			func(f []byte, localOnly bool) { local = append(local, localOnly || f[0] != 0x33) })
+		time.Sleep(time.Hour)
+		v.stop()
+		if len(local) < 6 || slices.Contains(local, true) {
+			t.Errorf("%v: want advertisements to all, behind VTEPs too", local)
 		}
 	})
 }

@@ -27,7 +27,7 @@ type Slowpath struct {
 	wake     chan struct{} // one slot: something below changed
 	overruns prometheus.Counter
 	counts   struct {
-		delivered, injected, noTap, malformed, refused, muted atomic.Uint64
+		delivered, injected, noTap, malformed, refused, muted, unasked atomic.Uint64
 	}
 
 	mu     sync.Mutex
@@ -36,6 +36,7 @@ type Slowpath struct {
 	// converged: what an earlier process set and nobody repeated may go.
 	converged bool
 	remotes   map[uint16]map[netip.Addr]ether.MAC // by bridge
+	askers    map[uint16]map[netip.Addr]ether.MAC // by bridge
 	dirty     map[host]struct{}                   // remotes to install or remove
 	probes    map[host]struct{}                   // hosts to ask
 	status    map[string]Status                   // by VRF name
@@ -65,6 +66,7 @@ func New(cfg Config) (*Slowpath, error) {
 		wake:     make(chan struct{}, 1),
 		overruns: rtnetlink.NewOverruns("slowpath"),
 		remotes:  map[uint16]map[netip.Addr]ether.MAC{},
+		askers:   map[uint16]map[netip.Addr]ether.MAC{},
 		dirty:    map[host]struct{}{},
 		probes:   map[host]struct{}{},
 		status:   map[string]Status{},
@@ -125,7 +127,7 @@ func (s *Slowpath) Deliver(f Frame) {
 		return
 	}
 	if packet.IsRouterSolicitation(f.Data) {
-		t.solicit()
+		t.solicit(f)
 	}
 	if err := t.write(f.Data); err != nil {
 		s.counts.refused.Add(1)
@@ -184,6 +186,46 @@ func (s *Slowpath) RemoveRemote(bridge uint16, ip netip.Addr) {
 	s.poke()
 }
 
+// maxAskers bounds the hosts of a bridge that get router advertisements of their own.
+const maxAskers = 4096
+
+// SetAsker has a host behind a VTEP get the SVI's router advertisements as those on our
+// ports do. Those that are too many do not.
+func (s *Slowpath) SetAsker(bridge uint16, a Asker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hosts := s.askers[bridge]
+	if hosts == nil {
+		hosts = map[netip.Addr]ether.MAC{}
+		s.askers[bridge] = hosts
+	}
+	if _, there := hosts[a.IP]; !there && len(hosts) >= maxAskers {
+		s.counts.unasked.Add(1)
+		return
+	}
+	hosts[a.IP] = a.MAC
+}
+
+// RemoveAsker takes back SetAsker.
+func (s *Slowpath) RemoveAsker(bridge uint16, ip netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.askers[bridge], ip); len(s.askers[bridge]) == 0 {
+		delete(s.askers, bridge)
+	}
+}
+
+// askersOf are those of a bridge.
+func (s *Slowpath) askersOf(bridge uint16) []Asker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Asker, 0, len(s.askers[bridge]))
+	for ip, mac := range s.askers[bridge] {
+		all = append(all, Asker{IP: ip, MAC: mac})
+	}
+	return all
+}
+
 // Converged says that every host that is still behind a VTEP has been set: what
 // an earlier process set besides is removed.
 func (s *Slowpath) Converged() {
@@ -220,6 +262,6 @@ func (s *Slowpath) Counters() Counters {
 	c := &s.counts
 	return Counters{
 		Delivered: c.delivered.Load(), Injected: c.injected.Load(), NoTap: c.noTap.Load(),
-		Malformed: c.malformed.Load(), Refused: c.refused.Load(), Muted: c.muted.Load(),
+		Malformed: c.malformed.Load(), Refused: c.refused.Load(), Muted: c.muted.Load(), Unadvertised: c.unasked.Load(),
 	}
 }

@@ -3,6 +3,7 @@ package slowpath
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -169,12 +170,25 @@ func (t *tap) write(data []byte) error {
 }
 
 // solicit tells the SVI's advertiser, if it has one, that a host asks for it.
-func (t *tap) solicit() {
+func (t *tap) solicit(f Frame) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.advertiser != nil {
+	switch {
+	case t.advertiser == nil:
+	case f.Far && !t.advertiser.advert.far:
+		t.advertiser.ask(askerOf(f.Data))
+	default:
 		t.advertiser.solicit()
 	}
+}
+
+// askerOf is who sent a router solicitation.
+func askerOf(frame []byte) Asker {
+	a := Asker{MAC: ether.MAC(frame[6:12])}
+	if ip := netip.AddrFrom16([16]byte(frame[22:38])); ip.IsLinkLocalUnicast() {
+		a.IP = ip
+	}
+	return a
 }
 
 // advertise replaces the SVI's advertiser and ends the one it had.

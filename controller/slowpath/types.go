@@ -27,6 +27,15 @@ type SVI struct {
 	MAC       ether.MAC      // unicast
 	Addresses []netip.Prefix // gateway addresses with the length of their subnet, v4 and v6
 	Advertise bool           // send router advertisements; they need a v6 address
+	// AdvertiseFar sends them to all hosts behind VTEPs too, not only to Askers.
+	AdvertiseFar bool
+}
+
+// Asker is a host behind a VTEP that asked for routers, or whose link-local address is
+// known.
+type Asker struct {
+	IP  netip.Addr // link-local; invalid if it has none yet
+	MAC ether.MAC
 }
 
 // Frame is an untagged Ethernet frame without frame check sequence.
@@ -35,6 +44,7 @@ type Frame struct {
 	Bridge    uint16 // SVI.Bridge; 0 = the VRF tap, to or from an L3 VNI
 	Data      []byte
 	LocalOnly bool // of frames to inject: not to hosts behind VTEPs (router advertisements)
+	Far       bool // of frames to deliver: from a host behind a VTEP
 }
 
 // Neighbor is what the kernel knows of a host, as it learned it by ARP or ND
@@ -61,6 +71,9 @@ type Counters struct {
 	Malformed uint64 // dropped by Deliver: shorter than an Ethernet header, or longer than a tap takes
 	Refused   uint64 // dropped by Deliver: the kernel did not take the frame
 	Muted     uint64 // frames of the kernel not injected: its multicast listener reports
+	// Unadvertised are hosts behind VTEPs that get no router advertisements, since their
+	// bridge has too many of them.
+	Unadvertised uint64
 }
 
 // Config of a Slowpath.

@@ -341,7 +341,8 @@ func (v *vrf) settle(link netlink.Link, a netip.Addr) error {
 // advertise starts, changes or ends the router advertisements of an SVI.
 func (v *vrf) advertise(s SVI) error {
 	t := v.taps[s.Bridge]
-	a := packet.RouterAdvertisement{MAC: s.MAC, MTU: v.s.cfg.MTU, Lifetime: 3 * v.s.cfg.AdvertiseInterval}
+	a := routerAdvert{far: s.AdvertiseFar}
+	a.MAC, a.MTU, a.Lifetime = s.MAC, v.s.cfg.MTU, 3*v.s.cfg.AdvertiseInterval
 	for _, p := range s.Addresses {
 		if p.Addr().Is6() && !p.Addr().IsLinkLocalUnicast() && p.Bits() < 128 && !slices.Contains(a.Prefixes, p.Masked()) {
 			a.Prefixes = append(a.Prefixes, p.Masked())
@@ -350,9 +351,10 @@ func (v *vrf) advertise(s SVI) error {
 	switch wanted := s.Advertise && len(a.Prefixes) > 0; {
 	case !wanted:
 		t.advertise(nil)
-	case t.advertiser == nil || !t.advertiser.advert.Equal(a):
-		started, err := startAdvertiser(a, v.s.cfg.AdvertiseInterval, func(frame []byte) {
-			v.s.inject(Frame{VRF: v.id, Bridge: s.Bridge, Data: frame, LocalOnly: true})
+	case t.advertiser == nil || !t.advertiser.advert.equal(a):
+		known := func() []Asker { return v.s.askersOf(s.Bridge) }
+		started, err := startAdvertiser(a, v.s.cfg.AdvertiseInterval, known, func(frame []byte, localOnly bool) {
+			v.s.inject(Frame{VRF: v.id, Bridge: s.Bridge, Data: frame, LocalOnly: localOnly})
 		})
 		if err != nil {
 			return err
