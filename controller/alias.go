@@ -40,7 +40,11 @@ func (l *loop) countOtherGateway(b *bridge, r *route, by int) {
 			aliases: map[ether.MAC]struct{}{}}
 		b.others = o
 	}
+	had := o.vteps[r.vtep] > 0
 	count(o.vteps, r.vtep, by)
+	if had != (o.vteps[r.vtep] > 0) {
+		l.askersChanged(b)
+	}
 	count(o.macs, r.MAC, by)
 	count(o.routes, otherGateway{r.MAC, r.IP, r.vtep}, by)
 	l.settleAlias(b, r.MAC)

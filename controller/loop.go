@@ -162,6 +162,7 @@ type loop struct {
 	explicitRDs map[bgp.RD]bool                        // that instances were given
 	staticMACs  map[string]map[string]intent.StaticMAC // by bridge's id, by id
 	kernelHosts map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
+	askers      map[neighborKey]ether.MAC              // hosts behind VTEPs that get router advertisements
 
 	routes       *keyed.Set[bgp.Key, route] // that can be used
 	routeTargets map[bgp.RouteTargets]*routeTargetSet
@@ -216,7 +217,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
 		instances: map[string]instance{}, explicitRDs: map[bgp.RD]bool{},
 		staticMACs: map[string]map[string]intent.StaticMAC{},
-		svis:       map[string]*svi{}, kernelHosts: map[neighborKey]ether.MAC{},
+		svis:       map[string]*svi{}, kernelHosts: map[neighborKey]ether.MAC{}, askers: map[neighborKey]ether.MAC{},
 		tables: tables, clock: steady{clock: cfg.Clock}, stats: stats,
 	}
 	l.target = reconcile.New(reconcile.Config{

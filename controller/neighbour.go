@@ -19,6 +19,8 @@ type SlowPath interface {
 	Events() <-chan slowpath.Neighbor
 	SetRemote(bridge uint16, ip netip.Addr, mac ether.MAC)
 	RemoveRemote(bridge uint16, ip netip.Addr)
+	SetAsker(bridge uint16, a slowpath.Asker)
+	RemoveAsker(bridge uint16, ip netip.Addr)
 	Probe(bridge uint16, ip netip.Addr)
 	Converged()
 	Status() slowpath.Status
@@ -75,6 +77,7 @@ func (l *loop) settleKernel() {
 			l.kernelHosts[k] = mac
 			l.slow.SetRemote(k.bridge, k.ip, mac)
 		}
+		l.settleAsker(k)
 	}
 	clear(l.dirtyNeighbors)
 	l.probeNextHops()
@@ -104,6 +107,7 @@ func (l *loop) kernelVRFs() []slowpath.VRF {
 				Bridge: s.bridge.Index, Name: s.ID, MAC: s.mac, Addresses: slices.Clone(s.Gateways),
 				Advertise: !l.cfg.SVIs[s.ID].Silent &&
 					slices.ContainsFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr().Is6() }),
+				AdvertiseFar: l.cfg.SVIs[s.ID].Centralised,
 			})
 		}
 		slices.SortFunc(k.SVIs, func(a, b slowpath.SVI) int { return cmp.Compare(a.Bridge, b.Bridge) })

@@ -47,7 +47,7 @@ func (l *loop) deliver(p p4.PacketIn) {
 	if l.slow == nil {
 		return
 	}
-	f := slowpath.Frame{VRF: p.VRF, Bridge: p.Bridge, Data: p.Frame}
+	f := slowpath.Frame{VRF: p.VRF, Bridge: p.Bridge, Data: p.Frame, Far: p.VTEP.IsValid()}
 	if p.Bridge != 0 {
 		b := l.bridges[p.Bridge]
 		if b == nil || b.svi == nil {

@@ -17,6 +17,7 @@ type fakeSlowPath struct {
 	vrfs      []slowpath.VRF
 	remote    map[neighborKey]ether.MAC
 	delivered []slowpath.Frame
+	askers    map[neighborKey]ether.MAC
 	probed    map[neighborKey]bool
 	status    slowpath.Status
 	converged bool
@@ -24,6 +25,7 @@ type fakeSlowPath struct {
 
 func newFakeSlowPath() *fakeSlowPath {
 	return &fakeSlowPath{events: make(chan slowpath.Neighbor), remote: map[neighborKey]ether.MAC{},
+		askers: map[neighborKey]ether.MAC{},
 		probed: map[neighborKey]bool{}}
 }
 
@@ -52,6 +54,18 @@ func (s *fakeSlowPath) RemoveRemote(bridge uint16, ip netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.remote, neighborKey{bridge, ip})
+}
+
+func (s *fakeSlowPath) SetAsker(bridge uint16, a slowpath.Asker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.askers[neighborKey{bridge, a.IP}] = a.MAC
+}
+
+func (s *fakeSlowPath) RemoveAsker(bridge uint16, ip netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.askers, neighborKey{bridge, ip})
 }
 
 func (s *fakeSlowPath) Converged() {

@@ -17,7 +17,7 @@ func (l *loop) snoop(p p4.PacketIn) {
 		l.stats.badInput.Add(1)
 		return
 	}
-	if s.AsksRouters {
+	if s.AsksRouters && l.routesFor(b, p.VTEP) {
 		l.deliver(p)
 	}
 	if !s.IP.IsValid() {

@@ -137,17 +137,6 @@ func (s *svi) covers(ip netip.Addr) bool {
 // unique reports whether the SVI's MAC and addresses are this gateway's alone.
 func (l *loop) unique(s *svi) bool { return l.cfg.SVIs[s.ID].Unique }
 
-// answersVXLAN reports whether hosts behind VTEPs ask this gateway for the SVI's
-// addresses, and for a router: no leaf of the bridge has them, so that they come by
-// VXLAN. A nil SVI is asked by nobody.
-func (l *loop) answersVXLAN(s *svi) bool {
-	if s == nil {
-		return false
-	}
-	c := l.cfg.SVIs[s.ID]
-	return c.Unique || c.Centralised
-}
-
 // sviMAC is the MAC that the SVI was given, else the gateway's own.
 func (l *loop) sviMAC(s *svi) ether.MAC { return cmp.Or(s.MAC, l.routerMAC) }
 
