@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // This file is what is known of an IP address of a bridge, and who has it.
@@ -19,7 +20,7 @@ import (
 //	  the local claim          that was made last, by a MAC that is here
 //	  the best route           a local claim of the same MAC stands before it: where a MAC is, its
 //	                           addresses are                  RFC 9721 section 5.1
-//	                           else sticky, the higher sequence number of the MAC, the lower VTEP
+//	                           else immutable (RFC 9047 section 2), sticky, the higher sequence number of the MAC, the lower VTEP
 //	                                                          RFC 7432 section 15, RFC 9721 section 5.1
 //	what the slow path found   where its MAC is, here or behind a VTEP; against a route of another
 //	                           MAC as a local claim           RFC 9135 section 4
@@ -61,6 +62,7 @@ type claims struct {
 type claim struct {
 	mac       ether.MAC
 	by        evidence
+	flags     packet.Flags
 	confirmed time.Time // when its owner was heard last; zero if it never was since we started
 }
 
@@ -86,6 +88,7 @@ type location struct {
 	mac     ether.MAC
 	from    *candidate // where the MAC is behind a VTEP; nil if it is here
 	claimed bool       // a claim says so, no route
+	flags   packet.Flags
 }
 
 func (at location) known() bool { return !at.mac.IsZero() }
@@ -99,7 +102,7 @@ func (b *bridge) locate(ip netip.Addr) location {
 	}
 	if mac := a.claimant(byStatic); !mac.IsZero() {
 		if _, here := b.rankHere(mac); here {
-			return location{mac: mac, claimed: true}
+			return location{mac: mac, claimed: true, flags: a.claim(mac).flags}
 		}
 	}
 	if mac := b.holder(ip); !mac.IsZero() {
@@ -109,8 +112,8 @@ func (b *bridge) locate(ip netip.Addr) location {
 	for _, by := range [...]evidence{spoken, bySlowPath} {
 		for _, c := range a.claimsLastFirst() {
 			if mine, here := b.rankHere(c.mac); c.by&by != 0 && here &&
-				(best == nil || best.route.MAC == c.mac || mine.beats(best.route.rank())) {
-				return location{mac: c.mac, claimed: true}
+				(best == nil || best.route.MAC == c.mac || mine.beats(best.route.rank()) && !best.route.immutable) {
+				return location{mac: c.mac, claimed: true, flags: c.flags}
 			}
 		}
 	}
@@ -118,11 +121,11 @@ func (b *bridge) locate(ip netip.Addr) location {
 		if c := a.routes.reached(); c != nil {
 			best = c
 		}
-		return location{mac: best.route.MAC, from: best}
+		return location{mac: best.route.MAC, from: best, flags: best.route.flags}
 	}
 	if mac := a.claimant(bySlowPath); !mac.IsZero() {
 		if c, known := b.place(mac); known {
-			return location{mac: mac, from: c, claimed: true}
+			return location{mac: mac, from: c, claimed: true, flags: a.claim(mac).flags}
 		}
 	}
 	return location{}
@@ -131,13 +134,14 @@ func (b *bridge) locate(ip netip.Addr) location {
 // locateHeld is where an address is that a MAC holds: wherever that is.
 func (b *bridge) locateHeld(a *address, mac ether.MAC) location {
 	c, known := b.place(mac)
+	mine := a.claim(mac)
 	switch {
-	case !known, c == nil && a.claim(mac) == nil:
+	case !known, c == nil && mine == nil:
 		return location{}
-	case c == nil:
-		return location{mac: mac, claimed: true}
+	case mine == nil:
+		return location{mac: mac, from: c, flags: c.route.flags}
 	}
-	return location{mac: mac, from: c, claimed: a.claim(mac) != nil}
+	return location{mac: mac, from: c, claimed: true, flags: mine.flags}
 }
 
 // place is where a MAC is: behind a candidate, or here if that is nil; false if it is
@@ -208,12 +212,28 @@ type standing struct {
 	rank rank
 	from *candidate
 	here bool
+	port uint16
 }
 
 func (b *bridge) standing(mac ether.MAC) standing {
 	mine, here := b.rankHere(mac)
 	from, _ := b.place(mac)
-	return standing{mine, from, here}
+	return standing{mine, from, here, b.portOf(mac)}
+}
+
+// portOf is the port where a MAC is, 0 if it is on none.
+func (b *bridge) portOf(mac ether.MAC) uint16 {
+	s := b.macs[mac]
+	if s == nil {
+		return 0
+	}
+	if _, here := b.selected(mac, s); !here {
+		return 0
+	}
+	if s.static != 0 {
+		return s.static
+	}
+	return s.local.port
 }
 
 // rankHere is the rank of a MAC that is on one of the bridge's ports.

@@ -30,7 +30,7 @@ type bridge struct {
 	addressMoves map[netip.Addr]*history    // of addresses that moved lately
 	claimed      map[ether.MAC]*addressesOf // what MACs claim here
 	away         map[ether.MAC]time.Time    // MACs with claims that are elsewhere, since when
-	early        map[ether.MAC]netip.Addr   // said by MACs that may be about to move here
+	early        map[ether.MAC]early        // said by MACs that may be about to move here
 	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
 	staticIPs  map[netip.Addr]ether.MAC
@@ -88,7 +88,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},
 			addresses:  map[netip.Addr]*address{}, addressMoves: map[netip.Addr]*history{}, claimed: map[ether.MAC]*addressesOf{},
 			away:       map[ether.MAC]time.Time{},
-			early:      map[ether.MAC]netip.Addr{},
+			early:      map[ether.MAC]early{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 const (
@@ -21,7 +22,8 @@ type sighting struct {
 	mac    ether.MAC
 	port   uint16 // where it was heard; 0 = by VXLAN, or not by a frame
 	by     evidence
-	answer bool // it was asked and answered
+	flags  packet.Flags // of ip, as far as it said them
+	answer bool         // it was asked and answered
 }
 
 // heard takes any sighting of an address by a frame, from a bridge port or by VXLAN.
@@ -52,10 +54,14 @@ func (l *loop) claimed(b *bridge, s sighting) {
 	}
 	a = l.address(b, s.ip)
 	taken := at.known() && at.mac != s.mac
-	if taken {
+	switch {
+	case taken:
 		taken = l.takes(b, s, mine, at)
+	case !at.known():
+		b.holdAddressAt(s.ip, s.mac)
 	}
 	c := b.addClaim(s.ip, a, s.mac, s.by)
+	c.flags = c.flags.With(s.flags)
 	if s.by == byHost {
 		c.by = c.by&^(byTarget|byPeer) | byHost
 		l.confirmed(b, s.ip, s.mac)
@@ -84,8 +90,8 @@ func (l *loop) takes(b *bridge, s sighting, mine rank, at location) bool {
 		return false
 	case !b.holder(s.ip).IsZero():
 		return false
-	case rival.sticky && !mine.sticky && !at.here():
-		return false
+	case !at.here() && (rival.sticky && !mine.sticky || at.from.route.immutable && !at.claimed):
+		return false // a peer has it for ever
 	case s.by == byHost && l.addressMoved(b, s.ip, at.mac, s.mac):
 		return false
 	}
@@ -155,7 +161,7 @@ func (b *bridge) following(mac ether.MAC, s *station) (out []netip.Addr) {
 // 7.2).
 func (l *loop) bringAlong(b *bridge, mac ether.MAC, addresses []netip.Addr) {
 	for _, ip := range addresses {
-		l.claimed(b, sighting{ip: ip, mac: mac, by: byPeer})
+		l.claimed(b, sighting{ip: ip, mac: mac, by: byPeer, flags: b.locate(ip).flags})
 		if b.addresses[ip].claim(mac) != nil {
 			l.probe(b, ip, mac)
 		}

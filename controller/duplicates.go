@@ -118,10 +118,17 @@ func (l *loop) addressMoved(b *bridge, ip netip.Addr, from, to ether.MAC) bool {
 	return true
 }
 
-// holdOn has a frozen MAC or address that was nowhere be where it is heard now.
+// holdOn has a frozen MAC that was nowhere be where it is heard now.
 func (l *loop) holdOn(b *bridge, mac ether.MAC) {
 	if h := b.held(mac); h != nil {
 		h.at, h.vtep = nil, netip.Addr{}
+	}
+}
+
+// holdAddressAt is holdOn for an address.
+func (b *bridge) holdAddressAt(ip netip.Addr, mac ether.MAC) {
+	if h := b.addressMoves[ip]; h != nil && !h.frozen.IsZero() {
+		h.mac = mac
 	}
 }
 

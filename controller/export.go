@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // hostAdvert is our type-2 route of an address of a bridge: a host that is
@@ -26,11 +28,35 @@ func (l *loop) hostAdvert(b *bridge, ip netip.Addr, r bgp.Route, rd bgp.RD) (bgp
 		r.Sequence = s.local.sequence
 	}
 	r.Key = bgp.MACKey(rd, mac, ip)
+	r.ARPND = l.arpND(b, ip, mac)
 	if v := b.routedBy(ip); v != nil {
 		r.Label2, r.RouterMAC = v.VNI, l.routerMAC
 		r.RouteTargets = union(r.RouteTargets, l.vrfExports(v))
 	}
 	return r, true
+}
+
+// arpND is what our route says of an address (RFC 9047 section 2): that a static MAC was
+// given it, and of an IPv6 address what its owner said.
+func (l *loop) arpND(b *bridge, ip netip.Addr, mac ether.MAC) (said bgp.ARPND) {
+	set := func(flag uint8, is bool) {
+		if is {
+			said.Flags |= flag
+		}
+	}
+	at := b.locate(ip)
+	flags, known := at.flags, at.flags.Known()
+	if b.svi.has(ip) {
+		flags, known = packet.FlagsKnown|packet.FlagRouter|packet.FlagOverride, true
+	}
+	static := at.here() && b.addresses[ip].claimant(byStatic) == mac
+	set(bgp.ARPNDImmutable, static)
+	if ip.Is6() && known {
+		set(bgp.ARPNDRouter, flags.Router())
+		set(bgp.ARPNDOverride, flags.Override())
+	}
+	said.Said = static || ip.Is6() && known
+	return said
 }
 
 // routedBy is the VRF that routes to a host of the bridge by its L3 VNI, which

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"time"
+
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
@@ -37,17 +39,44 @@ func (l *loop) snoop(p p4.PacketIn) {
 	if b.macs[s.MAC] == nil {
 		l.learn(p4.Learn{Bridge: p.Bridge, MAC: s.MAC, Port: p.Port})
 	}
+	said := sighting{ip: s.IP, mac: s.MAC, port: p.Port, by: byHost, flags: s.Flags}
 	if _, here := b.rankHere(s.MAC); here {
-		l.heard(b, sighting{ip: s.IP, mac: s.MAC, port: p.Port, by: byHost})
-	} else if len(b.early) < maxAddresses {
-		b.early[s.MAC] = s.IP
+		l.heard(b, said)
+	} else {
+		l.remember(b, said)
 	}
+}
+
+// early is what a MAC said that is elsewhere, as far as we know.
+type early struct {
+	sighting
+	at time.Time
+}
+
+const (
+	// maxEarly bounds the MACs of a bridge of which such is remembered.
+	maxEarly = 1024
+	// earlyLasts is how long a digest may be later than the copy.
+	earlyLasts = 5 * time.Second
+)
+
+// remember keeps what a MAC said that may be about to move here.
+func (l *loop) remember(b *bridge, s sighting) {
+	if _, again := b.early[s.mac]; !again && len(b.early) >= maxEarly {
+		for mac := range b.early { // any: what is worth it is said again
+			delete(b.early, mac)
+			break
+		}
+	}
+	b.early[s.mac] = early{s, l.now()}
 }
 
 // recallEarly takes what a MAC said before its digest did.
 func (l *loop) recallEarly(b *bridge, mac ether.MAC, port uint16) {
-	if ip, ok := b.early[mac]; ok {
-		delete(b.early, mac)
-		l.heard(b, sighting{ip: ip, mac: mac, port: port, by: byHost})
+	e, ok := b.early[mac]
+	delete(b.early, mac)
+	if ok && l.now().Sub(e.at) < earlyLasts {
+		e.port = port
+		l.heard(b, e.sighting)
 	}
 }

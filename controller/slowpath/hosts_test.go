@@ -180,7 +180,7 @@ func TestOverrunIsCuredByDump(t *testing.T) {
 	ip := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 1, byte(n)}) }
 	l.Slowpath.mu.Lock()
 	unlock := sync.OnceFunc(l.Slowpath.mu.Unlock)
-	defer unlock() // who gives up lets others end
+	defer unlock()                                    // who gives up lets others end
 	l.until("the kernel has all hosts", func() bool { // which drops frames when it is busy
 		known := map[string]bool{}
 		for line := range strings.Lines(l.ip("red", "neighbour")) {
