@@ -34,7 +34,7 @@ func (l *loop) settleAsker(k neighborKey) {
 	if !k.ip.Is6() || !k.ip.IsLinkLocalUnicast() {
 		return
 	}
-	mac := l.asker(k)
+	mac := l.advertisedTo(k)
 	old, had := l.askers[k]
 	switch {
 	case mac.IsZero() && had:
@@ -46,8 +46,8 @@ func (l *loop) settleAsker(k neighborKey) {
 	}
 }
 
-// asker is the MAC of a host behind a VTEP whose router we are, zero if it is none.
-func (l *loop) asker(k neighborKey) ether.MAC {
+// advertisedTo is the MAC of a host behind a VTEP whose router we are, zero if it is none.
+func (l *loop) advertisedTo(k neighborKey) ether.MAC {
 	b := l.bridges[k.bridge]
 	if b == nil || b.svi == nil {
 		return ether.MAC{}
