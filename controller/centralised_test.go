@@ -20,8 +20,8 @@ func central(t *testing.T) (g *gateway, v, b10, b20 uint16) {
 	return routed(t, options{cfg: cfg})
 }
 
-// asks has a host ask for routers by VXLAN, and gives what the kernel got.
-func (g *gateway) asks(bridge uint16, vtep netip.Addr) []slowpath.Frame {
+// solicits has a host ask for routers by VXLAN, and gives what the kernel got.
+func (g *gateway) solicits(bridge uint16, vtep netip.Addr) []slowpath.Frame {
 	g.Helper()
 	g.slow.mu.Lock()
 	g.slow.delivered = nil
@@ -40,24 +40,24 @@ func TestHostsBehindLeavesThatOnlyBridgeHaveARouterHere(t *testing.T) {
 	g, _, b10, b20 := central(t)
 	g.send(update(peer1, macRoute(leaf1, 100, mac(0x61))))
 	g.settle()
-	if got := g.asks(b10, leaf1); len(got) != 1 || !got[0].Far || got[0].Bridge != b10 {
+	if got := g.solicits(b10, leaf1); len(got) != 1 || !got[0].Far || got[0].Bridge != b10 {
 		t.Errorf("the kernel got %+v, want the solicitation from afar", got)
 	}
-	if got := g.asks(b20, leaf1); len(got) != 0 { // anycast: its leaf is its router
+	if got := g.solicits(b20, leaf1); len(got) != 0 { // anycast: its leaf is its router
 		t.Errorf("the kernel got %+v, want nothing", got)
 	}
 	own := gatewayRoute(leaf1, 100, mac(0x62), "10.10.0.2")
 	g.send(update(peer1, own))
 	g.settle()
-	if got := g.asks(b10, leaf1); len(got) != 0 {
+	if got := g.solicits(b10, leaf1); len(got) != 0 {
 		t.Errorf("the kernel got %+v of a host whose leaf is a gateway, want nothing", got)
 	}
-	if got := g.asks(b10, leaf2); len(got) != 1 {
+	if got := g.solicits(b10, leaf2); len(got) != 1 {
 		t.Errorf("the kernel got %+v of a host whose leaf is none, want the solicitation", got)
 	}
 	g.send(withdraw(peer1, own))
 	g.settle()
-	if got := g.asks(b10, leaf1); len(got) != 1 {
+	if got := g.solicits(b10, leaf1); len(got) != 1 {
 		t.Errorf("the kernel got %+v once the leaf is no gateway, want the solicitation", got)
 	}
 }
