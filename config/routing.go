@@ -18,6 +18,9 @@ type SVI struct {
 	Gateway string `yaml:"gateway"`
 	// AdvertiseRouter sends IPv6 router advertisements; left out it does.
 	AdvertiseRouter *bool `yaml:"advertise_router"`
+	// OtherSubnets lets hosts of the bridge have addresses outside the SVI's subnets; left
+	// out they are bridged to, and neither advertised nor answered for.
+	OtherSubnets bool `yaml:"other_subnets"`
 }
 
 // Values of SVI.Gateway.

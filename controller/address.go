@@ -97,8 +97,11 @@ func (at location) here() bool  { return at.claimed && at.from == nil }
 // locate selects where an address is: see above.
 func (b *bridge) locate(ip netip.Addr) location {
 	a := b.addresses[ip]
-	if a == nil || b.svi.guards(ip) || b.svi.unassignable(ip) {
+	if a == nil {
 		return location{}
+	}
+	if no := b.noHost(ip); no != isHost {
+		return b.locateNoHost(a, no)
 	}
 	if mac := a.claimant(byStatic); !mac.IsZero() {
 		if _, here := b.rankHere(mac); here {

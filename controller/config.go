@@ -60,6 +60,9 @@ type SVI struct {
 	Centralised bool
 	// Silent sends no IPv6 router advertisements.
 	Silent bool
+	// OtherSubnets says that hosts of its bridge may have addresses of subnets that are
+	// not the SVI's. They are known in the bridge, and not routed to.
+	OtherSubnets bool
 }
 
 // VRF is what the API lacks of a VRF.

@@ -72,7 +72,9 @@ func TestAHostWithoutAnSVIIsAdvertisedInItsBridgeAlone(t *testing.T) {
 }
 
 func TestAHostOutsideTheSubnetsIsNotRouted(t *testing.T) {
-	g, v, b, _ := routed(t, options{})
+	cfg := testConfig()
+	cfg.SVIs = map[string]SVI{"svi-10": {OtherSubnets: true}}
+	g, v, b, _ := routed(t, options{cfg: cfg})
 	g.hears(b, 1, mac(5), "8.8.8.8")
 	g.wantRouteTo(v, "8.8.8.8/32", "nowhere")
 	g.wantOwn(bgp.TypeMACIP, "[2]:[0]:[02:00:00:00:00:05]:[8.8.8.8] RD 10.0.0.1:100 via 10.0.0.1 VNI 100 RT 65000:100")
@@ -81,9 +83,9 @@ func TestAHostOutsideTheSubnetsIsNotRouted(t *testing.T) {
 func TestTheGatewaysAddressCannotBeClaimed(t *testing.T) {
 	g, v, b, _ := routed(t, options{})
 	for _, ip := range []string{"10.10.0.1", "2001:db8:10::1", "fe80::aff:fe00:1"} {
-		before := g.c.stats.forged.Load()
+		before := g.c.refusals()
 		g.hears(b, 1, mac(6), ip)
-		if g.c.stats.forged.Load() != before+1 {
+		if g.c.refusals() != before+1 {
 			t.Errorf("the claim of %s was not counted", ip)
 		}
 	}
@@ -100,7 +102,9 @@ func TestTheGatewaysAddressCannotBeClaimed(t *testing.T) {
 }
 
 func TestTheVRFsLoopbackCannotBeClaimed(t *testing.T) {
-	g, v, b, b20 := routed(t, options{})
+	cfg := testConfig()
+	cfg.SVIs = map[string]SVI{"svi-10": {OtherSubnets: true}}
+	g, v, b, b20 := routed(t, options{cfg: cfg})
 	g.hears(b, 1, mac(6), "10.255.0.1") // a host's, until it is ours
 	g.wantAnswer(b, "10.255.0.1", mac(6).String())
 	setLoopback := func(p netip.Prefix) {
@@ -120,9 +124,9 @@ func TestTheVRFsLoopbackCannotBeClaimed(t *testing.T) {
 			t.Errorf("bridge %d: a tenant may claim the loopback", index)
 		}
 	}
-	before := g.c.stats.forged.Load()
+	before := g.c.refusals()
 	g.hears(b, 1, mac(6), "10.255.0.1")
-	if g.c.stats.forged.Load() != before+1 {
+	if g.c.refusals() != before+1 {
 		t.Error("the claim was not counted")
 	}
 	g.wantAnswer(b, "10.255.0.1", "nobody")
@@ -185,7 +189,9 @@ func TestOurRouterMACIsNoHosts(t *testing.T) {
 // RFC 1122 section 3.2.1.3: a subnet's own address and its broadcast address are no host's;
 // RFC 3021: a subnet of two addresses has neither.
 func TestASubnetsFirstAndLastAddressesAreNoHosts(t *testing.T) {
-	g := start(t, options{})
+	cfg := testConfig()
+	cfg.SVIs = map[string]SVI{"svi-10": {OtherSubnets: true}}
+	g := start(t, options{cfg: cfg})
 	b := g.bridge(10, 100)
 	g.access("eth1", 10)
 	v := g.vrf("blue", 5000)
@@ -201,10 +207,10 @@ func TestASubnetsFirstAndLastAddressesAreNoHosts(t *testing.T) {
 		if host {
 			want, refused = mac(5).String(), 0
 		}
-		forged := g.c.stats.forged.Load()
+		forged := g.c.refusals()
 		g.hears(b, 1, mac(5), ip)
 		g.wantAnswer(b, ip, want)
-		if n := g.c.stats.forged.Load() - forged; n != refused {
+		if n := g.c.refusals() - forged; n != refused {
 			t.Errorf("%s of a tenant: %d claims counted, want %d", ip, n, refused)
 		}
 		g.idle(b, 1, mac(5))
@@ -251,7 +257,7 @@ func TestRemoteHosts(t *testing.T) {
 		{"symmetric, of a bridge that we have not", hostRoute(leaf1, 777, mac(9), "10.77.0.9", 5000), "10.77.0.9", "nobody", symmetric, false},
 		{"symmetric, of a subnet that we have and a bridge that we have not", hostRoute(leaf1, 777, mac(9), "10.10.0.9", 5000), "10.10.0.9", "nobody", symmetric, false},
 		{"IPv6", hostRoute(leaf1, 100, mac(9), "2001:db8:10::9", 5000), "2001:db8:10::9", mac(9).String(), "host " + mac(9).String() + " in 1", true},
-		{"another VRF's", hostRoute(leaf1, 100, mac(9), "10.77.0.9", 5001), "10.77.0.9", mac(9).String(), "nowhere", false},
+		{"another VRF's", hostRoute(leaf1, 100, mac(9), "10.77.0.9", 5001), "10.77.0.9", "nobody", "nowhere", false},
 		{"router MAC missing", bad, "10.10.0.9", mac(9).String(), "host " + mac(9).String() + " in 1", true},
 		{"a gateway's", gatewayRoute("10.10.0.9"), "10.10.0.9", "nobody", "nowhere", false},
 		{"our gateway's address", hostRoute(leaf1, 100, mac(9), "10.10.0.1", 5000), "10.10.0.1", routerMAC.String(), "local", false},
@@ -383,7 +389,7 @@ func TestAMACHasOnlySoManyAddresses(t *testing.T) {
 	g.learn(b, 1, mac(5))
 	g.settle()
 	g.peek(func(l *loop) {
-		a := addr("10.10.1.0")
+		a := addr("2001:db8:10::100")
 		for range maxAddresses + 10 {
 			l.heard(l.bridges[b], sighting{ip: a, mac: mac(5), port: 1, by: byHost})
 			a = a.Next()
@@ -507,4 +513,12 @@ func TestHostsThatWereThereFirstAreRoutedWhenTheirGatewayComes(t *testing.T) {
 	if r := g.slow.remotes(); len(r) != 0 {
 		t.Errorf("the kernel still has %v", r)
 	}
+}
+
+// refusals are the addresses that were not taken since they are no host's.
+func (c *Controller) refusals() (n int64) {
+	for i := range c.stats.noHosts {
+		n += c.stats.noHosts[i].Load()
+	}
+	return n
 }

@@ -94,13 +94,6 @@ func (r *route) isHost() bool {
 	return r.host && !r.gateway
 }
 
-// nobodys reports whether a subnet here says that a host's address is none.
-func (l *loop) nobodys(r *route) bool {
-	return slices.ContainsFunc(r.routeTargets.bridges,
-		func(b *bridge) bool { return b.svi.unassignable(r.IP) }) ||
-		slices.ContainsFunc(r.routeTargets.vrfs, func(v *vrf) bool { return v.unassignable(r.prefix()) })
-}
-
 // tagFits reports whether a route can be of a bridge by its Ethernet tag (RFC 7432 section
 // 6.3, RFC 8365 section 5.1.3): 0, the bridge's VNI, or the tag that its instance was given.
 // Peers with VLAN-aware bundles have one route target for many broadcast domains.
@@ -140,6 +133,7 @@ func (l *loop) importRoute(b *bridge, r *route) {
 	if r.isHost() {
 		l.addHost(b, c)
 	}
+	l.countPeerGateway(b, r, 1)
 }
 
 // unimportRoute takes a route out of a bridge.
@@ -162,6 +156,7 @@ func (l *loop) unimportRoute(b *bridge, r *route) {
 	if r.isHost() {
 		l.removeHost(b, c)
 	}
+	l.countPeerGateway(b, r, -1)
 	s.routes.remove(c)
 	b.unpin(r.MAC, c, s)
 	if r.gateway {

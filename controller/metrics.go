@@ -43,7 +43,7 @@ type stats struct {
 	hosts           atomic.Int64 // addresses known now
 	hostsLocal      atomic.Int64 // of them those behind ports
 	hostsRefused    atomic.Int64
-	forged          atomic.Int64
+	noHosts         [noHostReasons]atomic.Int64
 	punts           [puntReasons]atomic.Int64
 	refusedRoutes   atomic.Int64
 	originated      atomic.Int64 // routes of ours now
@@ -98,8 +98,8 @@ var (
 	descHosts   = desc("hosts", "Addresses of hosts known, by where they are.", "location")
 	descTooMany = desc("hosts_refused_total",
 		"Addresses of local hosts that were not taken, since their MAC has too many.")
-	descForged = desc("forged_gateway_claims_total",
-		"ARP and ND of tenants that claim a gateway's address, or one of its subnets' that is no host's.")
+	descNoHost = desc("addresses_refused_total",
+		"Addresses claimed by ARP and ND that can be no host's on their bridge, by reason.", "reason")
 	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
 	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
 	descAudits   = desc("audits_total", "Times that the target's entries were compared with those it acknowledged.")
@@ -114,7 +114,7 @@ func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth,
 		descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
-		descHosts, descTooMany, descForged, descPunts, descPrefixes} {
+		descHosts, descTooMany, descNoHost, descPunts, descPrefixes} {
 		ch <- d
 	}
 	c.stats.batch.Describe(ch)
@@ -145,7 +145,6 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	gauge(descHosts, local, "local")
 	gauge(descHosts, max(0, s.hosts.Load()-local), "remote")
 	counter(descTooMany, &s.hostsRefused)
-	counter(descForged, &s.forged)
 	for i := p4.PuntARP; i < puntReasons; i++ {
 		counter(descPunts, &s.punts[i], i.String())
 	}

@@ -156,15 +156,16 @@ var subnet = prefix("10.10.0.1/24")
 
 // host is the route by which a bridge has an address.
 func (o *oracle) host(index uint16, ip netip.Addr) (bgp.Route, bool) {
-	routes := where(o.ofBridge(bgp.TypeMACIP, index), func(r bgp.Route) bool { return r.IP == ip && !r.DefaultGateway })
-	if !ip.IsValid() || len(routes) == 0 || index == 1 && noHost(ip) {
+	routes := where(o.ofBridge(bgp.TypeMACIP, index), func(r bgp.Route) bool { return r.IP == ip })
+	gateways := where(routes, func(r bgp.Route) bool { return r.DefaultGateway })
+	if !ip.IsValid() || len(routes) == 0 || len(gateways) > 0 || index == 1 && (ofNoHost(ip) || !subnet.Contains(ip)) {
 		return bgp.Route{}, false
 	}
 	return moved(o.reachable(routes, true))[0], true
 }
 
-// noHost are the gateway's address, the subnet's and its broadcast address.
-func noHost(ip netip.Addr) bool {
+// ofNoHost are the gateway's address, the subnet's and its broadcast address.
+func ofNoHost(ip netip.Addr) bool {
 	return ip == subnet.Addr() || ip == addr("10.10.0.0") || ip == addr("10.10.0.255")
 }
 
@@ -173,7 +174,7 @@ func (o *oracle) prefix(p netip.Prefix) string {
 	switch {
 	case p == subnet.Masked() || p == single(subnet.Addr()):
 		return "" // of the SVI
-	case p.IsSingleIP() && noHost(p.Addr()):
+	case p.IsSingleIP() && ofNoHost(p.Addr()):
 		return ""
 	}
 	hosts := o.reachable(where(o.of(bgp.TypeMACIP, 5000), func(r bgp.Route) bool {

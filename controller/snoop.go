@@ -25,19 +25,18 @@ func (l *loop) snoop(p p4.PacketIn) {
 	if !s.IP.IsValid() {
 		return
 	}
-	if b.svi.guards(s.IP) || b.svi.unassignable(s.IP) {
-		if s.MAC != b.svi.mac {
-			l.stats.forged.Add(1)
-			l.log.Debug("a tenant claims an address that is the gateway's or no host's", "bridge", b.ID, "address", s.IP,
-				"mac", s.MAC, "port", p.Port)
-		}
-		return
+	why := l.noHostAt(b, s.IP, s.MAC)
+	if why != isHost && (b.svi == nil || s.MAC != b.svi.mac) {
+		l.refused(b, why, s.IP, s.MAC, p.Port)
 	}
 	// The digest of a new MAC comes on its own, and may come later. That a MAC
 	// moved here is for the digest alone to say: a copy may be older than the
 	// move that took the MAC away.
-	if b.macs[s.MAC] == nil {
+	if b.macs[s.MAC] == nil && (why == isHost || why == noHostMAC) {
 		l.learn(p4.Learn{Bridge: p.Bridge, MAC: s.MAC, Port: p.Port})
+	}
+	if why != isHost {
+		return
 	}
 	said := sighting{ip: s.IP, mac: s.MAC, port: p.Port, by: byHost, flags: s.Flags}
 	if _, here := b.rankHere(s.MAC); here {

@@ -17,6 +17,8 @@ import (
 type svi struct {
 	intent.SVI
 	mac ether.MAC // in use
+	// otherSubnets has hosts have addresses of subnets that are not the SVI's.
+	otherSubnets bool
 	// vrf and bridge are both nil until the SVI is in place.
 	vrf    *vrf
 	bridge *bridge
@@ -182,7 +184,7 @@ func (l *loop) settleSVIs() {
 }
 
 func (l *loop) placeSVI(s *svi, v *vrf, b *bridge) {
-	s.vrf, s.bridge, s.mac = v, b, l.sviMAC(s)
+	s.vrf, s.bridge, s.mac, s.otherSubnets = v, b, l.sviMAC(s), l.cfg.SVIs[s.ID].OtherSubnets
 	b.svi, v.svis[s.ID] = s, s
 	if st := b.macs[s.mac]; st != nil && st.local != nil { // a tenant had it
 		l.forgetLocal(b, s.mac, st)

@@ -57,5 +57,5 @@ func readARP(b []byte) (Sighting, bool) {
 		s.IP, s.Answer = netip.Addr{}, false
 		return s, true
 	}
-	return s, IsHost(s.IP)
+	return s, true
 }

@@ -135,7 +135,7 @@ func readSolicitation(source netip.Addr, options []byte) (Sighting, bool) {
 	case !said:
 		return Sighting{}, true
 	}
-	return Sighting{MAC: mac, IP: source}, IsHost(source)
+	return Sighting{MAC: mac, IP: source}, true
 }
 
 // readAdvertisement takes what a neighbour says of an address. It may leave out its MAC when
@@ -162,7 +162,7 @@ func readAdvertisement(target netip.Addr, message []byte, from ether.MAC) (Sight
 		s.MAC = from
 		s.Flags |= FlagOverride
 	}
-	return s, IsHost(target)
+	return s, true
 }
 
 // readRouter takes that the sender of an advertisement is a router (RFC 4861 section
@@ -175,7 +175,7 @@ func readRouter(source netip.Addr, message []byte, from ether.MAC) (Sighting, bo
 	if !said {
 		mac = from
 	}
-	return Sighting{MAC: mac, IP: source, Flags: FlagsKnown | FlagRouter | FlagOverride}, whole && IsHost(source)
+	return Sighting{MAC: mac, IP: source, Flags: FlagsKnown | FlagRouter | FlagOverride}, whole
 }
 
 // readMAC finds the last link-layer address of a kind, if there is one, and reports whether

@@ -23,8 +23,8 @@ type Sighting struct {
 }
 
 // ReadSighting reads an untagged frame of ARP or neighbour discovery. The sender
-// must be who sent the frame: nobody speaks for others here. The address, if there is one,
-// can be a host's as far as IsHost knows; Target is what it says.
+// must be who sent the frame: nobody speaks for others here. Whether a host can have
+// the addresses is not judged: they are what the frame says.
 func ReadSighting(frame []byte) (Sighting, bool) {
 	if len(frame) < EthernetLength {
 		return Sighting{}, false

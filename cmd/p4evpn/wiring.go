@@ -145,6 +145,8 @@ func controllerConfig(f *config.File) controller.Config {
 			Unique:      s.Gateway == config.GatewayUnique,
 			Centralised: s.Gateway == config.GatewayCentralised,
 			Silent:      s.AdvertiseRouter != nil && !*s.AdvertiseRouter,
+
+			OtherSubnets: s.OtherSubnets,
 		}
 	}
 	for id, v := range f.VRFs {
