@@ -33,7 +33,12 @@ type recordingTarget struct {
 func (t recordingTarget) Write(ctx context.Context, u []p4rt.Update) ([]error, error) {
 	keys := map[p4.Key]bool{}
 	for _, u := range u {
-		keys[u.(interface{ Key() p4.Key }).Key()] = true
+		if k, ok := u.(interface{ Key() p4.Key }); ok {
+			keys[k.Key()] = true
+		}
+	}
+	if len(keys) == 0 { // of meters
+		return t.hastyTarget.Write(ctx, u)
 	}
 	t.writes <- keys
 	return t.hastyTarget.Write(ctx, u)

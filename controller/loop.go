@@ -222,7 +222,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 	}
 	l.target = reconcile.New(reconcile.Config{
 		Retry: cfg.Retry, AuditInterval: cfg.AuditInterval, Now: l.now, Logger: cfg.Logger,
-		Prepare: configureMeters, Written: stats.written, Stats: &stats.target,
+		Prepare: func() reconcile.Setup { return configureMeters }, Written: stats.written, Stats: &stats.target,
 	}, in.Target, l)
 	if l.slow != nil {
 		l.neighbors, l.dirtyKernel = l.slow.Events(), true

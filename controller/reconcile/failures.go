@@ -32,12 +32,17 @@ func (r *Reconciler) Take(res Result) {
 		r.notAnswered(res.changes)
 		return // the target is another one by now, or was read again
 	}
-	if res.changes == nil {
-		if res.audit {
-			r.audited(res)
-		} else {
-			r.readBack(res)
+	switch {
+	case res.alone:
+		if res.err != nil {
+			r.writeFailed(res.err)
 		}
+		return
+	case res.audit:
+		r.audited(res)
+		return
+	case res.changes == nil:
+		r.readBack(res)
 		return
 	}
 	if r.cfg.Written != nil {

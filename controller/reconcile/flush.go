@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -25,7 +26,12 @@ func (r *Reconciler) Flush() time.Duration {
 	_, auditDue := r.auditDue(now)
 	switch {
 	case r.phase == phaseReading && !r.busy && !now.Before(r.readAt):
-		r.give(job{began: now})
+		r.setups = nil // what Prepare gives is newer
+		j := job{began: now}
+		if r.cfg.Prepare != nil {
+			j.setup = r.cfg.Prepare()
+		}
+		r.give(j)
 	case r.phase != phaseUp:
 		r.forgetUnwanted()
 	case r.busy:
@@ -35,10 +41,32 @@ func (r *Reconciler) Flush() time.Duration {
 		r.give(job{began: now, audit: true})
 	default:
 		if changes := r.changes(); len(changes) > 0 {
-			r.give(job{began: now, changes: changes})
+			r.give(job{began: now, changes: changes, setup: r.takeSetups()})
+		} else if len(r.setups) > 0 {
+			r.give(job{began: now, setup: r.takeSetups(), alone: true})
 		}
 	}
 	return r.wakeAfter(now)
+}
+
+// SetUp has the writer set up more of the target, before it writes what is marked: what
+// came after Prepare. A target that is reached again is given it by Prepare.
+func (r *Reconciler) SetUp(s Setup) { r.setups = append(r.setups, s) }
+
+// takeSetups takes what there is to set up as one, nil if there is nothing.
+func (r *Reconciler) takeSetups() Setup {
+	setups := r.setups
+	if r.setups = nil; len(setups) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, t Target) error {
+		for _, s := range setups {
+			if err := s(ctx, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // give has the writer do a job.

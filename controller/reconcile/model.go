@@ -45,6 +45,9 @@ type Target interface {
 	Read(context.Context, []*p4v1.Entity, func(*p4v1.Entity) error) error
 }
 
+// Setup sets up what of a target is no entry, such as its meters.
+type Setup func(context.Context, Target) error
+
 // Config is what a Reconciler is told once.
 type Config struct {
 	// Retry is the first pause before a refused entry is tried again; it doubles up
@@ -55,8 +58,9 @@ type Config struct {
 	AuditInterval time.Duration
 	// Now never goes back.
 	Now func() time.Time
-	// Prepare sets up a target before it is read, in the writer; nil = nothing.
-	Prepare func(context.Context, Target) error
+	// Prepare is called by the goroutine that owns the Reconciler and gives what sets up
+	// a target before it is read, which the writer does; nil = nothing.
+	Prepare func() Setup
 	// Written is told of each job that was written; nil = nobody.
 	Written func(entries int, took time.Duration)
 	Stats   *Stats       // to count in

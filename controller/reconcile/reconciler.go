@@ -39,6 +39,8 @@ type Reconciler struct {
 	// gatherUntil lets marks gather after a large batch, until there are enough for
 	// another.
 	gatherUntil time.Time
+	// setups are to be done once the writer is free.
+	setups []Setup
 
 	deferral deferral
 	audits   auditor
@@ -56,7 +58,7 @@ const (
 // New makes a Reconciler of a target that was not reached yet.
 func New(cfg Config, target Target, model Model) *Reconciler {
 	return &Reconciler{
-		cfg: cfg, log: cfg.Logger, model: model, writer: newWriter(target, cfg.Prepare),
+		cfg: cfg, log: cfg.Logger, model: model, writer: newWriter(target),
 		records: keyed.New((*record).key), counts: map[string]int{},
 		reason: "the target was not reached yet",
 		failed: map[p4.Key]*Failure{}, waiting: map[p4.Key]map[p4.Key]p4.Typed{},
@@ -91,7 +93,7 @@ func (r *Reconciler) Emptied() bool { return r.emptied }
 // Settled reports whether the target is up and there is nothing to do: nothing is
 // marked, being written or refused.
 func (r *Reconciler) Settled() bool {
-	return r.phase == phaseUp && !r.busy && r.Depth() == 0 && len(r.failed) == 0
+	return r.phase == phaseUp && !r.busy && r.Depth() == 0 && len(r.failed) == 0 && len(r.setups) == 0
 }
 
 // Counts gives how many entries the target holds, by table.

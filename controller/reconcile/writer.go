@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -14,17 +15,18 @@ import (
 // its owner goes on gathering.
 type writer struct {
 	target  Target
-	prepare func(context.Context, Target) error // nil = nothing
-	jobs    chan job                            // one slot: it is given one at a time
-	results chan Result                         // one slot, so that it never waits for its owner
+	jobs    chan job    // one slot: it is given one at a time
+	results chan Result // one slot, so that it never waits for its owner
 }
 
 // job is a set of changes to write or, if there are none, a read of all that
-// the target holds.
+// the target holds; or a set-up alone.
 type job struct {
 	session uint64
 	changes []change
-	audit   bool // of a read: of a target that is written to
+	setup   Setup // what comes before; nil = nothing
+	alone   bool  // nothing follows the set-up
+	audit   bool  // of a read: of a target that is written to
 	began   time.Time
 }
 
@@ -59,8 +61,8 @@ type Result struct {
 	err     error      // the whole job failed
 }
 
-func newWriter(t Target, prepare func(context.Context, Target) error) *writer {
-	return &writer{target: t, prepare: prepare, jobs: make(chan job, 1), results: make(chan Result, 1)}
+func newWriter(t Target) *writer {
+	return &writer{target: t, jobs: make(chan job, 1), results: make(chan Result, 1)}
 }
 
 // Run does what Flush gives to be done, until ctx ends. Its results are to be taken.
@@ -82,15 +84,17 @@ func (w *writer) run(ctx context.Context) {
 
 func (w *writer) do(ctx context.Context, j job) Result {
 	res := Result{job: j}
-	if j.changes != nil {
-		res.errs, res.err = plan(j.changes).Write(ctx, w.target)
-		return res
+	if j.setup != nil {
+		res.err = j.setup(ctx, w.target)
 	}
-	if w.prepare != nil {
-		res.err = w.prepare(ctx, w.target)
-	}
-	if res.err == nil {
+	switch {
+	case j.alone:
+	case j.changes == nil && res.err == nil:
 		res.entries, res.foreign, res.err = readAll(ctx, w.target)
+	case j.changes != nil && res.err == nil:
+		res.errs, res.err = plan(j.changes).Write(ctx, w.target)
+	case j.changes != nil:
+		res.errs = slices.Repeat([]error{p4rt.ErrNotWritten}, len(j.changes))
 	}
 	return res
 }
