@@ -57,6 +57,7 @@ func FuzzFramesFromTenants(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(advertisement(f, RouterAdvertisement{MAC: gatewayMAC, Prefixes: prefixes("2001:db8::/64")}))
 	f.Add(nd(f, ICMPv6RouterSolicitation, hostMAC, "fe80::1:1", "::", optionSourceMAC))
+	seedMalformed(f)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if IsRouterSolicitation(frame) && ICMPv6Type(frame) != ICMPv6RouterSolicitation {
 			t.Error("a solicitation of another type")

@@ -244,6 +244,7 @@ func FuzzReadSighting(f *testing.F) {
 	f.Add(nd(f, ICMPv6RouterSolicitation, hostMAC, "::", "::", 0))
 	f.Add(advertised(f, 0xff, 0, "2001:db8::9"))
 	f.Add(advertisement(f, RouterAdvertisement{MAC: hostMAC}))
+	seedMalformed(f)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		s, ok := ReadSighting(frame)
 		if ok && (s.MAC.IsZero() || s.MAC.IsMulticast()) {
