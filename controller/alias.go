@@ -43,7 +43,7 @@ func (l *loop) countOtherGateway(b *bridge, r *route, by int) {
 	had := o.vteps[r.vtep] > 0
 	count(o.vteps, r.vtep, by)
 	if had != (o.vteps[r.vtep] > 0) {
-		l.askersChanged(b)
+		l.dirtyAskers[b.Index] = struct{}{}
 	}
 	count(o.macs, r.MAC, by)
 	count(o.routes, otherGateway{r.MAC, r.IP, r.vtep}, by)

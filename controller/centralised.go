@@ -59,14 +59,19 @@ func (l *loop) advertisedTo(k neighborKey) ether.MAC {
 	return ether.MAC{}
 }
 
-// askersChanged has all hosts of a bridge that may be askers looked at again.
-func (l *loop) askersChanged(b *bridge) {
-	if l.slow == nil || b.svi == nil {
-		return
-	}
-	for ip := range b.addresses {
-		if ip.Is6() && ip.IsLinkLocalUnicast() {
-			l.dirtyNeighbors[neighborKey{b.Index, ip}] = struct{}{}
+// settleAskers has hosts of bridges looked at again where a leaf became a gateway, or is none
+// any more: once, however many did.
+func (l *loop) settleAskers() {
+	for index := range l.dirtyAskers {
+		b := l.bridges[index]
+		if b == nil {
+			continue
+		}
+		for ip := range b.addresses {
+			if ip.Is6() && ip.IsLinkLocalUnicast() {
+				l.dirtyNeighbors[neighborKey{index, ip}] = struct{}{}
+			}
 		}
 	}
+	clear(l.dirtyAskers)
 }

@@ -66,10 +66,8 @@ func TestHostsBehindLeavesThatOnlyBridgeHaveARouterHere(t *testing.T) {
 func (g *gateway) wantAskers(want map[neighborKey]ether.MAC) {
 	g.Helper()
 	g.settle()
-	g.slow.mu.Lock()
-	defer g.slow.mu.Unlock()
-	if !maps.Equal(g.slow.askers, want) {
-		g.Errorf("askers are %v, want %v", g.slow.askers, want)
+	if got := g.slow.told(); !maps.Equal(got, want) {
+		g.Errorf("router advertisements go to %v, want %v", got, want)
 	}
 }
 

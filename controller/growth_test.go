@@ -25,6 +25,10 @@ var crowded = map[string]func(i int) bgp.Route{
 	"MAC of many IPs": func(i int) bgp.Route {
 		return hostRoute(leaf1, 100, mac(5), netip.AddrFrom4([4]byte{10, 11, byte(i >> 8), byte(i)}).String(), 5000)
 	},
+	"gateway of many MACs": func(i int) bgp.Route { return gatewayRoute(leaf1, 100, mac(i), "10.10.0.1") },
+	"gateway of many VTEPs": func(i int) bgp.Route {
+		return gatewayRoute(manyVTEPs(i), 100, mac(5), "10.10.0.1")
+	},
 	"type 3":               func(i int) bgp.Route { return floodRoute(leaf1, 100) },
 	"type 5":               func(i int) bgp.Route { return prefixRoute(leaf1, 5000, "10.50.0.0/16") },
 	"type 5 of many VTEPs": func(i int) bgp.Route { return prefixRoute(manyVTEPs(i), 5000, "10.50.0.0/16") },

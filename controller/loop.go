@@ -182,6 +182,7 @@ type loop struct {
 	dirtySVIs        map[string]struct{}
 	// dirtyNeighbors and dirtyKernel are what the slow path is to be told.
 	dirtyNeighbors map[neighborKey]struct{}
+	dirtyAskers    map[uint16]struct{} // bridges
 	dirtyKernel    bool
 	adverts        map[advertKey]bgp.Key // what was originated
 
@@ -211,7 +212,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		adjacencyIDs: ids{first: 1, last: 65535},
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
 		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
-		dirtySVIs: map[string]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{},
+		dirtySVIs: map[string]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{}, dirtyAskers: map[uint16]struct{}{},
 		adverts:   map[advertKey]bgp.Key{},
 		routerMAC: routerMACOf(cfg),
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},

@@ -66,6 +66,7 @@ func (l *loop) settleKernel() {
 		l.slow.Set(l.kernelVRFs())
 		l.dirtyKernel, l.probedAt = false, time.Time{}
 	}
+	l.settleAskers()
 	for k := range l.dirtyNeighbors {
 		mac := l.remoteNeighbor(k)
 		old, had := l.kernelHosts[k]

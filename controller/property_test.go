@@ -483,6 +483,9 @@ func (h *story) compare(t *testing.T) {
 	if got, want := h.slow.remotes(), fresh.slow.remotes(); !maps.Equal(got, want) {
 		t.Errorf("the kernel was told of %v, want %v", got, want)
 	}
+	if got, want := h.slow.told(), fresh.slow.told(); !maps.Equal(got, want) {
+		t.Errorf("router advertisements go to %v, want %v", got, want)
+	}
 	h.wantDeclinedKnown(t, held)
 }
 

@@ -86,6 +86,13 @@ func (s *fakeSlowPath) Status() slowpath.Status {
 	return s.status
 }
 
+// told are the hosts behind VTEPs that get router advertisements.
+func (s *fakeSlowPath) told() map[neighborKey]ether.MAC {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.askers)
+}
+
 // remotes are the hosts that the kernel was told of.
 func (s *fakeSlowPath) remotes() map[neighborKey]ether.MAC {
 	s.mu.Lock()
