@@ -9,7 +9,6 @@ import (
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
-	"github.com/p4evpn/p4evpn/ether"
 )
 
 // duplicateService is p4evpn.v1.Duplicates.
@@ -28,16 +27,36 @@ func (s *duplicateService) ClearDuplicate(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	mac, err := ether.ParseMAC(r.GetMacAddress())
+	which, err := readDuplicate(r)
 	if err != nil {
-		return nil, badField("mac_address", "want a MAC address such as 02:00:00:00:00:01")
+		return nil, err
 	}
-	cleared, err := s.duplicates.ClearDuplicate(ctx, bridge, mac)
+	cleared, err := s.duplicates.ClearDuplicates(ctx, bridge, which)
 	switch {
 	case err != nil:
 		return nil, failed(err)
-	case !cleared:
-		return nil, status.Errorf(codes.FailedPrecondition, "%v is not frozen in logical bridge %s", mac, bridge)
+	case cleared > 0:
+		return &pb.ClearDuplicateResponse{Cleared: uint32(cleared)}, nil
+	case which.Address.IsValid():
+		return nil, status.Errorf(codes.FailedPrecondition, "%v is not frozen in logical bridge %s", which.Address, bridge)
+	case which == view.Duplicate{}:
+		return nil, status.Errorf(codes.FailedPrecondition, "nothing is frozen in logical bridge %s", bridge)
 	}
-	return &pb.ClearDuplicateResponse{}, nil
+	return nil, status.Errorf(codes.FailedPrecondition, "%v is not frozen in logical bridge %s", which.MAC, bridge)
+}
+
+// readDuplicate takes which one a request is about.
+func readDuplicate(r *pb.ClearDuplicateRequest) (which view.Duplicate, err error) {
+	switch {
+	case r.GetMacAddress() != "" && r.GetAddress() != "":
+		return which, badField("address", "want mac_address or address, not both")
+	case r.GetMacAddress() != "":
+		which.MAC, err = macField(r.GetMacAddress())
+		if err == nil && which.MAC.IsZero() {
+			err = badField("mac_address", "want a MAC address such as 02:00:00:00:00:01")
+		}
+	case r.GetAddress() != "":
+		which.Address, err = addressField(r.GetAddress())
+	}
+	return which, err
 }

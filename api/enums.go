@@ -53,6 +53,20 @@ var (
 		view.HostRemote:  pb.HostKind_HOST_KIND_REMOTE,
 		view.HostGateway: pb.HostKind_HOST_KIND_GATEWAY,
 	}
+	claimSources = map[view.ClaimSource]pb.ClaimSource{
+		view.SourceStatic:   pb.ClaimSource_CLAIM_SOURCE_STATIC,
+		view.SourceHost:     pb.ClaimSource_CLAIM_SOURCE_HOST,
+		view.SourceRestart:  pb.ClaimSource_CLAIM_SOURCE_RESTART,
+		view.SourceMoved:    pb.ClaimSource_CLAIM_SOURCE_MOVED,
+		view.SourceResolved: pb.ClaimSource_CLAIM_SOURCE_RESOLVED,
+		view.SourceRoute:    pb.ClaimSource_CLAIM_SOURCE_ROUTE,
+	}
+	claimStates = map[view.ClaimState]pb.ClaimState{
+		view.ClaimActive:    pb.ClaimState_CLAIM_STATE_ACTIVE,
+		view.ClaimInactive:  pb.ClaimState_CLAIM_STATE_INACTIVE,
+		view.ClaimProbed:    pb.ClaimState_CLAIM_STATE_PROBED,
+		view.ClaimDuplicate: pb.ClaimState_CLAIM_STATE_DUPLICATE,
+	}
 	prefixKinds = map[view.PrefixKind]pb.PrefixKind{
 		view.PrefixHost:      pb.PrefixKind_PREFIX_KIND_HOST,
 		view.PrefixRemote:    pb.PrefixKind_PREFIX_KIND_REMOTE,

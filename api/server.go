@@ -49,7 +49,7 @@ type Config struct {
 	Status  intent.StatusSource
 	View    view.View
 	Auditor view.Auditor
-	// Duplicates clears duplicate MACs; without it that service is not offered.
+	// Duplicates clears duplicates; without it that service is not offered.
 	Duplicates view.Duplicates
 	// Underlay are the routes that BGP learned there; nil: there are none.
 	Underlay view.Underlay

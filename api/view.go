@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -74,36 +73,11 @@ func (s *viewService) ListBridges(_ *p4evpnv1.ListBridgesRequest,
 	return stream(rows, out, func(b view.Bridge) *p4evpnv1.Bridge {
 		return &p4evpnv1.Bridge{
 			Name: b.Name, Vlan: uint32(b.VLAN), Vni: b.VNI, Vtep: text(b.VTEP), State: states[b.State], Reason: utf8(b.Reason),
-			Ports: b.Ports, Macs: b.MACs, RemoteVteps: b.RemoteVTEPs,
+			Ports: b.Ports, Macs: b.MACs, RemoteVteps: b.RemoteVTEPs, Refusals: refusalRows(b.Refusals),
 		}
 	}, func(p []*p4evpnv1.Bridge) *p4evpnv1.ListBridgesResponse {
 		return &p4evpnv1.ListBridgesResponse{Bridges: p}
 	})
-}
-
-func (s *viewService) ListFDB(r *p4evpnv1.ListFDBRequest,
-	out grpc.ServerStreamingServer[p4evpnv1.ListFDBResponse]) error {
-	bridge, err := existing(s.store, bridgeNaming, "bridge", r.GetBridge(), (*intent.Tx).Bridges)
-	if err != nil {
-		return err
-	}
-	rows, err := s.view.FDB(out.Context(), bridge)
-	if err != nil {
-		return failed(err)
-	}
-	slices.SortFunc(rows, func(a, b view.FDBEntry) int {
-		return cmp.Or(cmp.Compare(a.Bridge, b.Bridge), a.MAC.Compare(b.MAC), cmp.Compare(a.Kind, b.Kind))
-	})
-	return stream(rows, out, func(e view.FDBEntry) *p4evpnv1.FDBEntry {
-		m := &p4evpnv1.FDBEntry{
-			Bridge: e.Bridge, Mac: e.MAC.String(), Kind: fdbKinds[e.Kind], Port: e.Port, Vtep: text(e.VTEP), Vni: e.VNI,
-			Sequence: e.Sequence, Sticky: e.Sticky, State: states[e.State], Reason: utf8(e.Reason),
-		}
-		if e.Age != 0 {
-			m.Age = durationpb.New(e.Age)
-		}
-		return m
-	}, func(p []*p4evpnv1.FDBEntry) *p4evpnv1.ListFDBResponse { return &p4evpnv1.ListFDBResponse{Entries: p} })
 }
 
 // existing reads the name of an existing object in any form, or just its id; ""
@@ -163,7 +137,7 @@ func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest,
 		return &p4evpnv1.Route{
 			Direction: directions[r.Direction], Type: uint32(r.Type), Rd: r.RD, RouteTargets: r.RouteTargets, Key: utf8(r.Key),
 			NextHop: text(r.NextHop), Vni: r.VNI, Sequence: r.Sequence, Sticky: r.Sticky, Peer: text(r.Peer),
-			Selected: r.Selected, Reason: utf8(r.Reason),
+			Selected: r.Selected, Reason: utf8(r.Reason), ArpNdFlags: r.ARPND,
 		}
 	}, func(p []*p4evpnv1.Route) *p4evpnv1.ListRoutesResponse { return &p4evpnv1.ListRoutesResponse{Routes: p} })
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"net/netip"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -72,27 +71,6 @@ func (s *viewService) ListSVIs(_ *p4evpnv1.ListSVIsRequest,
 	}, func(p []*p4evpnv1.SVI) *p4evpnv1.ListSVIsResponse { return &p4evpnv1.ListSVIsResponse{Svis: p} })
 }
 
-func (s *viewService) ListHosts(r *p4evpnv1.ListHostsRequest,
-	out grpc.ServerStreamingServer[p4evpnv1.ListHostsResponse]) error {
-	bridge, err := existing(s.store, bridgeNaming, "bridge", r.GetBridge(), (*intent.Tx).Bridges)
-	if err != nil {
-		return err
-	}
-	rows, err := s.view.Hosts(out.Context(), bridge)
-	if err != nil {
-		return failed(err)
-	}
-	slices.SortFunc(rows, func(a, b view.Host) int {
-		return cmp.Or(cmp.Compare(a.Bridge, b.Bridge), a.IP.Compare(b.IP), cmp.Compare(a.Kind, b.Kind), a.MAC.Compare(b.MAC))
-	})
-	return stream(rows, out, func(h view.Host) *p4evpnv1.Host {
-		return &p4evpnv1.Host{
-			Bridge: h.Bridge, Ip: text(h.IP), Mac: mac(h.MAC), Kind: hostKinds[h.Kind], Vtep: text(h.VTEP),
-			State: states[h.State], Reason: utf8(h.Reason),
-		}
-	}, func(p []*p4evpnv1.Host) *p4evpnv1.ListHostsResponse { return &p4evpnv1.ListHostsResponse{Hosts: p} })
-}
-
 func (s *viewService) ListPrefixes(r *p4evpnv1.ListPrefixesRequest,
 	out grpc.ServerStreamingServer[p4evpnv1.ListPrefixesResponse]) error {
 	vrf, err := existing(s.store, vrfNaming, "vrf", r.GetVrf(), (*intent.Tx).VRFs)
@@ -121,9 +99,9 @@ func (s *viewService) LookupRoute(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	address, err := netip.ParseAddr(r.GetAddress())
-	if err != nil || address.Zone() != "" || address.Is4In6() {
-		return nil, badField("address", "want an IPv4 or IPv6 address, such as 10.0.0.1, without length or zone")
+	address, err := addressField(r.GetAddress())
+	if err != nil {
+		return nil, err
 	}
 	l, err := s.view.Lookup(ctx, vrf, address)
 	if err != nil {

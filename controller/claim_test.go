@@ -13,6 +13,7 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/packet"
 )
@@ -315,8 +316,8 @@ func TestAMACThatIsFrozenElsewhereFollowsNoRoutes(t *testing.T) {
 	g.send(update(peer1, with(r, 3)))
 	g.settle()
 	g.wantFDB(b, mac(1), "10.0.0.11 vni 100")
-	if ok, err := g.c.ClearDuplicate(t.Context(), "bridge-10", mac(1)); !ok || err != nil {
-		t.Fatalf("ClearDuplicate: %v, %v", ok, err)
+	if n, err := g.c.ClearDuplicates(t.Context(), "bridge-10", view.Duplicate{MAC: mac(1)}); n != 1 || err != nil {
+		t.Fatalf("ClearDuplicates: %d, %v", n, err)
 	}
 	g.settle()
 	g.wantFDB(b, mac(1), "10.0.0.12 vni 100")
@@ -401,8 +402,8 @@ func TestTheLastSequenceNumberIsToldOfAndCleared(t *testing.T) {
 	if n := log.count("WARN", "highest sequence number", mac(1).String()); n != 1 {
 		t.Errorf("the operator was told %d times, want 1", n)
 	}
-	if ok, err := g.c.ClearDuplicate(t.Context(), "bridge-10", mac(1)); !ok || err != nil {
-		t.Fatalf("ClearDuplicate: %v, %v", ok, err)
+	if n, err := g.c.ClearDuplicates(t.Context(), "bridge-10", view.Duplicate{MAC: mac(1)}); n != 1 || err != nil {
+		t.Fatalf("ClearDuplicates: %d, %v", n, err)
 	}
 	g.settle()
 	g.wantRoute(mac(1), 0)

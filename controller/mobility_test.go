@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -211,8 +212,8 @@ func TestAMACThatMovesTooOftenIsFrozenUntilCleared(t *testing.T) {
 	g.send(update(peer1, with(macRoute(leaf1, 100, mac(1)), 50)))
 	g.settle()
 	g.wantFDB(b, mac(1), "port 1")
-	if ok, err := g.c.ClearDuplicate(t.Context(), "bridge-10", mac(1)); !ok || err != nil {
-		t.Fatalf("ClearDuplicate: %v, %v", ok, err)
+	if n, err := g.c.ClearDuplicates(t.Context(), "bridge-10", view.Duplicate{MAC: mac(1)}); n != 1 || err != nil {
+		t.Fatalf("ClearDuplicates: %d, %v", n, err)
 	}
 	g.settle()
 	g.wantFDB(b, mac(1), "10.0.0.11 vni 100")

@@ -41,6 +41,12 @@ func (c *Controller) Bridges(ctx context.Context) (rows []view.Bridge, err error
 				row.VTEP = netip.PrefixFrom(b.localVTEP, b.localVTEP.BitLen())
 			}
 			row.State, row.Reason = l.bridgeSummary(b, refusals).viewState()
+			for why, r := range b.refusals {
+				if r.count > 0 {
+					row.Refusals = append(row.Refusals,
+						view.Refusal{Reason: noHostNames[why], Count: r.count, Address: r.ip, MAC: r.mac})
+				}
+			}
 			ports := map[string]bool{}
 			for n := range b.ports {
 				for _, a := range l.ports[n].attached {
@@ -204,7 +210,7 @@ func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) 
 			if r, ok := l.desiredAdvert(k); ok {
 				row := routeRow(r.Key, r.RouteTargets)
 				row.Direction, row.Selected, row.NextHop, row.VNI = view.Out, true, r.NextHop, r.Label
-				row.Sequence, row.Sticky = r.Sequence, r.Sticky
+				row.Sequence, row.Sticky, row.ARPND = r.Sequence, r.Sticky, r.ARPND.String()
 				rows = append(rows, row)
 			}
 		}
@@ -218,7 +224,7 @@ func receivedRow(p *bgp.Path) view.Route {
 	row := routeRow(p.Key, p.RouteTargets)
 	r := readRoute(&p.Route)
 	row.Direction, row.Peer, row.NextHop, row.VNI = view.In, p.Peer, r.vtep, r.vni
-	row.Sequence, row.Sticky = p.Sequence, p.Sticky
+	row.Sequence, row.Sticky, row.ARPND = p.Sequence, p.Sticky, p.ARPND.String()
 	reason, bad := r.unusable()
 	switch {
 	case !p.Best:
@@ -282,13 +288,28 @@ func (c *Controller) Entries(ctx context.Context, table string) (rows []view.Ent
 	return rows, err
 }
 
-// ClearDuplicate lets a frozen MAC of a bridge move again; false if it is not
-// frozen.
-func (c *Controller) ClearDuplicate(ctx context.Context, bridge string, mac ether.MAC) (cleared bool, err error) {
+// ClearDuplicates lets MACs and addresses of a bridge that are frozen move again, and tells
+// how many there were.
+func (c *Controller) ClearDuplicates(ctx context.Context, bridge string, which view.Duplicate) (n int, err error) {
 	err = c.ask(ctx, func(l *loop) {
 		if b := l.byID[bridge]; b != nil {
-			cleared = l.clearDuplicate(b, mac)
+			n = l.clearDuplicates(b, which)
 		}
 	})
-	return cleared, err
+	return n, err
+}
+
+func (l *loop) clearDuplicates(b *bridge, which view.Duplicate) (n int) {
+	all := which == view.Duplicate{}
+	for mac := range b.moves {
+		if (all || mac == which.MAC) && l.clearDuplicate(b, mac) {
+			n++
+		}
+	}
+	for ip := range b.addressMoves {
+		if (all || ip == which.Address) && l.clearDuplicateAddress(b, ip) {
+			n++
+		}
+	}
+	return n
 }

@@ -86,9 +86,16 @@ func (l *loop) hostRow(b *bridge, ip netip.Addr) view.Host {
 		row.MAC = b.svi.mac
 	} else {
 		at := b.locate(ip)
-		row.MAC, row.Kind = at.mac, view.HostLocal
-		if at.from != nil {
+		if !at.known() {
+			row.Kind, row.State, row.Reason, row.Claims = "", view.Down, "nobody has it", l.hostClaims(b, ip)
+			return row
+		}
+		row.MAC, row.Kind, row.Claims = at.mac, view.HostLocal, l.hostClaims(b, ip)
+		switch {
+		case at.from != nil:
 			row.Kind, row.VTEP = view.HostRemote, at.from.route.vtep
+		case at.here():
+			row.Port = l.portName(b, b.portOf(at.mac))
 		}
 	}
 	var sum summary

@@ -84,6 +84,134 @@ func (FDBKind) EnumDescriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{0}
 }
 
+// ClaimSource is how a claim of a MAC or an address is known.
+type ClaimSource int32
+
+const (
+	ClaimSource_CLAIM_SOURCE_UNSPECIFIED ClaimSource = 0
+	// Configured.
+	ClaimSource_CLAIM_SOURCE_STATIC ClaimSource = 1
+	// The host was heard: of an address by ARP or ND, of a MAC by a frame.
+	ClaimSource_CLAIM_SOURCE_HOST ClaimSource = 2
+	// It was so before this gateway was restarted.
+	ClaimSource_CLAIM_SOURCE_RESTART ClaimSource = 3
+	// A route said so of the MAC before that came here.
+	ClaimSource_CLAIM_SOURCE_MOVED ClaimSource = 4
+	// The host answered when the gateway looked for it.
+	ClaimSource_CLAIM_SOURCE_RESOLVED ClaimSource = 5
+	// A type-2 route.
+	ClaimSource_CLAIM_SOURCE_ROUTE ClaimSource = 6
+)
+
+// Enum value maps for ClaimSource.
+var (
+	ClaimSource_name = map[int32]string{
+		0: "CLAIM_SOURCE_UNSPECIFIED",
+		1: "CLAIM_SOURCE_STATIC",
+		2: "CLAIM_SOURCE_HOST",
+		3: "CLAIM_SOURCE_RESTART",
+		4: "CLAIM_SOURCE_MOVED",
+		5: "CLAIM_SOURCE_RESOLVED",
+		6: "CLAIM_SOURCE_ROUTE",
+	}
+	ClaimSource_value = map[string]int32{
+		"CLAIM_SOURCE_UNSPECIFIED": 0,
+		"CLAIM_SOURCE_STATIC":      1,
+		"CLAIM_SOURCE_HOST":        2,
+		"CLAIM_SOURCE_RESTART":     3,
+		"CLAIM_SOURCE_MOVED":       4,
+		"CLAIM_SOURCE_RESOLVED":    5,
+		"CLAIM_SOURCE_ROUTE":       6,
+	}
+)
+
+func (x ClaimSource) Enum() *ClaimSource {
+	p := new(ClaimSource)
+	*p = x
+	return p
+}
+
+func (x ClaimSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ClaimSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[1].Descriptor()
+}
+
+func (ClaimSource) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[1]
+}
+
+func (x ClaimSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ClaimSource.Descriptor instead.
+func (ClaimSource) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{1}
+}
+
+// ClaimState is what becomes of a claim.
+type ClaimState int32
+
+const (
+	ClaimState_CLAIM_STATE_UNSPECIFIED ClaimState = 0
+	// It has what it claims.
+	ClaimState_CLAIM_STATE_ACTIVE ClaimState = 1
+	// It lost, and waits.
+	ClaimState_CLAIM_STATE_INACTIVE ClaimState = 2
+	// It is asked whether it is still there.
+	ClaimState_CLAIM_STATE_PROBED ClaimState = 3
+	// What it claims moved too often: one holds it, and the others are not heard.
+	ClaimState_CLAIM_STATE_DUPLICATE ClaimState = 4
+)
+
+// Enum value maps for ClaimState.
+var (
+	ClaimState_name = map[int32]string{
+		0: "CLAIM_STATE_UNSPECIFIED",
+		1: "CLAIM_STATE_ACTIVE",
+		2: "CLAIM_STATE_INACTIVE",
+		3: "CLAIM_STATE_PROBED",
+		4: "CLAIM_STATE_DUPLICATE",
+	}
+	ClaimState_value = map[string]int32{
+		"CLAIM_STATE_UNSPECIFIED": 0,
+		"CLAIM_STATE_ACTIVE":      1,
+		"CLAIM_STATE_INACTIVE":    2,
+		"CLAIM_STATE_PROBED":      3,
+		"CLAIM_STATE_DUPLICATE":   4,
+	}
+)
+
+func (x ClaimState) Enum() *ClaimState {
+	p := new(ClaimState)
+	*p = x
+	return p
+}
+
+func (x ClaimState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ClaimState) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[2].Descriptor()
+}
+
+func (ClaimState) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[2]
+}
+
+func (x ClaimState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ClaimState.Descriptor instead.
+func (ClaimState) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{2}
+}
+
 // Direction is whose a route is.
 type Direction int32
 
@@ -120,11 +248,11 @@ func (x Direction) String() string {
 }
 
 func (Direction) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[1].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[3].Descriptor()
 }
 
 func (Direction) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[1]
+	return &file_p4evpn_v1_view_proto_enumTypes[3]
 }
 
 func (x Direction) Number() protoreflect.EnumNumber {
@@ -133,7 +261,7 @@ func (x Direction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction.Descriptor instead.
 func (Direction) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{1}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
 }
 
 // FaultAction is what was done about a fault, the mildest first (RFC 7606 section 2).
@@ -175,11 +303,11 @@ func (x FaultAction) String() string {
 }
 
 func (FaultAction) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[2].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[4].Descriptor()
 }
 
 func (FaultAction) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[2]
+	return &file_p4evpn_v1_view_proto_enumTypes[4]
 }
 
 func (x FaultAction) Number() protoreflect.EnumNumber {
@@ -188,7 +316,7 @@ func (x FaultAction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FaultAction.Descriptor instead.
 func (FaultAction) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{2}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{4}
 }
 
 // HostKind is where a host is.
@@ -231,11 +359,11 @@ func (x HostKind) String() string {
 }
 
 func (HostKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[3].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[5].Descriptor()
 }
 
 func (HostKind) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[3]
+	return &file_p4evpn_v1_view_proto_enumTypes[5]
 }
 
 func (x HostKind) Number() protoreflect.EnumNumber {
@@ -244,7 +372,7 @@ func (x HostKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HostKind.Descriptor instead.
 func (HostKind) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{5}
 }
 
 // PrefixKind is where a prefix comes from.
@@ -295,11 +423,11 @@ func (x PrefixKind) String() string {
 }
 
 func (PrefixKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[4].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[6].Descriptor()
 }
 
 func (PrefixKind) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[4]
+	return &file_p4evpn_v1_view_proto_enumTypes[6]
 }
 
 func (x PrefixKind) Number() protoreflect.EnumNumber {
@@ -308,7 +436,7 @@ func (x PrefixKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PrefixKind.Descriptor instead.
 func (PrefixKind) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{4}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{6}
 }
 
 type ListBridgesRequest struct {
@@ -408,7 +536,9 @@ type Bridge struct {
 	// MAC addresses known, local and remote.
 	Macs uint32 `protobuf:"varint,8,opt,name=macs,proto3" json:"macs,omitempty"`
 	// VTEPs that it floods to.
-	RemoteVteps   uint32 `protobuf:"varint,9,opt,name=remote_vteps,json=remoteVteps,proto3" json:"remote_vteps,omitempty"`
+	RemoteVteps uint32 `protobuf:"varint,9,opt,name=remote_vteps,json=remoteVteps,proto3" json:"remote_vteps,omitempty"`
+	// Addresses that were not taken since they are no host's, by reason.
+	Refusals      []*RefusalCount `protobuf:"bytes,10,rep,name=refusals,proto3" json:"refusals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,17 +636,97 @@ func (x *Bridge) GetRemoteVteps() uint32 {
 	return 0
 }
 
+func (x *Bridge) GetRefusals() []*RefusalCount {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+// RefusalCount is how often an address was claimed on a bridge that can be no host's there.
+type RefusalCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As p4evpn_controller_addresses_refused_total has it.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Count  uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// The last of them: who claimed what.
+	Address       string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Mac           string `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusalCount) Reset() {
+	*x = RefusalCount{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusalCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusalCount) ProtoMessage() {}
+
+func (x *RefusalCount) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusalCount.ProtoReflect.Descriptor instead.
+func (*RefusalCount) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RefusalCount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RefusalCount) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RefusalCount) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *RefusalCount) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
 type ListFDBRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A logical bridge's id or name; empty: all.
-	Bridge        string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	Bridge string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	// A MAC address, of which claims and addresses are told too; empty: all.
+	MacAddress    string `protobuf:"bytes,2,opt,name=mac_address,json=macAddress,proto3" json:"mac_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListFDBRequest) Reset() {
 	*x = ListFDBRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[3]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +738,7 @@ func (x *ListFDBRequest) String() string {
 func (*ListFDBRequest) ProtoMessage() {}
 
 func (x *ListFDBRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[3]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,12 +751,19 @@ func (x *ListFDBRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFDBRequest.ProtoReflect.Descriptor instead.
 func (*ListFDBRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListFDBRequest) GetBridge() string {
 	if x != nil {
 		return x.Bridge
+	}
+	return ""
+}
+
+func (x *ListFDBRequest) GetMacAddress() string {
+	if x != nil {
+		return x.MacAddress
 	}
 	return ""
 }
@@ -560,7 +777,7 @@ type ListFDBResponse struct {
 
 func (x *ListFDBResponse) Reset() {
 	*x = ListFDBResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[4]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +789,7 @@ func (x *ListFDBResponse) String() string {
 func (*ListFDBResponse) ProtoMessage() {}
 
 func (x *ListFDBResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[4]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +802,7 @@ func (x *ListFDBResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFDBResponse.ProtoReflect.Descriptor instead.
 func (*ListFDBResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{4}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListFDBResponse) GetEntries() []*FDBEntry {
@@ -613,14 +830,18 @@ type FDBEntry struct {
 	Age   *durationpb.Duration `protobuf:"bytes,9,opt,name=age,proto3" json:"age,omitempty"`
 	State State                `protobuf:"varint,10,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
-	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who claims it, the active claim first. Of a MAC that was asked for.
+	Claims []*Claim `protobuf:"bytes,12,rep,name=claims,proto3" json:"claims,omitempty"`
+	// The addresses that it has. Of a MAC that was asked for.
+	Addresses     []string `protobuf:"bytes,13,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FDBEntry) Reset() {
 	*x = FDBEntry{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[5]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +853,7 @@ func (x *FDBEntry) String() string {
 func (*FDBEntry) ProtoMessage() {}
 
 func (x *FDBEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[5]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +866,7 @@ func (x *FDBEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FDBEntry.ProtoReflect.Descriptor instead.
 func (*FDBEntry) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{5}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FDBEntry) GetBridge() string {
@@ -725,6 +946,171 @@ func (x *FDBEntry) GetReason() string {
 	return ""
 }
 
+func (x *FDBEntry) GetClaims() []*Claim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *FDBEntry) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+// Claim is that a MAC is somewhere, or that it has an address.
+type Claim struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Mac   string                 `protobuf:"bytes,1,opt,name=mac,proto3" json:"mac,omitempty"`
+	// How it is known; in several ways at once, perhaps.
+	Sources []ClaimSource `protobuf:"varint,2,rep,packed,name=sources,proto3,enum=p4evpn.v1.ClaimSource" json:"sources,omitempty"`
+	// The bridge port, if it is behind one.
+	Port string `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
+	// The VTEP, if it is behind one.
+	Vtep string `protobuf:"bytes,4,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	// MAC mobility (RFC 7432 section 7.7).
+	Sequence uint32 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sticky   bool   `protobuf:"varint,6,opt,name=sticky,proto3" json:"sticky,omitempty"`
+	// Since it was confirmed, or of a MAC since it was learned or moved; empty if that is
+	// not known.
+	Age *durationpb.Duration `protobuf:"bytes,7,opt,name=age,proto3" json:"age,omitempty"`
+	// Whether an IPv6 address is a router's is known, and what it is; what it or its route
+	// said of overriding (RFC 4861 section 4.4, RFC 9047).
+	FlagsKnown bool `protobuf:"varint,8,opt,name=flags_known,json=flagsKnown,proto3" json:"flags_known,omitempty"`
+	Router     bool `protobuf:"varint,9,opt,name=router,proto3" json:"router,omitempty"`
+	Override   bool `protobuf:"varint,10,opt,name=override,proto3" json:"override,omitempty"`
+	// The route says that the address is configured (RFC 9047).
+	Immutable bool       `protobuf:"varint,11,opt,name=immutable,proto3" json:"immutable,omitempty"`
+	State     ClaimState `protobuf:"varint,12,opt,name=state,proto3,enum=p4evpn.v1.ClaimState" json:"state,omitempty"`
+	// Why it is active, or is not.
+	Reason        string `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Claim) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *Claim) GetSources() []ClaimSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *Claim) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
+}
+
+func (x *Claim) GetVtep() string {
+	if x != nil {
+		return x.Vtep
+	}
+	return ""
+}
+
+func (x *Claim) GetSequence() uint32 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Claim) GetSticky() bool {
+	if x != nil {
+		return x.Sticky
+	}
+	return false
+}
+
+func (x *Claim) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+func (x *Claim) GetFlagsKnown() bool {
+	if x != nil {
+		return x.FlagsKnown
+	}
+	return false
+}
+
+func (x *Claim) GetRouter() bool {
+	if x != nil {
+		return x.Router
+	}
+	return false
+}
+
+func (x *Claim) GetOverride() bool {
+	if x != nil {
+		return x.Override
+	}
+	return false
+}
+
+func (x *Claim) GetImmutable() bool {
+	if x != nil {
+		return x.Immutable
+	}
+	return false
+}
+
+func (x *Claim) GetState() ClaimState {
+	if x != nil {
+		return x.State
+	}
+	return ClaimState_CLAIM_STATE_UNSPECIFIED
+}
+
+func (x *Claim) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ListVTEPsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -733,7 +1119,7 @@ type ListVTEPsRequest struct {
 
 func (x *ListVTEPsRequest) Reset() {
 	*x = ListVTEPsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[6]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +1131,7 @@ func (x *ListVTEPsRequest) String() string {
 func (*ListVTEPsRequest) ProtoMessage() {}
 
 func (x *ListVTEPsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[6]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +1144,7 @@ func (x *ListVTEPsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVTEPsRequest.ProtoReflect.Descriptor instead.
 func (*ListVTEPsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{6}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{8}
 }
 
 type ListVTEPsResponse struct {
@@ -770,7 +1156,7 @@ type ListVTEPsResponse struct {
 
 func (x *ListVTEPsResponse) Reset() {
 	*x = ListVTEPsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[7]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +1168,7 @@ func (x *ListVTEPsResponse) String() string {
 func (*ListVTEPsResponse) ProtoMessage() {}
 
 func (x *ListVTEPsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[7]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +1181,7 @@ func (x *ListVTEPsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVTEPsResponse.ProtoReflect.Descriptor instead.
 func (*ListVTEPsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{7}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListVTEPsResponse) GetVteps() []*VTEP {
@@ -822,7 +1208,7 @@ type VTEP struct {
 
 func (x *VTEP) Reset() {
 	*x = VTEP{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[8]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +1220,7 @@ func (x *VTEP) String() string {
 func (*VTEP) ProtoMessage() {}
 
 func (x *VTEP) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[8]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +1233,7 @@ func (x *VTEP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VTEP.ProtoReflect.Descriptor instead.
 func (*VTEP) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{8}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VTEP) GetAddress() string {
@@ -896,7 +1282,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[9]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1294,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[9]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1307,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{9}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Path) GetUplink() string {
@@ -948,7 +1334,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[10]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1346,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[10]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1359,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{10}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListRoutesRequest) GetDirection() Direction {
@@ -992,7 +1378,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[11]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1390,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[11]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1403,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{11}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -1047,14 +1433,17 @@ type Route struct {
 	// It is used for forwarding; a route out is advertised.
 	Selected bool `protobuf:"varint,11,opt,name=selected,proto3" json:"selected,omitempty"`
 	// Why it is not selected.
-	Reason        string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the ARP/ND community says (RFC 9047), "router, override"; bits without a meaning
+	// as a number. Empty if it sets none or there is none.
+	ArpNdFlags    string `protobuf:"bytes,13,opt,name=arp_nd_flags,json=arpNdFlags,proto3" json:"arp_nd_flags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[12]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1455,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[12]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1468,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{12}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Route) GetDirection() Direction {
@@ -1166,6 +1555,13 @@ func (x *Route) GetReason() string {
 	return ""
 }
 
+func (x *Route) GetArpNdFlags() string {
+	if x != nil {
+		return x.ArpNdFlags
+	}
+	return ""
+}
+
 type ListSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A neighbour's address or name; empty: all.
@@ -1176,7 +1572,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[13]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1584,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[13]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1597,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{13}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListSessionsRequest) GetNeighbor() string {
@@ -1220,7 +1616,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[14]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1628,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[14]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1641,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{14}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -1294,7 +1690,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[15]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1702,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[15]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1715,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{15}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Session) GetAddress() string {
@@ -1460,7 +1856,7 @@ type FaultCount struct {
 
 func (x *FaultCount) Reset() {
 	*x = FaultCount{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1868,7 @@ func (x *FaultCount) String() string {
 func (*FaultCount) ProtoMessage() {}
 
 func (x *FaultCount) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[16]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1881,7 @@ func (x *FaultCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FaultCount.ProtoReflect.Descriptor instead.
 func (*FaultCount) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{16}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FaultCount) GetReason() string {
@@ -1518,7 +1914,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1926,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[17]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1939,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{17}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Fault) GetTime() *timestamppb.Timestamp {
@@ -1591,7 +1987,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1999,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +2012,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{18}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListEntriesRequest) GetTable() string {
@@ -1635,7 +2031,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +2043,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +2056,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{19}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -1688,7 +2084,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +2096,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +2109,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{20}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Entry) GetTable() string {
@@ -1759,7 +2155,7 @@ type ListVRFsRequest struct {
 
 func (x *ListVRFsRequest) Reset() {
 	*x = ListVRFsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2167,7 @@ func (x *ListVRFsRequest) String() string {
 func (*ListVRFsRequest) ProtoMessage() {}
 
 func (x *ListVRFsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2180,7 @@ func (x *ListVRFsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVRFsRequest.ProtoReflect.Descriptor instead.
 func (*ListVRFsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{21}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{23}
 }
 
 type ListVRFsResponse struct {
@@ -1796,7 +2192,7 @@ type ListVRFsResponse struct {
 
 func (x *ListVRFsResponse) Reset() {
 	*x = ListVRFsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +2204,7 @@ func (x *ListVRFsResponse) String() string {
 func (*ListVRFsResponse) ProtoMessage() {}
 
 func (x *ListVRFsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +2217,7 @@ func (x *ListVRFsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVRFsResponse.ProtoReflect.Descriptor instead.
 func (*ListVRFsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{22}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListVRFsResponse) GetVrfs() []*VRF {
@@ -1855,7 +2251,7 @@ type VRF struct {
 
 func (x *VRF) Reset() {
 	*x = VRF{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +2263,7 @@ func (x *VRF) String() string {
 func (*VRF) ProtoMessage() {}
 
 func (x *VRF) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +2276,7 @@ func (x *VRF) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VRF.ProtoReflect.Descriptor instead.
 func (*VRF) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{23}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *VRF) GetName() string {
@@ -1961,7 +2357,7 @@ type ListSVIsRequest struct {
 
 func (x *ListSVIsRequest) Reset() {
 	*x = ListSVIsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2369,7 @@ func (x *ListSVIsRequest) String() string {
 func (*ListSVIsRequest) ProtoMessage() {}
 
 func (x *ListSVIsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2382,7 @@ func (x *ListSVIsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSVIsRequest.ProtoReflect.Descriptor instead.
 func (*ListSVIsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{24}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{26}
 }
 
 type ListSVIsResponse struct {
@@ -1998,7 +2394,7 @@ type ListSVIsResponse struct {
 
 func (x *ListSVIsResponse) Reset() {
 	*x = ListSVIsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2406,7 @@ func (x *ListSVIsResponse) String() string {
 func (*ListSVIsResponse) ProtoMessage() {}
 
 func (x *ListSVIsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2419,7 @@ func (x *ListSVIsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSVIsResponse.ProtoReflect.Descriptor instead.
 func (*ListSVIsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{25}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListSVIsResponse) GetSvis() []*SVI {
@@ -2054,7 +2450,7 @@ type SVI struct {
 
 func (x *SVI) Reset() {
 	*x = SVI{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2462,7 @@ func (x *SVI) String() string {
 func (*SVI) ProtoMessage() {}
 
 func (x *SVI) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2475,7 @@ func (x *SVI) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SVI.ProtoReflect.Descriptor instead.
 func (*SVI) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{26}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SVI) GetName() string {
@@ -2141,14 +2537,16 @@ func (x *SVI) GetReason() string {
 type ListHostsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A logical bridge's id or name; empty: all.
-	Bridge        string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	Bridge string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	// An IPv4 or IPv6 address; empty: all.
+	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListHostsRequest) Reset() {
 	*x = ListHostsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2558,7 @@ func (x *ListHostsRequest) String() string {
 func (*ListHostsRequest) ProtoMessage() {}
 
 func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,12 +2571,19 @@ func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
 func (*ListHostsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{27}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListHostsRequest) GetBridge() string {
 	if x != nil {
 		return x.Bridge
+	}
+	return ""
+}
+
+func (x *ListHostsRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
 	}
 	return ""
 }
@@ -2192,7 +2597,7 @@ type ListHostsResponse struct {
 
 func (x *ListHostsResponse) Reset() {
 	*x = ListHostsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2609,7 @@ func (x *ListHostsResponse) String() string {
 func (*ListHostsResponse) ProtoMessage() {}
 
 func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2622,7 @@ func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
 func (*ListHostsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{28}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListHostsResponse) GetHosts() []*Host {
@@ -2238,14 +2643,18 @@ type Host struct {
 	Vtep  string `protobuf:"bytes,5,opt,name=vtep,proto3" json:"vtep,omitempty"`
 	State State  `protobuf:"varint,6,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
-	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who claims it, the active claim first; none of the gateway's own.
+	Claims []*Claim `protobuf:"bytes,8,rep,name=claims,proto3" json:"claims,omitempty"`
+	// The bridge port, if it is behind one.
+	Port          string `protobuf:"bytes,9,opt,name=port,proto3" json:"port,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2666,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2679,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{29}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Host) GetBridge() string {
@@ -2322,6 +2731,20 @@ func (x *Host) GetReason() string {
 	return ""
 }
 
+func (x *Host) GetClaims() []*Claim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *Host) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
+}
+
 type ListPrefixesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A VRF's id or name; empty: all.
@@ -2332,7 +2755,7 @@ type ListPrefixesRequest struct {
 
 func (x *ListPrefixesRequest) Reset() {
 	*x = ListPrefixesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2767,7 @@ func (x *ListPrefixesRequest) String() string {
 func (*ListPrefixesRequest) ProtoMessage() {}
 
 func (x *ListPrefixesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2780,7 @@ func (x *ListPrefixesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPrefixesRequest.ProtoReflect.Descriptor instead.
 func (*ListPrefixesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{30}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListPrefixesRequest) GetVrf() string {
@@ -2376,7 +2799,7 @@ type ListPrefixesResponse struct {
 
 func (x *ListPrefixesResponse) Reset() {
 	*x = ListPrefixesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2811,7 @@ func (x *ListPrefixesResponse) String() string {
 func (*ListPrefixesResponse) ProtoMessage() {}
 
 func (x *ListPrefixesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2824,7 @@ func (x *ListPrefixesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPrefixesResponse.ProtoReflect.Descriptor instead.
 func (*ListPrefixesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{31}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListPrefixesResponse) GetPrefixes() []*Prefix {
@@ -2439,7 +2862,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2874,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2887,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{32}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Prefix) GetVrf() string {
@@ -2563,7 +2986,7 @@ type LookupRouteRequest struct {
 
 func (x *LookupRouteRequest) Reset() {
 	*x = LookupRouteRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2998,7 @@ func (x *LookupRouteRequest) String() string {
 func (*LookupRouteRequest) ProtoMessage() {}
 
 func (x *LookupRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +3011,7 @@ func (x *LookupRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRouteRequest.ProtoReflect.Descriptor instead.
 func (*LookupRouteRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{33}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LookupRouteRequest) GetVrf() string {
@@ -2621,7 +3044,7 @@ type LookupRouteResponse struct {
 
 func (x *LookupRouteResponse) Reset() {
 	*x = LookupRouteResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +3056,7 @@ func (x *LookupRouteResponse) String() string {
 func (*LookupRouteResponse) ProtoMessage() {}
 
 func (x *LookupRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +3069,7 @@ func (x *LookupRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRouteResponse.ProtoReflect.Descriptor instead.
 func (*LookupRouteResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{34}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LookupRouteResponse) GetVrf() string {
@@ -2692,7 +3115,7 @@ type ListUnderlayRoutesRequest struct {
 
 func (x *ListUnderlayRoutesRequest) Reset() {
 	*x = ListUnderlayRoutesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +3127,7 @@ func (x *ListUnderlayRoutesRequest) String() string {
 func (*ListUnderlayRoutesRequest) ProtoMessage() {}
 
 func (x *ListUnderlayRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +3140,7 @@ func (x *ListUnderlayRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnderlayRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListUnderlayRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{35}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{37}
 }
 
 type ListUnderlayRoutesResponse struct {
@@ -2729,7 +3152,7 @@ type ListUnderlayRoutesResponse struct {
 
 func (x *ListUnderlayRoutesResponse) Reset() {
 	*x = ListUnderlayRoutesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +3164,7 @@ func (x *ListUnderlayRoutesResponse) String() string {
 func (*ListUnderlayRoutesResponse) ProtoMessage() {}
 
 func (x *ListUnderlayRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +3177,7 @@ func (x *ListUnderlayRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnderlayRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListUnderlayRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{36}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListUnderlayRoutesResponse) GetRoutes() []*UnderlayRoute {
@@ -2781,7 +3204,7 @@ type UnderlayRoute struct {
 
 func (x *UnderlayRoute) Reset() {
 	*x = UnderlayRoute{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +3216,7 @@ func (x *UnderlayRoute) String() string {
 func (*UnderlayRoute) ProtoMessage() {}
 
 func (x *UnderlayRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +3229,7 @@ func (x *UnderlayRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnderlayRoute.ProtoReflect.Descriptor instead.
 func (*UnderlayRoute) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{37}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UnderlayRoute) GetPrefix() string {
@@ -2851,7 +3274,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x14p4evpn/v1/view.proto\x12\tp4evpn.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19p4evpn/v1/resources.proto\x1a\x15p4evpn/v1/state.proto\"\x14\n" +
 	"\x12ListBridgesRequest\"B\n" +
 	"\x13ListBridgesResponse\x12+\n" +
-	"\abridges\x18\x01 \x03(\v2\x11.p4evpn.v1.BridgeR\abridges\"\xe3\x01\n" +
+	"\abridges\x18\x01 \x03(\v2\x11.p4evpn.v1.BridgeR\abridges\"\x98\x02\n" +
 	"\x06Bridge\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04vlan\x18\x02 \x01(\rR\x04vlan\x12\x10\n" +
@@ -2861,11 +3284,20 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05ports\x18\a \x03(\tR\x05ports\x12\x12\n" +
 	"\x04macs\x18\b \x01(\rR\x04macs\x12!\n" +
-	"\fremote_vteps\x18\t \x01(\rR\vremoteVteps\"(\n" +
+	"\fremote_vteps\x18\t \x01(\rR\vremoteVteps\x123\n" +
+	"\brefusals\x18\n" +
+	" \x03(\v2\x17.p4evpn.v1.RefusalCountR\brefusals\"h\n" +
+	"\fRefusalCount\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x10\n" +
+	"\x03mac\x18\x04 \x01(\tR\x03mac\"I\n" +
 	"\x0eListFDBRequest\x12\x16\n" +
-	"\x06bridge\x18\x01 \x01(\tR\x06bridge\"@\n" +
+	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x1f\n" +
+	"\vmac_address\x18\x02 \x01(\tR\n" +
+	"macAddress\"@\n" +
 	"\x0fListFDBResponse\x12-\n" +
-	"\aentries\x18\x01 \x03(\v2\x13.p4evpn.v1.FDBEntryR\aentries\"\xb7\x02\n" +
+	"\aentries\x18\x01 \x03(\v2\x13.p4evpn.v1.FDBEntryR\aentries\"\xff\x02\n" +
 	"\bFDBEntry\x12\x16\n" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\tR\x03mac\x12&\n" +
@@ -2878,7 +3310,25 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x03age\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03age\x12&\n" +
 	"\x05state\x18\n" +
 	" \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\v \x01(\tR\x06reason\"\x12\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12(\n" +
+	"\x06claims\x18\f \x03(\v2\x10.p4evpn.v1.ClaimR\x06claims\x12\x1c\n" +
+	"\taddresses\x18\r \x03(\tR\taddresses\"\x8c\x03\n" +
+	"\x05Claim\x12\x10\n" +
+	"\x03mac\x18\x01 \x01(\tR\x03mac\x120\n" +
+	"\asources\x18\x02 \x03(\x0e2\x16.p4evpn.v1.ClaimSourceR\asources\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\tR\x04port\x12\x12\n" +
+	"\x04vtep\x18\x04 \x01(\tR\x04vtep\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\rR\bsequence\x12\x16\n" +
+	"\x06sticky\x18\x06 \x01(\bR\x06sticky\x12+\n" +
+	"\x03age\x18\a \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x1f\n" +
+	"\vflags_known\x18\b \x01(\bR\n" +
+	"flagsKnown\x12\x16\n" +
+	"\x06router\x18\t \x01(\bR\x06router\x12\x1a\n" +
+	"\boverride\x18\n" +
+	" \x01(\bR\boverride\x12\x1c\n" +
+	"\timmutable\x18\v \x01(\bR\timmutable\x12+\n" +
+	"\x05state\x18\f \x01(\x0e2\x15.p4evpn.v1.ClaimStateR\x05state\x12\x16\n" +
+	"\x06reason\x18\r \x01(\tR\x06reason\"\x12\n" +
 	"\x10ListVTEPsRequest\":\n" +
 	"\x11ListVTEPsResponse\x12%\n" +
 	"\x05vteps\x18\x01 \x03(\v2\x0f.p4evpn.v1.VTEPR\x05vteps\"\xa1\x01\n" +
@@ -2895,7 +3345,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x11ListRoutesRequest\x122\n" +
 	"\tdirection\x18\x01 \x01(\x0e2\x14.p4evpn.v1.DirectionR\tdirection\">\n" +
 	"\x12ListRoutesResponse\x12(\n" +
-	"\x06routes\x18\x01 \x03(\v2\x10.p4evpn.v1.RouteR\x06routes\"\xbf\x02\n" +
+	"\x06routes\x18\x01 \x03(\v2\x10.p4evpn.v1.RouteR\x06routes\"\xe1\x02\n" +
 	"\x05Route\x122\n" +
 	"\tdirection\x18\x01 \x01(\x0e2\x14.p4evpn.v1.DirectionR\tdirection\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\rR\x04type\x12\x0e\n" +
@@ -2909,7 +3359,9 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x04peer\x18\n" +
 	" \x01(\tR\x04peer\x12\x1a\n" +
 	"\bselected\x18\v \x01(\bR\bselected\x12\x16\n" +
-	"\x06reason\x18\f \x01(\tR\x06reason\"1\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\x12 \n" +
+	"\farp_nd_flags\x18\r \x01(\tR\n" +
+	"arpNdFlags\"1\n" +
 	"\x13ListSessionsRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"F\n" +
 	"\x14ListSessionsResponse\x12.\n" +
@@ -2984,11 +3436,12 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\bgateways\x18\x05 \x03(\tR\bgateways\x12\x18\n" +
 	"\aanycast\x18\x06 \x01(\bR\aanycast\x12&\n" +
 	"\x05state\x18\a \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"*\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"D\n" +
 	"\x10ListHostsRequest\x12\x16\n" +
-	"\x06bridge\x18\x01 \x01(\tR\x06bridge\":\n" +
+	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\":\n" +
 	"\x11ListHostsResponse\x12%\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x0f.p4evpn.v1.HostR\x05hosts\"\xbd\x01\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x0f.p4evpn.v1.HostR\x05hosts\"\xfb\x01\n" +
 	"\x04Host\x12\x16\n" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x0e\n" +
 	"\x02ip\x18\x02 \x01(\tR\x02ip\x12\x10\n" +
@@ -2996,7 +3449,9 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x04kind\x18\x04 \x01(\x0e2\x13.p4evpn.v1.HostKindR\x04kind\x12\x12\n" +
 	"\x04vtep\x18\x05 \x01(\tR\x04vtep\x12&\n" +
 	"\x05state\x18\x06 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"'\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12(\n" +
+	"\x06claims\x18\b \x03(\v2\x10.p4evpn.v1.ClaimR\x06claims\x12\x12\n" +
+	"\x04port\x18\t \x01(\tR\x04port\"'\n" +
 	"\x13ListPrefixesRequest\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\"E\n" +
 	"\x14ListPrefixesResponse\x12-\n" +
@@ -3040,7 +3495,22 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x14FDB_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eFDB_KIND_LOCAL\x10\x01\x12\x13\n" +
 	"\x0fFDB_KIND_REMOTE\x10\x02\x12\x13\n" +
-	"\x0fFDB_KIND_STATIC\x10\x03*K\n" +
+	"\x0fFDB_KIND_STATIC\x10\x03*\xc0\x01\n" +
+	"\vClaimSource\x12\x1c\n" +
+	"\x18CLAIM_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CLAIM_SOURCE_STATIC\x10\x01\x12\x15\n" +
+	"\x11CLAIM_SOURCE_HOST\x10\x02\x12\x18\n" +
+	"\x14CLAIM_SOURCE_RESTART\x10\x03\x12\x16\n" +
+	"\x12CLAIM_SOURCE_MOVED\x10\x04\x12\x19\n" +
+	"\x15CLAIM_SOURCE_RESOLVED\x10\x05\x12\x16\n" +
+	"\x12CLAIM_SOURCE_ROUTE\x10\x06*\x8e\x01\n" +
+	"\n" +
+	"ClaimState\x12\x1b\n" +
+	"\x17CLAIM_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CLAIM_STATE_ACTIVE\x10\x01\x12\x18\n" +
+	"\x14CLAIM_STATE_INACTIVE\x10\x02\x12\x16\n" +
+	"\x12CLAIM_STATE_PROBED\x10\x03\x12\x19\n" +
+	"\x15CLAIM_STATE_DUPLICATE\x10\x04*K\n" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fDIRECTION_IN\x10\x01\x12\x11\n" +
@@ -3090,122 +3560,132 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_view_proto_rawDescData
 }
 
-var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_p4evpn_v1_view_proto_goTypes = []any{
 	(FDBKind)(0),                       // 0: p4evpn.v1.FDBKind
-	(Direction)(0),                     // 1: p4evpn.v1.Direction
-	(FaultAction)(0),                   // 2: p4evpn.v1.FaultAction
-	(HostKind)(0),                      // 3: p4evpn.v1.HostKind
-	(PrefixKind)(0),                    // 4: p4evpn.v1.PrefixKind
-	(*ListBridgesRequest)(nil),         // 5: p4evpn.v1.ListBridgesRequest
-	(*ListBridgesResponse)(nil),        // 6: p4evpn.v1.ListBridgesResponse
-	(*Bridge)(nil),                     // 7: p4evpn.v1.Bridge
-	(*ListFDBRequest)(nil),             // 8: p4evpn.v1.ListFDBRequest
-	(*ListFDBResponse)(nil),            // 9: p4evpn.v1.ListFDBResponse
-	(*FDBEntry)(nil),                   // 10: p4evpn.v1.FDBEntry
-	(*ListVTEPsRequest)(nil),           // 11: p4evpn.v1.ListVTEPsRequest
-	(*ListVTEPsResponse)(nil),          // 12: p4evpn.v1.ListVTEPsResponse
-	(*VTEP)(nil),                       // 13: p4evpn.v1.VTEP
-	(*Path)(nil),                       // 14: p4evpn.v1.Path
-	(*ListRoutesRequest)(nil),          // 15: p4evpn.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 16: p4evpn.v1.ListRoutesResponse
-	(*Route)(nil),                      // 17: p4evpn.v1.Route
-	(*ListSessionsRequest)(nil),        // 18: p4evpn.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 19: p4evpn.v1.ListSessionsResponse
-	(*Session)(nil),                    // 20: p4evpn.v1.Session
-	(*FaultCount)(nil),                 // 21: p4evpn.v1.FaultCount
-	(*Fault)(nil),                      // 22: p4evpn.v1.Fault
-	(*ListEntriesRequest)(nil),         // 23: p4evpn.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),        // 24: p4evpn.v1.ListEntriesResponse
-	(*Entry)(nil),                      // 25: p4evpn.v1.Entry
-	(*ListVRFsRequest)(nil),            // 26: p4evpn.v1.ListVRFsRequest
-	(*ListVRFsResponse)(nil),           // 27: p4evpn.v1.ListVRFsResponse
-	(*VRF)(nil),                        // 28: p4evpn.v1.VRF
-	(*ListSVIsRequest)(nil),            // 29: p4evpn.v1.ListSVIsRequest
-	(*ListSVIsResponse)(nil),           // 30: p4evpn.v1.ListSVIsResponse
-	(*SVI)(nil),                        // 31: p4evpn.v1.SVI
-	(*ListHostsRequest)(nil),           // 32: p4evpn.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),          // 33: p4evpn.v1.ListHostsResponse
-	(*Host)(nil),                       // 34: p4evpn.v1.Host
-	(*ListPrefixesRequest)(nil),        // 35: p4evpn.v1.ListPrefixesRequest
-	(*ListPrefixesResponse)(nil),       // 36: p4evpn.v1.ListPrefixesResponse
-	(*Prefix)(nil),                     // 37: p4evpn.v1.Prefix
-	(*LookupRouteRequest)(nil),         // 38: p4evpn.v1.LookupRouteRequest
-	(*LookupRouteResponse)(nil),        // 39: p4evpn.v1.LookupRouteResponse
-	(*ListUnderlayRoutesRequest)(nil),  // 40: p4evpn.v1.ListUnderlayRoutesRequest
-	(*ListUnderlayRoutesResponse)(nil), // 41: p4evpn.v1.ListUnderlayRoutesResponse
-	(*UnderlayRoute)(nil),              // 42: p4evpn.v1.UnderlayRoute
-	(State)(0),                         // 43: p4evpn.v1.State
-	(*durationpb.Duration)(nil),        // 44: google.protobuf.Duration
-	(SessionState)(0),                  // 45: p4evpn.v1.SessionState
-	(Family)(0),                        // 46: p4evpn.v1.Family
-	(*timestamppb.Timestamp)(nil),      // 47: google.protobuf.Timestamp
+	(ClaimSource)(0),                   // 1: p4evpn.v1.ClaimSource
+	(ClaimState)(0),                    // 2: p4evpn.v1.ClaimState
+	(Direction)(0),                     // 3: p4evpn.v1.Direction
+	(FaultAction)(0),                   // 4: p4evpn.v1.FaultAction
+	(HostKind)(0),                      // 5: p4evpn.v1.HostKind
+	(PrefixKind)(0),                    // 6: p4evpn.v1.PrefixKind
+	(*ListBridgesRequest)(nil),         // 7: p4evpn.v1.ListBridgesRequest
+	(*ListBridgesResponse)(nil),        // 8: p4evpn.v1.ListBridgesResponse
+	(*Bridge)(nil),                     // 9: p4evpn.v1.Bridge
+	(*RefusalCount)(nil),               // 10: p4evpn.v1.RefusalCount
+	(*ListFDBRequest)(nil),             // 11: p4evpn.v1.ListFDBRequest
+	(*ListFDBResponse)(nil),            // 12: p4evpn.v1.ListFDBResponse
+	(*FDBEntry)(nil),                   // 13: p4evpn.v1.FDBEntry
+	(*Claim)(nil),                      // 14: p4evpn.v1.Claim
+	(*ListVTEPsRequest)(nil),           // 15: p4evpn.v1.ListVTEPsRequest
+	(*ListVTEPsResponse)(nil),          // 16: p4evpn.v1.ListVTEPsResponse
+	(*VTEP)(nil),                       // 17: p4evpn.v1.VTEP
+	(*Path)(nil),                       // 18: p4evpn.v1.Path
+	(*ListRoutesRequest)(nil),          // 19: p4evpn.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 20: p4evpn.v1.ListRoutesResponse
+	(*Route)(nil),                      // 21: p4evpn.v1.Route
+	(*ListSessionsRequest)(nil),        // 22: p4evpn.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 23: p4evpn.v1.ListSessionsResponse
+	(*Session)(nil),                    // 24: p4evpn.v1.Session
+	(*FaultCount)(nil),                 // 25: p4evpn.v1.FaultCount
+	(*Fault)(nil),                      // 26: p4evpn.v1.Fault
+	(*ListEntriesRequest)(nil),         // 27: p4evpn.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),        // 28: p4evpn.v1.ListEntriesResponse
+	(*Entry)(nil),                      // 29: p4evpn.v1.Entry
+	(*ListVRFsRequest)(nil),            // 30: p4evpn.v1.ListVRFsRequest
+	(*ListVRFsResponse)(nil),           // 31: p4evpn.v1.ListVRFsResponse
+	(*VRF)(nil),                        // 32: p4evpn.v1.VRF
+	(*ListSVIsRequest)(nil),            // 33: p4evpn.v1.ListSVIsRequest
+	(*ListSVIsResponse)(nil),           // 34: p4evpn.v1.ListSVIsResponse
+	(*SVI)(nil),                        // 35: p4evpn.v1.SVI
+	(*ListHostsRequest)(nil),           // 36: p4evpn.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),          // 37: p4evpn.v1.ListHostsResponse
+	(*Host)(nil),                       // 38: p4evpn.v1.Host
+	(*ListPrefixesRequest)(nil),        // 39: p4evpn.v1.ListPrefixesRequest
+	(*ListPrefixesResponse)(nil),       // 40: p4evpn.v1.ListPrefixesResponse
+	(*Prefix)(nil),                     // 41: p4evpn.v1.Prefix
+	(*LookupRouteRequest)(nil),         // 42: p4evpn.v1.LookupRouteRequest
+	(*LookupRouteResponse)(nil),        // 43: p4evpn.v1.LookupRouteResponse
+	(*ListUnderlayRoutesRequest)(nil),  // 44: p4evpn.v1.ListUnderlayRoutesRequest
+	(*ListUnderlayRoutesResponse)(nil), // 45: p4evpn.v1.ListUnderlayRoutesResponse
+	(*UnderlayRoute)(nil),              // 46: p4evpn.v1.UnderlayRoute
+	(State)(0),                         // 47: p4evpn.v1.State
+	(*durationpb.Duration)(nil),        // 48: google.protobuf.Duration
+	(SessionState)(0),                  // 49: p4evpn.v1.SessionState
+	(Family)(0),                        // 50: p4evpn.v1.Family
+	(*timestamppb.Timestamp)(nil),      // 51: google.protobuf.Timestamp
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
-	7,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
-	43, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
-	10, // 2: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
-	0,  // 3: p4evpn.v1.FDBEntry.kind:type_name -> p4evpn.v1.FDBKind
-	44, // 4: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
-	43, // 5: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
-	13, // 6: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
-	43, // 7: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
-	14, // 8: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
-	1,  // 9: p4evpn.v1.ListRoutesRequest.direction:type_name -> p4evpn.v1.Direction
-	17, // 10: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
-	1,  // 11: p4evpn.v1.Route.direction:type_name -> p4evpn.v1.Direction
-	20, // 12: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
-	45, // 13: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
-	44, // 14: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
-	46, // 15: p4evpn.v1.Session.families:type_name -> p4evpn.v1.Family
-	21, // 16: p4evpn.v1.Session.fault_counts:type_name -> p4evpn.v1.FaultCount
-	22, // 17: p4evpn.v1.Session.faults:type_name -> p4evpn.v1.Fault
-	47, // 18: p4evpn.v1.Fault.time:type_name -> google.protobuf.Timestamp
-	2,  // 19: p4evpn.v1.Fault.action:type_name -> p4evpn.v1.FaultAction
-	25, // 20: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
-	28, // 21: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
-	43, // 22: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
-	31, // 23: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
-	43, // 24: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
-	34, // 25: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
-	3,  // 26: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
-	43, // 27: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
-	37, // 28: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
-	4,  // 29: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
-	43, // 30: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
-	37, // 31: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
-	42, // 32: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
-	43, // 33: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
-	5,  // 34: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
-	8,  // 35: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
-	11, // 36: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
-	15, // 37: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	18, // 38: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
-	23, // 39: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
-	26, // 40: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
-	29, // 41: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
-	32, // 42: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
-	35, // 43: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
-	40, // 44: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
-	38, // 45: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
-	6,  // 46: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
-	9,  // 47: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
-	12, // 48: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
-	16, // 49: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	19, // 50: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
-	24, // 51: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
-	27, // 52: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
-	30, // 53: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
-	33, // 54: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
-	36, // 55: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
-	41, // 56: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
-	39, // 57: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
-	46, // [46:58] is the sub-list for method output_type
-	34, // [34:46] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	9,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
+	47, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
+	10, // 2: p4evpn.v1.Bridge.refusals:type_name -> p4evpn.v1.RefusalCount
+	13, // 3: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
+	0,  // 4: p4evpn.v1.FDBEntry.kind:type_name -> p4evpn.v1.FDBKind
+	48, // 5: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
+	47, // 6: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
+	14, // 7: p4evpn.v1.FDBEntry.claims:type_name -> p4evpn.v1.Claim
+	1,  // 8: p4evpn.v1.Claim.sources:type_name -> p4evpn.v1.ClaimSource
+	48, // 9: p4evpn.v1.Claim.age:type_name -> google.protobuf.Duration
+	2,  // 10: p4evpn.v1.Claim.state:type_name -> p4evpn.v1.ClaimState
+	17, // 11: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
+	47, // 12: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
+	18, // 13: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
+	3,  // 14: p4evpn.v1.ListRoutesRequest.direction:type_name -> p4evpn.v1.Direction
+	21, // 15: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
+	3,  // 16: p4evpn.v1.Route.direction:type_name -> p4evpn.v1.Direction
+	24, // 17: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
+	49, // 18: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
+	48, // 19: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
+	50, // 20: p4evpn.v1.Session.families:type_name -> p4evpn.v1.Family
+	25, // 21: p4evpn.v1.Session.fault_counts:type_name -> p4evpn.v1.FaultCount
+	26, // 22: p4evpn.v1.Session.faults:type_name -> p4evpn.v1.Fault
+	51, // 23: p4evpn.v1.Fault.time:type_name -> google.protobuf.Timestamp
+	4,  // 24: p4evpn.v1.Fault.action:type_name -> p4evpn.v1.FaultAction
+	29, // 25: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
+	32, // 26: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
+	47, // 27: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
+	35, // 28: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
+	47, // 29: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
+	38, // 30: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
+	5,  // 31: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
+	47, // 32: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
+	14, // 33: p4evpn.v1.Host.claims:type_name -> p4evpn.v1.Claim
+	41, // 34: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
+	6,  // 35: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
+	47, // 36: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
+	41, // 37: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
+	46, // 38: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
+	47, // 39: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
+	7,  // 40: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
+	11, // 41: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
+	15, // 42: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
+	19, // 43: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
+	22, // 44: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
+	27, // 45: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
+	30, // 46: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
+	33, // 47: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
+	36, // 48: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
+	39, // 49: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
+	44, // 50: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
+	42, // 51: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
+	8,  // 52: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
+	12, // 53: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
+	16, // 54: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
+	20, // 55: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
+	23, // 56: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
+	28, // 57: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
+	31, // 58: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
+	34, // 59: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
+	37, // 60: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
+	40, // 61: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
+	45, // 62: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
+	43, // 63: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
+	52, // [52:64] is the sub-list for method output_type
+	40, // [40:52] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_view_proto_init() }
@@ -3220,8 +3700,8 @@ func file_p4evpn_v1_view_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_view_proto_rawDesc), len(file_p4evpn_v1_view_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   38,
+			NumEnums:      7,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,7 +49,7 @@ const (
 type ViewClient interface {
 	// ListBridges lists the logical bridges by name.
 	ListBridges(ctx context.Context, in *ListBridgesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListBridgesResponse], error)
-	// ListFDB lists forwarding entries by bridge and MAC.
+	// ListFDB lists forwarding entries by bridge and MAC. Of one MAC it says who claims it.
 	ListFDB(ctx context.Context, in *ListFDBRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListFDBResponse], error)
 	// ListVTEPs lists remote VTEPs by address.
 	ListVTEPs(ctx context.Context, in *ListVTEPsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListVTEPsResponse], error)
@@ -63,7 +63,7 @@ type ViewClient interface {
 	ListVRFs(ctx context.Context, in *ListVRFsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListVRFsResponse], error)
 	// ListSVIs lists the SVIs by VRF and name.
 	ListSVIs(ctx context.Context, in *ListSVIsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSVIsResponse], error)
-	// ListHosts lists what ARP and ND know by bridge and address.
+	// ListHosts lists what ARP and ND know by bridge and address, and who claims each.
 	ListHosts(ctx context.Context, in *ListHostsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListHostsResponse], error)
 	// ListPrefixes lists prefixes by VRF, prefix, and the selected one first.
 	ListPrefixes(ctx context.Context, in *ListPrefixesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListPrefixesResponse], error)
@@ -312,7 +312,7 @@ func (c *viewClient) LookupRoute(ctx context.Context, in *LookupRouteRequest, op
 type ViewServer interface {
 	// ListBridges lists the logical bridges by name.
 	ListBridges(*ListBridgesRequest, grpc.ServerStreamingServer[ListBridgesResponse]) error
-	// ListFDB lists forwarding entries by bridge and MAC.
+	// ListFDB lists forwarding entries by bridge and MAC. Of one MAC it says who claims it.
 	ListFDB(*ListFDBRequest, grpc.ServerStreamingServer[ListFDBResponse]) error
 	// ListVTEPs lists remote VTEPs by address.
 	ListVTEPs(*ListVTEPsRequest, grpc.ServerStreamingServer[ListVTEPsResponse]) error
@@ -326,7 +326,7 @@ type ViewServer interface {
 	ListVRFs(*ListVRFsRequest, grpc.ServerStreamingServer[ListVRFsResponse]) error
 	// ListSVIs lists the SVIs by VRF and name.
 	ListSVIs(*ListSVIsRequest, grpc.ServerStreamingServer[ListSVIsResponse]) error
-	// ListHosts lists what ARP and ND know by bridge and address.
+	// ListHosts lists what ARP and ND know by bridge and address, and who claims each.
 	ListHosts(*ListHostsRequest, grpc.ServerStreamingServer[ListHostsResponse]) error
 	// ListPrefixes lists prefixes by VRF, prefix, and the selected one first.
 	ListPrefixes(*ListPrefixesRequest, grpc.ServerStreamingServer[ListPrefixesResponse]) error

@@ -7,14 +7,22 @@ import (
 
 	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// frozenMAC is the one that is frozen, in blue.
+// frozenMAC is one that is frozen, in blue, beside an address.
 type frozenMAC struct{ ether.MAC }
 
-func (f frozenMAC) ClearDuplicate(_ context.Context, bridge string, mac ether.MAC) (bool, error) {
-	return bridge == "blue" && mac == f.MAC, nil
+func (f frozenMAC) ClearDuplicates(_ context.Context, bridge string, which view.Duplicate) (int, error) {
+	switch {
+	case bridge != "blue":
+	case which == view.Duplicate{MAC: f.MAC} || which == view.Duplicate{Address: hop}:
+		return 1, nil
+	case which == view.Duplicate{}:
+		return 2, nil
+	}
+	return 0, nil
 }
 
 func TestClearDuplicateSaysWhatItDid(t *testing.T) {
@@ -33,7 +41,10 @@ func TestClearDuplicateSaysWhatItDid(t *testing.T) {
 		"blue 02:00:00:00:00:02": "02:00:00:00:00:02 is not frozen in logical bridge blue",
 		"pink 02:00:00:00:00:01": "logical bridge pink",
 		"blue x":                 "mac_address: want a MAC address",
-		"blue":                   "accepts 2 arg(s)",
+		"blue 10.1.1.1":          "10.1.1.1 of bridge blue may move again\n",
+		"blue 10.1.1.2":          "10.1.1.2 is not frozen in logical bridge blue",
+		"blue":                   "2 MACs and addresses of bridge blue may move again\n",
+		"":                       "accepts between 1 and 2 arg(s)",
 	} {
 		out, err := command(t, append([]string{"clear", "duplicate", "--api", address}, strings.Fields(args)...)...)
 		if err != nil {

@@ -37,14 +37,14 @@ func newShow() *cobra.Command {
 	routes.ValidArgsFunction = choices("in", "out")
 	cmd.AddCommand(
 		s.command("bridges", "Logical bridges and their state", showBridges),
-		s.filtered("fdb [BRIDGE]", "MAC addresses: where each is, and why", showFDB),
+		s.filtered("fdb [BRIDGE|MAC]", "MAC addresses: where each is; who claims one, and why", showFDB),
 		s.command("vteps", "Remote VTEPs and the underlay paths to them", showVTEPs),
 		routes,
 		s.filtered("neighbors [ADDRESS]", "BGP neighbours, or all that is known of one", showNeighbors),
 		s.filtered("entries [TABLE]", "Entries of the P4 target", showEntries),
 		s.command("vrfs", "VRFs and their state", showVRFs),
 		s.command("svis", "SVIs: which bridge routes in which VRF", showSVIs),
-		s.filtered("hosts [BRIDGE]", "Addresses of bridges: where each is, and its MAC", showHosts),
+		s.filtered("hosts [BRIDGE|ADDRESS]", "Addresses of bridges: who claims each, and who has it", showHosts),
 		s.filtered("prefixes [VRF]", "Prefixes of VRFs: where each leads, and why", showPrefixes),
 		s.command("underlay", "Routes of the underlay that BGP learned", showUnderlay),
 		s.route(),

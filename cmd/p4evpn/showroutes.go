@@ -33,17 +33,6 @@ func showSVIs(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, err
 	return t, err
 }
 
-func showHosts(ctx context.Context, c p4evpnv1.ViewClient, bridge string) (*table, error) {
-	t := &table{columns: []string{"bridge", "address", "mac", "kind", "vtep", "state", "reason"}}
-	stream, err := c.ListHosts(ctx, &p4evpnv1.ListHostsRequest{Bridge: bridge})
-	err = collect(stream, err, func(part *p4evpnv1.ListHostsResponse) {
-		for _, h := range part.GetHosts() {
-			t.add(h, h.GetBridge(), h.GetIp(), h.GetMac(), h.GetKind(), h.GetVtep(), h.GetState(), h.GetReason())
-		}
-	})
-	return t, err
-}
-
 func showPrefixes(ctx context.Context, c p4evpnv1.ViewClient, vrf string) (*table, error) {
 	t := &table{columns: []string{"vrf", "prefix", "kind", "next hop", "selected", "state", "reason"}}
 	stream, err := c.ListPrefixes(ctx, &p4evpnv1.ListPrefixesRequest{Vrf: vrf})

@@ -12,28 +12,13 @@ import (
 )
 
 func showBridges(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
-	t := &table{columns: []string{"bridge", "vlan", "vni", "vtep", "state", "ports", "macs", "remote vteps", "reason"}}
+	t := &table{columns: []string{"bridge", "vlan", "vni", "vtep", "state", "ports", "macs", "remote vteps", "refused",
+		"reason"}}
 	stream, err := c.ListBridges(ctx, &p4evpnv1.ListBridgesRequest{})
 	err = collect(stream, err, func(part *p4evpnv1.ListBridgesResponse) {
 		for _, b := range part.GetBridges() {
 			t.add(b, b.GetName(), b.GetVlan(), orNone(b.GetVni()), b.GetVtep(), b.GetState(),
-				strings.Join(b.GetPorts(), ","), b.GetMacs(), b.GetRemoteVteps(), b.GetReason())
-		}
-	})
-	return t, err
-}
-
-func showFDB(ctx context.Context, c p4evpnv1.ViewClient, bridge string) (*table, error) {
-	t := &table{columns: []string{"bridge", "mac", "kind", "where", "seq", "sticky", "age", "state", "reason"}}
-	stream, err := c.ListFDB(ctx, &p4evpnv1.ListFDBRequest{Bridge: bridge})
-	err = collect(stream, err, func(part *p4evpnv1.ListFDBResponse) {
-		for _, e := range part.GetEntries() {
-			where := e.GetPort()
-			if e.GetVtep() != "" {
-				where = fmt.Sprintf("%s vni %d", e.GetVtep(), e.GetVni())
-			}
-			t.add(e, e.GetBridge(), e.GetMac(), e.GetKind(), where, e.GetSequence(), yes(e.GetSticky()),
-				age(e.GetAge()), e.GetState(), e.GetReason())
+				strings.Join(b.GetPorts(), ","), b.GetMacs(), b.GetRemoteVteps(), refused(b.GetRefusals()), b.GetReason())
 		}
 	})
 	return t, err
@@ -62,13 +47,14 @@ func showRoutes(ctx context.Context, c p4evpnv1.ViewClient, word string) (*table
 	if !ok {
 		return nil, fmt.Errorf("routes %q: want in, out, or nothing for both", word)
 	}
-	t := &table{columns: []string{"dir", "route", "rd", "route targets", "next hop", "vni", "seq", "sticky", "peer",
-		"selected", "reason"}}
+	t := &table{columns: []string{"dir", "route", "rd", "route targets", "next hop", "vni", "seq", "sticky", "flags",
+		"peer", "selected", "reason"}}
 	stream, err := c.ListRoutes(ctx, &p4evpnv1.ListRoutesRequest{Direction: direction})
 	err = collect(stream, err, func(part *p4evpnv1.ListRoutesResponse) {
 		for _, r := range part.GetRoutes() {
 			t.add(r, r.GetDirection(), r.GetKey(), r.GetRd(), strings.Join(r.GetRouteTargets(), ","), r.GetNextHop(),
-				orNone(r.GetVni()), r.GetSequence(), yes(r.GetSticky()), r.GetPeer(), yes(r.GetSelected()), r.GetReason())
+				orNone(r.GetVni()), r.GetSequence(), yes(r.GetSticky()), r.GetArpNdFlags(), r.GetPeer(), yes(r.GetSelected()),
+				r.GetReason())
 		}
 	})
 	return t, err
@@ -83,6 +69,15 @@ func showEntries(ctx context.Context, c p4evpnv1.ViewClient, name string) (*tabl
 		}
 	})
 	return t, err
+}
+
+// refused says in one cell how many addresses a bridge did not take, and why.
+func refused(counts []*p4evpnv1.RefusalCount) string {
+	var parts []string
+	for _, c := range counts {
+		parts = append(parts, fmt.Sprintf("%s %d", c.GetReason(), c.GetCount()))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func orNone(n uint32) string {

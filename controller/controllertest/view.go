@@ -6,12 +6,14 @@ import (
 	"slices"
 
 	"github.com/p4evpn/p4evpn/controller/view"
+	"github.com/p4evpn/p4evpn/ether"
 )
 
 // Rows are what a View holds.
 type Rows struct {
 	Bridges   []view.Bridge
 	FDB       []view.FDBEntry
+	MACs      []view.MAC
 	VTEPs     []view.VTEP
 	Routes    []view.Route
 	Neighbors []view.Neighbor
@@ -39,6 +41,10 @@ func (v *View) FDB(_ context.Context, bridge string) ([]view.FDBEntry, error) {
 	return of(v.Rows.FDB, bridge, func(e view.FDBEntry) string { return e.Bridge }), v.Err
 }
 
+func (v *View) MAC(_ context.Context, mac ether.MAC) ([]view.MAC, error) {
+	return slices.DeleteFunc(slices.Clone(v.Rows.MACs), func(m view.MAC) bool { return m.MAC != mac }), v.Err
+}
+
 func (v *View) VTEPs(context.Context) ([]view.VTEP, error) { return slices.Clone(v.Rows.VTEPs), v.Err }
 
 func (v *View) Routes(context.Context) ([]view.Route, error) {
@@ -61,6 +67,10 @@ func (v *View) SVIs(context.Context) ([]view.SVI, error) { return slices.Clone(v
 
 func (v *View) Hosts(_ context.Context, bridge string) ([]view.Host, error) {
 	return of(v.Rows.Hosts, bridge, func(h view.Host) string { return h.Bridge }), v.Err
+}
+
+func (v *View) Address(_ context.Context, ip netip.Addr) ([]view.Host, error) {
+	return slices.DeleteFunc(slices.Clone(v.Rows.Hosts), func(h view.Host) bool { return h.IP != ip }), v.Err
 }
 
 func (v *View) Prefixes(_ context.Context, vrf string) ([]view.Prefix, error) {

@@ -2,13 +2,21 @@ package view
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/p4evpn/p4evpn/ether"
 )
 
-// Duplicates lets MACs that moved too often, and are frozen for that, move again.
+// Duplicates lets MACs and addresses that moved too often, and are held for that, move
+// again.
 type Duplicates interface {
-	// ClearDuplicate does so for a MAC of a logical bridge by its id; false if the MAC
-	// is not frozen.
-	ClearDuplicate(ctx context.Context, bridge string, mac ether.MAC) (bool, error)
+	// ClearDuplicates does so for those of a logical bridge by its id, and tells how many
+	// there were.
+	ClearDuplicates(ctx context.Context, bridge string, which Duplicate) (int, error)
+}
+
+// Duplicate is a MAC or an address; the zero one stands for all.
+type Duplicate struct {
+	MAC     ether.MAC
+	Address netip.Addr
 }

@@ -48,9 +48,11 @@ type Host struct {
 	IP     netip.Addr
 	MAC    ether.MAC
 	Kind   HostKind
+	Port   string     // local: id of the bridge port
 	VTEP   netip.Addr // remote: where it is
 	State  State
-	Reason string // why it is not up
+	Reason string  // why it is not up
+	Claims []Claim // the active one first; none of the gateway's own
 }
 
 // PrefixKind is where a prefix comes from.

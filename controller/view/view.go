@@ -20,6 +20,8 @@ type View interface {
 	// FDB gives the entries of one logical bridge by its id, "" for all. A
 	// bridge that is unknown has none.
 	FDB(ctx context.Context, bridge string) ([]FDBEntry, error)
+	// MAC gives the entry of one MAC in each bridge that has it, with its claims.
+	MAC(context.Context, ether.MAC) ([]MAC, error)
 	VTEPs(context.Context) ([]VTEP, error)
 	Routes(context.Context) ([]Route, error)
 	Neighbors(context.Context) ([]Neighbor, error)
@@ -32,6 +34,8 @@ type View interface {
 	SVIs(context.Context) ([]SVI, error)
 	// Hosts gives the addresses of one logical bridge by its id, "" for all.
 	Hosts(ctx context.Context, bridge string) ([]Host, error)
+	// Address gives one address in each bridge that has it.
+	Address(context.Context, netip.Addr) ([]Host, error)
 	// Prefixes gives the prefixes of one VRF by its id, "" for all; host routes
 	// are among them. Several of one prefix are those that were to choose from.
 	Prefixes(ctx context.Context, vrf string) ([]Prefix, error)
@@ -57,10 +61,11 @@ type Bridge struct {
 	VNI         uint32       // 0: none
 	VTEP        netip.Prefix // zero: none
 	State       State
-	Reason      string   // why it is not up
-	Ports       []string // ids of its bridge ports
-	MACs        uint32   // entries of its FDB, local and remote
-	RemoteVTEPs uint32   // replicas of its flood group
+	Reason      string    // why it is not up
+	Ports       []string  // ids of its bridge ports
+	MACs        uint32    // entries of its FDB, local and remote
+	RemoteVTEPs uint32    // replicas of its flood group
+	Refusals    []Refusal // of addresses, by reason
 }
 
 // FDBKind is where a forwarding entry comes from.
@@ -123,6 +128,7 @@ type Route struct {
 	VNI          uint32
 	Sequence     uint32
 	Sticky       bool
+	ARPND        string     // what the ARP/ND community says (RFC 9047)
 	Peer         netip.Addr // in: whom we have it from
 	Selected     bool       // it is used for forwarding, or (out) advertised
 	Reason       string     // why it is not selected
