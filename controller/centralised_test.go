@@ -104,3 +104,31 @@ func TestHostsThatAskedForARouterAreToldWhileTheyAreThere(t *testing.T) {
 	g.update(func(tx *intent.Tx) error { return tx.SVIs().Delete("svi-10") })
 	g.wantAskers(none)
 }
+
+// The kernel says only what changes: it would hear a host that is back and say nothing.
+func TestAHostThatDoesNotAnswerIsForgottenByTheKernelToo(t *testing.T) {
+	g, v, b10, _ := central(t)
+	g.send(update(peer1, macRoute(leaf1, 100, mac(0x61))))
+	there := slowpath.Neighbor{VRF: v, Bridge: b10, IP: addr("10.10.0.9"), MAC: mac(0x61), Present: true}
+	gone := slowpath.Neighbor{VRF: v, Bridge: b10, IP: addr("10.10.0.9")}
+	g.slow.events <- there
+	g.settle()
+	g.wantRouteTo(v, "10.10.0.9/32", "host "+mac(0x61).String()+" in 1")
+	g.peek(func(l *loop) { l.probeFailed(l.bridges[b10], there.IP, there.MAC) })
+	g.settle()
+	g.wantRouteTo(v, "10.10.0.9/32", "nowhere")
+	g.slow.mu.Lock()
+	if !g.slow.forgotten[neighborKey{b10, there.IP}] {
+		t.Error("the kernel was not told")
+	}
+	g.slow.mu.Unlock()
+	g.hears(b10, 1, mac(0x62), "10.10.0.9") // meanwhile another one has it
+	g.slow.events <- gone
+	g.settle()
+	g.wantRouteTo(v, "10.10.0.9/32", "host "+mac(0x62).String()+" in 1")
+	g.peek(func(l *loop) {
+		if len(l.forgotten) != 0 {
+			t.Errorf("%v are still to be forgotten", l.forgotten)
+		}
+	})
+}

@@ -133,8 +133,12 @@ func (l *loop) confirmed(b *bridge, ip netip.Addr, mac ether.MAC) {
 // more.
 func (l *loop) probeFailed(b *bridge, ip netip.Addr, mac ether.MAC) {
 	a := b.addresses[ip]
-	if a.claim(mac) == nil {
+	c := a.claim(mac)
+	if c == nil {
 		return
+	}
+	if c.by&bySlowPath != 0 {
+		l.forgetNeighbor(neighborKey{b.Index, ip})
 	}
 	b.removeClaim(ip, a, mac, spoken|bySlowPath)
 	l.addressChanged(b, ip)

@@ -162,6 +162,7 @@ type loop struct {
 	explicitRDs map[bgp.RD]bool                        // that instances were given
 	staticMACs  map[string]map[string]intent.StaticMAC // by bridge's id, by id
 	kernelHosts map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
+	forgotten   map[neighborKey]struct{}               // hosts that the kernel was to forget, and has not yet
 	askers      map[neighborKey]ether.MAC              // hosts behind VTEPs that get router advertisements
 
 	routes       *keyed.Set[bgp.Key, route] // that can be used
@@ -219,7 +220,8 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		instances: map[string]instance{}, explicitRDs: map[bgp.RD]bool{},
 		staticMACs: map[string]map[string]intent.StaticMAC{},
 		svis:       map[string]*svi{}, kernelHosts: map[neighborKey]ether.MAC{}, askers: map[neighborKey]ether.MAC{},
-		tables: tables, clock: steady{clock: cfg.Clock}, stats: stats,
+		forgotten: map[neighborKey]struct{}{},
+		tables:    tables, clock: steady{clock: cfg.Clock}, stats: stats,
 	}
 	l.target = reconcile.New(reconcile.Config{
 		Retry: cfg.Retry, AuditInterval: cfg.AuditInterval, Now: l.now, Logger: cfg.Logger,

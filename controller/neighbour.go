@@ -22,6 +22,7 @@ type SlowPath interface {
 	SetAsker(bridge uint16, a slowpath.Asker)
 	RemoveAsker(bridge uint16, ip netip.Addr)
 	Probe(bridge uint16, ip netip.Addr)
+	Forget(bridge uint16, ip netip.Addr)
 	Converged()
 	Status() slowpath.Status
 }
@@ -33,9 +34,12 @@ type neighborKey struct {
 }
 
 // kernelChanged takes what the kernel knows of a neighbour. One that failed was
-// asked and did not answer: it is gone, whatever it said before.
+// asked and did not answer: it is gone, whatever it said before. One that it was to forget
+// says nothing new.
 func (l *loop) kernelChanged(n slowpath.Neighbor) {
 	b, ip := l.bridges[n.Bridge], n.IP.Unmap()
+	_, forgotten := l.forgotten[neighborKey{n.Bridge, ip}]
+	delete(l.forgotten, neighborKey{n.Bridge, ip})
 	if b == nil || b.svi == nil || b.svi.vrf.Index != n.VRF || !packet.IsHost(ip) {
 		return
 	}
@@ -48,12 +52,21 @@ func (l *loop) kernelChanged(n slowpath.Neighbor) {
 		b.soleClaim(ip, a, n.MAC, bySlowPath)
 	case a != nil:
 		lost := bySlowPath | spoken
-		if _, told := l.kernelHosts[neighborKey{b.Index, ip}]; told {
+		if _, told := l.kernelHosts[neighborKey{b.Index, ip}]; told || forgotten {
 			lost = bySlowPath // it was not asked: we said where the address is
 		}
 		b.soleClaim(ip, a, ether.MAC{}, lost)
 	}
 	l.addressChanged(b, ip)
+}
+
+// forgetNeighbor has the kernel forget a host: else it would say nothing when it hears it
+// again.
+func (l *loop) forgetNeighbor(k neighborKey) {
+	if l.slow != nil {
+		l.forgotten[k] = struct{}{}
+		l.slow.Forget(k.bridge, k.ip)
+	}
 }
 
 // settleKernel gives the slow path what changed: the VRFs and SVIs as a whole,

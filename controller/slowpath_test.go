@@ -19,6 +19,7 @@ type fakeSlowPath struct {
 	delivered []slowpath.Frame
 	askers    map[neighborKey]ether.MAC
 	probed    map[neighborKey]bool
+	forgotten map[neighborKey]bool
 	status    slowpath.Status
 	converged bool
 }
@@ -26,7 +27,7 @@ type fakeSlowPath struct {
 func newFakeSlowPath() *fakeSlowPath {
 	return &fakeSlowPath{events: make(chan slowpath.Neighbor), remote: map[neighborKey]ether.MAC{},
 		askers: map[neighborKey]ether.MAC{},
-		probed: map[neighborKey]bool{}}
+		probed: map[neighborKey]bool{}, forgotten: map[neighborKey]bool{}}
 }
 
 func (s *fakeSlowPath) Events() <-chan slowpath.Neighbor { return s.events }
@@ -78,6 +79,12 @@ func (s *fakeSlowPath) Probe(bridge uint16, ip netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.probed[neighborKey{bridge, ip}] = true
+}
+
+func (s *fakeSlowPath) Forget(bridge uint16, ip netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgotten[neighborKey{bridge, ip}] = true
 }
 
 func (s *fakeSlowPath) Status() slowpath.Status {

@@ -154,3 +154,20 @@ func (l *loop) probe(h host) {
 		l.s.log.Warn("slowpath: kernel does not ask a host", "vrf", t.name, "bridge", h.bridge, "address", h.ip, "err", err)
 	}
 }
+
+// forgetHost removes what the kernel learned of a host.
+func (l *loop) forgetHost(h host) {
+	t := l.at[h.bridge]
+	if t == nil || l.hosts[place{t.live.id, h.bridge}][h.ip] == nil {
+		return // it knows nothing
+	}
+	l.s.mu.Lock()
+	_, remote := l.s.remotes[h.bridge][h.ip]
+	l.s.mu.Unlock()
+	if remote {
+		return
+	}
+	if err := t.live.removeRemote(rtnetlink.NeighbourKey{Link: t.live.links[h.bridge], IP: h.ip}); err != nil {
+		l.s.log.Warn("slowpath: kernel does not forget a host", "vrf", t.name, "bridge", h.bridge, "address", h.ip, "err", err)
+	}
+}

@@ -74,6 +74,30 @@ func TestProbeTellsTheSilentFromTheGone(t *testing.T) {
 	l.Probe(30, six) // no such SVI
 }
 
+func TestAHostThatIsForgottenIsHeardAnew(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	l.set(red())
+	says := func() {
+		l.Deliver(Frame{VRF: 1, Bridge: 10,
+			Data: arp(t, layers.ARPRequest, hostMAC, ether.Broadcast, "10.0.10.11", "10.0.10.1")})
+		l.event(Neighbor{VRF: 1, Bridge: 10, IP: tenEleven, MAC: hostMAC, Present: true})
+	}
+	says()
+	l.Forget(10, tenEleven)
+	l.event(Neighbor{VRF: 1, Bridge: 10, IP: tenEleven})
+	says()
+	l.SetRemote(10, tenEleven, otherMAC) // not learned: it stays
+	l.event(Neighbor{VRF: 1, Bridge: 10, IP: tenEleven})
+	l.Forget(10, tenEleven)
+	l.Forget(10, netip.MustParseAddr("10.0.10.12")) // nobody
+	l.Probe(10, netip.MustParseAddr("10.0.10.13"))
+	l.frame("a later question", isARP(1, 10, layers.ARPRequest, "10.0.10.13"))
+	if got := l.ip("red", "neighbour", "show", "10.0.10.11"); !strings.Contains(got, otherMAC.String()) {
+		t.Errorf("the kernel has %q, want %v", got, otherMAC)
+	}
+}
+
 func TestAProbeWaitsForItsSVI(t *testing.T) {
 	l := newLab(t)
 	l.start()

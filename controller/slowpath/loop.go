@@ -87,8 +87,8 @@ func newLoop(s *Slowpath) *loop {
 func (l *loop) look() time.Time {
 	s := l.s
 	s.mu.Lock()
-	news, wanted, probes, converged := s.news, s.wanted, s.probes, s.converged
-	s.news, s.probes = false, map[host]struct{}{}
+	news, wanted, probes, forgotten, converged := s.news, s.wanted, s.probes, s.forgotten, s.converged
+	s.news, s.probes, s.forgotten = false, map[host]struct{}{}, map[host]struct{}{}
 	maps.Copy(l.remotes.dirty, s.dirty)
 	clear(s.dirty)
 	s.mu.Unlock()
@@ -104,6 +104,9 @@ func (l *loop) look() time.Time {
 	now := time.Now()
 	if t := l.due(now); t != nil {
 		l.converge(t, now)
+	}
+	for h := range forgotten {
+		l.forgetHost(h)
 	}
 	maps.Copy(l.probes, probes)
 	for h := range l.probes {

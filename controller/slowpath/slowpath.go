@@ -39,6 +39,7 @@ type Slowpath struct {
 	askers    map[uint16]map[netip.Addr]ether.MAC // by bridge
 	dirty     map[host]struct{}                   // remotes to install or remove
 	probes    map[host]struct{}                   // hosts to ask
+	forgotten map[host]struct{}                   // hosts that the kernel is to forget
 	status    map[string]Status                   // by VRF name
 
 	taps struct {
@@ -68,7 +69,7 @@ func New(cfg Config) (*Slowpath, error) {
 		remotes:  map[uint16]map[netip.Addr]ether.MAC{},
 		askers:   map[uint16]map[netip.Addr]ether.MAC{},
 		dirty:    map[host]struct{}{},
-		probes:   map[host]struct{}{},
+		probes:   map[host]struct{}{}, forgotten: map[host]struct{}{},
 		status:   map[string]Status{},
 	}
 	s.taps.by = map[place]*tap{}
@@ -241,6 +242,15 @@ func (s *Slowpath) Converged() {
 func (s *Slowpath) Probe(bridge uint16, ip netip.Addr) {
 	s.mu.Lock()
 	s.probes[host{bridge, ip.Unmap().WithZone("")}] = struct{}{}
+	s.mu.Unlock()
+	s.poke()
+}
+
+// Forget has the kernel forget what it learned of a host, which it then knows to be absent,
+// and hears anew when it speaks. A host that SetRemote gave stays.
+func (s *Slowpath) Forget(bridge uint16, ip netip.Addr) {
+	s.mu.Lock()
+	s.forgotten[host{bridge, ip.Unmap().WithZone("")}] = struct{}{}
 	s.mu.Unlock()
 	s.poke()
 }
