@@ -47,7 +47,9 @@ func TestGracefulRestartIsOnAndItsKeysStandAlone(t *testing.T) {
 		"": func() {},
 		"bgp: {graceful_restart: {restart_time: 90s}}\n": func() { want.RestartTime = 90 * time.Second },
 		"bgp: {graceful_restart: {enabled: false}}\n":    func() { want.Enabled = false },
-		"bgp: {port: 1790}\n":                            func() {},
+		// The most that RFC 9494 section 4.2 has room for: 24 bits of seconds.
+		"bgp: {graceful_restart: {long_lived_time: 16777215s}}\n": func() { want.LongLivedTime = 16777215 * time.Second },
+		"bgp: {port: 1790}\n": func() {},
 	} {
 		want = defaultGracefulRestart
 		change()
@@ -79,6 +81,8 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"neighbour twice":      {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1}\n  - {address: 10.1.0.1, as: 2}\n", "bgp.neighbors[1]", "line 7:"},
 		"audit interval":       {minimal + "target:\n  audit_interval: -5s\n", "target.audit_interval: -5s", "line 5:"},
 		"restart time":         {minimal + "bgp:\n  graceful_restart:\n    restart_time: 2h\n", "bgp.graceful_restart.restart_time: 2h", "line 6:"},
+		"long-lived time":      {minimal + "bgp:\n  graceful_restart:\n    long_lived_time: 4661h\n", "bgp.graceful_restart.long_lived_time: 4661h", "line 6:"},
+		"long-lived alone":     {minimal + "bgp:\n  graceful_restart: {enabled: false, long_lived_time: 1h}\n", "bgp.graceful_restart.long_lived_time: 1h0m0s: want graceful restart", "line 5:"},
 		"late deferral":        {minimal + "bgp:\n  graceful_restart:\n    deferral: 3m\n", "bgp.graceful_restart.deferral: 3m", "line 6:"},
 		"unknown family":       {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [evpn, vpnv4]}\n", "vpnv4", "[6:"},
 		"family twice":         {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv4, ipv4]}\n", "bgp.neighbors[0].families[1]", "line 6:"},

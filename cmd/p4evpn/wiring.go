@@ -65,7 +65,7 @@ func speakerConfig(f *config.File, store *intent.Store) (bgp.Config, error) {
 		ListenPort:      f.BGP.Port,
 		GracefulRestart: bgp.GracefulRestart{
 			Enabled: f.BGP.GracefulRestart.Enabled, RestartTime: f.BGP.GracefulRestart.RestartTime,
-			Deferral: f.BGP.GracefulRestart.Deferral,
+			LongLived: f.BGP.GracefulRestart.LongLivedTime, Deferral: f.BGP.GracefulRestart.Deferral,
 		},
 	}
 	err := store.View(func(tx *intent.Tx) error {
