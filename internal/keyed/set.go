@@ -23,11 +23,16 @@ type Set[K comparable, V any] struct {
 }
 
 // shard is a hash table with linear probing: a value is in the first slot that was free
-// from that of its hash on.
+// from that of its hash on. It is large, and values are anywhere: beside each slot is the
+// hash of what is in it, so that no other value is looked at than the one that is meant.
 type shard[V any] struct {
-	slots []*V // a power of two
-	n     int
+	slots  []*V // a power of two
+	hashes []uint32
+	n      int
 }
+
+// free is the hash of a slot with nothing in it.
+const free = 0
 
 // minSlots is how many slots the smallest shard with something in it has.
 const minSlots = 8
@@ -40,11 +45,11 @@ func New[K comparable, V any](key func(*V) K) *Set[K, V] {
 // Len is how many values there are.
 func (s *Set[K, V]) Len() int { return s.n }
 
-// of gives the shard of a key, and its hash: the upper bits choose the one, the lower ones
-// a slot.
-func (s *Set[K, V]) of(k K) (*shard[V], int) {
+// of gives the shard of a key, and its hash in there: the upper bits choose the one, the
+// lower ones a slot. It is never that of a free slot.
+func (s *Set[K, V]) of(k K) (*shard[V], uint32) {
 	h := maphash.Comparable(s.seed, k) & s.mask
-	return &s.shards[h>>56], int(uint32(h))
+	return &s.shards[h>>56], uint32(h) | 1<<31
 }
 
 // Find gives the value of a key, nil if there is none.
@@ -53,18 +58,22 @@ func (s *Set[K, V]) Find(k K) *V {
 	if t.n == 0 {
 		return nil
 	}
-	for i := t.slot(h); ; i = t.slot(i + 1) {
-		if v := t.slots[i]; v == nil || s.key(v) == k {
+	for i := t.slot(h); t.hashes[i] != free; i = t.next(i) {
+		if t.hashes[i] != h {
+			continue
+		}
+		if v := t.slots[i]; s.key(v) == k {
 			return v
 		}
 	}
+	return nil
 }
 
 // Add adds a value whose key is not there.
 func (s *Set[K, V]) Add(v *V) {
 	t, h := s.of(s.key(v))
 	if 4*(t.n+1) > 3*len(t.slots) {
-		s.resize(t, 2*len(t.slots))
+		t.resize(2 * len(t.slots))
 	}
 	t.put(v, h)
 	t.n++
@@ -78,25 +87,24 @@ func (s *Set[K, V]) Remove(v *V) {
 		return
 	}
 	i := t.slot(h)
-	for ; t.slots[i] != v; i = t.slot(i + 1) {
-		if t.slots[i] == nil {
+	for ; t.slots[i] != v; i = t.next(i) {
+		if t.hashes[i] == free {
 			return
 		}
 	}
 	// Those behind it that it kept from their place move up.
-	for j := t.slot(i + 1); t.slots[j] != nil; j = t.slot(j + 1) {
-		_, h := s.of(s.key(t.slots[j]))
-		if t.slot(j-t.slot(h)) >= t.slot(j-i) {
-			t.slots[i], i = t.slots[j], j
+	for j := t.next(i); t.hashes[j] != free; j = t.next(j) {
+		if t.distance(t.slot(t.hashes[j]), j) >= t.distance(i, j) {
+			t.slots[i], t.hashes[i], i = t.slots[j], t.hashes[j], j
 		}
 	}
-	t.slots[i] = nil
+	t.slots[i], t.hashes[i] = nil, free
 	s.n--
 	switch t.n--; {
 	case t.n == 0:
-		t.slots = nil
+		t.slots, t.hashes = nil, nil
 	case len(t.slots) > minSlots && 8*t.n < len(t.slots):
-		s.resize(t, len(t.slots)/4)
+		t.resize(len(t.slots) / 4)
 	}
 }
 
@@ -124,24 +132,30 @@ func (s *Set[K, V]) Shard(i int) iter.Seq[*V] {
 	}
 }
 
-func (s *Set[K, V]) resize(t *shard[V], n int) {
-	old := t.slots
-	t.slots = make([]*V, max(minSlots, n))
-	for _, v := range old {
+func (t *shard[V]) resize(n int) {
+	slots, hashes := t.slots, t.hashes
+	n = max(minSlots, n)
+	t.slots, t.hashes = make([]*V, n), make([]uint32, n)
+	for i, v := range slots {
 		if v != nil {
-			_, h := s.of(s.key(v))
-			t.put(v, h)
+			t.put(v, hashes[i])
 		}
 	}
 }
 
-// slot wraps a number round the table.
-func (t *shard[V]) slot(i int) int { return i & (len(t.slots) - 1) }
-
-func (t *shard[V]) put(v *V, hash int) {
+func (t *shard[V]) put(v *V, hash uint32) {
 	i := t.slot(hash)
-	for t.slots[i] != nil {
-		i = t.slot(i + 1)
+	for t.hashes[i] != free {
+		i = t.next(i)
 	}
-	t.slots[i] = v
+	t.slots[i], t.hashes[i] = v, hash
 }
+
+// slot is where a value of that hash belongs.
+func (t *shard[V]) slot(hash uint32) int { return int(hash) & (len(t.slots) - 1) }
+
+// next is the slot behind another one; the first is behind the last.
+func (t *shard[V]) next(i int) int { return (i + 1) & (len(t.slots) - 1) }
+
+// distance is how many steps it takes from one slot to another.
+func (t *shard[V]) distance(from, to int) int { return (to - from) & (len(t.slots) - 1) }
