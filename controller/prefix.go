@@ -150,13 +150,18 @@ func (l *loop) own(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi) {
 // be reached gives way to a router that leads to it.
 func (l *loop) choose(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi, *candidate) {
 	r, kind, s := l.own(v, p)
-	c := v.reached(p)
-	if kind == ownHost && c != nil {
-		if at := s.bridge.locate(p.Addr()); !at.here() && !at.from.usable() {
+	switch {
+	case kind == notOwn:
+		return r, kind, nil, v.reached(p)
+	case kind == ownHost:
+		if at := s.bridge.locate(p.Addr()); at.here() || at.from.usable() {
+			break
+		}
+		if c := v.reached(p); c != nil {
 			return p4.Route{VRF: v.Index, Prefix: p}, notOwn, nil, c
 		}
 	}
-	return r, kind, s, c
+	return r, kind, s, nil
 }
 
 // desiredRoute sends packets of a VRF to what has the prefix: this gateway, a
