@@ -96,17 +96,29 @@ func decide(cs []contender) *contender {
 	return best
 }
 
-// step is the step that told the best path from another one of all.
-func step(best, c *contender, all []contender) bgp.Step {
+// lowestMEDs gives the lowest MED by neighbouring AS of the paths that are as good as the
+// best one before MED.
+func lowestMEDs(best *contender, all []contender) map[uint32]uint32 {
+	lowest := make(map[uint32]uint32)
+	for i := range all {
+		p := &all[i].preference
+		if n, _ := best.tier(&all[i]); n != 0 {
+			continue
+		}
+		if low, other := lowest[p.NeighborAS]; !other || p.MED < low {
+			lowest[p.NeighborAS] = p.MED
+		}
+	}
+	return lowest
+}
+
+// step is the step that told the best path from another one.
+func step(best, c *contender, lowest map[uint32]uint32) bgp.Step {
 	if n, s := best.tier(c); n != 0 {
 		return s
 	}
-	for i := range all {
-		o := &all[i]
-		if n, _ := o.tier(c); n == 0 && o.preference.NeighborAS == c.preference.NeighborAS &&
-			o.preference.MED < c.preference.MED {
-			return bgp.StepMED
-		}
+	if lowest[c.preference.NeighborAS] < c.preference.MED {
+		return bgp.StepMED
 	}
 	_, s := best.rest(c)
 	return s
@@ -141,10 +153,10 @@ func explain(d *destination, to []bgp.Path) []bgp.Path {
 	if len(all) < 2 {
 		return to
 	}
-	rows := to[len(to)-len(all):]
+	rows, lowest := to[len(to)-len(all):], lowestMEDs(&all[0], all)
 	for i := range rows[1:] {
-		rows[i+1].Step = step(&all[0], &all[i+1], all)
+		rows[i+1].Step = step(&all[0], &all[i+1], lowest)
 	}
-	rows[0].Step = step(&all[0], decide(slices.Clone(all[1:])), all)
+	rows[0].Step = step(&all[0], decide(slices.Clone(all[1:])), lowest)
 	return to
 }
