@@ -19,8 +19,16 @@ type hashTable struct {
 }
 
 type hashArray struct {
-	shift uint8 // 64 - log2(len(slots))
-	slots []atomic.Pointer[entry]
+	shift uint8 // 32 - log2(len(slots))
+	slots []hashSlot
+}
+
+// hashSlot has beside an entry the hash of its key, so that a search looks at no other entry
+// than the one that is meant, and a rebuild at none: with many, each look waits for memory.
+// The hash is there before the entry, and a reader takes the entry first.
+type hashSlot struct {
+	entry atomic.Pointer[entry]
+	hash  atomic.Uint32
 }
 
 var tombstone = &entry{}
@@ -35,8 +43,8 @@ func newHashTable(keyWords int) *hashTable {
 
 func newHashArray(n int) *hashArray {
 	return &hashArray{
-		shift: uint8(64 - bits.TrailingZeros(uint(n))),
-		slots: make([]atomic.Pointer[entry], n),
+		shift: uint8(32 - bits.TrailingZeros(uint(n))),
+		slots: make([]hashSlot, n),
 	}
 }
 
@@ -50,12 +58,12 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-func (h *hashTable) hash(key []uint64) uint64 {
+func (h *hashTable) hash(key []uint64) uint32 {
 	sum := h.seed
 	for _, k := range key {
 		sum = mix(sum^k^mix0, mix1)
 	}
-	return mix(sum, mix0)
+	return uint32(mix(sum, mix0) >> 32)
 }
 
 // find returns the entry with this key, or nil.
@@ -64,13 +72,15 @@ func (h *hashTable) find(key []uint64) *entry {
 		return h.find1(key[0])
 	}
 	a := h.array.Load()
-	mask := uint64(len(a.slots) - 1)
-	for i := h.hash(key) >> a.shift; ; i++ {
-		e := a.slots[i&mask].Load()
+	mask := uint32(len(a.slots) - 1)
+	hash := h.hash(key)
+	for i := hash >> a.shift; ; i++ {
+		slot := &a.slots[i&mask]
+		e := slot.entry.Load()
 		if e == nil {
 			return nil
 		}
-		if e != tombstone && e.isKey(key) {
+		if slot.hash.Load() == hash && e != tombstone && e.isKey(key) {
 			return e
 		}
 	}
@@ -79,13 +89,15 @@ func (h *hashTable) find(key []uint64) *entry {
 // find1 is find for keys of one word.
 func (h *hashTable) find1(key uint64) *entry {
 	a := h.array.Load()
-	mask := uint64(len(a.slots) - 1)
-	for i := mix(mix(h.seed^key^mix0, mix1), mix0) >> a.shift; ; i++ {
-		e := a.slots[i&mask].Load()
+	mask := uint32(len(a.slots) - 1)
+	hash := uint32(mix(mix(h.seed^key^mix0, mix1), mix0) >> 32)
+	for i := hash >> a.shift; ; i++ {
+		slot := &a.slots[i&mask]
+		e := slot.entry.Load()
 		if e == nil {
 			return nil
 		}
-		if e != tombstone && e.first[0] == key {
+		if slot.hash.Load() == hash && e != tombstone && e.first[0] == key {
 			return e
 		}
 	}
@@ -96,24 +108,21 @@ func (h *hashTable) insert(e *entry) {
 	if (h.used+1)*2 > len(h.array.Load().slots) {
 		h.rebuild()
 	}
-	if place(h, h.array.Load(), e) {
+	if h.array.Load().place(e, h.hash(e.words()[:h.keyWords])) {
 		h.used++
 	}
 	h.live++
 }
 
 // place puts e into the first free slot; false if that was a tombstone.
-func place(h *hashTable, a *hashArray, e *entry) bool {
-	mask := uint64(len(a.slots) - 1)
-	for i := h.hash(e.words()[:h.keyWords]) >> a.shift; ; i++ {
+func (a *hashArray) place(e *entry, hash uint32) bool {
+	mask := uint32(len(a.slots) - 1)
+	for i := hash >> a.shift; ; i++ {
 		slot := &a.slots[i&mask]
-		switch slot.Load() {
-		case nil:
-			slot.Store(e)
-			return true
-		case tombstone:
-			slot.Store(e)
-			return false
+		if was := slot.entry.Load(); was == nil || was == tombstone {
+			slot.hash.Store(hash)
+			slot.entry.Store(e)
+			return was == nil
 		}
 	}
 }
@@ -127,8 +136,8 @@ func (h *hashTable) rebuild() {
 	a := newHashArray(n)
 	old := h.array.Load()
 	for i := range old.slots {
-		if e := old.slots[i].Load(); e != nil && e != tombstone {
-			place(h, a, e)
+		if e := old.slots[i].entry.Load(); e != nil && e != tombstone {
+			a.place(e, old.slots[i].hash.Load())
 		}
 	}
 	h.array.Store(a)
@@ -139,9 +148,9 @@ func (h *hashTable) rebuild() {
 // removes it where e is nil.
 func (h *hashTable) swap(old, e *entry) {
 	a := h.array.Load()
-	mask := uint64(len(a.slots) - 1)
+	mask := uint32(len(a.slots) - 1)
 	for i := h.hash(old.words()[:h.keyWords]) >> a.shift; ; i++ {
-		slot := &a.slots[i&mask]
+		slot := &a.slots[i&mask].entry
 		if slot.Load() != old {
 			continue
 		}
@@ -162,7 +171,7 @@ func (h *hashTable) swap(old, e *entry) {
 func (h *hashTable) each(f func(*entry) bool) bool {
 	a := h.array.Load()
 	for i := range a.slots {
-		if e := a.slots[i].Load(); e != nil && e != tombstone && !f(e) {
+		if e := a.slots[i].entry.Load(); e != nil && e != tombstone && !f(e) {
 			return false
 		}
 	}
