@@ -24,6 +24,9 @@ import (
 // maxRequest bounds a P4Runtime request, in bytes: a large pipeline or batch.
 const maxRequest = 256 << 20
 
+// window is how much of a request is taken before it is read, in bytes.
+const window = 1 << 20
+
 // Sizes of the receive rings in bytes, where the configuration says nothing:
 // allRings together, each within the bounds.
 const (
@@ -92,6 +95,8 @@ func New(cfg Config) (*Switch, error) {
 		grpc.Creds(creds),
 		p4rtserver.ServerOption(),
 		grpc.MaxRecvMsgSize(maxRequest),
+		// Of its own accord gRPC would measure the way to the client, with a ping for a Write.
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 		// A client whose machine is gone must not stay primary.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
