@@ -113,7 +113,7 @@ func (b *bridge) locate(ip netip.Addr) location {
 	}
 	best := a.routes.best()
 	for _, by := range [...]evidence{spoken, bySlowPath} {
-		for _, c := range a.claimsLastFirst() {
+		for _, c := range slices.Backward(a.allClaims()) {
 			if mine, here := b.rankHere(c.mac); c.by&by != 0 && here &&
 				(best == nil || best.route.MAC == c.mac || mine.beats(best.route.rank()) && !best.route.immutable) {
 				return location{mac: c.mac, claimed: true, flags: c.flags}
@@ -173,7 +173,7 @@ func (a *address) claim(mac ether.MAC) *claim {
 
 // claimant is the MAC of the last claim that is known in one of some ways, zero if none is.
 func (a *address) claimant(by evidence) ether.MAC {
-	for _, c := range a.claimsLastFirst() {
+	for _, c := range slices.Backward(a.allClaims()) {
 		if c.by&by != 0 {
 			return c.mac
 		}
@@ -181,12 +181,13 @@ func (a *address) claimant(by evidence) ether.MAC {
 	return ether.MAC{}
 }
 
-// claimsLastFirst yields the claims, the one that was made last first.
-func (a *address) claimsLastFirst() func(func(int, claim) bool) {
+// allClaims are the claims, the one that was made last behind the others. Nearly no address
+// behind a VTEP has any.
+func (a *address) allClaims() []claim {
 	if a == nil || a.claims == nil {
-		return func(func(int, claim) bool) {}
+		return nil
 	}
-	return slices.Backward(a.claims.all)
+	return a.claims.all
 }
 
 // unclaimed reports whether nobody knows the address.

@@ -160,7 +160,7 @@ func (l *loop) hostClaims(b *bridge, ip netip.Addr) (rows []view.Claim) {
 		return nil
 	}
 	holder := b.holder(ip)
-	for _, c := range a.claimsLastFirst() {
+	for _, c := range slices.Backward(a.allClaims()) {
 		row := l.localClaim(b, c)
 		switch {
 		case c.mac == holder:
@@ -275,7 +275,7 @@ func (b *bridge) whyUnclaimed(ip netip.Addr, a *address, c claim, at location) s
 
 // whyRouted says why a route has the address.
 func (b *bridge) whyRouted(a *address, c *candidate) string {
-	for _, other := range a.claimsLastFirst() {
+	for _, other := range slices.Backward(a.allClaims()) {
 		if mine, here := b.rankHere(other.mac); here {
 			if n, by := c.route.rank().compare(mine); n < 0 {
 				return "it is better than a claim here: " + by.String()
