@@ -17,6 +17,7 @@ type gatewayFile struct {
 	peers     []Peer
 	deferral  string // after a restart; empty: the default
 	ageing    string // empty: demoAgeing
+	moves     int    // that make a duplicate; 0: the default
 	audit     string // interval; empty: never
 	store     string // empty: storeFile
 	vtepAPI   string // address of the REST API as of rest_vtep; empty: none
@@ -29,8 +30,12 @@ func (f gatewayFile) String() string {
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, cmp.Or(f.store, g.storeFile()))
 	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, election_id: %d, embedded: %t, audit_interval: %s}\n",
 		cmp.Or(f.target, targetAddress), ownElectionID, f.ownSwitch, cmp.Or(f.audit, "0s"))
-	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s}\n", g.socket,
+	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s", g.socket,
 		f.vtepAPI, metricsAddress, cmp.Or(f.ageing, demoAgeing))
+	if f.moves != 0 {
+		fmt.Fprintf(&b, ", duplicates: {moves: %d}", f.moves)
+	}
+	b.WriteString("}\n")
 	fmt.Fprintf(&b, "slow_path: {namespaces: %s}\n", g.vrfNamespaces())
 	b.WriteString("ports:\n")
 	for _, p := range f.ports {

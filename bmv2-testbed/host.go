@@ -95,3 +95,13 @@ func hostOf(gateway netip.Prefix) netip.Addr {
 	}
 	return a
 }
+
+// Take gives a host one more address, which it does not use by itself.
+func (h *Host) Take(address netip.Addr) error {
+	return h.NS.AddAddress(h.Dev, netip.PrefixFrom(address, address.BitLen()))
+}
+
+// Leave takes the address from it.
+func (h *Host) Leave(address netip.Addr) error {
+	return h.NS.DeleteAddress(h.Dev, netip.PrefixFrom(address, address.BitLen()))
+}

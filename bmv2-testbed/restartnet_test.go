@@ -56,14 +56,13 @@ type restartSize struct {
 var wholeSize = restartSize{macs: 10_000, objects: 1_000, peers: true}
 
 const (
-	kernelAS, secondAS = 65201, 65202
-	restartTime        = 120 // s
-	cabledAddress      = "127.0.0.1:9560"
+	kernelAS      = 65201
+	restartTime   = 120 // s
+	cabledAddress = "127.0.0.1:9560"
 )
 
 var (
 	kernelVTEP = netip.MustParseAddr("10.0.0.21")
-	secondVTEP = netip.MustParseAddr("10.0.0.22")
 
 	kernelSubnet = netip.MustParsePrefix("10.1.40.1/24")
 	kernelRouter = ether.MAC{2, 0xcc, 0, 0, 0, 0x21}
@@ -127,22 +126,14 @@ func (n *restartNetwork) underlay(t *testing.T, spaces map[string]*Namespace) {
 			peer.Dev, peer.Switch = secondUplinks[0].name, true
 		}
 		check(t, n.lab.Cable(peer, End{NS: gw, Dev: u.name, Switch: true}))
-		n.hostPort(t, gw, u)
+		check(t, n.lab.hostPort(gw, u))
 		if far == "second" {
-			n.hostPort(t, spaces[far], secondUplinks[0])
+			check(t, n.lab.hostPort(spaces[far], secondUplinks[0]))
 			continue
 		}
 		check(t, spaces[far].AddAddress("gw", netip.PrefixFrom(netip.MustParseAddr(u.peer), 24)))
 		check(t, spaces[far].AddRoute(netip.PrefixFrom(gatewayVTEP, 32), netip.MustParseAddr(u.address)))
 	}
-}
-
-// hostPort cables an uplink's host port and gives it address and route.
-func (n *restartNetwork) hostPort(t *testing.T, ns *Namespace, u demoUplink) {
-	t.Helper()
-	check(t, n.lab.Cable(End{NS: ns, Dev: u.host, MTU: underlayMTU}, End{NS: ns, Dev: u.hostPortDevice, Switch: true}))
-	check(t, ns.AddAddress(u.host, netip.PrefixFrom(netip.MustParseAddr(u.address), 24)))
-	check(t, ns.AddRoute(netip.PrefixFrom(u.vtep, 32), netip.MustParseAddr(u.peer)))
 }
 
 // makeHosts makes the hosts and cables them.
