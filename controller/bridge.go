@@ -95,6 +95,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b
+		l.meterMore(p4.BridgeMeters(o.Index))
 		l.awaitSVIs(func(s *svi) bool { return s.Bridge == o.ID })
 	}
 	old := b.LogicalBridge

@@ -17,9 +17,11 @@ import (
 const scrapeTimeout = 2 * time.Second
 
 var (
-	descPortPackets   = pipelineDesc("port_packets_total", "Frames of a port.", "port", "direction")
-	descPortBytes     = pipelineDesc("port_bytes_total", "Bytes of frames of a port.", "port", "direction")
-	descDrops         = pipelineDesc("drops_total", "Frames dropped, by reason.", "stage", "reason")
+	descPortPackets  = pipelineDesc("port_packets_total", "Frames of a port.", "port", "direction")
+	descPortBytes    = pipelineDesc("port_bytes_total", "Bytes of frames of a port.", "port", "direction")
+	descDrops        = pipelineDesc("drops_total", "Frames dropped, by reason.", "stage", "reason")
+	descPuntsLimited = pipelineDesc("punts_limited_total", "Frames and copies kept from the controller, by reason.",
+		"reason")
 	descBridgePackets = pipelineDesc("bridge_vxlan_packets_total", "Frames of a bridge over VXLAN.", "bridge", "direction")
 	descBridgeBytes   = pipelineDesc("bridge_vxlan_bytes_total", "Bytes of frames of a bridge over VXLAN.", "bridge",
 		"direction")
@@ -51,8 +53,8 @@ type Counters struct {
 func (c *Controller) Counters() Counters { return Counters{c, scrapeTimeout} }
 
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descBridgePackets, descBridgeBytes,
-		descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit} {
+	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descPuntsLimited, descBridgePackets,
+		descBridgeBytes, descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit} {
 		ch <- d
 	}
 }
@@ -68,7 +70,8 @@ func (k Counters) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	entities := []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All(), p4.IngressDrops.All(), p4.EgressDrops.All(),
-		p4.BridgeVXLANIn.All(), p4.BridgeVXLANOut.All(), p4.VRFRouted.All(), p4.VRFVXLANIn.All(), p4.VRFVXLANOut.All()}
+		p4.BridgeVXLANIn.All(), p4.BridgeVXLANOut.All(), p4.VRFRouted.All(), p4.VRFVXLANIn.All(), p4.VRFVXLANOut.All(),
+		p4.PuntsLimited.All()}
 	// What was read before an error is true, and the next scrape has the rest.
 	_ = k.c.in.Target.Read(ctx, entities, func(e *p4v1.Entity) error {
 		if n, err := p4.DecodeCount(e); err == nil {
@@ -161,6 +164,11 @@ func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 			stage = "egress"
 		}
 		send(descDrops, n.Packets, stage, p4.DropReason(n.Index).String())
+		return
+	case p4.PuntsLimited:
+		if n.Packets > 0 {
+			send(descPuntsLimited, n.Packets, p4.PuntReason(n.Index).String())
+		}
 		return
 	}
 	if name, ok := names.name(n); ok {

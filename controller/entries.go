@@ -188,7 +188,7 @@ func registerHosts(r *registry) {
 		all:     func(l *loop) { l.markAnswers(netip.Addr.Is4) },
 		adopt: func(l *loop, held iter.Seq[p4.ARPHost]) {
 			for k := range held {
-				l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
+				l.adoptHost(k.Bridge, k.Address, k.MAC, 0, k.Metadata)
 			}
 		},
 		gone:     freeNothing[p4.ARPHost],
@@ -201,7 +201,7 @@ func registerHosts(r *registry) {
 		all:     func(l *loop) { l.markAnswers(netip.Addr.Is6) },
 		adopt: func(l *loop, held iter.Seq[p4.NDHost]) {
 			for k := range held {
-				l.adoptHost(k.Bridge, k.Address, k.MAC, k.Metadata)
+				l.adoptHost(k.Bridge, k.Address, k.MAC, heldFlags(k), k.Metadata)
 			}
 		},
 		gone:     freeNothing[p4.NDHost],

@@ -6,6 +6,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
+	"github.com/p4evpn/p4evpn/packet"
 )
 
 // addHost makes a route one of its address's in the bridge.
@@ -123,27 +124,54 @@ func (l *loop) desiredAnswer(index uint16, ip netip.Addr) entry {
 	}
 	if b.svi.has(ip) {
 		if ip.Is4() {
-			return p4.ARPHost{Bridge: index, Address: ip, MAC: b.svi.mac}
+			return p4.ARPHost{Bridge: index, Address: ip, MAC: b.svi.mac, VXLAN: l.answersVXLAN(b.svi)}
 		}
-		return p4.NDHost{Bridge: index, Address: ip, MAC: b.svi.mac, Router: true}
+		return p4.NDHost{
+			Bridge: index, Address: ip, MAC: b.svi.mac, VXLAN: l.answersVXLAN(b.svi), Router: true, Override: true,
+		}
 	}
 	at := b.locate(ip)
 	if !at.known() || !b.holder(ip).IsZero() {
 		return nil
 	}
-	metadata := ""
-	if at.here() && at.mac != b.addresses[ip].claimant(byStatic) {
-		metadata = localHost
+	metadata, port := "", uint16(0)
+	if at.here() {
+		port = b.portOf(at.mac)
+		if at.mac != b.addresses[ip].claimant(byStatic) {
+			metadata = localHost
+		}
 	}
-	if ip.Is4() {
-		return p4.ARPHost{Bridge: index, Address: ip, MAC: at.mac, Metadata: metadata}
+	switch {
+	case ip.Is4():
+		return p4.ARPHost{Bridge: index, Address: ip, MAC: at.mac, Port: port, Metadata: metadata}
+	case !at.flags.Known(): // an answer that says it is no router would have hosts drop theirs
+		return p4.NDHost{Bridge: index, Address: ip, MAC: at.mac, Unanswered: true, Metadata: metadata}
 	}
-	return p4.NDHost{Bridge: index, Address: ip, MAC: at.mac, Metadata: metadata}
+	return p4.NDHost{
+		Bridge: index, Address: ip, MAC: at.mac, Port: port,
+		Router: at.flags.Router(), Override: at.flags.Override(), Metadata: metadata,
+	}
 }
 
 // adoptHost takes over a host that was seen before we started, if its MAC was.
-func (l *loop) adoptHost(index uint16, ip netip.Addr, mac ether.MAC, metadata string) {
+func (l *loop) adoptHost(index uint16, ip netip.Addr, mac ether.MAC, flags packet.Flags, metadata string) {
 	if b := l.bridges[index]; b != nil && metadata == localHost {
-		l.claimed(b, sighting{ip: ip, mac: mac, by: byTarget})
+		l.claimed(b, sighting{ip: ip, mac: mac, by: byTarget, flags: flags})
 	}
+}
+
+// heldFlags are those that an answer on the target gives for a host here. Without a port
+// it is of a version that knew no flags.
+func heldFlags(k p4.NDHost) packet.Flags {
+	if k.Unanswered || k.Port == 0 {
+		return 0
+	}
+	flags := packet.FlagsKnown
+	if k.Router {
+		flags |= packet.FlagRouter
+	}
+	if k.Override {
+		return flags | packet.FlagOverride
+	}
+	return flags | packet.FlagOverrideKnown
 }

@@ -194,6 +194,7 @@ type loop struct {
 	// convergedAt is when BGP did; zero = not yet.
 	convergedAt time.Time
 	clock       steady
+	meters      meters
 	stats       *stats
 	asked       func(*bridge, netip.Addr, ether.MAC) // stands in for probes
 }
@@ -225,7 +226,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 	}
 	l.target = reconcile.New(reconcile.Config{
 		Retry: cfg.Retry, AuditInterval: cfg.AuditInterval, Now: l.now, Logger: cfg.Logger,
-		Prepare: func() reconcile.Setup { return configureMeters }, Written: stats.written, Stats: &stats.target,
+		Prepare: l.meterAll, Written: stats.written, Stats: &stats.target,
 	}, in.Target, l)
 	if l.slow != nil {
 		l.neighbors, l.dirtyKernel = l.slow.Events(), true

@@ -9,17 +9,28 @@ import (
 
 const (
 	trapPriority = 10
-	puntReasons  = p4.PuntMTU + 1
+	puntReasons  = p4.PuntReasons
 )
 
-// traps copy ARP and neighbour discovery of bridge ports to the controller.
+// traps copy ARP and neighbour discovery to the controller, of bridge ports and apart
+// from them what came by VXLAN.
 func traps() []p4.Trap {
-	out := []p4.Trap{{EtherType: packet.EtherTypeARP, Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntARP}}
-	for _, t := range []uint8{
-		packet.ICMPv6RouterSolicitation, packet.ICMPv6NeighborSolicitation, packet.ICMPv6NeighborAdvertisement,
+	var out []p4.Trap
+	for _, from := range []struct {
+		origin  uint8
+		arp, nd p4.PuntReason
+	}{
+		{p4.OriginBridge, p4.PuntARP, p4.PuntND}, {p4.OriginVXLAN, p4.PuntVXLANARP, p4.PuntVXLANND},
 	} {
-		out = append(out, p4.Trap{EtherType: packet.EtherTypeIPv6, ICMPv6Type: t,
-			Origin: p4.OriginBridge, Priority: trapPriority, Reason: p4.PuntND})
+		out = append(out, p4.Trap{EtherType: packet.EtherTypeARP, Origin: from.origin, Priority: trapPriority,
+			Reason: from.arp})
+		for _, t := range []uint8{
+			packet.ICMPv6RouterSolicitation, packet.ICMPv6RouterAdvertisement,
+			packet.ICMPv6NeighborSolicitation, packet.ICMPv6NeighborAdvertisement,
+		} {
+			out = append(out, p4.Trap{EtherType: packet.EtherTypeIPv6, ICMPv6Type: t, Origin: from.origin,
+				Priority: trapPriority, Reason: from.nd})
+		}
 	}
 	return out
 }
@@ -34,7 +45,7 @@ func (l *loop) packetArrived(e p4rt.PacketIn) {
 	}
 	l.stats.punts[p.Reason].Add(1)
 	switch p.Reason {
-	case p4.PuntARP, p4.PuntND:
+	case p4.PuntARP, p4.PuntND, p4.PuntVXLANARP, p4.PuntVXLANND:
 		l.snoop(p)
 	default:
 		l.deliver(p)

@@ -26,6 +26,12 @@ func (l *loop) snoop(p p4.PacketIn) {
 		return
 	}
 	why := l.noHostAt(b, s.IP, s.MAC)
+	if p.VTEP.IsValid() {
+		if why == isHost { // what is none is for the gateway there to refuse
+			l.heard(b, sighting{ip: s.IP, mac: s.MAC, by: byHost, flags: s.Flags})
+		}
+		return
+	}
 	if why != isHost && (b.svi == nil || s.MAC != b.svi.mac) {
 		l.refused(b, why, s.IP, s.MAC, p.Port)
 	}

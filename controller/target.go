@@ -1,10 +1,7 @@
 package controller
 
 import (
-	"context"
 	"time"
-
-	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/reconcile"
@@ -113,29 +110,4 @@ func (l *loop) markFloods(tunnel uint16) {
 			l.mark(p4.Group{ID: b.Index})
 		}
 	}
-}
-
-// configureMeters bounds what the target sends us. A target that has no meters,
-// or refuses them, goes without.
-func configureMeters(ctx context.Context, t reconcile.Target) error {
-	held, ok := readMeters(ctx, t)
-	if !ok {
-		return nil
-	}
-	var updates []p4rt.Update
-	for _, u := range p4.PuntMeterUpdates(held) {
-		updates = append(updates, u)
-	}
-	_, err := t.Write(ctx, updates)
-	return err
-}
-
-// readMeters gives no reason when it fails: what stands in the way of reading
-// meters says so again when entries are read.
-func readMeters(ctx context.Context, t reconcile.Target) (held []*p4v1.MeterEntry, ok bool) {
-	err := t.Read(ctx, []*p4v1.Entity{p4.PuntMeters()}, func(e *p4v1.Entity) error {
-		held = append(held, e.GetMeterEntry())
-		return nil
-	})
-	return held, err == nil
 }

@@ -54,6 +54,7 @@ func (l *loop) vrfChanged(o intent.VRF, deleted bool) {
 	if v == nil {
 		v = &vrf{svis: map[string]*svi{}, prefixes: map[netip.Prefix]candidates{}}
 		l.vrfs[o.Index], l.vrfByID[o.ID] = v, v
+		l.meterMore(p4.VRFMeters(o.Index))
 		l.awaitSVIs(func(s *svi) bool { return s.VRF == o.ID })
 	}
 	l.markVRF(v) // what goes with the old values

@@ -217,6 +217,10 @@ func (b *bmv2) count(counter string, index uint32) (counted, error) {
 	return n, err
 }
 
+func (b *bmv2) meter(e *p4v1.MeterEntry) error {
+	return b.write(p4v1.Update_MODIFY, &p4v1.Entity{Entity: &p4v1.Entity_MeterEntry{MeterEntry: e}})
+}
+
 func (b *bmv2) countEntry(e p4.Entry) (counted, error) {
 	c := &p4v1.DirectCounterEntry{TableEntry: &p4v1.TableEntry{
 		TableId: e.Entity().GetTableEntry().GetTableId(), Match: e.Entity().GetTableEntry().GetMatch()}}
@@ -249,6 +253,9 @@ func (b *bmv2) clearCounters() error {
 	for i := range uint32(p4.DropReasons) {
 		cells["ingress_drops"] = append(cells["ingress_drops"], i)
 		cells["egress_drops"] = append(cells["egress_drops"], i)
+	}
+	for i := range uint32(p4.PuntReasons) {
+		cells["punts_limited"] = append(cells["punts_limited"], i)
 	}
 	for i := range uint32(bridge3 + 1) {
 		for _, counter := range []string{"bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed", "vrf_vxlan_in",

@@ -40,8 +40,8 @@ func guarded(g *gateway) *gateway {
 		p4.Gateway{Bridge: bridge1, Address: gatewayLL}, p4.GatewayTarget{Bridge: bridge1, Address: gateway6},
 		p4.GatewayTarget{Bridge: bridge1, Address: gatewayLL}, p4.GatewayMAC{Bridge: bridge1, MAC: gateway1},
 		p4.ARPHost{Bridge: bridge1, Address: gateway4, MAC: gateway1},
-		p4.NDHost{Bridge: bridge1, Address: gateway6, MAC: gateway1, Router: true},
-		p4.NDHost{Bridge: bridge1, Address: gatewayLL, MAC: gateway1, Router: true})
+		p4.NDHost{Bridge: bridge1, Address: gateway6, MAC: gateway1, Router: true, Override: true},
+		p4.NDHost{Bridge: bridge1, Address: gatewayLL, MAC: gateway1, Router: true, VXLAN: true})
 	return g
 }
 

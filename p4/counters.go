@@ -20,6 +20,7 @@ const (
 	VRFRouted      Counter = 0x12000007 // VRF
 	VRFVXLANIn     Counter = 0x12000008 // VRF
 	VRFVXLANOut    Counter = 0x12000009 // VRF
+	PuntsLimited   Counter = 0x1200000a // PuntReason
 )
 
 // All names every cell of the counter, for a Read.

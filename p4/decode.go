@@ -75,12 +75,8 @@ var decoders = map[uint32]decoder{
 	tableInterface: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return RouterInterface{Bridge: k.u16(), MAC: v.mac()}, nil
 	},
-	tableARPHost: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
-		return ARPHost{Bridge: k.u16(), Address: k.ipv4(), MAC: v.mac(), Metadata: string(v)}, nil
-	},
-	tableNDHost: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
-		return NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac(), Router: v.bit(), Metadata: string(v)}, nil
-	},
+	tableARPHost: decodeARPHost,
+	tableNDHost:  decodeNDHost,
 	tableGateway4: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
 		return Gateway{Bridge: k.u16(), Address: k.ipv4()}, nil
 	},
@@ -166,6 +162,29 @@ func decodeRoute(vrf uint16, prefix netip.Prefix, action uint32, v unpacker) (Ty
 		return nil, fmt.Errorf("route of VRF %d to %v: action id %#x: %w", vrf, prefix, action, errForeign)
 	}
 	return r, nil
+}
+
+func decodeARPHost(k unpacker, action uint32, v unpacker) (Typed, error) {
+	a := ARPHost{Bridge: k.u16(), Address: k.ipv4(), MAC: v.mac()}
+	if action == actionARPReplyExcept {
+		a.Port, a.VXLAN = v.u16(), v.bit()
+	}
+	a.Metadata = string(v)
+	return a, nil
+}
+
+func decodeNDHost(k unpacker, action uint32, v unpacker) (Typed, error) {
+	n := NDHost{Bridge: k.u16(), Address: k.ipv6(), MAC: v.mac()}
+	switch action {
+	case actionNDHold:
+		n.Unanswered = true
+	case actionNDReplyExcept:
+		n.Port, n.VXLAN, n.Router, n.Override = v.u16(), v.bit(), v.bit(), v.bit()
+	default:
+		n.Router, n.Override = v.bit(), true
+	}
+	n.Metadata = string(v)
+	return n, nil
 }
 
 func decodeTrap(k unpacker, action uint32, v unpacker) (Typed, error) {

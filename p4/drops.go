@@ -64,8 +64,7 @@ func (r DropReason) String() string {
 // PuntReason says why a frame came to the controller (packet_in.reason).
 type PuntReason uint8
 
-// Punt reasons. PuntARP and PuntND are those of our own traps, the rest the
-// program's.
+// Punt reasons. Those of ARP and ND are our own traps', the rest the program's.
 const (
 	PuntARP   PuntReason = 1 // a copy of ARP from a bridge port
 	PuntND    PuntReason = 2 // a copy of neighbour discovery from a bridge port
@@ -74,10 +73,13 @@ const (
 	PuntTTL   PuntReason = 5 // TTL or hop limit used up
 	PuntMTU   PuntReason = 6 // routed, and too big for its path
 
-	puntReasons = 7
+	PuntVXLANARP PuntReason = 7 // a copy of ARP that came by VXLAN
+	PuntVXLANND  PuntReason = 8 // a copy of neighbour discovery that came by VXLAN
+
+	PuntReasons = 9 // how many there are
 )
 
-var puntNames = [puntReasons]string{"none", "arp", "nd", "glean", "local", "ttl", "mtu"}
+var puntNames = [PuntReasons]string{"none", "arp", "nd", "glean", "local", "ttl", "mtu", "vxlan_arp", "vxlan_nd"}
 
 // String gives the name that metrics use, such as "glean".
 func (r PuntReason) String() string {

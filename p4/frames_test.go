@@ -55,11 +55,16 @@ func tagged(f []byte, vlan uint16) []byte {
 
 // punted is a frame with packet_in, as it leaves by the CPU port.
 func punted(reason p4.PuntReason, port, bridge, vrf uint16, f []byte) []byte {
+	return puntedFrom(netip.IPv4Unspecified(), reason, port, bridge, vrf, f)
+}
+
+// puntedFrom is what is punted of a frame that came from a VTEP.
+func puntedFrom(vtep netip.Addr, reason p4.PuntReason, port, bridge, vrf uint16, f []byte) []byte {
 	h := []byte{byte(reason)}
 	for _, v := range []uint16{port, bridge, vrf} {
 		h = binary.BigEndian.AppendUint16(h, v)
 	}
-	return append(h, f...)
+	return slices.Concat(h, vtep.AsSlice(), f)
 }
 
 // injected is a frame with packet_out, as it enters by the CPU port.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -49,6 +51,8 @@ type target interface {
 	learned() ([]p4.Learn, error)
 	// count reads a cell of a counter.
 	count(counter string, index uint32) (counted, error)
+	// meter configures a cell of a meter.
+	meter(*p4v1.MeterEntry) error
 	// countEntry reads the direct counter of an entry.
 	countEntry(p4.Entry) (counted, error)
 }
@@ -162,6 +166,19 @@ func (g *gateway) inject(p p4.PacketOut) out {
 	g.Helper()
 	m := p.Message()
 	return g.send(p4.CPUPort, joinHeader("packet_out", m.GetMetadata(), m.GetPayload()))
+}
+
+// meter configures a cell of a meter until the test ends.
+func (g *gateway) meter(cell *p4v1.MeterEntry) {
+	g.Helper()
+	if err := g.target.meter(cell); err != nil {
+		g.Fatal(err)
+	}
+	g.Cleanup(func() {
+		if err := g.target.meter(&p4v1.MeterEntry{MeterId: cell.GetMeterId(), Index: cell.GetIndex()}); err != nil {
+			g.Error(err)
+		}
+	})
 }
 
 // only gives the one frame that left, by this port.

@@ -61,7 +61,7 @@ control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
     apply {
         if (meta.hidden == 1) {
             hide();
-        } else if (hdr.arp.isValid()) {
+        } else if (meta.arp == 1) {
             claimed = hdr.arp.sender;
             asks = 1;
         } else if (hdr.ipv4.isValid()) {
@@ -90,7 +90,7 @@ control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
                     next_header = hdr.ipv6_fragment.next_header;
                 }
             }
-            if (hdr.icmpv6.isValid()) {
+            if (meta.icmpv6 == 1) {
                 ipv6.apply();
                 if (hdr.neighbour.isValid()) {
                     target = hdr.neighbour.target;
@@ -98,8 +98,9 @@ control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
                     target = hdr.neighbour_target.target;
                 }
                 // A solicitation from no address says that its sender takes the
-                // target (RFC 4862 section 5.4.3).
-                if (hdr.icmpv6.type != NEIGHBOUR_SOLICITATION || hdr.ipv6.source == 0) {
+                // target (RFC 4862 section 5.4.3), unless it is told otherwise.
+                if (hdr.icmpv6.type != NEIGHBOUR_SOLICITATION ||
+                    (hdr.ipv6.source == 0 && meta.reply != REPLY_DAD)) {
                     ipv6_target.apply();
                 }
                 if (meta.trusted == 0 && meta.drop_reason == DROP_NONE &&

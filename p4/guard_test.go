@@ -32,7 +32,7 @@ func TestATenantNeverSpeaksForTheGateway(t *testing.T) {
 		"advertisement":               advertise("2001:db8:1::1"),
 		"link-local":                  advertise("fe80::1"),
 		"neighbour solicitation":      solicitation(hostA, "2001:db8:1::1", "2001:db8:1::12", 255, sourceOption(hostA)),
-		"duplicate address detection": solicitation(hostA, "::", "2001:db8:1::1", 255),
+		"duplicate address detection": damagedSum(solicitation(hostA, "::", "2001:db8:1::1", 255)),
 		"its MAC":                     frame(gateway1, hostB),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +48,25 @@ func TestATenantNeverSpeaksForTheGateway(t *testing.T) {
 		theirs := arp(remote, hostA, layers.ARPReply, remote, "10.1.0.1", hostA, "10.1.0.11")
 		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, theirs)), out{access1: {theirs}})
 	})
+}
+
+// damagedSum is a frame of ICMPv6 with another checksum.
+func damagedSum(f []byte) []byte {
+	f = slices.Clone(f)
+	f[56] ^= 1
+	return f
+}
+
+// Duplicate address detection is no claim where it is told that the address is taken.
+func TestWhoTriesTheGatewaysAddressHearsThatItIsTaken(t *testing.T) {
+	for target, flags := range map[string]uint8{"2001:db8:1::1": 0xa0, "fe80::1": 0x80} {
+		t.Run(target, func(t *testing.T) {
+			eachGuarded(t, func(g *gateway) {
+				g.expect(g.send(access1, solicitation(hostA, "::", target, 255)),
+					out{access1: {taken(gateway1, target, flags)}})
+			})
+		})
+	}
 }
 
 // What a guard asks of a frame: what it is, and the reason that it is dropped for

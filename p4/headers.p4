@@ -101,8 +101,8 @@ const reason_t DROP_ROGUE_ROUTER    = 29; // a router advertisement or redirect 
 const reason_t DROP_ROGUE_DHCP      = 30; // a tenant answers as a DHCP server
 const reason_t DROP_HIDDEN          = 31; // may be one of these, behind what is not looked through
 
-// Why a frame went to the controller; 1 and 2 are those of its own traps, for
-// ARP and ND.
+// Why a frame went to the controller; 1 and 2, and 7 and 8 for what came by VXLAN,
+// are those of its own traps, for ARP and ND.
 const reason_t PUNT_GLEAN = 3; // for a host of an attached subnet, unknown
 const reason_t PUNT_LOCAL = 4; // for the gateway itself
 const reason_t PUNT_TTL   = 5; // TTL or hop limit is used up
@@ -223,6 +223,7 @@ header packet_in_t {
     bit<16>  ingress_port; // the uplink when the frame came by VXLAN
     bridge_t bridge;       // that it came in, 0 if it came by an L3 VNI
     vrf_t    vrf;
+    ipv4_addr_t vtep;      // that it came from by VXLAN, else 0
 }
 
 @controller_header("packet_out")
@@ -236,6 +237,7 @@ header packet_out_t {
 
 const bit<2> REPLY_ARP = 1;
 const bit<2> REPLY_ND  = 2;
+const bit<2> REPLY_DAD = 3; // to a solicitation from no address
 
 struct headers_t {
     packet_in_t  packet_in;
@@ -262,7 +264,8 @@ struct headers_t {
     udp_t        udp;
     vxlan_t      vxlan;
 
-    // The tenant's frame inside VXLAN: copied over on termination.
+    // The tenant's frame inside VXLAN: copied over on termination. Its ARP and
+    // ICMPv6 are in the headers above, which no frame has twice.
     ethernet_t   inner_ethernet;
     ipv4_t       inner_ipv4;
     ipv6_t       inner_ipv6;
@@ -291,8 +294,11 @@ struct metadata_t {
     bit<16>   fragment_port; // UDP destination port of a first fragment
     bit<1>    routed;
     bit<1>    local_only;  // to no VTEP
-    bit<2>    reply;       // what egress makes of a request: REPLY_ARP, REPLY_ND
-    bit<1>    router;      // the neighbour of a REPLY_ND routes
+    bit<1>    arp;         // hdr.arp is the tenant's frame's, not of one inside it
+    bit<1>    icmpv6;      // the same of hdr.icmpv6 and what follows it
+    bit<2>    reply;       // what egress makes of a request: REPLY_ARP, REPLY_ND, REPLY_DAD
+    bit<1>    router;      // the flags of the answer to a solicitation
+    bit<1>    override;
     port_t    host_port;   // beside the uplink that the frame came by
     vlan_id_t vlan_id;     // of the arriving frame, 0 when untagged
     bridge_t  bridge;      // that the frame is in; routing changes it
@@ -300,6 +306,7 @@ struct metadata_t {
     mac_t     source;
     bit<16>   ether_type;
     bit<8>    icmpv6_type; // 0 for anything else
+    bit<16>   icmpv6_length; // as its IPv6 header says
     bit<16>   length;      // of the tenant's frame without a tag, in bytes
     mac_t     router_mac;  // ours, that frames of an L3 VNI must be for
     ipv4_addr_t ipv4;      // destination to be routed

@@ -60,8 +60,12 @@ const (
 	actionSource     = 0x010000c0
 	actionARPReply   = 0x010000d0
 	actionNDReply    = 0x010000d2
+	actionNDHold     = 0x010000da
 	actionForged     = 0x010000d4
 	actionForgedMAC  = 0x010000d6
+
+	actionARPReplyExcept = 0x010000d8
+	actionNDReplyExcept  = 0x010000d9
 )
 
 // CPUPort is where packet-ins leave and packet-outs enter.

@@ -5,40 +5,100 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// puntMeter is the P4Info id of the meter punt.rate, whose index is a
-// PuntReason.
-const puntMeter = 0x14000001
+// Meters of what reaches the controller, by their P4Info ids: of each reason all
+// frames together, and of them those of one port, one bridge (by VXLAN) or one VRF.
+const (
+	puntMeter       = 0x14000001
+	puntPortMeter   = 0x14000002
+	puntBridgeMeter = 0x14000003
+	puntVRFMeter    = 0x14000004
+)
 
-// puntRates bounds the frames a second that reach the controller for each
-// reason, and how many may come at once. They are far above what hosts need to
-// find each other, and far below what would keep the controller busy.
-var puntRates = map[PuntReason]struct{ rate, burst int64 }{
-	PuntARP:   {5000, 10000},
-	PuntND:    {5000, 10000},
-	PuntGlean: {1000, 2000},
-	PuntLocal: {5000, 5000},
-	PuntTTL:   {500, 500},
-	PuntMTU:   {500, 500},
+// puntRate is in frames a second, and how many may come at once.
+type puntRate struct{ rate, burst int64 }
+
+// puntRates bounds the frames that reach the controller for each reason. They are far
+// above what hosts need to find each other, and far below what would keep the
+// controller busy.
+var puntRates = map[PuntReason]puntRate{
+	PuntARP:      {5000, 10000},
+	PuntND:       {5000, 10000},
+	PuntGlean:    {1000, 2000},
+	PuntLocal:    {5000, 5000},
+	PuntTTL:      {500, 500},
+	PuntMTU:      {500, 500},
+	PuntVXLANARP: {5000, 10000},
+	PuntVXLANND:  {5000, 10000},
 }
 
-// PuntMeters names the cells of the meter punt.rate, for a Read.
-func PuntMeters() *p4v1.Entity {
-	return &p4v1.Entity{Entity: &p4v1.Entity_MeterEntry{MeterEntry: &p4v1.MeterEntry{MeterId: puntMeter}}}
+// puntShare is the part of a reason's frames that one port, bridge or VRF may cause: with
+// as many at their bound nothing is left for the others.
+const puntShare = 4
+
+// share is the bound for one of those who cause frames for a reason.
+func (r puntRate) share() puntRate { return puntRate{r.rate / puntShare, r.burst / puntShare} }
+
+// Meter is a cell of one of the meters, with its rates.
+type Meter struct{ entry *p4v1.MeterEntry }
+
+func meter(id uint32, index int64, r puntRate) Meter {
+	return Meter{&p4v1.MeterEntry{
+		MeterId: id, Index: &p4v1.Index{Index: index},
+		Config: &p4v1.MeterConfig{Cir: r.rate, Cburst: r.burst, Pir: r.rate, Pburst: r.burst},
+	}}
 }
 
-// PuntMeterUpdates are what configures the meter, given the cells that the
-// target holds: none where they are as they should be.
-func PuntMeterUpdates(held []*p4v1.MeterEntry) []*p4v1.Update {
-	var updates []*p4v1.Update
-	for _, m := range held {
-		r, ok := puntRates[PuntReason(m.GetIndex().GetIndex())]
-		want := &p4v1.MeterConfig{Cir: r.rate, Cburst: r.burst, Pir: r.rate, Pburst: r.burst}
-		if !ok || proto.Equal(m.GetConfig(), want) {
-			continue
+// Cell names the cell, for a Read.
+func (m Meter) Cell() *p4v1.Entity {
+	return &p4v1.Entity{Entity: &p4v1.Entity_MeterEntry{MeterEntry: &p4v1.MeterEntry{
+		MeterId: m.entry.GetMeterId(), Index: m.entry.GetIndex(),
+	}}}
+}
+
+// Update configures the cell.
+func (m Meter) Update() *p4v1.Update {
+	return &p4v1.Update{Type: p4v1.Update_MODIFY, Entity: &p4v1.Entity{
+		Entity: &p4v1.Entity_MeterEntry{MeterEntry: m.entry},
+	}}
+}
+
+// Is reports whether a cell that a target answered is this one, configured so.
+func (m Meter) Is(e *p4v1.MeterEntry) bool {
+	return e.GetMeterId() == m.entry.GetMeterId() && e.GetIndex().GetIndex() == m.entry.GetIndex().GetIndex() &&
+		proto.Equal(e.GetConfig(), m.entry.GetConfig())
+}
+
+// PuntMeters bound all frames of each reason.
+func PuntMeters() []Meter {
+	var all []Meter
+	for reason := range PuntReason(PuntReasons) {
+		if r, ok := puntRates[reason]; ok {
+			all = append(all, meter(puntMeter, int64(reason), r))
 		}
-		updates = append(updates, &p4v1.Update{Type: p4v1.Update_MODIFY, Entity: &p4v1.Entity{
-			Entity: &p4v1.Entity_MeterEntry{MeterEntry: &p4v1.MeterEntry{MeterId: puntMeter, Index: m.GetIndex(), Config: want}},
-		}})
 	}
-	return updates
+	return all
+}
+
+// PortMeters bound what is copied from one bridge port.
+func PortMeters(port uint16) []Meter { return shares(puntPortMeter, port, 2, PuntARP, PuntND) }
+
+// BridgeMeters bound what is copied from what came to one bridge by VXLAN.
+func BridgeMeters(bridge uint16) []Meter {
+	return shares(puntBridgeMeter, bridge, 1, PuntVXLANARP, PuntVXLANND)
+}
+
+// VRFMeters bound what one VRF gives to the slow path.
+func VRFMeters(vrf uint16) []Meter {
+	return shares(puntVRFMeter, vrf, 2, PuntGlean, PuntLocal, PuntTTL, PuntMTU)
+}
+
+// shares are the cells of one of those who cause frames: its index is a number and the
+// last bits of the reason.
+func shares(id uint32, of uint16, bits int, reasons ...PuntReason) []Meter {
+	all := make([]Meter, len(reasons))
+	for i, reason := range reasons {
+		index := int64(of)<<bits | int64(reason)&(1<<bits-1)
+		all[i] = meter(id, index, puntRates[reason].share())
+	}
+	return all
 }

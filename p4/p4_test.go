@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +76,13 @@ var everyType = []Typed{
 	GatewayTarget{Bridge: 1, Address: netip.MustParseAddr("fe80::1")},
 	GatewayMAC{Bridge: 1, MAC: mac1},
 	ARPHost{Bridge: 1, Address: netip.MustParseAddr("192.168.1.1"), MAC: mac1},
-	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::1"), MAC: mac1, Router: true},
+	ARPHost{Bridge: 1, Address: netip.MustParseAddr("192.168.1.1"), MAC: mac1, VXLAN: true},
+	ARPHost{Bridge: 1, Address: netip.MustParseAddr("192.168.1.2"), MAC: mac1, Port: 300, Metadata: "here"},
+	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::1"), MAC: mac1, Router: true, Override: true},
+	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::1"), MAC: mac1, Override: true, VXLAN: true},
 	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::2"), MAC: mac2},
+	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::2"), MAC: mac2, Port: 3, Router: true, Metadata: "here"},
+	NDHost{Bridge: 1, Address: netip.MustParseAddr("2001:db8::2"), MAC: mac2, Unanswered: true, Metadata: "here"},
 }
 
 func TestEveryTypeSurvivesP4Runtime(t *testing.T) {
@@ -342,6 +348,7 @@ func TestCountersAreThoseOfP4Info(t *testing.T) {
 		PortIn: "port_in", PortOut: "port_out", IngressDrops: "ingress_drops", EgressDrops: "egress_drops",
 		BridgeVXLANIn: "bridge_vxlan_in", BridgeVXLANOut: "bridge_vxlan_out",
 		VRFRouted: "vrf_routed", VRFVXLANIn: "vrf_vxlan_in", VRFVXLANOut: "vrf_vxlan_out",
+		PuntsLimited: "punts_limited",
 	}
 	for _, c := range P4Info().GetCounters() {
 		id := Counter(c.GetPreamble().GetId())
@@ -355,23 +362,38 @@ func TestCountersAreThoseOfP4Info(t *testing.T) {
 	}
 }
 
-func TestEachPuntReasonHasItsRate(t *testing.T) {
-	if m := P4Info().GetMeters(); len(m) != 1 || m[0].GetPreamble().GetId() != puntMeter || m[0].GetSize() < puntReasons {
-		t.Errorf("meters of P4Info: %v", m)
+func TestEachPuntReasonHasItsRateAndEachOriginAShareOfIt(t *testing.T) {
+	sizes := map[uint32]int64{}
+	for _, m := range P4Info().GetMeters() {
+		sizes[m.GetPreamble().GetId()] = m.GetSize()
 	}
-	var held []*p4v1.MeterEntry
-	for i := range int64(16) {
-		held = append(held, &p4v1.MeterEntry{MeterId: puntMeter, Index: &p4v1.Index{Index: i}})
+	total := map[int64]int64{}
+	for _, m := range PuntMeters() {
+		total[m.entry.GetIndex().GetIndex()] = m.entry.GetConfig().GetPir()
 	}
-	updates := PuntMeterUpdates(held)
-	if len(updates) != puntReasons-1 {
-		t.Errorf("%d meters for %d reasons", len(updates), puntReasons-1)
+	if len(total) != PuntReasons-1 {
+		t.Errorf("%d rates for %d reasons", len(total), PuntReasons-1)
 	}
-	for _, u := range updates {
-		m := u.GetEntity().GetMeterEntry()
-		held[m.GetIndex().GetIndex()] = m
+	seen := map[string]bool{}
+	for _, m := range slices.Concat(PuntMeters(), PortMeters(1), PortMeters(511), BridgeMeters(1), BridgeMeters(4095),
+		VRFMeters(1), VRFMeters(4095)) {
+		id, index, c := m.entry.GetMeterId(), m.entry.GetIndex().GetIndex(), m.entry.GetConfig()
+		if index >= sizes[id] || seen[m.Cell().String()] {
+			t.Errorf("meter %#x of %d cells: cell %d is outside or there twice", id, sizes[id], index)
+		}
+		seen[m.Cell().String()] = true
+		if c.GetPir() < 100 || c.GetPburst() < 100 || c.GetCir() != c.GetPir() || c.GetCburst() != c.GetPburst() {
+			t.Errorf("meter %#x, cell %d: %v", id, index, c)
+		}
+		if again := proto.CloneOf(m.entry); !m.Is(again) {
+			t.Errorf("%v is not itself", again)
+		}
 	}
-	if again := PuntMeterUpdates(held); len(again) != 0 {
-		t.Errorf("configured again: %v", again)
+	// Who asks at his bound leaves the others more than he has.
+	for _, m := range VRFMeters(1) {
+		if p := m.entry.GetConfig().GetPir(); !slices.ContainsFunc(PuntMeters(),
+			func(all Meter) bool { return all.entry.GetConfig().GetPir() >= 4*p }) {
+			t.Errorf("%v is no share of any reason's rate", m.entry)
+		}
 	}
 }

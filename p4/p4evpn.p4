@@ -30,13 +30,6 @@ control verify_checksums(inout headers_t hdr, inout metadata_t meta) {
               hdr.ipv4.fragment_offset, hdr.ipv4.ttl, hdr.ipv4.protocol,
               hdr.ipv4.source, hdr.ipv4.destination },
             hdr.ipv4.checksum, HashAlgorithm.csum16);
-        // Of solicitations, which are answered here.
-        verify_checksum(hdr.neighbour.isValid(),
-            { hdr.ipv6.source, hdr.ipv6.destination, 16w0, hdr.ipv6.payload_length,
-              24w0, hdr.ipv6.next_header, hdr.icmpv6.type, hdr.icmpv6.code,
-              hdr.neighbour.flags, hdr.neighbour.target, hdr.neighbour.option,
-              hdr.neighbour.option_length, hdr.neighbour.mac },
-            hdr.icmpv6.checksum, HashAlgorithm.csum16);
     }
 }
 
@@ -103,6 +96,7 @@ control egress(inout headers_t hdr,
     tag_frame() tags;
 
     bit<1> prune = 0;
+    ipv4_addr_t vtep = 0; // that the frame came from
 
     action add_packet_in(reason_t reason) {
         hdr.packet_in.setValid();
@@ -110,6 +104,7 @@ control egress(inout headers_t hdr,
         hdr.packet_in.ingress_port = (bit<16>)meta.ingress_port;
         hdr.packet_in.bridge = meta.in_bridge;
         hdr.packet_in.vrf = meta.vrf;
+        hdr.packet_in.vtep = vtep;
     }
 
     apply {
@@ -120,16 +115,19 @@ control egress(inout headers_t hdr,
             // A replica that no one should get is no loss: it is not counted.
             mark_to_drop(standard_metadata);
         } else {
+            if (meta.terminated == 1) {
+                vtep = hdr.ipv4.source;
+            }
             strip.apply(hdr, meta);
             if (meta.punt_reason != 0) {
                 add_packet_in(meta.punt_reason);
             } else if (standard_metadata.instance_type == INSTANCE_INGRESS_CLONE) {
                 add_packet_in(meta.copy_reason);
             } else if (meta.bridge != 0 || meta.vrf != 0) {
-                if (meta.routed == 1) {
-                    routed.apply(hdr, meta, standard_metadata);
-                } else if (meta.reply != 0) {
+                if (meta.reply != 0) {
                     answer.apply(hdr, meta);
+                } else if (meta.routed == 1) {
+                    routed.apply(hdr, meta, standard_metadata);
                 }
                 if (meta.vtep != 0 && meta.inner_tag == 1) {
                     meta.drop_reason = DROP_INNER_VLAN; // RFC 7348 section 6.1
@@ -157,7 +155,7 @@ control compute_checksums(inout headers_t hdr, inout metadata_t meta) {
               hdr.encap_ipv4.fragment_offset, hdr.encap_ipv4.ttl, hdr.encap_ipv4.protocol,
               hdr.encap_ipv4.source, hdr.encap_ipv4.destination },
             hdr.encap_ipv4.checksum, HashAlgorithm.csum16);
-        update_checksum(meta.reply == REPLY_ND,
+        update_checksum(meta.reply == REPLY_ND || meta.reply == REPLY_DAD,
             { hdr.ipv6.source, hdr.ipv6.destination, 16w0, hdr.ipv6.payload_length,
               24w0, hdr.ipv6.next_header, hdr.icmpv6.type, hdr.icmpv6.code,
               hdr.neighbour.flags, hdr.neighbour.target, hdr.neighbour.option,

@@ -1,6 +1,7 @@
 package p4
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -75,8 +76,11 @@ func DecodePacketIn(m *p4v1.PacketIn) (PacketIn, error) {
 	p := PacketIn{Frame: m.GetPayload()}
 	for _, md := range m.GetMetadata() {
 		size := 2
-		if md.GetMetadataId() == 1 {
+		switch md.GetMetadataId() {
+		case 1:
 			size = 1
+		case 5:
+			size = 4
 		}
 		v, err := number(md.GetValue(), size)
 		if err != nil {
@@ -91,6 +95,10 @@ func DecodePacketIn(m *p4v1.PacketIn) (PacketIn, error) {
 			p.Bridge = uint16(v)
 		case 4:
 			p.VRF = uint16(v)
+		case 5:
+			if v != 0 {
+				p.VTEP = netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(v))))
+			}
 		}
 	}
 	return p, nil

@@ -130,8 +130,16 @@ parser frame_parser(packet_in packet,
         transition accept;
     }
     state parse_icmpv6 {
+        meta.icmpv6_length = hdr.ipv6.payload_length;
+        transition parse_neighbour_discovery;
+    }
+    state parse_inner_icmpv6 {
+        meta.icmpv6_length = hdr.inner_ipv6.payload_length;
+        transition parse_neighbour_discovery;
+    }
+    state parse_neighbour_discovery {
         packet.extract(hdr.icmpv6);
-        transition select(hdr.icmpv6.type, hdr.icmpv6.code, hdr.ipv6.payload_length) {
+        transition select(hdr.icmpv6.type, hdr.icmpv6.code, meta.icmpv6_length) {
             (NEIGHBOUR_SOLICITATION, 0, 32): parse_neighbour;
             (NEIGHBOUR_ADVERTISEMENT, 0, 32): parse_neighbour;
             (NEIGHBOUR_SOLICITATION, _, _): parse_neighbour_target;
@@ -163,6 +171,7 @@ parser frame_parser(packet_in packet,
         packet.extract(hdr.vxlan);
         packet.extract(hdr.inner_ethernet);
         transition select(hdr.inner_ethernet.ether_type) {
+            ETHERTYPE_ARP: parse_arp;
             ETHERTYPE_IPV4: parse_inner_ipv4;
             ETHERTYPE_IPV6: parse_inner_ipv6;
             default: accept;
@@ -183,6 +192,7 @@ parser frame_parser(packet_in packet,
         transition select(hdr.inner_ipv6.next_header) {
             PROTOCOL_TCP: parse_inner_ports;
             PROTOCOL_UDP: parse_inner_ports;
+            PROTOCOL_ICMPV6: parse_inner_icmpv6;
             default: accept;
         }
     }
@@ -202,13 +212,9 @@ control frame_deparser(packet_out packet, in headers_t hdr) {
         packet.emit(hdr.ethernet);
         packet.emit(hdr.pushed_vlan);
         packet.emit(hdr.vlan);
-        packet.emit(hdr.arp);
         packet.emit(hdr.ipv4);
         packet.emit(hdr.ipv6);
         packet.emit(hdr.ipv6_fragment);
-        packet.emit(hdr.icmpv6);
-        packet.emit(hdr.neighbour);
-        packet.emit(hdr.neighbour_target);
         packet.emit(hdr.tcp);
         packet.emit(hdr.udp);
         packet.emit(hdr.vxlan);
@@ -216,6 +222,11 @@ control frame_deparser(packet_out packet, in headers_t hdr) {
         packet.emit(hdr.inner_ipv4);
         packet.emit(hdr.inner_ipv6);
         packet.emit(hdr.inner_ports);
+        // Of the frame, or of the one inside VXLAN.
+        packet.emit(hdr.arp);
+        packet.emit(hdr.icmpv6);
+        packet.emit(hdr.neighbour);
+        packet.emit(hdr.neighbour_target);
     }
 }
 

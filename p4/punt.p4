@@ -70,7 +70,8 @@ control trap_frame(inout headers_t hdr,
 }
 
 // Sends to the CPU what ingress decided to: the frame itself, a copy, or both.
-// Each reason has a meter, so that no tenant keeps the controller busy.
+// Each reason has a meter, so that nobody keeps the controller busy, and everybody
+// who can cause frames a smaller one of his own, so that nobody has it alone.
 control punt_frame(inout headers_t hdr,
                    inout metadata_t meta,
                    inout standard_metadata_t standard_metadata) {
@@ -78,15 +79,40 @@ control punt_frame(inout headers_t hdr,
     @name(".punt.rate") @id(0x14000001)
     meter(16, MeterType.packets) rate;
 
+    @brief("Those that traps took from frames of a port, by port and the last two bits of the reason")
+    @name(".punt.port_rate") @id(0x14000002)
+    meter(2048, MeterType.packets) port_rate;
+
+    @brief("Those that traps took from what came by VXLAN, by bridge and the last bit of the reason")
+    @name(".punt.bridge_rate") @id(0x14000003)
+    meter(8192, MeterType.packets) bridge_rate;
+
+    @brief("Those that were to be routed, by VRF and the last two bits of the reason")
+    @name(".punt.vrf_rate") @id(0x14000004)
+    meter(16384, MeterType.packets) vrf_rate;
+
+    @brief("Frames and copies that a meter kept from the controller, by reason")
+    @name(".punts_limited") @id(0x1200000a)
+    counter(16, CounterType.packets_and_bytes) punts_limited;
+
     bit<2> colour = 0;
 
     action send_copy() { clone_preserving_field_list(CloneType.I2E, 1, 1); }
 
     apply {
         if (meta.copy_reason != 0) {
-            rate.execute_meter((bit<32>)meta.copy_reason, colour);
+            if (meta.terminated == 1) {
+                bridge_rate.execute_meter((bit<32>)(meta.in_bridge[11:0] ++ meta.copy_reason[0:0]), colour);
+            } else {
+                port_rate.execute_meter((bit<32>)(meta.ingress_port ++ meta.copy_reason[1:0]), colour);
+            }
+            if (colour != 2) {
+                rate.execute_meter((bit<32>)meta.copy_reason, colour);
+            }
             if (colour != 2) {
                 send_copy();
+            } else {
+                punts_limited.count((bit<32>)meta.copy_reason);
             }
         }
         if (meta.punt_reason != 0 && meta.drop_reason == DROP_NONE) {
@@ -99,9 +125,19 @@ control punt_frame(inout headers_t hdr,
                     meta.drop_reason = DROP_NO_ROUTE;
                 }
             } else {
-                rate.execute_meter((bit<32>)meta.punt_reason, colour);
+                if (meta.vrf != 0) {
+                    vrf_rate.execute_meter((bit<32>)(meta.vrf[11:0] ++ meta.punt_reason[1:0]), colour);
+                } else if (meta.terminated == 1) {
+                    bridge_rate.execute_meter((bit<32>)(meta.in_bridge[11:0] ++ meta.punt_reason[0:0]), colour);
+                } else {
+                    port_rate.execute_meter((bit<32>)(meta.ingress_port ++ meta.punt_reason[1:0]), colour);
+                }
+                if (colour != 2) {
+                    rate.execute_meter((bit<32>)meta.punt_reason, colour);
+                }
                 if (colour == 2) {
                     meta.drop_reason = DROP_PUNT_RATE;
+                    punts_limited.count((bit<32>)meta.punt_reason);
                 } else {
                     standard_metadata.mcast_grp = 0;
                     standard_metadata.egress_spec = CPU_PORT;

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -62,7 +63,7 @@ func TestWhatTheControllerMustSeeIsPuntedAsItCame(t *testing.T) {
 					g.expect(g.send(access1, p.frame()), out{p4.CPUPort: {punted(tc.reason, access1, bridge1, vrf1, p.frame())}})
 					p.src, p.dst = remote, gateway1
 					g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, p.frame())),
-						out{p4.CPUPort: {punted(tc.reason, uplink, bridge1, vrf1, p.frame())}})
+						out{p4.CPUPort: {puntedFrom(vtep1, tc.reason, uplink, bridge1, vrf1, p.frame())}})
 					if n := g.count("vrf_routed", vrf1).packets; n != 0 {
 						g.Errorf("vrf_routed = %d, want 0", n)
 					}
@@ -79,7 +80,7 @@ func TestAPuntOfAnL3VNIHasNoBridge(t *testing.T) {
 			t.Run(reason.String()+", "+family, func(t *testing.T) {
 				routed(t, func(g *gateway) {
 					g.expect(g.send(uplink, tunnelled(vtep1, ours, l3vni1, p.frame())),
-						out{p4.CPUPort: {punted(reason, uplink, 0, vrf1, p.frame())}})
+						out{p4.CPUPort: {puntedFrom(vtep1, reason, uplink, 0, vrf1, p.frame())}})
 				})
 			})
 		}
@@ -88,7 +89,7 @@ func TestAPuntOfAnL3VNIHasNoBridge(t *testing.T) {
 		t.Run("ttl, "+family, func(t *testing.T) {
 			routed(t, func(g *gateway) {
 				g.expect(g.send(uplink, tunnelled(vtep2, ours, l3vni1, p.frame())),
-					out{p4.CPUPort: {punted(p4.PuntTTL, uplink, 0, vrf1, p.frame())}})
+					out{p4.CPUPort: {puntedFrom(vtep2, p4.PuntTTL, uplink, 0, vrf1, p.frame())}})
 			})
 		})
 	}
@@ -194,6 +195,60 @@ func TestTheControllerRoutesInAVRF(t *testing.T) {
 	}
 }
 
+// One that asks more than its share does not take the others' away, and the total is
+// kept whoever asks.
+func TestEachPortBridgeAndVRFHasItsShareOfThePunts(t *testing.T) {
+	const share, sent = 3, 10
+	few := func(m p4.Meter) *p4v1.MeterEntry { // and none in the time that the test takes
+		e := m.Update().GetEntity().GetMeterEntry()
+		return &p4v1.MeterEntry{MeterId: e.GetMeterId(), Index: e.GetIndex(),
+			Config: &p4v1.MeterConfig{Cir: 1, Pir: 1, Cburst: share, Pburst: share}}
+	}
+	askARP := whoHas(hostA, "10.1.0.10", "10.1.0.99")
+	fromVTEP := func(vni uint32) []byte { return tunnelled(vtep1, ours, vni, whoHas(remote, "10.1.0.50", "10.1.0.99")) }
+	glean := func(vlan uint16, src, dst ether.MAC) []byte {
+		return tagged(packet{src: src, dst: dst, from: "10.1.0.11", to: "10.2.0.99"}.frame(), vlan)
+	}
+	for name, tc := range map[string]struct {
+		meter  p4.Meter
+		reason p4.PuntReason
+		noisy  func(*gateway) out
+		other  func(*gateway) out
+	}{
+		"port": {p4.PortMeters(access1)[0], p4.PuntARP,
+			func(g *gateway) out { return g.send(access1, askARP) },
+			func(g *gateway) out { return g.send(access2, whoHas(hostB, "10.1.0.12", "10.1.0.99")) }},
+		"bridge, by VXLAN": {p4.BridgeMeters(bridge1)[0], p4.PuntVXLANARP,
+			func(g *gateway) out { return g.send(uplink, fromVTEP(vni1)) },
+			func(g *gateway) out { return g.send(uplink, fromVTEP(vni2)) }},
+		"VRF": {p4.VRFMeters(vrf1)[0], p4.PuntGlean,
+			func(g *gateway) out { return g.send(trunk, glean(10, hostT, gateway1)) },
+			func(g *gateway) out { return g.send(trunk, glean(30, hostBlue, gateway3)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			routed(t, func(g *gateway) {
+				g.add(p4.Trap{EtherType: 0x0806, Origin: p4.OriginBridge, Priority: 1, Reason: p4.PuntARP},
+					p4.Trap{EtherType: 0x0806, Origin: p4.OriginVXLAN, Priority: 1, Reason: p4.PuntVXLANARP})
+				g.meter(few(tc.meter))
+				noisy, others := 0, 0
+				for range sent {
+					noisy += len(tc.noisy(g)[p4.CPUPort])
+				}
+				for range sent {
+					others += len(tc.other(g)[p4.CPUPort])
+				}
+				if noisy < share || noisy > share+2 || others != sent {
+					t.Errorf("of %d each, %d of one with a share of %d and %d of the other reached the controller", sent, noisy,
+						share, others)
+				}
+				if n := g.count("punts_limited", uint32(tc.reason)).packets; n != uint64(sent-noisy) {
+					t.Errorf("%d were counted as kept from it, want %d", n, sent-noisy)
+				}
+			})
+		})
+	}
+}
+
 // Or a packet would go round between the pipeline and the kernel.
 func TestWhatTheControllerInjectsNeverComesBack(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -261,7 +316,8 @@ func TestATrapTellsICMPv6MessagesApart(t *testing.T) {
 	}
 	routed(t, func(g *gateway) {
 		g.add(p4.Trap{EtherType: 0x86dd, ICMPv6Type: 133, Origin: p4.OriginBridge, Priority: 1, Reason: p4.PuntND},
-			p4.Trap{EtherType: 0x86dd, ICMPv6Type: 136, Origin: p4.OriginBridge, Priority: 1, Reason: p4.PuntND})
+			p4.Trap{EtherType: 0x86dd, ICMPv6Type: 136, Origin: p4.OriginBridge, Priority: 1, Reason: p4.PuntND},
+			p4.Trap{EtherType: 0x86dd, ICMPv6Type: 136, Origin: p4.OriginVXLAN, Priority: 1, Reason: p4.PuntVXLANND})
 		for kind, want := range map[uint8]bool{133: true, 136: true, 134: false, 128: false, 0: false} {
 			in := message(kind)
 			o := out{access1: {in}}
@@ -270,7 +326,11 @@ func TestATrapTellsICMPv6MessagesApart(t *testing.T) {
 			}
 			g.expect(g.send(trunk, tagged(in, 10)), o)
 			in = slices.Concat(hostA[:], remote[:], in[12:])
-			g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{access1: {in}})
+			o = out{access1: {in}}
+			if kind == 136 {
+				o[p4.CPUPort] = [][]byte{puntedFrom(vtep1, p4.PuntVXLANND, uplink, bridge1, 0, in)}
+			}
+			g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), o)
 		}
 		in := message(136)
 		in[20] = 17 // no ICMPv6

@@ -123,7 +123,11 @@ type ARPHost struct {
 
 // Entry packs the entry.
 func (a ARPHost) Entry() Entry {
-	return Entry{a.Key(), Value(append(pack(actionARPReply).mac(a.MAC), a.Metadata...))}
+	v := pack(actionARPReply).mac(a.MAC)
+	if a.Port != 0 || a.VXLAN {
+		v = pack(actionARPReplyExcept).mac(a.MAC).u16(a.Port).bit(a.VXLAN)
+	}
+	return Entry{a.Key(), Value(append(v, a.Metadata...))}
 }
 
 // Key packs the key alone.
@@ -149,7 +153,16 @@ type NDHost struct {
 
 // Entry packs the entry.
 func (n NDHost) Entry() Entry {
-	return Entry{n.Key(), Value(append(pack(actionNDReply).mac(n.MAC).bit(n.Router), n.Metadata...))}
+	var v packer
+	switch {
+	case n.Unanswered:
+		v = pack(actionNDHold).mac(n.MAC)
+	case n.Port == 0 && !n.VXLAN && n.Override:
+		v = pack(actionNDReply).mac(n.MAC).bit(n.Router)
+	default:
+		v = pack(actionNDReplyExcept).mac(n.MAC).u16(n.Port).bit(n.VXLAN).bit(n.Router).bit(n.Override)
+	}
+	return Entry{n.Key(), Value(append(v, n.Metadata...))}
 }
 
 // Key packs the key alone.

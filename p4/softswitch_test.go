@@ -64,6 +64,20 @@ func (s *softswitch) count(counter string, index uint32) (counted, error) {
 	return counted{packets, bytes}, nil
 }
 
+func (s *softswitch) meter(e *p4v1.MeterEntry) error {
+	for _, m := range p4.P4Info().GetMeters() {
+		if m.GetPreamble().GetId() != e.GetMeterId() {
+			continue
+		}
+		var config *pipeline.MeterConfig
+		if c := e.GetConfig(); c != nil {
+			config = &pipeline.MeterConfig{CIR: c.GetCir(), CBurst: c.GetCburst(), PIR: c.GetPir(), PBurst: c.GetPburst()}
+		}
+		return s.pipeline.Meter(m.GetPreamble().GetName()).SetConfig(int(e.GetIndex().GetIndex()), config)
+	}
+	return fmt.Errorf("no meter %#x", e.GetMeterId())
+}
+
 func (s *softswitch) countEntry(e p4.Entry) (counted, error) {
 	table, te := tableEntry(e.Entity().GetTableEntry())
 	got, err := s.pipeline.Table(table).Get(te)

@@ -40,13 +40,20 @@ control view_tenant(inout headers_t hdr,
         } else {
             view_frame();
         }
-        if (hdr.icmpv6.isValid() && meta.terminated == 0) {
-            meta.icmpv6_type = hdr.icmpv6.type;
+        // What a tenant encapsulated itself is payload.
+        if (meta.terminated == 1 || !hdr.vxlan.isValid()) {
+            if (hdr.arp.isValid()) {
+                meta.arp = 1;
+            } else if (hdr.icmpv6.isValid()) {
+                meta.icmpv6 = 1;
+                meta.icmpv6_type = hdr.icmpv6.type;
+            }
         }
     }
 }
 
-// What becomes of the frame: learn, trap, answer, route, bridge, in this order.
+// What becomes of the frame: learn, trap, answer, guard, route, bridge, in this
+// order.
 control decide(inout headers_t hdr,
                inout metadata_t meta,
                inout standard_metadata_t standard_metadata) {
@@ -74,20 +81,17 @@ control decide(inout headers_t hdr,
         if (meta.drop_reason == DROP_NONE && meta.bridge != 0) {
             traps.apply(hdr, meta, standard_metadata);
             if (meta.punt_reason == 0) {
-                if (meta.origin == ORIGIN_BRIDGE) {
-                    if (meta.gateway == 1) {
-                        guard.apply(hdr, meta);
-                    }
-                    if (meta.drop_reason == DROP_NONE) {
-                        answers.apply(hdr, meta, standard_metadata);
-                    }
+                router.apply(hdr, meta, standard_metadata);
+                if (meta.origin != ORIGIN_CPU && (meta.arp == 1 || meta.icmpv6 == 1)) {
+                    answers.apply(hdr, meta, standard_metadata);
                 }
-                if (meta.drop_reason == DROP_NONE && meta.reply == 0) {
-                    router.apply(hdr, meta, standard_metadata);
+                if (meta.origin == ORIGIN_BRIDGE && meta.gateway == 1) {
+                    guard.apply(hdr, meta);
                 }
             }
         }
-        if (meta.drop_reason == DROP_NONE && meta.punt_reason == 0 && meta.reply == 0) {
+        if (meta.drop_reason == DROP_NONE && meta.punt_reason == 0 &&
+            (meta.reply == 0 || meta.origin == ORIGIN_ROUTED)) {
             flow.apply(hdr, meta);
             if (meta.routed == 1) {
                 routes.apply(hdr, meta, standard_metadata);

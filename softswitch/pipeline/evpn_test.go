@@ -307,15 +307,15 @@ func TestTrapCopiesOrDivertsToTheController(t *testing.T) {
 	trap(10, "punt.copy", "05", "88b5")
 	trap(10, "punt.divert", "06", "88cc")
 	f := ether(macB, macA, "88b5")
-	e.expect(1, f, Packet{510, slices.Concat(unhex("05 0001 000a 0000"), f)}, Packet{2, f})
+	e.expect(1, f, Packet{510, slices.Concat(unhex("05 0001 000a 0000 00000000"), f)}, Packet{2, f})
 	lldp := ether(macB, macA, "88cc")
-	e.expect(1, lldp, Packet{510, slices.Concat(unhex("06 0001 000a 0000"), lldp)})
+	e.expect(1, lldp, Packet{510, slices.Concat(unhex("06 0001 000a 0000 00000000"), lldp)})
 	trap(11, "punt.divert", "07", "88b5")
-	e.expect(1, f, Packet{510, slices.Concat(unhex("07 0001 000a 0000"), f)})
+	e.expect(1, f, Packet{510, slices.Concat(unhex("07 0001 000a 0000 00000000"), f)})
 
 	inner := ether(macB, macR, "88cc")
 	wrapped := outer(gwMAC, hopMAC, vtep7, gwIP, "000064", 50000, inner)
-	e.expect(4, wrapped, Packet{510, slices.Concat(unhex("06 0004 000a 0000"), inner)})
+	e.expect(4, wrapped, Packet{510, slices.Concat(unhex("06 0004 000a 0000"+vtep7), inner)})
 }
 
 func TestControllerInjectsRawAndIntoABridge(t *testing.T) {
