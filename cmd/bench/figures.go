@@ -43,6 +43,7 @@ var figures = append([]figure{
 	{[]string{"resync_100k", "resync_100k_writes"}, measureResync},
 	{[]string{"switch_bytes_per_entry", "switch_bytes_per_source", "switch_bytes_per_route"}, measureMemory},
 	{[]string{"controller_kill_lost"}, measureKill},
+	{[]string{"punt_isolation_lost"}, measureIsolation},
 	{[]string{"api_create", "create_to_up_p50", "create_to_up_p99"}, measureCreates},
 }, packetFigures()...)
 
