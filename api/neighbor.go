@@ -117,7 +117,8 @@ func readNeighbor(id string, m *pb.Neighbor) (intent.Neighbor, error) {
 	}
 	o.AS, o.Password, o.Passive, o.MaxPrefixes = spec.GetRemoteAs(), spec.GetPassword(), spec.GetPassive(),
 		spec.GetMaxPrefixes()
-	o.MACIPOnly, o.Shutdown, o.ShutdownMessage = spec.GetMacIpOnly(), spec.GetShutdown(), spec.GetShutdownMessage()
+	o.MACIPOnly, o.NoARPND = spec.GetMacIpOnly(), spec.GetNoArpNd()
+	o.Shutdown, o.ShutdownMessage = spec.GetShutdown(), spec.GetShutdownMessage()
 	if f.check("allow_own_as", bgp.CheckAllowOwnAS(spec.GetAllowOwnAs())) {
 		o.AllowOwnAS = uint8(spec.GetAllowOwnAs())
 	}
@@ -164,6 +165,7 @@ func writeNeighbor(o intent.Neighbor, st intent.Status) *pb.Neighbor {
 		Spec: &pb.NeighborSpec{
 			RemoteAs: o.AS, Port: uint32(o.Port), LocalAddress: text(o.LocalAddress), Password: o.Password,
 			Multihop: uint32(o.Multihop), Passive: o.Passive, MaxPrefixes: o.MaxPrefixes, MacIpOnly: o.MACIPOnly,
+			NoArpNd:    o.NoARPND,
 			AllowOwnAs: uint32(o.AllowOwnAS), TtlSecurity: uint32(o.TTLSecurity),
 			Shutdown: o.Shutdown, ShutdownMessage: o.ShutdownMessage,
 			HoldTime: writeDuration(o.HoldTime), Keepalive: writeDuration(o.Keepalive),

@@ -64,6 +64,9 @@ type Neighbor struct {
 	HoldTime, Keepalive, ConnectRetry time.Duration
 	// Families of the session; none means EVPN alone.
 	Families []Family
+	// NoARPND leaves the ARP/ND community (RFC 9047) out of what the neighbour is told, as
+	// one wants that takes routes with a community which it does not know for withdrawn.
+	NoARPND bool
 	// AllowOwnAS is how often our own AS may be in an AS path: 0 for none, at most
 	// MaxAllowOwnAS.
 	AllowOwnAS uint8

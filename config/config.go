@@ -97,6 +97,9 @@ type Neighbor struct {
 	// MACIPOnly tells the neighbour type-2 routes for a MAC with an IPv4 address
 	// alone, which is all that RYU's rest_vtep can read.
 	MACIPOnly bool `yaml:"mac_ip_only"`
+	// NoARPND leaves the ARP/ND community (RFC 9047) out of what the neighbour is told:
+	// GoBGP takes routes with one for withdrawn.
+	NoARPND bool `yaml:"no_arp_nd"`
 }
 
 // Port is a tenant's port.

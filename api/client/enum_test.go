@@ -69,7 +69,7 @@ func TestJSONIsThatOfProtobufWithWords(t *testing.T) {
 		{&pb.NeighborSpec{Families: []pb.Family{pb.Family_FAMILY_IPV6, 9}}, `{
 			"remote_as": 0, "port": 0, "local_address": "", "password": "", "multihop": 0, "passive": false, "hold_time": null,
 			"keepalive": null, "connect_retry": null, "max_prefixes": 0, "families": ["ipv6", "9"], "mac_ip_only": false,
-			"allow_own_as": 0, "ttl_security": 0, "shutdown": false, "shutdown_message": ""}`},
+			"allow_own_as": 0, "ttl_security": 0, "shutdown": false, "shutdown_message": "","no_arp_nd":false}`},
 		{&pb.UpdateNeighborRequest{Neighbor: &pb.Neighbor{Status: &pb.NeighborStatus{}}}, `{
 			"neighbor": {"name": "", "spec": null, "status": {"state": "", "reason": "", "configured": false, "session": "",
 			"uptime": null, "received": "0", "advertised": "0", "has_password": false}}, "update_mask": null, "allow_missing": false}`},

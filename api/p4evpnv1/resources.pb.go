@@ -728,8 +728,11 @@ type NeighborSpec struct {
 	Shutdown bool `protobuf:"varint,15,opt,name=shutdown,proto3" json:"shutdown,omitempty"`
 	// What it is told then, at most 255 bytes (RFC 9003).
 	ShutdownMessage string `protobuf:"bytes,16,opt,name=shutdown_message,json=shutdownMessage,proto3" json:"shutdown_message,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// It is told nothing of the flags of addresses (RFC 9047): GoBGP takes routes that say
+	// them for withdrawn.
+	NoArpNd       bool `protobuf:"varint,17,opt,name=no_arp_nd,json=noArpNd,proto3" json:"no_arp_nd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NeighborSpec) Reset() {
@@ -872,6 +875,13 @@ func (x *NeighborSpec) GetShutdownMessage() string {
 		return x.ShutdownMessage
 	}
 	return ""
+}
+
+func (x *NeighborSpec) GetNoArpNd() bool {
+	if x != nil {
+		return x.NoArpNd
+	}
+	return false
 }
 
 type NeighborStatus struct {
@@ -2659,7 +2669,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.NeighborSpecR\x04spec\x121\n" +
-	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\xe5\x04\n" +
+	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\x81\x05\n" +
 	"\fNeighborSpec\x12\x1b\n" +
 	"\tremote_as\x18\x01 \x01(\rR\bremoteAs\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12#\n" +
@@ -2678,7 +2688,8 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"allowOwnAs\x12!\n" +
 	"\fttl_security\x18\x0e \x01(\rR\vttlSecurity\x12\x1a\n" +
 	"\bshutdown\x18\x0f \x01(\bR\bshutdown\x12)\n" +
-	"\x10shutdown_message\x18\x10 \x01(\tR\x0fshutdownMessage\"\xb5\x02\n" +
+	"\x10shutdown_message\x18\x10 \x01(\tR\x0fshutdownMessage\x12\x1a\n" +
+	"\tno_arp_nd\x18\x11 \x01(\bR\anoArpNd\"\xb5\x02\n" +
 	"\x0eNeighborStatus\x12&\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +

@@ -12,10 +12,11 @@ import (
 )
 
 // hops are our addresses as next hops of a session, in the place of those of the
-// connection with the engine.
+// connection with the engine, and what else of the engine's UPDATEs becomes another here.
 type hops struct {
-	ip4 netip.Addr // of NEXT_HOP; invalid for none
-	mp  []byte     // of MP_REACH_NLRI
+	ip4     netip.Addr // of NEXT_HOP; invalid for none
+	mp      []byte     // of MP_REACH_NLRI
+	noARPND bool       // the ARP/ND community (RFC 9047) is left out
 }
 
 // engineHop4 and engineHop6 are what the engine takes for its address.
@@ -30,7 +31,7 @@ var (
 func (s *Speaker) ownHops(conn net.Conn) hops {
 	own := localOf(conn)
 	if own.Is4() {
-		return hops{own, own.AsSlice()}
+		return hops{ip4: own, mp: own.AsSlice()}
 	}
 	h := hops{mp: own.WithZone("").AsSlice()}
 	if own.IsLinkLocalUnicast() {
@@ -71,6 +72,7 @@ const (
 	attrOriginatorID = 9
 	attrClusterList  = 10
 	attrMPReach      = 14
+	attrExtended     = 16
 	flagLong         = 0x10
 )
 
@@ -165,6 +167,8 @@ func (h hops) appendUpdate(out, body []byte) []byte {
 			out = binary.BigEndian.AppendUint16(out, uint16(size))
 			out = append(append(out, value[:3]...), byte(len(h.mp)))
 			out = append(append(out, h.mp...), value[4+int(value[3]):]...)
+		case typ == attrExtended && h.noARPND:
+			out = appendWithoutARPND(out, body[a.at:a.end], a.head)
 		case typ == attrOriginatorID || typ == attrClusterList:
 		default:
 			out = append(out, body[a.at:a.end]...)
@@ -175,6 +179,25 @@ func (h hops) appendUpdate(out, body []byte) []byte {
 	out = append(out, body[done:]...)
 	binary.BigEndian.PutUint16(out[start+16:], uint16(len(out)-start))
 	return out
+}
+
+// appendWithoutARPND appends the extended communities but for those of ARP/ND; nothing if
+// there are no others.
+func appendWithoutARPND(out, attribute []byte, head int) []byte {
+	var kept []byte
+	for c := range slices.Chunk(attribute[head:], 8) {
+		if len(c) < 8 || c[0] != 6 || c[1] != 8 { // RFC 9047 section 4
+			kept = append(kept, c...)
+		}
+	}
+	switch len(kept) {
+	case 0:
+		return out
+	case len(attribute) - head:
+		return append(out, attribute...)
+	}
+	out = append(out, attribute[0]|flagLong, attrExtended)
+	return append(binary.BigEndian.AppendUint16(out, uint16(len(kept))), kept...)
 }
 
 // takes reports whether the next hop of an MP_REACH_NLRI is the engine's.

@@ -34,10 +34,12 @@ func updateOf(attributes ...[]byte) []byte {
 }
 
 func TestNextHopsOfTheEngineBecomeTheSessions(t *testing.T) {
-	own4 := hops{netip.MustParseAddr("192.0.2.1"), []byte{192, 0, 2, 1}}
+	own4 := hops{ip4: netip.MustParseAddr("192.0.2.1"), mp: []byte{192, 0, 2, 1}}
 	global := netip.MustParseAddr("2001:db8::1").AsSlice()
 	own6 := hops{mp: global}
 	local := hops{mp: append(bytes.Clone(global), netip.MustParseAddr("fe80::1").AsSlice()...)}
+	quiet := hops{mp: own4.mp, noARPND: true}
+	flagged := []byte{6, 8, 3, 0, 0, 0, 0, 0, 6, 3, 2, 1, 2, 3, 4, 5}
 	vtep := []byte{10, 0, 0, 2}
 	origin := attribute(0x40, 1, []byte{0})
 	many := bytes.Repeat([]byte{48, 0x20, 1, 0xd, 0xb8, 0, 1}, 40)
@@ -50,6 +52,10 @@ func TestNextHopsOfTheEngineBecomeTheSessions(t *testing.T) {
 		{"NEXT_HOP of another is left", own4, attribute(0x40, 3, vtep), attribute(0x40, 3, vtep)},
 		{"EVPN's is left", own4, attribute(0x80, 14, reach(25, 70, vtep, []byte{3, 1, 0})),
 			attribute(0x80, 14, reach(25, 70, vtep, []byte{3, 1, 0}))},
+		{"communities are left", own4, attribute(0xc0, 16, flagged), attribute(0xc0, 16, flagged)},
+		{"communities without flags of addresses", quiet, attribute(0xc0, 16, flagged), long(0xc0, 16, flagged[8:])},
+		{"no others", quiet, attribute(0xc0, 16, flagged[:8]), nil},
+		{"none of them", quiet, attribute(0xc0, 16, flagged[8:]), attribute(0xc0, 16, flagged[8:])},
 		{"IPv6 (RFC 2545 section 3)", own6, attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0})),
 			long(0x80, 14, reach(2, 1, global, []byte{0}))},
 		{"IPv6 with a link-local one", local, attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0})),
@@ -111,12 +117,14 @@ func FuzzNextHops(f *testing.F) {
 	f.Add(updateOf(attribute(0x80, 14, reach(2, 1, engineHop6, []byte{0}))))
 	f.Add(updateOf(attribute(0x40, 3, engineHop4)))
 	f.Add(bgptest.Withdraw()[19:])
+	f.Add(updateOf(attribute(0xc0, 16, []byte{6, 8, 1, 0, 0, 0, 0, 0, 6, 0, 1, 0, 0, 0, 0, 0, 6, 8})))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if len(body) < 4 || len(body) > wire.MaxMessage-wire.HeaderLength {
 			return
 		}
 		for _, own := range []hops{
-			{netip.MustParseAddr("192.0.2.1"), []byte{192, 0, 2, 1}}, {mp: make([]byte, 16)}, {mp: make([]byte, 32)},
+			{ip4: netip.MustParseAddr("192.0.2.1"), mp: []byte{192, 0, 2, 1}, noARPND: true},
+			{mp: make([]byte, 16)}, {mp: make([]byte, 32)},
 		} {
 			out := own.appendUpdate(nil, body)
 			own.appendUpdates(nil, body, 64)

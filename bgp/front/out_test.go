@@ -3,6 +3,7 @@ package front
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -90,6 +91,37 @@ func TestRoutesOutAreWrittenByteForByte(t *testing.T) {
 		if len(got) != 3+len(n) && r.Label2 == 0 || !bytes.Equal(got[:3], []byte{0, 25, 70}) ||
 			withdrawnKey(t, got[3:]) != r.Key {
 			t.Errorf("withdrawal % x of %v", got, r.Key)
+		}
+	}
+}
+
+// RFC 9047 lets a receiver ignore the community; one that takes the route for withdrawn
+// (GoBGP) is not told it.
+func TestANeighbourIsToldNothingOfTheFlagsOfAddressesIfItWantsNone(t *testing.T) {
+	l := newLab(t)
+	without := l.raw(2, 65002)
+	without.NoARPND = true
+	v := run(t, l.config(without, l.raw(3, 65003)))
+	two, three := l.dial(2, 65002), l.dial(3, 65003)
+	v.awaitLast(l.addr(2), "peer up")
+	v.awaitLast(l.addr(3), "peer up")
+	for _, r := range ourRoutes() {
+		if err := v.Originate([]bgp.Route{r}, nil); err != nil {
+			t.Fatal(err)
+		}
+		whole := bgptest.ParseAttributes(receive(t, three))
+		rest := bgptest.ParseAttributes(receive(t, two))
+		for typ, want := range whole {
+			if typ == attrExtended && r.ARPND.Said {
+				want = slices.Concat(slices.DeleteFunc(slices.Collect(slices.Chunk(want, 8)),
+					func(c []byte) bool { return c[0] == 6 && c[1] == 8 })...)
+			}
+			if !bytes.Equal(rest[typ], want) {
+				t.Errorf("%v: attribute %d is % x, want % x", r.Key, typ, rest[typ], want)
+			}
+		}
+		if len(rest) != len(whole) {
+			t.Errorf("%v: %d attributes, want %d", r.Key, len(rest), len(whole))
 		}
 	}
 }

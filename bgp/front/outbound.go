@@ -83,6 +83,7 @@ func (s *session) transmit() *ending {
 	close(s.introduced)
 	r := bufio.NewReaderSize(s.inner, readBuffer)
 	own := s.n.s.ownHops(s.conn)
+	own.noARPND = s.n.config().NoARPND
 	buf := make([]byte, wire.MaxMessage)
 	limit := s.longest()
 	var out []byte

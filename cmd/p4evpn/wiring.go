@@ -35,7 +35,8 @@ func configured(f *config.File) []intent.Object {
 			Address: n.Address.Addr, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress.Addr,
 			Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
 			HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
-			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families), MACIPOnly: n.MACIPOnly, AllowOwnAS: n.AllowOwnAS,
+			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families), MACIPOnly: n.MACIPOnly, NoARPND: n.NoARPND,
+			AllowOwnAS: n.AllowOwnAS,
 			TTLSecurity: n.TTLSecurity, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownMessage,
 		})
 	}

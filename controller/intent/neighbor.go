@@ -73,6 +73,8 @@ type Neighbor struct {
 	Families     []bgp.Family  `json:"families,omitempty"`     // none = evpn
 	// MACIPOnly: it is told type-2 routes for a MAC with an IPv4 address alone.
 	MACIPOnly bool `json:"mac_ip_only,omitempty"`
+	// NoARPND: it is told nothing of RFC 9047.
+	NoARPND bool `json:"no_arp_nd,omitempty"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`
 }
@@ -86,7 +88,7 @@ func (n Neighbor) Equal(o Neighbor) bool {
 		n.Address == o.Address && n.AS == o.AS && n.Port == o.Port && n.LocalAddress == o.LocalAddress &&
 		n.Password == o.Password && n.Multihop == o.Multihop && n.Passive == o.Passive && n.HoldTime == o.HoldTime &&
 		n.Keepalive == o.Keepalive && n.ConnectRetry == o.ConnectRetry && n.MaxPrefixes == o.MaxPrefixes &&
-		n.MACIPOnly == o.MACIPOnly && n.TTLSecurity == o.TTLSecurity && n.AllowOwnAS == o.AllowOwnAS &&
+		n.MACIPOnly == o.MACIPOnly && n.NoARPND == o.NoARPND && n.TTLSecurity == o.TTLSecurity && n.AllowOwnAS == o.AllowOwnAS &&
 		n.Shutdown == o.Shutdown && n.ShutdownMessage == o.ShutdownMessage
 }
 

@@ -115,8 +115,24 @@ func inVersion4(t *testing.T) []Object {
 	return all
 }
 
+// inVersion5 is what p4evpn of commit d01c094 writes into testdata/version5.db: as
+// inVersion4, with what that version brought.
+func inVersion5(t *testing.T) []Object {
+	all := inVersion4(t)
+	for i, o := range all {
+		o = withNews(o)
+		if n, ok := o.(Neighbor); ok {
+			n.NoARPND = false
+			o = n
+		}
+		all[i] = o
+	}
+	return all
+}
+
 func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
-	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t)} {
+	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t),
+		"version5.db": inVersion5(t)} {
 		t.Run(name, func(t *testing.T) {
 			path := stored(t, name)
 			s := mustOpen(t, path)
@@ -162,7 +178,7 @@ func holds(t *testing.T, s *Store, want []Object) {
 	}
 }
 
-// withNews sets what neither of those versions knew.
+// withNews sets what not all of those versions knew.
 func withNews(o Object) Object {
 	switch o := o.(type) {
 	case Instance:
@@ -172,7 +188,7 @@ func withNews(o Object) Object {
 		return o
 	case Neighbor:
 		o.Multihop, o.TTLSecurity = 0, 3
-		o.AllowOwnAS, o.Shutdown, o.ShutdownMessage = 2, true, "für heute"
+		o.AllowOwnAS, o.Shutdown, o.ShutdownMessage, o.NoARPND = 2, true, "für heute", true
 		return o
 	}
 	return o
@@ -181,7 +197,7 @@ func withNews(o Object) Object {
 // What the binary of the version before says of a store of this version is what this
 // one says of the next.
 func TestAStoreOfTheNextVersionIsRefusedWithBothVersionsAndLeftAlone(t *testing.T) {
-	path := stored(t, "version4.db")
+	path := stored(t, "version5.db")
 	s := mustOpen(t, path)
 	err := file(s).Update(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketMeta).Put(keySchema, []byte(fmt.Sprint(schemaVersion+1)))

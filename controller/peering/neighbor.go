@@ -11,7 +11,8 @@ func Neighbor(n intent.Neighbor) bgp.Neighbor {
 		Address: n.Address, AS: n.AS, Port: n.Port, LocalAddress: n.LocalAddress,
 		Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
 		HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
-		MaxPrefixes: n.MaxPrefixes, Families: n.Families, MACIPOnly: n.MACIPOnly, AllowOwnAS: n.AllowOwnAS,
+		MaxPrefixes: n.MaxPrefixes, Families: n.Families, MACIPOnly: n.MACIPOnly, NoARPND: n.NoARPND,
+		AllowOwnAS:  n.AllowOwnAS,
 		TTLSecurity: n.TTLSecurity, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownMessage,
 	}
 }

@@ -16,6 +16,7 @@ func TestTheSpeakerGetsEverySettingOfANeighbour(t *testing.T) {
 		Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, Port: 1790, LocalAddress: netip.MustParseAddr("10.1.1.2"),
 		Password: "secret", Multihop: 2, TTLSecurity: 3, Passive: true, Shutdown: true, ShutdownMessage: "moved",
 		HoldTime: 9 * time.Second, Keepalive: 3 * time.Second, ConnectRetry: time.Second, MaxPrefixes: 7, AllowOwnAS: 1,
+		NoARPND:  true,
 		Families: []bgp.Family{bgp.IPv4Unicast}, MACIPOnly: true,
 	}
 	given, got := reflect.ValueOf(n), reflect.ValueOf(Neighbor(n))
