@@ -54,6 +54,7 @@ type address struct {
 // claims are the local claims of an address, the one that was made last at the end.
 type claims struct {
 	all     []claim
+	owner   ether.MAC // that had the address here when it was last looked at; zero = none
 	alarmed bool // the operator was told that somebody else claims what a static MAC has
 }
 
@@ -112,13 +113,9 @@ func (b *bridge) locate(ip netip.Addr) location {
 		return b.locateHeld(a, mac)
 	}
 	best := a.routes.best()
-	for _, by := range [...]evidence{spoken, bySlowPath} {
-		for _, c := range slices.Backward(a.allClaims()) {
-			if mine, here := b.rankHere(c.mac); c.by&by != 0 && here &&
-				(best == nil || best.route.MAC == c.mac || mine.beats(best.route.rank()) && !best.route.immutable) {
-				return location{mac: c.mac, claimed: true, flags: c.flags}
-			}
-		}
+	if c, mine := b.foremost(a); c.by != 0 &&
+		(best == nil || best.route.MAC == c.mac || mine.beats(best.route.rank()) && !best.route.immutable) {
+		return location{mac: c.mac, claimed: true, flags: c.flags}
 	}
 	if best != nil {
 		if c := a.routes.reached(); c != nil {
@@ -132,6 +129,23 @@ func (b *bridge) locate(ip netip.Addr) location {
 		}
 	}
 	return location{}
+}
+
+// foremost is the claim of an address by a MAC that is here which stands for all of them, and
+// the MAC's rank; its evidence is none if there is no such claim. Which it is does not depend
+// on routes: two gateways would never agree if one had several to choose from.
+func (b *bridge) foremost(a *address) (claim, rank) {
+	for _, by := range [...]evidence{spoken, bySlowPath} {
+		for _, c := range slices.Backward(a.allClaims()) {
+			if c.by&by == 0 {
+				continue
+			}
+			if mine, here := b.rankHere(c.mac); here {
+				return c, mine
+			}
+		}
+	}
+	return claim{}, rank{}
 }
 
 // locateHeld is where an address is that a MAC holds: wherever that is.

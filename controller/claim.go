@@ -66,7 +66,11 @@ func (l *loop) claimed(b *bridge, s sighting) {
 		c.by = c.by&^(byTarget|byPeer) | byHost
 		l.confirmed(b, s.ip, s.mac)
 	}
-	if now := b.locate(s.ip); now != at || a.here != now.here() {
+	now := b.locate(s.ip)
+	if s.by == byHost && now.here() && now.mac == s.mac {
+		a.claims.owner = s.mac // it need not be asked
+	}
+	if now != at || a.here != now.here() {
 		l.addressChanged(b, s.ip)
 	}
 	if taken && at.here() {
@@ -111,6 +115,23 @@ func (l *loop) raise(b *bridge, mac ether.MAC, rival rank) {
 	}
 	s.local.sequence = l.nextSequence(b, mac, rival.sequence)
 	l.changed(b, mac)
+}
+
+// returned has a MAC asked that has an address again, or has it since others do not, and did
+// not just say so itself.
+func (l *loop) returned(b *bridge, ip netip.Addr, a *address, at location) {
+	if a.claims == nil {
+		return
+	}
+	was := a.claims.owner
+	a.claims.owner = ether.MAC{}
+	if !at.here() {
+		return
+	}
+	a.claims.owner = at.mac
+	if c := a.claim(at.mac); was != at.mac && c.by&(byHost|byPeer) != 0 && c.by&byStatic == 0 {
+		l.probe(b, ip, at.mac)
+	}
 }
 
 // rivalled takes that somebody else was heard to have an address, which is where it is by a
@@ -166,9 +187,6 @@ func (b *bridge) following(mac ether.MAC, s *station) (out []netip.Addr) {
 func (l *loop) bringAlong(b *bridge, mac ether.MAC, addresses []netip.Addr) {
 	for _, ip := range addresses {
 		l.claimed(b, sighting{ip: ip, mac: mac, by: byPeer, flags: b.locate(ip).flags})
-		if b.addresses[ip].claim(mac) != nil {
-			l.probe(b, ip, mac)
-		}
 	}
 }
 
@@ -178,8 +196,8 @@ func (l *loop) addressesFollow(b *bridge, mac ether.MAC) {
 	if of == nil {
 		return
 	}
-	was, now := of.seen, b.standing(mac)
-	if was == now {
+	now := b.standing(mac)
+	if of.seen == now {
 		return
 	}
 	of.seen = now
@@ -192,9 +210,6 @@ func (l *loop) addressesFollow(b *bridge, mac ether.MAC) {
 	}
 	for ip := range of.of {
 		l.addressChanged(b, ip)
-		if now.here && !was.here && b.addresses[ip].claim(mac).by&spoken != 0 {
-			l.probe(b, ip, mac)
-		}
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-// asks records whom the loop asks for which address.
-func (g *gateway) asks() func() []string {
+// asked records whom the loop asks for which address.
+func (g *gateway) asked() func() []string {
 	var all []string
 	g.peek(func(l *loop) {
 		l.asked = func(_ *bridge, ip netip.Addr, m ether.MAC) { all = append(all, fmt.Sprintf("%v at %v", ip, m)) }
@@ -90,7 +90,7 @@ func TestAMACThatIsAheadIsNotRaised(t *testing.T) {
 
 func TestALocalHostThatTakesAnAddressOfALocalOneHasTheOtherAsked(t *testing.T) {
 	g, b := twoPorts(t, options{})
-	asked := g.asks()
+	asked := g.asked()
 	g.hears(b, 1, mac(5), "10.10.0.9")
 	g.hears(b, 2, mac(6), "10.10.0.9")
 	g.wantAnswer(b, "10.10.0.9", mac(6).String())
@@ -113,7 +113,7 @@ func TestARouteOfAnotherMACHasTheHostHereAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g, b := twoPorts(t, options{})
 			g.hears(b, 1, mac(5), "10.10.0.5")
-			asked := g.asks()
+			asked := g.asked()
 			g.send(update(peer1, c.r))
 			g.settle()
 			g.wantAsked(asked, "10.10.0.5 at "+mac(5).String())
@@ -141,7 +141,7 @@ func TestARivalHeardByVXLANHasTheHostHereAsked(t *testing.T) {
 	g.hears(b, 1, mac(5), "10.10.0.5")
 	g.send(update(peer1, macRoute(leaf1, 100, mac(9))))
 	g.settle()
-	asked := g.asks()
+	asked := g.asked()
 	g.peek(func(l *loop) { l.heard(l.bridges[b], sighting{ip: addr("10.10.0.5"), mac: mac(9), by: byHost}) })
 	g.wantAsked(asked, "10.10.0.5 at "+mac(5).String())
 	g.wantAnswer(b, "10.10.0.5", mac(5).String())
@@ -157,7 +157,7 @@ func TestAClaimThatLostComesBackWhenItsRivalGoes(t *testing.T) {
 	g.send(update(peer1, r))
 	g.settle()
 	g.wantOwn(bgp.TypeMACIP)
-	asked := g.asks()
+	asked := g.asked()
 	g.send(withdraw(peer1, r))
 	g.settle()
 	g.wantOwn(bgp.TypeMACIP, advertised(mac(5), "10.10.0.5", 0))
@@ -168,7 +168,7 @@ func TestAClaimThatLostComesBackWhenItsRivalGoes(t *testing.T) {
 func TestAddressesComeBackWithTheirMAC(t *testing.T) {
 	g, b := twoPorts(t, options{})
 	g.hears(b, 1, mac(5), "10.10.0.5")
-	asked := g.asks()
+	asked := g.asked()
 	r := with(macRoute(leaf1, 100, mac(5)), 3)
 	g.send(update(peer1, r))
 	g.settle()
@@ -200,7 +200,7 @@ func TestTheAddressesOfAMACThatDoesNotComeBackAreForgotten(t *testing.T) {
 // elsewhere, and is asked for them. They do not vanish with the leaf's withdrawal.
 func TestAMACThatComesByADataFrameBringsItsAddresses(t *testing.T) {
 	g, b := twoPorts(t, options{})
-	asked := g.asks()
+	asked := g.asked()
 	r, other := hostRoute(leaf1, 100, mac(5), "10.10.0.5", 0), hostRoute(leaf1, 100, mac(5), "10.10.0.6", 0)
 	taken := with(hostRoute(leaf2, 100, mac(9), "10.10.0.6", 0), 1) // this address is another MAC's by now
 	g.send(update(peer1, r), update(peer1, other), update(peer2, taken))

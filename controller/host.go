@@ -28,15 +28,11 @@ func (l *loop) addHost(b *bridge, c *candidate) {
 func (l *loop) removeHost(b *bridge, c *candidate) {
 	ip := c.route.IP
 	if a := b.addresses[ip]; a != nil {
-		was := b.locate(ip)
 		a.routes.remove(c)
 		if a.routes.size() == 0 && a.claims != nil {
 			a.claims.alarmed = false
 		}
 		l.addressChanged(b, ip)
-		if now := b.locate(ip); now.here() && !was.here() {
-			l.rivalled(b, ip, now) // it lost the address for a while
-		}
 	}
 }
 
@@ -55,6 +51,7 @@ func (l *loop) addressChanged(b *bridge, ip netip.Addr) {
 		return
 	}
 	at := b.locate(ip)
+	l.returned(b, ip, a, at)
 	l.markAnswer(b, ip)
 	if at.here() || a.here {
 		l.dirtyAdverts[advertKey{bridge: b.Index, prefix: single(ip)}] = struct{}{}

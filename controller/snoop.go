@@ -83,5 +83,8 @@ func (l *loop) recallEarly(b *bridge, mac ether.MAC, port uint16) {
 	if ok && l.now().Sub(e.at) < earlyLasts {
 		e.port = port
 		l.heard(b, e.sighting)
+		if at := b.locate(e.ip); at.here() && at.mac == mac {
+			l.probe(b, e.ip, mac) // somebody else may have spoken since
+		}
 	}
 }
