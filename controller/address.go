@@ -20,7 +20,8 @@ import (
 //	  the local claim          that was made last, by a MAC that is here
 //	  the best route           a local claim of the same MAC stands before it: where a MAC is, its
 //	                           addresses are                  RFC 9721 section 5.1
-//	                           else immutable (RFC 9047 section 2), sticky, the higher sequence number of the MAC, the lower VTEP
+//	                           else immutable (RFC 9047 section 2), sticky, the higher sequence
+//	                           number of the MAC, the lower VTEP
 //	                                                          RFC 7432 section 15, RFC 9721 section 5.1
 //	what the slow path found   where its MAC is, here or behind a VTEP; against a route of another
 //	                           MAC as a local claim           RFC 9135 section 4
@@ -55,7 +56,7 @@ type address struct {
 type claims struct {
 	all     []claim
 	owner   ether.MAC // that had the address here when it was last looked at; zero = none
-	alarmed bool // the operator was told that somebody else claims what a static MAC has
+	alarmed bool      // the operator was told that somebody else claims what a static MAC has
 }
 
 // claim is that a MAC has an address, as far as it is known here and not from a route.

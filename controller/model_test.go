@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -120,7 +121,8 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{TB: t, rand: rand.New(rand.NewPCG(seed, 7)), clock: &modelClock{now: time.Unix(1e9, 0)},
 		owner: map[netip.Addr]*actor{}, leaf: map[bgp.Key]bgp.Route{}, lanes: map[string][]func(){}}
 	for i, a := range []string{"10.0.0.1", "10.0.0.3"} {
-		s := &site{index: i, vtep: addr(a), target: &memoryTarget{held: map[p4.Key]*p4v1.Entity{}}, said: map[bgp.Key]bgp.Route{}}
+		s := &site{index: i, vtep: addr(a), target: &memoryTarget{held: map[p4.Key]*p4v1.Entity{}},
+			said: map[bgp.Key]bgp.Route{}}
 		w.sites = append(w.sites, s)
 		w.boot(s)
 	}
@@ -324,7 +326,9 @@ func (w *world) leafForgets() {
 // answer ends one probe of a site: its host answers if it is where the probe went and has the
 // address.
 func (w *world) answer(s *site) bool {
-	for _, p := range slices.SortedFunc(maps.Keys(s.asked), func(a, b probeOf) int { return a.ip.Compare(b.ip)*2 + a.mac.Compare(b.mac) }) {
+	for _, p := range slices.SortedFunc(maps.Keys(s.asked), func(a, b probeOf) int {
+		return cmp.Or(a.ip.Compare(b.ip), a.mac.Compare(b.mac))
+	}) {
 		delete(s.asked, p)
 		h := w.owner[p.ip]
 		b := s.bridges[1]
