@@ -137,8 +137,12 @@ func (l *loop) returned(b *bridge, ip netip.Addr, a *address, at location) {
 // rivalled takes that somebody else was heard to have an address, which is where it is by a
 // claim: its MAC is asked whether it still has it.
 func (l *loop) rivalled(b *bridge, ip netip.Addr, at location) {
-	if b.addresses[ip].claimant(byStatic) != at.mac && b.holder(ip).IsZero() {
+	switch {
+	case b.addresses[ip].claimant(byStatic) == at.mac, !b.holder(ip).IsZero():
+	case at.here():
 		l.probe(b, ip, at.mac)
+	case l.slow != nil: // it found the host
+		l.slow.Probe(b.Index, ip)
 	}
 }
 

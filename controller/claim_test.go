@@ -503,3 +503,21 @@ func (w *logged) count(words ...string) (n int) {
 	}
 	return n
 }
+
+// forgetInactive ends the claims that lost: nothing of them outlives a restart.
+func (l *loop) forgetInactive() {
+	for _, b := range l.bridges {
+		for ip, a := range b.addresses {
+			if a.claims == nil {
+				continue
+			}
+			at := b.locate(ip)
+			for _, c := range slices.Clone(a.claims.all) {
+				if !at.here() || c.mac != at.mac {
+					b.removeClaim(ip, a, c.mac, spoken)
+				}
+			}
+			l.addressChanged(b, ip)
+		}
+	}
+}
