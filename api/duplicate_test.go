@@ -29,7 +29,8 @@ func (f *frozenOnes) ClearDuplicates(_ context.Context, bridge string, which vie
 }
 
 func TestADuplicateIsClearedOnce(t *testing.T) {
-	f := &frozenOnes{bridge: "blue", all: []view.Duplicate{{MAC: mac1}, {MAC: mac2}, {Address: netip.MustParseAddr("10.0.0.5")},
+	f := &frozenOnes{bridge: "blue", all: []view.Duplicate{
+		{MAC: mac1}, {MAC: mac2}, {Address: netip.MustParseAddr("10.0.0.5")},
 		{Address: netip.MustParseAddr("2001:db8::5")}}}
 	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, Duplicates: f}, nil)
 	g.createBridge(t, "blue", 10, 100)

@@ -129,7 +129,9 @@ func refusalRows(refusals []view.Refusal) []*p4evpnv1.RefusalCount {
 	slices.SortFunc(refusals, func(a, b view.Refusal) int { return cmp.Compare(a.Reason, b.Reason) })
 	var rows []*p4evpnv1.RefusalCount
 	for _, r := range refusals {
-		rows = append(rows, &p4evpnv1.RefusalCount{Reason: r.Reason, Count: r.Count, Address: text(r.Address), Mac: mac(r.MAC)})
+		rows = append(rows, &p4evpnv1.RefusalCount{
+			Reason: r.Reason, Count: r.Count, Address: text(r.Address), Mac: mac(r.MAC),
+		})
 	}
 	return rows
 }

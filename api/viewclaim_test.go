@@ -17,7 +17,8 @@ import (
 
 var (
 	heldClaim = view.Claim{MAC: mac1, Sources: []view.ClaimSource{view.SourceHost, view.SourceResolved}, Port: "port1",
-		Sequence: 3, Age: time.Minute, FlagsKnown: true, Router: true, Override: true, State: view.ClaimActive, Reason: "last"}
+		Sequence: 3, Age: time.Minute, FlagsKnown: true, Router: true, Override: true,
+		State: view.ClaimActive, Reason: "last"}
 	lostClaim = view.Claim{MAC: mac2, Sources: []view.ClaimSource{view.SourceRoute}, VTEP: leaf, Sticky: true,
 		Immutable: true, State: view.ClaimInactive, Reason: "lost"}
 	claimsPB = []*p4evpnv1.Claim{

@@ -101,8 +101,10 @@ func TestWhoAsksByVXLANIsAnsweredByAGatewayThatLeavesHaveNot(t *testing.T) {
 func TestARestartKnowsTheFlagsOfHosts(t *testing.T) {
 	server, store := p4rttest.New(t, p4rttest.Config{Check: checkOrder}), intent.NewMemory()
 	var b10 uint16
-	addresses := map[string]int{"2001:db8:10::5": 0xa0, "2001:db8:10::6": 0x80, "2001:db8:10::7": 0x20, "2001:db8:10::8": 0,
-		"2001:db8:10::9": -1}
+	addresses := map[string]int{
+		"2001:db8:10::5": 0xa0, "2001:db8:10::6": 0x80, "2001:db8:10::7": 0x20, "2001:db8:10::8": 0,
+		"2001:db8:10::9": -1,
+	}
 	t.Run("before", func(t *testing.T) {
 		var g *gateway
 		g, _, b10, _ = routed(t, options{server: server, store: store})

@@ -89,9 +89,10 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
 			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},
-			addresses:  map[netip.Addr]*address{}, addressMoves: map[netip.Addr]*history{}, claimed: map[ether.MAC]*addressesOf{},
-			away:  map[ether.MAC]time.Time{},
-			early: map[ether.MAC]early{}, peerGateways: map[netip.Addr]int{},
+			addresses:  map[netip.Addr]*address{}, addressMoves: map[netip.Addr]*history{},
+			claimed: map[ether.MAC]*addressesOf{},
+			away:    map[ether.MAC]time.Time{},
+			early:   map[ether.MAC]early{}, peerGateways: map[netip.Addr]int{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b

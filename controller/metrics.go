@@ -75,8 +75,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descRoutes          = desc("routes", "EVPN routes received, by type.", "type")
-	descUnusable        = desc("routes_unusable_total", "EVPN routes that could not be used when they came, by reason.", "reason")
+	descRoutes   = desc("routes", "EVPN routes received, by type.", "type")
+	descUnusable = desc("routes_unusable_total",
+		"EVPN routes that could not be used when they came, by reason.", "reason")
 	descEntries         = desc("entries", "Entries that the target acknowledged, by table.", "table")
 	descFailing         = desc("entries_failing", "Entries that the target refused or that wait for one that it refused.")
 	descErrors          = desc("write_errors_total", "Updates and Writes that the target refused.")
@@ -113,7 +114,8 @@ var (
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth,
 		descLearned, descHeld, descAudits, descDiffers,
-		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored, descOwn, descBad, descRefused, descUp,
+		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored,
+		descOwn, descBad, descRefused, descUp,
 		descHosts, descTooMany, descNoHost, descPunts, descPrefixes} {
 		ch <- d
 	}

@@ -326,24 +326,25 @@ func (w *world) leafForgets() {
 // answer ends one probe of a site: its host answers if it is where the probe went and has the
 // address.
 func (w *world) answer(s *site) bool {
-	for _, p := range slices.SortedFunc(maps.Keys(s.asked), func(a, b probeOf) int {
-		return cmp.Or(a.ip.Compare(b.ip), a.mac.Compare(b.mac))
-	}) {
-		delete(s.asked, p)
-		h := w.owner[p.ip]
-		b := s.bridges[1]
-		if h != nil && h.mac == p.mac && h.site == s.index && h.port == b.portOf(h.mac) {
-			w.note("%v answers site %d for %v", p.mac, s.index, p.ip)
-			s.heard(b, sighting{ip: p.ip, mac: p.mac, port: h.port, by: byHost, answer: true})
-		} else if _, here := b.rankHere(p.mac); here {
-			w.note("%v does not answer site %d for %v", p.mac, s.index, p.ip)
-			s.probeFailed(b, p.ip, p.mac)
-		}
-		s.finish()
-		w.exchange()
-		return true
+	if len(s.asked) == 0 {
+		return false
 	}
-	return false
+	p := slices.SortedFunc(maps.Keys(s.asked), func(a, b probeOf) int {
+		return cmp.Or(a.ip.Compare(b.ip), a.mac.Compare(b.mac))
+	})[0]
+	delete(s.asked, p)
+	h := w.owner[p.ip]
+	b := s.bridges[1]
+	if h != nil && h.mac == p.mac && h.site == s.index && h.port == b.portOf(h.mac) {
+		w.note("%v answers site %d for %v", p.mac, s.index, p.ip)
+		s.heard(b, sighting{ip: p.ip, mac: p.mac, port: h.port, by: byHost, answer: true})
+	} else if _, here := b.rankHere(p.mac); here {
+		w.note("%v does not answer site %d for %v", p.mac, s.index, p.ip)
+		s.probeFailed(b, p.ip, p.mac)
+	}
+	s.finish()
+	w.exchange()
+	return true
 }
 
 func (w *world) step() {

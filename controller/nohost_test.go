@@ -102,7 +102,9 @@ func TestAnAddressOfAnotherGatewayIsNoHosts(t *testing.T) {
 func TestAStaticMACKeepsAnAddressThatItWasGiven(t *testing.T) {
 	g, _, b, _ := routed(t, options{})
 	g.update(func(tx *intent.Tx) error {
-		_, err := tx.StaticMACs().Create(intent.StaticMAC{ID: "static-7", Bridge: "bridge-10", MAC: mac(7), Port: "eth1", IPs: []netip.Addr{addr("10.99.0.7")}})
+		_, err := tx.StaticMACs().Create(intent.StaticMAC{
+			ID: "static-7", Bridge: "bridge-10", MAC: mac(7), Port: "eth1", IPs: []netip.Addr{addr("10.99.0.7")},
+		})
 		return err
 	})
 	g.settle()

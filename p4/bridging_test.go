@@ -302,7 +302,8 @@ func TestATrapCopiesOrDiverts(t *testing.T) {
 		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)),
 			out{access2: {in}, p4.CPUPort: {puntedFrom(vtep1, 7, uplink, bridge1, 0, in)}})
 		in = frame(remote, hostA)
-		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)), out{p4.CPUPort: {puntedFrom(vtep1, 8, uplink, bridge1, 0, in)}})
+		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, in)),
+			out{p4.CPUPort: {puntedFrom(vtep1, 8, uplink, bridge1, 0, in)}})
 		in = frame(hostB, hostA)
 		g.expect(g.send(access2, in), out{access1: {in}})
 	})

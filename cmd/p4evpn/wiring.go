@@ -36,7 +36,7 @@ func configured(f *config.File) []intent.Object {
 			Password: n.Password, Multihop: n.Multihop, Passive: n.Passive,
 			HoldTime: n.HoldTime, Keepalive: n.Keepalive, ConnectRetry: n.ConnectRetry,
 			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families), MACIPOnly: n.MACIPOnly, NoARPND: n.NoARPND,
-			AllowOwnAS: n.AllowOwnAS,
+			AllowOwnAS:  n.AllowOwnAS,
 			TTLSecurity: n.TTLSecurity, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownMessage,
 		})
 	}

@@ -88,7 +88,8 @@ func (n Neighbor) Equal(o Neighbor) bool {
 		n.Address == o.Address && n.AS == o.AS && n.Port == o.Port && n.LocalAddress == o.LocalAddress &&
 		n.Password == o.Password && n.Multihop == o.Multihop && n.Passive == o.Passive && n.HoldTime == o.HoldTime &&
 		n.Keepalive == o.Keepalive && n.ConnectRetry == o.ConnectRetry && n.MaxPrefixes == o.MaxPrefixes &&
-		n.MACIPOnly == o.MACIPOnly && n.NoARPND == o.NoARPND && n.TTLSecurity == o.TTLSecurity && n.AllowOwnAS == o.AllowOwnAS &&
+		n.MACIPOnly == o.MACIPOnly && n.NoARPND == o.NoARPND && n.TTLSecurity == o.TTLSecurity &&
+		n.AllowOwnAS == o.AllowOwnAS &&
 		n.Shutdown == o.Shutdown && n.ShutdownMessage == o.ShutdownMessage
 }
 

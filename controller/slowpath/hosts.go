@@ -168,6 +168,7 @@ func (l *loop) forgetHost(h host) {
 		return
 	}
 	if err := t.live.removeRemote(rtnetlink.NeighbourKey{Link: t.live.links[h.bridge], IP: h.ip}); err != nil {
-		l.s.log.Warn("slowpath: kernel does not forget a host", "vrf", t.name, "bridge", h.bridge, "address", h.ip, "err", err)
+		l.s.log.Warn("slowpath: kernel does not forget a host",
+			"vrf", t.name, "bridge", h.bridge, "address", h.ip, "err", err)
 	}
 }

@@ -70,7 +70,7 @@ func New(cfg Config) (*Slowpath, error) {
 		askers:   map[uint16]map[netip.Addr]ether.MAC{},
 		dirty:    map[host]struct{}{},
 		probes:   map[host]struct{}{}, forgotten: map[host]struct{}{},
-		status:   map[string]Status{},
+		status: map[string]Status{},
 	}
 	s.taps.by = map[place]*tap{}
 	return s, nil

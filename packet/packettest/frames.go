@@ -95,7 +95,8 @@ func DADSolicitation(mac ether.MAC, target netip.Addr) []byte {
 
 // RouterAdvertisement says that from is a router for half an hour (RFC 4861 section 4.2).
 func RouterAdvertisement(mac ether.MAC, from netip.Addr) []byte {
-	m := append([]byte{routerAdvertisement, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0}, macOption(sourceMACOption, mac)...)
+	m := []byte{routerAdvertisement, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0}
+	m = append(m, macOption(sourceMACOption, mac)...)
 	return ND(mac, from, allNodes, m)
 }
 

@@ -103,7 +103,9 @@ func strangers(mac ether.MAC) []ether.MAC {
 }
 
 // noStations are what no frame has for its source: none, and groups.
-var noStations = []ether.MAC{{}, ether.Broadcast, {0x33, 0x33, 0, 0, 0, 1}, {1, 0, 0x5e, 0, 0, 1}, {1, 0x80, 0xc2, 0, 0, 0}}
+var noStations = []ether.MAC{
+	{}, ether.Broadcast, {0x33, 0x33, 0, 0, 0, 1}, {1, 0, 0x5e, 0, 0, 1}, {1, 0x80, 0xc2, 0, 0, 0},
+}
 
 func put8(f []byte, at int, v byte) []byte {
 	f[at] = v
