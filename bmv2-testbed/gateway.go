@@ -163,6 +163,9 @@ func (g *Gateway) StartController(ctx context.Context, config string) error {
 // ControllerPID is the id of the controller's process.
 func (g *Gateway) ControllerPID() int { return g.control.PID() }
 
+// SwitchPID is the id of the switch's process.
+func (g *Gateway) SwitchPID() int { return g.dataplane.PID() }
+
 // KillController ends the controller without a chance to clean up.
 func (g *Gateway) KillController() error { return g.control.Kill() }
 

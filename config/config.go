@@ -140,11 +140,18 @@ type HostPort struct {
 	Device    string `yaml:"device"`    // the netdev with the underlay's address
 }
 
-// Learning is how MACs of bridge ports are learned and forgotten.
+// Learning is how MACs of bridge ports and their addresses are learned and forgotten.
 type Learning struct {
-	Ageing     time.Duration `yaml:"ageing"`              // how long a MAC may be silent; left out: 5m
+	Ageing time.Duration `yaml:"ageing"` // how long a MAC may be silent; left out: 5m
+	// AddressAge is how long an address of a host may go unheard: before, the host is
+	// asked for it three times, and without an answer the address is withdrawn. Left out
+	// it is three times the ageing.
+	AddressAge time.Duration `yaml:"address_age"`
 	MaxMACs    int           `yaml:"max_macs_per_bridge"` // 0: no limit
-	Duplicates Duplicates    `yaml:"duplicates"`
+	// MaxAddresses is how many addresses a MAC may have; 0: 64. One more replaces the one
+	// that was not heard for the longest time.
+	MaxAddresses int        `yaml:"max_addresses_per_mac"`
+	Duplicates   Duplicates `yaml:"duplicates"`
 }
 
 // Duplicates is duplicate MAC detection (RFC 7432 section 15.1).

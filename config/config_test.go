@@ -80,6 +80,7 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"neighbour without AS": {minimal + "bgp:\n  neighbors:\n  - address: 10.1.0.1\n", "bgp.neighbors[0].as", "line 6:"},
 		"neighbour twice":      {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1}\n  - {address: 10.1.0.1, as: 2}\n", "bgp.neighbors[1]", "line 7:"},
 		"audit interval":       {minimal + "target:\n  audit_interval: -5s\n", "target.audit_interval: -5s", "line 5:"},
+		"short address age":    {minimal + "learning:\n  address_age: 4s\n", "learning.address_age: 4s: want 5s or more", "line 5:"},
 		"restart time":         {minimal + "bgp:\n  graceful_restart:\n    restart_time: 2h\n", "bgp.graceful_restart.restart_time: 2h", "line 6:"},
 		"long-lived time":      {minimal + "bgp:\n  graceful_restart:\n    long_lived_time: 4661h\n", "bgp.graceful_restart.long_lived_time: 4661h", "line 6:"},
 		"long-lived alone":     {minimal + "bgp:\n  graceful_restart: {enabled: false, long_lived_time: 1h}\n", "bgp.graceful_restart.long_lived_time: 1h0m0s: want graceful restart", "line 5:"},

@@ -25,6 +25,8 @@ const (
 	// defaultAuditInterval is of the embedded switch.
 	defaultAuditInterval = 10 * time.Minute
 
+	leastAddressAge = 5 * time.Second
+
 	leftOut = -1 * time.Hour // of what has a default that depends on other keys
 )
 
@@ -164,8 +166,11 @@ func (c *checker) check() {
 	if f.Target.AuditInterval < 0 || f.Target.AuditInterval > 0 && f.Target.AuditInterval < time.Second {
 		c.fail("target.audit_interval", "%v: want 1s or more, or 0 for never", f.Target.AuditInterval)
 	}
-	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 {
+	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 || f.Learning.MaxAddresses < 0 {
 		c.fail("learning", "negative values have no meaning")
+	}
+	if age := f.Learning.AddressAge; age != 0 && age < leastAddressAge {
+		c.fail("learning.address_age", "%v: want %v or more, since hosts are given 3s to answer", age, leastAddressAge)
 	}
 	c.checkAPI()
 	c.checkBGP()

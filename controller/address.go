@@ -222,8 +222,11 @@ func (l *loop) address(b *bridge, ip netip.Addr) *address {
 // addressesOf are those that one MAC claims here, and how it stood when they were looked
 // at: most changes of a MAC's routes do not concern them.
 type addressesOf struct {
-	of   map[netip.Addr]struct{}
-	seen standing
+	of      map[netip.Addr]struct{}
+	seen    standing
+	turn    turn // when it is asked for some of them
+	crowded bool // the operator was told that it has too many
+	silent  bool // it is forgotten if it answers for none of them
 }
 
 // standing is what of a MAC matters to its addresses here.
@@ -289,8 +292,9 @@ func (b *bridge) addClaim(ip netip.Addr, a *address, mac ether.MAC, by evidence)
 	a.claims.all = append(a.claims.all, made)
 	of := b.claimed[mac]
 	if of == nil {
-		of = &addressesOf{map[netip.Addr]struct{}{}, b.standing(mac)}
+		of = &addressesOf{of: map[netip.Addr]struct{}{}, seen: b.standing(mac), turn: turn{bridge: b.Index, mac: mac}}
 		b.claimed[mac] = of
+		b.rounds.enter(&of.turn)
 	}
 	of.of[ip] = struct{}{}
 	return &a.claims.all[len(a.claims.all)-1]
@@ -312,6 +316,7 @@ func (b *bridge) removeClaim(ip netip.Addr, a *address, mac ether.MAC, by eviden
 	}
 	of := b.claimed[mac]
 	if delete(of.of, ip); len(of.of) == 0 {
+		b.rounds.leave(&of.turn)
 		delete(b.claimed, mac)
 		delete(b.away, mac)
 	}

@@ -22,6 +22,7 @@ const (
 type rounds struct {
 	length time.Duration // of the longest round
 	width  time.Duration // of a slot
+	now    func() time.Time
 	slots  [][]*turn
 	began  time.Time // slot 0
 	next   int64     // the first slot that was not looked at; of all that ever were
@@ -36,18 +37,18 @@ type turn struct {
 	at     uint32 // its place in the slot
 }
 
-func newRounds(length time.Duration, now time.Time) *rounds {
-	r := &rounds{length: length, began: now, slots: make([][]*turn, turnSlots)}
+func newRounds(length time.Duration, now func() time.Time) *rounds {
+	r := &rounds{length: length, now: now, began: now(), slots: make([][]*turn, turnSlots)}
 	r.width = max(leastSlot, length/(turnSlots-slotsAhead))
 	return r
 }
 
 // enter gives a MAC its first turn, any time in the coming round but for its beginning:
 // MACs that came together are not asked together.
-func (r *rounds) enter(t *turn, now time.Time) { r.schedule(t, now, 0.2, 1) }
+func (r *rounds) enter(t *turn) { r.schedule(t, r.now(), 0.2, 1) }
 
-// again gives a MAC that had its turn the next one.
-func (r *rounds) again(t *turn, now time.Time) { r.schedule(t, now, 0.75, 1) }
+// again gives a MAC the turn of the next round, which began then for it.
+func (r *rounds) again(t *turn, then time.Time) { r.schedule(t, then, 0.75, 1) }
 
 // schedule gives a MAC a turn between two parts of a round from now, in the emptier of two
 // slots.

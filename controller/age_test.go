@@ -19,11 +19,11 @@ func testTurns(n int) []*turn {
 
 func TestEachMACHasItsTurnOnceARoundAndTurnsAreSpread(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	r := newRounds(testRound, now)
+	r := newRounds(testRound, func() time.Time { return now })
 	all := testTurns(50_000)
 	last := map[*turn]time.Time{}
 	for _, one := range all { // they come together
-		r.enter(one, now)
+		r.enter(one)
 		last[one] = now
 	}
 	seconds := map[int64]int{}
@@ -49,10 +49,10 @@ func TestEachMACHasItsTurnOnceARoundAndTurnsAreSpread(t *testing.T) {
 
 func TestAMACThatIsGoneHasNoTurn(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	r := newRounds(testRound, now)
+	r := newRounds(testRound, func() time.Time { return now })
 	all := testTurns(1000)
 	for _, one := range all {
-		r.enter(one, now)
+		r.enter(one)
 	}
 	for _, one := range all[:500] {
 		r.leave(one)
@@ -75,13 +75,13 @@ func TestAMACThatIsGoneHasNoTurn(t *testing.T) {
 
 func TestATurnComesAfterALongTimeWithoutAny(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	r := newRounds(testRound, now)
+	r := newRounds(testRound, func() time.Time { return now })
 	now = now.Add(1000 * time.Hour)
 	if r.take(now) != nil {
 		t.Fatal("nobody has a turn")
 	}
 	one := &turn{}
-	r.enter(one, now)
+	r.enter(one)
 	if r.take(now.Add(testRound/8)) != nil || r.take(now.Add(testRound)) != one {
 		t.Error("its turn does not come")
 	}
@@ -89,7 +89,7 @@ func TestATurnComesAfterALongTimeWithoutAny(t *testing.T) {
 
 func TestAShortRoundIsNotDividedTooFinely(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	r := newRounds(time.Second, now)
+	r := newRounds(time.Second, func() time.Time { return now })
 	one := &turn{}
 	r.again(one, now)
 	for range 10 {

@@ -77,7 +77,7 @@ func TestAuditFindsWhatSomebodyElseDidAndPutsItRight(t *testing.T) {
 func TestAuditPutsRightWhateverSomebodyChanged(t *testing.T) {
 	g, b := busy(t, options{target: p4rttest.Config{Check: func(*p4v1.Update, *p4rttest.State) error { return nil }}})
 	before := g.facts()
-	trap := traps()[0]
+	trap := g.c.loop.traps()[0]
 	trap.Reason++
 	for _, changed := range []entry{
 		trap,

@@ -32,6 +32,7 @@ type bridge struct {
 	addresses    map[netip.Addr]*address
 	addressMoves map[netip.Addr]*history    // of addresses that moved lately
 	claimed      map[ether.MAC]*addressesOf // what MACs claim here
+	rounds       *rounds                    // the loop's, in which each of them has its turn
 	away         map[ether.MAC]time.Time    // MACs with claims that are elsewhere, since when
 	early        map[ether.MAC]early        // said by MACs that may be about to move here
 	// staticMACs are those in place with their ports, staticIPs their addresses.
@@ -85,7 +86,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 	}
 	if b == nil {
 		b = &bridge{
-			macs: map[ether.MAC]*station{}, ports: map[uint16]uint16{},
+			macs: map[ether.MAC]*station{}, ports: map[uint16]uint16{}, rounds: l.rounds,
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
 			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},

@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	// maxAddresses bounds the addresses of a local MAC, whatever a tenant sends.
-	maxAddresses = 1024
 	// maxFollowing bounds the routes that are looked at for the addresses of a MAC that came
 	// here.
 	maxFollowing = 256
@@ -48,7 +46,8 @@ func (l *loop) claimed(b *bridge, s sighting) {
 		return
 	}
 	at, a := b.locate(s.ip), b.addresses[s.ip]
-	if a.claim(s.mac) == nil && b.addressCount(s.mac) >= maxAddresses {
+	made := a.claim(s.mac) == nil
+	if made && b.addressCount(s.mac) >= l.cfg.MaxAddresses && (s.by != byHost || !l.makeRoom(b, s.mac)) {
 		l.stats.hostsRefused.Add(1)
 		return
 	}
@@ -65,6 +64,9 @@ func (l *loop) claimed(b *bridge, s sighting) {
 	if s.by == byHost {
 		c.by = c.by&^(byTarget|byPeer) | byHost
 		l.confirmed(b, s.ip, s.mac)
+		if made && s.ip.Is6() && !c.flags.Known() {
+			l.prober.askIdly(probed{b.Index, s.ip, s.mac}) // an answer says them
+		}
 	}
 	now := b.locate(s.ip)
 	if s.by == byHost && now.here() && now.mac == s.mac {
@@ -151,6 +153,8 @@ func (l *loop) rivalled(b *bridge, ip netip.Addr, at location) {
 func (l *loop) confirmed(b *bridge, ip netip.Addr, mac ether.MAC) {
 	if c := b.addresses[ip].claim(mac); c != nil {
 		c.confirmed = l.now()
+		l.prober.end(probed{b.Index, ip, mac})
+		b.claimed[mac].silent = false
 	}
 }
 

@@ -32,9 +32,15 @@ type Config struct {
 	VRFs      map[string]VRF // by id
 	// Ageing is how long a MAC may be silent; 0 = 5 minutes.
 	Ageing time.Duration
+	// AddressAge is how long an address of a host here may go unheard, before which the
+	// host is asked for it; 0 = three times Ageing.
+	AddressAge time.Duration
 	// MaxMACs limits the MACs learned in one bridge; 0 = no limit.
-	MaxMACs    int
-	Duplicates Duplicates
+	MaxMACs int
+	// MaxAddresses limits the addresses of a MAC that is here; 0 = 64. One more replaces
+	// the one that was not heard for the longest time.
+	MaxAddresses int
+	Duplicates   Duplicates
 	// AcceptUnknownVTEPs terminates VXLAN from any source, not only from VTEPs
 	// that advertised a route.
 	AcceptUnknownVTEPs bool
@@ -135,8 +141,14 @@ type StaticMAC struct {
 // and the drop port.
 const maxPort = p4.CPUPort - 1
 
+// defaultMaxAddresses is far above what a host has, and so low that a tenant with many MACs
+// does not fill the tables by their addresses.
+const defaultMaxAddresses = 64
+
 func (c Config) withDefaults() Config {
 	c.Ageing = cmp.Or(c.Ageing, 5*time.Minute)
+	c.AddressAge = cmp.Or(c.AddressAge, 3*c.Ageing)
+	c.MaxAddresses = cmp.Or(c.MaxAddresses, defaultMaxAddresses)
 	c.Duplicates.Moves = cmp.Or(c.Duplicates.Moves, 5)
 	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)
 	c.Retry = cmp.Or(c.Retry, 500*time.Millisecond)

@@ -53,9 +53,9 @@ func registerPorts(r *registry) {
 		func(_ *loop, k p4.CloneSession) entry { return desiredCloneSession(k) },
 		func(l *loop) { l.mark(p4.CloneSession{ID: p4.CPUCloneSession}) })
 	r[p4.TypeTrap] = fromObjects(
-		func(_ *loop, k p4.Trap) entry { return desiredTrap(k) },
+		func(l *loop, k p4.Trap) entry { return l.desiredTrap(k) },
 		func(l *loop) {
-			for _, t := range traps() {
+			for _, t := range l.traps() {
 				l.mark(t)
 			}
 		})
@@ -299,8 +299,8 @@ func desiredCloneSession(k p4.CloneSession) entry {
 }
 
 // desiredTrap is one of ours.
-func desiredTrap(k p4.Trap) entry {
-	for _, t := range traps() {
+func (l *loop) desiredTrap(k p4.Trap) entry {
+	for _, t := range l.traps() {
 		if t.Key() == k.Key() {
 			return t
 		}

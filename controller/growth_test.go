@@ -140,9 +140,10 @@ func TestTheCostOfARouteHardlyGrowsWithThoseOfItsKey(t *testing.T) {
 // A local MAC with many addresses, and many routes for it that change nothing.
 func TestRoutesThatLoseToALocalMACDoNotCostWhatItHasOfAddresses(t *testing.T) {
 	l, events := newCrowd(t, 4_000, func(int) bgp.Route { return macRoute(leaf1, 100, mac(5)) })
+	l.cfg.MaxAddresses = 1000
 	b := l.bridges[1]
 	b.station(mac(5)).static = 1
-	for i := range maxAddresses {
+	for i := range l.cfg.MaxAddresses {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], 10<<24|11<<16|uint32(i))
 		l.heard(b, sighting{ip: netip.AddrFrom4(a), mac: mac(5), port: 1, by: byHost})

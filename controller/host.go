@@ -95,6 +95,9 @@ func (l *loop) forgetHosts(b *bridge) {
 		a.claims, a.routes = nil, candidates{}
 		l.addressChanged(b, ip)
 	}
+	for _, of := range b.claimed {
+		l.rounds.leave(&of.turn)
+	}
 	clear(b.claimed)
 	clear(b.away)
 	clear(b.staticIPs)

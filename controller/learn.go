@@ -130,11 +130,11 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 	return 0, false
 }
 
-// ours reports whether a MAC is this gateway's own: that of the bridge's SVI, and the
-// router MAC, by which VTEPs send what is to be routed here, whether the bridge has an SVI
-// or not.
+// ours reports whether a MAC is this gateway's own: that of the bridge's SVI, the router
+// MAC, by which VTEPs send what is to be routed here, whether the bridge has an SVI or not,
+// and the one that hosts are asked from.
 func (l *loop) ours(b *bridge, mac ether.MAC) bool {
-	return mac == l.routerMAC || b.svi != nil && mac == b.svi.mac
+	return mac == l.routerMAC || mac == l.asker || b.svi != nil && mac == b.svi.mac
 }
 
 // immovable says why a MAC may not be learned on another port, false if it may.
@@ -269,11 +269,16 @@ func (l *loop) idle(key p4.Key) error {
 		return nil
 	}
 	l.undecline(b, s.MAC, s.Port)
-	if st := b.macs[s.MAC]; st != nil && st.local != nil && st.local.port == s.Port {
-		l.stats.aged.Add(1)
-		l.forgetLocal(b, s.MAC, st)
-		l.changed(b, s.MAC)
-		l.forgetClaims(b, s.MAC)
+	if st := b.macs[s.MAC]; st != nil && st.local != nil && st.local.port == s.Port && !l.lingers(b, s.MAC) {
+		l.forgetSilent(b, s.MAC, st)
 	}
 	return nil
+}
+
+// forgetSilent forgets a MAC that was learned and says nothing any more.
+func (l *loop) forgetSilent(b *bridge, mac ether.MAC, s *station) {
+	l.stats.aged.Add(1)
+	l.forgetLocal(b, mac, s)
+	l.changed(b, mac)
+	l.forgetClaims(b, mac)
 }

@@ -7,9 +7,11 @@ import (
 	"iter"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -40,6 +42,7 @@ type Speaker interface {
 type Target interface {
 	reconcile.Target
 	Events() <-chan p4rt.Event
+	PacketOut(context.Context, *p4v1.PacketOut) error
 }
 
 // Underlay says how to reach VTEPs; *underlay.Resolver is one.
@@ -154,6 +157,11 @@ type loop struct {
 	probedAt time.Time // when next hops of static routes were looked for
 
 	routerMAC   ether.MAC
+	asker       ether.MAC // that hosts are asked from
+	prober      *prober
+	rounds      *rounds
+	deaf        bool // the target was away: nobody could be asked
+	out         outbox
 	vrfs        map[uint16]*vrf // by index
 	vrfByID     map[string]*vrf
 	vrfByVNI    map[uint32]*vrf // those that EVPN stretches
@@ -228,6 +236,10 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		Retry: cfg.Retry, AuditInterval: cfg.AuditInterval, Now: l.now, Logger: cfg.Logger,
 		Prepare: l.meterAll, Written: stats.written, Stats: &stats.target,
 	}, in.Target, l)
+	l.asker, l.out = askerMAC(l.routerMAC), make(outbox, outboxSize)
+	l.prober = newProber(l.query, l.noAnswer)
+	round, _ := roundOf(cfg.AddressAge, cfg.Ageing)
+	l.rounds = newRounds(round, l.now)
 	if l.slow != nil {
 		l.neighbors, l.dirtyKernel = l.slow.Events(), true
 	}
@@ -245,9 +257,10 @@ func (c *Controller) Run(ctx context.Context) error {
 	// ctx itself says whether an input stopped because the end was asked for: one made
 	// from it learns of that later than the inputs do.
 	working, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() { defer close(done); c.loop.target.Run(working) }()
-	defer func() { cancel(); <-done; close(c.stopped) }()
+	var owned sync.WaitGroup
+	owned.Go(func() { c.loop.target.Run(working) })
+	owned.Go(func() { c.loop.out.run(working, c.in.Target, c.loop.log) })
+	defer func() { cancel(); owned.Wait(); close(c.stopped) }()
 
 	watch := c.in.Intent.Watch(working)
 	// What the target holds can only be judged by the intent: that comes first.

@@ -44,6 +44,9 @@ type stats struct {
 	hostsLocal      atomic.Int64 // of them those behind ports
 	hostsRefused    atomic.Int64
 	noHosts         [noHostReasons]atomic.Int64
+	hostsDisplaced  atomic.Int64
+	probes          atomic.Int64
+	unanswered      atomic.Int64
 	punts           [puntReasons]atomic.Int64
 	refusedRoutes   atomic.Int64
 	originated      atomic.Int64 // routes of ours now
@@ -101,6 +104,11 @@ var (
 		"Addresses of local hosts that were not taken, since their MAC has too many.")
 	descNoHost = desc("addresses_refused_total",
 		"Addresses claimed by ARP and ND that can be no host's on their bridge, by reason.", "reason")
+	descDisplaced = desc("hosts_displaced_total",
+		"Addresses of local hosts that made room for others, since their MAC has too many.")
+	descProbes     = desc("probes_total", "Questions to hosts whether they still have an address.")
+	descUnanswered = desc("probes_unanswered_total",
+		"Addresses that a host had no more, since it was asked and did not answer.")
 	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
 	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
 	descAudits   = desc("audits_total", "Times that the target's entries were compared with those it acknowledged.")
@@ -116,7 +124,7 @@ func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 		descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored,
 		descOwn, descBad, descRefused, descUp,
-		descHosts, descTooMany, descNoHost, descPunts, descPrefixes} {
+		descHosts, descTooMany, descDisplaced, descProbes, descUnanswered, descNoHost, descPunts, descPrefixes} {
 		ch <- d
 	}
 	c.stats.batch.Describe(ch)
@@ -147,6 +155,9 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	gauge(descHosts, local, "local")
 	gauge(descHosts, max(0, s.hosts.Load()-local), "remote")
 	counter(descTooMany, &s.hostsRefused)
+	counter(descDisplaced, &s.hostsDisplaced)
+	counter(descProbes, &s.probes)
+	counter(descUnanswered, &s.unanswered)
 	for i := p4.PuntARP; i < puntReasons; i++ {
 		counter(descPunts, &s.punts[i], i.String())
 	}

@@ -22,7 +22,7 @@ func TestPortsOfTheConfigurationHaveTheirKinds(t *testing.T) {
 			t.Errorf("%v, want %v", got, want)
 		}
 	}
-	if n := len(g.entries()); n != 9+len(traps()) {
+	if n := len(g.entries()); n != 9+len(g.c.loop.traps()) {
 		t.Errorf("%d entries, want those and the traps:\n%s", n, strings.Join(g.facts(), "\n"))
 	}
 }

@@ -55,6 +55,7 @@ type probe struct {
 	sent  int
 	due   time.Time // when it is asked again or has failed
 	late  bool      // it had more time than it should
+	idly  bool      // nothing follows if it does not answer
 	place int       // in begun; -1 = it is not there
 }
 
@@ -71,6 +72,7 @@ func (p *prober) ask(who probed, now time.Time) {
 	if a == nil {
 		a = p.add(who)
 	}
+	a.idly = false
 	if a.place < 0 {
 		p.fill(now)
 		heap.Push(&p.begun, a)
@@ -80,14 +82,23 @@ func (p *prober) ask(who probed, now time.Time) {
 
 // askSoon asks a host when its turn comes, and reports whether it has one.
 func (p *prober) askSoon(who probed) bool {
-	if p.asks(who) {
-		return true
+	a := p.all[who]
+	if a == nil {
+		if len(p.waiting) >= maxWaiting {
+			return false
+		}
+		a = p.add(who)
+		p.waiting = append(p.waiting, a)
 	}
-	if len(p.waiting) >= maxWaiting {
-		return false
-	}
-	p.waiting = append(p.waiting, p.add(who))
+	a.idly = false
 	return true
+}
+
+// askIdly is askSoon for what a host says beside: nothing follows if it does not answer.
+func (p *prober) askIdly(who probed) {
+	if !p.asks(who) && p.askSoon(who) {
+		p.all[who].idly = true
+	}
 }
 
 func (p *prober) add(who probed) *probe {
@@ -146,7 +157,9 @@ func (p *prober) tick(now time.Time) {
 			heap.Fix(&p.begun, 0)
 		default:
 			p.end(a.probed)
-			p.failed(a.probed)
+			if !a.idly {
+				p.failed(a.probed)
+			}
 		}
 	}
 	p.beginWaiting(now)
@@ -187,7 +200,7 @@ func (p *prober) next(now time.Time) time.Duration {
 func (p *prober) again() {
 	p.begun, p.waiting = nil, nil
 	for _, a := range p.all {
-		*a = probe{probed: a.probed, place: -1}
+		*a = probe{probed: a.probed, idly: a.idly, place: -1}
 		p.waiting = append(p.waiting, a)
 	}
 }

@@ -203,3 +203,16 @@ func TestAfterATimeWithoutATargetAllAreAskedAnew(t *testing.T) {
 		t.Errorf("%d questions, %d failed", a.total(), len(a.failed))
 	}
 }
+
+func TestNothingFollowsIfAHostIsAskedIdly(t *testing.T) {
+	a := newAsking()
+	a.askIdly(someone(1))
+	a.askIdly(someone(2))
+	a.ask(someone(2), a.now)
+	a.ask(someone(3), a.now)
+	a.askIdly(someone(3))
+	a.pass(time.Minute)
+	if a.total() != 9 || len(a.failed) != 2 || a.asks(someone(1)) {
+		t.Errorf("asked %v, failed %v", a.sent, a.failed)
+	}
+}

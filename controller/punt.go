@@ -13,8 +13,8 @@ const (
 )
 
 // traps copy ARP and neighbour discovery to the controller, of bridge ports and apart
-// from them what came by VXLAN.
-func traps() []p4.Trap {
+// from them what came by VXLAN, and divert what answers its own questions.
+func (l *loop) traps() []p4.Trap {
 	var out []p4.Trap
 	for _, from := range []struct {
 		origin  uint8
@@ -31,6 +31,7 @@ func traps() []p4.Trap {
 			out = append(out, p4.Trap{EtherType: packet.EtherTypeIPv6, ICMPv6Type: t, Origin: from.origin,
 				Priority: trapPriority, Reason: from.nd})
 		}
+		out = append(out, l.answerTraps(from.origin, from.arp, from.nd)...)
 	}
 	return out
 }

@@ -22,6 +22,7 @@ func (l *loop) snoop(p p4.PacketIn) {
 	if s.AsksRouters && l.routesFor(b, p.VTEP) {
 		l.deliver(p)
 	}
+	l.solicited(b, s)
 	if !s.IP.IsValid() {
 		return
 	}

@@ -45,7 +45,7 @@ const idleTick = 10 * time.Second
 // flush brings what changed on its way, if it can go now, and says when it wants
 // to be called again at the latest.
 func (l *loop) flush() time.Duration {
-	next := min(l.target.Flush(), idleTick)
+	next := min(l.target.Flush(), l.tendAges(), idleTick)
 	l.sweepLeaving()
 	if in, waiting := l.deferralDue(); waiting {
 		next = min(next, max(in, time.Millisecond))

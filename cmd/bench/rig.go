@@ -229,10 +229,15 @@ func (p *process) processorTime() (float64, error) {
 	if p == nil {
 		return 0, nil
 	}
+	return processorTime(p.cmd.Process.Pid)
+}
+
+// processorTime is what a process has used so far, in seconds.
+func processorTime(pid int) (float64, error) {
 	var ts unix.Timespec
-	clock := int32(^p.cmd.Process.Pid<<3 | 2) // as clock_getcpuclockid(3) has it
+	clock := int32(^pid<<3 | 2) // as clock_getcpuclockid(3) has it
 	if err := unix.ClockGettime(clock, &ts); err != nil {
-		return 0, fmt.Errorf("read the processor time of %s: %w", p.name, err)
+		return 0, fmt.Errorf("read the processor time of process %d: %w", pid, err)
 	}
 	return float64(ts.Nano()) / 1e9, nil
 }

@@ -128,9 +128,11 @@ func underlayConfig(f *config.File) underlay.Config {
 
 func controllerConfig(f *config.File) controller.Config {
 	c := controller.Config{
-		VTEPs:   addrs(f.VTEPs),
-		Ageing:  f.Learning.Ageing,
-		MaxMACs: f.Learning.MaxMACs,
+		VTEPs:        addrs(f.VTEPs),
+		Ageing:       f.Learning.Ageing,
+		AddressAge:   f.Learning.AddressAge,
+		MaxMACs:      f.Learning.MaxMACs,
+		MaxAddresses: f.Learning.MaxAddresses,
 		Duplicates: controller.Duplicates{
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},
