@@ -116,7 +116,7 @@ func (l *loop) endStale(b *bridge, mac ether.MAC, now time.Time) {
 		c := b.addresses[ip].claim(mac)
 		if c.by&byStatic == 0 && !c.confirmed.IsZero() && now.Sub(c.confirmed) >= l.cfg.AddressAge &&
 			b.locate(ip).mac != mac {
-			l.probeFailed(b, ip, mac)
+			l.endClaim(b, ip, mac)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (l *loop) makeRoom(b *bridge, mac ether.MAC) bool {
 			"bridge", b.ID, "mac", mac, "addresses", len(of.of), "oldest", oldest)
 	}
 	l.prober.end(probed{b.Index, oldest, mac})
-	l.probeFailed(b, oldest, mac)
+	l.endClaim(b, oldest, mac)
 	return true
 }
 

@@ -159,8 +159,17 @@ func (l *loop) confirmed(b *bridge, ip netip.Addr, mac ether.MAC) {
 }
 
 // probeFailed takes that a MAC was asked for an address and did not answer: it has it no
-// more.
+// more. One that was silent before is gone with the last.
 func (l *loop) probeFailed(b *bridge, ip netip.Addr, mac ether.MAC) {
+	silent := b.claimed[mac] != nil && b.claimed[mac].silent
+	l.endClaim(b, ip, mac)
+	if s := b.macs[mac]; silent && b.claimed[mac] == nil && s != nil && s.local != nil {
+		l.forgetSilent(b, mac, s)
+	}
+}
+
+// endClaim ends a MAC's claim of an address, but for what the operator knows.
+func (l *loop) endClaim(b *bridge, ip netip.Addr, mac ether.MAC) {
 	a := b.addresses[ip]
 	c := a.claim(mac)
 	if c == nil {

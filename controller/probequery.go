@@ -27,6 +27,10 @@ func (l *loop) probe(b *bridge, ip netip.Addr, mac ether.MAC) {
 
 // probeSoon is probe for what can wait for its turn; it reports whether it has one.
 func (l *loop) probeSoon(b *bridge, ip netip.Addr, mac ether.MAC) bool {
+	if l.asked != nil {
+		l.asked(b, ip, mac)
+		return true
+	}
 	return l.prober.askSoon(probed{b.Index, ip, mac})
 }
 
@@ -81,11 +85,7 @@ func (l *loop) noAnswer(who probed) {
 		return
 	}
 	l.stats.unanswered.Add(1)
-	silent := b.claimed[who.mac].silent
 	l.probeFailed(b, who.ip, who.mac)
-	if s := b.macs[who.mac]; silent && b.claimed[who.mac] == nil && s != nil && s.local != nil {
-		l.forgetSilent(b, who.mac, s)
-	}
 }
 
 // solicited takes a question of a host. One that wants an address which another host has
