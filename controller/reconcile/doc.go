@@ -2,12 +2,13 @@
 //
 // The Model marks the entries that may have to change. Flush computes them anew,
 // compares with what the target acknowledged, and gives the difference to the
-// writer, while marks go on gathering. A level is written and acknowledged before
-// the next one, removals go the other way round, and what refers to an entry that
-// the target refused waits for it. When a connection was made, everything is read
-// back and compared; an audit does the same with a target that is up. Until what a
-// restarted model does not know yet has come, nothing that the target held before
-// is taken away.
+// writer, while marks go on gathering. While entries are written to which nothing
+// refers, a full job more of such is prepared, so that the target need not wait. A
+// level is written and acknowledged before the next one, removals go the other way
+// round, and what refers to an entry that the target refused waits for it. When a
+// connection was made, everything is read back and compared; an audit does the same
+// with a target that is up. Until what a restarted model does not know yet has come,
+// nothing that the target held before is taken away.
 //
 //	Model ──► Mark ──► marked keys
 //	                      │ Desired against what was acknowledged

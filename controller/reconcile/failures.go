@@ -27,10 +27,18 @@ func (f *Failure) Refused() bool { return f.attempts > 0 }
 
 // Take takes what came of a job.
 func (r *Reconciler) Take(res Result) {
-	r.busy = false
+	now := r.cfg.Now()
+	took := now.Sub(r.began)
+	r.began = now // the writer goes on with the job that is prepared
+	r.jobs--
+	for i := range res.changes {
+		res.changes[i].record.inJob = false
+	}
 	if res.session != r.session {
-		r.notAnswered(res.changes)
-		return // the target is another one by now, or was read again
+		if !res.discarded {
+			r.notAnswered(res.changes)
+		}
+		return // the target is another one by now, or is read again, and all is marked then
 	}
 	switch {
 	case res.alone:
@@ -42,11 +50,11 @@ func (r *Reconciler) Take(res Result) {
 		r.audited(res)
 		return
 	case res.changes == nil:
-		r.readBack(res)
+		r.readBack(res, took)
 		return
 	}
 	if r.cfg.Written != nil {
-		r.cfg.Written(len(res.changes), r.cfg.Now().Sub(res.began))
+		r.cfg.Written(len(res.changes), took)
 	}
 	refused, first := 0, error(nil)
 	for i := range res.changes {

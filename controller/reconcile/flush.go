@@ -25,28 +25,54 @@ func (r *Reconciler) Flush() time.Duration {
 	now := r.cfg.Now()
 	_, auditDue := r.auditDue(now)
 	switch {
-	case r.phase == phaseReading && !r.busy && !now.Before(r.readAt):
+	case r.phase == phaseReading && r.jobs == 0 && !now.Before(r.readAt):
 		r.setups = nil // what Prepare gives is newer
-		j := job{began: now}
+		j := job{}
 		if r.cfg.Prepare != nil {
 			j.setup = r.cfg.Prepare()
 		}
 		r.give(j)
 	case r.phase != phaseUp:
 		r.forgetUnwanted()
-	case r.busy:
+	case r.jobs > 0:
+		if !auditDue && r.mayPrepare() {
+			r.giveChanges()
+		}
 	case now.Before(r.gatherUntil) && r.Depth() < maxBatch:
 		return r.gatherUntil.Sub(now)
 	case auditDue:
-		r.give(job{began: now, audit: true})
+		r.give(job{audit: true})
 	default:
-		if changes := r.changes(); len(changes) > 0 {
-			r.give(job{began: now, changes: changes, setup: r.takeSetups()})
-		} else if len(r.setups) > 0 {
-			r.give(job{began: now, setup: r.takeSetups(), alone: true})
+		if !r.giveChanges() && len(r.setups) > 0 {
+			r.give(job{setup: r.takeSetups(), alone: true})
 		}
 	}
 	return r.wakeAfter(now)
+}
+
+// mayPrepare reports whether to give the writer its next job while it has one: it then
+// has no pause while the owner computes. The changes of such a job may not depend on what
+// comes of the one before, so both are of leaves, to which nothing refers. A job is not
+// prepared before it is a full one, since more may come, and a change never waits for
+// more than two.
+func (r *Reconciler) mayPrepare() bool {
+	leaves := len(r.marked[p4.LevelLeaf])
+	return r.jobs == 1 && r.leaves && leaves >= maxBatch && leaves == r.Depth() && len(r.setups) == 0
+}
+
+// giveChanges has the writer write what differs, and reports whether anything does.
+func (r *Reconciler) giveChanges() bool {
+	changes := r.changes()
+	if len(changes) == 0 {
+		return false
+	}
+	r.leaves = true
+	for i := range changes {
+		changes[i].record.inJob = true
+		r.leaves = r.leaves && changes[i].what.Level() == p4.LevelLeaf
+	}
+	r.give(job{changes: changes, setup: r.takeSetups()})
+	return true
 }
 
 // SetUp has the writer set up more of the target, before it writes what is marked: what
@@ -69,21 +95,26 @@ func (r *Reconciler) takeSetups() Setup {
 	}
 }
 
-// give has the writer do a job.
+// give has the writer do a job, after the one that it may have.
 func (r *Reconciler) give(j job) {
-	j.session, r.busy = r.session, true
+	if r.jobs == 0 {
+		r.began = r.cfg.Now()
+	}
+	r.jobs++
+	j.session = r.session
+	r.leaves = r.leaves && j.changes != nil
 	r.writer.jobs <- j
 }
 
 func (r *Reconciler) wakeAfter(now time.Time) time.Duration {
 	next := atLatest
-	if r.phase == phaseUp && !r.busy && r.Depth() > 0 {
+	if r.phase == phaseUp && r.jobs == 0 && r.Depth() > 0 {
 		next = 0 // what was computed marked something else
 	}
-	if r.phase == phaseReading && !r.busy {
+	if r.phase == phaseReading && r.jobs == 0 {
 		next = min(next, r.readAt.Sub(now))
 	}
-	if in, _ := r.auditDue(now); r.phase == phaseUp && !r.busy {
+	if in, _ := r.auditDue(now); r.phase == phaseUp && r.jobs == 0 {
 		next = min(next, in)
 	}
 	if !r.retryAt.IsZero() {
@@ -115,10 +146,16 @@ func (r *Reconciler) changes() []change {
 	var removals []p4.Typed // of levels that others refer to: they come last
 	for lv := range p4.Levels {
 		taken := r.takeMarked(lv)
+		next, waiting := len(taken), 0
 		for i, m := range taken {
 			if lv == p4.LevelLeaf && len(out) >= maxBatch {
-				r.marked[lv] = append(taken[i:], r.marked[lv]...)
+				next = i
 				break
+			}
+			if m.inJob { // what comes of that is to be known first
+				taken[waiting] = m
+				waiting++
+				continue
 			}
 			if !m.unmark() {
 				continue
@@ -133,6 +170,10 @@ func (r *Reconciler) changes() []change {
 			default:
 				out = append(out, c)
 			}
+		}
+		copy(taken[next-waiting:next], taken[:waiting])
+		if left := taken[next-waiting:]; len(left) > 0 {
+			r.marked[lv] = append(left, r.marked[lv]...)
 		}
 	}
 	if len(r.marked[p4.LevelLeaf]) > 0 {

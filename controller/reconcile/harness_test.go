@@ -155,7 +155,7 @@ func (b *bench) until(what string, cond func() bool) {
 func (b *bench) settle() {
 	b.Helper()
 	b.turn()
-	b.until("settled", func() bool { return b.Ready() && !b.busy && b.Depth() == 0 })
+	b.until("settled", func() bool { return b.Ready() && b.jobs == 0 && b.Depth() == 0 })
 }
 
 // advance puts the clock on, and has done what is due then.

@@ -23,8 +23,11 @@ type Reconciler struct {
 	phase   phase
 	reason  string // why it is not up
 	session uint64 // counts connections: results of an older one mean nothing
-	busy    bool   // the writer has a job
-	reads   int    // read-backs that succeeded
+	jobs    int    // that the writer has: one under way, and at most one prepared
+	// leaves: the jobs that the writer has are of leaves alone.
+	leaves bool
+	began  time.Time // of the job under way
+	reads  int       // read-backs that succeeded
 	// emptied: a pipeline was pushed since the start, and nothing was kept.
 	emptied bool
 	// replaced: one was pushed since the last read-back, so entries may be gone.
@@ -72,9 +75,11 @@ func (r *Reconciler) Ready() bool { return r.phase == phaseUp }
 // Reason says why the target is not up, "" if it is.
 func (r *Reconciler) Reason() string { return r.reason }
 
-// Full reports whether as much is marked as the next job can take, of a target that is
-// written to. What is marked then waits for a job more.
-func (r *Reconciler) Full() bool { return r.phase == phaseUp && r.Depth() >= maxBatch }
+// Full reports whether a target that is written to has enough to do: a job is prepared, or
+// as much is marked as the next one can take. What is marked then waits for two jobs.
+func (r *Reconciler) Full() bool {
+	return r.phase == phaseUp && (r.jobs == maxJobs || r.Depth() >= maxBatch)
+}
 
 // Report is Reason once that is news: false while a first attempt is still under
 // way, or a read-back that follows a success.
@@ -93,7 +98,7 @@ func (r *Reconciler) Emptied() bool { return r.emptied }
 // Settled reports whether the target is up and there is nothing to do: nothing is
 // marked, being written or refused.
 func (r *Reconciler) Settled() bool {
-	return r.phase == phaseUp && !r.busy && r.Depth() == 0 && len(r.failed) == 0 && len(r.setups) == 0
+	return r.phase == phaseUp && r.jobs == 0 && r.Depth() == 0 && len(r.failed) == 0 && len(r.setups) == 0
 }
 
 // Counts gives how many entries the target holds, by table.

@@ -14,6 +14,7 @@ type record struct {
 	keyLen uint16
 	mark   mark
 	held   bool // the target holds it
+	inJob  bool // a change of it is being written, or will be
 }
 
 func (rec *record) key() p4.Key     { return p4.Key(rec.text[:rec.keyLen]) }

@@ -43,7 +43,7 @@ func (r *Reconciler) readAgain(err error) {
 }
 
 // readBack takes what the target holds.
-func (r *Reconciler) readBack(res Result) {
+func (r *Reconciler) readBack(res Result, took time.Duration) {
 	if res.err != nil {
 		r.cfg.Stats.Errors.Add(1)
 		r.log.Warn("the target's entries could not be read, trying again", "err", res.err)
@@ -53,7 +53,7 @@ func (r *Reconciler) readBack(res Result) {
 	if res.foreign > 0 {
 		r.log.Warn("the target holds entities that are not of this program, they are left alone", "entities", res.foreign)
 	}
-	r.log.Info("read the target's entries", "entries", len(res.entries), "took", r.cfg.Now().Sub(res.began))
+	r.log.Info("read the target's entries", "entries", len(res.entries), "took", took)
 	a := Audit{Entries: len(res.entries)}
 	if r.reads > 0 && !r.replaced {
 		a = r.compare(res.entries, func(p4.Entry, p4.Entry) {})

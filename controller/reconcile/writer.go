@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"slices"
-	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
@@ -15,9 +14,14 @@ import (
 // its owner goes on gathering.
 type writer struct {
 	target  Target
-	jobs    chan job    // one slot: it is given one at a time
-	results chan Result // one slot, so that it never waits for its owner
+	jobs    chan job    // slots for all that there may be, so that its owner never waits
+	results chan Result // likewise, so that it never waits for its owner
+	// failed is the session of which a job failed: one that was prepared then is not done.
+	failed uint64
 }
+
+// maxJobs is how many jobs the writer may have: one under way and one prepared.
+const maxJobs = 2
 
 // job is a set of changes to write or, if there are none, a read of all that
 // the target holds; or a set-up alone.
@@ -27,7 +31,6 @@ type job struct {
 	setup   Setup // what comes before; nil = nothing
 	alone   bool  // nothing follows the set-up
 	audit   bool  // of a read: of a target that is written to
-	began   time.Time
 }
 
 // change is one update. It is written as it is: no message is made of it.
@@ -59,10 +62,12 @@ type Result struct {
 	entries []p4.Entry // of a read
 	foreign int        // entities read that the program cannot hold
 	err     error      // the whole job failed
+	// discarded: nothing was done, since the job before failed.
+	discarded bool
 }
 
 func newWriter(t Target) *writer {
-	return &writer{target: t, jobs: make(chan job, 1), results: make(chan Result, 1)}
+	return &writer{target: t, jobs: make(chan job, maxJobs), results: make(chan Result, maxJobs)}
 }
 
 // Run does what Flush gives to be done, until ctx ends. Its results are to be taken.
@@ -84,6 +89,10 @@ func (w *writer) run(ctx context.Context) {
 
 func (w *writer) do(ctx context.Context, j job) Result {
 	res := Result{job: j}
+	if j.session == w.failed {
+		res.discarded = true
+		return res
+	}
 	if j.setup != nil {
 		res.err = j.setup(ctx, w.target)
 	}
@@ -95,6 +104,9 @@ func (w *writer) do(ctx context.Context, j job) Result {
 		res.errs, res.err = plan(j.changes).Write(ctx, w.target)
 	case j.changes != nil:
 		res.errs = slices.Repeat([]error{p4rt.ErrNotWritten}, len(j.changes))
+	}
+	if res.err != nil && !j.audit { // its owner begins a new session
+		w.failed = j.session
 	}
 	return res
 }
