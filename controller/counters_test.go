@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -74,5 +77,40 @@ p4evpn_pipeline_vrf_packets_total{direction="routed",vrf="blue"} 11
 	}
 	if ports["eth1 in"] != 7 || ports["up1-host out"] != 3 || len(ports) != 2*7 {
 		t.Errorf("ports: %v", ports)
+	}
+}
+
+func TestAScrapeReadsNoCellsOfBridgesAndVRFsThatThereAreNot(t *testing.T) {
+	g := start(t, options{})
+	index := g.bridge(10, 100)
+	v := g.vrf("blue", 5001)
+	g.settle()
+	read := make(chan *p4v1.ReadRequest, 1)
+	g.target.Intercept(func(_ context.Context, m proto.Message) error {
+		if req, ok := m.(*p4v1.ReadRequest); ok {
+			read <- req
+		}
+		return nil
+	})
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(g.c.Counters())
+	if _, err := reg.Gather(); err != nil {
+		t.Fatal(err)
+	}
+	g.target.Intercept(nil)
+	got := map[p4.Counter][]int64{}
+	for _, e := range (<-read).GetEntities() {
+		c := e.GetCounterEntry()
+		cell := int64(-1) // all
+		if c.GetIndex() != nil {
+			cell = c.GetIndex().GetIndex()
+		}
+		got[p4.Counter(c.GetCounterId())] = append(got[p4.Counter(c.GetCounterId())], cell)
+	}
+	for c, want := range map[p4.Counter]uint16{p4.BridgeVXLANIn: index, p4.BridgeVXLANOut: index,
+		p4.VRFRouted: v, p4.VRFVXLANIn: v, p4.VRFVXLANOut: v} {
+		if !slices.Equal(got[c], []int64{int64(want)}) {
+			t.Errorf("of counter %#x the cells %v are read, want %d alone", uint32(c), got[c], want)
+		}
 	}
 }

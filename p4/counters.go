@@ -28,6 +28,13 @@ func (c Counter) All() *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{CounterId: uint32(c)}}}
 }
 
+// Cell names one cell of the counter, for a Read.
+func (c Counter) Cell(index uint16) *p4v1.Entity {
+	return &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{
+		CounterId: uint32(c), Index: &p4v1.Index{Index: int64(index)},
+	}}}
+}
+
 // Count is one cell of a counter.
 type Count struct {
 	Counter        Counter
