@@ -98,6 +98,8 @@ func TestALocalHostThatTakesAnAddressOfALocalOneHasTheOtherAsked(t *testing.T) {
 	g.wantAsked(asked, "10.10.0.9 at "+mac(5).String())
 	g.unanswered(b, "10.10.0.9", mac(5))
 	g.idle(b, 2, mac(6))
+	g.eventually("asked", func() bool { return slices.Contains(asked(), "10.10.0.9 at "+mac(6).String()) })
+	g.unanswered(b, "10.10.0.9", mac(6))
 	g.eventually("gone", func() bool { return g.answer(b, "10.10.0.9") == "nobody" })
 }
 
