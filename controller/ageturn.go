@@ -137,6 +137,7 @@ func (l *loop) makeRoom(b *bridge, mac ether.MAC) bool {
 		return false
 	}
 	l.stats.hostsDisplaced.Add(1)
+	of.silent = false
 	if !of.crowded {
 		of.crowded = true
 		l.log.Warn("a MAC has too many addresses: each new one ends the one that was not heard for the longest time",

@@ -159,11 +159,11 @@ func (l *loop) confirmed(b *bridge, ip netip.Addr, mac ether.MAC) {
 }
 
 // probeFailed takes that a MAC was asked for an address and did not answer: it has it no
-// more. One that was silent before is gone with the last.
+// more. One that was silent before is gone with the last one that it had.
 func (l *loop) probeFailed(b *bridge, ip netip.Addr, mac ether.MAC) {
 	silent := b.claimed[mac] != nil && b.claimed[mac].silent
 	l.endClaim(b, ip, mac)
-	if s := b.macs[mac]; silent && b.claimed[mac] == nil && s != nil && s.local != nil {
+	if s := b.macs[mac]; silent && len(l.askable(b, mac)) == 0 && s != nil && s.local != nil {
 		l.forgetSilent(b, mac, s)
 	}
 }

@@ -277,6 +277,9 @@ func (l *loop) idle(key p4.Key) error {
 
 // forgetSilent forgets a MAC that was learned and says nothing any more.
 func (l *loop) forgetSilent(b *bridge, mac ether.MAC, s *station) {
+	if of := b.claimed[mac]; of != nil {
+		of.silent = false
+	}
 	l.stats.aged.Add(1)
 	l.forgetLocal(b, mac, s)
 	l.changed(b, mac)
