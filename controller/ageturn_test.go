@@ -135,7 +135,8 @@ func TestAnAddressThatAnotherHostWantsIsAskedFor(t *testing.T) {
 		if n := g.questions()[question{mac(5), addr(ip)}]; n != 1 {
 			t.Fatalf("%s: it was asked %d times, want at once", ip, n)
 		}
-		if took := g.waitUntil("withdrawn", time.Minute, func() bool { return g.answer(b, ip) == "nobody" }); took > 4*time.Second {
+		took := g.waitUntil("withdrawn", time.Minute, func() bool { return g.answer(b, ip) == "nobody" })
+		if took > 4*time.Second {
 			t.Errorf("%s: withdrawn after %v", ip, took)
 		}
 		g.hears(b, 1, mac(5), ip)
@@ -170,7 +171,8 @@ func TestASilentMACIsAskedBeforeItIsForgotten(t *testing.T) {
 		return g.askedFor("10.10.0.5") == 1 && g.askedFor("10.10.0.6") == 1
 	})
 	g.hears(b, 1, mac(6), "10.10.0.6")
-	if took := g.waitUntil("forgotten", time.Minute, func() bool { return g.whereIs(b, mac(5)) == "nowhere" }); took > 4*time.Second {
+	took := g.waitUntil("forgotten", time.Minute, func() bool { return g.whereIs(b, mac(5)) == "nowhere" })
+	if took > 4*time.Second {
 		t.Errorf("forgotten after %v", took)
 	}
 	g.wantAnswer(b, "10.10.0.5", "nobody")
@@ -183,7 +185,10 @@ func TestNobodyIsGoneWhileTheTargetIsAway(t *testing.T) {
 	g.hears(b, 1, mac(5), "10.10.0.5")
 	g.waitUntil("asked", time.Minute, func() bool { return g.askedFor("10.10.0.5") == 1 })
 	g.target.Stop()
-	g.eventually("the target is away", func() (away bool) { g.peek(func(l *loop) { away = !l.target.Ready() }); return away })
+	g.eventually("the target is away", func() (away bool) {
+		g.peek(func(l *loop) { away = !l.target.Ready() })
+		return away
+	})
 	for range 100 {
 		g.now.advance(time.Second)
 		g.peek(func(*loop) {})

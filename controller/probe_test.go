@@ -129,8 +129,10 @@ func TestThoseWhoCanWaitDoNotCrowd(t *testing.T) {
 	a := newAsking()
 	const hosts = 4000
 	for n := range hosts {
-		if !a.askSoon(someone(n)) || !a.askSoon(someone(n)) {
-			t.Fatal("it has no turn")
+		for range 2 { // the second time changes nothing
+			if !a.askSoon(someone(n)) {
+				t.Fatal("it has no turn")
+			}
 		}
 	}
 	most := 0
