@@ -25,7 +25,8 @@ const (
 	little     = 4 << 20
 	quietTicks = 10
 	// worthwhile is how much must have been allocated since memory was given back the last
-	// time: that costs a collection.
+	// time, and half of what stays: that costs a collection, and a process that does a little
+	// all the time would do little else.
 	worthwhile = 16 << 20
 )
 
@@ -83,7 +84,7 @@ func (k *keeper) look(allocated, live uint64) (percent int, giveBack bool) {
 		k.quiet++
 	}
 	k.seen = allocated
-	if giveBack = k.quiet >= quietTicks && allocated-k.returned > worthwhile; giveBack {
+	if giveBack = k.quiet >= quietTicks && allocated-k.returned > max(worthwhile, live/2); giveBack {
 		k.returned, k.quiet = allocated, 0
 	}
 	return percent, giveBack

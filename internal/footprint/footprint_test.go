@@ -60,10 +60,25 @@ func TestMemoryIsGivenBackOnceAfterABurst(t *testing.T) {
 	if times != 1 {
 		t.Errorf("given back %d times for one burst", times)
 	}
-	for range 10 * quietTicks {
+	for range 20 * quietTicks {
 		look(mb)
 	}
 	if times < 2 || times > 10 {
 		t.Errorf("given back %d times, want it again for what has gathered, and not at each look", times)
+	}
+}
+
+func TestALittleAllTheTimeIsNoBurst(t *testing.T) {
+	var k keeper
+	const live, each = garbage, little / 2
+	allocated, times := uint64(0), 0
+	for range 600 {
+		allocated += each
+		if _, giveBack := k.look(allocated, live); giveBack {
+			times++
+		}
+	}
+	if most := int(allocated / (live / 2)); times == 0 || times > most {
+		t.Errorf("given back %d times, want up to %d: once for each half of what stays", times, most)
 	}
 }
