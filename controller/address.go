@@ -105,10 +105,8 @@ func (b *bridge) locate(ip netip.Addr) location {
 	if no := b.noHost(ip); no != isHost {
 		return b.locateNoHost(a, no)
 	}
-	if mac := a.claimant(byStatic); !mac.IsZero() {
-		if _, here := b.rankHere(mac); here {
-			return location{mac: mac, claimed: true, flags: a.claim(mac).flags}
-		}
+	if at := b.locateStatic(a); at.known() {
+		return at
 	}
 	if mac := b.holder(ip); !mac.IsZero() {
 		return b.locateHeld(a, mac)
@@ -130,6 +128,15 @@ func (b *bridge) locate(ip netip.Addr) location {
 		}
 	}
 	return location{}
+}
+
+// locateStatic is where an address is by a static MAC that was given it and is here.
+func (b *bridge) locateStatic(a *address) location {
+	mac := a.claimant(byStatic)
+	if mac.IsZero() || b.stationHere(mac) == nil {
+		return location{}
+	}
+	return location{mac: mac, claimed: true, flags: a.claim(mac).flags}
 }
 
 // foremost is the claim of an address by a MAC that is here which stands for all of them, and
@@ -238,39 +245,59 @@ type standing struct {
 }
 
 func (b *bridge) standing(mac ether.MAC) standing {
-	mine, here := b.rankHere(mac)
-	from, _ := b.place(mac)
-	return standing{mine, from, here, b.portOf(mac)}
+	s := b.macs[mac]
+	if s == nil {
+		return standing{}
+	}
+	from, here := b.selected(mac, s)
+	if !here {
+		return standing{from: from}
+	}
+	return standing{rank: b.rankOf(s), here: true, port: s.port()}
+}
+
+// stationHere is the record of a MAC that is on one of the bridge's ports, nil if it is not.
+func (b *bridge) stationHere(mac ether.MAC) *station {
+	s := b.macs[mac]
+	if s == nil {
+		return nil
+	}
+	if _, here := b.selected(mac, s); !here {
+		return nil
+	}
+	return s
 }
 
 // portOf is the port where a MAC is, 0 if it is on none.
 func (b *bridge) portOf(mac ether.MAC) uint16 {
-	s := b.macs[mac]
-	if s == nil {
-		return 0
+	if s := b.stationHere(mac); s != nil {
+		return s.port()
 	}
-	if _, here := b.selected(mac, s); !here {
-		return 0
-	}
-	if s.static != 0 {
-		return s.static
-	}
-	return s.local.port
+	return 0
 }
 
 // rankHere is the rank of a MAC that is on one of the bridge's ports.
 func (b *bridge) rankHere(mac ether.MAC) (rank, bool) {
-	s := b.macs[mac]
-	if s == nil {
-		return rank{}, false
+	if s := b.stationHere(mac); s != nil {
+		return b.rankOf(s), true
 	}
-	if _, here := b.selected(mac, s); !here {
-		return rank{}, false
-	}
+	return rank{}, false
+}
+
+// rankOf is the rank of a MAC that is here.
+func (b *bridge) rankOf(s *station) rank {
 	if s.static != 0 {
-		return rank{sticky: true, vtep: b.localVTEP}, true
+		return rank{sticky: true, vtep: b.localVTEP}
 	}
-	return rank{sequence: s.local.sequence, vtep: b.localVTEP}, true
+	return rank{sequence: s.local.sequence, vtep: b.localVTEP}
+}
+
+// port is where a MAC is that is here.
+func (s *station) port() uint16 {
+	if s.static != 0 {
+		return s.static
+	}
+	return s.local.port
 }
 
 // addClaim takes one more way in which a MAC's claim of an address is known, and has the

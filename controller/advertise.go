@@ -71,11 +71,8 @@ func (l *loop) bridgeAdvert(b *bridge, k advertKey) (bgp.Route, bool) {
 		r.Tunnel = b.localVTEP
 		return r, true
 	}
-	s := b.macs[k.mac]
+	s := b.stationHere(k.mac)
 	if s == nil {
-		return bgp.Route{}, false
-	}
-	if _, here := b.selected(k.mac, s); !here {
 		return bgp.Route{}, false
 	}
 	r.Key = bgp.MACKey(rd, k.mac, netip.Addr{})

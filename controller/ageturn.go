@@ -64,7 +64,7 @@ func (l *loop) takeTurn(t *turn, now time.Time) {
 		return
 	}
 	l.rounds.again(t, now)
-	if _, here := b.rankHere(t.mac); !here {
+	if b.stationHere(t.mac) == nil {
 		return // its claims wait for it
 	}
 	l.endStale(b, t.mac, now)

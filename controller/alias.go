@@ -24,6 +24,7 @@ type otherGateways struct {
 	routes map[otherGateway]int
 	macs   map[ether.MAC]int  // routes that have it
 	vteps  map[netip.Addr]int // the same
+	ips    map[netip.Addr]int // the same; they are no host's meanwhile
 	// aliases are the MACs for which this gateway routes, since they are of gateways
 	// with an address of its own: hosts that have one of them in their tables may be
 	// here now (gateway MAC aliasing).
@@ -37,7 +38,7 @@ func (l *loop) countOtherGateway(b *bridge, r *route, by int) {
 	o := b.others
 	if o == nil {
 		o = &otherGateways{routes: map[otherGateway]int{}, macs: map[ether.MAC]int{}, vteps: map[netip.Addr]int{},
-			aliases: map[ether.MAC]struct{}{}}
+			ips: map[netip.Addr]int{}, aliases: map[ether.MAC]struct{}{}}
 		b.others = o
 	}
 	had := o.vteps[r.vtep] > 0
@@ -146,6 +147,9 @@ func (b *bridge) aliased(mac ether.MAC) bool {
 func (b *bridge) gatewayElsewhere(vtep netip.Addr) bool {
 	return b.others != nil && b.others.vteps[vtep] > 0
 }
+
+// gatewayAt reports whether an address is that of a gateway of the bridge elsewhere.
+func (b *bridge) gatewayAt(ip netip.Addr) bool { return b.others != nil && b.others.ips[ip] > 0 }
 
 // markGatewayMAC marks what makes a MAC of a bridge the gateway's.
 func (l *loop) markGatewayMAC(b *bridge, mac ether.MAC) {

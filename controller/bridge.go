@@ -24,10 +24,8 @@ type bridge struct {
 	replicas   map[uint16]*replica     // by instance
 	replicaIDs ids                     // their instances
 
-	svi    *svi           // its gateway, nil = none in place
-	others *otherGateways // those elsewhere, nil = none
-	// peerGateways are the addresses of gateways elsewhere, with how many routes say so.
-	peerGateways map[netip.Addr]int
+	svi          *svi           // its gateway, nil = none in place
+	others       *otherGateways // those elsewhere, nil = none
 	refusals     [noHostReasons]noHostCount
 	addresses    map[netip.Addr]*address
 	addressMoves map[netip.Addr]*history    // of addresses that moved lately
@@ -91,9 +89,9 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},
 			addresses:  map[netip.Addr]*address{}, addressMoves: map[netip.Addr]*history{},
-			claimed: map[ether.MAC]*addressesOf{},
-			away:    map[ether.MAC]time.Time{},
-			early:   map[ether.MAC]early{}, peerGateways: map[netip.Addr]int{},
+			claimed:    map[ether.MAC]*addressesOf{},
+			away:       map[ether.MAC]time.Time{},
+			early:      map[ether.MAC]early{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b

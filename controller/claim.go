@@ -8,30 +8,26 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-const (
-	// maxFollowing bounds the routes that are looked at for the addresses of a MAC that came
-	// here.
-	maxFollowing = 256
-)
+// maxFollowing bounds the routes that are looked at for the addresses of a MAC that came
+// here.
+const maxFollowing = 256
 
 // sighting is that a MAC was heard to have an address.
 type sighting struct {
-	ip     netip.Addr
-	mac    ether.MAC
-	port   uint16 // where it was heard; 0 = by VXLAN, or not by a frame
-	by     evidence
-	flags  packet.Flags // of ip, as far as it said them
-	answer bool         // it was asked and answered
+	ip    netip.Addr
+	mac   ether.MAC
+	port  uint16 // where it was heard; 0 = by VXLAN, or not by a frame
+	by    evidence
+	flags packet.Flags // of ip, as far as it said them
 }
 
 // heard takes any sighting of an address by a frame, from a bridge port or by VXLAN.
 func (l *loop) heard(b *bridge, s sighting) {
-	at := b.locate(s.ip)
 	if s.port != 0 {
 		l.claimed(b, s)
 		return
 	}
-	switch {
+	switch at := b.locate(s.ip); {
 	case at.mac == s.mac:
 		l.confirmed(b, s.ip, s.mac)
 	case at.claimed: // what is elsewhere is for its own gateway to judge
@@ -187,11 +183,7 @@ func (b *bridge) following(mac ether.MAC, s *station) (out []netip.Addr) {
 	if s == nil {
 		return nil
 	}
-	looked := 0
-	for c := range s.routes.all() {
-		if looked++; looked > maxFollowing {
-			break
-		}
+	for c := range s.routes.some(maxFollowing) {
 		if r := c.route; r.isHost() && b.locate(r.IP).mac == mac {
 			out = append(out, r.IP)
 		}

@@ -51,6 +51,18 @@ func (s *candidates) all() iter.Seq[*candidate] {
 	return slices.Values(s.many.few)
 }
 
+// some yields n of them at most.
+func (s *candidates) some(n int) iter.Seq[*candidate] {
+	return func(yield func(*candidate) bool) {
+		left := n
+		for c := range s.all() {
+			if left--; left < 0 || !yield(c) {
+				return
+			}
+		}
+	}
+}
+
 // find is the candidate of a route, nil if it is none.
 func (s *candidates) find(r *route) *candidate {
 	if s.many != nil && s.many.crowd != nil {

@@ -33,9 +33,22 @@ type history struct {
 	told bool      // that no sequence number is above a peer's
 }
 
+// historyOf is the history of a MAC or an address, made if there is none.
+func historyOf[K comparable](all map[K]*history, of K) *history {
+	h := all[of]
+	if h == nil {
+		h = &history{}
+		all[of] = h
+	}
+	return h
+}
+
+// isFrozen reports whether what the history is of is held where it is. None is not.
+func (h *history) isFrozen() bool { return h != nil && !h.frozen.IsZero() }
+
 // held is where a MAC was frozen, nil if it is not.
 func (b *bridge) held(mac ether.MAC) *history {
-	if h := b.moves[mac]; h != nil && !h.frozen.IsZero() {
+	if h := b.moves[mac]; h.isFrozen() {
 		return h
 	}
 	return nil
@@ -46,7 +59,7 @@ func (b *bridge) frozen(mac ether.MAC) bool { return b.held(mac) != nil }
 
 // holder is the MAC that holds an address which is a duplicate, zero if it is none.
 func (b *bridge) holder(ip netip.Addr) ether.MAC {
-	if h := b.addressMoves[ip]; h != nil && !h.frozen.IsZero() {
+	if h := b.addressMoves[ip]; h.isFrozen() {
 		return h.mac
 	}
 	return ether.MAC{}
@@ -73,11 +86,7 @@ func (l *loop) macMoved(b *bridge, mac ether.MAC) bool {
 	if d.Moves < 0 {
 		return false
 	}
-	h := b.moves[mac]
-	if h == nil {
-		h = &history{}
-		b.moves[mac] = h
-	}
+	h := historyOf(b.moves, mac)
 	if !l.moved(h) {
 		return false
 	}
@@ -101,11 +110,7 @@ func (l *loop) addressMoved(b *bridge, ip netip.Addr, from, to ether.MAC) bool {
 	if d.Moves < 0 {
 		return false
 	}
-	h := b.addressMoves[ip]
-	if h == nil {
-		h = &history{}
-		b.addressMoves[ip] = h
-	}
+	h := historyOf(b.addressMoves, ip)
 	if !l.moved(h) {
 		return false
 	}
@@ -127,7 +132,7 @@ func (l *loop) holdOn(b *bridge, mac ether.MAC) {
 
 // holdAddressAt is holdOn for an address.
 func (b *bridge) holdAddressAt(ip netip.Addr, mac ether.MAC) {
-	if h := b.addressMoves[ip]; h != nil && !h.frozen.IsZero() {
+	if h := b.addressMoves[ip]; h.isFrozen() {
 		h.mac = mac
 	}
 }
@@ -142,11 +147,7 @@ func (b *bridge) pin(mac ether.MAC, s *station) {
 		h.at = c
 		return
 	}
-	looked := 0
-	for c := range s.routes.all() {
-		if looked++; looked > maxFollowing {
-			return
-		}
+	for c := range s.routes.some(maxFollowing) {
 		if c.route.vtep == h.vtep {
 			h.at = c
 			return
@@ -191,20 +192,20 @@ func (l *loop) thaw() {
 // over reports whether a history says nothing any more.
 func (l *loop) over(h *history, now time.Time) bool {
 	last := len(h.moves) - 1
-	return h.frozen.IsZero() && !h.told && (last < 0 || now.Sub(h.moves[last]) >= l.cfg.Duplicates.Window)
+	return !h.isFrozen() && !h.told && (last < 0 || now.Sub(h.moves[last]) >= l.cfg.Duplicates.Window)
 }
 
 // thaws reports whether a freeze has lasted.
 func (l *loop) thaws(h *history, now time.Time) bool {
 	freeze := l.cfg.Duplicates.Freeze
-	return !h.frozen.IsZero() && freeze > 0 && now.Sub(h.frozen) >= freeze
+	return h.isFrozen() && freeze > 0 && now.Sub(h.frozen) >= freeze
 }
 
 // clearDuplicate lets a frozen MAC move again, and one whose sequence number could grow no
 // more begin anew; false if it is neither.
 func (l *loop) clearDuplicate(b *bridge, mac ether.MAC) bool {
 	h := b.moves[mac]
-	if h == nil || h.frozen.IsZero() && !h.told {
+	if h == nil || !h.isFrozen() && !h.told {
 		return false
 	}
 	delete(b.moves, mac)
@@ -215,7 +216,7 @@ func (l *loop) clearDuplicate(b *bridge, mac ether.MAC) bool {
 			s.local.sequence = l.nextSequence(b, mac, c.route.sequence)
 		}
 	}
-	if !h.frozen.IsZero() {
+	if h.isFrozen() {
 		l.stats.frozen.Add(-1)
 	}
 	for port, reason := range b.declined[mac] {
@@ -265,11 +266,7 @@ func (l *loop) nextSequence(b *bridge, mac ether.MAC, n uint32) uint32 {
 	if n < maxSequence {
 		return n + 1
 	}
-	h := b.moves[mac]
-	if h == nil {
-		h = &history{}
-		b.moves[mac] = h
-	}
+	h := historyOf(b.moves, mac)
 	if !h.told {
 		h.told = true
 		l.log.Warn("a peer advertises the highest sequence number that there is, which a MAC that is here cannot exceed: "+

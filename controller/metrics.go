@@ -47,7 +47,7 @@ type stats struct {
 	hostsDisplaced  atomic.Int64
 	probes          atomic.Int64
 	unanswered      atomic.Int64
-	punts           [puntReasons]atomic.Int64
+	punts           [p4.PuntReasons]atomic.Int64
 	refusedRoutes   atomic.Int64
 	originated      atomic.Int64 // routes of ours now
 	target          reconcile.Stats
@@ -158,7 +158,7 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	counter(descDisplaced, &s.hostsDisplaced)
 	counter(descProbes, &s.probes)
 	counter(descUnanswered, &s.unanswered)
-	for i := p4.PuntARP; i < puntReasons; i++ {
+	for i := p4.PuntARP; i < p4.PuntReasons; i++ {
 		counter(descPunts, &s.punts[i], i.String())
 	}
 	counter(descIgnored, &s.undeclinable)

@@ -337,7 +337,7 @@ func (w *world) answer(s *site) bool {
 	b := s.bridges[1]
 	if h != nil && h.mac == p.mac && h.site == s.index && h.port == b.portOf(h.mac) {
 		w.note("%v answers site %d for %v", p.mac, s.index, p.ip)
-		s.heard(b, sighting{ip: p.ip, mac: p.mac, port: h.port, by: byHost, answer: true})
+		s.heard(b, sighting{ip: p.ip, mac: p.mac, port: h.port, by: byHost})
 	} else if _, here := b.rankHere(p.mac); here {
 		w.note("%v does not answer site %d for %v", p.mac, s.index, p.ip)
 		s.probeFailed(b, p.ip, p.mac)

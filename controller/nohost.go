@@ -61,7 +61,7 @@ func (b *bridge) noHost(ip netip.Addr) noHost {
 		return noHostGateway
 	case b.svi.unassignable(ip):
 		return noHostSubnet
-	case b.peerGateways[ip] > 0:
+	case b.gatewayAt(ip):
 		return noHostPeer
 	case b.svi.outside(ip):
 		return noHostOutside
@@ -83,10 +83,8 @@ func (l *loop) noHostAt(b *bridge, ip netip.Addr, mac ether.MAC) noHost {
 // locateNoHost is where an address is that is no host's: nowhere, unless the operator gave
 // it to a static MAC, or it is another gateway's and the slow path found that.
 func (b *bridge) locateNoHost(a *address, no noHost) location {
-	if mac := a.claimant(byStatic); !mac.IsZero() && no.unlessGiven() {
-		if _, here := b.rankHere(mac); here {
-			return location{mac: mac, claimed: true, flags: a.claim(mac).flags}
-		}
+	if at := b.locateStatic(a); at.known() && no.unlessGiven() {
+		return at
 	}
 	if mac := a.claimant(bySlowPath); !mac.IsZero() && no == noHostPeer {
 		if c, _ := b.place(mac); c != nil {
@@ -125,16 +123,14 @@ func (l *loop) refused(b *bridge, why noHost, ip netip.Addr, mac ether.MAC, port
 }
 
 // countPeerGateway counts routes of gateways elsewhere that have an address, which is no
-// host's here meanwhile.
+// host's here meanwhile: of one that countOtherGateway counts.
 func (l *loop) countPeerGateway(b *bridge, r *route, by int) {
 	if !r.host || !r.gateway {
 		return
 	}
-	was := b.peerGateways[r.IP]
-	if b.peerGateways[r.IP] = was + by; was+by == 0 {
-		delete(b.peerGateways, r.IP)
-	}
-	if was == 0 || was+by == 0 {
+	had := b.gatewayAt(r.IP)
+	count(b.others.ips, r.IP, by)
+	if had != b.gatewayAt(r.IP) {
 		l.addressChanged(b, r.IP)
 	}
 }

@@ -81,7 +81,7 @@ func (l *loop) noAnswer(who probed) {
 	if b == nil || b.addresses[who.ip].claim(who.mac) == nil {
 		return
 	}
-	if _, here := b.rankHere(who.mac); !here {
+	if b.stationHere(who.mac) == nil {
 		return
 	}
 	l.stats.unanswered.Add(1)

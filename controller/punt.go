@@ -7,10 +7,7 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-const (
-	trapPriority = 10
-	puntReasons  = p4.PuntReasons
-)
+const trapPriority = 10
 
 // traps copy ARP and neighbour discovery to the controller, of bridge ports and apart
 // from them what came by VXLAN, and divert what answers its own questions.
@@ -39,7 +36,7 @@ func (l *loop) traps() []p4.Trap {
 // packetArrived takes a frame that the pipeline punted.
 func (l *loop) packetArrived(e p4rt.PacketIn) {
 	p, err := p4.DecodePacketIn(e.Packet)
-	if err != nil || p.Reason == 0 || p.Reason >= puntReasons {
+	if err != nil || p.Reason == 0 || p.Reason >= p4.PuntReasons {
 		l.stats.badInput.Add(1)
 		l.log.Debug("packet-in that makes no sense", "reason", p.Reason, "err", err)
 		return

@@ -165,7 +165,7 @@ func (g *gateway) wantOwn(t bgp.RouteType, want ...string) {
 func (g *gateway) punt(reason p4.PuntReason, port, bridge, vrf uint16, frame []byte) {
 	g.Helper()
 	count := func() int64 {
-		return g.c.stats.punts[min(reason, puntReasons-1)].Load() + g.c.stats.badInput.Load()
+		return g.c.stats.punts[min(reason, p4.PuntReasons-1)].Load() + g.c.stats.badInput.Load()
 	}
 	before := count()
 	if !g.target.SendPacketIn(packetIn(reason, port, bridge, vrf, frame)) {

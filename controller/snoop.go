@@ -46,7 +46,7 @@ func (l *loop) snoop(p p4.PacketIn) {
 		return
 	}
 	said := sighting{ip: s.IP, mac: s.MAC, port: p.Port, by: byHost, flags: s.Flags}
-	if _, here := b.rankHere(s.MAC); here {
+	if b.stationHere(s.MAC) != nil {
 		l.heard(b, said)
 	} else {
 		l.remember(b, said)

@@ -30,7 +30,7 @@ func TestPuntsGoToTheKernel(t *testing.T) {
 		{"ARP is the pipeline's", p4.PuntARP, b10, 0, arp(mac(5), "10.10.0.5", "10.10.0.1"), nil},
 		{"of no VRF", p4.PuntLocal, 0, 99, []byte("none"), nil},
 		{"of no bridge", p4.PuntLocal, 99, v, []byte("none"), nil},
-		{"of no reason", puntReasons, b10, v, []byte("none"), nil},
+		{"of no reason", p4.PuntReasons, b10, v, []byte("none"), nil},
 	} {
 		g.slow.mu.Lock()
 		g.slow.delivered = nil

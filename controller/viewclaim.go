@@ -315,11 +315,7 @@ func heldBy(mac ether.MAC) string {
 
 // shown are some of the candidates in an order of their own.
 func shown(s *candidates) (some []*candidate) {
-	for c := range s.all() {
-		if some = append(some, c); len(some) == maxShown {
-			break
-		}
-	}
+	some = slices.Collect(s.some(maxShown))
 	slices.SortFunc(some, func(a, b *candidate) int {
 		n, _ := a.route.compare(b.route)
 		return cmp.Or(n, strings.Compare(a.route.Key.String(), b.route.Key.String()))
