@@ -33,7 +33,7 @@ func (l *loop) tendAges() time.Duration {
 	now := l.now()
 	l.prober.rate = l.probeRate()
 	l.prober.tick(now)
-	next := l.prober.next(now)
+	next := idleTick
 	for l.rounds.due(now) == 0 {
 		if !l.prober.free(now) {
 			next = min(next, probeTick)
@@ -46,7 +46,7 @@ func (l *loop) tendAges() time.Duration {
 	if due := l.rounds.due(now); due > 0 {
 		next = min(next, due)
 	}
-	return next
+	return min(next, l.prober.next(now))
 }
 
 // probeRate is how many hosts may be asked in a second: somewhat more than have their

@@ -8,6 +8,7 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
+	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 	"github.com/p4evpn/p4evpn/ether"
@@ -99,6 +100,21 @@ func TestAnAddressThatItsHostDoesNotAnswerForIsWithdrawn(t *testing.T) {
 		g.wantAnswer(b, "10.10.0.6", mac(5).String())
 		g.wantFDB(b, mac(5), "port 1")
 	}
+}
+
+// Nothing happens but that time passes.
+func TestWhatTimeEndsIsWrittenAtOnce(t *testing.T) {
+	g, b := ageing(t, time.Minute)
+	g.hears(b, 1, mac(5), "10.10.0.5")
+	g.wantAnswer(b, "10.10.0.5", mac(5).String())
+	g.idle(b, 1, mac(5))
+	for n := 1; n <= probeCount; n++ {
+		g.now.advance(probePause)
+		g.eventually("asked again", func() bool { return g.askedFor("10.10.0.5") == n })
+	}
+	g.now.advance(probePause)
+	g.eventually("withdrawn", func() bool { return g.answer(b, "10.10.0.5") == "nobody" })
+	g.wantOwn(bgp.TypeMACIP)
 }
 
 func TestAnAddressThatItsHostAnswersForStays(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
@@ -197,6 +198,7 @@ func TestASubnetsFirstAndLastAddressesAreNoHosts(t *testing.T) {
 	v := g.vrf("blue", 5000)
 	g.svi("blue", 10, "10.10.0.1/24", "10.20.0.2/31", "10.30.0.5/30", "2001:db8:10::1/64")
 	g.settle()
+	g.now.stop()
 	g.learn(b, 1, mac(5))
 	for ip, host := range map[string]bool{
 		"10.10.0.0": false, "10.10.0.255": false, "10.10.0.254": true, "10.20.0.3": true,
@@ -213,8 +215,9 @@ func TestASubnetsFirstAndLastAddressesAreNoHosts(t *testing.T) {
 		if n := g.c.refusals() - forged; n != refused {
 			t.Errorf("%s of a tenant: %d claims counted, want %d", ip, n, refused)
 		}
+		g.settle()
 		g.idle(b, 1, mac(5))
-		g.eventually("gone", func() bool { return g.answer(b, ip) == "nobody" })
+		g.waitUntil("gone", time.Minute, func() bool { return g.answer(b, ip) == "nobody" })
 
 		r := hostRoute(leaf1, 100, mac(6), ip, 5000)
 		bad := g.c.stats.unusable[unusablePrefix].Load()

@@ -45,7 +45,8 @@ const idleTick = 10 * time.Second
 // flush brings what changed on its way, if it can go now, and says when it wants
 // to be called again at the latest.
 func (l *loop) flush() time.Duration {
-	next := min(l.target.Flush(), l.tendAges(), idleTick)
+	next := l.tendAges() // first: what it ends is to be written too
+	next = min(next, l.target.Flush(), idleTick)
 	l.sweepLeaving()
 	if in, waiting := l.deferralDue(); waiting {
 		next = min(next, max(in, time.Millisecond))
