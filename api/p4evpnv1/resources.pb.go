@@ -1376,7 +1376,9 @@ type InstanceSpec struct {
 	MacIpOnly bool `protobuf:"varint,4,opt,name=mac_ip_only,json=macIpOnly,proto3" json:"mac_ip_only,omitempty"`
 	// Of a bridge: the tag by which peers of a VLAN-aware bundle (RFC 7432 section 6.3)
 	// name it; 0 is none: a tag in a route then must be the VNI.
-	EthernetTag   uint32 `protobuf:"varint,5,opt,name=ethernet_tag,json=ethernetTag,proto3" json:"ethernet_tag,omitempty"`
+	EthernetTag uint32 `protobuf:"varint,5,opt,name=ethernet_tag,json=ethernetTag,proto3" json:"ethernet_tag,omitempty"`
+	// Of a bridge: the name of the OVN logical switch that it stretches.
+	LogicalSwitch string `protobuf:"bytes,6,opt,name=logical_switch,json=logicalSwitch,proto3" json:"logical_switch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1444,6 +1446,13 @@ func (x *InstanceSpec) GetEthernetTag() uint32 {
 		return x.EthernetTag
 	}
 	return 0
+}
+
+func (x *InstanceSpec) GetLogicalSwitch() string {
+	if x != nil {
+		return x.LogicalSwitch
+	}
+	return ""
 }
 
 type CreateInstanceRequest struct {
@@ -2727,13 +2736,14 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.InstanceSpecR\x04spec\x12)\n" +
-	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xe6\x01\n" +
+	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\x8d\x02\n" +
 	"\fInstanceSpec\x12/\n" +
 	"\x13route_distinguisher\x18\x01 \x01(\tR\x12routeDistinguisher\x120\n" +
 	"\x14import_route_targets\x18\x02 \x03(\tR\x12importRouteTargets\x120\n" +
 	"\x14export_route_targets\x18\x03 \x03(\tR\x12exportRouteTargets\x12\x1e\n" +
 	"\vmac_ip_only\x18\x04 \x01(\bR\tmacIpOnly\x12!\n" +
-	"\fethernet_tag\x18\x05 \x01(\rR\vethernetTag\"i\n" +
+	"\fethernet_tag\x18\x05 \x01(\rR\vethernetTag\x12%\n" +
+	"\x0elogical_switch\x18\x06 \x01(\tR\rlogicalSwitch\"i\n" +
 	"\x15CreateInstanceRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12/\n" +

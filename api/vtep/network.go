@@ -3,7 +3,6 @@ package vtep
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -22,7 +21,7 @@ type network struct {
 type evpnNetwork struct {
 	Clients       map[string]client `json:"clients"`
 	EthernetTagID uint32            `json:"ethernet_tag_id"`
-	LogicalSwitch json.RawMessage   `json:"logical_switch,omitempty"` // echoed
+	LogicalSwitch string            `json:"logical_switch,omitempty"`
 	RD            string            `json:"route_dist"`
 	VNI           uint32            `json:"vni"`
 }
@@ -51,8 +50,8 @@ func pathVNI(r *http.Request) (uint32, error) {
 // where that is a free VLAN, else the highest free one.
 func (h *Handler) addNetwork(r *http.Request) (any, error) {
 	var in struct {
-		VNI           *number         `json:"vni"`
-		LogicalSwitch json.RawMessage `json:"logical_switch"`
+		VNI           *number `json:"vni"`
+		LogicalSwitch string  `json:"logical_switch"`
 	}
 	if err := read(r, &in); err != nil {
 		return nil, err
@@ -63,6 +62,9 @@ func (h *Handler) addNetwork(r *http.Request) (any, error) {
 	vni := uint32(*in.VNI)
 	if err := intent.CheckVNI(vni); err != nil {
 		return nil, problemf(http.StatusBadRequest, "vni: %v", err)
+	}
+	if err := intent.CheckLogicalSwitch(in.LogicalSwitch); err != nil {
+		return nil, problemf(http.StatusBadRequest, "logical_switch: %v", err)
 	}
 	var rd string
 	err := h.Store.Update(func(tx *intent.Tx) error {
@@ -88,9 +90,9 @@ func (h *Handler) addNetwork(r *http.Request) (any, error) {
 		if i.RD, err = bgp.ParseRD(rd); err != nil {
 			return err
 		}
-		i.MACIPOnly = true
+		i.MACIPOnly, i.LogicalSwitch = true, in.LogicalSwitch
 		_, err = tx.Instances().Create(i)
-		return err
+		return created(err, "network %d", vni)
 	})
 	body := evpnNetwork{Clients: map[string]client{}, LogicalSwitch: in.LogicalSwitch, RD: rd, VNI: vni}
 	return map[uint32]network{vni: {body}}, err
@@ -149,6 +151,9 @@ func (h *Handler) networks(ctx context.Context, bridges []intent.LogicalBridge) 
 	out := map[uint32]network{}
 	for _, b := range bridges {
 		body := evpnNetwork{VNI: b.VNI}
+		if body.LogicalSwitch, err = h.logicalSwitch(b); err != nil {
+			return nil, err
+		}
 		if body.RD, err = h.routeDistinguisher(ctx, b); err != nil {
 			return nil, err
 		}
@@ -158,6 +163,16 @@ func (h *Handler) networks(ctx context.Context, bridges []intent.LogicalBridge) 
 		out[b.VNI] = network{body}
 	}
 	return out, nil
+}
+
+// logicalSwitch is the name of the OVN logical switch that a bridge stretches.
+func (h *Handler) logicalSwitch(b intent.LogicalBridge) (name string, err error) {
+	err = h.Store.View(func(tx *intent.Tx) error {
+		i, _ := tx.Instances().Get(intent.InstanceID(b.Ref()))
+		name = i.LogicalSwitch
+		return nil
+	})
+	return name, err
 }
 
 // routeDistinguisher is that of our routes: the instance's, else the one that the

@@ -111,7 +111,7 @@ func TestTheExamplesRequestsGetTheOriginalsAnswers(t *testing.T) {
 	neighbor := `{"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "up"}}}`
 	r.want("GET /vtep/neighbors", "", neighbor)
 	r.want("GET /vtep/neighbors/10.0.0.3", "", neighbor)
-	network := `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "route_dist": "65000:10", "vni": 10, "clients": {
+	network := `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "logical_switch": "ls1", "route_dist": "65000:10", "vni": 10, "clients": {
 		"02:ac:10:ff:00:11": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}},
 		"02:ac:10:ff:00:12": {"EvpnClient": {"ip": "192.168.222.12", "mac": "02:ac:10:ff:00:12", "next_hop": "10.0.0.3", "port": 10}}}}}}`
 	r.want("GET /vtep/networks", "", network)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/p4evpn/p4evpn/bgp"
 )
@@ -27,6 +29,9 @@ type Instance struct {
 	// EthernetTag, of a bridge's, is the tag by which peers of a VLAN-aware bundle (RFC
 	// 7432 section 6.3) name the bridge, beside its VNI; 0 = none.
 	EthernetTag uint32 `json:"ethernet_tag,omitempty"`
+	// LogicalSwitch, of a bridge's, is the name of the OVN logical switch that the bridge
+	// stretches, which no other bridge does; "" = none.
+	LogicalSwitch string `json:"logical_switch,omitempty"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`
 }
@@ -76,6 +81,7 @@ func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 // means nothing.
 func (i Instance) Equal(o Instance) bool {
 	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly && i.EthernetTag == o.EthernetTag &&
+		i.LogicalSwitch == o.LogicalSwitch &&
 		bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
@@ -91,7 +97,25 @@ func (i Instance) Check() error {
 	if i.EthernetTag != 0 && i.Of().Kind != KindLogicalBridge {
 		v.add("ethernet_tag", "a VRF's routes are not judged by it: want it of the bridges")
 	}
+	if i.LogicalSwitch != "" && i.Of().Kind != KindLogicalBridge {
+		v.add("logical_switch", "a logical switch is a bridge's: want it of the bridges")
+	}
+	v.check("logical_switch", CheckLogicalSwitch(i.LogicalSwitch))
 	return v.invalid(i.Ref())
+}
+
+// maxLogicalSwitch bounds the name of a logical switch, in bytes.
+const maxLogicalSwitch = 255
+
+// CheckLogicalSwitch checks the name of an OVN logical switch; "" is none.
+func CheckLogicalSwitch(name string) error {
+	if len(name) > maxLogicalSwitch {
+		return fmt.Errorf("%d bytes given: want at most %d", len(name), maxLogicalSwitch)
+	}
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("%q: want text without control characters", clip(name))
+	}
+	return nil
 }
 
 func (v *violations) targets(field string, rts []bgp.RouteTarget) {
@@ -123,6 +147,9 @@ func (i Instance) admit(tx *Tx, _ *Instance) (Instance, error) {
 	for _, o := range tx.instances.rows {
 		if i.RD != (bgp.RD{}) && o.RD == i.RD && o.ID != i.ID {
 			v.taken("route_distinguisher", i.RD, o.Ref())
+		}
+		if i.LogicalSwitch != "" && o.LogicalSwitch == i.LogicalSwitch && o.ID != i.ID {
+			v.taken("logical_switch", i.LogicalSwitch, o.Ref())
 		}
 	}
 	return i, v.conflict(i.Ref())

@@ -120,9 +120,27 @@ func inVersion4(t *testing.T) []Object {
 func inVersion5(t *testing.T) []Object {
 	all := inVersion4(t)
 	for i, o := range all {
-		o = withNews(o)
-		if n, ok := o.(Neighbor); ok {
+		switch n := withNews(o).(type) {
+		case Neighbor:
 			n.NoARPND = false
+			o = n
+		case Instance:
+			n.LogicalSwitch = ""
+			o = n
+		}
+		all[i] = o
+	}
+	return all
+}
+
+// inVersion6 is what p4evpn of commit 9f05228 writes into testdata/version6.db: as
+// inVersion5, with what that version brought.
+func inVersion6(t *testing.T) []Object {
+	all := inVersion5(t)
+	for i, o := range all {
+		o = withNews(o)
+		if n, ok := o.(Instance); ok {
+			n.LogicalSwitch = ""
 			o = n
 		}
 		all[i] = o
@@ -132,7 +150,7 @@ func inVersion5(t *testing.T) []Object {
 
 func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
 	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t),
-		"version5.db": inVersion5(t)} {
+		"version5.db": inVersion5(t), "version6.db": inVersion6(t)} {
 		t.Run(name, func(t *testing.T) {
 			path := stored(t, name)
 			s := mustOpen(t, path)
@@ -183,7 +201,7 @@ func withNews(o Object) Object {
 	switch o := o.(type) {
 	case Instance:
 		if o.Of().Kind == KindLogicalBridge {
-			o.MACIPOnly, o.EthernetTag = true, 4000
+			o.MACIPOnly, o.EthernetTag, o.LogicalSwitch = true, 4000, "grün"
 		}
 		return o
 	case Neighbor:
