@@ -126,3 +126,37 @@ func BenchmarkLoop(b *testing.B) {
 		b.Fatal("nothing was acknowledged")
 	}
 }
+
+// BenchmarkWithdrawal times what the loop does when a peer takes many type-2 routes back,
+// from the events to the last acknowledgement.
+func BenchmarkWithdrawal(b *testing.B) {
+	const routes, batch = 300_000, 256
+	l := newHastyLoop(b)
+	l.bridgeChanged(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, Index: 1}, false)
+	l.write()
+	l.underlayChanged(underlay.Change{VTEP: leaf1, Paths: []underlay.Path{path1}})
+	pass := func(event func(i int) bgp.Event) {
+		for i := 0; i < routes; i += batch {
+			events := make([]bgp.Event, 0, batch)
+			for j := i; j < min(i+batch, routes); j++ {
+				events = append(events, event(j))
+			}
+			l.bgpChanged(events)
+			l.finish()
+		}
+	}
+	b.ReportAllocs()
+	b.StopTimer()
+	l.finish()
+	before := l.target.Counts()["bridge.fdb"]
+	for range b.N {
+		pass(func(i int) bgp.Event { return update(peer1, macRoute(leaf1, 100, mac(i))) })
+		b.StartTimer()
+		pass(func(i int) bgp.Event { return withdraw(peer1, macRoute(leaf1, 100, mac(i))) })
+		b.StopTimer()
+		if n := l.target.Counts()["bridge.fdb"]; n != before {
+			b.Fatalf("%d entries are left, %d were there before", n, before)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/routes, "ns/route")
+}

@@ -65,10 +65,15 @@ func (s *candidates) some(n int) iter.Seq[*candidate] {
 
 // find is the candidate of a route, nil if it is none.
 func (s *candidates) find(r *route) *candidate {
-	if s.many != nil && s.many.crowd != nil {
+	switch {
+	case s.one != nil && s.one.route == r:
+		return s.one
+	case s.many == nil:
+		return nil
+	case s.many.crowd != nil:
 		return s.many.crowd.byRoute[r]
 	}
-	for c := range s.all() {
+	for _, c := range s.many.few {
 		if c.route == r {
 			return c
 		}

@@ -32,7 +32,7 @@ type Intent interface {
 
 // Speaker is the BGP side; *front.Speaker is one.
 type Speaker interface {
-	Events() <-chan []bgp.Event
+	Events() <-chan []bgp.Event // what is received is good until the next is
 	Paths() iter.Seq[bgp.Path]
 	Originate(add []bgp.Route, withdraw []bgp.Key) error
 	Peers() []bgp.PeerState

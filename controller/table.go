@@ -36,7 +36,7 @@ type of[T p4.Typed] struct {
 	// learned. What the entries refer to was taken over before.
 	adopt func(l *loop, held iter.Seq[T])
 	// gone is called when an entry is neither wanted nor on the target: ids that only
-	// it kept are free.
+	// it kept are free. What is of the last level keeps none.
 	gone func(l *loop, k T)
 	// fromBGP reports whether an entry is as it is because of what peers said so far.
 	fromBGP func(l *loop, e T) bool

@@ -135,9 +135,10 @@ func New(cfg Config) (*Speaker, error) {
 	return s, nil
 }
 
-// Events gives the changes in batches. Nothing is dropped: while nobody
-// receives, several changes of a key become the last of them, so that what
-// waits is bounded by the number of routes. It is closed when Run returns.
+// Events gives the changes in batches, each the receiver's until it receives the next one.
+// Nothing is dropped: while nobody receives, several changes of a key become the last of
+// them, so that what waits is bounded by the number of routes. It is closed when Run
+// returns.
 func (s *Speaker) Events() <-chan []bgp.Event { return s.table.Events() }
 
 // UnicastEvents gives the changes of unicast routes as Events does those of

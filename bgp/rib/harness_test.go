@@ -35,7 +35,7 @@ func attributes(change ...func(*bgp.Attributes)) *bgp.Attributes {
 func drain(t *Table) (events []bgp.Event) {
 	for more := true; more; {
 		var some []bgp.Event
-		some, more = t.next()
+		some, more = t.next(nil)
 		events = append(events, some...)
 	}
 	return events

@@ -96,7 +96,7 @@ func TestARouteThatIsKnownAndEqualCostsNoMemory(t *testing.T) {
 // discard is a consumer that wants nothing.
 func discard(t *Table) {
 	for more := true; more; {
-		_, more = t.next()
+		_, more = t.next(nil)
 	}
 }
 

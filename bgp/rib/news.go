@@ -115,8 +115,8 @@ func (t *Table) converge() {
 	}
 }
 
-// next gives the next events, and whether there may be more.
-func (t *Table) next() (events []bgp.Event, more bool) {
+// next adds the next events to some, and says whether there may be more.
+func (t *Table) next(events []bgp.Event) (_ []bgp.Event, more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	waiting := 0
@@ -124,7 +124,7 @@ func (t *Table) next() (events []bgp.Event, more bool) {
 		waiting += len(l.items)
 	}
 	left := min(waiting, maxEvents)
-	events = make([]bgp.Event, 0, left)
+	events = slices.Grow(events, left)
 	for left > 0 {
 		l := t.turns[0]
 		n := min(len(l.items), turn, left)

@@ -14,9 +14,9 @@ func TestAQuietPeersChangeDoesNotWaitForABusyPeersBacklog(t *testing.T) {
 	quiet.Up(spine2, false)
 	drain(table)
 	give(busy, 0, backlog)
-	table.next() // the consumer has begun with it
+	table.next(nil) // the consumer has begun with it
 	give(quiet, backlog, 1)
-	got, more := table.next()
+	got, more := table.next(nil)
 	isQuiet := func(e bgp.Event) bool { return e.Kind == bgp.RouteUpdate && e.Peer == spine2 }
 	if !slices.ContainsFunc(got, isQuiet) || !more {
 		t.Errorf("it is not among the next %d events", len(got))

@@ -35,8 +35,9 @@ func NewTable() *Table {
 	}
 }
 
-// Events gives the changes in batches: see bgp.Event. What waits while nobody receives is
-// bounded by the number of NLRIs and peers. It is closed when Run returns.
+// Events gives the changes in batches: see bgp.Event. A batch is the receiver's until it
+// receives the next one. What waits while nobody receives is bounded by the number of NLRIs
+// and peers. It is closed when Run returns.
 func (t *Table) Events() <-chan []bgp.Event { return t.out }
 
 // Paths gives all paths of all peers, those of one NLRI together and the best of them
@@ -130,6 +131,8 @@ func (t *Table) Converge() {
 // Run hands the changes over until ctx ends. It may be called once.
 func (t *Table) Run(ctx context.Context) {
 	defer close(t.out)
+	// Who receives one batch is done with the one before: two take turns.
+	var batch, other []bgp.Event
 	for {
 		select {
 		case <-t.wake:
@@ -137,12 +140,12 @@ func (t *Table) Run(ctx context.Context) {
 			return
 		}
 		for more := true; more; {
-			var events []bgp.Event
-			if events, more = t.next(); len(events) == 0 {
+			if batch, more = t.next(batch[:0]); len(batch) == 0 {
 				continue
 			}
 			select {
-			case t.out <- events:
+			case t.out <- batch:
+				batch, other = other, batch
 			case <-ctx.Done():
 				return
 			}

@@ -317,7 +317,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	var sizes []int
 	for more := true; more; {
 		var some []bgp.Event
-		some, more = table.next()
+		some, more = table.next(nil)
 		sizes = append(sizes, len(some))
 	}
 	if slices.Max(sizes) > maxEvents {

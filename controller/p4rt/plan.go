@@ -48,8 +48,7 @@ func (p Plan) Write(ctx context.Context, w Writer) ([]error, error) {
 	failed, held := map[string]error{}, map[string]*SkipError{}
 	stages := p.stages()
 	for n, stage := range stages {
-		var write []int
-		var updates []Update
+		write, updates := make([]int, 0, len(stage)), make([]Update, 0, len(stage))
 		for _, i := range stage {
 			if skip := p[i].blocked(failed, held); skip != nil {
 				errs[i] = skip

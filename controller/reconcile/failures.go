@@ -78,6 +78,7 @@ func (r *Reconciler) Take(res Result) {
 		r.writeFailed(res.err)
 	}
 	r.gatherUntil = r.cfg.Now().Add(gatherFor(len(res.changes)))
+	r.reuse(res)
 }
 
 // gatherFor is how long marks gather after a batch of that size: not at all when
@@ -96,7 +97,7 @@ func (r *Reconciler) acknowledge(c *change) {
 	if c.op == p4v1.Update_DELETE {
 		r.setNotHeld(c.record)
 		r.recovered(key, c.what)
-		if r.desired(c.what) == nil {
+		if r.unwanted(c) {
 			r.gone(c.what)
 		}
 		return

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -64,6 +65,7 @@ func (r *Reconciler) mayPrepare() bool {
 func (r *Reconciler) giveChanges() bool {
 	changes := r.changes()
 	if len(changes) == 0 {
+		r.spare = changes
 		return false
 	}
 	r.leaves = true
@@ -142,7 +144,8 @@ func (r *Reconciler) forgetUnwanted() {
 
 // changes takes from the marked entries what differs from the target.
 func (r *Reconciler) changes() []change {
-	out := make([]change, 0, min(r.Depth(), maxBatch))
+	out := r.spare
+	r.spare = nil
 	var removals []p4.Typed // of levels that others refer to: they come last
 	for lv := range p4.Levels {
 		taken := r.takeMarked(lv)
@@ -174,6 +177,9 @@ func (r *Reconciler) changes() []change {
 		copy(taken[next-waiting:next], taken[:waiting])
 		if left := taken[next-waiting:]; len(left) > 0 {
 			r.marked[lv] = append(left, r.marked[lv]...)
+		} else if r.marked[lv] == nil && cap(taken) <= maxSpare {
+			clear(taken)
+			r.marked[lv] = taken[:0]
 		}
 	}
 	if len(r.marked[p4.LevelLeaf]) > 0 {
@@ -185,6 +191,18 @@ func (r *Reconciler) changes() []change {
 	}
 	r.relate(out)
 	return out
+}
+
+// maxSpare bounds the memory that one job leaves to the next.
+const maxSpare = 4 * maxBatch
+
+// reuse leaves the memory of a job that was done to the next one. Errors point to what they
+// are about.
+func (r *Reconciler) reuse(res Result) {
+	if cap(res.changes) <= maxSpare && !slices.ContainsFunc(res.errs, func(err error) bool { return err != nil }) {
+		clear(res.changes)
+		r.spare = res.changes[:0]
+	}
 }
 
 // diff compares one entry with what the target holds.

@@ -29,7 +29,8 @@ type Model interface {
 	// levels hold comes before what refers to it. All follows.
 	Adopt(held *[p4.Types][]p4.Typed)
 	// Gone is called when an entry is neither wanted nor on the target, so that ids
-	// which only it kept are free.
+	// which only it kept are free. One of the last level may be wanted by then, if Settle
+	// has yet to mark it.
 	Gone(k p4.Typed)
 	// Tentative reports whether a wanted entry may be as it is only because not all
 	// has come that did before a restart.

@@ -26,6 +26,7 @@ type Reconciler struct {
 	jobs    int    // that the writer has: one under way, and at most one prepared
 	// leaves: the jobs that the writer has are of leaves alone.
 	leaves bool
+	spare  []change  // empty, for the next job
 	began  time.Time // of the job under way
 	reads  int       // read-backs that succeeded
 	// emptied: a pipeline was pushed since the start, and nothing was kept.

@@ -10,7 +10,7 @@ import (
 // record is what is kept of one entry, for as long as the target holds it, it is
 // marked, or a change of it is being written. There are many: it is small.
 type record struct {
-	text   string // the entry's key, and the value that the target acknowledged or answered on read-back
+	text   string // the entry's key, and the value that the target acknowledged or answered on read-back at last
 	keyLen uint16
 	mark   mark
 	held   bool // the target holds it
@@ -133,14 +133,14 @@ func (r *Reconciler) setNotHeld(rec *record) {
 	if rec.held {
 		r.counts[rec.key().Table()]--
 	}
-	rec.text, rec.held = string(rec.key()), false
+	rec.held = false // of its value nobody asks any more
 }
 
 // setNoneHeld records that it is not known what the target holds.
 func (r *Reconciler) setNoneHeld() {
 	clear(r.counts)
 	for _, rec := range slices.Collect(r.records.All()) {
-		rec.text, rec.held = string(rec.key()), false
+		rec.held = false
 		r.forget(rec)
 	}
 }
@@ -184,6 +184,16 @@ func (r *Reconciler) desired(k p4.Typed) p4.Typed {
 		return nil
 	}
 	return r.model.Desired(k)
+}
+
+// unwanted reports whether an entry that was removed is still not wanted. Nothing refers to
+// what is of the last level, so that it keeps no id that could be free too early, and there
+// is much of it: whether that was marked again is enough.
+func (r *Reconciler) unwanted(c *change) bool {
+	if c.what.Level() == p4.LevelLeaf {
+		return c.record.mark == unmarked
+	}
+	return r.desired(c.what) == nil
 }
 
 // gone is called when an entry is neither wanted nor on the target.

@@ -18,6 +18,7 @@ type writer struct {
 	results chan Result // likewise, so that it never waits for its owner
 	// failed is the session of which a job failed: one that was prepared then is not done.
 	failed uint64
+	plan   p4rt.Plan // of the job before, whose memory the next one takes
 }
 
 // maxJobs is how many jobs the writer may have: one under way and one prepared.
@@ -101,7 +102,9 @@ func (w *writer) do(ctx context.Context, j job) Result {
 	case j.changes == nil && res.err == nil:
 		res.entries, res.foreign, res.err = readAll(ctx, w.target)
 	case j.changes != nil && res.err == nil:
-		res.errs, res.err = plan(j.changes).Write(ctx, w.target)
+		w.plan = plan(w.plan[:0], j.changes)
+		res.errs, res.err = w.plan.Write(ctx, w.target)
+		clear(w.plan)
 	case j.changes != nil:
 		res.errs = slices.Repeat([]error{p4rt.ErrNotWritten}, len(j.changes))
 	}
@@ -111,17 +114,17 @@ func (w *writer) do(ctx context.Context, j job) Result {
 	return res
 }
 
-func plan(changes []change) p4rt.Plan {
-	p := make(p4rt.Plan, len(changes))
+// plan adds changes to a plan.
+func plan(p p4rt.Plan, changes []change) p4rt.Plan {
 	for i := range changes {
 		c := &changes[i]
-		p[i] = p4rt.Change{
+		p = append(p, p4rt.Change{
 			Key:      string(c.entry.Key),
 			Update:   c,
 			Level:    int(c.what.Level()),
 			Needs:    c.needs,
 			Releases: c.releases,
-		}
+		})
 	}
 	return p
 }
