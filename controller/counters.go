@@ -97,12 +97,14 @@ func collectPeer(ch chan<- prometheus.Metric, p *bgp.PeerState) {
 // cellNames gives the cells of counters their names.
 type cellNames struct{ ports, bridges, vrfs map[uint16]string }
 
-// cells are what a scrape reads. Of the counters that have thousands of cells, it is those
-// of bridges and VRFs that there are: to read them all takes the target and us many
+// cells are what a scrape reads. Of the counters that have many cells, it is those of ports,
+// bridges and VRFs that there are: to read them all takes the target and us many
 // milliseconds each time.
 func (names cellNames) cells() []*p4v1.Entity {
-	out := []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All(), p4.IngressDrops.All(), p4.EgressDrops.All(),
-		p4.PuntsLimited.All()}
+	out := []*p4v1.Entity{p4.IngressDrops.All(), p4.EgressDrops.All(), p4.PuntsLimited.All()}
+	for index := range names.ports {
+		out = append(out, p4.PortIn.Cell(index), p4.PortOut.Cell(index))
+	}
 	for index := range names.bridges {
 		out = append(out, p4.BridgeVXLANIn.Cell(index), p4.BridgeVXLANOut.Cell(index))
 	}

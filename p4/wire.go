@@ -10,7 +10,13 @@ import (
 
 // AppendEntity appends what Entity makes in its wire form. For entries of tables,
 // of which there are many, no message is made. It panics as Entity does.
-func (e Entry) AppendEntity(b []byte) []byte {
+func (e Entry) AppendEntity(b []byte) []byte { return e.append(b, false) }
+
+// AppendName appends the entity with what names it alone, if it is of a table: that is all
+// that a DELETE needs of one (P4Runtime section 9.1).
+func (e Entry) AppendName(b []byte) []byte { return e.append(b, true) }
+
+func (e Entry) append(b []byte, name bool) []byte {
 	id := e.Key.ID()
 	if id == kindGroup || id == kindCloneSession {
 		// A group of 65,535 members is far below what cannot be encoded.
@@ -18,24 +24,34 @@ func (e Entry) AppendEntity(b []byte) []byte {
 		return b
 	}
 	p := program()
+	t := p.tables[id]
 	b, entry := begin(b, 2) // Entity.table_entry
-	b = e.appendTableEntry(b, p.tables[id], p.actions[e.Value.action()])
+	b = e.Key.append(b, t)
+	if !name {
+		b = e.Value.append(b, t, p.actions[e.Value.action()])
+	}
 	return end(b, entry)
 }
 
-func (e Entry) appendTableEntry(b []byte, t *tableLayout, a *actionLayout) []byte {
+// append appends what names an entry of a table: its id, match and priority.
+func (k Key) append(b []byte, t *tableLayout) []byte {
 	b = appendNumber(b, 1, uint64(t.id))
-	key := string(e.Key[4:])
+	key := string(k[4:])
 	for i := range t.fields {
 		f := &t.fields[i]
 		b = f.appendMatch(b, key)
 		key = key[f.size:]
 	}
-	b = a.append(b, string(e.Value[4:]))
 	if t.ternary {
 		b = appendNumber(b, 4, uint64(int32(binary.BigEndian.Uint32([]byte(key[:4])))))
 	}
-	rest := string(e.Value[a.size:])
+	return b
+}
+
+// append appends what else an entry of a table says.
+func (v Value) append(b []byte, t *tableLayout, a *actionLayout) []byte {
+	b = a.append(b, string(v[4:]))
+	rest := string(v[a.size:])
 	if t.ageing {
 		b = appendNumber(b, 9, binary.BigEndian.Uint64([]byte(rest[:8])))
 		rest = rest[8:]

@@ -17,8 +17,8 @@ type Update interface {
 }
 
 // EntityAppender is an Update that gives its entity in the wire form of
-// p4.v1.Entity too: making messages of thousands of entries takes longer than
-// sending them. GetEntity is then called for error messages alone.
+// p4.v1.Entity too, of a DELETE what names it: making messages of thousands of entries
+// takes longer than sending them. GetEntity is then called for error messages alone.
 type EntityAppender interface {
 	AppendEntity(b []byte) []byte
 }

@@ -51,7 +51,12 @@ func (c *change) GetType() p4v1.Update_Type { return c.op }
 func (c *change) GetEntity() *p4v1.Entity { return c.entry.Entity() }
 
 // AppendEntity makes a change a p4rt.EntityAppender.
-func (c *change) AppendEntity(b []byte) []byte { return c.entry.AppendEntity(b) }
+func (c *change) AppendEntity(b []byte) []byte {
+	if c.op == p4v1.Update_DELETE {
+		return c.entry.AppendName(b)
+	}
+	return c.entry.AppendEntity(b)
+}
 
 // Key is for those who look at what is written.
 func (c *change) Key() p4.Key { return c.entry.Key }

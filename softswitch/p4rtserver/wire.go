@@ -3,6 +3,7 @@ package p4rtserver
 import (
 	"context"
 	"slices"
+	"sync"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc"
@@ -47,11 +48,11 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 func handleWrite(srv any, ctx context.Context, decode func(any) error,
 	intercept grpc.UnaryServerInterceptor) (any, error) {
-	s, r := srv.(*Server), &wireRequest{}
+	s, r := srv.(*Server), wireRequests.Get().(*wireRequest)
+	defer r.free()
 	if err := decode(r); err != nil {
 		return nil, err
 	}
-	defer r.buffer.Free()
 	if intercept == nil {
 		return s.write(&r.head, r)
 	}
@@ -65,6 +66,20 @@ type wireRequest struct {
 	head    p4v1.WriteRequest // all but the updates
 	updates []wireUpdate
 	decoder decoder
+}
+
+// wireRequests keep their memory from one Write to the next.
+var wireRequests = sync.Pool{New: func() any { return &wireRequest{} }}
+
+// free gives back a request of which nobody has anything any more.
+func (r *wireRequest) free() {
+	if r.buffer != nil {
+		r.buffer.Free()
+	}
+	clear(r.updates)
+	r.buffer, r.updates = nil, r.updates[:0]
+	r.head.Reset()
+	wireRequests.Put(r)
 }
 
 // wireUpdate is an Update that the decoder can read, or the message.
@@ -99,7 +114,7 @@ const updatesTag = 4<<3 | byte(protowire.BytesType) // of WriteRequest.updates
 // parse takes a request apart. It decodes all of it once, so that one that is
 // malformed anywhere is refused before any of it was done.
 func (r *wireRequest) parse(b []byte) error {
-	r.updates = make([]wireUpdate, 0, 1+len(b)/64)
+	r.updates = slices.Grow(r.updates, 1+len(b)/64)
 	var head []byte
 	for len(b) > 0 {
 		_, _, n := protowire.ConsumeField(b)
