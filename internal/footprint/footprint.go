@@ -25,9 +25,11 @@ const (
 	little     = 4 << 20
 	quietTicks = 10
 	// worthwhile is how much must have been allocated since memory was given back the last
-	// time, and half of what stays: that costs a collection, and a process that does a little
-	// all the time would do little else.
+	// time, and half of what stays; pauseTicks is how long ago that must be. It costs a
+	// collection, and a process that does a little all the time would do little else. Go
+	// itself collects every two minutes: as seldom as that it costs nothing more.
 	worthwhile = 16 << 20
+	pauseTicks = 120
 )
 
 // Tend does so until ctx ends.
@@ -65,6 +67,7 @@ type keeper struct {
 	seen     uint64 // allocated at the last look
 	returned uint64 // allocated when memory was given back
 	quiet    int    // looks for which the process has been so
+	pause    int    // looks for which no memory may be given back
 }
 
 // look takes what was ever allocated and what stays. It gives the percentage for the
@@ -83,9 +86,10 @@ func (k *keeper) look(allocated, live uint64) (percent int, giveBack bool) {
 	} else {
 		k.quiet++
 	}
-	k.seen = allocated
-	if giveBack = k.quiet >= quietTicks && allocated-k.returned > max(worthwhile, live/2); giveBack {
-		k.returned, k.quiet = allocated, 0
+	k.seen, k.pause = allocated, max(0, k.pause-1)
+	giveBack = k.quiet >= quietTicks && k.pause == 0 && allocated-k.returned > max(worthwhile, live/2)
+	if giveBack {
+		k.returned, k.quiet, k.pause = allocated, 0, pauseTicks
 	}
 	return percent, giveBack
 }

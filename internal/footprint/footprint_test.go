@@ -78,7 +78,7 @@ func TestALittleAllTheTimeIsNoBurst(t *testing.T) {
 			times++
 		}
 	}
-	if most := int(allocated / (live / 2)); times == 0 || times > most {
-		t.Errorf("given back %d times, want up to %d: once for each half of what stays", times, most)
+	if most := 600 / pauseTicks; times == 0 || times > most {
+		t.Errorf("given back %d times, want up to %d: once in two minutes", times, most)
 	}
 }
