@@ -38,7 +38,8 @@ import (
 //	it does not: its claim ends                    RFC 9161 section 3.5
 //	a rival goes: the claim that lost to it has the address again, and is asked
 //	                                               RFC 9721 section 6.3
-//	a MAC comes here that has addresses elsewhere: they come with it, and it is asked for them
+//	a MAC comes here that has addresses elsewhere, or a route that is older than that says it
+//	has one: they come with it, and it is asked for them
 //	                                               RFC 9135 section 7.2
 //	a MAC goes elsewhere: its claims wait for it   RFC 9135 section 7.1
 //	a MAC falls silent: its claims end with it     RFC 7432 section 10.3

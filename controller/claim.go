@@ -175,7 +175,11 @@ func (l *loop) endClaim(b *bridge, ip netip.Addr, mac ether.MAC) {
 		l.forgetNeighbor(neighborKey{b.Index, ip})
 	}
 	b.removeClaim(ip, a, mac, spoken|bySlowPath)
-	l.addressChanged(b, ip)
+	if b.locate(ip).mac == mac {
+		l.addressFollows(b, ip) // it was asked: it does not come along again
+	} else {
+		l.addressChanged(b, ip)
+	}
 }
 
 // following are the addresses that a MAC has elsewhere, as far as they are looked at.
@@ -196,6 +200,19 @@ func (b *bridge) following(mac ether.MAC, s *station) (out []netip.Addr) {
 func (l *loop) bringAlong(b *bridge, mac ether.MAC, addresses []netip.Addr) {
 	for _, ip := range addresses {
 		l.claimed(b, sighting{ip: ip, mac: mac, by: byPeer, flags: b.locate(ip).flags})
+	}
+}
+
+// comesAlong is bringAlong for an address that a route says to be elsewhere with a MAC which
+// is here: the route was made before the MAC came here, and is withdrawn when its VTEP hears
+// of that. What is frozen follows no routes.
+func (l *loop) comesAlong(b *bridge, ip netip.Addr) {
+	at := b.locate(ip)
+	if at.from == nil || at.claimed || b.frozen(at.mac) {
+		return
+	}
+	if mine, here := b.rankHere(at.mac); here && mine.beats(at.from.route.rank()) {
+		l.claimed(b, sighting{ip: ip, mac: at.mac, by: byPeer, flags: at.flags})
 	}
 }
 

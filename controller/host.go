@@ -46,6 +46,12 @@ func (l *loop) addressesChanged(b *bridge) {
 // addressChanged is called after the claims or the candidates of an address changed: it
 // marks what follows, and drops one that nobody knows.
 func (l *loop) addressChanged(b *bridge, ip netip.Addr) {
+	l.comesAlong(b, ip)
+	l.addressFollows(b, ip)
+}
+
+// addressFollows is addressChanged for an address that nobody has come along with.
+func (l *loop) addressFollows(b *bridge, ip netip.Addr) {
 	a := b.addresses[ip]
 	if a == nil {
 		return
