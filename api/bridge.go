@@ -73,9 +73,7 @@ func readBridge(id string, m *pb.LogicalBridge) (intent.LogicalBridge, error) {
 	if spec.Vni != nil && f.check("vni", intent.CheckVNI(spec.GetVni())) {
 		b.VNI = spec.GetVni()
 	}
-	if spec.VtepIpPrefix != nil {
-		b.VTEP = f.prefix("vtep_ip_prefix", spec.VtepIpPrefix, intent.CheckVTEP)
-	}
+	b.VTEP = f.vtep(spec.VtepIpPrefix)
 	return b, f.err()
 }
 

@@ -68,6 +68,27 @@ func (f *fields) prefix(field string, m *netpb.IPPrefix, check func(netip.Prefix
 	return p
 }
 
+// vtep is prefix for a VTEP. The reference bridge shows 0.0.0.0/0 where there is none, and
+// so clients send it back.
+func (f *fields) vtep(m *netpb.IPPrefix) netip.Prefix {
+	if m == nil || m.GetLen() == 0 && unspecified(m.GetAddr()) {
+		return netip.Prefix{}
+	}
+	return f.prefix("vtep_ip_prefix", m, intent.CheckVTEP)
+}
+
+// unspecified reports whether an address is given and is 0.0.0.0 or ::.
+func unspecified(a *netpb.IPAddress) bool {
+	switch v := a.GetV4OrV6().(type) {
+	case *netpb.IPAddress_V4Addr:
+		return v.V4Addr == 0
+	case *netpb.IPAddress_V6Addr:
+		addr, ok := netip.AddrFromSlice(v.V6Addr)
+		return ok && addr == netip.IPv6Unspecified()
+	}
+	return false
+}
+
 func writePrefix(p netip.Prefix) *netpb.IPPrefix {
 	if !p.IsValid() {
 		return nil

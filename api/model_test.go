@@ -319,13 +319,6 @@ func vrfConflict(m model, o proto.Message) codes.Code {
 	if m.vniTaken(v.Name, v.Spec.Vni) {
 		return codes.FailedPrecondition
 	}
-	for _, other := range m["svis"] {
-		for _, g := range other.(*pb.Svi).Spec.GwIpPrefix {
-			if other.(*pb.Svi).Spec.Vrf == v.Name && addressOf(g) == addressOf(v.Spec.LoopbackIpPrefix) {
-				return codes.FailedPrecondition
-			}
-		}
-	}
 	return codes.OK
 }
 
@@ -345,7 +338,7 @@ func validSVI(m proto.Message) bool {
 			}
 		}
 	}
-	return s.RemoteAs <= 65535 && (!s.EnableBgp || s.RemoteAs > 0)
+	return s.RemoteAs <= 65535 && s.EnableBgp == (s.RemoteAs > 0)
 }
 
 func sviConflict(m model, o proto.Message) codes.Code {
@@ -353,11 +346,6 @@ func sviConflict(m model, o proto.Message) codes.Code {
 	v, _ := m["vrfs"][lastPart(s.Spec.Vrf)].(*pb.Vrf)
 	if v == nil || !m.bridge(s.Spec.LogicalBridge) {
 		return codes.NotFound
-	}
-	for _, g := range s.Spec.GwIpPrefix {
-		if addressOf(g) == addressOf(v.Spec.LoopbackIpPrefix) {
-			return codes.FailedPrecondition
-		}
 	}
 	for _, x := range m["svis"] {
 		other := x.(*pb.Svi)

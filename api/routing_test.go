@@ -166,7 +166,7 @@ func TestABadSVIIsRefusedByFieldAndChangesNothing(t *testing.T) {
 		{"no such bridge", "svi20", func(s *pb.SviSpec) { s.LogicalBridge = "logicalBridges/vlan99" }, codes.NotFound, []string{"svi.spec.logical_bridge"}},
 		{"a bridge that has one", "svi20", func(s *pb.SviSpec) { s.LogicalBridge = "logicalBridges/vlan10" }, codes.FailedPrecondition, []string{"svi.spec.logical_bridge"}},
 		{"a subnet that another has", "svi20", func(s *pb.SviSpec) { s.GwIpPrefix[0] = v4(10, 10, 0, 9, 24) }, codes.FailedPrecondition, []string{"svi.spec.gw_ip_prefix[0]"}},
-		{"the VRF's loopback", "svi20", func(s *pb.SviSpec) { s.GwIpPrefix[0] = v4(10, 100, 0, 1, 24) }, codes.FailedPrecondition, []string{"svi.spec.gw_ip_prefix[0]"}},
+		{"an AS without BGP", "svi20", func(s *pb.SviSpec) { s.RemoteAs = 65000 }, codes.InvalidArgument, []string{"svi.spec.remote_as"}},
 		{"id of another", "svi10", nil, codes.AlreadyExists, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -264,7 +264,8 @@ func TestUpdateMasksOfVRFs(t *testing.T) {
 		{"the loopback is cleared", []string{"spec.loopback_ip_prefix"}, &pb.VrfSpec{}, nil, codes.InvalidArgument, "vrf.spec.loopback_ip_prefix"},
 		{"unknown path", []string{"spec.vlan_id"}, sent, nil, codes.InvalidArgument, "update_mask"},
 		{"the VNI of a bridge", []string{"spec.vni"}, &pb.VrfSpec{Vni: proto.Uint32(10)}, nil, codes.FailedPrecondition, "vrf.spec.vni"},
-		{"the address of an SVI", []string{"spec.loopback_ip_prefix"}, &pb.VrfSpec{LoopbackIpPrefix: gateway4}, nil, codes.FailedPrecondition, "vrf.spec.loopback_ip_prefix"},
+		{"the address of an SVI", []string{"spec.loopback_ip_prefix"}, &pb.VrfSpec{LoopbackIpPrefix: gateway4}, spec(func(s *pb.VrfSpec) { s.LoopbackIpPrefix = gateway4 }), 0, ""},
+		{"the VTEP is none", []string{"spec.vtep_ip_prefix"}, &pb.VrfSpec{VtepIpPrefix: v4(0, 0, 0, 0, 0)}, spec(func(s *pb.VrfSpec) { s.VtepIpPrefix = nil }), 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newRouter(t)
@@ -312,6 +313,7 @@ func TestUpdateMasksOfSVIs(t *testing.T) {
 		{"BGP and its AS", []string{"spec.enable_bgp", "spec.remote_as"}, sent, spec(func(s *pb.SviSpec) { s.EnableBgp, s.RemoteAs = true, 65009 }), 0, ""},
 		{"star", []string{"*"}, sent, all, 0, ""},
 		{"no mask, nothing set", nil, &pb.SviSpec{}, spec(func(*pb.SviSpec) {}), 0, ""},
+		{"an AS without its BGP", []string{"spec.remote_as"}, sent, nil, codes.InvalidArgument, "svi.spec.remote_as"},
 		{"BGP without its AS", []string{"spec.enable_bgp"}, sent, nil, codes.InvalidArgument, "svi.spec.remote_as"},
 		{"no gateways", []string{"spec.gw_ip_prefix"}, &pb.SviSpec{}, nil, codes.InvalidArgument, "svi.spec.gw_ip_prefix"},
 		{"no VRF", []string{"spec.vrf"}, &pb.SviSpec{}, nil, codes.InvalidArgument, "svi.spec.vrf"},

@@ -75,6 +75,9 @@ func readSVI(id string, m *pb.Svi) (intent.SVI, error) {
 		s.Gateways = append(s.Gateways, f.prefix(fmt.Sprintf("gw_ip_prefix[%d]", i), g, intent.CheckGateway))
 	}
 	s.EnableBGP, s.RemoteAS = spec.GetEnableBgp(), spec.GetRemoteAs()
+	if !s.EnableBGP && s.RemoteAS != 0 { // stores of before may hold such a one
+		f.bad("remote_as", fmt.Sprintf("%d, though enable_bgp is not set: leave it out, or set enable_bgp", s.RemoteAS))
+	}
 	return s, f.err()
 }
 

@@ -69,9 +69,7 @@ func readVRF(id string, m *pb.Vrf) (intent.VRF, error) {
 	} else {
 		v.Loopback = f.prefix("loopback_ip_prefix", spec.LoopbackIpPrefix, intent.CheckLoopback)
 	}
-	if spec.VtepIpPrefix != nil {
-		v.VTEP = f.prefix("vtep_ip_prefix", spec.VtepIpPrefix, intent.CheckVTEP)
-	}
+	v.VTEP = f.vtep(spec.VtepIpPrefix)
 	return v, f.err()
 }
 

@@ -94,6 +94,16 @@ func (l *loop) markDisplacedRDs(vnis ...uint32) {
 	}
 }
 
+// advertCounts are how many routes of ours each bridge and each VRF has.
+type advertCounts map[advertKey]int // keys without MAC and prefix
+
+func (c advertCounts) count(k advertKey, n int) {
+	of := advertKey{bridge: k.bridge, vrf: k.vrf}
+	if c[of] += n; c[of] == 0 {
+		delete(c, of)
+	}
+}
+
 // flushAdverts gives BGP what changed of our own routes.
 func (l *loop) flushAdverts() {
 	if len(l.dirtyAdverts) == 0 {
@@ -107,9 +117,13 @@ func (l *loop) flushAdverts() {
 		if had && (!ok || old != r.Key) {
 			withdraw = append(withdraw, old)
 			delete(l.adverts, k)
+			l.advertised.count(k, -1)
 		}
 		if ok {
 			add = append(add, r)
+			if _, had := l.adverts[k]; !had {
+				l.advertised.count(k, 1)
+			}
 			l.adverts[k] = r.Key
 		}
 	}

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -170,13 +172,14 @@ func (l *loop) relocate(local *netip.Addr, to netip.Addr, leave, enter func()) {
 }
 
 // chooseVTEP gives the VTEP address that a bridge or VRF was given, else the first
-// configured one; invalid if there is no VNI or the address cannot be used.
+// configured one; invalid if there is no VNI or the address is none of ours: what leaves
+// sent to it would come to nobody.
 func (l *loop) chooseVTEP(vni uint32, vtep netip.Prefix) netip.Addr {
 	switch {
 	case vni == 0:
 		return netip.Addr{}
 	case vtep.IsValid():
-		if a := vtep.Addr().Unmap(); a.Is4() {
+		if a := vtep.Addr().Unmap(); slices.Contains(l.cfg.VTEPs, a) {
 			return a
 		}
 	case len(l.cfg.VTEPs) > 0:
@@ -187,12 +190,15 @@ func (l *loop) chooseVTEP(vni uint32, vtep netip.Prefix) netip.Addr {
 
 // whyUnstretched says why EVPN does not stretch a bridge or VRF that has a VNI,
 // "" if it does or there is none.
-func whyUnstretched(vni uint32, vtep netip.Prefix, local netip.Addr) string {
+func (l *loop) whyUnstretched(vni uint32, vtep netip.Prefix, local netip.Addr) string {
 	switch {
 	case vni == 0 || local.IsValid():
 		return ""
-	case vtep.IsValid():
+	case vtep.IsValid() && !vtep.Addr().Unmap().Is4():
 		return "VTEP " + vtep.String() + " is IPv6, which the pipeline does not have yet: give an IPv4 one"
+	case vtep.IsValid():
+		return fmt.Sprintf("VTEP %v is none of this gateway's: want one of vteps in its configuration, which are %v",
+			vtep.Addr(), l.cfg.VTEPs)
 	}
 	return "it has a VNI and no VTEP address: set vtep_ip_prefix or configure one"
 }

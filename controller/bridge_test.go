@@ -25,7 +25,9 @@ func TestABridgeIsUpWhenTheTargetHasItsEntries(t *testing.T) {
 }
 
 func TestABridgesOwnVTEPIsUsed(t *testing.T) {
-	g := start(t, options{})
+	cfg := testConfig()
+	cfg.VTEPs = append(cfg.VTEPs, vtep2)
+	g := start(t, options{cfg: cfg})
 	g.update(func(tx *intent.Tx) error {
 		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100,
 			VTEP: netip.PrefixFrom(vtep2, 24)})
@@ -45,6 +47,76 @@ func TestABridgesOwnVTEPIsUsed(t *testing.T) {
 	}
 	if g.get(p4.LocalVTEP{Address: vtep2}) == nil {
 		t.Error("VXLAN to the bridge's VTEP is not terminated")
+	}
+}
+
+// What leaves send to an address that is nobody's is lost.
+func TestAVTEPThatIsNoneOfOursIsAnError(t *testing.T) {
+	cfg := testConfig()
+	cfg.VTEPs = append(cfg.VTEPs, vtep2)
+	g := start(t, options{cfg: cfg})
+	elsewhere := netip.PrefixFrom(netip.MustParseAddr("10.9.9.9"), 32)
+	g.update(func(tx *intent.Tx) error {
+		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100, VTEP: elsewhere})
+		if err == nil {
+			_, err = tx.VRFs().Create(intent.VRF{ID: "blue", VNI: 200, VTEP: elsewhere})
+		}
+		return err
+	})
+	refs := []intent.Ref{{Kind: intent.KindLogicalBridge, ID: "bridge-10"}, {Kind: intent.KindVRF, ID: "blue"}}
+	for i, s := range g.c.Status(t.Context(), refs...) {
+		if c := s.Components[0]; s.Oper != intent.StatusDown || c.Name != "intent" || c.Status != intent.ComponentError ||
+			!strings.Contains(c.Details, "10.9.9.9 is none of this gateway's") || !strings.Contains(c.Details, vtep1.String()) {
+			t.Errorf("%v: %+v", refs[i], s)
+		}
+	}
+	if macs, floods := g.originated(); len(macs)+len(floods) > 0 || g.get(p4.LocalVTEP{Address: elsewhere.Addr()}) != nil {
+		t.Error("what is to come to an address of nobody is advertised, or terminated")
+	}
+	g.update(func(tx *intent.Tx) error {
+		o, err := tx.Bridges().Get("bridge-10")
+		o.VTEP = netip.PrefixFrom(vtep2, 32)
+		if err == nil {
+			_, err = tx.Bridges().Update(o)
+		}
+		return err
+	})
+	g.settle()
+	if s := g.c.Status(t.Context(), refs[0])[0]; s.Oper != intent.StatusUp {
+		t.Errorf("with an address of ours: %+v", s)
+	}
+}
+
+// The first answer is Create's own, in the turn of the loop that took the object.
+func TestTheStatusOfANewObjectIsTrueFromTheStart(t *testing.T) {
+	for as, want := range map[uint32]intent.Component{
+		65000: {Name: "bgp", Status: intent.ComponentSuccess, Details: `{"routes":1}`},
+		0:     {Name: "bgp", Status: intent.ComponentPending, Details: details("there is no BGP speaker")},
+	} {
+		cfg := testConfig()
+		cfg.AS = as
+		g := start(t, options{cfg: cfg})
+		g.update(func(tx *intent.Tx) error {
+			_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "bridge-10", VLAN: 10, VNI: 100})
+			if err == nil {
+				_, err = tx.VRFs().Create(intent.VRF{ID: "blue", Loopback: netip.MustParsePrefix("10.1.0.1/32")})
+			}
+			if err == nil {
+				_, err = tx.SVIs().Create(intent.SVI{ID: "svi-10", VRF: "blue", Bridge: "bridge-10",
+					Gateways: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}})
+			}
+			return err
+		})
+		all := g.c.Status(t.Context(), intent.Ref{Kind: intent.KindLogicalBridge, ID: "bridge-10"},
+			intent.Ref{Kind: intent.KindVRF, ID: "blue"}, intent.Ref{Kind: intent.KindSVI, ID: "svi-10"})
+		for _, s := range all {
+			if slices.ContainsFunc(s.Components, func(c intent.Component) bool { return c.Status == intent.ComponentError }) {
+				t.Errorf("AS %d: %+v has an error that is none", as, s)
+			}
+		}
+		if c := all[0].Components; c[len(c)-1] != want {
+			t.Errorf("AS %d: the bridge's %+v, want %+v", as, c[len(c)-1], want)
+		}
 	}
 }
 

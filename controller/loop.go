@@ -194,6 +194,7 @@ type loop struct {
 	dirtyAskers    map[uint16]struct{} // bridges
 	dirtyKernel    bool
 	adverts        map[advertKey]bgp.Key // what was originated
+	advertised     advertCounts          // of adverts
 
 	tables *registry
 	target *reconcile.Reconciler
@@ -223,7 +224,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
 		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
 		dirtySVIs: map[string]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{}, dirtyAskers: map[uint16]struct{}{},
-		adverts:   map[advertKey]bgp.Key{},
+		adverts:   map[advertKey]bgp.Key{}, advertised: advertCounts{},
 		routerMAC: routerMACOf(cfg),
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
 		instances: map[string]instance{}, explicitRDs: map[bgp.RD]bool{},

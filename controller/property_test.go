@@ -45,7 +45,7 @@ func TestTheOrderOfInputsDoesNotMatter(t *testing.T) {
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			cfg := testConfig()
-			cfg.Duplicates.Moves = -1
+			cfg.Duplicates.Moves, cfg.VTEPs = -1, []netip.Addr{vtep1, vtep2}
 			if seed%4 == 0 {
 				cfg.AS = 0 // until there is a speaker
 			}

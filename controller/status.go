@@ -53,7 +53,11 @@ func (l *loop) status(ref intent.Ref, refusals map[subject]string) intent.Status
 		if b == nil {
 			return intent.Status{}
 		}
-		sum = l.bridgeSummary(b, refusals)
+		out := l.bridgeSummary(b, refusals).status()
+		if b.localVTEP.IsValid() {
+			out.Components = append(out.Components, l.bgpComponent(advertKey{bridge: b.Index}))
+		}
+		return out
 	case intent.KindBridgePort:
 		bp := l.bridgePorts[ref.ID]
 		if bp == nil {
@@ -168,7 +172,7 @@ func (s *summary) checkTarget(l *loop) {
 }
 
 func (l *loop) bridgeSummary(b *bridge, refusals map[subject]string) summary {
-	s := summary{unmet: whyUnstretched(b.VNI, b.VTEP, b.localVTEP)}
+	s := summary{unmet: l.whyUnstretched(b.VNI, b.VTEP, b.localVTEP)}
 	if b.localVTEP.IsValid() {
 		s.check(l, p4.VNI{Local: b.localVTEP, VNI: b.VNI})
 		s.check(l, p4.LocalVTEP{Address: b.localVTEP})

@@ -10,7 +10,7 @@ import (
 
 // vrfSummary: a VRF is up when the target has its L3 VNI and its loopback.
 func (l *loop) vrfSummary(v *vrf, refusals map[subject]string) summary {
-	s := summary{unmet: unstretchedVRF(v)}
+	s := summary{unmet: l.whyUnstretched(v.VNI, v.VTEP, v.localVTEP)}
 	if v.localVTEP.IsValid() {
 		s.check(l, p4.L3VNI{Local: v.localVTEP, VNI: v.VNI})
 		s.check(l, p4.LocalVTEP{Address: v.localVTEP})
@@ -78,18 +78,25 @@ func kernelComponent(there bool, fault string) intent.Component {
 	return c
 }
 
+// bgpComponent says how many routes of a bridge or VRF BGP was given.
+func (l *loop) bgpComponent(of advertKey) intent.Component {
+	c := intent.Component{Name: "bgp", Status: intent.ComponentSuccess}
+	switch n := l.advertised[of]; {
+	case l.as == 0:
+		c.Status, c.Details = intent.ComponentPending, details(fmt.Sprintf("there is no %v", intent.KindSpeaker))
+	case n == 0 && len(l.dirtyAdverts) > 0:
+		c.Status, c.Details = intent.ComponentPending, details("its routes are still to be advertised")
+	default:
+		c.Details = fmt.Sprintf(`{"routes":%d}`, n)
+	}
+	return c
+}
+
 // vrfStatus adds what BGP and the kernel do for a VRF.
 func (l *loop) vrfStatus(v *vrf, refusals map[subject]string) intent.Status {
 	out := l.vrfSummary(v, refusals).status()
 	if v.localVTEP.IsValid() {
-		n := 0
-		for k := range l.adverts {
-			if k.vrf == v.Index {
-				n++
-			}
-		}
-		out.Components = append(out.Components, intent.Component{Name: "bgp", Status: intent.ComponentSuccess,
-			Details: fmt.Sprintf(`{"routes":%d}`, n)})
+		out.Components = append(out.Components, l.bgpComponent(advertKey{vrf: v.Index}))
 	}
 	if l.slow != nil {
 		fault, there := l.slow.Status().VRFs[v.Index]

@@ -214,7 +214,3 @@ func (v *vrf) sviOf(ip netip.Addr) *svi {
 	}
 	return nil
 }
-
-// unstretchedVRF says why EVPN does not stretch a VRF that has a VNI, "" if it
-// does or has none.
-func unstretchedVRF(v *vrf) string { return whyUnstretched(v.VNI, v.VTEP, v.localVTEP) }

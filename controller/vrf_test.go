@@ -206,7 +206,9 @@ func TestAVRFWhoseVNIMovesFollowsTheOtherRoutes(t *testing.T) {
 
 // A type-2 route has one next hop for its two VNIs.
 func TestAnL3VNIEndsAtTheVTEPsOfItsBridgesToo(t *testing.T) {
-	g, v, b, _ := routed(t, options{})
+	cfg := testConfig()
+	cfg.VTEPs = append(cfg.VTEPs, vtep2)
+	g, v, b, _ := routed(t, options{cfg: cfg})
 	g.hears(b, 1, mac(5), "10.10.0.5")
 	setVTEP := func(p netip.Prefix) {
 		g.update(func(tx *intent.Tx) error {

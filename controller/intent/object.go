@@ -133,7 +133,7 @@ type VRF struct {
 	// (asymmetric IRB) and has no routes of its own in EVPN.
 	VNI uint32 `json:"vni,omitempty"`
 	// Loopback is the VRF's own address with a length, v4 or v6, host bits kept;
-	// the zero value is none.
+	// the zero value is none. A gateway of one of the VRF's SVIs may be the same.
 	Loopback netip.Prefix `json:"loopback"`
 	// VTEP is as a bridge's.
 	VTEP netip.Prefix `json:"vtep"`

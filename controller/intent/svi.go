@@ -50,8 +50,7 @@ func (v *violations) gateways(gateways []netip.Prefix) {
 // other, and that its subnets are free in the VRF.
 func (s SVI) admit(tx *Tx, _ *SVI) (SVI, error) {
 	var v violations
-	vrf, ok := tx.vrfs.find(s.VRF)
-	if !ok {
+	if _, ok := tx.vrfs.find(s.VRF); !ok {
 		v.missing("vrf", Ref{KindVRF, s.VRF})
 	}
 	if _, ok := tx.bridges.find(s.Bridge); !ok {
@@ -59,10 +58,6 @@ func (s SVI) admit(tx *Tx, _ *SVI) (SVI, error) {
 	}
 	if v != nil {
 		return s, v.notFound(s.Ref())
-	}
-	if loopback := tx.vrfs.rows[vrf].Loopback.Addr(); s.has(loopback) {
-		i := slices.IndexFunc(s.Gateways, func(g netip.Prefix) bool { return g.Addr() == loopback })
-		v.taken(fmt.Sprintf("gw_ip_prefix[%d]", i), loopback, Ref{KindVRF, s.VRF})
 	}
 	for _, o := range tx.svis.rows {
 		if o.ID == s.ID {

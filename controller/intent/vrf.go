@@ -27,11 +27,6 @@ func (v VRF) admit(tx *Tx, old *VRF) (VRF, error) {
 		}
 	}
 	bad.vni(tx, v.VNI, v.Ref())
-	for _, s := range tx.svis.rows {
-		if s.VRF == v.ID && s.has(v.Loopback.Addr()) {
-			bad.taken("loopback_ip_prefix", v.Loopback.Addr(), s.Ref())
-		}
-	}
 	if err := bad.conflict(v.Ref()); err != nil {
 		return v, err
 	}

@@ -227,7 +227,8 @@ func TestOneBadObjectDoesNotStopOthers(t *testing.T) {
 				return false
 			}
 		}
-		return s.VRFs[5] == "" && strings.Contains(s.VRFs[4], "network namespace")
+		other, ok := s.VRFs[5]
+		return ok && other == "" && strings.Contains(s.VRFs[4], "network namespace")
 	})
 }
 

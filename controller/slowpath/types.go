@@ -57,7 +57,8 @@ type Neighbor struct {
 }
 
 // Status is how far the kernel is with what Set asked for: an error text for
-// each VRF by ID and each SVI by Bridge, "" when it is in place.
+// each VRF by ID and each SVI by Bridge, "" when it is in place; what is not made yet is
+// in neither.
 type Status struct {
 	VRFs map[uint16]string
 	SVIs map[uint16]string

@@ -1,6 +1,7 @@
 package slowpath
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,24 +59,24 @@ func plans(vrfs []VRF) map[string]plan {
 var errPending = errors.New("not made yet")
 
 // status is that of all objects of the plan: what speaks against them, or what
-// state says of the VRF (0) or the SVI of a bridge.
+// state says of the VRF (0) or the SVI of a bridge. What is pending has none.
 func (p plan) status(state func(bridge uint16) error) Status {
-	text := func(errs ...error) string {
-		for _, err := range errs {
-			if err != nil {
-				return err.Error()
-			}
-		}
-		return ""
-	}
 	s := Status{map[uint16]string{}, map[uint16]string{}}
+	note := func(of map[uint16]string, id uint16, err error) {
+		switch {
+		case err == nil:
+			of[id] = ""
+		case !errors.Is(err, errPending):
+			of[id] = err.Error()
+		}
+	}
 	for bridge, err := range p.refused {
-		s.SVIs[bridge] = text(err)
+		note(s.SVIs, bridge, err)
 	}
 	for _, i := range p.SVIs {
-		s.SVIs[i.Bridge] = text(p.err, state(i.Bridge))
+		note(s.SVIs, i.Bridge, cmp.Or(p.err, state(i.Bridge)))
 	}
-	s.VRFs[p.ID] = text(p.err, state(0))
+	note(s.VRFs, p.ID, cmp.Or(p.err, state(0)))
 	return s
 }
 
