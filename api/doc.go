@@ -1,6 +1,6 @@
 // Package api serves the OPI EVPN GW API (opi_api.network.evpn_gw.v1alpha1) and
-// the services of p4evpn.v1 over gRPC, with reflection and health, and the first
-// over REST too, at the same address. Every call of either way passes the guard:
+// the services of p4evpn.v1 over gRPC, with reflection and health, and over REST at the
+// same address, with an OpenAPI document. Every call of either way passes the guard:
 // request id, limits, role, access log.
 //
 // It translates: messages to objects of package intent and back, broken rules to

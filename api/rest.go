@@ -2,15 +2,18 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,9 +33,13 @@ import (
 // bodyTimeout bounds how long a client may take to send a request's body.
 const bodyTimeout = 30 * time.Second
 
-// rest serves the paths that the annotations of the API give its methods, and
-// /healthz. A request ends in a call to services, with the peer that sent it.
-type rest struct{ mux *runtime.ServeMux }
+// rest serves the paths that the annotations of the API give its methods, those of
+// p4evpn.v1, /healthz and /openapi.json. A request ends in a call to services, with the peer
+// that sent it.
+type rest struct {
+	mux    *runtime.ServeMux
+	routes []httpRoute
+}
 
 // restRequest is a request over REST on its way through the guard.
 type restRequest struct {
@@ -43,7 +50,7 @@ type restRequest struct {
 type restKey struct{}
 
 func newREST(s *services, maxBody int) (http.Handler, error) {
-	h := &rest{}
+	h := &rest{routes: routesOf(slices.Collect(maps.Keys(s.GetServiceInfo())))}
 	none := func(string) (string, bool) { return "", false }
 	h.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler),
@@ -52,18 +59,44 @@ func newREST(s *services, maxBody int) (http.Handler, error) {
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.SetQueryParameterParser(queryParser{}),
-		runtime.WithRoutingErrorHandler(noSuchPath),
+		runtime.WithRoutingErrorHandler(h.noSuchPath),
 		runtime.WithErrorHandler(nameField),
 		runtime.WithHealthzEndpoint(healthpb.NewHealthClient(s)),
 		runtime.WithMiddlewares(h.withoutContradiction),
 	)
+	document, err := json.Marshal(openAPI(h.routes))
+	errs := []error{err, h.mux.HandlePath("GET", openAPIPath, serveJSON(document))}
+	for _, route := range h.routes {
+		if route.own {
+			errs = append(errs, h.mux.HandlePath(route.verb, route.pattern, h.serveOwn(s, route)))
+		}
+	}
 	ctx := context.Background() // the handlers of a client do not use it
-	return &gate{guard: s.guard, maxBody: maxBody, refuse: h.refuse, next: h.mux}, errors.Join(
+	return &gate{guard: s.guard, maxBody: maxBody, refuse: h.refuse, next: headAsGet(h.mux)}, errors.Join(append(errs,
 		pb.RegisterLogicalBridgeServiceHandlerClient(ctx, h.mux, pb.NewLogicalBridgeServiceClient(s)),
 		pb.RegisterBridgePortServiceHandlerClient(ctx, h.mux, pb.NewBridgePortServiceClient(s)),
 		pb.RegisterVrfServiceHandlerClient(ctx, h.mux, pb.NewVrfServiceClient(s)),
 		pb.RegisterSviServiceHandlerClient(ctx, h.mux, pb.NewSviServiceClient(s)),
-	)
+	)...)
+}
+
+// headAsGet answers a HEAD as a GET; net/http leaves the body out.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			get := *r
+			get.Method = http.MethodGet
+			r = &get
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func serveJSON(document []byte) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request, _ map[string]string) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // the client went
+	}
 }
 
 func (h *rest) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -145,7 +178,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) error {
 				g.maxBody)}
 	}
 	if body = bytes.TrimSpace(body); len(body) > 0 {
-		if r.Method == http.MethodGet || r.Method == http.MethodDelete {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete {
 			return status.Errorf(codes.InvalidArgument, "%s takes no body: its fields are query parameters", r.Method)
 		}
 		var value json.RawMessage
@@ -158,21 +191,23 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) error {
 }
 
 // noSuchPath says what there is.
-func noSuchPath(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter,
+func (h *rest) noSuchPath(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter,
 	r *http.Request, code int) {
 	err := status.Errorf(codes.InvalidArgument, "%.80q is no path", r.URL.Path)
 	switch code {
 	case http.StatusNotFound:
-		err = status.Errorf(codes.NotFound, "there is nothing at %.80q: want /v1/%s, ..., or /v1/%s", r.URL.Path,
-			bridgeNaming.collection, bridgeNaming.name("{id}"))
+		err = status.Errorf(codes.NotFound, "there is nothing at %.80q: want /v1/%s, ..., or /v1/%s; %s has all", r.URL.Path,
+			bridgeNaming.collection, bridgeNaming.name("{id}"), openAPIPath)
 	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", cmp.Or(allowed(h.routes, r.URL.Path), "GET, HEAD"))
 		err = status.Errorf(codes.Unimplemented, "%.20q cannot be used at %.80q", r.Method, r.URL.Path)
 	}
 	runtime.HTTPError(ctx, mux, m, w, r, &runtime.HTTPStatusError{HTTPStatus: code, Err: err})
 }
 
-// fieldInText finds the field that protojson and the gateway name in their errors.
-var fieldInText = regexp.MustCompile(`(?:field|parameter:?) "?([A-Za-z0-9_.\[\]]+)"?`)
+// fieldInText finds the field that queryParser, protojson and the gateway name in their
+// errors.
+var fieldInText = regexp.MustCompile(`^"([^"]{1,80})" is no |(?:field|parameter:?) "?([A-Za-z0-9_.\[\]]+)"?`)
 
 // nameField gives the errors of the gateway itself the details that those of the
 // methods have.
@@ -181,7 +216,7 @@ func nameField(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, 
 	if st := status.Convert(err); st.Code() == codes.InvalidArgument && len(st.Details()) == 0 {
 		field := "request"
 		if found := fieldInText.FindStringSubmatch(st.Message()); found != nil {
-			field = found[1]
+			field = cmp.Or(found[1], found[2])
 		}
 		err = withDetails(st.Code(), st.Message(), &errdetails.BadRequest{
 			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: clip(st.Message())}}})

@@ -14,13 +14,14 @@ import (
 )
 
 // services puts a guard before the methods of every service that is registered
-// with it. They are served over gRPC by the server, and unary ones by Invoke too:
-// that is the connection of the REST gateway, whose calls so are checked and
-// logged as those over gRPC are, by the peer that their context has.
+// with it. They are served over gRPC by the server, and from within by Invoke and call:
+// those are what REST calls, and so they are checked and logged as calls over gRPC
+// are, by the peer that their context has.
 type services struct {
-	grpc  *grpc.Server
-	guard *guard
-	unary map[string]unaryMethod // by "/service/method"
+	grpc     *grpc.Server
+	guard    *guard
+	unary    map[string]unaryMethod    // by "/service/method"
+	streamed map[string]streamedMethod // the same
 }
 
 var (
@@ -31,9 +32,13 @@ var (
 // unaryMethod runs a method on the message that dec fills in.
 type unaryMethod func(ctx context.Context, dec func(any) error) (any, error)
 
+// streamedMethod runs a method that answers with a stream.
+type streamedMethod func(grpc.ServerStream) error
+
 func newServices(g *guard, options ...grpc.ServerOption) *services {
 	options = append(options, grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}))
-	return &services{grpc: grpc.NewServer(options...), guard: g, unary: map[string]unaryMethod{}}
+	return &services{grpc: grpc.NewServer(options...), guard: g, unary: map[string]unaryMethod{},
+		streamed: map[string]streamedMethod{}}
 }
 
 // RegisterService takes a service, as generated code does it.
@@ -55,9 +60,11 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	}
 	for i := range d.Streams {
 		name, handler := "/"+d.ServiceName+"/"+d.Streams[i].StreamName, d.Streams[i].Handler
-		d.Streams[i].Handler = func(impl any, stream grpc.ServerStream) error {
+		guarded := func(impl any, stream grpc.ServerStream) error {
 			return s.guard.call(stream.Context(), name, func() error { return handler(impl, readable{stream}) })
 		}
+		d.Streams[i].Handler = guarded
+		s.streamed[name] = func(stream grpc.ServerStream) error { return guarded(impl, stream) }
 	}
 	s.grpc.RegisterService(&d, impl)
 }
@@ -82,7 +89,7 @@ func (s *services) Invoke(ctx context.Context, method string, args, reply any, _
 	return nil
 }
 
-// NewStream is not offered from within.
+// NewStream is not offered from within: see call.
 func (s *services) NewStream(_ context.Context, _ *grpc.StreamDesc, method string,
 	_ ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, status.Errorf(codes.Unimplemented, "%s is for gRPC only", method)
