@@ -24,6 +24,9 @@ need_module exabgp python3-exabgp
 need gobgpd gobgpd
 need bird bird2
 need tshark tshark
+need ovs-vswitchd openvswitch-switch
+need ovn-northd ovn-central
+need ovn-controller ovn-host
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 # Go fetches modules by HTTPS.

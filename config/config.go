@@ -34,6 +34,7 @@ type File struct {
 	SVIs     map[string]SVI `yaml:"svis"`
 	VRFs     map[string]VRF `yaml:"vrfs"`
 	SlowPath SlowPath       `yaml:"slow_path"`
+	OVN      OVN            `yaml:"ovn"`
 }
 
 // Target is the P4Runtime target.

@@ -173,6 +173,7 @@ func (c *checker) check() {
 		c.fail("learning.address_age", "%v: want %v or more, since hosts are given 3s to answer", age, leastAddressAge)
 	}
 	c.checkAPI()
+	c.checkOVN()
 	c.checkBGP()
 	c.checkPorts()
 	c.checkRouting()

@@ -19,6 +19,7 @@ import (
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/ovn"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/peering"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
@@ -69,6 +70,7 @@ type gateway struct {
 	client   *p4rt.Client
 	slow     *slowpath.Slowpath // nil: Linux is to do nothing for the VRFs
 	loop     *controller.Controller
+	ovn      *ovn.Keeper // nil: there is no OVN
 	api      *api.Server
 	target   string // its address
 }
@@ -138,6 +140,9 @@ func (g *gateway) tasks(sw []task.Task) []task.Task {
 	)
 	if g.slow != nil {
 		tasks = append(tasks, task.Task{Name: "slow path", Run: g.runSlowPath})
+	}
+	if g.ovn != nil {
+		tasks = append(tasks, task.Task{Name: "OVN", Run: g.ovn.Run})
 	}
 	return tasks
 }
@@ -221,6 +226,11 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.loop, err = controller.New(controllerConfig(f), in); err != nil {
 		return nil, err
 	}
+	if f.OVN.Enabled() {
+		if g.ovn, err = ovn.New(ovnConfig(f, store)); err != nil {
+			return nil, err
+		}
+	}
 	g.api, err = api.New(apiConfig(f, g))
 	return g, err
 }
@@ -230,6 +240,9 @@ func (g *gateway) collectors() []prometheus.Collector {
 	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.resolver, g.router}
 	if g.slow != nil {
 		all = append(all, g.slow)
+	}
+	if g.ovn != nil {
+		all = append(all, g.ovn)
 	}
 	return all
 }

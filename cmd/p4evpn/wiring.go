@@ -11,6 +11,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/inject"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/ovn"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/peering"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
@@ -201,6 +202,19 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	}
 	for subject, role := range a.Roles {
 		c.Roles[subject] = api.Role(role)
+	}
+	return c
+}
+
+func ovnConfig(f *config.File, store *intent.Store) ovn.Config {
+	o := f.OVN
+	c := ovn.Config{
+		Intent: store, Northbound: o.NB, OpenVSwitch: o.OVS, Chassis: o.Chassis,
+		Owner: o.Owner, Bridge: o.Bridge, Interface: o.Interface, Network: o.Network,
+		TLS: ovn.TLS{Certificate: o.TLS.Certificate, Key: o.TLS.Key, CA: o.TLS.CA},
+	}
+	if c.Owner == "" {
+		c.Owner = f.RouterID.String()
 	}
 	return c
 }

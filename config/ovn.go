@@ -1,0 +1,80 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// OVN is what joins bridges to logical switches of OVN (docs/ovn.md). Which bridge
+// stretches which says logical_switch of the bridge.
+type OVN struct {
+	// NB are the addresses of OVN's northbound database, as tcp:HOST:PORT, ssl:HOST:PORT or
+	// unix:/FILE: one, or all members of a cluster. Left out there is no OVN.
+	NB []string `yaml:"nb"`
+	// OVS is the address of the Open vSwitch database of the chassis beside the gateway, as
+	// unix:/run/openvswitch/db.sock. Left out the provider bridge is made by hand.
+	OVS       string `yaml:"ovs"`
+	Bridge    string `yaml:"bridge"`    // the provider bridge; left out: br-evpn
+	Interface string `yaml:"interface"` // its netdev, whose peer is a trunk port of ours; needed with ovs
+	Network   string `yaml:"network"`   // the provider network in ovn-bridge-mappings; left out: evpn
+	Chassis   string `yaml:"chassis"`   // system-id of the chassis; left out: that of ovs
+	// Owner marks our rows, and must differ between gateways of one OVN; left out it is
+	// the router id.
+	Owner string `yaml:"owner"`
+	TLS   OVNTLS `yaml:"tls"` // for addresses with ssl
+}
+
+// OVNTLS names PEM files: all of them, or none.
+type OVNTLS struct {
+	Certificate string `yaml:"certificate"` // PEM file, ours
+	Key         string `yaml:"key"`         // PEM file
+	CA          string `yaml:"ca"`          // PEM file of the authority that OVN's databases are of
+}
+
+// Enabled reports whether there is an OVN.
+func (o OVN) Enabled() bool { return len(o.NB) > 0 }
+
+func (c *checker) checkOVN() {
+	o := c.file.OVN
+	if !o.Enabled() {
+		if o.OVS != "" || o.Interface != "" || o.Chassis != "" {
+			c.fail("ovn.nb", "missing: want the addresses of OVN's northbound database")
+		}
+		return
+	}
+	secure := false
+	for i, a := range o.NB {
+		secure = c.checkDatabase(fmt.Sprintf("ovn.nb[%d]", i), a) || secure
+	}
+	switch {
+	case o.OVS == "" && o.Chassis == "":
+		c.fail("ovn.chassis", "missing: want the chassis' system-id, or ovn.ovs, which has it")
+	case o.OVS != "" && o.Interface == "":
+		c.fail("ovn.interface", "missing: want the netdev whose peer is a trunk port of ours")
+	case o.OVS != "":
+		secure = c.checkDatabase("ovn.ovs", o.OVS) || secure
+	}
+	if o.Owner == "" && !c.file.RouterID.IsValid() {
+		c.fail("ovn.owner", "missing: without router_id want a name that no other gateway of this OVN has")
+	}
+	if strings.ContainsAny(o.Network, ":, ") || strings.HasPrefix(o.Network, "provnet-") {
+		c.fail("ovn.network", "%q: want a name without colon, comma or space that does not begin with provnet-", o.Network)
+	}
+	if secure || o.TLS != (OVNTLS{}) {
+		for _, f := range []struct{ key, file string }{{"certificate", o.TLS.Certificate}, {"key", o.TLS.Key}, {"ca", o.TLS.CA}} {
+			if f.file == "" {
+				c.fail("ovn.tls."+f.key, "missing: ssl wants a certificate of ours, its key and the authority of the databases")
+			}
+		}
+	}
+}
+
+// checkDatabase checks how a database is reached, and reports whether by TLS.
+func (c *checker) checkDatabase(path, address string) bool {
+	scheme, rest, _ := strings.Cut(address, ":")
+	if scheme == "unix" && strings.HasPrefix(rest, "/") || (scheme == "tcp" || scheme == "ssl") && strings.Contains(rest, ":") {
+		return scheme == "ssl"
+	}
+	c.fail(path, "%q: want tcp:HOST:PORT, ssl:HOST:PORT or unix:/FILE", address)
+	return false
+}

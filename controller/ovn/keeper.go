@@ -1,0 +1,269 @@
+package ovn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ovn-kubernetes/libovsdb/client"
+	"github.com/ovn-kubernetes/libovsdb/model"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
+)
+
+// Keeper keeps the ports of logical switches as the intent has them.
+type Keeper struct {
+	cfg         Config
+	northbound  *database
+	openVSwitch *database // nil = the provider bridge is the operator's
+	nudged      chan struct{}
+	stats       *stats
+
+	bridges  map[string]intent.LogicalBridge // by id
+	switches map[string]string               // names, by bridge's id
+	problems map[string]string               // that were told, by bridge's id, or ""
+}
+
+// New checks the configuration and makes a Keeper; Run does the work.
+func New(cfg Config) (*Keeper, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("ovn: %w", err)
+	}
+	k := &Keeper{cfg: cfg, nudged: make(chan struct{}, 1), stats: newStats(),
+		bridges: map[string]intent.LogicalBridge{}, switches: map[string]string{}, problems: map[string]string{}}
+	nb, err := northboundModel()
+	if err != nil {
+		return nil, fmt.Errorf("ovn: the model of OVN_Northbound: %w", err)
+	}
+	k.northbound = k.database("OVN's northbound database", nb, cfg.Northbound, monitorNorthbound)
+	if cfg.OpenVSwitch != "" {
+		ovs, err := openVSwitchModel()
+		if err != nil {
+			return nil, fmt.Errorf("ovn: the model of Open_vSwitch: %w", err)
+		}
+		k.openVSwitch = k.database("Open vSwitch", ovs, []string{cfg.OpenVSwitch}, monitorOpenVSwitch)
+	}
+	return k, nil
+}
+
+func (k *Keeper) database(name string, m model.ClientDBModel, addresses []string,
+	monitor func(client.Client) *client.Monitor) *database {
+	open := func() (client.Client, error) {
+		options := []client.Option{client.WithLeaderOnly(len(addresses) > 1)}
+		for _, a := range addresses {
+			options = append(options, client.WithEndpoint(a))
+		}
+		if slices.ContainsFunc(addresses, isSSL) {
+			secure, err := k.cfg.TLS.load()
+			if err != nil {
+				return nil, err
+			}
+			options = append(options, client.WithTLSConfig(secure))
+		}
+		return client.NewOVSDBClient(m, options...)
+	}
+	return &database{name: name, open: open, monitor: monitor, nudge: k.nudge, retry: k.cfg.Retry}
+}
+
+// nudge has the Keeper look at everything again. It may be called from anywhere.
+func (k *Keeper) nudge() {
+	select {
+	case k.nudged <- struct{}{}:
+	default:
+	}
+}
+
+// Run follows the intent and the databases until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var owned sync.WaitGroup
+	defer func() { cancel(); owned.Wait() }()
+	owned.Go(func() { k.northbound.run(ctx) })
+	if k.openVSwitch != nil {
+		owned.Go(func() { k.openVSwitch.run(ctx) })
+	}
+	watch := k.cfg.Intent.Watch(ctx)
+	known := false     // the intent's first batch came: before, all our ports would seem unwanted
+	gathering := false // due is soon, and not when something is tried again
+	var due <-chan time.Time
+	for {
+		select {
+		case batch, open := <-watch:
+			if !open {
+				return ctx.Err()
+			}
+			if known = true; !k.take(batch) {
+				continue
+			}
+		case <-k.nudged:
+		case <-due:
+			due, gathering = nil, false
+			if known && !k.apply(ctx) {
+				due = time.After(k.cfg.Retry)
+			}
+			continue
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !gathering {
+			due, gathering = time.After(k.cfg.Gather), true
+		}
+	}
+}
+
+// take notes what changed, and reports whether anything of ours did.
+func (k *Keeper) take(batch intent.Batch) bool {
+	changed := batch.Snapshot
+	for _, c := range batch.Changes {
+		switch o := c.Old.(type) {
+		case intent.LogicalBridge:
+			delete(k.bridges, o.ID)
+			changed = true
+		case intent.Instance:
+			delete(k.switches, o.Of().ID)
+			changed = true
+		}
+		switch o := c.New.(type) {
+		case intent.LogicalBridge:
+			k.bridges[o.ID] = o
+			changed = true
+		case intent.Instance:
+			if o.LogicalSwitch != "" {
+				k.switches[o.Of().ID] = o.LogicalSwitch
+			}
+			changed = true
+		}
+	}
+	return changed
+}
+
+// wanted are the attachments that the intent asks for, in the order of bridges' ids.
+func (k *Keeper) wanted(problems map[string]string) (all []attachment) {
+	for _, id := range slices.Sorted(maps.Keys(k.switches)) {
+		b, there := k.bridges[id]
+		switch {
+		case !there: // the configuration speaks of a bridge that is to come
+		case b.VNI == 0:
+			problems[id] = "logical_switch: the bridge has no VNI, by which OVN's port is named"
+		default:
+			all = append(all, attachment{bridge: id, logicalSwitch: k.switches[id], vni: b.VNI, vlan: b.VLAN})
+		}
+	}
+	return all
+}
+
+// apply brings the databases to what is wanted, and reports whether that is done.
+func (k *Keeper) apply(ctx context.Context) bool {
+	problems := map[string]string{}
+	wanted := k.wanted(problems)
+	done := true
+	chassis, err := k.applyChassis(ctx, len(wanted) > 0)
+	if err == nil {
+		done, err = k.applyNorthbound(ctx, chassis, wanted, problems)
+	}
+	switch {
+	case errors.Is(err, errConnecting):
+		return true // it says so when it is there
+	case err != nil:
+		problems[""], done = err.Error(), false
+	}
+	if ctx.Err() == nil {
+		k.tell(problems)
+		k.stats.attached(len(wanted), problems)
+	}
+	return done
+}
+
+// applyChassis joins the target to the chassis, if anything is to be attached, and gives
+// the chassis' name.
+func (k *Keeper) applyChassis(ctx context.Context, needed bool) (string, error) {
+	if k.openVSwitch == nil {
+		return k.cfg.Chassis, nil
+	}
+	c, err := k.openVSwitch.get()
+	if err != nil {
+		return "", err
+	}
+	there, err := readChassis(ctx, c)
+	if err != nil {
+		return "", fmt.Errorf("reading Open vSwitch: %w", err)
+	}
+	name := k.cfg.Chassis
+	if name == "" {
+		if name, err = there.name(); err != nil {
+			return "", err
+		}
+	}
+	if !needed {
+		return name, nil
+	}
+	ops, err := there.attach(c, k.cfg)
+	if err == nil && len(ops) > 0 {
+		k.stats.transactions.Inc()
+		err = transact(ctx, c, ops)
+	}
+	if err != nil {
+		return "", fmt.Errorf("joining %s to Open vSwitch: %w", k.cfg.Interface, err)
+	}
+	if fault := there.fault(k.cfg); fault != "" {
+		return "", fmt.Errorf("interface %s of Open vSwitch: %s", k.cfg.Interface, fault)
+	}
+	return name, nil
+}
+
+func (k *Keeper) applyNorthbound(ctx context.Context, chassis string, wanted []attachment,
+	problems map[string]string) (done bool, err error) {
+	c, err := k.northbound.get()
+	if err != nil {
+		return false, err
+	}
+	there, err := readNorthbound(ctx, c)
+	if err != nil {
+		return false, fmt.Errorf("reading OVN: %w", err)
+	}
+	changes, cannot := there.plan(k.cfg, chassis, wanted)
+	maps.Copy(problems, cannot)
+	done = true
+	for _, change := range changes {
+		ops, err := change.operations(c)
+		if err == nil {
+			k.stats.transactions.Inc()
+			err = transact(ctx, c, ops)
+		}
+		if err != nil {
+			done = false
+			problems[change.bridge] = fmt.Sprintf("%v: %v", change, err)
+			continue
+		}
+		k.cfg.Logger.Debug("OVN is as it shall be", "bridge", change.bridge, "change", change.String())
+	}
+	return done, nil
+}
+
+// tell logs each problem when it comes and when it goes.
+func (k *Keeper) tell(problems map[string]string) {
+	for _, bridge := range slices.Sorted(maps.Keys(problems)) {
+		switch text := problems[bridge]; {
+		case k.problems[bridge] == text:
+		case bridge == "":
+			k.cfg.Logger.Warn("OVN is not kept as it shall be, trying again", "err", text)
+		default:
+			k.cfg.Logger.Warn("a logical switch is not attached", "bridge", bridge, "err", text)
+		}
+	}
+	for bridge := range k.problems {
+		switch {
+		case problems[bridge] != "":
+		case bridge == "":
+			k.cfg.Logger.Info("OVN is kept as it shall be again")
+		default:
+			k.cfg.Logger.Info("a logical switch is attached again, or not wanted any more", "bridge", bridge)
+		}
+	}
+	k.problems = problems
+}

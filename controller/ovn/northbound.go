@@ -1,0 +1,210 @@
+package ovn
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/ovn-kubernetes/libovsdb/client"
+	"github.com/ovn-kubernetes/libovsdb/model"
+	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+)
+
+// Marks of our rows.
+const (
+	ownerMark = "p4evpn-owner"
+	vniMark   = "p4evpn-vni"
+)
+
+// attachment is that a bridge stretches a logical switch.
+type attachment struct {
+	bridge        string // id
+	logicalSwitch string // name
+	vni           uint32
+	vlan          uint16
+}
+
+// portName is the name of our port on the logical switch, which is unique in OVN.
+func (a attachment) portName() string { return fmt.Sprintf("evpn_%d", a.vni) }
+
+// port is the row that shall be there.
+func (c Config) port(a attachment, chassis string) logicalSwitchPort {
+	vlan := int(a.vlan)
+	return logicalSwitchPort{
+		Name: a.portName(), Type: "l2gateway",
+		Options:     map[string]string{"network_name": c.Network, "l2gateway-chassis": chassis},
+		Addresses:   []string{"unknown"},
+		TagRequest:  &vlan,
+		ExternalIDs: map[string]string{ownerMark: c.Owner, vniMark: strconv.FormatUint(uint64(a.vni), 10)},
+	}
+}
+
+// portChange is one transaction: a port that is made, changed, moved or, without want,
+// taken away.
+type portChange struct {
+	bridge     string // "" if none has it any more
+	have, want *logicalSwitchPort
+	from       []string // logical switches that it is to leave, by UUID
+	to         string   // that it is to join; "" = it is there
+}
+
+// northbound is what is there.
+type northbound struct {
+	switches []logicalSwitch
+	ports    []logicalSwitchPort
+}
+
+func readNorthbound(ctx context.Context, c client.Client) (n northbound, err error) {
+	if err := c.List(ctx, &n.switches); err != nil {
+		return n, err
+	}
+	return n, c.List(ctx, &n.ports)
+}
+
+// plan compares what is there with what shall be. What cannot be is a problem of its
+// bridge.
+func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]portChange, map[string]string) {
+	ports := map[string]*logicalSwitchPort{}
+	for i := range n.ports {
+		ports[n.ports[i].Name] = &n.ports[i]
+	}
+	var changes []portChange
+	problems, kept := map[string]string{}, map[string]bool{}
+	for _, a := range wanted {
+		have := ports[a.portName()]
+		if have != nil && have.ExternalIDs[ownerMark] != cfg.Owner {
+			problems[a.bridge] = fmt.Sprintf("OVN's logical switch port %s is not ours (%s of its external_ids is %q, want %q): "+
+				"delete it, or give one of the two another VNI", have.Name, ownerMark, have.ExternalIDs[ownerMark], cfg.Owner)
+			continue
+		}
+		to, problem := n.find(a.logicalSwitch)
+		if problem != "" {
+			problems[a.bridge] = problem // a port that we have elsewhere goes
+			continue
+		}
+		kept[a.portName()] = true
+		if change, needed := n.change(have, cfg.port(a, chassis), to); needed {
+			change.bridge = a.bridge
+			changes = append(changes, change)
+		}
+	}
+	for i := range n.ports {
+		if p := &n.ports[i]; p.ExternalIDs[ownerMark] == cfg.Owner && !kept[p.Name] {
+			changes = append(changes, portChange{have: p, from: n.holders(p.UUID)})
+		}
+	}
+	slices.SortStableFunc(changes, func(a, b portChange) int { // a name is free before it is taken
+		return cmp.Compare(rankOf(a), rankOf(b))
+	})
+	return changes, problems
+}
+
+func rankOf(c portChange) int {
+	if c.want == nil {
+		return 0
+	}
+	return 1
+}
+
+// find gives the UUID of the logical switch with a name.
+func (n northbound) find(name string) (uuid, problem string) {
+	for _, s := range n.switches {
+		if s.Name != name {
+			continue
+		}
+		if uuid != "" {
+			return "", fmt.Sprintf("OVN has several logical switches %q: rename all but one", name)
+		}
+		uuid = s.UUID
+	}
+	if uuid == "" {
+		return "", fmt.Sprintf("OVN has no logical switch %q yet", name)
+	}
+	return uuid, ""
+}
+
+// holders are the logical switches that a port is on.
+func (n northbound) holders(port string) (all []string) {
+	for _, s := range n.switches {
+		if slices.Contains(s.Ports, port) {
+			all = append(all, s.UUID)
+		}
+	}
+	return all
+}
+
+// change is what makes have the port that is wanted on a switch, and whether anything is
+// to be done.
+func (n northbound) change(have *logicalSwitchPort, want logicalSwitchPort, to string) (portChange, bool) {
+	c := portChange{have: have, to: to}
+	if have == nil {
+		c.want = &want
+		return c, true
+	}
+	for _, s := range n.holders(have.UUID) {
+		if s == to {
+			c.to = ""
+		} else {
+			c.from = append(c.from, s)
+		}
+	}
+	c.want = &want
+	merged := maps.Clone(have.ExternalIDs)
+	maps.Copy(merged, want.ExternalIDs)
+	want.ExternalIDs = merged
+	same := have.Type == want.Type && maps.Equal(have.Options, want.Options) && slices.Equal(have.Addresses, want.Addresses) &&
+		have.TagRequest != nil && *have.TagRequest == *want.TagRequest && maps.Equal(have.ExternalIDs, merged)
+	return c, !same || c.to != "" || len(c.from) > 0
+}
+
+// operations are the change's transaction.
+func (p portChange) operations(c client.Client) ([]ovsdb.Operation, error) {
+	var parts []part
+	port := ""
+	switch {
+	case p.have == nil:
+		row := *p.want
+		row.UUID, port = "port", "port"
+		parts = append(parts, made(c.Create(&row)))
+	case p.want != nil:
+		row := *p.want
+		row.UUID, port = p.have.UUID, p.have.UUID
+		parts = append(parts, made(c.Where(&logicalSwitchPort{UUID: port}).Update(&row, &row.Type, &row.Options,
+			&row.Addresses, &row.TagRequest, &row.ExternalIDs)))
+	default:
+		port = p.have.UUID
+	}
+	mutate := func(uuid string, how ovsdb.Mutator) {
+		s := &logicalSwitch{UUID: uuid}
+		parts = append(parts, made(c.Where(s).Mutate(s,
+			model.Mutation{Field: &s.Ports, Mutator: how, Value: []string{port}})))
+	}
+	for _, uuid := range p.from {
+		mutate(uuid, ovsdb.MutateOperationDelete)
+	}
+	if p.to != "" {
+		mutate(p.to, ovsdb.MutateOperationInsert)
+	}
+	return joined(parts...)
+}
+
+func (p portChange) String() string {
+	switch {
+	case p.have == nil:
+		return "making logical switch port " + p.want.Name
+	case p.want == nil:
+		return "taking away logical switch port " + p.have.Name
+	}
+	return "changing logical switch port " + p.want.Name
+}
+
+// monitorNorthbound names every column: one that the model has not would have its row's
+// changes dropped.
+func monitorNorthbound(c client.Client) *client.Monitor {
+	s, p := &logicalSwitch{}, &logicalSwitchPort{}
+	return c.NewMonitor(client.WithTable(s, &s.Name, &s.Ports),
+		client.WithTable(p, &p.Name, &p.Type, &p.Options, &p.Addresses, &p.TagRequest, &p.ExternalIDs))
+}
