@@ -7,7 +7,7 @@ DEMO_BIN := bin/p4evpn-demo
 # What `make bench` runs: a regular expression over the names of its figures.
 BENCH   ?= .
 
-.PHONY: build build-demo p4 proto test bare-test soak demo demo-repeat two-dc \
+.PHONY: build build-demo p4 proto test bare-test soak demo demo-repeat two-dc ovn \
 	mininet mininet-test bench bgp-fuzz upgrade-test conformance differential lint packages clean
 
 build:
@@ -64,6 +64,9 @@ demo-repeat: packages build-demo
 
 two-dc: packages build-demo
 	$(DEMO_BIN) two-dc $(DEMO)
+
+ovn: packages build-demo
+	$(DEMO_BIN) ovn $(DEMO)
 
 # P4EVPN_TARGET=bmv2 runs either on BMv2. Debian's Python has Debian's Mininet.
 MININET := /usr/bin/python3 -B bmv2-testbed/mininet --binary $(BIN)

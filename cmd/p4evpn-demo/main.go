@@ -49,6 +49,13 @@ P4EVPN_TARGET=bmv2 runs it on simple_switch_grpc, which must be on PATH.`,
 os-ken's BGP speaker and kernel VXLAN, one of p4evpn, joins them by the REST calls
 of RYU's rest_vtep, runs the checks and removes everything again. Needs root.`,
 	}))
+	demo.AddCommand(newNarration(testbed.RunOVN, cobra.Command{
+		Use:   "ovn",
+		Short: "Stretch a logical switch of OVN to an FRR leaf",
+		Long: `Builds network namespaces with OVN's databases, two of its chassis, a gateway beside
+one of them and an FRR leaf, stretches a logical switch to the leaf, runs the checks and
+removes everything again. Needs root, OVN and Open vSwitch.`,
+	}))
 	return demo
 }
 

@@ -137,12 +137,15 @@ func (n northbound) holders(port string) (all []string) {
 }
 
 // change is what makes have the port that is wanted on a switch, and whether anything is
-// to be done.
+// to be done. A port of another type is taken away, and made anew when that is seen to be
+// done: ovn-controller 23.03 goes on with flows of a type that was.
 func (n northbound) change(have *logicalSwitchPort, want logicalSwitchPort, to string) (portChange, bool) {
-	c := portChange{have: have, to: to}
+	c := portChange{have: have, to: to, want: &want}
 	if have == nil {
-		c.want = &want
 		return c, true
+	}
+	if have.Type != want.Type {
+		return portChange{have: have, from: n.holders(have.UUID)}, true
 	}
 	for _, s := range n.holders(have.UUID) {
 		if s == to {
@@ -151,42 +154,41 @@ func (n northbound) change(have *logicalSwitchPort, want logicalSwitchPort, to s
 			c.from = append(c.from, s)
 		}
 	}
-	c.want = &want
 	merged := maps.Clone(have.ExternalIDs)
 	maps.Copy(merged, want.ExternalIDs)
 	want.ExternalIDs = merged
-	same := have.Type == want.Type && maps.Equal(have.Options, want.Options) && slices.Equal(have.Addresses, want.Addresses) &&
+	same := maps.Equal(have.Options, want.Options) && slices.Equal(have.Addresses, want.Addresses) &&
 		have.TagRequest != nil && *have.TagRequest == *want.TagRequest && maps.Equal(have.ExternalIDs, merged)
 	return c, !same || c.to != "" || len(c.from) > 0
 }
 
 // operations are the change's transaction.
 func (p portChange) operations(c client.Client) ([]ovsdb.Operation, error) {
+	const created = "port" // stands for the UUID of what the transaction makes
 	var parts []part
-	port := ""
-	switch {
-	case p.have == nil:
-		row := *p.want
-		row.UUID, port = "port", "port"
-		parts = append(parts, made(c.Create(&row)))
-	case p.want != nil:
-		row := *p.want
-		row.UUID, port = p.have.UUID, p.have.UUID
-		parts = append(parts, made(c.Where(&logicalSwitchPort{UUID: port}).Update(&row, &row.Type, &row.Options,
-			&row.Addresses, &row.TagRequest, &row.ExternalIDs)))
-	default:
-		port = p.have.UUID
-	}
-	mutate := func(uuid string, how ovsdb.Mutator) {
+	mutate := func(uuid string, how ovsdb.Mutator, port string) {
 		s := &logicalSwitch{UUID: uuid}
 		parts = append(parts, made(c.Where(s).Mutate(s,
 			model.Mutation{Field: &s.Ports, Mutator: how, Value: []string{port}})))
 	}
 	for _, uuid := range p.from {
-		mutate(uuid, ovsdb.MutateOperationDelete)
+		mutate(uuid, ovsdb.MutateOperationDelete, p.have.UUID) // one that no switch has is no more
+	}
+	port := created
+	switch {
+	case p.want == nil:
+	case p.have == nil:
+		row := *p.want
+		row.UUID = created
+		parts = append(parts, made(c.Create(&row)))
+	default:
+		row := *p.want
+		row.UUID, port = p.have.UUID, p.have.UUID
+		parts = append(parts, made(c.Where(&logicalSwitchPort{UUID: port}).Update(&row, &row.Options,
+			&row.Addresses, &row.TagRequest, &row.ExternalIDs)))
 	}
 	if p.to != "" {
-		mutate(p.to, ovsdb.MutateOperationInsert)
+		mutate(p.to, ovsdb.MutateOperationInsert, port)
 	}
 	return joined(parts...)
 }

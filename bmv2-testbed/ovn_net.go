@@ -1,0 +1,176 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+
+	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+/*
+A logical switch of OVN that a gateway stretches:
+
+	vm1, vm2 ─ hv1 (OVN, its databases) ─ Geneve ─ gw (OVN, p4evpn) ─ VXLAN ─ leaf (FRR) ─ host
+*/
+
+// ovnNet is that network when it is up.
+type ovnNet struct {
+	central *Chassis // hv1
+	edge    *Chassis // in the gateway's namespace
+	gateway *Gateway
+	vms     [2]*Host
+	host    *Host // behind the leaf
+
+	lab     *Lab
+	out     io.Writer
+	gw      *Namespace
+	config  gatewayFile
+	foreign string // all rows of others, before anything was done
+}
+
+const (
+	logicalSwitch = "tenant-net"
+	ovnTrunk      = "ovn-trunk" // Open vSwitch's end
+	trunkPort     = "trunk9"    // the target's
+)
+
+// RunOVN builds the network, runs its checks and removes it.
+func RunOVN(ctx context.Context, o DemoOptions) error {
+	o, err := o.prepare()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(needs(o.Target), hasOVN()); err != nil {
+		return err
+	}
+	return o.narrate(ctx, "OVN", len(selected(ovnChecks, o.Only)), func(s *score) error {
+		return runChecks(ctx, o, s, "OVN", ovnChecks, buildOVN)
+	})
+}
+
+func buildOVN(ctx context.Context, l *Lab, options DemoOptions) (*ovnNet, error) {
+	options.say("Building OVN with two chassis, a gateway (%s switch) and a leaf (FRR).", options.Target)
+	o := &ovnNet{lab: l, out: options.Out}
+	if err := o.startOVN(ctx); err != nil {
+		return nil, err
+	}
+	if err := o.startLeaf(ctx); err != nil {
+		return nil, err
+	}
+	return o, o.startGateway(ctx, options)
+}
+
+// end shows what a user sees.
+func (o *ovnNet) end(ctx context.Context) {
+	for _, command := range []string{"ovn-nbctl show", "ovs-vsctl show"} {
+		if out, err := o.edge.Do(ctx, command); err == nil {
+			fmt.Fprintf(o.out, "\n$ %s\n%s\n", command, out)
+		}
+	}
+}
+
+func (o *ovnNet) startOVN(ctx context.Context) (err error) {
+	hv1, err := o.lab.Namespace("hv1")
+	if err != nil {
+		return err
+	}
+	if o.gw, err = o.lab.Namespace("gw"); err != nil {
+		return err
+	}
+	if err := o.lab.Cable(End{NS: hv1, Dev: "up0"}, End{NS: o.gw, Dev: "up0"}); err != nil {
+		return err
+	}
+	if o.central, err = o.lab.Chassis(ctx, hv1, "hv1", nil, netip.MustParsePrefix("10.9.0.1/24")); err != nil {
+		return err
+	}
+	if o.edge, err = o.lab.Chassis(ctx, o.gw, "edge", o.central, netip.MustParsePrefix("10.9.0.2/24")); err != nil {
+		return err
+	}
+	if _, err := o.central.Do(ctx, "ovn-nbctl --timeout=60 ls-add "+logicalSwitch); err != nil {
+		return err
+	}
+	for i := range o.vms {
+		n := byte(11 + i)
+		if o.vms[i], err = o.central.AddVM(ctx, fmt.Sprintf("vm%d", i+1), logicalSwitch, ether.MAC{2, 0, 0, 9, 0, n},
+			numbered(n)); err != nil {
+			return err
+		}
+	}
+	return o.lab.Cable(End{NS: o.gw, Dev: ovnTrunk}, End{NS: o.gw, Dev: trunkPort, Switch: true})
+}
+
+func (o *ovnNet) startLeaf(ctx context.Context) error {
+	leaf, err := o.lab.Namespace("leaf")
+	if err != nil {
+		return err
+	}
+	u := fabricUplinks[0]
+	if err := o.lab.Cable(End{NS: o.gw, Dev: u.name, Switch: true, MTU: underlayMTU}, End{NS: leaf, Dev: toLeaf}); err != nil {
+		return err
+	}
+	if err := o.lab.hostPort(o.gw, u); err != nil {
+		return err
+	}
+	if err := leaf.AddAddress(toLeaf, netip.PrefixFrom(netip.MustParseAddr(u.peer), 24)); err != nil {
+		return err
+	}
+	if err := leaf.AddRoute(netip.PrefixFrom(gatewayVTEP, 32), netip.MustParseAddr(u.address)); err != nil {
+		return err
+	}
+	n, err := o.lab.Namespace("host")
+	if err != nil {
+		return err
+	}
+	if err := o.lab.Cable(End{NS: n, Dev: "eth0"}, End{NS: leaf, Dev: "host"}); err != nil {
+		return err
+	}
+	o.host = &Host{Name: "host", NS: n, Dev: "eth0", MAC: ether.MAC{2, 0, 0, 1, 0, 21}, Address: numbered(21)}
+	if err := o.host.Configure(); err != nil {
+		return err
+	}
+	peer := Peer{Address: netip.MustParseAddr(u.address), AS: gatewayAS, Passive: true}
+	l, err := o.lab.NewLeaf(leaf, "leaf", leaf1AS, leaf1VTEP, []Peer{peer}, 1500)
+	if err != nil {
+		return err
+	}
+	if err := l.AddVNI(blueVNI); err != nil {
+		return err
+	}
+	if err := l.Join("host", blueVNI); err != nil {
+		return err
+	}
+	return l.Start(ctx)
+}
+
+func (o *ovnNet) startGateway(ctx context.Context, options DemoOptions) (err error) {
+	u := fabricUplinks[0]
+	ports := []SwitchPort{{9, trunkPort}}
+	all := append(slices.Clone(ports), SwitchPort{u.number, u.name}, SwitchPort{u.hostPort, u.hostPortDevice})
+	if o.gateway, err = o.lab.Gateway(o.gw, options.Binary, options.Target, gatewayVTEP, all); err != nil {
+		return err
+	}
+	o.config = gatewayFile{gateway: o.gateway, as: gatewayAS, ports: ports, uplinks: fabricUplinks[:1],
+		peers: []Peer{{Address: netip.MustParseAddr(u.peer), AS: u.as}},
+		more: fmt.Sprintf("bridges: {%s: {logical_switch: %s}}\novn: {nb: [%q], ovs: %q, interface: %s}\n", blue, logicalSwitch,
+			o.central.Northbound(), o.edge.OpenVSwitch(), ovnTrunk)}
+	if err := o.gateway.StartSwitch(ctx); err != nil {
+		return err
+	}
+	if err := o.gateway.StartController(ctx, o.config.String()); err != nil {
+		return err
+	}
+	if err := o.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI); err != nil {
+		return err
+	}
+	if err := o.gateway.CreatePort(ctx, trunkPort, ether.MAC{2, 0, 0, 1, 1, 9}, opi.BridgePortType_BRIDGE_PORT_TYPE_TRUNK,
+		blue); err != nil {
+		return err
+	}
+	return o.gateway.AwaitPortsUp(ctx)
+}

@@ -1,0 +1,17 @@
+package testbed
+
+import "testing"
+
+func TestALogicalSwitchOfOVNIsStretchedOnTheEmbeddedSwitch(t *testing.T) { runOVN(t, Embedded) }
+
+func TestALogicalSwitchOfOVNIsStretchedOnBMv2(t *testing.T) { runOVN(t, BMv2) }
+
+func runOVN(t *testing.T, target string) {
+	needDemo(t, target)
+	if err := hasOVN(); err != nil {
+		t.Skip(err)
+	}
+	if err := RunOVN(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t), Out: testWriter{t}}); err != nil {
+		t.Fatal(err)
+	}
+}
