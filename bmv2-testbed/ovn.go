@@ -172,7 +172,8 @@ func (c *Chassis) startOVS(ctx context.Context) error {
 		"ovs-vsctl --no-wait init",
 		fmt.Sprintf("ovs-vsctl --no-wait set Open_vSwitch . external-ids:system-id=%s external-ids:hostname=%[1]s "+
 			"external-ids:ovn-remote=tcp:%s:%s external-ids:ovn-encap-type=geneve external-ids:ovn-encap-ip=%s "+
-			"external-ids:ovn-bridge-datapath-type=netdev external-ids:ovn-ofctrl-wait-before-clear=2000", c.Name, c.central.encap, southbound, c.encap),
+			"external-ids:ovn-bridge-datapath-type=netdev external-ids:ovn-ofctrl-wait-before-clear=2000",
+			c.Name, c.central.encap, southbound, c.encap),
 	} {
 		if _, err := c.Do(ctx, command); err != nil {
 			return err
@@ -195,7 +196,8 @@ func (c *Chassis) startOVS(ctx context.Context) error {
 
 // AddVM makes a station of a logical switch behind the node: a host whose other end is a
 // port of br-int, and OVN's port for it.
-func (c *Chassis) AddVM(ctx context.Context, name, logicalSwitch string, mac ether.MAC, address netip.Prefix) (*Host, error) {
+func (c *Chassis) AddVM(ctx context.Context, name, logicalSwitch string, mac ether.MAC,
+	address netip.Prefix) (*Host, error) {
 	n, err := c.lab.Namespace(name)
 	if err != nil {
 		return nil, err
@@ -211,7 +213,8 @@ func (c *Chassis) AddVM(ctx context.Context, name, logicalSwitch string, mac eth
 	for _, command := range [][]string{
 		{"ovn-nbctl", "--timeout=60", "lsp-add", logicalSwitch, name, "--", "lsp-set-addresses", name,
 			fmt.Sprintf("%v %v", mac, address.Addr())},
-		{"ovs-vsctl", "--timeout=60", "add-port", "br-int", name, "--", "set", "Interface", name, "external_ids:iface-id=" + name},
+		{"ovs-vsctl", "--timeout=60", "add-port", "br-int", name, "--", "set", "Interface", name,
+			"external_ids:iface-id=" + name},
 	} {
 		if _, err := c.do(ctx, command...); err != nil {
 			return nil, err

@@ -111,7 +111,8 @@ func (o *ovnNet) startLeaf(ctx context.Context) error {
 		return err
 	}
 	u := fabricUplinks[0]
-	if err := o.lab.Cable(End{NS: o.gw, Dev: u.name, Switch: true, MTU: underlayMTU}, End{NS: leaf, Dev: toLeaf}); err != nil {
+	if err := o.lab.Cable(End{NS: o.gw, Dev: u.name, Switch: true, MTU: underlayMTU},
+		End{NS: leaf, Dev: toLeaf}); err != nil {
 		return err
 	}
 	if err := o.lab.hostPort(o.gw, u); err != nil {
@@ -157,8 +158,8 @@ func (o *ovnNet) startGateway(ctx context.Context, options DemoOptions) (err err
 	}
 	o.config = gatewayFile{gateway: o.gateway, as: gatewayAS, ports: ports, uplinks: fabricUplinks[:1],
 		peers: []Peer{{Address: netip.MustParseAddr(u.peer), AS: u.as}},
-		more: fmt.Sprintf("bridges: {%s: {logical_switch: %s}}\novn: {nb: [%q], ovs: %q, interface: %s}\n", blue, logicalSwitch,
-			o.central.Northbound(), o.edge.OpenVSwitch(), ovnTrunk)}
+		more: fmt.Sprintf("bridges: {%s: {logical_switch: %s}}\novn: {nb: [%q], ovs: %q, interface: %s}\n", blue,
+			logicalSwitch, o.central.Northbound(), o.edge.OpenVSwitch(), ovnTrunk)}
 	if err := o.gateway.StartSwitch(ctx); err != nil {
 		return err
 	}

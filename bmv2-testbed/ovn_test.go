@@ -11,7 +11,5 @@ func runOVN(t *testing.T, target string) {
 	if err := hasOVN(); err != nil {
 		t.Skip(err)
 	}
-	if err := RunOVN(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t), Out: testWriter{t}}); err != nil {
-		t.Fatal(err)
-	}
+	check(t, RunOVN(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t), Out: testWriter{t}}))
 }

@@ -61,7 +61,8 @@ func (c *checker) checkOVN() {
 		c.fail("ovn.network", "%q: want a name without colon, comma or space that does not begin with provnet-", o.Network)
 	}
 	if secure || o.TLS != (OVNTLS{}) {
-		for _, f := range []struct{ key, file string }{{"certificate", o.TLS.Certificate}, {"key", o.TLS.Key}, {"ca", o.TLS.CA}} {
+		for _, f := range []struct{ key, file string }{{"certificate", o.TLS.Certificate}, {"key", o.TLS.Key},
+			{"ca", o.TLS.CA}} {
 			if f.file == "" {
 				c.fail("ovn.tls."+f.key, "missing: ssl wants a certificate of ours, its key and the authority of the databases")
 			}
@@ -72,8 +73,11 @@ func (c *checker) checkOVN() {
 // checkDatabase checks how a database is reached, and reports whether by TLS.
 func (c *checker) checkDatabase(path, address string) bool {
 	scheme, rest, _ := strings.Cut(address, ":")
-	if scheme == "unix" && strings.HasPrefix(rest, "/") || (scheme == "tcp" || scheme == "ssl") && strings.Contains(rest, ":") {
-		return scheme == "ssl"
+	switch {
+	case scheme == "unix" && strings.HasPrefix(rest, "/"), scheme == "tcp" && strings.Contains(rest, ":"):
+		return false
+	case scheme == "ssl" && strings.Contains(rest, ":"):
+		return true
 	}
 	c.fail(path, "%q: want tcp:HOST:PORT, ssl:HOST:PORT or unix:/FILE", address)
 	return false

@@ -76,8 +76,9 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]por
 	for _, a := range wanted {
 		have := ports[a.portName()]
 		if have != nil && have.ExternalIDs[ownerMark] != cfg.Owner {
-			problems[a.bridge] = fmt.Sprintf("OVN's logical switch port %s is not ours (%s of its external_ids is %q, want %q): "+
-				"delete it, or give one of the two another VNI", have.Name, ownerMark, have.ExternalIDs[ownerMark], cfg.Owner)
+			problems[a.bridge] = fmt.Sprintf("OVN's logical switch port %s is not ours (%s of its external_ids is %q, "+
+				"want %q): delete it, or give one of the two another VNI",
+				have.Name, ownerMark, have.ExternalIDs[ownerMark], cfg.Owner)
 			continue
 		}
 		to, problem := n.find(a.logicalSwitch)

@@ -140,7 +140,8 @@ func (s chassis) mapNetwork(c client.Client, cfg Config) ([]ovsdb.Operation, err
 	case bridge == cfg.Bridge:
 		return nil, nil
 	case bridge != "":
-		return nil, fmt.Errorf("%s maps network %s to bridge %s: name another as ovn.network", mappingsKey, cfg.Network, bridge)
+		return nil, fmt.Errorf("%s maps network %s to bridge %s: name another as ovn.network", mappingsKey, cfg.Network,
+			bridge)
 	}
 	entry := cfg.Network + ":" + cfg.Bridge
 	if text != "" {

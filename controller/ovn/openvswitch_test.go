@@ -121,7 +121,8 @@ type pki struct {
 func newPKI(t *testing.T) *pki {
 	t.Helper()
 	p := &pki{T: t, dir: t.TempDir()}
-	p.cert, p.key = p.issue("ca", &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	p.cert, p.key = p.issue("ca", &x509.Certificate{IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign})
 	return p
 }
 
@@ -190,8 +191,8 @@ func TestTheNorthboundDatabaseIsReachedBySSLByThoseWhoMayAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			port := freePort(t)
 			remote := "--remote=pssl:" + port + ":127.0.0.1"
-			args := []string{remote, "--private-key=" + ours.path(c.server+".key"), "--certificate=" + ours.path(c.server+".pem"),
-				"--ca-cert=" + ours.path("ca.pem")}
+			args := []string{remote, "--private-key=" + ours.path(c.server+".key"),
+				"--certificate=" + ours.path(c.server+".pem"), "--ca-cert=" + ours.path("ca.pem")}
 			if c.server == "" {
 				args = []string{"--remote=ptcp:" + port + ":127.0.0.1"}
 			}

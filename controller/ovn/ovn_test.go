@@ -58,7 +58,9 @@ func (s *server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
-	s.await("the database serves", func() bool { return exec.Command("ovsdb-client", "list-dbs", s.address()).Run() == nil })
+	s.await("the database serves", func() bool {
+		return exec.Command("ovsdb-client", "list-dbs", s.address()).Run() == nil
+	})
 }
 
 func (s *server) stop() {
@@ -194,8 +196,9 @@ func stretch(t *testing.T, store *intent.Store, vni uint32, logicalSwitch string
 // has waits until a port is as it shall be, on one switch.
 func (s *server) has(vni int, logicalSwitch string) {
 	s.Helper()
-	s.shows("--bare --columns=type,options,addresses,tag_request,external_ids find Logical_Switch_Port name=evpn_"+fmt.Sprint(vni),
-		fmt.Sprintf("l2gateway\nl2gateway-chassis=hv1 network_name=evpn\nunknown\n%d\np4evpn-owner=here p4evpn-vni=%d", vni, vni))
+	const columns = "type,options,addresses,tag_request,external_ids"
+	s.shows(fmt.Sprintf("--bare --columns=%s find Logical_Switch_Port name=evpn_%d", columns, vni), fmt.Sprintf(
+		"l2gateway\nl2gateway-chassis=hv1 network_name=evpn\nunknown\n%d\np4evpn-owner=here p4evpn-vni=%d", vni, vni))
 	uuid := s.nb("get Logical_Switch_Port evpn_" + fmt.Sprint(vni) + " _uuid")
 	s.await("on switch "+logicalSwitch+" alone", func() bool {
 		var on []string
@@ -296,7 +299,7 @@ func TestWhateverIsDoneToOurPortItComesBack(t *testing.T) {
 
 func TestAPortThatWeMadeBeforeIsTakenOverWithoutATransaction(t *testing.T) {
 	nb, vs, store := serve(t, northboundSchema), serve(t, openVSwitchSchema), intent.NewMemory()
-	vs.vs("init -- set Open_vSwitch . external_ids:system-id=hv1 external_ids:ovn-bridge-mappings=phys:br-phys -- add-br br-int")
+	vs.vs(chassisRows)
 	nb.nb("ls-add ls1 -- ls-add ls2")
 	stretch(t, store, 10, "ls1")
 	stretch(t, store, 20, "ls2")
