@@ -31,10 +31,13 @@ func (l *loop) markStationSources(b *bridge, mac ether.MAC, s *station) {
 // desiredFDB sends to the port or the VTEP where the MAC is.
 func (l *loop) desiredFDB(index uint16, mac ether.MAC) entry {
 	b := l.bridges[index]
-	if b == nil || b.macs[mac] == nil {
+	if b == nil {
 		return nil
 	}
 	s := b.macs[mac]
+	if s == nil {
+		return nil
+	}
 	c, here := b.selected(mac, s)
 	switch {
 	case here && s.static != 0:

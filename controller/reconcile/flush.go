@@ -175,12 +175,7 @@ func (r *Reconciler) changes() []change {
 			}
 		}
 		copy(taken[next-waiting:next], taken[:waiting])
-		if left := taken[next-waiting:]; len(left) > 0 {
-			r.marked[lv] = append(left, r.marked[lv]...)
-		} else if r.marked[lv] == nil && cap(taken) <= maxSpare {
-			clear(taken)
-			r.marked[lv] = taken[:0]
-		}
+		r.marked[lv] = append(rest(taken, next-waiting), r.marked[lv]...)
 	}
 	if len(r.marked[p4.LevelLeaf]) > 0 {
 		for _, k := range removals {
@@ -195,6 +190,21 @@ func (r *Reconciler) changes() []change {
 
 // maxSpare bounds the memory that one job leaves to the next.
 const maxSpare = 4 * maxBatch
+
+// rest gives the marks from one on, in the memory of all, from its beginning on if they are
+// few: to move many each time would take long.
+func rest(taken []marked, from int) []marked {
+	left := taken[from:]
+	switch {
+	case len(left) > maxSpare:
+		return left
+	case cap(taken) > maxSpare:
+		return slices.Clone(left)
+	}
+	n := copy(taken, left)
+	clear(taken[n:])
+	return taken[:n]
+}
 
 // reuse leaves the memory of a job that was done to the next one. Errors point to what they
 // are about.
