@@ -42,9 +42,15 @@ func (w *written) of(types ...p4v1.Update_Type) []string {
 	defer w.mu.Unlock()
 	var out []string
 	for _, u := range w.updates {
-		if slices.Contains(types, u.GetType()) {
-			out = append(out, u.GetType().String()+" "+decode(u.GetEntity()).Entry().String())
+		if !slices.Contains(types, u.GetType()) {
+			continue
 		}
+		what := decode(u.GetEntity())
+		text := what.Key().String() // all that a DELETE says
+		if u.GetType() != p4v1.Update_DELETE {
+			text = what.Entry().String()
+		}
+		out = append(out, u.GetType().String()+" "+text)
 	}
 	slices.Sort(out)
 	return out
