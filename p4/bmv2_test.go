@@ -16,6 +16,7 @@ import (
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/protobuf/proto"
 
 	testbed "github.com/p4evpn/p4evpn/bmv2-testbed"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
@@ -179,10 +180,18 @@ func (b *bmv2) insert(entries ...p4.Entry) error {
 	return b.write(p4v1.Update_INSERT, entities(entries)...)
 }
 
+// removeInserted names what is to go, as the controller does.
 func (b *bmv2) removeInserted() error {
-	gone := b.inserted
+	var names []*p4v1.Entity
+	for _, e := range b.inserted {
+		name := &p4v1.Entity{}
+		if err := proto.Unmarshal(e.AppendName(nil), name); err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
 	b.inserted = nil
-	return b.write(p4v1.Update_DELETE, entities(gone)...)
+	return b.write(p4v1.Update_DELETE, names...)
 }
 
 func entities(entries []p4.Entry) []*p4v1.Entity {
