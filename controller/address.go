@@ -23,8 +23,8 @@ import (
 //	                           else immutable (RFC 9047 section 2), sticky, the higher sequence
 //	                           number of the MAC, the lower VTEP
 //	                                                          RFC 7432 section 15, RFC 9721 section 5.1
-//	what the slow path found   where its MAC is, here or behind a VTEP; against a route of another
-//	                           MAC as a local claim           RFC 9135 section 4
+//	what was looked for and    where its MAC is, here or behind a VTEP; against a route of another
+//	answered                   MAC as a local claim           RFC 9135 section 4
 //
 // What happens changes that:
 //
@@ -81,7 +81,11 @@ const (
 	byTarget                        // the host had said so before we started
 	byPeer                          // a peer said so of the MAC before it came here
 	bySlowPath                      // the host answered the slow path
+	byAnswer                        // the host answered us, from behind a VTEP
 )
+
+// answered is what a host said that was looked for.
+const answered = bySlowPath | byAnswer
 
 // spoken is what the host itself said, to whomever.
 const spoken = byHost | byTarget | byPeer
@@ -123,7 +127,7 @@ func (b *bridge) locate(ip netip.Addr) location {
 		}
 		return location{mac: best.route.MAC, from: best, flags: best.route.flags}
 	}
-	if mac := a.claimant(bySlowPath); !mac.IsZero() {
+	if mac := a.claimant(answered); !mac.IsZero() {
 		if c, known := b.place(mac); known {
 			return location{mac: mac, from: c, claimed: true, flags: a.claim(mac).flags}
 		}
@@ -144,7 +148,7 @@ func (b *bridge) locateStatic(a *address) location {
 // the MAC's rank; its evidence is none if there is no such claim. Which it is does not depend
 // on routes: two gateways would never agree if one had several to choose from.
 func (b *bridge) foremost(a *address) (claim, rank) {
-	for _, by := range [...]evidence{spoken, bySlowPath} {
+	for _, by := range [...]evidence{spoken, answered} {
 		for _, c := range slices.Backward(a.allClaims()) {
 			if c.by&by == 0 {
 				continue

@@ -71,6 +71,12 @@ func (l *loop) bridgeAdvert(b *bridge, k advertKey) (bgp.Route, bool) {
 		r.Tunnel = b.localVTEP
 		return r, true
 	}
+	if k.mac == l.asker {
+		// Hosts behind VTEPs are asked from it where there is a gateway: leaves have to know
+		// where it is, and that it is nowhere else.
+		r.Key, r.Sticky = bgp.MACKey(rd, k.mac, netip.Addr{}), true
+		return r, b.svi != nil
+	}
 	s := b.stationHere(k.mac)
 	if s == nil {
 		return bgp.Route{}, false

@@ -64,10 +64,9 @@ func (l *loop) takeTurn(t *turn, now time.Time) {
 		return
 	}
 	l.rounds.again(t, now)
-	if b.stationHere(t.mac) == nil {
-		return // its claims wait for it
+	if b.stationHere(t.mac) != nil { // else its claims wait for it, but for those that were found
+		l.endStale(b, t.mac, now)
 	}
-	l.endStale(b, t.mac, now)
 	asked := l.askable(b, t.mac)
 	if len(asked) == 0 {
 		return
@@ -92,8 +91,8 @@ type dated struct {
 	confirmed time.Time
 }
 
-// askable are the addresses that are here by claims of a MAC, but those that it was given,
-// the longest not heard first.
+// askable are the addresses that a MAC has by its claims, here or where it was found, but
+// those that it was given, the longest not heard first.
 func (l *loop) askable(b *bridge, mac ether.MAC) (out []dated) {
 	of := b.claimed[mac]
 	if of == nil {
@@ -101,7 +100,7 @@ func (l *loop) askable(b *bridge, mac ether.MAC) (out []dated) {
 	}
 	for ip := range of.of {
 		c := b.addresses[ip].claim(mac)
-		if at := b.locate(ip); c.by&byStatic == 0 && at.here() && at.mac == mac {
+		if at := b.locate(ip); c.by&byStatic == 0 && at.claimed && at.mac == mac {
 			out = append(out, dated{ip, c.confirmed})
 		}
 	}

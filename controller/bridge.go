@@ -35,6 +35,7 @@ type bridge struct {
 	rounds       *rounds                    // the loop's, in which each of them has its turn
 	away         map[ether.MAC]time.Time    // MACs with claims that are elsewhere, since when
 	early        map[ether.MAC]early        // said by MACs that may be about to move here
+	sought       map[netip.Addr]time.Time   // addresses that are looked for, since when
 	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
 	staticIPs  map[netip.Addr]ether.MAC
@@ -94,6 +95,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			claimed:    map[ether.MAC]*addressesOf{},
 			away:       map[ether.MAC]time.Time{},
 			early:      map[ether.MAC]early{},
+			sought:     map[netip.Addr]time.Time{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b

@@ -14,11 +14,12 @@ const maxFollowing = 256
 
 // sighting is that a MAC was heard to have an address.
 type sighting struct {
-	ip    netip.Addr
-	mac   ether.MAC
-	port  uint16 // where it was heard; 0 = by VXLAN, or not by a frame
-	by    evidence
-	flags packet.Flags // of ip, as far as it said them
+	ip     netip.Addr
+	mac    ether.MAC
+	port   uint16 // where it was heard; 0 = by VXLAN, or not by a frame
+	by     evidence
+	flags  packet.Flags // of ip, as far as it said them
+	answer bool         // it was asked and answered
 }
 
 // heard takes any sighting of an address by a frame, from a bridge port or by VXLAN.
@@ -28,8 +29,13 @@ func (l *loop) heard(b *bridge, s sighting) {
 		return
 	}
 	switch at := b.locate(s.ip); {
+	case !at.known():
+		l.found(b, s)
 	case at.mac == s.mac:
 		l.confirmed(b, s.ip, s.mac)
+		if at.claimed && at.from != nil {
+			l.found(b, s)
+		}
 	case at.claimed: // what is elsewhere is for its own gateway to judge
 		l.rivalled(b, s.ip, at)
 	}
@@ -174,7 +180,7 @@ func (l *loop) endClaim(b *bridge, ip netip.Addr, mac ether.MAC) {
 	if c.by&bySlowPath != 0 {
 		l.forgetNeighbor(neighborKey{b.Index, ip})
 	}
-	b.removeClaim(ip, a, mac, spoken|bySlowPath)
+	b.removeClaim(ip, a, mac, spoken|answered)
 	if b.locate(ip).mac == mac {
 		l.addressFollows(b, ip) // it was asked: it does not come along again
 	} else {

@@ -108,6 +108,7 @@ func (l *loop) forgetHosts(b *bridge) {
 	clear(b.away)
 	clear(b.staticIPs)
 	clear(b.early)
+	clear(b.sought)
 }
 
 // markAnswer marks the entry that answers for an address of a bridge.

@@ -65,7 +65,7 @@ func (l *loop) useless(r *route) (unusableReason, bool) {
 	switch {
 	case l.localVTEPs[r.vtep] > 0:
 		return unusableOwn, true
-	case r.Type == bgp.TypeMACIP && r.MAC == l.routerMAC:
+	case r.Type == bgp.TypeMACIP && (r.MAC == l.routerMAC || r.MAC == l.asker):
 		return unusableMAC, true
 	}
 	return 0, false
@@ -130,6 +130,7 @@ func (l *loop) importRoute(b *bridge, r *route) {
 		l.countOtherGateway(b, r, 1)
 	}
 	l.changed(b, r.MAC)
+	l.recallFound(b, r.MAC)
 	if r.isHost() {
 		l.addHost(b, c)
 	}

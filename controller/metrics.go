@@ -43,6 +43,7 @@ type stats struct {
 	hosts           atomic.Int64 // addresses known now
 	hostsLocal      atomic.Int64 // of them those behind ports
 	hostsRefused    atomic.Int64
+	unsought        atomic.Int64
 	noHosts         [noHostReasons]atomic.Int64
 	hostsDisplaced  atomic.Int64
 	probes          atomic.Int64
@@ -96,10 +97,12 @@ var (
 	descDeclined = desc("declined_macs_total", "Source MACs that were not learned, by reason.", "reason")
 	descIgnored  = desc("declined_macs_overflow_total",
 		"Source MACs declined without an entry, since their port has too many.")
-	descOwn     = desc("own_routes", "Routes that we advertise.")
-	descBad     = desc("bad_input_total", "Digests, idle timeouts and punted frames that made no sense.")
-	descRefused = desc("own_routes_refused_total", "Routes of ours that the speaker did not take.")
-	descHosts   = desc("hosts", "Addresses of hosts known, by where they are.", "location")
+	descOwn      = desc("own_routes", "Routes that we advertise.")
+	descBad      = desc("bad_input_total", "Digests, idle timeouts and punted frames that made no sense.")
+	descRefused  = desc("own_routes_refused_total", "Routes of ours that the speaker did not take.")
+	descHosts    = desc("hosts", "Addresses of hosts known, by where they are.", "location")
+	descUnsought = desc("hosts_unsought_total",
+		"Times that an address was not looked for, since too many of its bridge were.")
 	descTooMany = desc("hosts_refused_total",
 		"Addresses of local hosts that were not taken, since their MAC has too many.")
 	descNoHost = desc("addresses_refused_total",
@@ -124,7 +127,8 @@ func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 		descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored,
 		descOwn, descBad, descRefused, descUp,
-		descHosts, descTooMany, descDisplaced, descProbes, descUnanswered, descNoHost, descPunts, descPrefixes} {
+		descHosts, descTooMany, descUnsought, descDisplaced, descProbes, descUnanswered, descNoHost, descPunts,
+		descPrefixes} {
 		ch <- d
 	}
 	c.stats.batch.Describe(ch)
@@ -155,6 +159,7 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	gauge(descHosts, local, "local")
 	gauge(descHosts, max(0, s.hosts.Load()-local), "remote")
 	counter(descTooMany, &s.hostsRefused)
+	counter(descUnsought, &s.unsought)
 	counter(descDisplaced, &s.hostsDisplaced)
 	counter(descProbes, &s.probes)
 	counter(descUnanswered, &s.unanswered)

@@ -105,7 +105,7 @@ func (l *loop) remoteNeighbor(k neighborKey) ether.MAC {
 		return ether.MAC{}
 	}
 	at := b.locate(k.ip)
-	if at.claimed { // it is here, or the kernel itself found it
+	if at.here() || at.claimed && b.addresses[k.ip].claim(at.mac).by&byAnswer == 0 { // the kernel itself found it
 		return ether.MAC{}
 	}
 	return at.mac
@@ -147,6 +147,7 @@ func (l *loop) probeNextHops() {
 		for _, st := range c.StaticRoutes {
 			if s := v.sviOf(st.NextHop); s != nil && !s.gateway(st.NextHop) && !s.bridge.locate(st.NextHop).known() {
 				l.slow.Probe(s.bridge.Index, st.NextHop)
+				l.seek(s.bridge, st.NextHop)
 			}
 		}
 	}

@@ -86,7 +86,7 @@ func (b *bridge) locateNoHost(a *address, no noHost) location {
 	if at := b.locateStatic(a); at.known() && no.unlessGiven() {
 		return at
 	}
-	if mac := a.claimant(bySlowPath); !mac.IsZero() && no == noHostPeer {
+	if mac := a.claimant(answered); !mac.IsZero() && no == noHostPeer {
 		if c, _ := b.place(mac); c != nil {
 			return location{mac: mac, from: c, claimed: true, flags: a.claim(mac).flags}
 		}

@@ -59,7 +59,7 @@ func (l *loop) answerTraps(origin uint8, arp, nd p4.PuntReason) []p4.Trap {
 	return out
 }
 
-// query puts the question into the bridge: to a port of ours, where the MAC is. A claim that
+// query puts the question into the bridge: to where the MAC is. A claim that
 // nobody waits for is not asked about.
 func (l *loop) query(who probed) bool {
 	b := l.bridges[who.bridge]
@@ -67,7 +67,7 @@ func (l *loop) query(who probed) bool {
 		return true
 	}
 	frame := packet.Query{MAC: l.asker, To: who.mac, Target: who.ip}.Frame()
-	if !l.send(p4.PacketOut{Bridge: who.bridge, LocalOnly: true, Frame: frame}) {
+	if !l.send(p4.PacketOut{Bridge: who.bridge, LocalOnly: !b.foundElsewhere(who.ip, who.mac), Frame: frame}) {
 		return false
 	}
 	l.stats.probes.Add(1)
@@ -81,7 +81,7 @@ func (l *loop) noAnswer(who probed) {
 	if b == nil || b.addresses[who.ip].claim(who.mac) == nil {
 		return
 	}
-	if b.stationHere(who.mac) == nil {
+	if b.stationHere(who.mac) == nil && !b.foundElsewhere(who.ip, who.mac) {
 		return
 	}
 	l.stats.unanswered.Add(1)

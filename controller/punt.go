@@ -45,6 +45,9 @@ func (l *loop) packetArrived(e p4rt.PacketIn) {
 	switch p.Reason {
 	case p4.PuntARP, p4.PuntND, p4.PuntVXLANARP, p4.PuntVXLANND:
 		l.snoop(p)
+	case p4.PuntGlean:
+		l.gleaned(p)
+		l.deliver(p)
 	default:
 		l.deliver(p)
 	}

@@ -26,13 +26,11 @@ func (l *loop) snoop(p p4.PacketIn) {
 	if !s.IP.IsValid() {
 		return
 	}
-	why := l.noHostAt(b, s.IP, s.MAC)
 	if p.VTEP.IsValid() {
-		if why == isHost { // what is none is for the gateway there to refuse
-			l.heard(b, sighting{ip: s.IP, mac: s.MAC, by: byHost, flags: s.Flags})
-		}
+		l.heardFar(b, p, s)
 		return
 	}
+	why := l.noHostAt(b, s.IP, s.MAC)
 	if why != isHost && (b.svi == nil || s.MAC != b.svi.mac) {
 		l.refused(b, why, s.IP, s.MAC, p.Port)
 	}

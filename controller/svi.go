@@ -207,7 +207,7 @@ func (l *loop) removeSVI(s *svi) {
 	delete(v.svis, s.ID)
 	l.settleAliases(b)
 	for ip, a := range b.addresses {
-		b.soleClaim(ip, a, ether.MAC{}, bySlowPath)
+		b.soleClaim(ip, a, ether.MAC{}, answered)
 	}
 	l.addressesChanged(b)
 	for port, reason := range b.declined[s.mac] {
@@ -240,6 +240,7 @@ func (l *loop) markSVI(s *svi) {
 	for _, st := range l.cfg.VRFs[v.ID].StaticRoutes {
 		l.markPrefix(v, st.Prefix.Masked()) // its next hop may be here
 	}
+	l.dirtyAdverts[advertKey{bridge: b.Index, mac: l.asker}] = struct{}{}
 	l.dirtyKernel = true
 }
 

@@ -1,9 +1,13 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // EtherTypes.
 const (
+	EtherTypeIPv4 = 0x0800 // RFC 894
 	EtherTypeARP  = 0x0806 // RFC 826
 	EtherTypeIPv6 = 0x86dd // RFC 2464 section 3
 )
@@ -26,9 +30,25 @@ func TenantMTU(underlay int) uint16 {
 
 const (
 	minFrame   = 60 // without FCS, IEEE 802.3
+	ipv4Length = 20 // of the header without options, RFC 791 section 3.1
 	ipv6Length = 40 // of the header, RFC 8200 section 3
 	icmpv6     = 58
 )
+
+// Destination is where an untagged frame with an IP packet is for.
+func Destination(frame []byte) (netip.Addr, bool) {
+	if len(frame) < EthernetLength {
+		return netip.Addr{}, false
+	}
+	p := frame[EthernetLength:]
+	switch kind := binary.BigEndian.Uint16(frame[12:]); {
+	case kind == EtherTypeIPv4 && len(p) >= ipv4Length && p[0]>>4 == 4:
+		return netip.AddrFrom4([4]byte(p[16:20])), true
+	case kind == EtherTypeIPv6 && len(p) >= ipv6Length && p[0]>>4 == 6:
+		return netip.AddrFrom16([16]byte(p[24:40])), true
+	}
+	return netip.Addr{}, false
+}
 
 // IPv4Checksum is that of RFC 791 section 3.1 over a header: what to put into the
 // field when that is 0, and 0 when the field holds the right one.

@@ -62,5 +62,8 @@ func FuzzFramesFromTenants(f *testing.F) {
 		if IsRouterSolicitation(frame) && ICMPv6Type(frame) != ICMPv6RouterSolicitation {
 			t.Error("a solicitation of another type")
 		}
+		if to, ok := Destination(frame); ok != to.IsValid() {
+			t.Errorf("%x is for %v, %v", frame, to, ok)
+		}
 	})
 }

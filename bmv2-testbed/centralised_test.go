@@ -1,0 +1,291 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+/*
+A gateway for hosts behind a leaf that only bridges (centralised IRB). The leaf knows no
+address of its hosts, and advertises their MACs alone.
+
+	near1 ─ 10.1.41.0/24 ┐               ┌ 10.1.41.0/24 ─ far1
+	                     ├ gateway ─ leaf ┤
+	near2 ─ 10.1.42.0/24 ┘               └ 10.1.42.0/24 ─ far2
+
+Each subnet 10.1.N.0/24 has 2001:db8:N::/64 beside it; the gateway is the first address.
+*/
+type centralised struct {
+	lab     *Lab
+	gateway *Gateway
+	leaf    *Leaf
+	ports   []SwitchPort
+	hosts   map[string]*Host
+}
+
+// centralBridge is a bridge of that network.
+type centralBridge struct {
+	name   string
+	vlan   uint16
+	subnet int
+	mac    ether.MAC // of the gateway
+}
+
+var centralBridges = []centralBridge{
+	{"one", 41, 41, ether.MAC{2, 0xaa, 0, 0, 0, 0x41}}, {"two", 42, 42, ether.MAC{2, 0xaa, 0, 0, 0, 0x42}},
+}
+
+func (b centralBridge) vni() uint32 { return 1000 + uint32(b.subnet) }
+
+func (b centralBridge) gateways() (v4, v6 netip.Prefix) { return segment{subnet: b.subnet}.gateways() }
+
+// eachCentralised runs a test on every target with a gateway that is unique, and with one
+// that is centralised.
+func eachCentralised(t *testing.T, test func(t *testing.T, c *centralised)) {
+	t.Parallel()
+	for _, target := range []string{Embedded, BMv2} {
+		for _, kind := range []string{"unique", "centralised"} {
+			t.Run(target+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				needDemo(t, target)
+				binary, l := must(builtBinary())(t), needLab(t)
+				t.Cleanup(func() { logsOf(t, l) })
+				c := must(buildCentralised(t.Context(), l, target, binary, kind))(t)
+				t.Cleanup(func() { viewOf(t, c.gateway, c.leaf) })
+				test(t, c)
+			})
+		}
+	}
+}
+
+func buildCentralised(ctx context.Context, l *Lab, target, binary, kind string) (*centralised, error) {
+	c := &centralised{lab: l, hosts: map[string]*Host{}}
+	gw, err := l.Namespace("gw")
+	if err != nil {
+		return nil, err
+	}
+	if err := c.startLeaf(ctx, gw); err != nil {
+		return nil, err
+	}
+	if err := c.startHosts(gw); err != nil {
+		return nil, err
+	}
+	u := routedUplinks[0]
+	ports := append(c.ports[:len(c.ports):len(c.ports)], SwitchPort{u.number, u.name},
+		SwitchPort{u.hostPort, u.hostPortDevice})
+	if c.gateway, err = l.Gateway(gw, binary, target, gatewayVTEP, ports); err != nil {
+		return nil, err
+	}
+	if err := c.gateway.StartSwitch(ctx); err != nil {
+		return nil, err
+	}
+	err = c.gateway.StartController(ctx, gatewayFile{
+		gateway: c.gateway, as: gatewayAS, ports: c.ports, uplinks: routedUplinks,
+		peers: []Peer{{Address: netip.MustParseAddr(u.peer), AS: u.as}},
+		more:  fmt.Sprintf("svis: {one: {gateway: %[1]s}, two: {gateway: %[1]s}}\n", kind),
+	}.String())
+	if err != nil {
+		return nil, err
+	}
+	return c, c.createObjects(ctx)
+}
+
+// startLeaf starts a leaf whose bridges have no address: to it they are layer 2.
+func (c *centralised) startLeaf(ctx context.Context, gw *Namespace) error {
+	n, err := c.lab.Namespace("leaf")
+	if err != nil {
+		return err
+	}
+	u := routedUplinks[0]
+	if err := c.lab.Cable(End{NS: n, Dev: "gw", MTU: underlayMTU}, End{NS: gw, Dev: u.name, Switch: true}); err != nil {
+		return err
+	}
+	err = c.lab.Cable(End{NS: gw, Dev: u.host, MTU: underlayMTU}, End{NS: gw, Dev: u.hostPortDevice, Switch: true})
+	if err != nil {
+		return err
+	}
+	here, there := netip.MustParseAddr(u.address), netip.MustParseAddr(u.peer)
+	for _, a := range []struct {
+		ns        *Namespace
+		dev       string
+		own       netip.Addr
+		vtep, via netip.Addr // of the other side
+	}{{gw, u.host, here, u.vtep, there}, {n, "gw", there, gatewayVTEP, here}} {
+		if err := a.ns.AddAddress(a.dev, netip.PrefixFrom(a.own, 24)); err != nil {
+			return err
+		}
+		if err := a.ns.AddRoute(netip.PrefixFrom(a.vtep, 32), a.via); err != nil {
+			return err
+		}
+	}
+	peers := []Peer{{Address: here, AS: gatewayAS, Passive: true}}
+	if c.leaf, err = c.lab.NewLeaf(n, "leaf", u.as, u.vtep, peers, routedMTU); err != nil {
+		return err
+	}
+	for _, b := range centralBridges {
+		if err := c.leaf.AddVNI(b.vni()); err != nil {
+			return err
+		}
+	}
+	return c.leaf.Start(ctx)
+}
+
+// startHosts makes nearN at a port and farN at the leaf of each bridge.
+func (c *centralised) startHosts(gw *Namespace) error {
+	for i, b := range centralBridges {
+		gw4, gw6 := b.gateways()
+		address, address6 := hostOf(gw4), hostOf(gw6)
+		for _, name := range []string{"near", "far"} {
+			h := &Host{
+				Name: fmt.Sprintf("%s%d", name, i+1), Dev: "eth0", MAC: ether.MAC{2, 0, 0, name[0], 0, byte(i + 1)},
+				Address: netip.PrefixFrom(address, gw4.Bits()), Address6: netip.PrefixFrom(address6, gw6.Bits()),
+				Gateway: gw4.Addr(), Gateway6: gw6.Addr(),
+			}
+			address, address6 = address.Next(), address6.Next()
+			c.hosts[h.Name] = h
+			var err error
+			if h.NS, err = c.lab.Namespace(h.Name); err != nil {
+				return err
+			}
+			if name == "near" {
+				port := SwitchPort{i + 1, fmt.Sprintf("port%d", i+1)}
+				c.ports = append(c.ports, port)
+				err = c.lab.Cable(End{NS: h.NS, Dev: h.Dev}, End{NS: gw, Dev: port.Dev, Switch: true})
+			} else if err = c.lab.Cable(End{NS: h.NS, Dev: h.Dev}, End{NS: c.leaf.NS, Dev: h.Name}); err == nil {
+				err = c.leaf.Join(h.Name, b.vni())
+			}
+			if err != nil {
+				return err
+			}
+			if err := h.Configure(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *centralised) createObjects(ctx context.Context) error {
+	g := c.gateway
+	if err := g.CreateVRF(ctx, "tenant", tenantVNI, tenantLoopback); err != nil {
+		return err
+	}
+	for i, b := range centralBridges {
+		gw4, gw6 := b.gateways()
+		if err := g.CreateBridge(ctx, b.name, b.vlan, b.vni()); err != nil {
+			return err
+		}
+		if err := g.CreateSVI(ctx, b.name, "tenant", b.mac, gw4, gw6); err != nil {
+			return err
+		}
+		err := g.CreatePort(ctx, fmt.Sprintf("port%d", i+1), ether.MAC{2, 0, 0, 0, 2, byte(i + 1)},
+			opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS, b.name)
+		if err != nil {
+			return err
+		}
+	}
+	if err := g.AwaitPortsUp(ctx); err != nil {
+		return err
+	}
+	return g.AwaitRoutingUp(ctx)
+}
+
+// reach sends echo requests of both versions of IP between hosts until each is answered.
+func (c *centralised) reach(ctx context.Context, from, to string) error {
+	h, o := c.hosts[from], c.hosts[to]
+	for _, a := range []netip.Addr{o.Address.Addr(), o.Address6.Addr()} {
+		if _, err := h.Reach(ctx, a, patience); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RFC 7432 section 10.1, RFC 9135 section 4: hosts behind a leaf that only bridges find
+// their gateway, and whoever is behind it, and are found.
+func TestHostsBehindALeafThatOnlyBridgesAreRoutedHere(t *testing.T) {
+	eachCentralised(t, func(t *testing.T, c *centralised) {
+		ctx := t.Context()
+		for i, b := range centralBridges {
+			h := c.hosts[fmt.Sprintf("far%d", i+1)]
+			for _, a := range []netip.Addr{h.Gateway, h.Gateway6} {
+				must(h.Reach(ctx, a, patience))(t)
+				if out := must(h.NS.Output(ctx, "ip", "neigh", "show", a.String()))(t); !strings.Contains(out, b.mac.String()) {
+					t.Errorf("%s has for its gateway %s %q, want %s", h.Name, a, out, b.mac)
+				}
+			}
+		}
+		for _, way := range [][2]string{{"far1", "near2"}, {"far1", "far2"}, {"near1", "far2"}, {"near2", "far1"}} {
+			check(t, c.reach(ctx, way[0], way[1]))
+		}
+		c.knowsNoAddresses(t)
+	})
+}
+
+// knowsNoAddresses checks that the leaf said nothing of its hosts' addresses: what is routed
+// to them is so by what the gateway found out.
+func (c *centralised) knowsNoAddresses(t *testing.T) {
+	t.Helper()
+	routes := must(c.gateway.Show(t.Context(), "routes"))(t)
+	for _, h := range c.hosts {
+		for line := range strings.Lines(routes) {
+			if strings.Contains(line, leaf1VTEP.String()) && strings.Contains(line, "["+h.Address.Addr().String()+"]") {
+				t.Errorf("the leaf advertises %s", line)
+			}
+		}
+	}
+}
+
+// A host that was silent is found by whoever sends to it, and then reached without the CPU.
+func TestASilentHostBehindALeafThatOnlyBridgesGetsARoute(t *testing.T) {
+	eachCentralised(t, func(t *testing.T, c *centralised) {
+		ctx, from, to := t.Context(), c.hosts["near1"], c.hosts["far2"]
+		check(t, c.reach(ctx, "near1", "far2"))
+		for _, p := range []netip.Prefix{to.Address, to.Address6} {
+			check(t, Eventually(ctx, patience, "a route to the host itself", func(ctx context.Context) error {
+				out, err := c.gateway.Show(ctx, "route", "tenant", p.Addr().String())
+				if err == nil && !strings.Contains(out, "to the host") {
+					err = fmt.Errorf("%s", out)
+				}
+				return err
+			}))
+		}
+		gleaned := func() float64 {
+			return must(c.gateway.Metrics(ctx))(t)[`p4evpn_controller_punts_total{reason="glean"}`]
+		}
+		before := gleaned()
+		const pings = 50
+		for _, p := range []netip.Prefix{to.Address, to.Address6} {
+			must(from.NS.Output(ctx, "ping", "-n", "-q", "-i", "0.01", "-c", fmt.Sprint(pings), p.Addr().String()))(t)
+		}
+		if n := gleaned() - before; n > 0 {
+			t.Errorf("%v of %d packets to a host that is known went through the controller", n, 2*pings)
+		}
+	})
+}
+
+func TestAHostBehindALeafThatOnlyBridgesConfiguresItselfByTheGateway(t *testing.T) {
+	eachCentralised(t, func(t *testing.T, c *centralised) {
+		ctx, h := t.Context(), c.hosts["far1"]
+		must(h.NS.Output(ctx, "ip", "-6", "route", "delete", "default"))(t)
+		check(t, h.NS.DeleteAddress(h.Dev, h.Address6))
+		check(t, h.NS.Sysctl("net.ipv6.conf.eth0.accept_ra", "1"))
+		check(t, h.NS.Down(h.Dev)) // it asks when it comes up
+		check(t, h.NS.Up(h.Dev))
+		check(t, Eventually(ctx, 2*patience, "an address and a default route", func(ctx context.Context) error {
+			out, err := h.NS.Output(ctx, "sh", "-c", "ip -6 address show dev eth0 scope global; ip -6 route show default")
+			if err == nil && (!strings.Contains(out, "inet6 2001:db8:41:") || !strings.Contains(out, "default via fe80:")) {
+				err = fmt.Errorf("it has %q", out)
+			}
+			return err
+		}))
+		must(h.Reach(ctx, c.hosts["near2"].Address6.Addr(), patience))(t)
+	})
+}
