@@ -39,7 +39,7 @@ type centralBridge struct {
 }
 
 var centralBridges = []centralBridge{
-	{"one", 41, 41, ether.MAC{2, 0xaa, 0, 0, 0, 0x41}}, {"two", 42, 42, ether.MAC{2, 0xaa, 0, 0, 0, 0x42}},
+	{"first", 41, 41, ether.MAC{2, 0xaa, 0, 0, 0, 0x41}}, {"second", 42, 42, ether.MAC{2, 0xaa, 0, 0, 0, 0x42}},
 }
 
 func (b centralBridge) vni() uint32 { return 1000 + uint32(b.subnet) }
@@ -89,7 +89,7 @@ func buildCentralised(ctx context.Context, l *Lab, target, binary, kind string) 
 	err = c.gateway.StartController(ctx, gatewayFile{
 		gateway: c.gateway, as: gatewayAS, ports: c.ports, uplinks: routedUplinks,
 		peers: []Peer{{Address: netip.MustParseAddr(u.peer), AS: u.as}},
-		more:  fmt.Sprintf("svis: {one: {gateway: %[1]s}, two: {gateway: %[1]s}}\n", kind),
+		more:  fmt.Sprintf("svis: {first: {gateway: %[1]s}, second: {gateway: %[1]s}}\n", kind),
 	}.String())
 	if err != nil {
 		return nil, err
