@@ -253,7 +253,7 @@ func (l *loop) forgetClaims(b *bridge, mac ether.MAC) {
 		return
 	}
 	for ip := range of.of {
-		b.removeClaim(ip, b.addresses[ip], mac, spoken)
+		b.removeClaim(ip, b.addresses[ip], mac, spoken|byAnswer)
 		l.addressChanged(b, ip)
 	}
 }

@@ -123,6 +123,25 @@ func TestAnAnswerThatComesTooLateIsNone(t *testing.T) {
 	g.wantRouteTo(v, "10.10.0.9/32", "nowhere")
 }
 
+func TestAHostThatWasFoundIsForgottenWithItsMAC(t *testing.T) {
+	clock := &testClock{now: time.Unix(1e9, 0), began: time.Now()}
+	g, v, b10, _ := routed(t, options{clock: clock})
+	r := macRoute(leaf1, 100, mac(0x71))
+	g.send(update(peer1, r))
+	g.settle()
+	g.gleans(b10, v, "10.10.0.9")
+	g.answersFrom(b10, mac(0x71), "10.10.0.9")
+	g.wantRouteTo(v, "10.10.0.9/32", "host "+mac(0x71).String()+" in 1")
+	g.send(withdraw(peer1, r))
+	g.settle()
+	g.wantRouteTo(v, "10.10.0.9/32", "nowhere")
+	clock.advance(2 * time.Hour)
+	g.eventually("forgotten", func() (forgotten bool) {
+		g.peek(func(l *loop) { forgotten = l.bridges[b10].claimed[mac(0x71)] == nil })
+		return
+	})
+}
+
 func TestNoMoreAddressesAreLookedForAtATimeThanTheLimit(t *testing.T) {
 	g, _, b10, _ := central(t)
 	g.peek(func(l *loop) {
