@@ -1,6 +1,9 @@
 package testbed
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 func TestSilentHostIsFoundByWhoeverSendsToIt(t *testing.T) {
 	eachOwnRouted(t, func(t *testing.T, r *routed) {
@@ -9,5 +12,15 @@ func TestSilentHostIsFoundByWhoeverSendsToIt(t *testing.T) {
 		check(t, r.reach(ctx, "far1", r.hosts["west1"].Address.Addr()))
 		check(t, r.reach(ctx, "east1", r.hosts["mover"].Address6.Addr()))
 		check(t, r.reach(ctx, "near2", r.hosts["near1"].Address.Addr()))
+
+		// Behind a leaf that has the gateway's MAC too, which takes answers to that for its own
+		// (RFC 9135 section 4). Nobody has heard of these addresses of it either.
+		h := r.hosts["mover"]
+		check(t, moveHost(h, atPort3))
+		for _, a := range []string{"10.1.14.77", "2001:db8:14::77"} {
+			silent := netip.MustParseAddr(a)
+			check(t, h.Take(silent))
+			check(t, r.reach(ctx, "east1", silent))
+		}
 	})
 }
