@@ -39,7 +39,7 @@ func newVTEP(g *guard, maxBody int, h *vtep.Handler) http.Handler {
 // vtepMethod names a request as the guard knows methods: GET only reads.
 func vtepMethod(r *http.Request) string {
 	verb := strings.ToLower(clip(r.Method))
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		verb = "Get"
 	}
 	return "/vtep/" + verb + " " + clip(r.URL.Path)

@@ -72,9 +72,12 @@ func (l *loop) bridgePortChanged(o intent.BridgePort, deleted bool) {
 // else the only one with its MAC. Clients do give two ports one MAC.
 func (l *loop) bind(bp *bridgePort) {
 	var byMAC []*port
+	var byMade *port // by the id that is made of its name
 	for _, p := range l.ports {
 		if p.Name == bp.ID {
 			bp.port = p
+		} else if intent.BridgePortID(p.Name) == bp.ID {
+			byMade = p
 		}
 		if p.MAC == bp.MAC && !bp.MAC.IsZero() {
 			byMAC = append(byMAC, p)
@@ -82,6 +85,8 @@ func (l *loop) bind(bp *bridgePort) {
 	}
 	switch {
 	case bp.port != nil:
+	case byMade != nil:
+		bp.port = byMade
 	case len(byMAC) == 1:
 		bp.port = byMAC[0]
 	case len(byMAC) == 0:

@@ -74,13 +74,15 @@ func TestHowAPortCarriesItsBridges(t *testing.T) {
 
 func TestWhichConfiguredPortAnObjectIs(t *testing.T) {
 	cfg := testConfig()
-	cfg.Ports[1].MAC = cfg.Ports[2].MAC // eth2 and eth3 share one
+	cfg.Ports[1].MAC = cfg.Ports[2].MAC // eth2 and the next share one
+	cfg.Ports[2].Name = "vm1"           // no id of a bridge port
 	for name, c := range map[string]struct {
 		port   intent.BridgePort
 		number uint16
 		reason string
 	}{
 		"by name":                      {intent.BridgePort{ID: "eth2", MAC: mac(0xa1)}, 2, ""},
+		"by an id made of its name":    {intent.BridgePort{ID: "port-vm1", MAC: mac(0xa1)}, 3, ""},
 		"by MAC":                       {intent.BridgePort{ID: "port-a", MAC: mac(0xa1)}, 1, ""},
 		"by a MAC that two ports have": {intent.BridgePort{ID: "port-a", MAC: mac(0xa3)}, 0, "several have MAC"},
 		"by nothing":                   {intent.BridgePort{ID: "port-a", MAC: mac(0xcc)}, 0, `no bridge port named "port-a"`},

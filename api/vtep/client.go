@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -25,7 +26,10 @@ type evpnClient struct {
 	IP      string `json:"ip"` // "" if only the MAC is known
 	MAC     string `json:"mac"`
 	NextHop string `json:"next_hop"` // the VTEP, ours or another
-	Port    uint16 `json:"port"`     // of the target; of a station elsewhere the uplink, 0 while that is not known
+	// Port is a number of the target's, as rest_vtep has it: of a station elsewhere the
+	// uplink's, 0 while that is not known. In a network with a logical switch, which only
+	// evpn-for-ovn's have, it is text as there: what was given, or vxlan_<VTEP>_<VNI>.
+	Port any `json:"port"`
 }
 
 // nextHop is our VTEP of a bridge.
@@ -58,18 +62,28 @@ func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, ports []v
 			address[host.MAC] = host.IP.String()
 		}
 	}
+	named, err := h.logicalSwitch(b)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]client{}
 	for _, e := range fdb {
-		c := evpnClient{IP: address[e.MAC], MAC: e.MAC.String(), NextHop: h.nextHop(b).String(), Port: portOf(ports, e.Port)}
-		if e.Kind == view.Remote {
+		at := portOf(ports, e.Port)
+		c := evpnClient{IP: address[e.MAC], MAC: e.MAC.String(), NextHop: h.nextHop(b).String(), Port: at.Number}
+		switch {
+		case e.Kind == view.Remote && named != "":
+			c.NextHop, c.Port = e.VTEP.String(), fmt.Sprintf("vxlan_%v_%d", e.VTEP, b.VNI)
+		case e.Kind == view.Remote:
 			c.NextHop, c.Port = e.VTEP.String(), uplinkOf(ports, vteps, e.VTEP)
+		case named != "":
+			c.Port = at.Name
 		}
 		out[c.MAC] = client{c}
 	}
 	err = h.Store.View(func(tx *intent.Tx) error {
 		for _, s := range tx.StaticMACs().List("", 0) {
 			if s.Bridge == b.ID {
-				out[s.MAC.String()] = client{h.registered(b, s, portOf(ports, s.Port))}
+				out[s.MAC.String()] = client{h.registered(b, named, s, portOf(ports, s.Port))}
 			}
 		}
 		return nil
@@ -77,22 +91,39 @@ func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, ports []v
 	return out, err
 }
 
-func (h *Handler) registered(b intent.LogicalBridge, s intent.StaticMAC, port uint16) evpnClient {
-	c := evpnClient{MAC: s.MAC.String(), NextHop: h.nextHop(b).String(), Port: port}
+// How a client's port was given: the ends of the ids of static MACs that are made here.
+// One by name has none.
+const (
+	byNetdev = "-dev"
+	byNumber = "-no"
+)
+
+// registered is a static MAC as clients see it; named is the logical switch.
+func (h *Handler) registered(b intent.LogicalBridge, named string, s intent.StaticMAC, at view.Port) evpnClient {
+	c := evpnClient{MAC: s.MAC.String(), NextHop: h.nextHop(b).String(), Port: at.Number}
+	switch {
+	case named == "":
+	case strings.HasSuffix(s.ID, byNetdev):
+		c.Port = at.Netdev
+	case strings.HasSuffix(s.ID, byNumber):
+		c.Port = strconv.Itoa(int(at.Number))
+	default:
+		c.Port = at.Name
+	}
 	if len(s.IPs) > 0 {
 		c.IP = s.IPs[0].String()
 	}
 	return c
 }
 
-// portOf is the target's port that a bridge port is bound to.
-func portOf(ports []view.Port, bridgePort string) uint16 {
+// portOf is the target's port that a bridge port is bound to, or will be.
+func portOf(ports []view.Port, bridgePort string) view.Port {
 	for _, p := range ports {
-		if p.Kind == view.BridgePort && (p.Name == bridgePort || slices.Contains(p.BridgePorts, bridgePort)) {
-			return p.Number
+		if p.Kind == view.BridgePort && (intent.BridgePortID(p.Name) == bridgePort || slices.Contains(p.BridgePorts, bridgePort)) {
+			return p
 		}
 	}
-	return 0
+	return view.Port{}
 }
 
 // uplinkOf is the port towards a VTEP.
@@ -111,15 +142,24 @@ func uplinkOf(ports []view.Port, vteps []view.VTEP, address netip.Addr) uint16 {
 }
 
 // findPort looks for a bridge port of the configuration by its name, its netdev
-// or its number, as the originals do.
-func findPort(ports []view.Port, name string) (view.Port, error) {
+// or its number, as the originals do, and says by which.
+func findPort(ports []view.Port, name string) (at view.Port, by string, err error) {
 	number, err := strconv.ParseUint(name, 0, 16)
-	for _, p := range ports {
-		if p.Kind == view.BridgePort && (p.Name == name || p.Netdev == name || err == nil && uint64(p.Number) == number) {
-			return p, nil
+	for _, is := range []struct {
+		by string
+		it func(view.Port) bool
+	}{
+		{"", func(p view.Port) bool { return p.Name == name }},
+		{byNetdev, func(p view.Port) bool { return p.Netdev == name && name != "" }},
+		{byNumber, func(p view.Port) bool { return err == nil && uint64(p.Number) == number }},
+	} {
+		for _, p := range ports {
+			if p.Kind == view.BridgePort && is.it(p) {
+				return p, is.by, nil
+			}
 		}
 	}
-	return view.Port{}, problemf(http.StatusNotFound, "no such port: %.80q", name)
+	return view.Port{}, "", problemf(http.StatusNotFound, "No such OFPort: %.80s", name)
 }
 
 // text is a string, or a number that stands for one.
@@ -169,25 +209,46 @@ func (h *Handler) addClient(r *http.Request) (any, error) {
 	}
 	var b intent.LogicalBridge
 	var at view.Port
+	var named string
 	err = h.Store.Update(func(tx *intent.Tx) error {
+		if _, err := theSpeaker(tx); err != nil {
+			return err
+		}
 		if b, err = bridgeOf(tx, vni); err != nil {
 			return err
 		}
-		if i, _ := tx.Instances().Get(intent.InstanceID(b.Ref())); i.MACIPOnly && !ip.Is4() {
+		i, _ := tx.Instances().Get(intent.InstanceID(b.Ref()))
+		if named = i.LogicalSwitch; i.MACIPOnly && !ip.Is4() {
 			return problemf(http.StatusBadRequest, "ip: %v is no IPv4 address, and network %d advertises no others", ip, vni)
 		}
-		if at, err = findPort(ports, string(*in.Port)); err != nil {
+		var by string
+		if at, by, err = findPort(ports, string(*in.Port)); err != nil {
 			return err
 		}
-		s.ID = fmt.Sprintf("vtep-%d-%s", vni, strings.ReplaceAll(s.MAC.String(), ":", ""))
+		s.ID = fmt.Sprintf("vtep-%d-%s%s", vni, strings.ReplaceAll(s.MAC.String(), ":", ""), by)
 		s.Bridge = b.ID
 		if s.Port, err = attach(tx, at, b, s.MAC); err != nil {
 			return err
 		}
+		if old, ok := clientOf(tx, b, s.MAC); ok && !old.Equal(s) {
+			return problemf(http.StatusConflict, "there is client %v already: delete it first", s.MAC)
+		} else if ok {
+			return nil
+		}
 		_, err = tx.StaticMACs().Create(s)
-		return created(err, "client %v", s.MAC)
+		return err
 	})
-	return map[uint32]client{vni: {h.registered(b, s, at.Number)}}, err
+	return map[uint32]client{vni: {h.registered(b, named, s, at)}}, err
+}
+
+// clientOf is the client of a bridge with a MAC, if it was registered.
+func clientOf(tx *intent.Tx, b intent.LogicalBridge, mac ether.MAC) (intent.StaticMAC, bool) {
+	for _, s := range tx.StaticMACs().List("", 0) {
+		if s.Bridge == b.ID && s.MAC == mac {
+			return s, true
+		}
+	}
+	return intent.StaticMAC{}, false
 }
 
 // attach finds the bridge port that carries a bridge on a port of the target. A
@@ -195,8 +256,9 @@ func (h *Handler) addClient(r *http.Request) (any, error) {
 // wants of it, is the client's.
 func attach(tx *intent.Tx, at view.Port, b intent.LogicalBridge, mac ether.MAC) (string, error) {
 	var other string
+	id := intent.BridgePortID(at.Name)
 	for _, p := range tx.Ports().List("", 0) {
-		if p.ID != at.Name && !slices.Contains(at.BridgePorts, p.ID) {
+		if p.ID != id && !slices.Contains(at.BridgePorts, p.ID) {
 			continue
 		}
 		if p.Transparent() || slices.Contains(p.Bridges, b.ID) {
@@ -206,10 +268,10 @@ func attach(tx *intent.Tx, at view.Port, b intent.LogicalBridge, mac ether.MAC) 
 	}
 	if other != "" {
 		return "", problemf(http.StatusConflict,
-			"port %s is bridge port %q, which does not carry VNI %d: delete that one, or have it carry %q too", at.Name, other,
-			b.VNI, b.ID)
+			"port %s is bridge port %q, which does not carry VNI %d: delete that one, or have it carry %q too; networks on "+
+				"one port are told apart by VLAN, not by source MAC", at.Name, other, b.VNI, b.ID)
 	}
-	p, err := tx.Ports().Create(intent.BridgePort{ID: at.Name, MAC: mac, Type: intent.Access, Bridges: []string{b.ID}})
+	p, err := tx.Ports().Create(intent.BridgePort{ID: id, MAC: mac, Type: intent.Access, Bridges: []string{b.ID}})
 	return p.ID, err
 }
 
@@ -229,16 +291,40 @@ func (h *Handler) deleteClient(r *http.Request) (any, error) {
 	var b intent.LogicalBridge
 	var gone intent.StaticMAC
 	err = h.Store.Update(func(tx *intent.Tx) error {
+		if _, err := theSpeaker(tx); err != nil {
+			return err
+		}
 		if b, err = bridgeOf(tx, vni); err != nil {
 			return err
 		}
-		for _, s := range tx.StaticMACs().List("", 0) {
-			if s.Bridge == b.ID && s.MAC == mac {
-				gone = s
-				return tx.StaticMACs().Delete(s.ID)
-			}
+		var ok bool
+		if gone, ok = clientOf(tx, b, mac); !ok {
+			return errNoClient
 		}
-		return problemf(http.StatusNotFound, "no such client was registered here: %v", mac)
+		return tx.StaticMACs().Delete(gone.ID)
 	})
-	return map[uint32]client{vni: {h.registered(b, gone, portOf(ports, gone.Port))}}, err
+	if errors.Is(err, errNoClient) {
+		return nil, h.whyNoClient(r.Context(), b, mac)
+	}
+	if err != nil {
+		return nil, err
+	}
+	named, err := h.logicalSwitch(b)
+	return map[uint32]client{vni: {h.registered(b, named, gone, portOf(ports, gone.Port))}}, err
+}
+
+var errNoClient = errors.New("no client")
+
+// whyNoClient says of a MAC that was not registered here whether it is behind another VTEP.
+func (h *Handler) whyNoClient(ctx context.Context, b intent.LogicalBridge, mac ether.MAC) error {
+	fdb, err := h.View.FDB(ctx, b.ID)
+	if err != nil {
+		return err
+	}
+	for _, e := range fdb {
+		if e.MAC == mac && e.Kind == view.Remote {
+			return problemf(http.StatusNotFound, "Specified client is not local: %v", mac)
+		}
+	}
+	return problemf(http.StatusNotFound, "No such client: %v", mac)
 }

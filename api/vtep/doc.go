@@ -12,8 +12,7 @@
 // alone (intent.Instance.MACIPOnly), since any other ends the originals' BGP thread.
 //
 // It differs from the originals where those lose something or answer 500: what is
-// there already is 409, but for a speaker that is the same; a speaker that goes
-// leaves its neighbours and networks waiting for the next one; a client's port is
+// there already is 409, but for a speaker or client that is the same; a client's port is
 // a port of the gateway's configuration, and becomes an access port of the network
-// if nothing else is attached to it.
+// if nothing else is attached to it. docs/two-data-centres.md compares call by call.
 package vtep

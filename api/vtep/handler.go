@@ -47,9 +47,13 @@ func NewMux(h *Handler) http.Handler {
 	mux := http.NewServeMux()
 	for path, methods := range paths {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			do, ok := methods[r.Method]
+			verb := r.Method
+			if verb == http.MethodHead { // net/http leaves the body out
+				verb = http.MethodGet
+			}
+			do, ok := methods[verb]
 			if !ok {
-				w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
+				w.Header().Set("Allow", allow(methods))
 				WriteError(w, http.StatusMethodNotAllowed, fmt.Sprintf("%.20q cannot be used at %.80q", r.Method, r.URL.Path))
 				return
 			}
@@ -66,6 +70,16 @@ func NewMux(h *Handler) http.Handler {
 			fmt.Sprintf("there is nothing at %.80q: want /vtep/speakers, /vtep/neighbors or /vtep/networks", r.URL.Path))
 	})
 	return mux
+}
+
+// allow are the methods that a path takes; whoever takes a GET takes a HEAD.
+func allow(methods map[string]method) string {
+	all := slices.Collect(maps.Keys(methods))
+	if methods[http.MethodGet] != nil {
+		all = append(all, http.MethodHead)
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // problem is an error that says its HTTP status.
@@ -164,5 +178,5 @@ func need(fields map[string]bool) error {
 		return nil
 	}
 	slices.Sort(missing)
-	return problemf(http.StatusBadRequest, "not specified: %s", strings.Join(missing, ", "))
+	return problemf(http.StatusBadRequest, "%s not specified", strings.Join(missing, ", "))
 }

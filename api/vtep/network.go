@@ -33,7 +33,7 @@ func bridgeOf(tx *intent.Tx, vni uint32) (intent.LogicalBridge, error) {
 			return b, nil
 		}
 	}
-	return intent.LogicalBridge{}, problemf(http.StatusNotFound, "no such VNI: %d", vni)
+	return intent.LogicalBridge{}, problemf(http.StatusNotFound, "No such VNI: %d", vni)
 }
 
 // pathVNI reads the VNI of a request's path.
@@ -45,6 +45,9 @@ func pathVNI(r *http.Request) (uint32, error) {
 	}
 	return uint32(vni), nil
 }
+
+// networkID is the id of the bridge that a network is.
+func networkID(vni uint32) string { return fmt.Sprintf("vni-%d", vni) }
 
 // addNetwork makes a bridge. Its VLAN, of which the API says nothing, is the VNI
 // where that is a free VLAN, else the highest free one.
@@ -72,7 +75,7 @@ func (h *Handler) addNetwork(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		b := intent.LogicalBridge{ID: fmt.Sprintf("vni-%d", vni), VNI: vni}
+		b := intent.LogicalBridge{ID: networkID(vni), VNI: vni}
 		if b.VLAN, err = freeVLAN(tx, vni); err != nil {
 			return err
 		}
@@ -117,6 +120,9 @@ func freeVLAN(tx *intent.Tx, vni uint32) (uint16, error) {
 func (h *Handler) getNetworks(r *http.Request) (any, error) {
 	var bridges []intent.LogicalBridge
 	err := h.Store.View(func(tx *intent.Tx) error {
+		if _, err := theSpeaker(tx); err != nil {
+			return err
+		}
 		bridges = slices.DeleteFunc(tx.Bridges().List("", 0), func(b intent.LogicalBridge) bool { return b.VNI == 0 })
 		return nil
 	})
@@ -133,7 +139,9 @@ func (h *Handler) getNetwork(r *http.Request) (any, error) {
 	}
 	var b intent.LogicalBridge
 	err = h.Store.View(func(tx *intent.Tx) (err error) {
-		b, err = bridgeOf(tx, vni)
+		if _, err = theSpeaker(tx); err == nil {
+			b, err = bridgeOf(tx, vni)
+		}
 		return err
 	})
 	if err != nil {
@@ -211,20 +219,24 @@ func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		for _, s := range tx.StaticMACs().List("", 0) {
-			if s.Bridge == b.ID {
-				err = cmp.Or(err, tx.StaticMACs().Delete(s.ID))
-			}
-		}
-		for _, p := range tx.Ports().List("", 0) {
-			if p.Type == intent.Access && slices.Contains(p.Bridges, b.ID) {
-				err = cmp.Or(err, tx.Ports().Delete(p.ID))
-			}
-		}
-		if i, missing := tx.Instances().Get(intent.InstanceID(b.Ref())); missing == nil && !i.Configured {
-			err = cmp.Or(err, tx.Instances().Delete(i.ID))
-		}
-		return cmp.Or(err, tx.Bridges().Delete(b.ID))
+		return removeNetwork(tx, b)
 	})
 	return body, err
+}
+
+func removeNetwork(tx *intent.Tx, b intent.LogicalBridge) (err error) {
+	for _, s := range tx.StaticMACs().List("", 0) {
+		if s.Bridge == b.ID {
+			err = cmp.Or(err, tx.StaticMACs().Delete(s.ID))
+		}
+	}
+	for _, p := range tx.Ports().List("", 0) {
+		if p.Type == intent.Access && slices.Contains(p.Bridges, b.ID) {
+			err = cmp.Or(err, tx.Ports().Delete(p.ID))
+		}
+	}
+	if i, missing := tx.Instances().Get(intent.InstanceID(b.Ref())); missing == nil && !i.Configured {
+		err = cmp.Or(err, tx.Instances().Delete(i.ID))
+	}
+	return cmp.Or(err, tx.Bridges().Delete(b.ID))
 }

@@ -1,6 +1,7 @@
 package vtep
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -75,7 +76,7 @@ func (h *Handler) addSpeaker(r *http.Request) (any, error) {
 func theSpeaker(tx *intent.Tx) (intent.Speaker, error) {
 	s, err := tx.Speakers().Get(intent.TheSpeaker)
 	if err != nil {
-		return s, problemf(http.StatusNotFound, "there is no speaker: POST one to /vtep/speakers")
+		return s, problemf(http.StatusNotFound, "BGPSpeaker could not be found")
 	}
 	return s, nil
 }
@@ -93,13 +94,27 @@ func (h *Handler) getSpeaker(r *http.Request) (any, error) {
 	return speakerBody(s, nil, neighbors), err
 }
 
-func (h *Handler) deleteSpeaker(r *http.Request) (any, error) {
-	body, err := h.getSpeaker(r)
-	if err != nil {
-		return nil, err
-	}
-	err = h.Store.Update(func(tx *intent.Tx) error { return tx.Speakers().Delete(intent.TheSpeaker) })
-	return body, err
+// deleteSpeaker takes what was made here along, as the originals do: networks and
+// neighbours, but for what the configuration file gives.
+func (h *Handler) deleteSpeaker(*http.Request) (any, error) {
+	var s intent.Speaker
+	err := h.Store.Update(func(tx *intent.Tx) (err error) {
+		if s, err = theSpeaker(tx); err != nil {
+			return err
+		}
+		for _, b := range tx.Bridges().List("", 0) {
+			if b.ID == networkID(b.VNI) {
+				err = cmp.Or(err, removeNetwork(tx, b))
+			}
+		}
+		for _, n := range tx.Neighbors().List("", 0) {
+			if !n.Configured {
+				err = cmp.Or(err, tx.Neighbors().Delete(n.Ref().ID))
+			}
+		}
+		return cmp.Or(err, tx.Speakers().Delete(intent.TheSpeaker))
+	})
+	return speakerBody(s, nil, map[string]neighbor{}), err
 }
 
 // neighbors are all neighbours with the state of their sessions.
@@ -110,6 +125,9 @@ func (h *Handler) neighbors(ctx context.Context) (map[string]neighbor, error) {
 	}
 	out := map[string]neighbor{}
 	err = h.Store.View(func(tx *intent.Tx) error {
+		if _, err := theSpeaker(tx); err != nil {
+			return err
+		}
 		for _, n := range tx.Neighbors().List("", 0) {
 			out[n.Address.String()] = neighborBody(n, sessions)
 		}
@@ -145,8 +163,8 @@ func (h *Handler) addNeighbor(r *http.Request) (any, error) {
 		return nil, problemf(http.StatusBadRequest, "address: %.80q is no IP address", *in.Address)
 	}
 	err = h.Store.Update(func(tx *intent.Tx) error {
-		if _, err := theSpeaker(tx); err != nil {
-			return err
+		if _, err := theSpeaker(tx); err != nil { // 400 here alone, as rest_vtep has it
+			return problemf(http.StatusBadRequest, "%v", err)
 		}
 		_, err := tx.Neighbors().Create(n)
 		return created(err, "neighbor %v", n.Address)
@@ -169,7 +187,7 @@ func (h *Handler) getNeighbor(r *http.Request) (any, error) {
 	}
 	n, ok := all[address]
 	if !ok {
-		return nil, problemf(http.StatusNotFound, "no such neighbor: %.80q", address)
+		return nil, problemf(http.StatusNotFound, "No such neighbor: %.80s", address)
 	}
 	return map[string]neighbor{address: n}, nil
 }

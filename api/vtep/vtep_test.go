@@ -97,8 +97,8 @@ func (r *rest) example() {
 		`{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000, "dpid": 1, "neighbors": {}, "router_id": "10.0.0.1"}}}`)
 	r.want("POST /vtep/neighbors", `{"address": "10.0.0.3", "remote_as": 65000}`,
 		`{"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "down"}}}`)
-	r.want("POST /vtep/networks", `{"vni": 10, "logical_switch": "ls1"}`,
-		`{"10": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "logical_switch": "ls1", "route_dist": "65000:10", "vni": 10}}}`)
+	r.want("POST /vtep/networks", `{"vni": 10}`,
+		`{"10": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "route_dist": "65000:10", "vni": 10}}}`)
 	r.want("POST /vtep/networks/10/clients", `{"port": "vf1", "mac": "02:ac:10:ff:00:11", "ip": "192.168.222.11"}`,
 		`{"10": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}}}`)
 }
@@ -111,7 +111,7 @@ func TestTheExamplesRequestsGetTheOriginalsAnswers(t *testing.T) {
 	neighbor := `{"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "up"}}}`
 	r.want("GET /vtep/neighbors", "", neighbor)
 	r.want("GET /vtep/neighbors/10.0.0.3", "", neighbor)
-	network := `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "logical_switch": "ls1", "route_dist": "65000:10", "vni": 10, "clients": {
+	network := `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "route_dist": "65000:10", "vni": 10, "clients": {
 		"02:ac:10:ff:00:11": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}},
 		"02:ac:10:ff:00:12": {"EvpnClient": {"ip": "192.168.222.12", "mac": "02:ac:10:ff:00:12", "next_hop": "10.0.0.3", "port": 10}}}}}}`
 	r.want("GET /vtep/networks", "", network)
@@ -120,6 +120,89 @@ func TestTheExamplesRequestsGetTheOriginalsAnswers(t *testing.T) {
 		`{"10": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}}}`)
 	r.want("DELETE /vtep/neighbors/10.0.0.3", "", neighbor)
 	r.want("GET /vtep/neighbors", "", `{}`)
+}
+
+// nothingLeft holds that the store has no object.
+func (r *rest) nothingLeft() {
+	r.t.Helper()
+	_ = r.store.View(func(tx *intent.Tx) error {
+		if n := len(tx.Bridges().List("", 0)) + len(tx.Instances().List("", 0)) + len(tx.StaticMACs().List("", 0)) +
+			len(tx.Neighbors().List("", 0)) + len(tx.Speakers().List("", 0)); n > 0 {
+			r.t.Errorf("%d objects are left", n)
+		}
+		return nil
+	})
+}
+
+// evpn-for-ovn's README: a client is on port "vm1", by its interface or by name.
+func TestTheExampleOfEVPNForOVNGetsItsAnswers(t *testing.T) {
+	v := &controllertest.View{Rows: shown.Rows}
+	v.Rows.Ports = []view.Port{{Name: "vm1", Netdev: "tap7", Number: 1, Kind: view.BridgePort},
+		{Name: "port2", Netdev: "vm2", Number: 2, Kind: view.BridgePort}}
+	r := newREST(t)
+	r.mux = NewMux(&Handler{Store: r.store, View: v, VTEP: netip.MustParseAddr("10.0.0.1")})
+	r.want("POST /vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1"}`,
+		`{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000, "neighbors": {}, "router_id": "10.0.0.1"}}}`)
+	r.want("POST /vtep/networks", `{"vni": 10, "logical_switch": "ls1"}`,
+		`{"10": {"EvpnNetwork": {"clients": {}, "ethernet_tag_id": 0, "logical_switch": "ls1", "route_dist": "65000:10", "vni": 10}}}`)
+	clients := `"02:ac:10:ff:00:12": {"EvpnClient": {"ip": "192.168.222.12", "mac": "02:ac:10:ff:00:12", "next_hop": "10.0.0.3",
+		"port": "vxlan_10.0.0.3_10"}}`
+	for mac, port := range map[string]string{"02:ac:10:ff:00:21": `"vm1"`, "02:ac:10:ff:00:22": `"vm2"`,
+		"02:ac:10:ff:00:23": `"1"`, "02:ac:10:ff:00:24": `"port2"`} {
+		ip := "192.168.222.1" + mac[len(mac)-2:]
+		body := `{"EvpnClient": {"ip": "` + ip + `", "mac": "` + mac + `", "next_hop": "10.0.0.1", "port": ` + port + `}}`
+		for range 2 { // the same again is no mistake
+			r.want("POST /vtep/networks/10/clients", `{"port": `+port+`, "mac": "`+mac+`", "ip": "`+ip+`"}`, `{"10": `+body+`}`)
+		}
+		clients += `, "` + mac + `": ` + body
+	}
+	network := `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "logical_switch": "ls1", "route_dist": "65000:10", "vni": 10,
+		"clients": {` + clients + `}}}}`
+	r.want("GET /vtep/networks/10", "", network)
+	r.want("GET /vtep/networks", "", network)
+	r.want("DELETE /vtep/speakers", "",
+		`{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000, "neighbors": {}, "router_id": "10.0.0.1"}}}`)
+	r.nothingLeft()
+}
+
+// What the OPI API made, and what the configuration file gives, is not the speaker's.
+func TestASpeakerLeavesWhatOthersMade(t *testing.T) {
+	r := newREST(t, intent.Neighbor{Address: remote, AS: 65000})
+	r.want("POST /vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1"}`, `{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000,
+		"router_id": "10.0.0.1", "neighbors": {"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "up"}}}}}}`)
+	err := r.store.Update(func(tx *intent.Tx) error {
+		_, err := tx.Bridges().Create(intent.LogicalBridge{ID: "blue", VLAN: 7, VNI: 20})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, body := r.ask("DELETE /vtep/speakers", ""); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	_ = r.store.View(func(tx *intent.Tx) error {
+		if len(tx.Bridges().List("", 0)) != 1 || len(tx.Neighbors().List("", 0)) != 1 || len(tx.Speakers().List("", 0)) != 0 {
+			t.Error("the speaker stayed, or took what it had not made")
+		}
+		return nil
+	})
+}
+
+func TestAHEADIsAGETAndAnotherMethodIsToldWhichThereAre(t *testing.T) {
+	r := newREST(t)
+	r.example()
+	for path, methods := range paths {
+		path = strings.NewReplacer("{address}", "10.0.0.3", "{vni}", "10", "{mac}", "02:ac:10:ff:00:11").Replace(path)
+		w := httptest.NewRecorder()
+		r.mux.ServeHTTP(w, httptest.NewRequest("PUT", path, nil))
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != allow(methods) ||
+			strings.Contains(allow(methods), "HEAD") != strings.Contains(allow(methods), "GET") {
+			t.Errorf("PUT %s: %d, Allow %q", path, w.Code, w.Header().Get("Allow"))
+		}
+		if code, body := r.ask("HEAD "+path, ""); (code == http.StatusOK) != (methods["GET"] != nil) {
+			t.Errorf("HEAD %s: %d %s", path, code, body)
+		}
+	}
 }
 
 func TestWhatIsMadeHereShowsAmongTheObjects(t *testing.T) {
@@ -189,13 +272,14 @@ func TestDeletingWorksInAnyOrder(t *testing.T) {
 			r.example()
 			for _, path := range done {
 				code, body := r.ask("DELETE "+path, "")
-				if gone := code == http.StatusNotFound && strings.Contains(path, "clients"); code != http.StatusOK && !gone {
+				// A speaker, and a network, took along what was there.
+				if gone := code == http.StatusNotFound && path != "/vtep/speakers"; code != http.StatusOK && !gone {
 					t.Errorf("in the order %v: %s: %d %s", done, path, code, body)
 				}
 			}
-			r.refused("GET /vtep/speakers", "", 404, "no speaker")
-			r.want("GET /vtep/neighbors", "", `{}`)
-			r.want("GET /vtep/networks", "", `{}`)
+			r.refused("GET /vtep/speakers", "", 404, "BGPSpeaker could not be found")
+			r.refused("GET /vtep/networks", "", 404, "BGPSpeaker could not be found")
+			r.nothingLeft()
 			r.example() // nothing stands in the way of the next ones
 			return
 		}
@@ -209,9 +293,9 @@ func TestDeletingWorksInAnyOrder(t *testing.T) {
 
 func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 	r := newREST(t)
-	r.refused("GET /vtep/speakers", "", 404, "no speaker")
-	r.refused("POST /vtep/neighbors", `{"address": "10.0.0.3", "remote_as": 65000}`, 404, "no speaker")
-	r.refused("POST /vtep/networks", `{"vni": 10}`, 404, "no speaker")
+	r.refused("GET /vtep/speakers", "", 404, "BGPSpeaker could not be found")
+	r.refused("POST /vtep/neighbors", `{"address": "10.0.0.3", "remote_as": 65000}`, 400, "BGPSpeaker could not be found")
+	r.refused("POST /vtep/networks", `{"vni": 10}`, 404, "BGPSpeaker could not be found")
 	r.example()
 	client := func(port, mac, ip string) string {
 		return `{"port": ` + port + `, "mac": ` + mac + `, "ip": ` + ip + `}`
@@ -226,7 +310,7 @@ func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 		{"POST /vtep/speakers", `{`, 400, "body"},
 		{"POST /vtep/speakers", `[]`, 400, "body"},
 		{"POST /vtep/speakers", `{} {}`, 400, "more than one"},
-		{"POST /vtep/speakers", `{}`, 400, "as_number, router_id"},
+		{"POST /vtep/speakers", `{}`, 400, "as_number, router_id not specified"},
 		{"POST /vtep/speakers", `{"as_number": "x", "router_id": "10.0.0.1"}`, 400, `"x"`},
 		{"POST /vtep/speakers", `{"as_number": 1.5, "router_id": "10.0.0.1"}`, 400, "1.5"},
 		{"POST /vtep/speakers", `{"as_number": 4294967296, "router_id": "10.0.0.1"}`, 400, "4294967296"},
@@ -248,13 +332,13 @@ func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 		{"POST /vtep/networks", `{"vni": 16777216}`, 400, "vni"},
 		{"POST /vtep/networks", `{"vni": -1}`, 400, "-1"},
 		{"POST /vtep/networks", `{"vni": null}`, 400, "vni"},
-		{"GET /vtep/networks/11", ``, 404, "no such VNI: 11"},
-		{"GET /vtep/networks/0", ``, 404, "no such VNI: 0"},
+		{"GET /vtep/networks/11", ``, 404, "No such VNI: 11"},
+		{"GET /vtep/networks/0", ``, 404, "No such VNI: 0"},
 		{"GET /vtep/networks/ten", ``, 400, "ten"},
-		{"DELETE /vtep/networks/11", ``, 404, "no such VNI: 11"},
-		{"POST /vtep/networks/11/clients", client(`"port2"`, mac, ip), 404, "no such VNI: 11"},
-		{"POST /vtep/networks/10/clients", client(`"port9"`, mac, ip), 404, "no such port"},
-		{"POST /vtep/networks/10/clients", client(`"up1"`, mac, ip), 404, "no such port"},
+		{"DELETE /vtep/networks/11", ``, 404, "No such VNI: 11"},
+		{"POST /vtep/networks/11/clients", client(`"port2"`, mac, ip), 404, "No such VNI: 11"},
+		{"POST /vtep/networks/10/clients", client(`"port9"`, mac, ip), 404, "No such OFPort"},
+		{"POST /vtep/networks/10/clients", client(`"up1"`, mac, ip), 404, "No such OFPort"},
 		{"POST /vtep/networks/10/clients", client(`true`, mac, ip), 400, "port"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:00"`, ip), 400, "02:00"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"01:00:00:00:00:09"`, ip), 400, "mac"},
@@ -264,7 +348,7 @@ func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:ac:10:ff:00:11"`, `"192.168.222.11"`), 409, "already"},
 		{"POST /vtep/networks/10/clients", client(`"port2"`, `"02:ac:10:ff:00:11"`, ip), 409, "already"},
 		{"GET /vtep/networks/10/clients", ``, 405, "GET"},
-		{"DELETE /vtep/networks/10/clients/02:ac:10:ff:00:12", ``, 404, "no such client"},
+		{"DELETE /vtep/networks/10/clients/02:ac:10:ff:00:12", ``, 404, "not local"},
 		{"DELETE /vtep/networks/10/clients/x", ``, 400, "mac"},
 		{"GET /vtep", ``, 404, "/vtep/speakers"},
 		{"GET /", ``, 404, "/vtep/speakers"},
@@ -283,6 +367,24 @@ func TestTheConfigurationFilesSpeakerStays(t *testing.T) {
 	r.refused("DELETE /vtep/neighbors/10.0.0.3", "", 409, "configuration")
 	r.want("POST /vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1"}`, `{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000,
 		"router_id": "10.0.0.1", "neighbors": {"10.0.0.3": {"EvpnNeighbor": {"address": "10.0.0.3", "remote_as": 65000, "state": "up"}}}}}}`)
+}
+
+// malformed are bodies of every kind that is none.
+var malformed = []string{"", " ", "{", "}", "[", "[]", "null", "1", "-1", "1e999", "true", `"x"`, "\xff", "\x00", "{}x", "{}{}",
+	`{"vni"}`, `{"vni":}`, `{"vni":10,}`, `{'vni':10}`, `{vni:10}`, `{"vni":[10]}`, `{"vni":{}}`, `{"vni":true}`, `{"vni":"ten"}`,
+	`{"vni":1.5}`, `{"vni":1e1}`, `{"vni":""}`, `{"vni":"0x"}`, `{"vni":-10}`, `{"vni":99999999999999999999}`, `{"\ud800":1}`,
+	`{"vni":10,"logical_switch":1}`, `{"vni":10,"logical_switch":["ls1"]}`, `{"vni":10,"colour":1}`,
+	`{"vni":10,"logical_switch":"` + strings.Repeat("x", 300) + `"}`,
+	strings.Repeat("[", 20000), strings.Repeat(`{"vni":`, 20000), "vni=10", "<vni>10</vni>", "\ufeff{}"}
+
+func TestABodyThatIsMalformedIsTheClientsMistake(t *testing.T) {
+	r := newREST(t)
+	r.example()
+	for _, path := range []string{"/vtep/speakers", "/vtep/neighbors", "/vtep/networks", "/vtep/networks/10/clients"} {
+		for _, body := range malformed {
+			r.refused("POST "+path, body, http.StatusBadRequest, "")
+		}
+	}
 }
 
 func FuzzRequest(f *testing.F) {

@@ -1,6 +1,8 @@
 package intent
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -45,6 +47,19 @@ func CheckID(id string) error {
 		return fmt.Errorf("%q ends with a hyphen: want a letter or digit last", id)
 	}
 	return nil
+}
+
+// BridgePortID is the id of a bridge port on a port of the target with a name: that name
+// where it can be an id, else one that is made of it, such as port-vm1.
+func BridgePortID(port string) string {
+	if CheckID(port) == nil {
+		return port
+	}
+	if id := "port-" + port; CheckID(id) == nil {
+		return id
+	}
+	sum := sha256.Sum256([]byte(port))
+	return "port-" + hex.EncodeToString(sum[:8])
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

@@ -13,6 +13,18 @@ import (
 
 var stationMAC = ether.MAC{0x02, 0, 0, 0, 0, 1}
 
+func TestAPortOfAnyNameHasABridgePortsID(t *testing.T) {
+	seen := map[string]string{}
+	for name, want := range map[string]string{"port1": "port1", "vm1": "port-vm1", "0": "port-0", "Vm1": "", "s1-eth1": "s1-eth1",
+		"vm1-": "", "": "", "a b": "", strings.Repeat("x", 64): "", "\xff": ""} {
+		id := BridgePortID(name)
+		if err := CheckID(id); err != nil || want != "" && id != want || seen[id] != "" {
+			t.Errorf("%q has %q, which %q has too: %v", name, id, seen[id], err)
+		}
+		seen[id] = name + "."
+	}
+}
+
 func TestIDsFollowTheAPIAndAIP122(t *testing.T) {
 	for id, ok := range map[string]bool{
 		"vlan10": true, "vlan": true, "a-b-1": true, strings.Repeat("a", 63): true,
