@@ -17,6 +17,7 @@ var ovnChecks = []claim[*ovnNet]{
 	{"a gateway that restarts takes its row over", ovnGatewayRestarts},
 	{"nothing is lost while OVN's databases and daemons restart, one after the other", ovnRestarts},
 	{"rows of others are as they were", ovnForeign},
+	{"OVN knows who is behind the leaf, where it is to", ovnKnowsAddresses},
 	{"a logical switch that was deleted is stretched again when it comes back", ovnDeleted},
 }
 
@@ -196,6 +197,28 @@ func ovnRestarts(ctx context.Context, o *ovnNet) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d packets", sent), nil
+}
+
+func ovnKnowsAddresses(ctx context.Context, o *ovnNet) (string, error) {
+	if err := o.gateway.KillController(); err != nil {
+		return "", err
+	}
+	o.config.more = strings.Replace(o.config.more, "ovn: {", "ovn: {remote: addresses, ", 1)
+	if err := o.gateway.StartController(ctx, o.config.String()); err != nil {
+		return "", err
+	}
+	want := o.host.MAC.String() // a leaf that only bridges does not say its addresses
+	err := Eventually(ctx, patience, "OVN knows the host", func(ctx context.Context) error {
+		if err := o.host.Announce(); err != nil {
+			return err
+		}
+		got, err := o.row(ctx, "addresses")
+		if err == nil && got != want {
+			err = fmt.Errorf("got %q, want %q", got, want)
+		}
+		return err
+	})
+	return want, errors.Join(err, o.reach(ctx))
 }
 
 func ovnDeleted(ctx context.Context, o *ovnNet) (string, error) {

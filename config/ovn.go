@@ -21,7 +21,10 @@ type OVN struct {
 	// Owner marks our rows, and must differ between gateways of one OVN; left out it is
 	// the router id.
 	Owner string `yaml:"owner"`
-	TLS   OVNTLS `yaml:"tls"` // for addresses with ssl
+	// Remote is how OVN knows who is behind VTEPs: "unknown", the default: its port takes
+	// what no other has; or "addresses": each with MAC and addresses, for a thousand or so.
+	Remote string `yaml:"remote"`
+	TLS    OVNTLS `yaml:"tls"` // for addresses with ssl
 }
 
 // OVNTLS names PEM files: all of them, or none.
@@ -30,6 +33,12 @@ type OVNTLS struct {
 	Key         string `yaml:"key"`         // PEM file
 	CA          string `yaml:"ca"`          // PEM file of the authority that OVN's databases are of
 }
+
+// Values of OVN.Remote.
+const (
+	ovnUnknown   = "unknown"
+	OVNAddresses = "addresses"
+)
 
 // Enabled reports whether there is an OVN.
 func (o OVN) Enabled() bool { return len(o.NB) > 0 }
@@ -53,6 +62,9 @@ func (c *checker) checkOVN() {
 		c.fail("ovn.interface", "missing: want the netdev whose peer is a trunk port of ours")
 	case o.OVS != "":
 		secure = c.checkDatabase("ovn.ovs", o.OVS) || secure
+	}
+	if o.Remote != "" && o.Remote != ovnUnknown && o.Remote != OVNAddresses {
+		c.fail("ovn.remote", "%q: want %s or %s", o.Remote, ovnUnknown, OVNAddresses)
 	}
 	if o.Owner == "" && !c.file.RouterID.IsValid() {
 		c.fail("ovn.owner", "missing: without router_id want a name that no other gateway of this OVN has")

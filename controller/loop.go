@@ -79,6 +79,8 @@ type Controller struct {
 	// reports holds what Reports gives next; reported is what was given last.
 	reports  chan string
 	reported *string
+
+	stationsChanged chan struct{}
 }
 
 // New checks the configuration and makes a Controller. It does nothing until
@@ -105,6 +107,8 @@ func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *re
 		stopped:  make(chan struct{}),
 		synced:   make(chan struct{}),
 		reports:  make(chan string, 1),
+
+		stationsChanged: make(chan struct{}, 1),
 	}
 	c.loop = newLoop(cfg, in, tables, c.stats)
 	return c, nil
@@ -201,11 +205,12 @@ type loop struct {
 	// refusedPorts are those that the target does not use, with the reason.
 	refusedPorts map[uint32]string
 	// convergedAt is when BGP did; zero = not yet.
-	convergedAt time.Time
-	clock       steady
-	meters      meters
-	stats       *stats
-	asked       func(*bridge, netip.Addr, ether.MAC) // stands in for probes
+	convergedAt     time.Time
+	stationsChanged bool // since that was told
+	clock           steady
+	meters          meters
+	stats           *stats
+	asked           func(*bridge, netip.Addr, ether.MAC) // stands in for probes
 }
 
 func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
@@ -224,7 +229,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
 		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
 		dirtySVIs: map[string]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{}, dirtyAskers: map[uint16]struct{}{},
-		adverts:   map[advertKey]bgp.Key{}, advertised: advertCounts{},
+		adverts: map[advertKey]bgp.Key{}, advertised: advertCounts{},
 		routerMAC: routerMACOf(cfg),
 		vrfs:      map[uint16]*vrf{}, vrfByID: map[string]*vrf{}, vrfByVNI: map[uint32]*vrf{},
 		instances: map[string]instance{}, explicitRDs: map[bgp.RD]bool{},
@@ -323,6 +328,7 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 		wake = l.clock.clock.Wake(l.flush())
 		c.announce()
 		c.report()
+		c.tellStations()
 	}
 }
 

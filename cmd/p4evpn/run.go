@@ -227,7 +227,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 		return nil, err
 	}
 	if f.OVN.Enabled() {
-		if g.ovn, err = ovn.New(ovnConfig(f, store)); err != nil {
+		if g.ovn, err = ovn.New(ovnConfig(f, store, g.loop)); err != nil {
 			return nil, err
 		}
 	}

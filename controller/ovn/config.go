@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // Intent is where bridges and their logical switches come from; *intent.Store is one.
@@ -24,6 +25,12 @@ type Intent interface {
 // Config of a Keeper.
 type Config struct {
 	Intent Intent
+	// Fabric says who is behind VTEPs, for Addresses; *controller.Controller is one. It may
+	// be nil without.
+	Fabric view.Fabric
+	// Addresses has OVN know who is behind VTEPs, with the addresses: it answers ARP for
+	// them itself, and its routers reach them. Else its ports take whatever is unknown.
+	Addresses bool
 	// Northbound are the addresses of OVN_Northbound, as checkAddress wants them: one, or
 	// all members of a cluster, of which the leader is used.
 	Northbound []string
@@ -84,6 +91,8 @@ func (c Config) check() error {
 	switch {
 	case c.Intent == nil:
 		return errors.New("no intent to follow")
+	case c.Addresses && c.Fabric == nil:
+		return errors.New("addresses: no fabric to have them from")
 	case len(c.Northbound) == 0:
 		return errors.New("nb: no address of OVN's northbound database")
 	case c.Owner == "":

@@ -88,6 +88,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 		owned.Go(func() { k.openVSwitch.run(ctx) })
 	}
 	watch := k.cfg.Intent.Watch(ctx)
+	var stations <-chan struct{}
+	if k.cfg.Addresses {
+		stations = k.cfg.Fabric.StationsChanged()
+	}
 	known := false     // the intent's first batch came: before, all our ports would seem unwanted
 	gathering := false // due is soon, and not when something is tried again
 	var due <-chan time.Time
@@ -101,6 +105,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 				continue
 			}
 		case <-k.nudged:
+		case <-stations:
 		case <-due:
 			due, gathering = nil, false
 			if known && !k.apply(ctx) {
@@ -164,6 +169,9 @@ func (k *Keeper) apply(ctx context.Context) bool {
 	done := true
 	chassis, err := k.applyChassis(ctx, len(wanted) > 0)
 	if err == nil {
+		err = k.tellWhoIsRemote(ctx, wanted)
+	}
+	if err == nil {
 		done, err = k.applyNorthbound(ctx, chassis, wanted, problems)
 	}
 	switch {
@@ -177,6 +185,21 @@ func (k *Keeper) apply(ctx context.Context) bool {
 		k.stats.attached(len(wanted), problems)
 	}
 	return done
+}
+
+// tellWhoIsRemote completes attachments by who is behind VTEPs, if OVN is told.
+func (k *Keeper) tellWhoIsRemote(ctx context.Context, wanted []attachment) error {
+	if !k.cfg.Addresses {
+		return nil
+	}
+	for i := range wanted {
+		stations, settled, err := k.cfg.Fabric.Stations(ctx, wanted[i].bridge)
+		if err != nil {
+			return fmt.Errorf("asking who is behind VTEPs: %w", err)
+		}
+		wanted[i].remote, wanted[i].settled = addressesOf(stations), settled
+	}
+	return nil
 }
 
 // applyChassis joins the target to the chassis, if anything is to be attached, and gives

@@ -7,10 +7,13 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ovn-kubernetes/libovsdb/client"
 	"github.com/ovn-kubernetes/libovsdb/model"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // Marks of our rows.
@@ -25,6 +28,8 @@ type attachment struct {
 	logicalSwitch string // name
 	vni           uint32
 	vlan          uint16
+	remote        []string // who is behind VTEPs, as OVN wants addresses; nil = it is not told
+	settled       bool     // else some are missing in remote
 }
 
 // portName is the name of our port on the logical switch, which is unique in OVN.
@@ -36,10 +41,93 @@ func (c Config) port(a attachment, chassis string) logicalSwitchPort {
 	return logicalSwitchPort{
 		Name: a.portName(), Type: "l2gateway",
 		Options:     map[string]string{"network_name": c.Network, "l2gateway-chassis": chassis},
-		Addresses:   []string{"unknown"},
+		Addresses:   a.addresses(),
 		TagRequest:  &vlan,
 		ExternalIDs: map[string]string{ownerMark: c.Owner, vniMark: strconv.FormatUint(uint64(a.vni), 10)},
 	}
+}
+
+// addresses are those of the port.
+func (a attachment) addresses() []string {
+	if a.remote == nil {
+		return []string{"unknown"}
+	}
+	return a.remote
+}
+
+// addressesOf is how OVN wants stations: "MAC IP IP".
+func addressesOf(stations []view.Station) []string {
+	all := make([]string, len(stations))
+	for i, s := range stations {
+		words := []string{s.MAC.String()}
+		for _, ip := range s.IPs {
+			words = append(words, ip.String())
+		}
+		all[i] = strings.Join(words, " ")
+	}
+	return all
+}
+
+// macOf is the MAC of one of a port's addresses, "" if it names none.
+func macOf(address string) string {
+	mac, _, _ := strings.Cut(strings.TrimSpace(address), " ")
+	if !strings.Contains(mac, ":") {
+		return ""
+	}
+	return strings.ToLower(mac)
+}
+
+// withoutOthers leaves out the MACs that other ports of a switch have: of a MAC that two
+// ports have OVN chooses one at random. And it keeps those of a port that may be missing
+// only because BGP has not said all yet.
+func (n northbound) withoutOthers(a attachment, logicalSwitch string, have *logicalSwitchPort) attachment {
+	if a.remote == nil {
+		return a
+	}
+	taken, here := map[string]bool{}, map[string]bool{}
+	for _, uuid := range n.portsOf(logicalSwitch) {
+		here[uuid] = true
+	}
+	for i := range n.ports {
+		p := &n.ports[i]
+		if have != nil && p.UUID == have.UUID || !here[p.UUID] {
+			continue
+		}
+		addresses := p.Addresses
+		if p.Dynamic != nil {
+			addresses = append(slices.Clone(addresses), *p.Dynamic)
+		}
+		for _, address := range addresses {
+			taken[macOf(address)] = true
+		}
+	}
+	delete(taken, "")
+	told := map[string]bool{}
+	kept := []string{}
+	add := func(addresses []string) {
+		for _, address := range addresses {
+			if mac := macOf(address); mac != "" && !taken[mac] && !told[mac] {
+				told[mac] = true
+				kept = append(kept, address)
+			}
+		}
+	}
+	add(a.remote)
+	if !a.settled && have != nil {
+		add(have.Addresses)
+	}
+	slices.Sort(kept)
+	a.remote = kept
+	return a
+}
+
+func (n northbound) portsOf(logicalSwitch string) []string {
+	for _, s := range n.switches {
+		if s.UUID == logicalSwitch {
+			return s.Ports
+		}
+	}
+	return nil
 }
 
 // portChange is one transaction: a port that is made, changed, moved or, without want,
@@ -87,6 +175,7 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]por
 			continue
 		}
 		kept[a.portName()] = true
+		a = n.withoutOthers(a, to, have)
 		if change, needed := n.change(have, cfg.port(a, chassis), to); needed {
 			change.bridge = a.bridge
 			changes = append(changes, change)
@@ -158,7 +247,7 @@ func (n northbound) change(have *logicalSwitchPort, want logicalSwitchPort, to s
 	merged := maps.Clone(have.ExternalIDs)
 	maps.Copy(merged, want.ExternalIDs)
 	want.ExternalIDs = merged
-	same := maps.Equal(have.Options, want.Options) && slices.Equal(have.Addresses, want.Addresses) &&
+	same := maps.Equal(have.Options, want.Options) && sameAddresses(have.Addresses, want.Addresses) &&
 		have.TagRequest != nil && *have.TagRequest == *want.TagRequest && maps.Equal(have.ExternalIDs, merged)
 	return c, !same || c.to != "" || len(c.from) > 0
 }
@@ -186,12 +275,48 @@ func (p portChange) operations(c client.Client) ([]ovsdb.Operation, error) {
 		row := *p.want
 		row.UUID, port = p.have.UUID, p.have.UUID
 		parts = append(parts, made(c.Where(&logicalSwitchPort{UUID: port}).Update(&row, &row.Options,
-			&row.Addresses, &row.TagRequest, &row.ExternalIDs)))
+			&row.TagRequest, &row.ExternalIDs)), p.readdress(c))
 	}
 	if p.to != "" {
 		mutate(p.to, ovsdb.MutateOperationInsert, port)
 	}
 	return joined(parts...)
+}
+
+// readdress changes the addresses that differ, which may be few of many.
+func (p portChange) readdress(c client.Client) part {
+	row := &logicalSwitchPort{UUID: p.have.UUID}
+	var changes []model.Mutation
+	for how, addresses := range map[ovsdb.Mutator][]string{
+		ovsdb.MutateOperationDelete: missingIn(p.want.Addresses, p.have.Addresses),
+		ovsdb.MutateOperationInsert: missingIn(p.have.Addresses, p.want.Addresses),
+	} {
+		if len(addresses) > 0 {
+			changes = append(changes, model.Mutation{Field: &row.Addresses, Mutator: how, Value: addresses})
+		}
+	}
+	if len(changes) == 0 {
+		return part{}
+	}
+	return made(c.Where(row).Mutate(row, changes...))
+}
+
+// missingIn are those of all that a set has not.
+func missingIn(set, all []string) (missing []string) {
+	has := make(map[string]bool, len(set))
+	for _, s := range set {
+		has[s] = true
+	}
+	for _, s := range all {
+		if !has[s] {
+			missing = append(missing, s)
+		}
+	}
+	return missing
+}
+
+func sameAddresses(a, b []string) bool {
+	return len(a) == len(b) && len(missingIn(a, b)) == 0
 }
 
 func (p portChange) String() string {
@@ -209,5 +334,5 @@ func (p portChange) String() string {
 func monitorNorthbound(c client.Client) *client.Monitor {
 	s, p := &logicalSwitch{}, &logicalSwitchPort{}
 	return c.NewMonitor(client.WithTable(s, &s.Name, &s.Ports),
-		client.WithTable(p, &p.Name, &p.Type, &p.Options, &p.Addresses, &p.TagRequest, &p.ExternalIDs))
+		client.WithTable(p, &p.Name, &p.Type, &p.Options, &p.Addresses, &p.Dynamic, &p.TagRequest, &p.ExternalIDs))
 }

@@ -18,6 +18,7 @@ type logicalSwitchPort struct {
 	Type        string            `ovsdb:"type"`
 	Options     map[string]string `ovsdb:"options"`
 	Addresses   []string          `ovsdb:"addresses"`
+	Dynamic     *string           `ovsdb:"dynamic_addresses"`
 	TagRequest  *int              `ovsdb:"tag_request"`
 	ExternalIDs map[string]string `ovsdb:"external_ids"`
 }
