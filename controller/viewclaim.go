@@ -186,7 +186,19 @@ func (l *loop) hostClaims(b *bridge, ip netip.Addr) (rows []view.Claim) {
 		}
 		rows = append(rows, row)
 	}
-	return activeFirst(rows)
+	return l.showProbed(b, ip, activeFirst(rows))
+}
+
+// showProbed has claims of an address that hosts are asked about now say so, whatever became
+// of them before.
+func (l *loop) showProbed(b *bridge, ip netip.Addr, rows []view.Claim) []view.Claim {
+	for i := range rows {
+		c := &rows[i]
+		if c.Sources[0] != view.SourceRoute && c.State != view.ClaimDuplicate && l.prober.asks(probed{b.Index, ip, c.MAC}) {
+			c.State = view.ClaimProbed
+		}
+	}
+	return rows
 }
 
 var evidences = []struct {

@@ -59,7 +59,7 @@ func TestAnAddressIsShownWithItsClaimsAndWhyOneIsActive(t *testing.T) {
 		{"one host", false, []int{1}, nil, []string{first + " host at eth1 seq 0: active, nobody else claims it"}},
 		{"one that spoke later", false, []int{1, 2}, nil, []string{
 			second + " host at eth1 seq 1: active, it spoke for the address last",
-			first + " host at eth1 seq 0: inactive, " + second + " spoke for it later",
+			first + " host at eth1 seq 0: probed, " + second + " spoke for it later",
 		}},
 		{"a route", false, nil, []bgp.Route{behind(leaf1, 3, 1)}, []string{
 			first + " route at 10.0.0.11 seq 3: active, nobody else says so",
@@ -70,10 +70,10 @@ func TestAnAddressIsShownWithItsClaimsAndWhyOneIsActive(t *testing.T) {
 		}},
 		{"a route that is better than a host", false, []int{1}, []bgp.Route{behind(leaf1, 3, 2)}, []string{
 			second + " route at 10.0.0.11 seq 3: active, it is better than a claim here: sequence number",
-			first + " host at eth1 seq 0: inactive, a route is better: sequence number",
+			first + " host at eth1 seq 0: probed, a route is better: sequence number",
 		}},
 		{"a host that is better than a route", false, []int{1}, []bgp.Route{behind(leaf1, 0, 2)}, []string{
-			first + " host at eth1 seq 0: active, it is better than the routes: lower VTEP",
+			first + " host at eth1 seq 0: probed, it is better than the routes: lower VTEP",
 			second + " route at 10.0.0.11 seq 0: inactive, a claim here is better: lower VTEP",
 		}},
 		{"a MAC that went elsewhere", false, []int{1}, []bgp.Route{with(macRoute(leaf1, 100, mac(1)), 3)}, []string{
@@ -100,6 +100,20 @@ func TestAnAddressIsShownWithItsClaimsAndWhyOneIsActive(t *testing.T) {
 			g.wantClaims(ip, c.want...)
 		})
 	}
+}
+
+// A claim is shown as probed while its host is asked, and no longer.
+func TestAClaimIsProbedUntilItsHostAnswers(t *testing.T) {
+	const ip = "10.10.0.9"
+	g, b := twoPorts(t, options{})
+	g.hears(b, 1, mac(1), ip)
+	g.send(update(peer1, hostRoute(leaf1, 100, mac(2), ip, 0)))
+	g.settle()
+	route := "02:00:00:00:00:02 route at 10.0.0.11 seq 0: inactive, a claim here is better: lower VTEP"
+	const reason = "it is better than the routes: lower VTEP"
+	g.wantClaims(ip, "02:00:00:00:00:01 host at eth1 seq 0: probed, "+reason, route)
+	g.hears(b, 1, mac(1), ip)
+	g.wantClaims(ip, "02:00:00:00:00:01 host at eth1 seq 0: active, "+reason, route)
 }
 
 func TestAnAddressThatIsHeldIsShownAsDuplicateUntilItIsCleared(t *testing.T) {
