@@ -211,13 +211,13 @@ func (l *loop) bringAlong(b *bridge, mac ether.MAC, addresses []netip.Addr) {
 
 // comesAlong is bringAlong for an address that a route says to be elsewhere with a MAC which
 // is here: the route was made before the MAC came here, and is withdrawn when its VTEP hears
-// of that. What is frozen follows no routes.
+// of that. What is frozen follows no routes, and what is static did not come.
 func (l *loop) comesAlong(b *bridge, ip netip.Addr) {
 	at := b.locate(ip)
 	if at.from == nil || at.claimed || b.frozen(at.mac) {
 		return
 	}
-	if mine, here := b.rankHere(at.mac); here && mine.beats(at.from.route.rank()) {
+	if s := b.stationHere(at.mac); s != nil && s.static == 0 && b.rankOf(s).beats(at.from.route.rank()) {
 		l.claimed(b, sighting{ip: ip, mac: at.mac, by: byPeer, flags: at.flags})
 	}
 }

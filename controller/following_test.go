@@ -81,3 +81,12 @@ func TestALateRouteBringsNothingToAMACThatIsFrozen(t *testing.T) {
 	g.settle()
 	g.wantOwn(bgp.TypeMACIP)
 }
+
+// A static MAC is where it was put: it came from nowhere, and brought nothing.
+func TestALateRouteBringsNothingToAStaticMAC(t *testing.T) {
+	g, _ := twoPorts(t, options{})
+	g.staticMAC("host5", "eth1", mac(5))
+	g.send(update(peer1, hostRoute(leaf1, 100, mac(5), "10.10.0.5", 0)))
+	g.settle()
+	g.wantOwn(bgp.TypeMACIP)
+}
