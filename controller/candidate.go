@@ -30,8 +30,18 @@ const (
 // usable reports whether the candidate's VTEP can be reached.
 func (c *candidate) usable() bool { return c.via.adj != nil && c.via.id != 0 }
 
-// precedes reports whether a candidate comes before another of its key.
-func (c *candidate) precedes(o *candidate) bool { n, _ := c.route.compare(o.route); return n < 0 }
+// compare is less than 0 if a candidate comes before another of its contest, and says by which
+// step. Where they compete for an address, and not for a MAC, one whose address is configured
+// at its MAC comes first (RFC 9047 section 3.2).
+func (c *candidate) compare(o *candidate, in slot) (int, step) {
+	if (in == slotAddress || c.inVRF) && c.route.immutable != o.route.immutable && c.route.Type == o.route.Type {
+		return ahead(c.route.immutable), stepImmutable
+	}
+	return c.route.compare(o.route)
+}
+
+// precedes reports whether a candidate comes before another of its contest.
+func (c *candidate) precedes(o *candidate, in slot) bool { n, _ := c.compare(o, in); return n < 0 }
 
 // candidateIn makes a route a candidate in a bridge, and counts a user of its tunnel.
 func (l *loop) candidateIn(b *bridge, r *route) *candidate {

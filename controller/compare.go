@@ -13,11 +13,12 @@ type step uint8
 
 // The steps beside those of bgp. None is that both say the same.
 const (
-	stepNone     = step(bgp.Equal)
-	stepHost     = step(bgp.Steps) + iota // a host's route before a prefix's
-	stepSticky                            // of MACs and hosts
-	stepSequence                          // of MACs and hosts, the higher one
-	stepVTEP                              // the lower one, as of all that follow
+	stepNone      = step(bgp.Equal)
+	stepHost      = step(bgp.Steps) + iota // a host's route before a prefix's
+	stepImmutable                          // of hosts
+	stepSticky                             // of MACs and hosts
+	stepSequence                           // of MACs and hosts, the higher one
+	stepVTEP                               // the lower one, as of all that follow
 	stepVNI
 	stepL3VNI
 	stepRouterMAC
@@ -27,7 +28,7 @@ const (
 )
 
 var stepNames = [steps - step(bgp.Steps)]string{
-	"", "a host's route before a prefix's", "sticky", "sequence number", "lower VTEP", "lower VNI", "lower L3 VNI",
+	"", "a host's route before a prefix's", "configured at its MAC", "sticky", "sequence number", "lower VTEP", "lower VNI", "lower L3 VNI",
 	"lower router MAC", "lower MAC", "flags of its address",
 }
 

@@ -21,6 +21,7 @@ type candidates struct {
 type contest struct {
 	few   []*candidate // looked at one by one; nil if there is a crowd
 	crowd *crowd
+	slot  slot
 }
 
 // maxFew is how many are looked at one by one.
@@ -90,7 +91,7 @@ func (s *candidates) best() *candidate {
 	case s.many.crowd != nil:
 		return s.many.crowd.best()
 	}
-	return bestOf(s.many.few, func(*candidate) bool { return true })
+	return s.many.bestOf(func(*candidate) bool { return true })
 }
 
 // reached is the best of those whose VTEP can be reached, nil if there is none.
@@ -103,7 +104,7 @@ func (s *candidates) reached() *candidate {
 	case s.many.crowd != nil:
 		return s.many.crowd.sides[near].best()
 	}
-	return bestOf(s.many.few, (*candidate).usable)
+	return s.many.bestOf((*candidate).usable)
 }
 
 // leader is the best in the group of a candidate of those whose VTEP can be reached.
@@ -114,12 +115,12 @@ func (s *candidates) leader(of *candidate) *candidate {
 	case s.many.crowd != nil:
 		return s.many.crowd.sides[near].groups[of.route.group()].members[0]
 	}
-	return leaderOf(s.many.few, of, (*candidate).usable)
+	return s.many.leaderOf(of, (*candidate).usable)
 }
 
 // why is the step by which a candidate lost to the best one, both with a path.
 func (s *candidates) why(lost, best *candidate) step {
-	_, by := best.route.compare(lost.route)
+	_, by := best.compare(lost, s.slot())
 	if lost.route.Type != bgp.TypePrefix || by <= step(bgp.StepOrigin) || by == stepHost {
 		return by
 	}
@@ -130,23 +131,31 @@ func (s *candidates) why(lost, best *candidate) step {
 	return by
 }
 
+// slot is what they compete for; it says nothing of less than two.
+func (s *candidates) slot() slot {
+	if s.many == nil {
+		return slotKey
+	}
+	return s.many.slot
+}
+
 // bestOf is the best of few candidates that will do, nil if none does. Each group has one
 // that leads it, and these are compared.
-func bestOf(few []*candidate, do func(*candidate) bool) *candidate {
+func (w *contest) bestOf(do func(*candidate) bool) *candidate {
 	var best *candidate
-	for _, c := range few {
-		if do(c) && (best == nil || c.precedes(best)) &&
-			(c.route.Type != bgp.TypePrefix || leaderOf(few, c, do) == c) {
+	for _, c := range w.few {
+		if do(c) && (best == nil || c.precedes(best, w.slot)) &&
+			(c.route.Type != bgp.TypePrefix || w.leaderOf(c, do) == c) {
 			best = c
 		}
 	}
 	return best
 }
 
-func leaderOf(few []*candidate, of *candidate, do func(*candidate) bool) *candidate {
+func (w *contest) leaderOf(of *candidate, do func(*candidate) bool) *candidate {
 	var best *candidate
-	for _, c := range few {
-		if do(c) && c.route.group() == of.route.group() && (best == nil || c.precedes(best)) {
+	for _, c := range w.few {
+		if do(c) && c.route.group() == of.route.group() && (best == nil || c.precedes(best, w.slot)) {
 			best = c
 		}
 	}
@@ -157,7 +166,7 @@ func leaderOf(few []*candidate, of *candidate, do func(*candidate) bool) *candid
 func (s *candidates) add(c *candidate, in slot) {
 	switch {
 	case s.one != nil:
-		s.one, s.many = nil, &contest{few: []*candidate{s.one, c}}
+		s.one, s.many = nil, &contest{few: []*candidate{s.one, c}, slot: in}
 	case s.many == nil:
 		s.one = c
 	case s.many.crowd != nil:
@@ -170,7 +179,7 @@ func (s *candidates) add(c *candidate, in slot) {
 			w.add(o)
 		}
 		w.add(c)
-		*s.many = contest{crowd: w}
+		*s.many = contest{crowd: w, slot: in}
 	}
 }
 
@@ -182,7 +191,7 @@ func (s *candidates) remove(c *candidate) {
 	}
 	if w := s.many.crowd; w != nil {
 		if w.remove(c); len(w.byRoute) <= maxFew/2 {
-			*s.many = contest{few: slices.Collect(maps.Values(w.byRoute))}
+			*s.many = contest{few: slices.Collect(maps.Values(w.byRoute)), slot: w.slot}
 		}
 		return
 	}
@@ -246,7 +255,7 @@ func (w *crowd) flipped(c *candidate) {
 // best is that of all, where all are one group.
 func (w *crowd) best() *candidate {
 	a, b := w.sides[near].best(), w.sides[away].best()
-	if a == nil || b != nil && b.precedes(a) {
+	if a == nil || b != nil && b.precedes(a, w.slot) {
 		return b
 	}
 	return a
@@ -308,7 +317,7 @@ type group struct {
 }
 
 func (g *group) Len() int           { return len(g.members) }
-func (g *group) Less(i, j int) bool { return g.members[i].precedes(g.members[j]) }
+func (g *group) Less(i, j int) bool { return g.members[i].precedes(g.members[j], g.slot) }
 
 func (g *group) Swap(i, j int) {
 	m := g.members
@@ -334,7 +343,7 @@ func (g *group) Pop() any {
 type order []*group
 
 func (o order) Len() int           { return len(o) }
-func (o order) Less(i, j int) bool { return o[i].members[0].precedes(o[j].members[0]) }
+func (o order) Less(i, j int) bool { return o[i].members[0].precedes(o[j].members[0], o[i].slot) }
 func (o order) Swap(i, j int)      { o[i], o[j] = o[j], o[i]; o[i].at, o[j].at = i, j }
 
 func (o *order) Push(x any) {

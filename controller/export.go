@@ -36,8 +36,8 @@ func (l *loop) hostAdvert(b *bridge, ip netip.Addr, r bgp.Route, rd bgp.RD) (bgp
 	return r, true
 }
 
-// arpND is what our route says of an address (RFC 9047 section 2): that a static MAC was
-// given it, and of an IPv6 address what its owner said.
+// arpND is what our route says of an address (RFC 9047 section 3.1): that it is configured, at
+// a static MAC or as the gateway's own, and of an IPv6 address what its owner said.
 func (l *loop) arpND(b *bridge, ip netip.Addr, mac ether.MAC) (said bgp.ARPND) {
 	set := func(flag uint8, is bool) {
 		if is {
@@ -49,13 +49,13 @@ func (l *loop) arpND(b *bridge, ip netip.Addr, mac ether.MAC) (said bgp.ARPND) {
 	if b.svi.has(ip) {
 		flags, known = packet.FlagsKnown|packet.FlagRouter|packet.FlagOverride, true
 	}
-	static := at.here() && b.addresses[ip].claimant(byStatic) == mac
-	set(bgp.ARPNDImmutable, static)
+	configured := b.svi.has(ip) || at.here() && b.addresses[ip].claimant(byStatic) == mac
+	set(bgp.ARPNDImmutable, configured)
 	if ip.Is6() && known {
 		set(bgp.ARPNDRouter, flags.Router())
 		set(bgp.ARPNDOverride, flags.Override())
 	}
-	said.Said = static || ip.Is6() && known
+	said.Said = configured || ip.Is6() && known
 	return said
 }
 

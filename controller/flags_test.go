@@ -46,3 +46,31 @@ func TestRoutesThatDifferInFlagsAloneAreOrdered(t *testing.T) {
 		t.Errorf("without flags before one that is known: %d and %d by %v", n, back, by)
 	}
 }
+
+// RFC 9047 section 3.2: an address that is configured at its MAC overrides one that is not,
+// whatever the sequence number. Between MACs, and so for the MAC itself, it means nothing:
+// section 3.1 leaves the procedures of RFC 7432 as they are.
+func TestAConfiguredAddressComesBeforeOneThatIsNot(t *testing.T) {
+	given := func(r bgp.Route) bgp.Route {
+		r.ARPND = bgp.ARPND{Said: true, Flags: bgp.ARPNDImmutable}
+		return r
+	}
+	for name, crowd := range map[string]int{"few": 0, "a crowd": 20} {
+		t.Run(name, func(t *testing.T) {
+			g, b := twoPorts(t, options{})
+			for i := range crowd {
+				g.send(update(peer1, with(hostRoute(manyVTEPs(i), 100, mac(5), "10.10.0.5", 0), uint32(i))))
+			}
+			g.send(update(peer1, given(hostRoute(leaf1, 100, mac(5), "10.10.0.5", 0))),
+				update(peer2, with(hostRoute(leaf2, 100, mac(6), "10.10.0.5", 0), 70)),
+				update(peer2, with(macRoute(leaf2, 100, mac(5)), 60)))
+			g.settle()
+			g.wantAnswer(b, "10.10.0.5", mac(5).String())
+			g.wantFDB(b, mac(5), "10.0.0.12 vni 100")
+			rows, err := g.c.Address(t.Context(), addr("10.10.0.5"))
+			if err != nil || len(rows) != 1 || rows[0].Claims[0].Reason != "it is the best of the routes: configured at its MAC" {
+				t.Errorf("%+v, %v", rows, err)
+			}
+		})
+	}
+}

@@ -49,6 +49,12 @@ func no(b bool) int {
 	return 1
 }
 
+// configured goes by RFC 9047 section 3.2: a binding of an address that is configured comes
+// before one that is not.
+func configured(routes []bgp.Route) []bgp.Route {
+	return keep(routes, func(r bgp.Route) int { return no(r.ARPND.Flags&bgp.ARPNDImmutable != 0) })
+}
+
 // moved goes by RFC 7432 section 15: sticky MACs do not move (15.2), the highest sequence
 // number, then the lowest VTEP; then by what the routes say.
 func moved(routes []bgp.Route) []bgp.Route {
@@ -161,7 +167,7 @@ func (o *oracle) host(index uint16, ip netip.Addr) (bgp.Route, bool) {
 	if !ip.IsValid() || len(routes) == 0 || len(gateways) > 0 || index == 1 && (ofNoHost(ip) || !subnet.Contains(ip)) {
 		return bgp.Route{}, false
 	}
-	return moved(o.reachable(routes, true))[0], true
+	return moved(configured(o.reachable(routes, true)))[0], true
 }
 
 // ofNoHost are the gateway's address, the subnet's and its broadcast address.
@@ -187,7 +193,7 @@ func (o *oracle) prefix(p netip.Prefix) string {
 	}
 	switch {
 	case len(hosts) > 0:
-		w := moved(hosts)[0]
+		w := moved(configured(hosts))[0]
 		return fmt.Sprintf("%v vni %d %v", w.NextHop, w.Label2, w.RouterMAC)
 	case len(prefixes) > 0:
 		w := decided(prefixes)[0]
@@ -278,6 +284,9 @@ func (f *fabric) route() bgp.Route {
 			[]string{"10.10.0.5", "10.10.0.6", "10.10.0.255", "10.10.0.1", "10.77.0.5"}), 5000)
 		if f.oneIn(3) {
 			r.Label2, r.RouterMAC = 0, ether.MAC{}
+		}
+		if f.oneIn(4) {
+			r.ARPND = bgp.ARPND{Said: true, Flags: bgp.ARPNDImmutable}
 		}
 	case 2:
 		r = floodRoute(vtep, vni)

@@ -145,7 +145,7 @@ func whyRoute(all *candidates, c *candidate) string {
 	}
 	for _, other := range shown(all) {
 		if other != c {
-			if n, by := c.route.compare(other.route); n < 0 && by != stepNone {
+			if n, by := c.compare(other, all.slot()); n < 0 && by != stepNone {
 				return "it is the best of the routes: " + by.String()
 			}
 		}
@@ -329,7 +329,7 @@ func heldBy(mac ether.MAC) string {
 func shown(s *candidates) (some []*candidate) {
 	some = slices.Collect(s.some(maxShown))
 	slices.SortFunc(some, func(a, b *candidate) int {
-		n, _ := a.route.compare(b.route)
+		n, _ := a.compare(b, s.slot())
 		return cmp.Or(n, strings.Compare(a.route.Key.String(), b.route.Key.String()))
 	})
 	return some

@@ -128,10 +128,11 @@ func TestAGatewayThatLeavesHaveNotIsAdvertisedAndASharedOneIsNot(t *testing.T) {
 			cfg.SVIs = map[string]SVI{"svi-10": of}
 			g, _, _, _ := routed(t, options{cfg: cfg})
 			const l3 = " via 10.0.0.1 VNI 100 L3 VNI 5000 router MAC 02:00:0a:00:00:01 sticky default gateway"
-			const flags, targets = " ARP/ND flags [router, override]", " RT 65000:100 65000:5000" // RFC 9047 section 2
+			const targets = " RT 65000:100 65000:5000"
+			const v4, v6 = " ARP/ND flags [immutable]", " ARP/ND flags [router, override, immutable]" // RFC 9047 section 3.1
 			g.wantOwn(bgp.TypeMACIP,
-				"[2]:[0]:[02:00:0a:00:00:01]:[10.10.0.1] RD 10.0.0.1:100"+l3+targets,
-				"[2]:[0]:[02:00:0a:00:00:01]:[2001:db8:10::1] RD 10.0.0.1:100"+l3+flags+targets)
+				"[2]:[0]:[02:00:0a:00:00:01]:[10.10.0.1] RD 10.0.0.1:100"+l3+v4+targets,
+				"[2]:[0]:[02:00:0a:00:00:01]:[2001:db8:10::1] RD 10.0.0.1:100"+l3+v6+targets)
 		})
 	}
 }
