@@ -7,6 +7,7 @@ func TestALogicalSwitchOfOVNIsStretchedOnTheEmbeddedSwitch(t *testing.T) { runOV
 func TestALogicalSwitchOfOVNIsStretchedOnBMv2(t *testing.T) { runOVN(t, BMv2) }
 
 func runOVN(t *testing.T, target string) {
+	t.Parallel()
 	needDemo(t, target)
 	if err := hasOVN(); err != nil {
 		t.Skip(err)
