@@ -119,7 +119,8 @@ func (h *Handler) registered(b intent.LogicalBridge, named string, s intent.Stat
 // portOf is the target's port that a bridge port is bound to, or will be.
 func portOf(ports []view.Port, bridgePort string) view.Port {
 	for _, p := range ports {
-		if p.Kind == view.BridgePort && (intent.BridgePortID(p.Name) == bridgePort || slices.Contains(p.BridgePorts, bridgePort)) {
+		if p.Kind == view.BridgePort &&
+			(intent.BridgePortID(p.Name) == bridgePort || slices.Contains(p.BridgePorts, bridgePort)) {
 			return p
 		}
 	}
