@@ -65,6 +65,11 @@ func (r *rawTarget) entities(ctx context.Context, tables ...string) ([]*p4v1.Ent
 					Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{}},
 				}}})
 	}
+	return r.read(ctx, request)
+}
+
+// read gives what the target answers, but default actions.
+func (r *rawTarget) read(ctx context.Context, request *p4v1.ReadRequest) ([]*p4v1.Entity, error) {
 	stream, err := r.client.Read(ctx, request)
 	if err != nil {
 		return nil, err

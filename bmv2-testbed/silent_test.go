@@ -22,5 +22,9 @@ func TestSilentHostIsFoundByWhoeverSendsToIt(t *testing.T) {
 			check(t, h.Take(silent))
 			check(t, r.reach(ctx, "east1", silent))
 		}
+		// The leaf knows where the MAC is that it was asked from: it floods no answer.
+		if e := must(r.leaf.MACs(ctx, 1014))(t)["06:00:0a:00:00:01"]; e.Type != "remote" || e.VTEP != gatewayVTEP.String() {
+			t.Errorf("the leaf has the MAC that hosts are asked from as %+v, want it behind %v", e, gatewayVTEP)
+		}
 	})
 }
