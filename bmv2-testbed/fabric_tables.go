@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
 	"time"
@@ -75,25 +74,16 @@ func (f *Fabric) placeOf(h *Host) place {
 
 // hostRow finds the row of an address in a gateway's table of hosts; nil: there is none.
 func (g *Gateway) hostRow(ctx context.Context, address netip.Addr) (*p4evpnv1.Host, error) {
-	stream, err := g.view.ListHosts(ctx, &p4evpnv1.ListHostsRequest{})
-	if err != nil {
-		return nil, err
-	}
+	stream, err := g.view.ListHosts(ctx, &p4evpnv1.ListHostsRequest{Address: address.String()})
 	var found *p4evpnv1.Host
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the gateway's hosts: %w", err)
-		}
+	err = collect("hosts", stream, err, func(part *p4evpnv1.ListHostsResponse) {
 		for _, h := range part.GetHosts() {
-			if h.GetIp() == address.String() && h.GetKind() != p4evpnv1.HostKind_HOST_KIND_UNSPECIFIED {
+			if h.GetKind() != p4evpnv1.HostKind_HOST_KIND_UNSPECIFIED {
 				found = h
 			}
 		}
-	}
+	})
+	return found, err
 }
 
 // behind is the VTEP of a place as a gateway has it: none for its own.

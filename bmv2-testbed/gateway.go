@@ -253,84 +253,53 @@ func (g *Gateway) DeleteBridge(ctx context.Context, id string) error {
 // FDB reads the gateway's forwarding entries of a bridge, by MAC address.
 func (g *Gateway) FDB(ctx context.Context, bridge string) (map[string]*p4evpnv1.FDBEntry, error) {
 	stream, err := g.view.ListFDB(ctx, &p4evpnv1.ListFDBRequest{Bridge: bridge})
-	if err != nil {
-		return nil, err
-	}
 	found := map[string]*p4evpnv1.FDBEntry{}
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the gateway's FDB: %w", err)
-		}
+	return found, collect("FDB", stream, err, func(part *p4evpnv1.ListFDBResponse) {
 		for _, e := range part.GetEntries() {
 			found[e.GetMac()] = e
 		}
-	}
+	})
 }
 
 // Bridge reads the gateway's view of one bridge.
 func (g *Gateway) Bridge(ctx context.Context, name string) (*p4evpnv1.Bridge, error) {
 	stream, err := g.view.ListBridges(ctx, &p4evpnv1.ListBridgesRequest{})
-	if err != nil {
-		return nil, err
-	}
-	for {
-		part, err := stream.Recv()
-		if err != nil {
-			return nil, fmt.Errorf("find bridge %s in the gateway's view: %w", name, err)
-		}
+	var found *p4evpnv1.Bridge
+	err = collect("bridges", stream, err, func(part *p4evpnv1.ListBridgesResponse) {
 		for _, b := range part.GetBridges() {
 			if b.GetName() == name {
-				return b, nil
+				found = b
 			}
 		}
+	})
+	if err == nil && found == nil {
+		err = fmt.Errorf("bridge %s is not in the gateway's view", name)
 	}
+	return found, err
 }
 
 // VTEPs reads the gateway's view of the remote VTEPs, by address.
 func (g *Gateway) VTEPs(ctx context.Context) (map[string]*p4evpnv1.VTEP, error) {
 	stream, err := g.view.ListVTEPs(ctx, &p4evpnv1.ListVTEPsRequest{})
-	if err != nil {
-		return nil, err
-	}
 	found := map[string]*p4evpnv1.VTEP{}
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the gateway's VTEPs: %w", err)
-		}
+	return found, collect("VTEPs", stream, err, func(part *p4evpnv1.ListVTEPsResponse) {
 		for _, v := range part.GetVteps() {
 			found[v.GetAddress()] = v
 		}
-	}
+	})
 }
 
 // Replicas counts, by multicast group, the remote VTEPs that the target floods
 // to: what it holds, not only what is wanted. Instance 1 is the local ports'.
 func (g *Gateway) Replicas(ctx context.Context) (map[string]int, error) {
 	stream, err := g.view.ListEntries(ctx, &p4evpnv1.ListEntriesRequest{Table: "multicast_group"})
-	if err != nil {
-		return nil, err
-	}
 	found := map[string]int{}
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the gateway's multicast groups: %w", err)
-		}
+	var missing error
+	err = collect("multicast groups", stream, err, func(part *p4evpnv1.ListEntriesResponse) {
 		for _, e := range part.GetEntries() { // "multicast_group 1 -> 1/1 10/2"
 			group, members, _ := strings.Cut(e.GetText(), " -> ")
 			if !e.GetAcked() {
-				return nil, fmt.Errorf("the target does not hold %s: %s", group, e.GetError())
+				missing = fmt.Errorf("the target does not hold %s: %s", group, e.GetError())
 			}
 			found[group] = 0
 			for _, member := range strings.Fields(members) {
@@ -339,30 +308,36 @@ func (g *Gateway) Replicas(ctx context.Context) (map[string]int, error) {
 				}
 			}
 		}
-	}
+	})
+	return found, errors.Join(err, missing)
 }
 
 // Held reads the entries of a table that the target has acknowledged, as `p4evpn
 // show entries` writes them.
 func (g *Gateway) Held(ctx context.Context, table string) (held []string, err error) {
 	stream, err := g.view.ListEntries(ctx, &p4evpnv1.ListEntriesRequest{Table: table})
-	if err != nil {
-		return nil, err
-	}
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return held, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the gateway's entries of %s: %w", table, err)
-		}
+	err = collect("entries of "+table, stream, err, func(part *p4evpnv1.ListEntriesResponse) {
 		for _, e := range part.GetEntries() {
 			if e.GetAcked() {
 				held = append(held, e.GetText())
 			}
 		}
+	})
+	return held, err
+}
+
+// collect reads a stream of parts of what a gateway has to its end.
+func collect[Part any](what string, stream grpc.ServerStreamingClient[Part], err error, add func(*Part)) error {
+	for err == nil {
+		var part *Part
+		if part, err = stream.Recv(); err == nil {
+			add(part)
+		}
 	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return fmt.Errorf("read the gateway's %s: %w", what, err)
 }
 
 // Show runs `p4evpn show` as a user does.
