@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -71,7 +72,7 @@ type FabricOptions struct {
 	// behind others, and flood none of it that it could answer.
 	LeafSVI, Suppress bool
 
-	Ageing string // of the gateways; empty: demoAgeing
+	Ageing string // of the gateways and the leaf's bridge; empty: demoAgeing
 	Moves  int    // that make a duplicate; 0: the gateways' default, -1: none do
 	More   string // of the gateways' configuration, as it is
 }
@@ -249,6 +250,9 @@ func (f *Fabric) startLeaf(ctx context.Context) (err error) {
 		}
 	}
 	if err := f.Leaf.AddVNI(blueVNI); err != nil {
+		return err
+	}
+	if err := f.Leaf.setAgeing(ctx, blueVNI, cmp.Or(f.options.Ageing, demoAgeing)); err != nil {
 		return err
 	}
 	for _, dev := range []string{"leaf-owner", "leaf-watcher", "mover"} {

@@ -67,10 +67,11 @@ func (f *Fabric) reached(ctx context.Context, address netip.Addr) ([]time.Durati
 	return took, group.Wait()
 }
 
-// withinASecond has something happen and checks that each watcher reaches the address
-// within a second of it, or as much longer as the machine is busy: an echo before it
-// says how busy.
-func (f *Fabric) withinASecond(t *testing.T, what string, address netip.Addr, happen func() error) {
+// withinASecond moves an address to a host and checks that each watcher reaches it within a
+// second of the frame that tells so, or as much longer as the machine is busy: pings before
+// it say how busy.
+func (f *Fabric) withinASecond(t *testing.T, what string, address netip.Addr, to *Host, frame []byte,
+	move func() error) {
 	t.Helper()
 	ctx := t.Context()
 	var usual time.Duration
@@ -84,10 +85,17 @@ func (f *Fabric) withinASecond(t *testing.T, what string, address netip.Addr, ha
 	for _, d := range took {
 		usual = max(usual, d)
 	}
+	echoes := make([]*Echo, len(f.watchers()))
+	for i, h := range f.watchers() {
+		echoes[i] = must(h.Echo(address))(t)
+		defer func() { _ = echoes[i].Close() }()
+	}
+	check(t, move())
+	s := must(to.NS.OpenRaw(to.Dev))(t)
+	defer func() { _ = s.Close() }()
 	start := time.Now()
-	check(t, happen())
-	already := time.Since(start)
-	took, err = f.reached(ctx, address)
+	check(t, s.Send(frame))
+	took, err = firstAnswers(ctx, start, echoes)
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return
@@ -95,7 +103,6 @@ func (f *Fabric) withinASecond(t *testing.T, what string, address netip.Addr, ha
 	var notes []string
 	limit := reachableAgain + busyMachine*usual
 	for i, h := range f.watchers() {
-		took[i] += already
 		notes = append(notes, fmt.Sprintf("%s %d ms", h.Name, took[i].Milliseconds()))
 		if took[i] > limit {
 			t.Errorf("%s: %s reaches %s after %v, want at most %v", what, h.Name, address, took[i], limit)
@@ -104,17 +111,31 @@ func (f *Fabric) withinASecond(t *testing.T, what string, address netip.Addr, ha
 	t.Logf("%s: reached after %s", what, strings.Join(notes, ", "))
 }
 
+// firstAnswers gives the time from the start to the first answer to each.
+func firstAnswers(ctx context.Context, start time.Time, echoes []*Echo) ([]time.Duration, error) {
+	took := make([]time.Duration, len(echoes))
+	var group errgroup.Group
+	for i, e := range echoes {
+		group.Go(func() error {
+			at, err := e.FirstAnswer(ctx, 10*time.Millisecond, 10*time.Second)
+			took[i] = at.Sub(start)
+			return err
+		})
+	}
+	return took, group.Wait()
+}
+
 // awaitAgreement is AwaitAgreement with a test's patience.
 func (f *Fabric) awaitAgreement(t *testing.T, what string, address netip.Addr, h *Host, say func() error) {
 	t.Helper()
 	f.awaitWhatIsSaid(t, what, address, h, say, true)
 }
 
-// awaitWhatIsSaid does so; of what a leaf's kernel does not learn an address by, it may
-// be that none has it.
+// awaitWhatIsSaid does so. Where the leaf does not learn an address, since its kernel does
+// not by what is said or since it only bridges, it may be that none has it.
 func (f *Fabric) awaitWhatIsSaid(t *testing.T, what string, address netip.Addr, h *Host, say func() error, learned bool) {
 	t.Helper()
-	unknown := !learned && f.placeOf(h).vtep == leaf1VTEP
+	unknown := !(learned && f.options.LeafSVI) && f.placeOf(h).vtep == leaf1VTEP
 	if err := f.await(t.Context(), patience/4, address, h, say, unknown); err != nil {
 		t.Errorf("%s: %v", what, err)
 	}

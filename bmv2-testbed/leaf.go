@@ -179,6 +179,17 @@ func addVNI(underlay, n *Namespace, vtep netip.Addr, vni uint32, mtu int) error 
 	return err
 }
 
+// setAgeing says how long the bridge of a VNI keeps a MAC that is silent.
+func (l *Leaf) setAgeing(ctx context.Context, vni uint32, ageing string) error {
+	d, err := time.ParseDuration(ageing)
+	if err != nil {
+		return err
+	}
+	_, err = l.NS.Output(ctx, "ip", "link", "set", bridgeOf(vni), "type", "bridge", "ageing_time",
+		fmt.Sprint(int64(d/(10*time.Millisecond)))) // USER_HZ
+	return err
+}
+
 // Join puts a device of the leaf's namespace into a VNI's bridge.
 func (l *Leaf) Join(dev string, vni uint32) error { return join(l.NS, dev, vni) }
 
