@@ -119,16 +119,18 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 	for _, c := range []struct {
 		name, until string
 		signal      os.Signal
+		args        []string
 	}{
-		{"Ctrl-C while the network is being built", "Building", os.Interrupt},
-		{"Ctrl-C in the middle of a check", "ok    4/", os.Interrupt},
-		{"SIGTERM", "ok    1/", syscall.SIGTERM},
-		{"SIGTERM while tenants are routed", "ok   18/", syscall.SIGTERM},
+		{"Ctrl-C while the network is being built", "Building", os.Interrupt, nil},
+		{"Ctrl-C in the middle of a check", "ok    4/", os.Interrupt, nil},
+		{"SIGTERM", "ok    1/", syscall.SIGTERM, nil},
+		// Check 18 of all.
+		{"SIGTERM while tenants are routed", "ok    1/", syscall.SIGTERM, []string{"--only", "IRB"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 			defer cancel()
-			cmd := demoCommand(ctx, t)
+			cmd := demoCommand(ctx, t, c.args...)
 			out, err := cmd.StdoutPipe()
 			check(t, err)
 			check(t, cmd.Start())
@@ -139,7 +141,7 @@ func TestInterruptedDemoLeavesNothingBehind(t *testing.T) {
 			if err := cmd.Wait(); err == nil {
 				t.Error("exit status 0, want another: not all checks were run")
 			}
-			if !strings.Contains(text, " of 23 checks passed\n") {
+			if !strings.Contains(text, " checks passed\n") {
 				t.Errorf("no last line in:\n%s", text)
 			}
 			nothingLeft(t, cmd.Process.Pid)
