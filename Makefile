@@ -41,11 +41,11 @@ test: packages
 bare-test:
 	bmv2-testbed/bare.sh $(BARE)
 
-# Half an hour of everything at random, and half a minute of no target: the long
-# forms of what `make test` does in seconds. On each target that is there.
+# Half an hour of everything at random, half a minute of no target, and a million
+# addresses that a tenant claims: the long forms of what `make test` does in seconds. On each target that is there.
 SOAK    ?= 30m
 soak: packages
-	P4EVPN_SOAK=$(SOAK) $(GO) test -v -count 1 -timeout 4h -run 'TestChurn|TestTarget' ./bmv2-testbed
+	P4EVPN_SOAK=$(SOAK) $(GO) test -v -count 1 -timeout 4h -run 'TestChurn|TestTarget|TestClaims' ./bmv2-testbed
 
 # UPDATEs of real speakers, nearly, to a live front: the long form of what `make test` does
 # for 15 s. N=1000000 for less.
