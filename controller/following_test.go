@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 )
 
 // RFC 9135 section 7.2: a MAC came here by a frame of data, and what its old VTEP says of its
@@ -89,4 +90,20 @@ func TestALateRouteBringsNothingToAStaticMAC(t *testing.T) {
 	g.send(update(peer1, hostRoute(leaf1, 100, mac(5), "10.10.0.5", 0)))
 	g.settle()
 	g.wantOwn(bgp.TypeMACIP)
+}
+
+// The kernel asked in vain for an address that two hosts claim: the one that has it is gone, and
+// the other, which was not asked while it did not have it, is asked now.
+func TestWhoHadAnAddressIsGoneWhenTheKernelAskedInVainAndItsRivalIsNot(t *testing.T) {
+	g, v, b, _ := routed(t, options{})
+	g.hears(b, 1, mac(5), "10.10.0.5")
+	g.hears(b, 1, mac(6), "10.10.0.5")
+	g.wantAnswer(b, "10.10.0.5", mac(6).String())
+	asked := g.asked()
+	g.slow.events <- slowpath.Neighbor{VRF: v, Bridge: b, IP: addr("10.10.0.5")}
+	g.settle()
+	g.wantAnswer(b, "10.10.0.5", mac(5).String())
+	g.wantAsked(asked, "10.10.0.5 at "+mac(5).String())
+	g.unanswered(b, "10.10.0.5", mac(5))
+	g.wantAnswer(b, "10.10.0.5", "nobody")
 }

@@ -34,7 +34,8 @@ type neighborKey struct {
 }
 
 // kernelChanged takes what the kernel knows of a neighbour. One that failed was
-// asked and did not answer: it is gone, whatever it said before. One that it was to forget
+// asked and did not answer: the MAC here that has the address is gone, whatever it said
+// before. Another that claims it has it then, and is asked itself. One that it was to forget
 // says nothing new.
 func (l *loop) kernelChanged(n slowpath.Neighbor) {
 	b, ip := l.bridges[n.Bridge], n.IP.Unmap()
@@ -51,11 +52,12 @@ func (l *loop) kernelChanged(n slowpath.Neighbor) {
 		}
 		b.soleClaim(ip, a, n.MAC, bySlowPath)
 	case a != nil:
-		lost := bySlowPath | spoken
-		if _, told := l.kernelHosts[neighborKey{b.Index, ip}]; told || forgotten {
-			lost = bySlowPath // it was not asked: we said where the address is
+		at := b.locate(ip)
+		b.soleClaim(ip, a, ether.MAC{}, bySlowPath)
+		// What we told it, or had it forget, it did not ask for.
+		if _, told := l.kernelHosts[neighborKey{b.Index, ip}]; at.here() && !told && !forgotten {
+			b.removeClaim(ip, a, at.mac, spoken)
 		}
-		b.soleClaim(ip, a, ether.MAC{}, lost)
 	}
 	l.addressChanged(b, ip)
 }
