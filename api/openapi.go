@@ -151,7 +151,7 @@ var kinds = map[protoreflect.Kind]object{
 
 // one is the schema of a field's value. A message that is not set is null in answers.
 func (s schemas) one(f protoreflect.FieldDescriptor) object {
-	schema := object{}
+	var schema object
 	switch {
 	case f.Message() != nil:
 		schema = s.of(f.Message())

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
 // serveOwn serves a method of p4evpn.v1, as the generated handlers do those of the OPI API.
@@ -95,7 +94,7 @@ func readBody(route httpRoute, r *http.Request, in proto.Message) error {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	in.ProtoReflect().Set(in.ProtoReflect().Descriptor().Fields().ByName("update_mask"),
-		protoreflect.ValueOfMessage((*fieldmaskpb.FieldMask)(mask).ProtoReflect()))
+		protoreflect.ValueOfMessage(mask.ProtoReflect()))
 	return nil
 }
 

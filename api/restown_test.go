@@ -139,13 +139,15 @@ func TestWhatAStreamHasIsOneAnswerOverREST(t *testing.T) {
 		strings.Count(string(r.body), `"ip"`)+strings.Count(string(r.body), `"address"`) < len(rows) {
 		t.Errorf("HTTP %d, %d bytes: %.200s", r.code, len(r.body), r.body)
 	}
-	if r := g.do(t, "POST", ownPrefix+"target:audit", ""); r.code != 200 || !strings.Contains(string(r.body), "bridge.fdb") {
+	r := g.do(t, "POST", ownPrefix+"target:audit", "")
+	if r.code != 200 || !strings.Contains(string(r.body), "bridge.fdb") {
 		t.Errorf("HTTP %d %s", r.code, r.body)
 	}
 }
 
 func TestTheGuardKnowsWhatOfOurOwnAPIOnlyReads(t *testing.T) {
-	if reads("/p4evpn.v1.Target/Audit") || reads("/p4evpn.v1.Duplicates/ClearDuplicate") || !reads("/p4evpn.v1.View/ListHosts") {
+	if reads("/p4evpn.v1.Target/Audit") || reads("/p4evpn.v1.Duplicates/ClearDuplicate") ||
+		!reads("/p4evpn.v1.View/ListHosts") {
 		t.Error("the guard takes a change for a look, or the other way round")
 	}
 }

@@ -15,8 +15,8 @@ var stationMAC = ether.MAC{0x02, 0, 0, 0, 0, 1}
 
 func TestAPortOfAnyNameHasABridgePortsID(t *testing.T) {
 	seen := map[string]string{}
-	for name, want := range map[string]string{"port1": "port1", "vm1": "port-vm1", "0": "port-0", "Vm1": "", "s1-eth1": "s1-eth1",
-		"vm1-": "", "": "", "a b": "", strings.Repeat("x", 64): "", "\xff": ""} {
+	for name, want := range map[string]string{"port1": "port1", "vm1": "port-vm1", "0": "port-0", "Vm1": "",
+		"s1-eth1": "s1-eth1", "vm1-": "", "": "", "a b": "", strings.Repeat("x", 64): "", "\xff": ""} {
 		id := BridgePortID(name)
 		if err := CheckID(id); err != nil || want != "" && id != want || seen[id] != "" {
 			t.Errorf("%q has %q, which %q has too: %v", name, id, seen[id], err)
