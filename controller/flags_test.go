@@ -68,7 +68,8 @@ func TestAConfiguredAddressComesBeforeOneThatIsNot(t *testing.T) {
 			g.wantAnswer(b, "10.10.0.5", mac(5).String())
 			g.wantFDB(b, mac(5), "10.0.0.12 vni 100")
 			rows, err := g.c.Address(t.Context(), addr("10.10.0.5"))
-			if err != nil || len(rows) != 1 || rows[0].Claims[0].Reason != "it is the best of the routes: configured at its MAC" {
+			const why = "it is the best of the routes: configured at its MAC"
+			if err != nil || len(rows) != 1 || rows[0].Claims[0].Reason != why {
 				t.Errorf("%+v, %v", rows, err)
 			}
 		})
