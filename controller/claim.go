@@ -71,7 +71,7 @@ func (l *loop) claimed(b *bridge, s sighting) {
 		}
 	}
 	now := b.locate(s.ip)
-	if s.by == byHost && now.here() && now.mac == s.mac {
+	if s.by&(byHost|byTarget) != 0 && now.here() && now.mac == s.mac {
 		a.claims.owner = s.mac // it need not be asked
 	}
 	if now != at || a.here != now.here() {
@@ -133,7 +133,7 @@ func (l *loop) returned(b *bridge, ip netip.Addr, a *address, at location) {
 		return
 	}
 	a.claims.owner = at.mac
-	if c := a.claim(at.mac); was != at.mac && c.by&(byHost|byPeer) != 0 && c.by&byStatic == 0 {
+	if c := a.claim(at.mac); was != at.mac && c.by&spoken != 0 && c.by&byStatic == 0 {
 		l.probe(b, ip, at.mac)
 	}
 }

@@ -107,3 +107,21 @@ func TestWhoHadAnAddressIsGoneWhenTheKernelAskedInVainAndItsRivalIsNot(t *testin
 	g.unanswered(b, "10.10.0.5", mac(5))
 	g.wantAnswer(b, "10.10.0.5", "nobody")
 }
+
+// What a host had said before a restart is asked for like all else when its MAC comes back from
+// elsewhere; it is not merely for the restart.
+func TestAnAddressFromBeforeARestartIsAskedForWhenItComesBack(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	g.learn(b, 1, mac(5))
+	g.settle()
+	asked := g.asked()
+	g.peek(func(l *loop) { l.adoptHost(b, addr("10.10.0.5"), mac(5), 0, localHost) })
+	g.settle()
+	g.wantAsked(asked)
+	r := with(macRoute(leaf1, 100, mac(5)), 3)
+	g.send(update(peer1, r))
+	g.settle()
+	g.learn(b, 1, mac(5))
+	g.settle()
+	g.wantAsked(asked, "10.10.0.5 at "+mac(5).String())
+}
