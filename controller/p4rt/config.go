@@ -64,7 +64,7 @@ type Config struct {
 // zero value has each message sent at once, in a list of its own. BMv2 makes
 // 100 to 200 ms of any MaxTimeout that is shorter, and without one sends a list
 // only when it is full. It repeats a digest for every packet when AckTimeout is
-// zero, which therefore means 1 s.
+// zero, which therefore means defaultAckTimeout.
 type DigestConfig struct {
 	ID          uint32
 	MaxTimeout  time.Duration // longest wait for a list to fill
@@ -72,13 +72,18 @@ type DigestConfig struct {
 	AckTimeout  time.Duration // after which data not acknowledged is sent again
 }
 
+// defaultAckTimeout is the shortest that BMv2 knows. It often misses an acknowledgement (its
+// DigestMgr::ack reads a message that may be gone by then), and keeps to itself what it
+// sent until the time is over, twice over: a MAC that leaves its port and comes back.
+const defaultAckTimeout = 100 * time.Millisecond
+
 func (d DigestConfig) entity() *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_DigestEntry{DigestEntry: &p4v1.DigestEntry{
 		DigestId: d.ID,
 		Config: &p4v1.DigestEntry_Config{
 			MaxTimeoutNs: int64(d.MaxTimeout),
 			MaxListSize:  cmp.Or(d.MaxListSize, 1),
-			AckTimeoutNs: int64(cmp.Or(d.AckTimeout, time.Second)),
+			AckTimeoutNs: int64(cmp.Or(d.AckTimeout, defaultAckTimeout)),
 		},
 	}}}
 }
