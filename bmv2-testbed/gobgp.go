@@ -31,7 +31,7 @@ type GoBGPConfig struct {
 type LeafMACs struct {
 	VNI  uint32
 	MACs []ether.MAC
-	// Many are so many more, which nobody has: 06:00 and a number from First on.
+	// Many are so many more, which nobody has: 0a:00 and a number from First on.
 	Many, First uint32
 }
 
@@ -45,7 +45,7 @@ func (m LeafMACs) All() []ether.MAC {
 }
 
 func manyMAC(i uint32) ether.MAC {
-	mac := ether.MAC{6}
+	mac := ether.MAC{0x0a}
 	binary.BigEndian.PutUint32(mac[2:], i)
 	return mac
 }

@@ -331,7 +331,7 @@ func (n *restartNetwork) awaitMany(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if got := strings.Count(text, "[06:00:"); got != int(m.Many) {
+		if got := strings.Count(text, "[0a:00:"); got != int(m.Many) {
 			return fmt.Errorf("it has %d of the many, want %d", got, m.Many)
 		}
 		for _, i := range []uint32{m.First, m.First + m.Many - 1} {
