@@ -44,7 +44,12 @@ func (f *Fabric) duplicateAddress(t *testing.T) {
 	check(t, one.Leave(vip))
 	must(g.command(ctx, "clear", "duplicate", blue, vip.String()))(t)
 	check(t, g.showsDuplicate(ctx, vip.String(), false))
-	f.awaitAgreement(t, "when it is cleared", vip, two, func() error { return say(two) })
+	// FRR 8.4 may take an announcement of a host elsewhere that its kernel heard for one of its
+	// own: what it says of the address is no matter here.
+	check(t, Eventually(ctx, patience, "the other host has it when it is cleared", func(ctx context.Context) error {
+		return errors.Join(say(two), f.gatewayAgrees(ctx, f.Gateway, vip, two.MAC, f.placeOf(two)),
+			f.gatewayAgrees(ctx, f.Second, vip, two.MAC, f.placeOf(two)))
+	}))
 	must(f.reached(ctx, vip))(t)
 }
 
