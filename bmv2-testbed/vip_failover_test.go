@@ -40,7 +40,7 @@ var announcements = []announcement{
 func (a announcement) say(h *Host, address netip.Addr) error { return sendFrom(h, a.frame(h, address)) }
 
 // vip and vip6 are addresses that no host has by itself.
-var vip, vip6 = numbered(200).Addr(), numbered6(200).Addr()
+var vip = numbered(200).Addr()
 
 // FRR's kernel takes no announcement of an address that is a route's. It learns that a
 // host of its own has one when the gateway whose it was has asked the old owner, got no

@@ -209,7 +209,8 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 func ovnConfig(f *config.File, store *intent.Store, fabric view.Fabric) ovn.Config {
 	o := f.OVN
 	c := ovn.Config{
-		Intent: store, Fabric: fabric, Addresses: o.Remote == config.OVNAddresses, Northbound: o.NB, OpenVSwitch: o.OVS, Chassis: o.Chassis,
+		Intent: store, Fabric: fabric, Addresses: o.Remote == config.OVNAddresses,
+		Northbound: o.NB, OpenVSwitch: o.OVS, Chassis: o.Chassis,
 		Owner: o.Owner, Bridge: o.Bridge, Interface: o.Interface, Network: o.Network,
 		TLS: ovn.TLS{Certificate: o.TLS.Certificate, Key: o.TLS.Key, CA: o.TLS.CA},
 	}
