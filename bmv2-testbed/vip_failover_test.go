@@ -39,7 +39,7 @@ var announcements = []announcement{
 
 func (a announcement) say(h *Host, address netip.Addr) error { return sendFrom(h, a.frame(h, address)) }
 
-// vip and vip6 are addresses that no host has by itself.
+// vip is an address that no host has by itself.
 var vip = numbered(200).Addr()
 
 // FRR's kernel takes no announcement of an address that is a route's. It learns that a
