@@ -77,7 +77,7 @@ func (n *restartNetwork) tamper(t *testing.T, r *rawTarget, id *p4v1.Uint128) {
 	changed.GetTableEntry().Action = toPort(fdb).GetTableEntry().GetAction()
 	check(t, r.write(ctx, id, p4v1.Update_MODIFY, changed))
 	added := proto.Clone(many[2]).(*p4v1.Entity)
-	added.GetTableEntry().GetMatch()[1].GetExact().Value[0] = 0x0a
+	added.GetTableEntry().GetMatch()[1].GetExact().Value[0] = 0x0e
 	check(t, r.write(ctx, id, p4v1.Update_INSERT, added))
 }
 
