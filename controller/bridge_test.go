@@ -90,7 +90,8 @@ func TestAVTEPThatIsNoneOfOursIsAnError(t *testing.T) {
 // The first answer is Create's own, in the turn of the loop that took the object.
 func TestTheStatusOfANewObjectIsTrueFromTheStart(t *testing.T) {
 	for as, want := range map[uint32]intent.Component{
-		65000: {Name: "bgp", Status: intent.ComponentSuccess, Details: `{"routes":1}`},
+		// The type-3 route, and the MAC that the gateway asks hosts from.
+		65000: {Name: "bgp", Status: intent.ComponentSuccess, Details: `{"routes":2}`},
 		0:     {Name: "bgp", Status: intent.ComponentPending, Details: details("there is no BGP speaker")},
 	} {
 		cfg := testConfig()
