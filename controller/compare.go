@@ -28,8 +28,8 @@ const (
 )
 
 var stepNames = [steps - step(bgp.Steps)]string{
-	"", "a host's route before a prefix's", "configured at its MAC", "sticky", "sequence number", "lower VTEP", "lower VNI",
-	"lower L3 VNI",
+	"", "a host's route before a prefix's", "configured at its MAC", "sticky", "sequence number", "lower VTEP",
+	"lower VNI", "lower L3 VNI",
 	"lower router MAC", "lower MAC", "flags of its address",
 }
 
