@@ -131,10 +131,7 @@ func ovnGatewayRestarts(ctx context.Context, o *ovnNet) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := o.gateway.KillController(); err != nil {
-		return "", err
-	}
-	if err := o.gateway.StartController(ctx, o.config.String()); err != nil {
+	if err := o.restartGateway(ctx); err != nil {
 		return "", err
 	}
 	if err := errors.Join(o.attached(ctx), o.reach(ctx)); err != nil {
@@ -145,6 +142,14 @@ func ovnGatewayRestarts(ctx context.Context, o *ovnNet) (string, error) {
 		err = fmt.Errorf("it is row %s, and was %s", after, before)
 	}
 	return "", err
+}
+
+// restartGateway kills the controller and starts it with the configuration of now.
+func (o *ovnNet) restartGateway(ctx context.Context) error {
+	if err := o.gateway.KillController(); err != nil {
+		return err
+	}
+	return o.gateway.StartController(ctx, o.config.String())
 }
 
 // attached waits until the gateway says that its logical switch is attached, and each node
@@ -200,11 +205,8 @@ func ovnRestarts(ctx context.Context, o *ovnNet) (string, error) {
 }
 
 func ovnKnowsAddresses(ctx context.Context, o *ovnNet) (string, error) {
-	if err := o.gateway.KillController(); err != nil {
-		return "", err
-	}
 	o.config.more = strings.Replace(o.config.more, "ovn: {", "ovn: {remote: addresses, ", 1)
-	if err := o.gateway.StartController(ctx, o.config.String()); err != nil {
+	if err := o.restartGateway(ctx); err != nil {
 		return "", err
 	}
 	want := o.host.MAC.String() // a leaf that only bridges does not say its addresses

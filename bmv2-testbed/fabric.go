@@ -153,10 +153,7 @@ func (f *Fabric) underlay(context.Context) error {
 		demoUplink
 		own netip.Addr
 	}{{toLeaf, fabricUplinks[0], gatewayVTEP}, {toSecond, fabricSecondUplinks[1], secondVTEP}} {
-		if err := leaf.AddAddress(u.dev, netip.PrefixFrom(netip.MustParseAddr(u.peer), 24)); err != nil {
-			return err
-		}
-		if err := leaf.AddRoute(netip.PrefixFrom(u.own, 32), netip.MustParseAddr(u.address)); err != nil {
+		if err := leaf.farEnd(u.dev, u.demoUplink, u.own); err != nil {
 			return err
 		}
 	}
@@ -173,6 +170,15 @@ func (l *Lab) hostPort(n *Namespace, u demoUplink) error {
 		return err
 	}
 	return n.AddRoute(netip.PrefixFrom(u.vtep, 32), netip.MustParseAddr(u.peer))
+}
+
+// farEnd gives the device at the other end of an uplink its address, and the route to the
+// VTEP on this side.
+func (n *Namespace) farEnd(dev string, u demoUplink, vtep netip.Addr) error {
+	if err := n.AddAddress(dev, netip.PrefixFrom(netip.MustParseAddr(u.peer), 24)); err != nil {
+		return err
+	}
+	return n.AddRoute(netip.PrefixFrom(vtep, 32), netip.MustParseAddr(u.address))
 }
 
 // cableHosts makes the hosts; what is behind the leaf joins its bridge later.

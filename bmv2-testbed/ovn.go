@@ -95,24 +95,27 @@ func (c *Chassis) Northbound() string  { return "unix:" + c.path("nb.sock") }
 func (c *Chassis) OpenVSwitch() string { return "unix:" + c.path("db.sock") }
 
 // start runs a program of the node by a name of its own.
-func (c *Chassis) start(name, program string, args ...string) (err error) {
-	args = append(args, "--no-chdir", "--pidfile="+c.path(name+".pid"), "--unixctl="+c.path(name+".ctl"))
-	if program == "ovn-controller" {
-		args = args[:len(args)-1] // it knows no such option
+func (c *Chassis) start(name, program string, args ...string) error {
+	args = append(args, "--no-chdir", "--pidfile="+c.path(name+".pid"))
+	if program != "ovn-controller" { // it knows no such option
+		args = append(args, "--unixctl="+c.path(name+".ctl"))
 	}
 	c.commands[name] = append(c.environment(), append([]string{program}, args...)...)
+	return c.run(name)
+}
+
+func (c *Chassis) run(name string) (err error) {
 	c.running[name], err = c.lab.Start(c.NS, name+"-"+c.Name, c.commands[name]...)
 	return err
 }
 
 // Restart kills a program of the node and starts it again: nb, sb, northd, db, vswitchd
 // or controller.
-func (c *Chassis) Restart(name string) (err error) {
+func (c *Chassis) Restart(name string) error {
 	if err := c.running[name].Kill(); err != nil {
 		return err
 	}
-	c.running[name], err = c.lab.Start(c.NS, name+"-"+c.Name, c.commands[name]...)
-	return err
+	return c.run(name)
 }
 
 // Do runs a command of the node, such as ovs-vsctl, with its words in one text.

@@ -118,10 +118,7 @@ func (o *ovnNet) startLeaf(ctx context.Context) error {
 	if err := o.lab.hostPort(o.gw, u); err != nil {
 		return err
 	}
-	if err := leaf.AddAddress(toLeaf, netip.PrefixFrom(netip.MustParseAddr(u.peer), 24)); err != nil {
-		return err
-	}
-	if err := leaf.AddRoute(netip.PrefixFrom(gatewayVTEP, 32), netip.MustParseAddr(u.address)); err != nil {
+	if err := leaf.farEnd(toLeaf, u, gatewayVTEP); err != nil {
 		return err
 	}
 	n, err := o.lab.Namespace("host")

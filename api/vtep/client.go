@@ -41,8 +41,9 @@ func (h *Handler) nextHop(b intent.LogicalBridge) netip.Addr {
 }
 
 // clients are the stations of a bridge: those that were registered, those that
-// are learned, and those of other VTEPs.
-func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, ports []view.Port) (map[string]client, error) {
+// are learned, and those of other VTEPs; named is its logical switch.
+func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, named string,
+	ports []view.Port) (map[string]client, error) {
 	fdb, err := h.View.FDB(ctx, b.ID)
 	if err != nil {
 		return nil, err
@@ -61,10 +62,6 @@ func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, ports []v
 		if address[host.MAC] == "" {
 			address[host.MAC] = host.IP.String()
 		}
-	}
-	named, err := h.logicalSwitch(b)
-	if err != nil {
-		return nil, err
 	}
 	out := map[string]client{}
 	for _, e := range fdb {
@@ -310,8 +307,8 @@ func (h *Handler) deleteClient(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	named, err := h.logicalSwitch(b)
-	return map[uint32]client{vni: {h.registered(b, named, gone, portOf(ports, gone.Port))}}, err
+	i, err := h.instance(b)
+	return map[uint32]client{vni: {h.registered(b, i.LogicalSwitch, gone, portOf(ports, gone.Port))}}, err
 }
 
 var errNoClient = errors.New("no client")

@@ -158,14 +158,15 @@ func (h *Handler) networks(ctx context.Context, bridges []intent.LogicalBridge) 
 	}
 	out := map[uint32]network{}
 	for _, b := range bridges {
-		body := evpnNetwork{VNI: b.VNI}
-		if body.LogicalSwitch, err = h.logicalSwitch(b); err != nil {
+		i, err := h.instance(b)
+		if err != nil {
 			return nil, err
 		}
-		if body.RD, err = h.routeDistinguisher(ctx, b); err != nil {
+		body := evpnNetwork{VNI: b.VNI, LogicalSwitch: i.LogicalSwitch}
+		if body.RD, err = h.routeDistinguisher(ctx, b, i); err != nil {
 			return nil, err
 		}
-		if body.Clients, err = h.clients(ctx, b, ports); err != nil {
+		if body.Clients, err = h.clients(ctx, b, i.LogicalSwitch, ports); err != nil {
 			return nil, err
 		}
 		out[b.VNI] = network{body}
@@ -173,26 +174,20 @@ func (h *Handler) networks(ctx context.Context, bridges []intent.LogicalBridge) 
 	return out, nil
 }
 
-// logicalSwitch is the name of the OVN logical switch that a bridge stretches.
-func (h *Handler) logicalSwitch(b intent.LogicalBridge) (name string, err error) {
+// instance is what a bridge's EVPN instance was given.
+func (h *Handler) instance(b intent.LogicalBridge) (i intent.Instance, err error) {
 	err = h.Store.View(func(tx *intent.Tx) error {
-		i, _ := tx.Instances().Get(intent.InstanceID(b.Ref()))
-		name = i.LogicalSwitch
+		i, _ = tx.Instances().Get(intent.InstanceID(b.Ref()))
 		return nil
 	})
-	return name, err
+	return i, err
 }
 
 // routeDistinguisher is that of our routes: the instance's, else the one that the
 // controller chose.
-func (h *Handler) routeDistinguisher(ctx context.Context, b intent.LogicalBridge) (string, error) {
-	var i intent.Instance
-	err := h.Store.View(func(tx *intent.Tx) error {
-		i, _ = tx.Instances().Get(intent.InstanceID(b.Ref()))
-		return nil
-	})
-	if err != nil || i.RD != (bgp.RD{}) {
-		return i.RD.String(), err
+func (h *Handler) routeDistinguisher(ctx context.Context, b intent.LogicalBridge, i intent.Instance) (string, error) {
+	if i.RD != (bgp.RD{}) {
+		return i.RD.String(), nil
 	}
 	routes, err := h.View.Routes(ctx)
 	for _, r := range routes {

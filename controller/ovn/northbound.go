@@ -1,7 +1,6 @@
 package ovn
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -80,12 +79,12 @@ func macOf(address string) string {
 // withoutOthers leaves out the MACs that other ports of a switch have: of a MAC that two
 // ports have OVN chooses one at random. And it keeps those of a port that may be missing
 // only because BGP has not said all yet.
-func (n northbound) withoutOthers(a attachment, logicalSwitch string, have *logicalSwitchPort) attachment {
+func (n northbound) withoutOthers(a attachment, on logicalSwitch, have *logicalSwitchPort) attachment {
 	if a.remote == nil {
 		return a
 	}
 	taken, here := map[string]bool{}, map[string]bool{}
-	for _, uuid := range n.portsOf(logicalSwitch) {
+	for _, uuid := range on.Ports {
 		here[uuid] = true
 	}
 	for i := range n.ports {
@@ -119,15 +118,6 @@ func (n northbound) withoutOthers(a attachment, logicalSwitch string, have *logi
 	slices.Sort(kept)
 	a.remote = kept
 	return a
-}
-
-func (n northbound) portsOf(logicalSwitch string) []string {
-	for _, s := range n.switches {
-		if s.UUID == logicalSwitch {
-			return s.Ports
-		}
-	}
-	return nil
 }
 
 // portChange is one transaction: a port that is made, changed, moved or, without want,
@@ -176,7 +166,7 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]por
 		}
 		kept[a.portName()] = true
 		a = n.withoutOthers(a, to, have)
-		if change, needed := n.change(have, cfg.port(a, chassis), to); needed {
+		if change, needed := n.change(have, cfg.port(a, chassis), to.UUID); needed {
 			change.bridge = a.bridge
 			changes = append(changes, change)
 		}
@@ -186,34 +176,24 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]por
 			changes = append(changes, portChange{have: p, from: n.holders(p.UUID)})
 		}
 	}
-	slices.SortStableFunc(changes, func(a, b portChange) int { // a name is free before it is taken
-		return cmp.Compare(rankOf(a), rankOf(b))
-	})
 	return changes, problems
 }
 
-func rankOf(c portChange) int {
-	if c.want == nil {
-		return 0
-	}
-	return 1
-}
-
-// find gives the UUID of the logical switch with a name.
-func (n northbound) find(name string) (uuid, problem string) {
+// find gives the logical switch with a name.
+func (n northbound) find(name string) (found logicalSwitch, problem string) {
 	for _, s := range n.switches {
 		if s.Name != name {
 			continue
 		}
-		if uuid != "" {
-			return "", fmt.Sprintf("OVN has several logical switches %q: rename all but one", name)
+		if found.UUID != "" {
+			return found, fmt.Sprintf("OVN has several logical switches %q: rename all but one", name)
 		}
-		uuid = s.UUID
+		found = s
 	}
-	if uuid == "" {
-		return "", fmt.Sprintf("OVN has no logical switch %q yet", name)
+	if found.UUID == "" {
+		return found, fmt.Sprintf("OVN has no logical switch %q yet", name)
 	}
-	return uuid, ""
+	return found, ""
 }
 
 // holders are the logical switches that a port is on.
