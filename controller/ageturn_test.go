@@ -35,6 +35,8 @@ type question struct {
 
 // questions are those that the gateway asked until now, with how often.
 func (g *gateway) questions() map[question]int {
+	g.Helper()
+	g.allSent()
 	asked := map[question]int{}
 	for _, p := range g.target.PacketOuts() {
 		if s, ok := packet.ReadSighting(p.Payload); ok && s.Target.IsValid() {
@@ -59,11 +61,17 @@ func (g *gateway) wait(d time.Duration) {
 	for ; d > 0; d -= step {
 		g.now.advance(min(d, step))
 		g.peek(func(*loop) {})
-		g.eventually("all that was asked is sent", func() bool {
-			return int64(len(g.target.PacketOuts())) >= g.c.stats.probes.Load()
-		})
+		g.allSent()
 	}
 	g.settle()
+}
+
+// allSent waits until the target has each question that the loop put into the stream.
+func (g *gateway) allSent() {
+	g.Helper()
+	g.eventually("all that was asked is sent", func() bool {
+		return int64(len(g.target.PacketOuts())) >= g.c.stats.probes.Load()
+	})
 }
 
 // waitUntil puts the clock on until a condition holds, and says how long it took.
