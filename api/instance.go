@@ -77,7 +77,7 @@ func readInstance(id string, m *pb.Instance) (intent.Instance, error) {
 	o.Import = readTargets(f, "import_route_targets", spec.GetImportRouteTargets())
 	o.Export = readTargets(f, "export_route_targets", spec.GetExportRouteTargets())
 	o.MACIPOnly, o.EthernetTag = spec.GetMacIpOnly(), spec.GetEthernetTag()
-	o.LogicalSwitch = spec.GetLogicalSwitch()
+	o.LogicalSwitch, o.TaggedMulticast = spec.GetLogicalSwitch(), spec.GetTaggedMulticast()
 	return o, f.err()
 }
 
@@ -94,7 +94,8 @@ func readTargets(f *fields, field string, texts []string) []bgp.RouteTarget {
 
 func writeInstance(o intent.Instance, st intent.Status) *pb.Instance {
 	m := &pb.Instance{Name: instanceNaming.name(o.ID), Status: writeStatus(st, o.Configured),
-		Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly, EthernetTag: o.EthernetTag, LogicalSwitch: o.LogicalSwitch}}
+		Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly, EthernetTag: o.EthernetTag, LogicalSwitch: o.LogicalSwitch,
+			TaggedMulticast: o.TaggedMulticast}}
 	if o.RD != (bgp.RD{}) {
 		m.Spec.RouteDistinguisher = o.RD.String()
 	}

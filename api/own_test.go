@@ -117,7 +117,8 @@ func TestInstancesAndStaticMACsAreGivenBackAsTheyWereGiven(t *testing.T) {
 	g.createBridge(t, "blue", 10, 100)
 	g.createPort(t, "port1", trunkMsg())
 	spec := &pb.InstanceSpec{RouteDistinguisher: "65000:10", ImportRouteTargets: []string{"65000:10", "10.0.0.1:7"},
-		ExportRouteTargets: []string{"4200000000:1"}, MacIpOnly: true, EthernetTag: 4294967295}
+		ExportRouteTargets: []string{"4200000000:1"}, MacIpOnly: true, EthernetTag: 4294967295,
+		TaggedMulticast: true}
 	i, err := g.instances().CreateInstance(t.Context(),
 		&pb.CreateInstanceRequest{InstanceId: "bridge.blue", Instance: &pb.Instance{Spec: spec}})
 	if err != nil || !proto.Equal(i.Spec, spec) || i.Name != "instances/bridge.blue" {
@@ -198,6 +199,7 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 		"instance of none":      {instance("vrf.blue", &pb.InstanceSpec{}), codes.NotFound, []string{"instance_id"}},
 		"RD":                    {instance("bridge.blue", &pb.InstanceSpec{RouteDistinguisher: "x:1"}), codes.InvalidArgument, []string{"instance.spec.route_distinguisher"}},
 		"MACs of a VRF":         {instance("vrf.blue", &pb.InstanceSpec{MacIpOnly: true}), codes.InvalidArgument, []string{"instance.spec.mac_ip_only"}},
+		"type 3 of a VRF":       {instance("vrf.blue", &pb.InstanceSpec{TaggedMulticast: true}), codes.InvalidArgument, []string{"instance.spec.tagged_multicast"}},
 		"no RD at all":          {instance("bridge.blue", &pb.InstanceSpec{RouteDistinguisher: "0:0"}), codes.InvalidArgument, []string{"instance.spec.route_distinguisher"}},
 		"route target":          {instance("bridge.blue", &pb.InstanceSpec{ImportRouteTargets: []string{"1:1", "65536:65536"}}), codes.InvalidArgument, []string{"instance.spec.import_route_targets[1]"}},
 		"static without spec":   {static(&pb.StaticMac{}), codes.InvalidArgument, []string{"static_mac.spec"}},

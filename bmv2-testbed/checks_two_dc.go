@@ -131,6 +131,11 @@ func sameObjects(ctx context.Context, d *twoDC) (string, error) {
 	if e := fdb[d.a.clients[0].MAC.String()]; e.GetVtep() != foreignVTEP.String() {
 		return "", fmt.Errorf("the FDB has %v for client11, want it by %v", e, foreignVTEP)
 	}
+	// rest_vtep's own has it so, and 0 in type 2.
+	const tagged = "type 3 of VNI 10 has tag 10"
+	if out := d.speaker.Tail(1 << 20); !strings.Contains(out, tagged) {
+		return "", fmt.Errorf("data centre A heard no %q: %s", tagged, out)
+	}
 	return "", d.gateway.AwaitPortsUp(ctx)
 }
 

@@ -178,6 +178,7 @@ class Vtep:
         vni = _RouteDistinguisher.from_str(ev.path.nlri.route_dist).assigned
         if vni not in self.networks:
             return
+        print("type 3 of VNI %d has tag %d" % (vni, ev.path.nlri.ethernet_tag_id), flush=True)
         # It opens the tunnel's port, and closes it; frames of it are taken while it is
         # open, which the kernel does anyway.
         (self.ports.discard if ev.is_withdraw else self.ports.add)((ev.nexthop, vni))

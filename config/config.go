@@ -173,6 +173,9 @@ type Bridge struct {
 	// EthernetTag is that of the bridge with peers of the VLAN-aware bundle service (RFC
 	// 7432 section 6.3); left out: a tag other than 0 must be the bridge's VNI.
 	EthernetTag uint32 `yaml:"ethernet_tag"`
+	// TaggedMulticast says that the Ethernet tag of the bridge's type-3 route is its VNI, as
+	// RYU's rest_vtep has it; left out: 0.
+	TaggedMulticast bool `yaml:"tagged_multicast"`
 	// LogicalSwitch is the name of the OVN logical switch that the bridge stretches.
 	LogicalSwitch string `yaml:"logical_switch"`
 }

@@ -68,6 +68,9 @@ func (l *loop) bridgeAdvert(b *bridge, k advertKey) (bgp.Route, bool) {
 	}
 	if k.mac.IsZero() {
 		r.Key = bgp.MulticastKey(rd, b.localVTEP)
+		if l.bridgeInstance(b).taggedMulticast {
+			r.Key.EthernetTag = b.VNI
+		}
 		r.Tunnel = b.localVTEP
 		return r, true
 	}

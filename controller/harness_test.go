@@ -390,7 +390,7 @@ func (g *gateway) intentSeen(l *loop) bool {
 		for _, i := range instances {
 			same = same && l.instances[i.ID] == instance{
 				rd: i.RD, imports: bgp.MakeRouteTargets(i.Import...), exports: bgp.MakeRouteTargets(i.Export...),
-				macIPOnly: i.MACIPOnly, ethernetTag: i.EthernetTag,
+				macIPOnly: i.MACIPOnly, ethernetTag: i.EthernetTag, taggedMulticast: i.TaggedMulticast,
 			}
 		}
 		for _, s := range speakers {

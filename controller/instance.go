@@ -17,6 +17,8 @@ type instance struct {
 	macIPOnly        bool
 	// ethernetTag is the bridge's beside its VNI, in routes of others; 0 is none.
 	ethernetTag uint32
+	// taggedMulticast: the bridge's VNI is the tag of our type-3 route.
+	taggedMulticast bool
 }
 
 // takes reports whether what has the instance imports routes with these route targets: by
@@ -44,7 +46,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 		delete(l.instances, o.ID)
 	} else {
 		now = instance{rd: o.RD, imports: bgp.MakeRouteTargets(o.Import...), exports: bgp.MakeRouteTargets(o.Export...),
-			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag}
+			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag, taggedMulticast: o.TaggedMulticast}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {

@@ -205,3 +205,32 @@ func TestABridgeOfMACIPOnlyAdvertisesMACsWithAnIPv4AddressAlone(t *testing.T) {
 	g.instance(only)
 	want("no more", map[string]int{"others": 1, "MAC": 3, "IPv4 10.10.0.1": 1, "IPv4 10.10.0.2": 1, "IPv6": 2})
 }
+
+// RYU 4.34's rest_vtep.py has ethernet_tag_id=vni in its type-3 routes, and 0 in those of type 2.
+func TestABridgeWithTaggedMulticastHasItsVNIAsTheTagOfItsType3RouteAlone(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	g.learn(b, 1, mac(1))
+	g.hears(b, 1, mac(1), "10.10.0.1")
+	want := func(when string, tag uint32) {
+		t.Helper()
+		g.settle()
+		seen := 0
+		for _, r := range g.speaker.Routes() {
+			if r.Type == bgp.TypeMulticast {
+				if seen++; r.EthernetTag != tag {
+					t.Errorf("%s: %v, want tag %d", when, r.Key, tag)
+				}
+			} else if r.EthernetTag != 0 {
+				t.Errorf("%s: %v, want no tag", when, r.Key)
+			}
+		}
+		if seen != 1 {
+			t.Errorf("%s: %d type-3 routes, want 1", when, seen)
+		}
+	}
+	want("without it", 0)
+	g.instance(intent.Instance{ID: "bridge.bridge-10", TaggedMulticast: true, EthernetTag: 7})
+	want("with it", 100)
+	g.instance(intent.Instance{ID: "bridge.bridge-10", EthernetTag: 7})
+	want("no more", 0)
+}

@@ -1379,8 +1379,11 @@ type InstanceSpec struct {
 	EthernetTag uint32 `protobuf:"varint,5,opt,name=ethernet_tag,json=ethernetTag,proto3" json:"ethernet_tag,omitempty"`
 	// Of a bridge: the name of the OVN logical switch that it stretches.
 	LogicalSwitch string `protobuf:"bytes,6,opt,name=logical_switch,json=logicalSwitch,proto3" json:"logical_switch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of a bridge: the Ethernet tag of its type-3 route is the VNI, as RYU's rest_vtep has
+	// it, not 0 (RFC 7432 section 6.1). Networks of the REST API /vtep have it set.
+	TaggedMulticast bool `protobuf:"varint,7,opt,name=tagged_multicast,json=taggedMulticast,proto3" json:"tagged_multicast,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *InstanceSpec) Reset() {
@@ -1453,6 +1456,13 @@ func (x *InstanceSpec) GetLogicalSwitch() string {
 		return x.LogicalSwitch
 	}
 	return ""
+}
+
+func (x *InstanceSpec) GetTaggedMulticast() bool {
+	if x != nil {
+		return x.TaggedMulticast
+	}
+	return false
 }
 
 type CreateInstanceRequest struct {
@@ -2736,14 +2746,15 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.InstanceSpecR\x04spec\x12)\n" +
-	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\x8d\x02\n" +
+	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xb8\x02\n" +
 	"\fInstanceSpec\x12/\n" +
 	"\x13route_distinguisher\x18\x01 \x01(\tR\x12routeDistinguisher\x120\n" +
 	"\x14import_route_targets\x18\x02 \x03(\tR\x12importRouteTargets\x120\n" +
 	"\x14export_route_targets\x18\x03 \x03(\tR\x12exportRouteTargets\x12\x1e\n" +
 	"\vmac_ip_only\x18\x04 \x01(\bR\tmacIpOnly\x12!\n" +
 	"\fethernet_tag\x18\x05 \x01(\rR\vethernetTag\x12%\n" +
-	"\x0elogical_switch\x18\x06 \x01(\tR\rlogicalSwitch\"i\n" +
+	"\x0elogical_switch\x18\x06 \x01(\tR\rlogicalSwitch\x12)\n" +
+	"\x10tagged_multicast\x18\a \x01(\bR\x0ftaggedMulticast\"i\n" +
 	"\x15CreateInstanceRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12/\n" +

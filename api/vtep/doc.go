@@ -9,7 +9,8 @@
 // the other way round.
 //
 // A network's hosts are advertised by type-2 routes for a MAC with an IPv4 address
-// alone (intent.Instance.MACIPOnly), since any other ends the originals' BGP thread.
+// alone (intent.Instance.MACIPOnly), since any other ends the originals' BGP thread, and
+// its type-3 route has the VNI as its Ethernet tag (TaggedMulticast), as theirs do.
 //
 // It differs from the originals where those lose something or answer 500: what is
 // there already is 409, but for a speaker or client that is the same; a client's port is

@@ -93,7 +93,7 @@ func (h *Handler) addNetwork(r *http.Request) (any, error) {
 		if i.RD, err = bgp.ParseRD(rd); err != nil {
 			return err
 		}
-		i.MACIPOnly, i.LogicalSwitch = true, in.LogicalSwitch
+		i.MACIPOnly, i.TaggedMulticast, i.LogicalSwitch = true, true, in.LogicalSwitch
 		_, err = tx.Instances().Create(i)
 		return created(err, "network %d", vni)
 	})

@@ -216,7 +216,7 @@ func TestWhatIsMadeHereShowsAmongTheObjects(t *testing.T) {
 		i, err := tx.Instances().Get("bridge.vni-10")
 		if err != nil || i.RD.String() != "65000:10" || len(i.Import) != 1 || i.Import[0].String() != "65000:10" ||
 			len(i.Export) != 1 ||
-			!i.MACIPOnly {
+			!i.MACIPOnly || !i.TaggedMulticast {
 			t.Errorf("instance %+v, %v", i, err)
 		}
 		p, err := tx.Ports().Get("port1")

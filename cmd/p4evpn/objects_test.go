@@ -105,7 +105,7 @@ func TestObjectsOfEveryKindAreMadeShownChangedAndDeleted(t *testing.T) {
 		{"vrf", "red1", "--vni 5000 --loopback-ip-prefix 2001:db8::1/128", "2001:db8::1/128", "--loopback-ip-prefix=10.100.0.1/32", "10.100.0.1/32"},
 		{"svi", "gate", "--vrf red1 --logical-bridge blue --mac-address 02:00:5e:00:00:01 --gw-ip-prefix 10.10.0.1/24,2001:db8:1::1/64", "10.10.0.1/24,2001:db8:1::1/64", "--gw-ip-prefix 10.10.0.1/24", "10.10.0.1/24"},
 		{"instance", "bridge.blue", "--route-distinguisher 65000:10 --import-route-targets 65000:10,65001:10", "65000:10,65001:10", "--route-distinguisher=", "-"},
-		{"instance", "bridge.blue2", "--ethernet-tag 4294967295", "4294967295", "--ethernet-tag 100", "100"},
+		{"instance", "bridge.blue2", "--ethernet-tag 4294967295", "4294967295", "--ethernet-tag 100 --tagged-multicast", "100"},
 		{"static-mac", "host1", "--logical-bridge blue --bridge-port port1 --mac-address 02:00:00:00:01:01 --ip-addresses 10.10.0.5", "10.10.0.5", "--ip-addresses 10.10.0.6", "10.10.0.6"},
 		{"speaker", "default", "--as-number 65000 --router-id 10.0.0.1", "65000", "--as-number 65001", "65001"},
 		{"neighbor", "10.1.1.1", "--remote-as 65101 --password secret --hold-time 9s --families evpn,ipv4", "9s", "--hold-time 30s --passive", "30s"},

@@ -44,6 +44,7 @@ func configured(f *config.File) []intent.Object {
 	for id, b := range f.Bridges {
 		i := configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export)
 		i.MACIPOnly, i.EthernetTag, i.LogicalSwitch = b.MACIPOnly, b.EthernetTag, b.LogicalSwitch
+		i.TaggedMulticast = b.TaggedMulticast
 		objects = append(objects, i)
 	}
 	for id, v := range f.VRFs {

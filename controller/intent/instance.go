@@ -29,6 +29,9 @@ type Instance struct {
 	// EthernetTag, of a bridge's, is the tag by which peers of a VLAN-aware bundle (RFC
 	// 7432 section 6.3) name the bridge, beside its VNI; 0 = none.
 	EthernetTag uint32 `json:"ethernet_tag,omitempty"`
+	// TaggedMulticast, of a bridge's: the Ethernet tag of our type-3 route is the VNI, as
+	// RYU's rest_vtep has it, not 0.
+	TaggedMulticast bool `json:"tagged_multicast,omitempty"`
 	// LogicalSwitch, of a bridge's, is the name of the OVN logical switch that the bridge
 	// stretches, which no other bridge does; "" = none.
 	LogicalSwitch string `json:"logical_switch,omitempty"`
@@ -81,7 +84,7 @@ func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 // means nothing.
 func (i Instance) Equal(o Instance) bool {
 	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly && i.EthernetTag == o.EthernetTag &&
-		i.LogicalSwitch == o.LogicalSwitch &&
+		i.TaggedMulticast == o.TaggedMulticast && i.LogicalSwitch == o.LogicalSwitch &&
 		bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
@@ -96,6 +99,9 @@ func (i Instance) Check() error {
 	}
 	if i.EthernetTag != 0 && i.Of().Kind != KindLogicalBridge {
 		v.add("ethernet_tag", "a VRF's routes are not judged by it: want it of the bridges")
+	}
+	if i.TaggedMulticast && i.Of().Kind != KindLogicalBridge {
+		v.add("tagged_multicast", "a VRF has no type-3 route: want it of the bridges")
 	}
 	if i.LogicalSwitch != "" && i.Of().Kind != KindLogicalBridge {
 		v.add("logical_switch", "a logical switch is a bridge's: want it of the bridges")

@@ -79,7 +79,7 @@ func ownKinds(t *testing.T, s *Store) {
 		BridgePort{ID: "trunk", MAC: ether.MAC{2, 0, 0, 0, 0, 9}, Type: Trunk},
 		vrf("red1", 5000), svi("gate", "red1", "blue", "10.10.0.1/24"),
 		Instance{ID: "bridge.blue", RD: rd(t, "65000:100"), LogicalSwitch: "ls1", Import: []bgp.RouteTarget{rt(t, "65000:1")},
-			EthernetTag: 1<<32 - 1},
+			EthernetTag: 1<<32 - 1, TaggedMulticast: true},
 		Instance{ID: "vrf.red1", Export: []bgp.RouteTarget{rt(t, "65000:2")}},
 		station("host1", "blue", "port1", "02:00:00:00:01:01", "10.10.0.5"),
 		Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")},
@@ -155,6 +155,7 @@ func TestRulesOfTheKindsThatTheOPIAPILacks(t *testing.T) {
 		"VRF with a logical switch":        {Instance{ID: "vrf.red1", LogicalSwitch: "ls1"}, Invalid, "logical_switch"},
 		"instance with another's switch":   {Instance{ID: "bridge.green", LogicalSwitch: "ls1"}, Conflict, "bridge.blue"},
 		"VRF with an Ethernet tag":         {Instance{ID: "vrf.red1", EthernetTag: 10}, Invalid, "ethernet_tag"},
+		"VRF with a tagged type-3 route":   {Instance{ID: "vrf.red1", TaggedMulticast: true}, Invalid, "tagged_multicast"},
 		"neighbor that is there":           {neighbor("10.1.1.1", 65101), Exists, "different"},
 		"gateway with a station's IP":      {svi("gate2", "red1", "green", "10.10.0.5/32"), Conflict, "overlaps"},
 	} {

@@ -125,7 +125,7 @@ func inVersion5(t *testing.T) []Object {
 			n.NoARPND = false
 			o = n
 		case Instance:
-			n.LogicalSwitch = ""
+			n.LogicalSwitch, n.TaggedMulticast = "", false
 			o = n
 		}
 		all[i] = o
@@ -140,7 +140,22 @@ func inVersion6(t *testing.T) []Object {
 	for i, o := range all {
 		o = withNews(o)
 		if n, ok := o.(Instance); ok {
-			n.LogicalSwitch = ""
+			n.LogicalSwitch, n.TaggedMulticast = "", false
+			o = n
+		}
+		all[i] = o
+	}
+	return all
+}
+
+// inVersion7 is what p4evpn of commit 4bee620 writes into testdata/version7.db: as
+// inVersion6, with what that version brought.
+func inVersion7(t *testing.T) []Object {
+	all := inVersion6(t)
+	for i, o := range all {
+		o = withNews(o)
+		if n, ok := o.(Instance); ok {
+			n.TaggedMulticast = false
 			o = n
 		}
 		all[i] = o
@@ -150,7 +165,7 @@ func inVersion6(t *testing.T) []Object {
 
 func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
 	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t),
-		"version5.db": inVersion5(t), "version6.db": inVersion6(t)} {
+		"version5.db": inVersion5(t), "version6.db": inVersion6(t), "version7.db": inVersion7(t)} {
 		t.Run(name, func(t *testing.T) {
 			path := stored(t, name)
 			s := mustOpen(t, path)
@@ -201,7 +216,7 @@ func withNews(o Object) Object {
 	switch o := o.(type) {
 	case Instance:
 		if o.Of().Kind == KindLogicalBridge {
-			o.MACIPOnly, o.EthernetTag, o.LogicalSwitch = true, 4000, "grün"
+			o.MACIPOnly, o.EthernetTag, o.LogicalSwitch, o.TaggedMulticast = true, 4000, "grün", true
 		}
 		return o
 	case Neighbor:
