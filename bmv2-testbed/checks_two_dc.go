@@ -131,6 +131,15 @@ func sameObjects(ctx context.Context, d *twoDC) (string, error) {
 	if e := fdb[d.a.clients[0].MAC.String()]; e.GetVtep() != foreignVTEP.String() {
 		return "", fmt.Errorf("the FDB has %v for client11, want it by %v", e, foreignVTEP)
 	}
+	// As rest_vtep has it the port of a client elsewhere is the one towards it.
+	n, err := need[restNetworks](d.b.ask(ctx, http.MethodGet, "/vtep/networks/10", ""))
+	if err != nil {
+		return "", err
+	}
+	c := n["10"].EvpnNetwork.Clients[d.a.clients[0].MAC.String()].EvpnClient
+	if want := float64(peeringUplinks[0].number); c.Port != want {
+		return "", fmt.Errorf("client11 is at port %v in data centre B, want %v, the uplink", c.Port, want)
+	}
 	// rest_vtep's own has it so, and 0 in type 2.
 	const tagged = "type 3 of VNI 10 has tag 10"
 	if out := d.speaker.Tail(1 << 20); !strings.Contains(out, tagged) {

@@ -190,6 +190,7 @@ type (
 				EvpnClient struct {
 					IP      string `json:"ip"`
 					NextHop string `json:"next_hop"`
+					Port    any    `json:"port"`
 				}
 			} `json:"clients"`
 			RD string `json:"route_dist"`

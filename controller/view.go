@@ -140,7 +140,7 @@ func (c *Controller) VTEPs(ctx context.Context) (rows []view.VTEP, err error) {
 func (l *loop) vtepRow(r *remoteVTEP) view.VTEP {
 	row := view.VTEP{Address: r.addr}
 	for _, p := range r.paths {
-		row.Paths = append(row.Paths, view.Path{Uplink: p.Uplink, NextHopMAC: p.Destination})
+		row.Paths = append(row.Paths, view.Path{Uplink: p.Uplink, Port: l.uplinks[p.Uplink], NextHopMAC: p.Destination})
 	}
 	var sum summary
 	for _, t := range r.tunnels {

@@ -106,7 +106,7 @@ func TestTheViewShowsWhatThereIs(t *testing.T) {
 	}
 	for _, v := range vteps {
 		if v.State != view.Up || !slices.Equal(v.Bridges, []string{"bridge-10"}) ||
-			!slices.Equal(v.Paths, []view.Path{{Uplink: "host1", NextHopMAC: hop1}}) {
+			!slices.Equal(v.Paths, []view.Path{{Uplink: "host1", Port: 11, NextHopMAC: hop1}}) {
 			t.Errorf("VTEP: %+v", v)
 		}
 	}

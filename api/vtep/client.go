@@ -71,7 +71,7 @@ func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, named str
 		case e.Kind == view.Remote && named != "":
 			c.NextHop, c.Port = e.VTEP.String(), fmt.Sprintf("vxlan_%v_%d", e.VTEP, b.VNI)
 		case e.Kind == view.Remote:
-			c.NextHop, c.Port = e.VTEP.String(), uplinkOf(ports, vteps, e.VTEP)
+			c.NextHop, c.Port = e.VTEP.String(), uplinkOf(vteps, e.VTEP)
 		case named != "":
 			c.Port = at.Name
 		}
@@ -124,16 +124,11 @@ func portOf(ports []view.Port, bridgePort string) view.Port {
 	return view.Port{}
 }
 
-// uplinkOf is the port towards a VTEP.
-func uplinkOf(ports []view.Port, vteps []view.VTEP, address netip.Addr) uint16 {
+// uplinkOf is the target's port towards a VTEP, 0 if it is not known.
+func uplinkOf(vteps []view.VTEP, address netip.Addr) uint16 {
 	for _, v := range vteps {
-		if v.Address != address || len(v.Paths) == 0 {
-			continue
-		}
-		for _, p := range ports {
-			if p.Kind == view.Uplink && v.Paths[0].Uplink == p.Name {
-				return p.Number
-			}
+		if v.Address == address && len(v.Paths) > 0 {
+			return v.Paths[0].Port
 		}
 	}
 	return 0

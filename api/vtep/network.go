@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -199,7 +200,8 @@ func (h *Handler) routeDistinguisher(ctx context.Context, b intent.LogicalBridge
 }
 
 // deleteNetwork removes a bridge with its clients, its own settings and the access
-// ports that carry it. A trunk or an SVI on it is somebody else's: 409.
+// ports that carry it. A trunk or an SVI on it is somebody else's: 409. Like the
+// originals it answers with the clients elsewhere, its own being gone.
 func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
 	body, err := h.getNetwork(r)
 	if err != nil {
@@ -214,6 +216,9 @@ func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
+		maps.DeleteFunc(body.(map[uint32]network)[vni].EvpnNetwork.Clients, func(_ string, c client) bool {
+			return c.EvpnClient.NextHop == h.nextHop(b).String()
+		})
 		return removeNetwork(tx, b)
 	})
 	return body, err

@@ -25,11 +25,11 @@ var shown = &controllertest.View{Rows: controllertest.Rows{
 	Ports: []view.Port{
 		{Name: "port1", Netdev: "vf1", Number: 1, Kind: view.BridgePort},
 		{Name: "port2", Netdev: "vf2", Number: 2, Kind: view.BridgePort},
-		{Name: "up1", Number: 10, Kind: view.Uplink},
+		{Name: "uplink1", Number: 10, Kind: view.Uplink},
 	},
 	FDB:    []view.FDBEntry{{Bridge: "vni-10", MAC: station, Kind: view.Remote, VTEP: remote}},
 	Hosts:  []view.Host{{Bridge: "vni-10", IP: netip.MustParseAddr("192.168.222.12"), MAC: station}},
-	VTEPs:  []view.VTEP{{Address: remote, Paths: []view.Path{{Uplink: "up1"}}}},
+	VTEPs:  []view.VTEP{{Address: remote, Paths: []view.Path{{Uplink: "up1", Port: 10}}}},
 	Routes: []view.Route{{Direction: view.Out, Type: 3, VNI: 20, RD: "10.0.0.1:20"}},
 }}
 
@@ -120,6 +120,15 @@ func TestTheExamplesRequestsGetTheOriginalsAnswers(t *testing.T) {
 		`{"10": {"EvpnClient": {"ip": "192.168.222.11", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": 1}}}`)
 	r.want("DELETE /vtep/neighbors/10.0.0.3", "", neighbor)
 	r.want("GET /vtep/neighbors", "", `{}`)
+}
+
+// In both originals a network's own clients go before it does.
+func TestADeletedNetworkAnswersWithItsClientsElsewhereAlone(t *testing.T) {
+	r := newREST(t)
+	r.example()
+	r.want("DELETE /vtep/networks/10", "", `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "route_dist": "65000:10", "vni": 10,
+		"clients": {"02:ac:10:ff:00:12": {"EvpnClient": {"ip": "192.168.222.12", "mac": "02:ac:10:ff:00:12", "next_hop": "10.0.0.3",
+		"port": 10}}}}}}`)
 }
 
 // nothingLeft holds that the store has no object.
@@ -338,7 +347,7 @@ func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 		{"DELETE /vtep/networks/11", ``, 404, "No such VNI: 11"},
 		{"POST /vtep/networks/11/clients", client(`"port2"`, mac, ip), 404, "No such VNI: 11"},
 		{"POST /vtep/networks/10/clients", client(`"port9"`, mac, ip), 404, "No such OFPort"},
-		{"POST /vtep/networks/10/clients", client(`"up1"`, mac, ip), 404, "No such OFPort"},
+		{"POST /vtep/networks/10/clients", client(`"uplink1"`, mac, ip), 404, "No such OFPort"},
 		{"POST /vtep/networks/10/clients", client(`true`, mac, ip), 400, "port"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:00"`, ip), 400, "02:00"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, `"01:00:00:00:00:09"`, ip), 400, "mac"},

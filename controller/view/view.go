@@ -96,6 +96,7 @@ type FDBEntry struct {
 // Path is one way to a VTEP over the underlay.
 type Path struct {
 	Uplink     string // netdev or port name
+	Port       uint16 // the target's, 0 if it has none for the uplink
 	NextHopMAC ether.MAC
 }
 
