@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -27,7 +28,33 @@ func TestATenantThatKeepsTheControllerBusyCostsTheOthersNothing(t *testing.T) {
 		if i.Flow.Sent < 3000 || i.Pings < 3000 || float64(i.Punted) < i.Carried/2 {
 			t.Errorf("too little was sent to tell")
 		}
+		f := must(MeasureMACFlood(t.Context(), r.hosts["twin1"], i.Carried/2, r.hosts["west1"], r.hosts["east1"]))(t)
+		t.Log(f)
+		wantOf(t, r, "shadow", "1024 MACs are learned on port")
+		wantOf(t, r, "west", "")
 	})
+}
+
+// wantOf checks what the ports of a bridge say of limits: that they have their MACs, or
+// nothing.
+func wantOf(t *testing.T, r *routed, bridge, want string) {
+	t.Helper()
+	b := must(r.gateway.Bridge(t.Context(), bridge))(t)
+	said := must(r.gateway.command(t.Context(), "list", "switch-port"))(t)
+	found := false
+	for line := range strings.Lines(said) {
+		for _, port := range b.GetPorts() {
+			if strings.Contains(line, port) {
+				found = true
+				if !strings.Contains(line, want) || strings.Contains(line, "are learned") != (want != "") {
+					t.Errorf("want %q of %s", want, line)
+				}
+			}
+		}
+	}
+	if !found {
+		t.Errorf("nothing is said of the ports %v of bridge %s:\n%s", b.GetPorts(), bridge, said)
+	}
 }
 
 // bounds is how many cells of a meter have a rate; a target need not answer others at all.

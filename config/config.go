@@ -109,7 +109,7 @@ type Port struct {
 	Number    uint16      `yaml:"number"`      // of the target
 	Interface string      `yaml:"interface"`   // what the embedded switch opens
 	MAC       MAC         `yaml:"mac"`         // a BridgePort with this MAC binds to the port, if none does by name
-	MaxMACs   int         `yaml:"max_macs"`    // how many are learned here; 0: no limit
+	MaxMACs   int         `yaml:"max_macs"`    // how many are learned here; 0: learning.max_macs_per_port
 	Static    []StaticMAC `yaml:"static_macs"` // never learned elsewhere, advertised as sticky
 	// Trusted lets routers and DHCP servers be behind the port where its bridge
 	// has an SVI; left out: behind a trunk, not behind an access port.
@@ -148,7 +148,11 @@ type Learning struct {
 	// asked for it three times, and without an answer the address is withdrawn. Left out
 	// it is three times the ageing.
 	AddressAge time.Duration `yaml:"address_age"`
-	MaxMACs    int           `yaml:"max_macs_per_bridge"` // 0: no limit
+	// MaxMACs is how many MACs are learned in a bridge that says nothing else
+	// (bridges.ID.max_macs); 0: 32768. MaxPortMACs is how many are on a port that says
+	// nothing else (ports[N].max_macs); 0: 1024. Others are declined until there is room.
+	MaxMACs     int `yaml:"max_macs_per_bridge"`
+	MaxPortMACs int `yaml:"max_macs_per_port"`
 	// MaxAddresses is how many addresses a MAC may have; 0: 64. One more replaces the one
 	// that was not heard for the longest time.
 	MaxAddresses int        `yaml:"max_addresses_per_mac"`
@@ -178,4 +182,6 @@ type Bridge struct {
 	TaggedMulticast bool `yaml:"tagged_multicast"`
 	// LogicalSwitch is the name of the OVN logical switch that the bridge stretches.
 	LogicalSwitch string `yaml:"logical_switch"`
+	// MaxMACs is how many MACs are learned in the bridge; 0: learning.max_macs_per_bridge.
+	MaxMACs uint32 `yaml:"max_macs"`
 }

@@ -166,7 +166,8 @@ func (c *checker) check() {
 	if f.Target.AuditInterval < 0 || f.Target.AuditInterval > 0 && f.Target.AuditInterval < time.Second {
 		c.fail("target.audit_interval", "%v: want 1s or more, or 0 for never", f.Target.AuditInterval)
 	}
-	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 || f.Learning.MaxAddresses < 0 {
+	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 || f.Learning.MaxPortMACs < 0 ||
+		f.Learning.MaxAddresses < 0 {
 		c.fail("learning", "negative values have no meaning")
 	}
 	if age := f.Learning.AddressAge; age != 0 && age < leastAddressAge {
@@ -292,7 +293,7 @@ func (c *checker) checkStatic(at string, p Port) {
 		c.fail(at+".mac", "%v is a group address", p.MAC)
 	}
 	if p.MaxMACs < 0 {
-		c.fail(at+".max_macs", "%d: want 0 for no limit, or more", p.MaxMACs)
+		c.fail(at+".max_macs", "%d: want 0 for learning.max_macs_per_port, or more", p.MaxMACs)
 	}
 	for i, s := range p.Static {
 		if s.MAC.IsZero() || s.MAC.IsMulticast() {

@@ -21,6 +21,7 @@ type bridge struct {
 	declined  map[ether.MAC]declined // sources that make no digests for a while
 	moves     map[ether.MAC]*history // of MACs that moved lately
 	learned   int                    // MACs learned here
+	full      bool                   // it was said that it has its MACs
 
 	flood      map[netip.Addr]*replica // remote VTEPs that want our floods
 	replicas   map[uint16]*replica     // by instance

@@ -35,8 +35,10 @@ type Config struct {
 	// AddressAge is how long an address of a host here may go unheard, before which the
 	// host is asked for it; 0 = three times Ageing.
 	AddressAge time.Duration
-	// MaxMACs limits the MACs learned in one bridge; 0 = no limit.
-	MaxMACs int
+	// MaxMACs limits the MACs learned in one bridge whose instance says nothing else; 0 =
+	// 32768. MaxPortMACs limits those learned on one port that says nothing else; 0 = 1024.
+	MaxMACs     int
+	MaxPortMACs int
 	// MaxAddresses limits the addresses of a MAC that is here; 0 = 64. One more replaces
 	// the one that was not heard for the longest time.
 	MaxAddresses int
@@ -110,7 +112,7 @@ type Port struct {
 	// Netdev is what the port is for Linux, to show it; may be empty.
 	Netdev  string
 	MAC     ether.MAC // of a bridge port, to bind API objects by; may be zero
-	MaxMACs int       // limit of MACs learned on a bridge port; 0 = none
+	MaxMACs int       // limit of MACs learned on a bridge port; 0 = the Config's MaxPortMACs
 	// Trust says whether routers and DHCP servers may be behind a bridge port.
 	Trust Trust
 	// StackedTags has a trunk carry frames with a VLAN tag of their own inside
@@ -141,13 +143,19 @@ type StaticMAC struct {
 // and the drop port.
 const maxPort = p4.CPUPort - 1
 
-// defaultMaxAddresses is far above what a host has, and so low that a tenant with many MACs
-// does not fill the tables by their addresses.
-const defaultMaxAddresses = 64
+// What is learned is bounded, whatever a tenant sends. Each default is far above what an
+// honest one has: hosts of a hypervisor behind a port, bridges in the size of a data centre.
+const (
+	defaultMaxPortMACs  = 1024
+	defaultMaxMACs      = 1 << 15 // an eighth of the table
+	defaultMaxAddresses = 64      // of a MAC
+)
 
 func (c Config) withDefaults() Config {
 	c.Ageing = cmp.Or(c.Ageing, 5*time.Minute)
 	c.AddressAge = cmp.Or(c.AddressAge, 3*c.Ageing)
+	c.MaxMACs = cmp.Or(c.MaxMACs, defaultMaxMACs)
+	c.MaxPortMACs = cmp.Or(c.MaxPortMACs, defaultMaxPortMACs)
 	c.MaxAddresses = cmp.Or(c.MaxAddresses, defaultMaxAddresses)
 	c.Duplicates.Moves = cmp.Or(c.Duplicates.Moves, 5)
 	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)

@@ -187,6 +187,7 @@ func (l *loop) thaw() {
 		}
 	}
 	l.forgetAway(now)
+	l.reviewDeclined()
 }
 
 // over reports whether a history says nothing any more.

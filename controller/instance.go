@@ -19,6 +19,7 @@ type instance struct {
 	ethernetTag uint32
 	// taggedMulticast: the bridge's VNI is the tag of our type-3 route.
 	taggedMulticast bool
+	maxMACs         int // limit of the MACs learned in the bridge; 0 = the configuration's
 }
 
 // takes reports whether what has the instance imports routes with these route targets: by
@@ -46,7 +47,8 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 		delete(l.instances, o.ID)
 	} else {
 		now = instance{rd: o.RD, imports: bgp.MakeRouteTargets(o.Import...), exports: bgp.MakeRouteTargets(o.Export...),
-			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag, taggedMulticast: o.TaggedMulticast}
+			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag, taggedMulticast: o.TaggedMulticast,
+			maxMACs: int(o.MaxMACs)}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {
@@ -57,6 +59,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 				l.importRoutes(b)
 			}
 			l.markAdverts(b)
+			l.vacant[b.Index] = struct{}{}
 		}
 	case intent.KindVRF:
 		if v := l.vrfByID[of.ID]; v != nil {

@@ -118,10 +118,10 @@ func (l *loop) declines(b *bridge, p *port, mac ether.MAC, s *station) (declineR
 		}
 		moves = false
 	}
-	if p.MaxMACs > 0 && p.learned >= p.MaxMACs {
+	if l.portRoom(p) <= 0 {
 		return declinePortLimit, true
 	}
-	if l.cfg.MaxMACs > 0 && b.learned >= l.cfg.MaxMACs && (s == nil || s.local == nil) {
+	if l.bridgeRoom(b) <= 0 && (s == nil || s.local == nil) {
 		return declineBridgeLimit, true
 	}
 	if moves && l.macMoved(b, mac) {
@@ -176,6 +176,7 @@ func (l *loop) decline(b *bridge, p *port, mac ether.MAC, reason declineReason) 
 		b.declined[mac] = d
 	}
 	d[p.Number] = reason
+	l.sayFull(b, p, reason)
 	l.mark(p4.Source{Bridge: b.Index, MAC: mac, Port: p.Number})
 }
 
@@ -207,30 +208,6 @@ func (l *loop) reconsider(b *bridge, mac ether.MAC, s *station) {
 	for port, reason := range d {
 		if reason == declineSticky || reason == declineGateway {
 			l.undecline(b, mac, port)
-		}
-	}
-}
-
-// vacancy lets one source be reported that was over a limit, now that a MAC of
-// the port and bridge is gone.
-func (l *loop) vacancy(b *bridge, p *port) {
-	if p.declined == 0 && l.cfg.MaxMACs == 0 {
-		return
-	}
-	for mac, d := range b.declined {
-		for n, reason := range d {
-			if reason == declineBridgeLimit || reason == declinePortLimit && n == p.Number {
-				l.undecline(b, mac, n)
-				return
-			}
-		}
-	}
-	for index := range l.bridgesOf(p) {
-		for mac, d := range l.bridges[index].declined {
-			if reason, ok := d[p.Number]; ok && reason == declinePortLimit {
-				l.undecline(l.bridges[index], mac, p.Number)
-				return
-			}
 		}
 	}
 }

@@ -1,11 +1,16 @@
 package controller
 
 import (
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/p4lang/p4runtime/go/p4/v1"
 
+	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -104,6 +109,97 @@ func TestAMACOverTheLimitIsReportedAgainWhenThereIsRoom(t *testing.T) {
 	g.wantFDB(b, mac(2), "port 1")
 }
 
+// What sends when there is room is learned, though another one that was declined has fallen
+// silent and is first.
+func TestWhoIsOverTheLimitComesInWhenThereIsRoomWhoeverIsSilent(t *testing.T) {
+	for name, where := range map[string]struct{ port, other uint16 }{
+		"of the port": {1, 1}, "of the bridge": {2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			if where.port == where.other {
+				cfg.Ports[0].MaxMACs = 1
+			} else {
+				cfg.MaxMACs = 1
+			}
+			g, b := twoPorts(t, options{cfg: cfg})
+			g.learn(b, where.other, mac(9))
+			g.learn(b, where.port, mac(1), mac(2), mac(3)) // only 3 goes on sending
+			g.settle()
+			g.idle(b, where.other, mac(9))
+			g.eventually("let in", func() bool {
+				g.now.advance(idleTick)
+				return g.get(p4.Source{Bridge: b, MAC: mac(3), Port: where.port}) == nil
+			})
+			g.learn(b, where.port, mac(3))
+			g.settle()
+			g.wantFDB(b, mac(3), fmt.Sprint("port ", where.port))
+		})
+	}
+}
+
+// limited is what the components of an object and the row of a port say of limits.
+func (g *gateway) limited(ref intent.Ref) string {
+	_, text := g.statusOf(ref)
+	_, said, _ := strings.Cut(text, "{limits")
+	return said
+}
+
+func TestALimitThatIsReachedIsSaidOnceAndShown(t *testing.T) {
+	var log strings.Builder
+	cfg := testConfig()
+	cfg.Ports[0].MaxMACs, cfg.MaxMACs = 2, 3
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g, b := twoPorts(t, options{cfg: cfg})
+	bridge, port := bridgeRef(10), intent.Ref{Kind: intent.KindBridgePort, ID: "eth1"}
+	if said := g.limited(bridge) + g.limited(port); said != "" {
+		t.Errorf("before: %s", said)
+	}
+	g.learn(b, 1, mac(1), mac(2), mac(3), mac(4))
+	g.learn(b, 2, mac(5), mac(6), mac(7))
+	g.settle()
+	for ref, want := range map[intent.Ref]string{
+		bridge: "3 MACs are learned in the bridge where 3 may be", port: "2 MACs are learned on port eth1 where 2 may be",
+	} {
+		if said := g.limited(ref); !strings.Contains(said, want) {
+			t.Errorf("%v says %q, want %q", ref, said, want)
+		}
+		g.wantStatus(ref, intent.StatusUp)
+	}
+	if state, reason := g.portState("eth1"); state != view.Up || !strings.Contains(reason, "2 MACs are learned") {
+		t.Errorf("port: %v %q", state, reason)
+	}
+	g.idle(b, 1, mac(1), mac(2))
+	g.eventually("no more said", func() bool { return g.limited(bridge)+g.limited(port) == "" })
+	g.peek(func(*loop) {
+		if got := log.String(); strings.Count(got, "level=WARN") != 2 ||
+			!strings.Contains(got, "port=eth1 limit=2") || !strings.Contains(got, "bridge=bridge-10 limit=3") {
+			t.Errorf("want one line of the port and one of the bridge:\n%s", got)
+		}
+	})
+}
+
+func TestALimitThatIsLoweredBelowWhatIsLearnedTakesNothingAndLetsNothingNewIn(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	g.learn(b, 1, mac(1), mac(2), mac(3))
+	limit := func(n uint32) { g.instance(intent.Instance{ID: "bridge.bridge-10", MaxMACs: n}); g.settle() }
+	limit(2)
+	g.learn(b, 1, mac(4))
+	g.settle()
+	for n := range 3 {
+		g.wantFDB(b, mac(n+1), "port 1")
+	}
+	g.wantFDB(b, mac(4), "nowhere")
+	if said := g.limited(bridgeRef(10)); !strings.Contains(said, "3 MACs are learned in the bridge where 2 may be") {
+		t.Errorf("the bridge says %q", said)
+	}
+	limit(0) // no limit of its own: the default
+	g.eventually("let in", func() bool { return g.get(p4.Source{Bridge: b, MAC: mac(4), Port: 1}) == nil })
+	g.learn(b, 1, mac(4))
+	g.settle()
+	g.wantFDB(b, mac(4), "port 1")
+}
+
 func TestADeclinedSourceAgesToo(t *testing.T) {
 	cfg := testConfig()
 	cfg.Ports[0].MaxMACs = 1
@@ -118,7 +214,6 @@ func TestADeclinedSourceAgesToo(t *testing.T) {
 
 func TestAFloodOfForgedSourcesIsBounded(t *testing.T) {
 	cfg := testConfig()
-	cfg.Ports[0].MaxMACs = 10
 	g, b := twoPorts(t, options{cfg: cfg})
 	for i := range 30 {
 		var macs []ether.MAC
@@ -134,7 +229,7 @@ func TestAFloodOfForgedSourcesIsBounded(t *testing.T) {
 			sources++
 		}
 	}
-	if want := 10 + maxDeclined; sources != want {
+	if want := defaultMaxPortMACs + maxDeclined; sources != want {
 		t.Errorf("%d sources after 3000 forged ones, want %d", sources, want)
 	}
 }

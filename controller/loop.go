@@ -190,6 +190,7 @@ type loop struct {
 
 	dirtyPorts       map[uint16]struct{}
 	dirtyStaticMACs  map[uint16]struct{} // bridges
+	vacant           map[uint16]struct{} // bridges where MACs that were declined may be learned
 	dirtyRemoteVTEPs map[netip.Addr]struct{}
 	dirtyAdverts     map[advertKey]struct{}
 	dirtySVIs        map[string]struct{}
@@ -227,6 +228,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
 		adjacencyIDs: ids{first: 1, last: 65535},
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
+		vacant:           map[uint16]struct{}{},
 		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
 		dirtySVIs: map[string]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{}, dirtyAskers: map[uint16]struct{}{},
 		adverts: map[advertKey]bgp.Key{}, advertised: advertCounts{},

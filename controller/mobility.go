@@ -101,5 +101,5 @@ func (l *loop) forgetLocal(b *bridge, mac ether.MAC, s *station) {
 	l.stats.learned.Add(-1)
 	l.markStation(b, mac)
 	s.local = nil
-	l.vacancy(b, p)
+	l.vacated(b, p)
 }

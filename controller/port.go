@@ -16,6 +16,7 @@ type port struct {
 	bound    []*bridgePort          // the API's objects for it, oldest first
 	attached map[uint16]*attachment // by VLAN; 0 = untagged
 	learned  int                    // MACs learned on it
+	full     bool                   // it was said that it has its MACs
 	declined int                    // sources declined on it
 }
 

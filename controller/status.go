@@ -94,13 +94,14 @@ type summary struct {
 	pending string // what the target has not acknowledged yet
 	refused string // what the target said of the object's own entries
 	partly  string // what it said of entries that follow from routes and hosts
+	limited string // what limit is reached: what is new waits
 }
 
 func (s summary) up() bool { return s.unmet == "" && s.pending == "" && s.refused == "" }
 
 // reason is the one to tell an operator first.
 func (s summary) reason() string {
-	for _, r := range []string{s.unmet, s.refused, s.pending, s.partly} {
+	for _, r := range []string{s.unmet, s.refused, s.pending, s.partly, s.limited} {
 		if r != "" {
 			return r
 		}
@@ -129,6 +130,10 @@ func (s summary) status() intent.Status {
 		pipeline.Status = intent.ComponentPending
 	}
 	out.Components = []intent.Component{in, pipeline}
+	if s.limited != "" {
+		out.Components = append(out.Components,
+			intent.Component{Name: "limits", Status: intent.ComponentError, Details: details(s.limited)})
+	}
 	return out
 }
 
@@ -179,7 +184,7 @@ func (l *loop) bridgeSummary(b *bridge, refusals map[subject]string) summary {
 	}
 	s.check(l, p4.Group{ID: b.Index})
 	s.checkTarget(l)
-	s.partly = refusals[subject{ofBridge, b.Index}]
+	s.partly, s.limited = refusals[subject{ofBridge, b.Index}], l.bridgeLimited(b)
 	return s
 }
 
@@ -276,6 +281,7 @@ func (l *loop) portSummary(bp *bridgePort) summary {
 	if bp.port == nil {
 		return s
 	}
+	s.limited = l.portLimited(bp.port)
 	s.checkPort(l, bp.port.Number)
 	s.check(l, p4.BridgePort{Port: bp.port.Number})
 	for _, m := range bp.members {

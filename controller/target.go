@@ -78,6 +78,7 @@ func (l *loop) settle() {
 	}
 	clear(l.dirtyStaticMACs)
 	l.settleRemoteVTEPs()
+	l.settleVacant()
 }
 
 // Desired is of reconcile.Model. It computes the entry that k names from the loop's

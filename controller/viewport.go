@@ -47,6 +47,9 @@ func (l *loop) portRow(name string, kind view.PortKind, number uint16, netdev st
 	s.checkPort(l, number)
 	s.check(l, e)
 	s.checkTarget(l)
+	if p := l.ports[number]; p != nil {
+		s.limited = l.portLimited(p)
+	}
 	row := view.Port{Name: name, Kind: kind, Number: number, Netdev: netdev}
 	row.State, row.Reason = s.viewState()
 	return row

@@ -1382,8 +1382,14 @@ type InstanceSpec struct {
 	// Of a bridge: the Ethernet tag of its type-3 route is the VNI, as RYU's rest_vtep has
 	// it, not 0 (RFC 7432 section 6.1). Networks of the REST API /vtep have it set.
 	TaggedMulticast bool `protobuf:"varint,7,opt,name=tagged_multicast,json=taggedMulticast,proto3" json:"tagged_multicast,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Of a bridge: how many MACs may be learned in it; 0 is learning.max_macs_per_bridge of
+	// the configuration. Lowered below what is learned, that stays and nothing new comes.
+	MaxMacs uint32 `protobuf:"varint,8,opt,name=max_macs,json=maxMacs,proto3" json:"max_macs,omitempty"`
+	// Of a VRF: how many routes of each family peers may give it; 0 is limits.routes_per_vrf
+	// of the configuration. Lowered below what there is, that stays and what is new waits.
+	MaxRoutes     uint32 `protobuf:"varint,9,opt,name=max_routes,json=maxRoutes,proto3" json:"max_routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InstanceSpec) Reset() {
@@ -1463,6 +1469,20 @@ func (x *InstanceSpec) GetTaggedMulticast() bool {
 		return x.TaggedMulticast
 	}
 	return false
+}
+
+func (x *InstanceSpec) GetMaxMacs() uint32 {
+	if x != nil {
+		return x.MaxMacs
+	}
+	return 0
+}
+
+func (x *InstanceSpec) GetMaxRoutes() uint32 {
+	if x != nil {
+		return x.MaxRoutes
+	}
+	return 0
 }
 
 type CreateInstanceRequest struct {
@@ -2746,7 +2766,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.InstanceSpecR\x04spec\x12)\n" +
-	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xb8\x02\n" +
+	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xf2\x02\n" +
 	"\fInstanceSpec\x12/\n" +
 	"\x13route_distinguisher\x18\x01 \x01(\tR\x12routeDistinguisher\x120\n" +
 	"\x14import_route_targets\x18\x02 \x03(\tR\x12importRouteTargets\x120\n" +
@@ -2754,7 +2774,10 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\vmac_ip_only\x18\x04 \x01(\bR\tmacIpOnly\x12!\n" +
 	"\fethernet_tag\x18\x05 \x01(\rR\vethernetTag\x12%\n" +
 	"\x0elogical_switch\x18\x06 \x01(\tR\rlogicalSwitch\x12)\n" +
-	"\x10tagged_multicast\x18\a \x01(\bR\x0ftaggedMulticast\"i\n" +
+	"\x10tagged_multicast\x18\a \x01(\bR\x0ftaggedMulticast\x12\x19\n" +
+	"\bmax_macs\x18\b \x01(\rR\amaxMacs\x12\x1d\n" +
+	"\n" +
+	"max_routes\x18\t \x01(\rR\tmaxRoutes\"i\n" +
 	"\x15CreateInstanceRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12/\n" +

@@ -44,7 +44,7 @@ func configured(f *config.File) []intent.Object {
 	for id, b := range f.Bridges {
 		i := configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export)
 		i.MACIPOnly, i.EthernetTag, i.LogicalSwitch = b.MACIPOnly, b.EthernetTag, b.LogicalSwitch
-		i.TaggedMulticast = b.TaggedMulticast
+		i.TaggedMulticast, i.MaxMACs = b.TaggedMulticast, b.MaxMACs
 		objects = append(objects, i)
 	}
 	for id, v := range f.VRFs {
@@ -134,6 +134,7 @@ func controllerConfig(f *config.File) controller.Config {
 		Ageing:       f.Learning.Ageing,
 		AddressAge:   f.Learning.AddressAge,
 		MaxMACs:      f.Learning.MaxMACs,
+		MaxPortMACs:  f.Learning.MaxPortMACs,
 		MaxAddresses: f.Learning.MaxAddresses,
 		Duplicates: controller.Duplicates{
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,

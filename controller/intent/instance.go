@@ -35,6 +35,12 @@ type Instance struct {
 	// LogicalSwitch, of a bridge's, is the name of the OVN logical switch that the bridge
 	// stretches, which no other bridge does; "" = none.
 	LogicalSwitch string `json:"logical_switch,omitempty"`
+	// MaxMACs, of a bridge's, is how many MACs may be learned in the bridge; 0 = as many as
+	// the configuration says.
+	MaxMACs uint32 `json:"max_macs,omitempty"`
+	// MaxRoutes, of a VRF's, is how many routes of each family peers may give the VRF; 0 =
+	// as many as the configuration says.
+	MaxRoutes uint32 `json:"max_routes,omitempty"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`
 }
@@ -85,6 +91,7 @@ func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 func (i Instance) Equal(o Instance) bool {
 	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly && i.EthernetTag == o.EthernetTag &&
 		i.TaggedMulticast == o.TaggedMulticast && i.LogicalSwitch == o.LogicalSwitch &&
+		i.MaxMACs == o.MaxMACs && i.MaxRoutes == o.MaxRoutes &&
 		bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
@@ -107,6 +114,12 @@ func (i Instance) Check() error {
 		v.add("logical_switch", "a logical switch is a bridge's: want it of the bridges")
 	}
 	v.check("logical_switch", CheckLogicalSwitch(i.LogicalSwitch))
+	if i.MaxMACs != 0 && i.Of().Kind != KindLogicalBridge {
+		v.add("max_macs", "MACs are learned in bridges: want it of the bridges")
+	}
+	if i.MaxRoutes != 0 && i.Of().Kind != KindVRF {
+		v.add("max_routes", "routes are a VRF's: want it of the VRFs")
+	}
 	return v.invalid(i.Ref())
 }
 

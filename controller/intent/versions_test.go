@@ -125,7 +125,7 @@ func inVersion5(t *testing.T) []Object {
 			n.NoARPND = false
 			o = n
 		case Instance:
-			n.LogicalSwitch, n.TaggedMulticast = "", false
+			n.LogicalSwitch, n.TaggedMulticast, n.MaxMACs, n.MaxRoutes = "", false, 0, 0
 			o = n
 		}
 		all[i] = o
@@ -140,7 +140,7 @@ func inVersion6(t *testing.T) []Object {
 	for i, o := range all {
 		o = withNews(o)
 		if n, ok := o.(Instance); ok {
-			n.LogicalSwitch, n.TaggedMulticast = "", false
+			n.LogicalSwitch, n.TaggedMulticast, n.MaxMACs, n.MaxRoutes = "", false, 0, 0
 			o = n
 		}
 		all[i] = o
@@ -155,7 +155,22 @@ func inVersion7(t *testing.T) []Object {
 	for i, o := range all {
 		o = withNews(o)
 		if n, ok := o.(Instance); ok {
-			n.TaggedMulticast = false
+			n.TaggedMulticast, n.MaxMACs, n.MaxRoutes = false, 0, 0
+			o = n
+		}
+		all[i] = o
+	}
+	return all
+}
+
+// inVersion8 is what p4evpn of commit 64fa8a0 writes into testdata/version8.db: as
+// inVersion7, with what that version brought.
+func inVersion8(t *testing.T) []Object {
+	all := inVersion7(t)
+	for i, o := range all {
+		o = withNews(o)
+		if n, ok := o.(Instance); ok {
+			n.MaxMACs, n.MaxRoutes = 0, 0
 			o = n
 		}
 		all[i] = o
@@ -165,7 +180,8 @@ func inVersion7(t *testing.T) []Object {
 
 func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
 	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t),
-		"version5.db": inVersion5(t), "version6.db": inVersion6(t), "version7.db": inVersion7(t)} {
+		"version5.db": inVersion5(t), "version6.db": inVersion6(t), "version7.db": inVersion7(t),
+		"version8.db": inVersion8(t)} {
 		t.Run(name, func(t *testing.T) {
 			path := stored(t, name)
 			s := mustOpen(t, path)
@@ -217,6 +233,9 @@ func withNews(o Object) Object {
 	case Instance:
 		if o.Of().Kind == KindLogicalBridge {
 			o.MACIPOnly, o.EthernetTag, o.LogicalSwitch, o.TaggedMulticast = true, 4000, "grün", true
+			o.MaxMACs = 100
+		} else {
+			o.MaxRoutes = 1000
 		}
 		return o
 	case Neighbor:
