@@ -45,6 +45,8 @@ func (f fakeStatus) Leaving(context.Context, intent.Kind) []intent.Leaving { ret
 
 // gateway is a server with its clients.
 type gateway struct {
+	server  *Server
+	address string
 	store   *intent.Store
 	conn    *grpc.ClientConn
 	http    *http.Client
@@ -65,7 +67,7 @@ func serve(t testing.TB, store *intent.Store, st intent.StatusSource, v view.Vie
 // some.
 func serveConfig(t testing.TB, cfg Config, client *tls.Config) *gateway {
 	t.Helper()
-	cfg.Listen = "127.0.0.1:0"
+	cfg.Insecure = cfg.TLS == nil
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -81,6 +83,7 @@ func serveConfig(t testing.TB, cfg Config, client *tls.Config) *gateway {
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx, lis) }()
 	g := connect(t, cfg.Store, lis.Addr().String(), client)
+	g.server, g.address = srv, lis.Addr().String()
 	t.Cleanup(func() {
 		_ = g.conn.Close()
 		g.http.CloseIdleConnections()
@@ -113,7 +116,7 @@ func connect(t testing.TB, store *intent.Store, address string, client *tls.Conf
 		t.Fatal(err)
 	}
 	transport := &http.Transport{TLSClientConfig: client, DialContext: dial}
-	return &gateway{store, conn, &http.Client{Transport: transport, Timeout: 10 * time.Second}, url,
+	return &gateway{nil, address, store, conn, &http.Client{Transport: transport, Timeout: 10 * time.Second}, url,
 		pb.NewLogicalBridgeServiceClient(conn), pb.NewBridgePortServiceClient(conn),
 		pb.NewVrfServiceClient(conn), pb.NewSviServiceClient(conn), p4evpnv1.NewViewClient(conn)}
 }

@@ -4,20 +4,18 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -34,35 +32,77 @@ const (
 // the log.
 const requestIDHeader = "x-request-id"
 
-// caller is who makes a call, and which call.
-type caller struct {
-	id      string // of the request
-	address string // "" on a Unix socket
-	subject string // of the verified certificate, as RFC 2253 writes it; "" without TLS
-	role    Role   // "" is none
-	rest    *restRequest
+// arrival is a request that came over gRPC or REST.
+type arrival struct {
+	id       string
+	via      string // "grpc" or "rest"
+	recorded bool   // in the access log, as a call
 }
 
-// client is what limits count by.
-func (c caller) client() string {
-	if c.subject != "" {
-		return c.subject
-	}
-	host, _, err := net.SplitHostPort(c.address)
-	if err != nil {
-		return c.address
-	}
-	return host
+type arrivalKey struct{}
+
+// caller is who makes a call, and with which request.
+type caller struct {
+	*arrival
+	party
 }
 
 // guard stands before every method, over gRPC and REST alike: it says who calls,
 // whether they may, and what came of it.
 type guard struct {
-	// roles by subject; nil means that there is no TLS, and that whoever can
-	// connect may do everything.
-	roles map[string]Role
-	limit *limiter
-	log   *slog.Logger
+	// inside is a guard of calls from within the process alone, which may do everything.
+	inside  bool
+	hosts   map[string]bool // names that the gateway is called by, besides localhost
+	origin  *http.CrossOriginProtection
+	limit   *limiter
+	flight  *flight
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// enter is what every request passes before any of its body is read: whether it may be
+// asked from where it is, as often as its client asks, and by whom it is. What it gives
+// is to be ended with the request.
+func (g *guard) enter(r *http.Request, what string, reads bool) (p *passage, err error) {
+	c := g.identify(r.Context())
+	reason := ""
+	defer func() {
+		if err != nil {
+			g.metrics.request(reason)
+		}
+	}()
+	if reason = refusedHost; c.plain && !g.calledBy(r.Host) {
+		return nil, status.Errorf(codes.PermissionDenied, "%.80q is no name of this gateway: ask by its address or as "+
+			"localhost, or name it in api.hosts of the configuration", r.Host)
+	}
+	if reason = refusedOrigin; g.origin.Check(r) != nil {
+		return nil, status.Error(codes.PermissionDenied, "a page of another site asks by a browser for a change: refused")
+	}
+	if reason = refusedRate; true {
+		if err := g.limit.take(c.client()); err != nil {
+			return nil, err
+		}
+	}
+	if reason = refusedRole; true {
+		if err := c.mayCall(what, reads); err != nil {
+			return nil, err
+		}
+	}
+	reason = refusedCalls
+	return g.flight.begin(c.client())
+}
+
+// calledBy reports whether a request's Host can be ours. A page of a foreign name that
+// suddenly leads here (DNS rebinding) has that name; a number cannot be made to.
+func (g *guard) calledBy(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return host == "" || host == "localhost" || g.hosts[host]
 }
 
 // call runs a method that the caller may use.
@@ -78,64 +118,35 @@ func (g *guard) call(ctx context.Context, method string, do func() error) (err e
 		}
 		g.record(c, method, start, err)
 	}()
-	if c.rest == nil {
-		if err := g.limit.take(c.client()); err != nil {
-			return err
-		}
-	}
-	if err := g.authorize(c, method); err != nil {
+	if err := c.mayCall(method, reads(method)); err != nil {
 		return err
 	}
 	return do()
 }
 
 // identify says who makes the call of a context.
-func (g *guard) identify(ctx context.Context) caller {
-	c := caller{role: RoleOperator}
-	if c.rest, _ = ctx.Value(restKey{}).(*restRequest); c.rest != nil {
-		c.id = c.rest.id
-	} else {
-		c.id = requestID(metadata.ValueFromIncomingContext(ctx, requestIDHeader)...)
+func (g *guard) identify(ctx context.Context) (c caller) {
+	c.arrival, _ = ctx.Value(arrivalKey{}).(*arrival)
+	if c.arrival == nil {
+		c.arrival = &arrival{id: requestID(), via: "inside"}
 	}
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		p = &peer.Peer{}
-	}
-	if p.Addr != nil {
-		c.address = strings.TrimPrefix(p.Addr.String(), "@") // an unnamed Unix socket
-	}
-	if g.roles == nil {
-		return c
-	}
-	c.role = ""
-	if t, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(t.State.VerifiedChains) > 0 {
-		c.subject = subjectOf(t.State.VerifiedChains[0][0].RawSubject)
-		c.role = g.roles[c.subject]
+	var known bool
+	if c.party, known = partyOf(ctx); !known && g.inside {
+		c.role = RoleOperator
 	}
 	return c
 }
 
-// subjectOf writes a certificate's subject in the order that it has there, the
-// last part first (RFC 2253), as `openssl x509 -subject -nameopt RFC2253` does.
-func subjectOf(raw []byte) string {
-	var name pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(raw, &name); err != nil || len(rest) > 0 {
-		return ""
-	}
-	return name.String()
-}
-
-// authorize checks that the caller's role allows the method.
-func (g *guard) authorize(c caller, method string) error {
+// mayCall checks that the caller's role allows what is asked.
+func (c caller) mayCall(what string, reads bool) error {
 	switch {
-	case c.role == RoleOperator, c.role == RoleViewer && reads(method):
+	case c.role == RoleOperator, c.role == RoleViewer && reads:
 		return nil
 	case c.role == RoleViewer:
-		return status.Errorf(codes.PermissionDenied,
-			"the certificate's subject %q is a viewer's, which may only get and list: %s wants an operator", c.subject, method)
+		return status.Errorf(codes.PermissionDenied, "%s is a viewer's, which may only get and list: %s wants an operator",
+			c.who(), clip(what))
 	}
-	return status.Errorf(codes.PermissionDenied,
-		"the certificate's subject %q has no role: give it one in api.roles of the configuration", c.subject)
+	return status.Errorf(codes.PermissionDenied, "%s has no role: give it one in api.roles of the configuration", c.who())
 }
 
 // reads reports whether a method changes nothing. What it does not know it takes
@@ -149,18 +160,17 @@ func reads(method string) bool {
 }
 
 // record writes the access log: what changed something or failed at level info,
-// the rest at debug.
+// the rest at debug, and what was only asked too often.
 func (g *guard) record(c caller, method string, start time.Time, err error) {
+	code := status.Code(err)
 	level := slog.LevelInfo
-	if err == nil && reads(method) {
+	if err == nil && reads(method) || code == codes.ResourceExhausted {
 		level = slog.LevelDebug
 	}
-	via := "grpc"
-	if c.rest != nil {
-		via, c.rest.recorded = "rest", true
-	}
-	attrs := append(c.attrs(), slog.String("method", method), slog.String("via", via),
-		slog.String("code", status.Code(err).String()), slog.Duration("took", time.Since(start)))
+	c.recorded = true
+	g.metrics.call(c.via, code)
+	attrs := append(c.attrs(), slog.String("method", clip(method)), slog.String("via", c.via),
+		slog.String("code", code.String()), slog.Duration("took", time.Since(start)))
 	if err != nil {
 		attrs = append(attrs, slog.String("err", status.Convert(err).Message()))
 	}
@@ -169,8 +179,8 @@ func (g *guard) record(c caller, method string, start time.Time, err error) {
 
 // attrs are what the log says of a caller.
 func (c caller) attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("id", c.id), slog.String("peer", cmp.Or(c.address, "local"))}
-	if c.subject != "" {
+	attrs := []slog.Attr{slog.String("id", c.id), slog.String("peer", cmp.Or(c.address, c.peer.String()))}
+	if !c.plain && c.role != "" || c.subject != "" {
 		attrs = append(attrs, slog.String("subject", c.subject), slog.String("role", string(c.role)))
 	}
 	return attrs

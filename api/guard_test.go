@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
@@ -136,7 +135,8 @@ func (rawCodec) Unmarshal(b []byte, v any) error { return proto.Unmarshal(b, v.(
 func (rawCodec) Name() string                    { return "proto" }
 
 func TestMessagesAreBounded(t *testing.T) {
-	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, Limits: Limits{MessageBytes: 1000}}, nil)
+	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{},
+		Limits: Limits{MessageBytes: 1000, BodyBytes: 1000}}, nil)
 	g.createBridge(t, "vlan10", 10, 10)
 	_, err := g.bridges.GetLogicalBridge(t.Context(), &pb.GetLogicalBridgeRequest{Name: strings.Repeat("x", 1000)})
 	wantCode(t, err, codes.ResourceExhausted)
@@ -229,19 +229,3 @@ func TestAPanicFailsItsCallOnly(t *testing.T) {
 type panicking struct{ fakeStatus }
 
 func (panicking) Status(context.Context, ...intent.Ref) []intent.Status { panic("a fault") }
-
-func TestAnAddressOfItsOwnServesRESTToo(t *testing.T) {
-	srv, err := New(Config{Listen: "unix:" + t.TempDir() + "/api.sock", RESTListen: "127.0.0.1:0",
-		Store: intent.NewMemory(), Status: fakeStatus{},
-		Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(srv.addresses) != 2 {
-		t.Errorf("%v", srv.addresses)
-	}
-	if _, err := New(Config{Listen: "127.0.0.1:0", RESTListen: "x", Store: intent.NewMemory(),
-		Status: fakeStatus{}}); err == nil {
-		t.Error("an address that cannot be is accepted")
-	}
-}

@@ -14,8 +14,11 @@ import (
 // Limits bound what one client may ask of the gateway. Zero values stand for the
 // defaults.
 type Limits struct {
-	// MessageBytes is the largest request, over gRPC and REST.
-	MessageBytes int
+	// MessageBytes is the largest message over gRPC, BodyBytes the largest body over REST.
+	MessageBytes, BodyBytes int
+	// Connections is how many there may be at one address, ConnectionsPerClient how many of
+	// a client: a user of this machine, an IPv4 address or an IPv6 network of 64 bits.
+	Connections, ConnectionsPerClient int
 	// CallsPerSecond and Burst bound the calls of a client: a certificate's
 	// subject, or an address where there is no TLS.
 	CallsPerSecond float64
@@ -24,13 +27,19 @@ type Limits struct {
 
 // The defaults of Limits: what a client that applies a whole site at once needs.
 const (
-	defaultMessageBytes   = 4 << 20
-	defaultCallsPerSecond = 1000
-	defaultBurst          = 2000
+	defaultMessageBytes         = 4 << 20
+	defaultBodyBytes            = 64 << 10
+	defaultConnections          = 512
+	defaultConnectionsPerClient = 64
+	defaultCallsPerSecond       = 1000
+	defaultBurst                = 2000
 )
 
 func (l Limits) withDefaults() Limits {
 	l.MessageBytes = cmp.Or(l.MessageBytes, defaultMessageBytes)
+	l.BodyBytes = cmp.Or(l.BodyBytes, defaultBodyBytes)
+	l.Connections = cmp.Or(l.Connections, defaultConnections)
+	l.ConnectionsPerClient = cmp.Or(l.ConnectionsPerClient, defaultConnectionsPerClient)
 	l.CallsPerSecond = cmp.Or(l.CallsPerSecond, defaultCallsPerSecond)
 	l.Burst = cmp.Or(l.Burst, defaultBurst)
 	return l

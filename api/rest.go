@@ -8,30 +8,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	pb "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
-
-// bodyTimeout bounds how long a client may take to send a request's body.
-const bodyTimeout = 30 * time.Second
 
 // rest serves the paths that the annotations of the API give its methods, those of
 // p4evpn.v1, /healthz and /openapi.json. A request ends in a call to services, with the peer
@@ -40,14 +33,6 @@ type rest struct {
 	mux    *runtime.ServeMux
 	routes []httpRoute
 }
-
-// restRequest is a request over REST on its way through the guard.
-type restRequest struct {
-	id       string
-	recorded bool // in the access log, as a call
-}
-
-type restKey struct{}
 
 func newREST(s *services, maxBody int) (http.Handler, error) {
 	h := &rest{routes: routesOf(slices.Collect(maps.Keys(s.GetServiceInfo())))}
@@ -106,89 +91,6 @@ func (h *rest) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // marshaler shows fields that are not set too, and refuses those that are not
 // there.
 var marshaler = &runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}
-
-// gate is what every HTTP request passes: it gets an id and its caller, is counted
-// and has its body read, and is logged if no call was.
-type gate struct {
-	guard   *guard
-	maxBody int
-	refuse  func(http.ResponseWriter, *http.Request, error)
-	next    http.Handler
-}
-
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	request := &restRequest{id: requestID(r.Header.Values(requestIDHeader)...)}
-	w.Header().Set(requestIDHeader, request.id)
-	p := &peer.Peer{Addr: httpAddr(r.RemoteAddr)}
-	if r.TLS != nil {
-		p.AuthInfo = credentials.TLSInfo{State: *r.TLS}
-	}
-	r = r.WithContext(context.WithValue(peer.NewContext(r.Context(), p), restKey{}, request))
-	answer := &recorder{ResponseWriter: w, code: http.StatusOK}
-	if err := g.admit(answer, r); err != nil {
-		g.refuse(answer, r, err)
-	} else {
-		g.next.ServeHTTP(answer, r)
-	}
-	if !request.recorded {
-		attrs := append(g.guard.identify(r.Context()).attrs(), slog.String("via", "rest"),
-			slog.String("request", clip(r.Method+" "+r.URL.Path)), slog.Int("status", answer.code), slog.Duration("took",
-				time.Since(start)))
-		g.guard.log.LogAttrs(r.Context(), slog.LevelInfo, "API request that calls no method", attrs...)
-	}
-}
-
-// recorder notes the status of an answer.
-type recorder struct {
-	http.ResponseWriter
-	code int
-}
-
-func (r *recorder) WriteHeader(code int) {
-	r.code = code
-	r.ResponseWriter.WriteHeader(code)
-}
-
-// Unwrap is for http.ResponseController.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// httpAddr is the address of a peer, as net/http gives it.
-type httpAddr string
-
-func (a httpAddr) Network() string { return "tcp" }
-func (a httpAddr) String() string  { return string(a) }
-
-// admit counts the request and reads its body, which must be one JSON value.
-func (g *gate) admit(w http.ResponseWriter, r *http.Request) error {
-	if err := g.guard.limit.take(g.guard.identify(r.Context()).client()); err != nil {
-		return err
-	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(io.LimitReader(r.Body, int64(g.maxBody)+1))
-	_ = control.SetReadDeadline(time.Time{})
-	switch {
-	case err != nil:
-		return status.Errorf(codes.InvalidArgument, "the request's body cannot be read: %v", err)
-	case len(body) > g.maxBody:
-		return &runtime.HTTPStatusError{HTTPStatus: http.StatusRequestEntityTooLarge,
-			Err: status.Errorf(codes.ResourceExhausted,
-				"the request's body is larger than %d bytes: send less, or raise api.limits.message_bytes of the configuration",
-				g.maxBody)}
-	}
-	if body = bytes.TrimSpace(body); len(body) > 0 {
-		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete {
-			return status.Errorf(codes.InvalidArgument, "%s takes no body: its fields are query parameters", r.Method)
-		}
-		var value json.RawMessage
-		if err := json.Unmarshal(body, &value); err != nil {
-			return status.Errorf(codes.InvalidArgument, "the request's body is not one JSON value: %v", err)
-		}
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return nil
-}
 
 // noSuchPath says what there is.
 func (h *rest) noSuchPath(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter,

@@ -6,15 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
-	"syscall"
+	"sync"
 	"time"
 
 	pb "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
@@ -28,17 +25,28 @@ import (
 	"github.com/p4evpn/p4evpn/api/vtep"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
+	"github.com/p4evpn/p4evpn/internal/socket"
 )
 
 // drainTimeout bounds how long calls in progress may hold up the end of Run.
 const drainTimeout = 2 * time.Second
 
+// What a connection has: time for the header of a request (of the first one also for the
+// handshake of TLS), time without any, bytes of a header, requests at once, and bytes that
+// are taken of it before anybody reads them, in all and of a request.
+const (
+	headerTimeout    = 10 * time.Second
+	idleTimeout      = 2 * time.Minute
+	maxHeader        = 32 << 10
+	maxStreams       = 100
+	connectionWindow = 256 << 10
+	streamWindow     = 64 << 10
+)
+
 // Config says what a Server serves and where.
 type Config struct {
-	// Listen is "host:port", "unix:/run/p4evpn/api.sock", the same with
-	// "unix://" or "tcp://host:port". RESTListen is a further address of the
-	// same form, or empty. Each serves gRPC and REST.
-	Listen, RESTListen string
+	// Listen are addresses as package socket reads them. Each serves gRPC and REST.
+	Listen []string
 	// VTEPListen is an address for the REST API of package vtep, or empty; VTEP
 	// is our default VTEP address.
 	VTEPListen string
@@ -53,30 +61,41 @@ type Config struct {
 	Duplicates view.Duplicates
 	// Underlay are the routes that BGP learned there; nil: there are none.
 	Underlay view.Underlay
-	// TLS asks for certificates on every address, and Roles says what the
-	// subject of a client's may do (RFC 2253, as subjectOf writes it). Without
-	// TLS whoever can connect may do everything.
-	TLS    *TLS
-	Roles  map[string]Role
+	// TLS asks for certificates over TCP. Roles says what the subject of a client's may do
+	// (RFC 2253, as subjectOf writes it), and by "user:NAME" and "group:NAME" what users
+	// of this machine may over Unix sockets.
+	TLS   *TLS
+	Roles map[string]Role
+	// Insecure lets whoever can connect by a loopback address do everything, without TLS.
+	Insecure bool
+	// Hosts are the names, besides localhost, by which it may be called then.
+	Hosts  []string
 	Limits Limits
 	Logger *slog.Logger // nil: slog.Default()
 }
 
 // Server serves gRPC and REST on the same addresses. It runs once.
 type Server struct {
-	addresses []address
+	addresses []socket.Address
 	tls       *tls.Config
+	insecure  bool
+	limits    Limits
 	http      *http.Server
-	vtep      []address // none or one
+	vtep      []socket.Address // none or one
 	vtepHTTP  *http.Server
 	services  *services
+	guard     *guard
 	health    *health.Server
 	ready     chan struct{}
+	metrics   *metrics
 	log       *slog.Logger
-}
 
-// address is where to listen.
-type address struct{ network, address string }
+	certificates map[string]Role
+	local        localRoles
+
+	mu      sync.Mutex
+	bounded []*socket.Bounded // once it listens
+}
 
 func (c Config) withDefaults() Config {
 	c.Limits = c.Limits.withDefaults()
@@ -87,46 +106,56 @@ func (c Config) withDefaults() Config {
 // New prepares a server; Run makes it listen.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	s := &Server{health: health.NewServer(), ready: make(chan struct{}), log: cfg.Logger}
-	for _, listen := range []string{cfg.Listen, cfg.RESTListen} {
-		if listen == "" && len(s.addresses) > 0 {
-			continue // no further one
-		}
-		a, err := splitListen(listen)
-		if err != nil {
-			return nil, err
-		}
-		s.addresses = append(s.addresses, a)
+	s := &Server{health: health.NewServer(), ready: make(chan struct{}), metrics: newMetrics(), limits: cfg.Limits,
+		insecure: cfg.Insecure, log: cfg.Logger}
+	var err error
+	if s.certificates, s.local, err = newRoles(cfg.Roles); err != nil {
+		return nil, err
 	}
-	guard := &guard{limit: newLimiter(cfg.Limits), log: s.log}
 	if cfg.TLS != nil {
-		var err error
 		if s.tls, err = serverTLS(*cfg.TLS, s.log); err != nil {
 			return nil, err
 		}
-		guard.roles = maps.Clone(cfg.Roles)
-		if guard.roles == nil {
-			guard.roles = map[string]Role{}
+	}
+	for _, listen := range cfg.Listen {
+		if s.addresses, err = s.add(s.addresses, listen); err != nil {
+			return nil, err
 		}
 	}
-	s.services = newServices(guard, grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes))
+	s.guard = &guard{origin: http.NewCrossOriginProtection(), hosts: map[string]bool{}, limit: newLimiter(cfg.Limits),
+		flight: newFlight(), metrics: s.metrics, log: s.log}
+	for _, name := range cfg.Hosts {
+		s.guard.hosts[strings.ToLower(name)] = true
+	}
+	s.services = newServices(s.guard, grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes))
 	s.register(cfg)
-	gateway, err := newREST(s.services, cfg.Limits.MessageBytes)
+	gateway, err := newREST(s.services, cfg.Limits.BodyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
 	}
-	s.http = newHTTP(callsOr(s.services.grpc, gateway), s.log)
+	s.http = newHTTP(callsOr(&callGate{s.guard, cfg.Limits.MessageBytes, s.services}, gateway), s.log)
 	if cfg.VTEPListen == "" {
 		return s, nil
 	}
-	a, err := splitListen(cfg.VTEPListen)
-	if err != nil {
-		return nil, err
-	}
-	s.vtep = []address{a}
-	s.vtepHTTP = newHTTP(newVTEP(guard, cfg.Limits.MessageBytes,
+	s.vtepHTTP = newHTTP(newVTEP(s.guard, cfg.Limits.BodyBytes,
 		&vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP}), s.log)
-	return s, nil
+	s.vtep, err = s.add(nil, cfg.VTEPListen)
+	return s, err
+}
+
+// add adds an address, if it may be listened at.
+func (s *Server) add(to []socket.Address, text string) ([]socket.Address, error) {
+	a, err := socket.Parse(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("API: %w", err)
+	case a.Unix() || s.tls != nil || s.insecure && a.Loopback():
+		return append(to, a), nil
+	case s.insecure:
+		return nil, fmt.Errorf("API: address %q: without TLS only a loopback address: set api.tls", text)
+	}
+	return nil, fmt.Errorf("API: address %q: TCP wants api.tls; on a loopback address api.insecure: true lets every user "+
+		"of this machine do everything without", text)
 }
 
 // register gives every service to gRPC and REST, and a health to each.
@@ -164,7 +193,7 @@ func registerObjects(s *services, store *intent.Store, st intent.StatusSource, v
 }
 
 // callsOr serves gRPC and REST from one listener: what is gRPC says so.
-func callsOr(calls *grpc.Server, gateway http.Handler) http.Handler {
+func callsOr(calls, gateway http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			calls.ServeHTTP(w, r)
@@ -182,29 +211,17 @@ func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:   handler,
 		Protocols: protocols,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 20 * time.Second,
-			WriteByteTimeout: time.Minute},
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn), // failed TLS handshakes
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: time.Minute, PingTimeout: 20 * time.Second, WriteByteTimeout: time.Minute,
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: connectionWindow,
+			MaxReceiveBufferPerStream: streamWindow,
+		},
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withParty,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-}
-
-func splitListen(listen string) (address, error) {
-	a := address{"tcp", listen}
-	if scheme, rest, ok := strings.Cut(listen, "://"); ok {
-		a = address{scheme, rest}
-	} else if path, ok := strings.CutPrefix(listen, "unix:"); ok { // gRPC's shorter form
-		a = address{"unix", path}
-	}
-	switch {
-	case a.network == "unix" && a.address != "":
-		return a, nil
-	case a.network == "tcp":
-		if _, _, err := net.SplitHostPort(a.address); err == nil {
-			return a, nil
-		}
-	}
-	return a, fmt.Errorf("API address %q: want host:port or unix:///path", listen)
 }
 
 // Ready is closed when every address is served.
@@ -228,17 +245,14 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.serve(ctx, listeners[:n], listeners[n:])
 }
 
-func (s *Server) listen(ctx context.Context, a address) (net.Listener, error) {
-	if a.network == "unix" {
-		removeStaleSocket(a.address)
-	}
-	lis, err := new(net.ListenConfig).Listen(ctx, a.network, a.address)
+func (s *Server) listen(ctx context.Context, a socket.Address) (net.Listener, error) {
+	lis, err := a.Listen(ctx, socket.File{Mode: 0o660, Group: ownGroup})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("API: %w", err)
 	}
-	if at, ok := lis.Addr().(*net.TCPAddr); ok && s.tls == nil && !at.IP.IsLoopback() {
-		s.log.Warn("the API listens without TLS where others can reach it: whoever does may change everything; set api.tls",
-			"address", at.String())
+	if at, ok := lis.Addr().(*net.TCPAddr); ok && s.tls == nil && !at.IP.IsLoopback() { // "localhost" may be anywhere
+		_ = lis.Close()
+		return nil, fmt.Errorf("API: %v is no loopback address: set api.tls", at)
 	}
 	return lis, nil
 }
@@ -252,10 +266,8 @@ func (s *Server) serve(ctx context.Context, listeners, vtep []net.Listener) erro
 	s.health.Resume() // every service that is registered is now serving
 	group, serving := errgroup.WithContext(ctx)
 	start := func(what string, server *http.Server, lis net.Listener) {
-		s.log.Info(what+" listens", "address", lis.Addr().String(), "tls", s.tls != nil)
-		if s.tls != nil {
-			lis = tls.NewListener(lis, s.tls)
-		}
+		s.log.Info(what+" listens", "address", lis.Addr().String(), "tls", s.tls != nil && lis.Addr().Network() == "tcp")
+		lis = s.accept(lis)
 		group.Go(func() error { return server.Serve(lis) })
 	}
 	for _, lis := range listeners {
@@ -287,21 +299,4 @@ func (s *Server) stop() {
 		}
 	}
 	s.services.grpc.Stop()
-}
-
-// removeStaleSocket removes what a server that was killed left behind, and
-// never the socket of one that lives or a file that is none.
-func removeStaleSocket(path string) {
-	fi, err := os.Lstat(path)
-	if err != nil || fi.Mode().Type() != fs.ModeSocket {
-		return
-	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		_ = conn.Close()
-		return
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		_ = os.Remove(path)
-	}
 }

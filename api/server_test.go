@@ -82,10 +82,11 @@ func TestEveryServiceHasItsHealth(t *testing.T) {
 
 func TestAddressesThatCannotBeAreRefusedAtOnce(t *testing.T) {
 	for listen, ok := range map[string]bool{
-		"127.0.0.1:50151": true, "[::1]:50151": true, ":50151": true, "tcp://localhost:1": true, "unix:///run/x.sock": true, "unix://x.sock": true,
+		"127.0.0.1:50151": true, "[::1]:50151": true, ":50151": false, "10.0.0.1:50151": false,
+		"unix:/run/x.sock": true, "tcp://localhost:1": true, "unix:///run/x.sock": true, "unix://x.sock": true,
 		"": false, "127.0.0.1": false, "unix://": false, "http://x:1": false, "1.2.3.4:5:6": false,
 	} {
-		_, err := New(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{}})
+		_, err := New(Config{Insecure: true, Listen: []string{listen}, Store: intent.NewMemory(), Status: fakeStatus{}})
 		if (err == nil) != ok {
 			t.Errorf("%q: %v, want ok %v", listen, err, ok)
 		}
@@ -95,11 +96,16 @@ func TestAddressesThatCannotBeAreRefusedAtOnce(t *testing.T) {
 // running starts Run and gives the way to end it.
 func running(t *testing.T, listen string) (stop func() error) {
 	t.Helper()
-	srv, err := New(Config{Listen: listen, Store: intent.NewMemory(), Status: fakeStatus{},
+	srv, err := New(Config{Insecure: true, Listen: []string{listen}, Store: intent.NewMemory(), Status: fakeStatus{},
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runServer(t, srv)
+}
+
+func runServer(t *testing.T, srv *Server) (stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
@@ -147,7 +153,7 @@ func TestAUnixSocketIsServedAgainAfterAKill(t *testing.T) {
 	}
 	// A second one does not take the address of the first.
 	if err := func() error {
-		srv, err := New(Config{Listen: "unix://" + path, Store: intent.NewMemory(), Status: fakeStatus{}})
+		srv, err := New(Config{Listen: []string{"unix://" + path}, Store: intent.NewMemory(), Status: fakeStatus{}})
 		if err != nil {
 			return nil
 		}
@@ -168,7 +174,7 @@ func TestAFileInThePlaceOfTheSocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := New(Config{Listen: "unix://" + path, Store: intent.NewMemory(), Status: fakeStatus{}})
+	srv, err := New(Config{Listen: []string{"unix://" + path}, Store: intent.NewMemory(), Status: fakeStatus{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +192,8 @@ func TestAnAddressInUseIsAnErrorThatNamesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = lis.Close() }()
-	srv, err := New(Config{Listen: lis.Addr().String(), Store: intent.NewMemory(), Status: fakeStatus{}})
+	srv, err := New(Config{Insecure: true, Listen: []string{lis.Addr().String()}, Store: intent.NewMemory(),
+		Status: fakeStatus{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +229,8 @@ func TestRunEndsThoughAClientWatches(t *testing.T) {
 func TestRunEndsWhenItsContextHasEndedBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	srv, err := New(Config{Listen: "127.0.0.1:0", Store: intent.NewMemory(), Status: fakeStatus{},
+	srv, err := New(Config{Insecure: true, Listen: []string{"127.0.0.1:0"}, Store: intent.NewMemory(),
+		Status: fakeStatus{},
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

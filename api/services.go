@@ -22,6 +22,8 @@ type services struct {
 	guard    *guard
 	unary    map[string]unaryMethod    // by "/service/method"
 	streamed map[string]streamedMethod // the same
+	// fromClient are the methods that take a stream.
+	fromClient map[string]bool
 }
 
 var (
@@ -38,7 +40,7 @@ type streamedMethod func(grpc.ServerStream) error
 func newServices(g *guard, options ...grpc.ServerOption) *services {
 	options = append(options, grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}))
 	return &services{grpc: grpc.NewServer(options...), guard: g, unary: map[string]unaryMethod{},
-		streamed: map[string]streamedMethod{}}
+		streamed: map[string]streamedMethod{}, fromClient: map[string]bool{}}
 }
 
 // RegisterService takes a service, as generated code does it.
@@ -64,6 +66,7 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 			return s.guard.call(stream.Context(), name, func() error { return handler(impl, readable{stream}) })
 		}
 		d.Streams[i].Handler = guarded
+		s.fromClient[name] = d.Streams[i].ClientStreams
 		s.streamed[name] = func(stream grpc.ServerStream) error { return guarded(impl, stream) }
 	}
 	s.grpc.RegisterService(&d, impl)

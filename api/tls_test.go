@@ -337,7 +337,7 @@ func TestFilesOfTLSThatCannotBeAreRefusedAtOnce(t *testing.T) {
 	} {
 		files, c := *cfg.TLS, cfg
 		change(&files)
-		c.TLS, c.Listen = &files, "127.0.0.1:0"
+		c.TLS, c.Listen = &files, []string{"127.0.0.1:0"}
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), "API") {
 			t.Errorf("%+v: %v", files, err)
 		}

@@ -2,10 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -26,13 +22,8 @@ import (
 func askVTEP(t *testing.T, h http.Handler, subject, method, path, body string) (int, string) {
 	t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	if subject != "" {
-		raw, err := asn1.Marshal(pkix.Name{CommonName: subject}.ToRDNSequence())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{RawSubject: raw}}}}
-	}
+	who := party{subject: "CN=" + subject, role: map[string]Role{"alice": RoleOperator, "grafana": RoleViewer}[subject]}
+	r = r.WithContext(context.WithValue(r.Context(), partyKey{}, who))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	var e struct{ Error string }
@@ -47,8 +38,8 @@ func askVTEP(t *testing.T, h http.Handler, subject, method, path, body string) (
 
 func TestRolesAndLimitsHoldForVTEPsToo(t *testing.T) {
 	var log records
-	g := &guard{log: log.logger(), limit: newLimiter(Limits{}.withDefaults()),
-		roles: map[string]Role{"CN=alice": RoleOperator, "CN=grafana": RoleViewer}}
+	g := &guard{log: log.logger(), limit: newLimiter(Limits{}.withDefaults()), flight: newFlight(), metrics: newMetrics(),
+		origin: http.NewCrossOriginProtection()}
 	h := newVTEP(g, 200, &vtep.Handler{Store: intent.NewMemory(), View: &controllertest.View{}})
 	const speaker = `{"as_number": 65000, "router_id": "10.0.0.1"}`
 	for _, c := range []struct {
@@ -84,7 +75,7 @@ func TestRolesAndLimitsHoldForVTEPsToo(t *testing.T) {
 func TestVTEPsHaveAnAddressOfTheirOwn(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "vtep.sock")
-	srv, err := New(Config{Listen: "unix:" + filepath.Join(dir, "api.sock"), VTEPListen: "unix:" + socket,
+	srv, err := New(Config{Listen: []string{"unix:" + filepath.Join(dir, "api.sock")}, VTEPListen: "unix:" + socket,
 		Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -30,8 +30,8 @@ func (f gatewayFile) String() string {
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, cmp.Or(f.store, g.storeFile()))
 	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, election_id: %d, embedded: %t, audit_interval: %s}\n",
 		cmp.Or(f.target, targetAddress), ownElectionID, f.ownSwitch, cmp.Or(f.audit, "0s"))
-	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q}\nmetrics: {listen: %q}\nlearning: {ageing: %s", g.socket,
-		f.vtepAPI, metricsAddress, cmp.Or(f.ageing, demoAgeing))
+	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q, insecure: %t}\nmetrics: {listen: %q}\nlearning: {ageing: %s",
+		g.socket, f.vtepAPI, f.vtepAPI != "", metricsAddress, cmp.Or(f.ageing, demoAgeing))
 	if f.moves != 0 {
 		fmt.Fprintf(&b, ", duplicates: {moves: %d}", f.moves)
 	}

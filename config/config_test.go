@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,8 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.API.Listen != DefaultAPI || f.Target.Address != defaultTarget || f.Target.DeviceID != defaultDeviceID ||
+	if !slices.Equal(f.API.Listen, Addresses{DefaultAPI}) || f.Target.Address != defaultTarget ||
+		f.Target.DeviceID != defaultDeviceID ||
 		f.Store != DefaultStore || !f.Target.Embedded || f.Learning.Ageing != 90*time.Second ||
 		f.Target.AuditInterval != defaultAuditInterval {
 		t.Errorf("defaults: %+v", f)
@@ -121,6 +123,19 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"role of nobody":         {minimal + "api:\n  roles: {\"\": viewer}\n", "empty subject", "line 5:"},
 		"negative limit":         {minimal + "api:\n  limits: {burst: -1}\n", "api.limits", "line 5:"},
 		"limit that is none":     {minimal + "api:\n  limits: {calls_per_second: .nan}\n", "api.limits", "line 5:"},
+		"no name to call it by":  {minimal + "api:\n  hosts: [\"gw:1\"]\n", "api.hosts", "line 5:"},
+		"TCP without TLS":        {minimal + "api:\n  listen: 127.0.0.1:1\n", "api.insecure: true", "line 5:"},
+		"insecure for others":    {minimal + "api:\n  insecure: true\n  listen: [unix:/a, 0.0.0.0:1]\n", "no loopback", "line 6:"},
+		"insecure without host":  {minimal + "api:\n  insecure: true\n  vtep_listen: :8080\n", "api.vtep_listen", "line 6:"},
+		"no address at all":      {minimal + "api:\n  listen: []\n", "api.listen", "line 5:"},
+		"an address of two":      {minimal + "api:\n  listen: {a: b}\n", "or a list of them", "[5:"},
+		"a number for address":   {minimal + "api:\n  listen: [1]\n", "or a list of them", "[5:"},
+		"REST without TLS":       {minimal + "api:\n  rest_listen: 10.0.0.1:1\n", "api.rest_listen", "line 5:"},
+		"user without name":      {minimal + "api:\n  roles: {\"user:\": viewer}\n", "a name or number", "line 5:"},
+		"roles of users alone":   {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {\"user:a\": viewer}\n", "by TLS", "line 6:"},
+		"subject with blanks":    {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {\"CN=a, O=b\": viewer}\n", "RFC2253", "line 6:"},
+		"subject by OpenSSL":     {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {\"/CN=a/O=b,c\": viewer}\n", "RFC2253", "line 6:"},
+		"subject with two roles": {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {CN=a: viewer, CN=a: operator}\n", "CN=a", "6"},
 		"no address of the API":  {minimal + "api: {listen: \"\"}\n", "api.listen", "line 4:"},
 		"election id":            {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
 		"static by broadcast": {minimal + "vrfs:\n  blue:\n    statics:\n" +

@@ -18,7 +18,7 @@ import (
 
 // Defaults of keys that are left out.
 const (
-	DefaultAPI      = "127.0.0.1:50151"
+	DefaultAPI      = "unix:/run/p4evpn/api.sock"
 	defaultTarget   = "127.0.0.1:9559"
 	DefaultStore    = "/var/lib/p4evpn/p4evpn.db"
 	defaultDeviceID = 1
@@ -49,7 +49,7 @@ func Parse(b []byte) (*File, error) {
 		Store: DefaultStore,
 		Target: Target{Address: defaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto",
 			AuditInterval: leftOut},
-		API: API{Listen: DefaultAPI},
+		API: API{Listen: Addresses{DefaultAPI}},
 
 		SlowPath: SlowPath{Namespaces: defaultNamespaces},
 		BGP:      BGP{GracefulRestart: defaultGracefulRestart},

@@ -125,6 +125,9 @@ func (s source) ours(t reflect.Type) bool {
 }
 
 func typeName(t reflect.Type) string {
+	if t == reflect.TypeFor[Addresses]() {
+		return "text, or list of text"
+	}
 	switch t.Kind() {
 	case reflect.Slice:
 		return "list of " + typeName(t.Elem())

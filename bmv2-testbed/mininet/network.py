@@ -61,7 +61,7 @@ class Networks(Mininet):
         path = self._folder.path / f"{gateway}.json"
         path.write_text(json.dumps(calls, indent=1))
         program = str(Path(__file__).with_name("objects.py"))
-        out, err, status = self[gateway].pexec([sys.executable, program, "127.0.0.1:50151", str(path)])
+        out, err, status = self[gateway].pexec([sys.executable, program, "unix:/run/p4evpn/api.sock", str(path)])
         if status:
             raise SetupError(f"{gateway}: {out}{err}")
 

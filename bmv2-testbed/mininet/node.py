@@ -46,10 +46,10 @@ class Device(Switch):
 
 
 class Namespace(Device):
-    """A Device with a network namespace and a /run/netns of its own."""
+    """A Device with a network namespace and a /run/netns and /run/p4evpn of its own."""
 
     def __init__(self, name: str, folder: Path, **params: Any) -> None:
-        super().__init__(name, folder, **{**params, "inNamespace": True, "privateDirs": ["/run/netns"]})
+        super().__init__(name, folder, **{**params, "inNamespace": True, "privateDirs": ["/run/netns", "/run/p4evpn"]})
 
 
 class Cable(Link):

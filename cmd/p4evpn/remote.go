@@ -30,7 +30,7 @@ type remote struct {
 // addFlags gives a command and those below it the flags.
 func (r *remote) addFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVar(&r.address, "api", config.DefaultAPI, "address of the gateway's API: host:port or unix:PATH")
+	f.StringVar(&r.address, "api", config.DefaultAPI, "address of the gateway's API: unix:PATH or host:port")
 	f.StringVar(&r.ca, "ca", "",
 		"authority of the gateway's certificate, a PEM file; with --cert and --key for an API with TLS")
 	f.StringVar(&r.certificate, "cert", "", "our certificate, a PEM file")

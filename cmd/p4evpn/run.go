@@ -237,7 +237,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 
 // collectors are the parts that count something.
 func (g *gateway) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.resolver, g.router}
+	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.resolver, g.router, g.api}
 	if g.slow != nil {
 		all = append(all, g.slow)
 	}

@@ -87,7 +87,7 @@ func serveWith(t *testing.T, auditor view.Auditor) string {
 func serveStore(t *testing.T, cfg api.Config) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "api.sock")
-	cfg.Listen, cfg.Logger = "unix://"+path, slog.New(slog.DiscardHandler)
+	cfg.Listen, cfg.Logger = []string{"unix://" + path}, slog.New(slog.DiscardHandler)
 	srv, err := api.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -150,9 +150,9 @@ func TestAGatewayThatCannotListenIsNeverReady(t *testing.T) {
 			f := gatewayFile(t, target)
 			switch at := taken.Addr().String(); listener {
 			case "API":
-				f.API.Listen = at
+				f.API.Listen, f.API.Insecure = []string{at}, true
 			case "VTEP":
-				f.API.VTEPListen = at
+				f.API.VTEPListen, f.API.Insecure = at, true
 			case "metrics":
 				f.Metrics.Listen = at
 			}

@@ -81,7 +81,7 @@ func runGateway(t *testing.T, target string) askFunc {
 func asker(t *testing.T, f *config.File) askFunc {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
 		error) {
-		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(f.API.Listen, "unix:"))
+		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(f.API.Listen[0], "unix:"))
 	}}}
 	t.Cleanup(client.CloseIdleConnections)
 	return func(method, path, body string) (int, string) {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/bgp"
@@ -191,13 +192,17 @@ func controllerConfig(f *config.File) controller.Config {
 func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
-		Listen: a.Listen, RESTListen: a.RESTListen, Store: g.store,
+		Listen: slices.Clone(a.Listen), Insecure: a.Insecure, Hosts: a.Hosts, Store: g.store,
 		Status: g.loop, View: g.loop, Auditor: g.loop, Duplicates: g.loop, Underlay: underlayView{g.router},
 		VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr,
 		Roles: map[string]api.Role{},
 		Limits: api.Limits{
-			MessageBytes: a.Limits.MessageBytes, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst,
+			MessageBytes: a.Limits.MessageBytes, BodyBytes: a.Limits.BodyBytes, Connections: a.Limits.Connections,
+			ConnectionsPerClient: a.Limits.ConnectionsPerClient, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst,
 		},
+	}
+	if a.RESTListen != "" {
+		c.Listen = append(c.Listen, a.RESTListen)
 	}
 	if a.TLS != (config.TLS{}) {
 		c.TLS = &api.TLS{Certificate: a.TLS.Certificate, Key: a.TLS.Key, ClientCA: a.TLS.ClientCA}

@@ -1,0 +1,62 @@
+package api
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+)
+
+// Why a connection or a request was refused, besides what package socket says.
+const (
+	refusedHandshake = "handshake"
+	refusedFrames    = "frames" // an HTTP/2 flood
+	refusedHost      = "host"
+	refusedOrigin    = "origin"
+	refusedRole      = "role"
+	refusedRate      = "rate"
+	refusedCalls     = "calls"
+	refusedBytes     = "bytes" // in flight
+	refusedBody      = "body"  // too large, or it did not come in time
+)
+
+// metrics count what is refused, and calls.
+type metrics struct {
+	connections, requests, calls *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "p4evpn", Subsystem: "api", Name: name, Help: help},
+			labels)
+	}
+	return &metrics{
+		connections: counter("connections_refused_total", "API connections that were closed, by reason.", "reason"),
+		requests:    counter("requests_refused_total", "API requests that were refused before a call, by reason.", "reason"),
+		calls:       counter("calls_total", "API calls, by way and gRPC code.", "via", "code"),
+	}
+}
+
+func (m *metrics) connection(reason string) { m.connections.WithLabelValues(reason).Inc() }
+func (m *metrics) request(reason string)    { m.requests.WithLabelValues(reason).Inc() }
+func (m *metrics) call(via string, code codes.Code) {
+	m.calls.WithLabelValues(via, code.String()).Inc()
+}
+
+var (
+	descOpen = prometheus.NewDesc("p4evpn_api_connections", "Open connections to the API.", nil, nil)
+	descNow  = prometheus.NewDesc("p4evpn_api_calls", "API calls that are being answered.", nil, nil)
+	descRead = prometheus.NewDesc("p4evpn_api_request_bytes", "Bytes of the API's requests under way.", nil, nil)
+)
+
+// Describe is prometheus.Collector's.
+func (s *Server) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, out) }
+
+// Collect is prometheus.Collector's.
+func (s *Server) Collect(out chan<- prometheus.Metric) {
+	s.metrics.connections.Collect(out)
+	s.metrics.requests.Collect(out)
+	s.metrics.calls.Collect(out)
+	now := s.guard.flight.now()
+	for d, v := range map[*prometheus.Desc]int{descOpen: s.open(), descNow: now.calls, descRead: now.bytes} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	}
+}
