@@ -60,6 +60,7 @@ var (
 		view.SourceMoved:    pb.ClaimSource_CLAIM_SOURCE_MOVED,
 		view.SourceResolved: pb.ClaimSource_CLAIM_SOURCE_RESOLVED,
 		view.SourceRoute:    pb.ClaimSource_CLAIM_SOURCE_ROUTE,
+		view.SourceExpected: pb.ClaimSource_CLAIM_SOURCE_EXPECTED,
 	}
 	claimStates = map[view.ClaimState]pb.ClaimState{
 		view.ClaimActive:    pb.ClaimState_CLAIM_STATE_ACTIVE,

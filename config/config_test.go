@@ -111,6 +111,7 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"OVN without a database": {minimal + "ovn: {chassis: hv1}\n", "ovn.nb", "line 4:"},
 		"OVN without a chassis":  {minimal + "ovn: {nb: [\"tcp:10.0.0.9:6641\"]}\n", "ovn.chassis", "line 4:"},
 		"OVN without an end":     {minimal + "ovn: {nb: [\"tcp:10.0.0.9:6641\"], ovs: \"unix:/x\"}\n", "ovn.interface", "line 4:"},
+		"OVN at no port":         {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, port: eth99}\n", "ovn.port", "line 4:"},
 		"OVN by no way":          {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, remote: all}\n", "ovn.remote", "line 4:"},
 		"OVN by no scheme":       {minimal + "ovn: {nb: [\"10.0.0.9:6641\"], chassis: hv1}\n", "ovn.nb[0]", "line 4:"},
 		"OVN's own network":      {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, network: provnet-1}\n", "provnet", "line 4:"},

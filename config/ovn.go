@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,8 +17,11 @@ type OVN struct {
 	OVS       string `yaml:"ovs"`
 	Bridge    string `yaml:"bridge"`    // the provider bridge; left out: br-evpn
 	Interface string `yaml:"interface"` // its netdev, whose peer is a trunk port of ours; needed with ovs
-	Network   string `yaml:"network"`   // the provider network in ovn-bridge-mappings; left out: evpn
-	Chassis   string `yaml:"chassis"`   // system-id of the chassis; left out: that of ovs
+	// Port is our trunk port at the other end. With it the stations that OVN's database has
+	// are advertised before they speak; without it once they do.
+	Port    string `yaml:"port"`
+	Network string `yaml:"network"` // the provider network in ovn-bridge-mappings; left out: evpn
+	Chassis string `yaml:"chassis"` // system-id of the chassis; left out: that of ovs
 	// Owner marks our rows, and must differ between gateways of one OVN; left out it is
 	// the router id.
 	Owner string `yaml:"owner"`
@@ -62,6 +66,9 @@ func (c *checker) checkOVN() {
 		c.fail("ovn.interface", "missing: want the netdev whose peer is a trunk port of ours")
 	case o.OVS != "":
 		secure = c.checkDatabase("ovn.ovs", o.OVS) || secure
+	}
+	if o.Port != "" && !slices.ContainsFunc(c.file.Ports, func(p Port) bool { return p.Name == o.Port }) {
+		c.fail("ovn.port", "%q: want the name of one of ports", o.Port)
 	}
 	if o.Remote != "" && o.Remote != ovnUnknown && o.Remote != OVNAddresses {
 		c.fail("ovn.remote", "%q: want %s or %s", o.Remote, ovnUnknown, OVNAddresses)

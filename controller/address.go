@@ -25,6 +25,7 @@ import (
 //	                                                          RFC 7432 section 15, RFC 9721 section 5.1
 //	what was looked for and    where its MAC is, here or behind a VTEP; against a route of another
 //	answered                   MAC as a local claim           RFC 9135 section 4
+//	what another system says   while its MAC is here; against a route as a local claim
 //
 // What happens changes that:
 //
@@ -76,12 +77,13 @@ const maxClaims = 8
 type evidence uint8
 
 const (
-	byStatic   evidence = 1 << iota // a static MAC was given the address
-	byHost                          // the host said so itself, by ARP or ND
-	byTarget                        // the host had said so before we started
-	byPeer                          // a peer said so of the MAC before it came here
-	bySlowPath                      // the host answered the slow path
-	byAnswer                        // the host answered us, from behind a VTEP
+	byStatic      evidence = 1 << iota // a static MAC was given the address
+	byHost                             // the host said so itself, by ARP or ND
+	byTarget                           // the host had said so before we started
+	byPeer                             // a peer said so of the MAC before it came here
+	bySlowPath                         // the host answered the slow path
+	byAnswer                           // the host answered us, from behind a VTEP
+	byExpectation                      // another system says so (see expected.go)
 )
 
 // answered is what a host said that was looked for.
@@ -148,7 +150,7 @@ func (b *bridge) locateStatic(a *address) location {
 // the MAC's rank; its evidence is none if there is no such claim. Which it is does not depend
 // on routes: two gateways would never agree if one had several to choose from.
 func (b *bridge) foremost(a *address) (claim, rank) {
-	for _, by := range [...]evidence{spoken, answered} {
+	for _, by := range [...]evidence{spoken, answered, byExpectation} {
 		for _, c := range slices.Backward(a.allClaims()) {
 			if c.by&by == 0 {
 				continue

@@ -92,7 +92,7 @@ func (l *loop) adoptReplicas(held iter.Seq[p4.Replica]) {
 func (l *loop) adoptSource(e p4.Source) {
 	b, p := l.bridges[e.Bridge], l.ports[e.Port]
 	sequence, ok := metadataSequence(e.Metadata)
-	if b == nil || p == nil || !ok || e.Verdict != p4.Known || e.IdleTimeout == 0 {
+	if b == nil || p == nil || !ok || e.Verdict != p4.Known {
 		return
 	}
 	if _, attached := b.ports[e.Port]; !attached {
@@ -102,6 +102,6 @@ func (l *loop) adoptSource(e p4.Source) {
 		return
 	}
 	if s := b.macs[e.MAC]; s == nil || s.local == nil && s.static == 0 {
-		l.setLocal(b, p, e.MAC, &local{port: e.Port, sequence: sequence})
+		l.setLocal(b, p, e.MAC, &local{port: e.Port, sequence: sequence, expected: l.cfg.Expecting && e.IdleTimeout == 0})
 	}
 }

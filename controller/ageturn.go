@@ -92,7 +92,7 @@ type dated struct {
 }
 
 // askable are the addresses that a MAC has by its claims, here or where it was found, but
-// those that it was given, the longest not heard first.
+// those that it was given or never spoke for, the longest not heard first.
 func (l *loop) askable(b *bridge, mac ether.MAC) (out []dated) {
 	of := b.claimed[mac]
 	if of == nil {
@@ -100,7 +100,7 @@ func (l *loop) askable(b *bridge, mac ether.MAC) (out []dated) {
 	}
 	for ip := range of.of {
 		c := b.addresses[ip].claim(mac)
-		if at := b.locate(ip); c.by&byStatic == 0 && at.claimed && at.mac == mac {
+		if at := b.locate(ip); c.by&byStatic == 0 && c.by != byExpectation && at.claimed && at.mac == mac {
 			out = append(out, dated{ip, c.confirmed})
 		}
 	}
@@ -128,7 +128,7 @@ func (l *loop) makeRoom(b *bridge, mac ether.MAC) bool {
 	var since time.Time
 	for ip := range of.of {
 		c := b.addresses[ip].claim(mac)
-		if c.by&byStatic == 0 && (!oldest.IsValid() || c.confirmed.Before(since)) {
+		if c.by&(byStatic|byExpectation) == 0 && (!oldest.IsValid() || c.confirmed.Before(since)) {
 			oldest, since = ip, c.confirmed
 		}
 	}

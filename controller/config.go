@@ -43,6 +43,9 @@ type Config struct {
 	// the one that was not heard for the longest time.
 	MaxAddresses int
 	Duplicates   Duplicates
+	// Expecting is that Expect is called for each bridge: a station that was expected before a
+	// restart is, until then.
+	Expecting bool
 	// AcceptUnknownVTEPs terminates VXLAN from any source, not only from VTEPs
 	// that advertised a route.
 	AcceptUnknownVTEPs bool

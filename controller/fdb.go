@@ -51,7 +51,7 @@ func (l *loop) desiredFDB(index uint16, mac ether.MAC) entry {
 }
 
 // desiredSource lets a known source pass without a digest: for ever where it
-// is configured, until it is silent where it was learned or declined.
+// is configured or expected, until it is silent where it was learned or declined.
 func (l *loop) desiredSource(index uint16, mac ether.MAC, port uint16) entry {
 	b := l.bridges[index]
 	if b == nil {
@@ -63,7 +63,9 @@ func (l *loop) desiredSource(index uint16, mac ether.MAC, port uint16) entry {
 			return e
 		}
 		if s.local != nil && s.local.port == port {
-			e.IdleTimeout = l.cfg.Ageing
+			if !s.local.expected {
+				e.IdleTimeout = l.cfg.Ageing
+			}
 			e.Metadata = sequenceMetadata(s.local.sequence)
 			return e
 		}

@@ -246,7 +246,8 @@ func (l *loop) idle(key p4.Key) error {
 		return nil
 	}
 	l.undecline(b, s.MAC, s.Port)
-	if st := b.macs[s.MAC]; st != nil && st.local != nil && st.local.port == s.Port && !l.lingers(b, s.MAC) {
+	if st := b.macs[s.MAC]; st != nil && st.local != nil && st.local.port == s.Port && !st.local.expected &&
+		!l.lingers(b, s.MAC) {
 		l.forgetSilent(b, s.MAC, st)
 	}
 	return nil

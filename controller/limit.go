@@ -99,11 +99,15 @@ type over struct {
 
 // fillBridge is settleVacant for one bridge; tried are the sources that ports had let in.
 func (l *loop) fillBridge(b *bridge, tried map[*port]int) {
-	room := l.bridgeRoom(b)
+	room, full := l.bridgeRoom(b), b.full
 	b.full = b.full && room <= 0
 	for n := range b.ports {
 		p := l.ports[n]
+		full = full || p.full
 		p.full = p.full && l.portRoom(p) <= 0
+	}
+	if full {
+		l.markExpected(b)
 	}
 	if room <= 0 {
 		return

@@ -173,6 +173,7 @@ type loop struct {
 	instances   map[string]instance                    // by id
 	explicitRDs map[bgp.RD]bool                        // that instances were given
 	staticMACs  map[string]map[string]intent.StaticMAC // by bridge's id, by id
+	expected    map[string]*expectation                // by bridge's id
 	kernelHosts map[neighborKey]ether.MAC              // hosts behind VTEPs that the kernel was told of
 	forgotten   map[neighborKey]struct{}               // hosts that the kernel was to forget, and has not yet
 	askers      map[neighborKey]ether.MAC              // hosts behind VTEPs that get router advertisements
@@ -191,6 +192,7 @@ type loop struct {
 	dirtyPorts       map[uint16]struct{}
 	dirtyStaticMACs  map[uint16]struct{} // bridges
 	vacant           map[uint16]struct{} // bridges where MACs that were declined may be learned
+	dirtyExpected    map[macKey]struct{}
 	dirtyRemoteVTEPs map[netip.Addr]struct{}
 	dirtyAdverts     map[advertKey]struct{}
 	dirtySVIs        map[string]struct{}
@@ -228,7 +230,8 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
 		adjacencyIDs: ids{first: 1, last: 65535},
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
-		vacant:           map[uint16]struct{}{},
+		vacant:        map[uint16]struct{}{},
+		dirtyExpected: map[macKey]struct{}{}, expected: map[string]*expectation{},
 		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},
 		dirtySVIs: map[string]struct{}{}, dirtyNeighbors: map[neighborKey]struct{}{}, dirtyAskers: map[uint16]struct{}{},
 		adverts: map[advertKey]bgp.Key{}, advertised: advertCounts{},

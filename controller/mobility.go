@@ -21,6 +21,7 @@ type local struct {
 	port     uint16
 	sequence uint32
 	since    time.Time // zero if it was taken over from the target
+	expected bool      // it is said to be there (see expected.go), and does not age
 }
 
 // station gives the bridge's record of a MAC, made if there is none.
@@ -85,6 +86,9 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 	l.markStation(b, mac)
 	if s.static == 0 && s.local == nil && s.routes.size() == 0 {
 		b.macs = without(b.macs, mac, &b.most.macs)
+	}
+	if s.local == nil || !s.local.expected {
+		l.missExpected(b, mac)
 	}
 	l.settleAlias(b, mac)
 	l.addressesFollow(b, mac)

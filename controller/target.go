@@ -74,11 +74,14 @@ func (l *loop) settle() {
 	for index := range l.dirtyStaticMACs {
 		if b := l.bridges[index]; b != nil {
 			l.placeStaticMACs(b)
+			l.markExpected(b)
 		}
 	}
 	clear(l.dirtyStaticMACs)
+	l.settleExpected()
 	l.settleRemoteVTEPs()
 	l.settleVacant()
+	l.settleExpected() // those for whom there is room now
 }
 
 // Desired is of reconcile.Model. It computes the entry that k names from the loop's

@@ -92,7 +92,10 @@ func (l *loop) macClaims(b *bridge, mac ether.MAC, s *station) (rows []view.Clai
 	if s.local != nil {
 		row := view.Claim{Sources: []view.ClaimSource{view.SourceHost}, Port: l.portName(b, s.local.port),
 			Sequence: s.local.sequence, Age: l.since(s.local.since)}
-		if s.local.since.IsZero() {
+		switch {
+		case s.local.expected:
+			row.Sources[0] = view.SourceExpected
+		case s.local.since.IsZero():
 			row.Sources[0] = view.SourceRestart
 		}
 		local(row)
@@ -206,7 +209,7 @@ var evidences = []struct {
 	source view.ClaimSource
 }{
 	{byStatic, view.SourceStatic}, {byHost, view.SourceHost}, {byTarget, view.SourceRestart}, {byPeer, view.SourceMoved},
-	{bySlowPath, view.SourceResolved},
+	{bySlowPath, view.SourceResolved}, {byExpectation, view.SourceExpected},
 }
 
 // localClaim is what is known of a claim, but for what became of it.
@@ -245,6 +248,8 @@ func (b *bridge) whyClaimed(a *address, c claim) string {
 	switch {
 	case c.by&byStatic != 0:
 		return "the address was given to the MAC"
+	case c.by == byExpectation:
+		return "no host here speaks for it, and the MAC is said to have it"
 	case c.by&spoken == 0:
 		return "nobody claims it, and the host answered when the gateway looked for it"
 	case best == nil && len(a.claims.all) == 1:

@@ -101,6 +101,8 @@ const (
 	ClaimSource_CLAIM_SOURCE_RESOLVED ClaimSource = 5
 	// A type-2 route.
 	ClaimSource_CLAIM_SOURCE_ROUTE ClaimSource = 6
+	// Another system says so, as OVN does of its logical switches.
+	ClaimSource_CLAIM_SOURCE_EXPECTED ClaimSource = 7
 )
 
 // Enum value maps for ClaimSource.
@@ -113,6 +115,7 @@ var (
 		4: "CLAIM_SOURCE_MOVED",
 		5: "CLAIM_SOURCE_RESOLVED",
 		6: "CLAIM_SOURCE_ROUTE",
+		7: "CLAIM_SOURCE_EXPECTED",
 	}
 	ClaimSource_value = map[string]int32{
 		"CLAIM_SOURCE_UNSPECIFIED": 0,
@@ -122,6 +125,7 @@ var (
 		"CLAIM_SOURCE_MOVED":       4,
 		"CLAIM_SOURCE_RESOLVED":    5,
 		"CLAIM_SOURCE_ROUTE":       6,
+		"CLAIM_SOURCE_EXPECTED":    7,
 	}
 )
 
@@ -3495,7 +3499,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x14FDB_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eFDB_KIND_LOCAL\x10\x01\x12\x13\n" +
 	"\x0fFDB_KIND_REMOTE\x10\x02\x12\x13\n" +
-	"\x0fFDB_KIND_STATIC\x10\x03*\xc0\x01\n" +
+	"\x0fFDB_KIND_STATIC\x10\x03*\xdb\x01\n" +
 	"\vClaimSource\x12\x1c\n" +
 	"\x18CLAIM_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13CLAIM_SOURCE_STATIC\x10\x01\x12\x15\n" +
@@ -3503,7 +3507,8 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x14CLAIM_SOURCE_RESTART\x10\x03\x12\x16\n" +
 	"\x12CLAIM_SOURCE_MOVED\x10\x04\x12\x19\n" +
 	"\x15CLAIM_SOURCE_RESOLVED\x10\x05\x12\x16\n" +
-	"\x12CLAIM_SOURCE_ROUTE\x10\x06*\x8e\x01\n" +
+	"\x12CLAIM_SOURCE_ROUTE\x10\x06\x12\x19\n" +
+	"\x15CLAIM_SOURCE_EXPECTED\x10\a*\x8e\x01\n" +
 	"\n" +
 	"ClaimState\x12\x1b\n" +
 	"\x17CLAIM_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +

@@ -143,6 +143,7 @@ func controllerConfig(f *config.File) controller.Config {
 		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
 		AuditInterval:      f.Target.AuditInterval,
 		RouterMAC:          f.RouterMAC.MAC,
+		Expecting:          f.OVN.Enabled() && f.OVN.Port != "",
 		Link:               link,
 		SVIs:               map[string]controller.SVI{},
 		VRFs:               map[string]controller.VRF{},
@@ -218,7 +219,7 @@ func ovnConfig(f *config.File, store *intent.Store, fabric view.Fabric) ovn.Conf
 	c := ovn.Config{
 		Intent: store, Fabric: fabric, Addresses: o.Remote == config.OVNAddresses,
 		Northbound: o.NB, OpenVSwitch: o.OVS, Chassis: o.Chassis,
-		Owner: o.Owner, Bridge: o.Bridge, Interface: o.Interface, Network: o.Network,
+		Owner: o.Owner, Bridge: o.Bridge, Interface: o.Interface, Port: o.Port, Network: o.Network,
 		TLS: ovn.TLS{Certificate: o.TLS.Certificate, Key: o.TLS.Key, CA: o.TLS.CA},
 	}
 	if c.Owner == "" {

@@ -21,16 +21,31 @@ type fabric struct {
 	stations map[string][]view.Station
 	settled  bool
 	changed  chan struct{}
+	expected map[string]string // by bridge's id, as text
+	told     int
 }
 
 func newFabric() *fabric {
-	return &fabric{stations: map[string][]view.Station{}, settled: true, changed: make(chan struct{}, 1)}
+	return &fabric{stations: map[string][]view.Station{}, settled: true, changed: make(chan struct{}, 1),
+		expected: map[string]string{}}
 }
 
 func (f *fabric) Stations(_ context.Context, bridge string) ([]view.Station, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stations[bridge], f.settled, nil
+}
+
+func (f *fabric) Expect(_ context.Context, bridge, port string, stations []view.Station) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var words []string
+	for _, s := range stations {
+		words = append(words, fmt.Sprintf("%v%v", s.MAC, s.IPs))
+	}
+	f.expected[bridge] = port + ": " + strings.Join(words, " ")
+	f.told++
+	return nil
 }
 
 func (f *fabric) StationsChanged() <-chan struct{} { return f.changed }

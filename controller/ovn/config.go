@@ -25,8 +25,8 @@ type Intent interface {
 // Config of a Keeper.
 type Config struct {
 	Intent Intent
-	// Fabric says who is behind VTEPs, for Addresses; *controller.Controller is one. It may
-	// be nil without.
+	// Fabric says who is behind VTEPs, for Addresses, and is told who is behind OVN, for Port;
+	// *controller.Controller is one. It may be nil without both.
 	Fabric view.Fabric
 	// Addresses has OVN know who is behind VTEPs, with the addresses: it answers ARP for
 	// them itself, and its routers reach them. Else its ports take whatever is unknown.
@@ -47,6 +47,12 @@ type Config struct {
 	// Interface is the netdev of the provider bridge whose peer is a trunk of the target;
 	// "" only without OpenVSwitch.
 	Interface string
+	// Port is the target's port, by its name, behind which the logical switches are: Fabric
+	// is told which stations are there. "" = it is not told.
+	Port string
+	// Linger is how long a station is told of that is on no chassis, as one that moves is for
+	// a while; 0 = 30 s.
+	Linger time.Duration
 	// Network is the name of the provider network in the bridge mapping; "" = evpn.
 	Network string
 	TLS     TLS // for addresses that begin with ssl
@@ -82,6 +88,7 @@ func (c Config) withDefaults() Config {
 	c.Bridge = cmp.Or(c.Bridge, "br-evpn")
 	c.Network = cmp.Or(c.Network, "evpn")
 	c.Gather = cmp.Or(c.Gather, 200*time.Millisecond)
+	c.Linger = cmp.Or(c.Linger, 30*time.Second)
 	c.Retry = cmp.Or(c.Retry, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
@@ -93,6 +100,8 @@ func (c Config) check() error {
 		return errors.New("no intent to follow")
 	case c.Addresses && c.Fabric == nil:
 		return errors.New("addresses: no fabric to have them from")
+	case c.Port != "" && c.Fabric == nil:
+		return errors.New("port: no fabric to tell of it")
 	case len(c.Northbound) == 0:
 		return errors.New("nb: no address of OVN's northbound database")
 	case c.Owner == "":
@@ -101,8 +110,8 @@ func (c Config) check() error {
 		return errors.New("chassis: none: want the system-id of the chassis, or ovs to read it from")
 	case c.OpenVSwitch != "" && c.Interface == "":
 		return errors.New("interface: none: want the netdev whose peer is a trunk of the target")
-	case c.Gather < 0 || c.Retry < 0:
-		return fmt.Errorf("gather %v, retry %v: want times that are not negative", c.Gather, c.Retry)
+	case c.Gather < 0 || c.Retry < 0 || c.Linger < 0:
+		return fmt.Errorf("gather %v, retry %v, linger %v: want times that are not negative", c.Gather, c.Retry, c.Linger)
 	}
 	if err := checkNetwork(c.Network); err != nil {
 		return fmt.Errorf("network: %w", err)

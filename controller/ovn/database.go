@@ -149,6 +149,9 @@ func transact(ctx context.Context, c client.Client, ops []ovsdb.Operation) error
 	if err != nil {
 		return err
 	}
-	_, err = ovsdb.CheckOperationResults(results, ops)
+	failed, err := ovsdb.CheckOperationResults(results, ops)
+	if len(failed) > 0 { // it says more than how many there are
+		return failed[0]
+	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/model"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // Keeper keeps the ports of logical switches as the intent has them.
@@ -26,6 +27,9 @@ type Keeper struct {
 	bridges  map[string]intent.LogicalBridge // by id
 	switches map[string]string               // names, by bridge's id
 	problems map[string]string               // that were told, by bridge's id, or ""
+
+	expected map[string][]view.Station // that the fabric was told of, by bridge's id
+	lastUp   map[string]time.Time      // when ports were up, by UUID
 }
 
 // New checks the configuration and makes a Keeper; Run does the work.
@@ -35,7 +39,8 @@ func New(cfg Config) (*Keeper, error) {
 		return nil, fmt.Errorf("ovn: %w", err)
 	}
 	k := &Keeper{cfg: cfg, nudged: make(chan struct{}, 1), stats: newStats(),
-		bridges: map[string]intent.LogicalBridge{}, switches: map[string]string{}, problems: map[string]string{}}
+		bridges: map[string]intent.LogicalBridge{}, switches: map[string]string{}, problems: map[string]string{},
+		expected: map[string][]view.Station{}, lastUp: map[string]time.Time{}}
 	nb, err := northboundModel()
 	if err != nil {
 		return nil, fmt.Errorf("ovn: the model of OVN_Northbound: %w", err)
@@ -108,8 +113,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-stations:
 		case <-due:
 			due, gathering = nil, false
-			if known && !k.apply(ctx) {
-				due = time.After(k.cfg.Retry)
+			if known {
+				due = after(k.apply(ctx))
 			}
 			continue
 		case <-ctx.Done():
@@ -119,6 +124,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 			due, gathering = time.After(k.cfg.Gather), true
 		}
 	}
+}
+
+// after is time.After, but never for 0.
+func after(d time.Duration) <-chan time.Time {
+	if d == 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 // take notes what changed, and reports whether anything of ours did.
@@ -162,29 +175,29 @@ func (k *Keeper) wanted(problems map[string]string) (all []attachment) {
 	return all
 }
 
-// apply brings the databases to what is wanted, and reports whether that is done.
-func (k *Keeper) apply(ctx context.Context) bool {
+// apply brings the databases to what is wanted, and says when to do so again; 0 = when
+// something changes.
+func (k *Keeper) apply(ctx context.Context) (again time.Duration) {
 	problems := map[string]string{}
 	wanted := k.wanted(problems)
-	done := true
 	chassis, err := k.applyChassis(ctx, len(wanted) > 0)
 	if err == nil {
 		err = k.tellWhoIsRemote(ctx, wanted)
 	}
 	if err == nil {
-		done, err = k.applyNorthbound(ctx, chassis, wanted, problems)
+		again, err = k.applyNorthbound(ctx, chassis, wanted, problems)
 	}
 	switch {
 	case errors.Is(err, errConnecting):
-		return true // it says so when it is there
+		return 0 // it says so when it is there
 	case err != nil:
-		problems[""], done = err.Error(), false
+		problems[""], again = err.Error(), k.cfg.Retry
 	}
 	if ctx.Err() == nil {
 		k.tell(problems)
 		k.stats.attached(len(wanted), problems)
 	}
-	return done
+	return again
 }
 
 // tellWhoIsRemote completes attachments by who is behind VTEPs, if OVN is told.
@@ -240,18 +253,21 @@ func (k *Keeper) applyChassis(ctx context.Context, needed bool) (string, error) 
 }
 
 func (k *Keeper) applyNorthbound(ctx context.Context, chassis string, wanted []attachment,
-	problems map[string]string) (done bool, err error) {
+	problems map[string]string) (again time.Duration, err error) {
 	c, err := k.northbound.get()
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	there, err := readNorthbound(ctx, c)
 	if err != nil {
-		return false, fmt.Errorf("reading OVN: %w", err)
+		return 0, fmt.Errorf("reading OVN: %w", err)
+	}
+	again, err = k.expect(ctx, there, wanted)
+	if err != nil {
+		return 0, err
 	}
 	changes, cannot := there.plan(k.cfg, chassis, wanted)
 	maps.Copy(problems, cannot)
-	done = true
 	for _, change := range changes {
 		ops, err := change.operations(c)
 		if err == nil {
@@ -259,13 +275,13 @@ func (k *Keeper) applyNorthbound(ctx context.Context, chassis string, wanted []a
 			err = transact(ctx, c, ops)
 		}
 		if err != nil {
-			done = false
+			again = k.cfg.Retry
 			problems[change.bridge] = fmt.Sprintf("%v: %v", change, err)
 			continue
 		}
 		k.cfg.Logger.Debug("OVN is as it shall be", "bridge", change.bridge, "change", change.String())
 	}
-	return done, nil
+	return again, nil
 }
 
 // tell logs each problem when it comes and when it goes.

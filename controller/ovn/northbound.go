@@ -92,11 +92,7 @@ func (n northbound) withoutOthers(a attachment, on logicalSwitch, have *logicalS
 		if have != nil && p.UUID == have.UUID || !here[p.UUID] {
 			continue
 		}
-		addresses := p.Addresses
-		if p.Dynamic != nil {
-			addresses = append(slices.Clone(addresses), *p.Dynamic)
-		}
-		for _, address := range addresses {
+		for _, address := range p.allAddresses() {
 			taken[macOf(address)] = true
 		}
 	}
@@ -133,13 +129,16 @@ type portChange struct {
 type northbound struct {
 	switches []logicalSwitch
 	ports    []logicalSwitchPort
+	routers  []logicalRouterPort
 }
 
 func readNorthbound(ctx context.Context, c client.Client) (n northbound, err error) {
-	if err := c.List(ctx, &n.switches); err != nil {
-		return n, err
+	for _, list := range []any{&n.switches, &n.ports, &n.routers} {
+		if err := c.List(ctx, list); err != nil {
+			return n, err
+		}
 	}
-	return n, c.List(ctx, &n.ports)
+	return n, nil
 }
 
 // plan compares what is there with what shall be. What cannot be is a problem of its
@@ -312,7 +311,9 @@ func (p portChange) String() string {
 // monitorNorthbound names every column: one that the model has not would have its row's
 // changes dropped.
 func monitorNorthbound(c client.Client) *client.Monitor {
-	s, p := &logicalSwitch{}, &logicalSwitchPort{}
+	s, p, r := &logicalSwitch{}, &logicalSwitchPort{}, &logicalRouterPort{}
 	return c.NewMonitor(client.WithTable(s, &s.Name, &s.Ports),
-		client.WithTable(p, &p.Name, &p.Type, &p.Options, &p.Addresses, &p.Dynamic, &p.TagRequest, &p.ExternalIDs))
+		client.WithTable(p, &p.Name, &p.Type, &p.Options, &p.Addresses, &p.Dynamic, &p.TagRequest, &p.Up,
+			&p.Enabled, &p.ExternalIDs),
+		client.WithTable(r, &r.Name, &r.MAC, &r.Networks))
 }

@@ -92,8 +92,13 @@ func (s *server) vs(command string) string {
 	return s.run("ovs-vsctl", append([]string{"--no-wait", "--db=" + s.address()}, words(command)...)...)
 }
 
+// words splits a command; ~ is a space within a word.
 func words(command string) []string {
-	return append([]string{"--timeout=10"}, strings.Fields(command)...)
+	all := []string{"--timeout=10"}
+	for _, w := range strings.Fields(command) {
+		all = append(all, strings.ReplaceAll(w, "~", " "))
+	}
+	return all
 }
 
 func await(t *testing.T, what string, cond func() bool) {

@@ -20,7 +20,17 @@ type logicalSwitchPort struct {
 	Addresses   []string          `ovsdb:"addresses"`
 	Dynamic     *string           `ovsdb:"dynamic_addresses"`
 	TagRequest  *int              `ovsdb:"tag_request"`
+	Up          *bool             `ovsdb:"up"`
+	Enabled     *bool             `ovsdb:"enabled"`
 	ExternalIDs map[string]string `ovsdb:"external_ids"`
+}
+
+// logicalRouterPort is a row of OVN_Northbound.
+type logicalRouterPort struct {
+	UUID     string   `ovsdb:"_uuid"`
+	Name     string   `ovsdb:"name"` // unique
+	MAC      string   `ovsdb:"mac"`
+	Networks []string `ovsdb:"networks"`
 }
 
 // openVSwitch is the one row of its table.
@@ -60,6 +70,7 @@ type interfaceRow struct {
 func northboundModel() (model.ClientDBModel, error) {
 	return model.NewClientDBModel("OVN_Northbound", map[string]model.Model{
 		"Logical_Switch": &logicalSwitch{}, "Logical_Switch_Port": &logicalSwitchPort{},
+		"Logical_Router_Port": &logicalRouterPort{},
 	})
 }
 

@@ -18,6 +18,7 @@ const (
 	SourceMoved    ClaimSource = "moved"    // a route said so of the MAC before that came here
 	SourceResolved ClaimSource = "resolved" // the host answered when the gateway looked for it
 	SourceRoute    ClaimSource = "route"    // a type-2 route
+	SourceExpected ClaimSource = "expected" // another system says so, as OVN does
 )
 
 // ClaimState is what becomes of a claim.
