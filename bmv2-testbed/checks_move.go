@@ -23,7 +23,7 @@ const (
 // places say what is at the other end of each.
 var places = map[string]string{atPort2: "port2", atPort3: "port3", atLeaf1: "leaf1", atLeaf2: "leaf2"}
 
-// spareMAC is the MAC address of a device of h2 that is not in use.
+// spareMAC is the MAC address of a device of a host that is not in use.
 func spareMAC(dev string) ether.MAC { return ether.MAC{2, 0, 0, 0, 0xdd, dev[3]} }
 
 // reachableAgain is what a move may cost, and busyMachine how many times longer
@@ -33,11 +33,10 @@ const (
 	busyMachine    = 4
 )
 
-// move takes h2's address and MAC to another of its devices and announces it
+// move takes a host's address and MAC to another of its devices and announces it
 // there, as a hypervisor does after a live migration. No link goes down: the
 // announcement is the only sign of the move.
-func (d *demo) move(to string) error {
-	h := d.h2
+func (h *Host) move(to string) error {
 	if err := h.NS.DeleteAddress(h.Dev, h.Address); err != nil {
 		return err
 	}
@@ -63,7 +62,7 @@ func (d *demo) moved(ctx context.Context, to string) (string, error) {
 		return "", fmt.Errorf("before the move: %w", err)
 	}
 	start := time.Now()
-	if err := d.move(to); err != nil {
+	if err := d.h2.move(to); err != nil {
 		return "", err
 	}
 	moving := time.Since(start)

@@ -17,6 +17,9 @@ var ovnChecks = []claim[*ovnNet]{
 	{"a gateway that restarts takes its row over", ovnGatewayRestarts},
 	{"nothing is lost while OVN's databases and daemons restart, one after the other", ovnRestarts},
 	{"rows of others are as they were", ovnForeign},
+	{"a station that never speaks is advertised from when OVN has it, on whatever chassis, until it has not", ovnSilent},
+	{"a VM that moves to another chassis is reached there", ovnMovesToEdge},
+	{"one that moves behind a leaf, and back, is reached where it is", ovnMovesToLeaf},
 	{"OVN knows who is behind the leaf, where it is to", ovnKnowsAddresses},
 	{"a logical switch that was deleted is stretched again when it comes back", ovnDeleted},
 }

@@ -213,15 +213,42 @@ func (c *Chassis) AddVM(ctx context.Context, name, logicalSwitch string, mac eth
 	if err := h.Configure(); err != nil {
 		return nil, err
 	}
-	for _, command := range [][]string{
-		{"ovn-nbctl", "--timeout=60", "lsp-add", logicalSwitch, name, "--", "lsp-set-addresses", name,
-			fmt.Sprintf("%v %v", mac, address.Addr())},
-		{"ovs-vsctl", "--timeout=60", "add-port", "br-int", name, "--", "set", "Interface", name,
-			"external_ids:iface-id=" + name},
-	} {
-		if _, err := c.do(ctx, command...); err != nil {
-			return nil, err
-		}
+	if err := c.AddPort(ctx, name, logicalSwitch, mac, address.Addr()); err != nil {
+		return nil, err
 	}
-	return h, nil
+	return h, c.Bind(ctx, name)
+}
+
+// AddPort makes OVN's port of a station.
+func (c *Chassis) AddPort(ctx context.Context, name, logicalSwitch string, mac ether.MAC, address netip.Addr) error {
+	_, err := c.do(ctx, "ovn-nbctl", "--timeout=60", "lsp-add", logicalSwitch, name, "--", "lsp-set-addresses", name,
+		fmt.Sprintf("%v %v", mac, address))
+	return err
+}
+
+// Bind has OVN's port of a name be behind the node, at the device of that name; words are
+// more of the device's row.
+func (c *Chassis) Bind(ctx context.Context, name string, words ...string) error {
+	_, err := c.do(ctx, append([]string{"ovs-vsctl", "--timeout=60", "add-port", "br-int", name, "--", "set", "Interface",
+		name, "external_ids:iface-id=" + name}, words...)...)
+	return err
+}
+
+// Release undoes Bind.
+func (c *Chassis) Release(ctx context.Context, name string) error {
+	_, err := c.Do(ctx, "ovs-vsctl --timeout=60 del-port br-int "+name)
+	return err
+}
+
+// Bound reports whether OVN's port of a name is behind the node.
+func (c *Chassis) Bound(ctx context.Context, name string) error {
+	at, err := c.Do(ctx, "ovn-sbctl --bare --columns=chassis find Port_Binding logical_port="+name)
+	if err != nil {
+		return err
+	}
+	here, err := c.Do(ctx, "ovn-sbctl get Chassis "+c.Name+" _uuid")
+	if err == nil && (at == "" || at != here) {
+		err = fmt.Errorf("port %s is at chassis %q, want %s", name, at, here)
+	}
+	return err
 }

@@ -26,6 +26,7 @@ type ovnNet struct {
 	gateway *Gateway
 	vms     [2]*Host
 	host    *Host // behind the leaf
+	leaf    *Leaf
 
 	lab     *Lab
 	out     io.Writer
@@ -38,6 +39,9 @@ const (
 	logicalSwitch = "tenant-net"
 	ovnTrunk      = "ovn-trunk" // Open vSwitch's end
 	trunkPort     = "trunk9"    // the target's
+
+	// vm2's devices; one is in use.
+	vmAtHV1, vmAtEdge, vmAtLeaf = "eth0", "eth1", "eth2"
 )
 
 // RunOVN builds the network, runs its checks and removes it.
@@ -102,6 +106,11 @@ func (o *ovnNet) startOVN(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	// vm2 may come to the other chassis.
+	if err := o.lab.Cable(End{NS: o.vms[1].NS, Dev: vmAtEdge, MTU: 1400},
+		End{NS: o.gw, Dev: "vm2", MTU: 1400}); err != nil {
+		return err
+	}
 	return o.lab.Cable(End{NS: o.gw, Dev: ovnTrunk}, End{NS: o.gw, Dev: trunkPort, Switch: true})
 }
 
@@ -133,14 +142,19 @@ func (o *ovnNet) startLeaf(ctx context.Context) error {
 		return err
 	}
 	peer := Peer{Address: netip.MustParseAddr(u.address), AS: gatewayAS, Passive: true}
+	// vm2 may come here too.
+	if err := o.lab.Cable(End{NS: o.vms[1].NS, Dev: vmAtLeaf}, End{NS: leaf, Dev: "vm2"}); err != nil {
+		return err
+	}
 	l, err := o.lab.NewLeaf(leaf, "leaf", leaf1AS, leaf1VTEP, []Peer{peer}, 1500)
 	if err != nil {
 		return err
 	}
+	o.leaf = l
 	if err := l.AddVNI(blueVNI); err != nil {
 		return err
 	}
-	if err := l.Join("host", blueVNI); err != nil {
+	if err := errors.Join(l.Join("host", blueVNI), l.Join("vm2", blueVNI)); err != nil {
 		return err
 	}
 	return l.Start(ctx)
@@ -155,8 +169,8 @@ func (o *ovnNet) startGateway(ctx context.Context, options DemoOptions) (err err
 	}
 	o.config = gatewayFile{gateway: o.gateway, as: gatewayAS, ports: ports, uplinks: fabricUplinks[:1],
 		peers: []Peer{{Address: netip.MustParseAddr(u.peer), AS: u.as}},
-		more: fmt.Sprintf("bridges: {%s: {logical_switch: %s}}\novn: {nb: [%q], ovs: %q, interface: %s}\n", blue,
-			logicalSwitch, o.central.Northbound(), o.edge.OpenVSwitch(), ovnTrunk)}
+		more: fmt.Sprintf("bridges: {%s: {logical_switch: %s}}\novn: {nb: [%q], ovs: %q, interface: %s, port: %s}\n",
+			blue, logicalSwitch, o.central.Northbound(), o.edge.OpenVSwitch(), ovnTrunk, trunkPort)}
 	if err := o.gateway.StartSwitch(ctx); err != nil {
 		return err
 	}
