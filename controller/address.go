@@ -39,9 +39,9 @@ import (
 //	it does not: its claim ends                    RFC 9161 section 3.5
 //	a rival goes: the claim that lost to it has the address again, and is asked
 //	                                               RFC 9721 section 6.3
-//	a MAC comes here that has addresses elsewhere, or a route that is older than that says it
-//	has one: they come with it, and it is asked for them
-//	                                               RFC 9135 section 7.2
+//	a MAC comes here that has addresses elsewhere, or said so there just before, or a route that
+//	is older than that says so: they come with it, and it is asked for them; one that another
+//	MAC has waits until it goes                    RFC 9135 section 7.2
 //	a MAC goes elsewhere: its claims wait for it   RFC 9135 section 7.1
 //	a MAC falls silent: its claims end with it     RFC 7432 section 10.3
 
@@ -332,6 +332,14 @@ func (b *bridge) addClaim(ip netip.Addr, a *address, mac ether.MAC, by evidence)
 	}
 	of.of[ip] = struct{}{}
 	return &a.claims.all[len(a.claims.all)-1]
+}
+
+// rearmost has a MAC's claim stand behind all others, as if it was made first.
+func (c *claims) rearmost(mac ether.MAC) {
+	i := slices.IndexFunc(c.all, func(c claim) bool { return c.mac == mac })
+	copied := c.all[i]
+	copy(c.all[1:], c.all[:i])
+	c.all[0] = copied
 }
 
 // removeClaim takes back some of the ways in which a MAC's claim of an address is known,

@@ -28,7 +28,11 @@ func (l *loop) heard(b *bridge, s sighting) {
 		l.claimed(b, s)
 		return
 	}
-	switch at := b.locate(s.ip); {
+	at := b.locate(s.ip)
+	if at.mac != s.mac { // it may come here before a route says that it has the address
+		l.remember(b, sighting{ip: s.ip, mac: s.mac, by: byPeer, flags: s.flags})
+	}
+	switch {
 	case !at.known():
 		l.found(b, s)
 	case at.mac == s.mac:
@@ -56,6 +60,11 @@ func (l *loop) claimed(b *bridge, s sighting) {
 	a = l.address(b, s.ip)
 	taken := at.known() && at.mac != s.mac
 	switch {
+	case taken && s.by == byPeer: // what it said elsewhere takes nothing, and waits for an age
+		c := b.addClaim(s.ip, a, s.mac, s.by)
+		c.flags, c.confirmed = s.flags, l.now()
+		a.claims.rearmost(s.mac)
+		return
 	case taken:
 		taken = l.takes(b, s, mine, at)
 	case !at.known():
@@ -181,11 +190,7 @@ func (l *loop) endClaim(b *bridge, ip netip.Addr, mac ether.MAC) {
 		l.forgetNeighbor(neighborKey{b.Index, ip})
 	}
 	b.removeClaim(ip, a, mac, spoken|answered)
-	if b.locate(ip).mac == mac {
-		l.addressFollows(b, ip) // it was asked: it does not come along again
-	} else {
-		l.addressChanged(b, ip)
-	}
+	l.addressFollows(b, ip) // it does not come along again
 }
 
 // following are the addresses that a MAC has elsewhere, as far as they are looked at.
@@ -213,12 +218,16 @@ func (l *loop) bringAlong(b *bridge, mac ether.MAC, addresses []netip.Addr) {
 // is here: the route was made before the MAC came here, and is withdrawn when its VTEP hears
 // of that. What is frozen follows no routes, and what is static did not come.
 func (l *loop) comesAlong(b *bridge, ip netip.Addr) {
-	at := b.locate(ip)
-	if at.from == nil || at.claimed || b.frozen(at.mac) {
+	a := b.addresses[ip]
+	if a == nil || a.routes.size() == 0 {
 		return
 	}
-	if s := b.stationHere(at.mac); s != nil && s.static == 0 && b.rankOf(s).beats(at.from.route.rank()) {
-		l.claimed(b, sighting{ip: ip, mac: at.mac, by: byPeer, flags: at.flags})
+	r := a.routes.best().route
+	if a.claim(r.MAC) != nil || b.frozen(r.MAC) {
+		return
+	}
+	if s := b.stationHere(r.MAC); s != nil && s.static == 0 && b.rankOf(s).beats(r.rank()) {
+		l.claimed(b, sighting{ip: ip, mac: r.MAC, by: byPeer, flags: r.flags})
 	}
 }
 

@@ -514,7 +514,8 @@ func learnData(bridge uint16, m ether.MAC, port uint16) *p4v1.P4Data {
 		short([]byte{byte(port >> 8), byte(port)}))
 }
 
-// idle reports that a source was silent, as a target does: by its key.
+// idle reports that a source was silent, as a target does: by its key. It waits until the loop
+// took it, which takes what comes after it last.
 func (g *gateway) idle(bridge, port uint16, macs ...ether.MAC) {
 	g.Helper()
 	var entries []*p4v1.TableEntry
@@ -526,4 +527,5 @@ func (g *gateway) idle(bridge, port uint16, macs ...ether.MAC) {
 	if !g.target.SendIdle(entries...) {
 		g.Fatal("no primary to send an idle timeout to")
 	}
+	g.punt(p4.PuntARP, 0, 0, 0, nil)
 }

@@ -478,7 +478,10 @@ func (h *story) compare(t *testing.T) {
 		t.Errorf("%s", difference(got, want))
 	}
 	h.wantSameRoutes(t, fresh)
-	h.peek((*loop).forgetInactive)
+	for _, g := range []*gateway{h.gateway, fresh} {
+		g.peek((*loop).forgetInactive)
+		g.settle()
+	}
 	h.wantSameMemory(t, fresh)
 	if got, want := h.slow.remotes(), fresh.slow.remotes(); !maps.Equal(got, want) {
 		t.Errorf("the kernel was told of %v, want %v", got, want)
