@@ -72,6 +72,12 @@ func TestAnAnswerForAHostBehindAVTEPHasTheFlagsOfItsRoute(t *testing.T) {
 		host.Router, host.Override = flags&bgp.ARPNDRouter != 0, flags&bgp.ARPNDOverride != 0
 		g.wantND(b10, host)
 	}
+	// FRR says it of routers alone: of a host that is none any more nothing is known.
+	r.ARPND = bgp.ARPND{}
+	g.send(update(peer1, r))
+	g.settle()
+	host.Router, host.Override, host.Unanswered = false, false, true
+	g.wantND(b10, host)
 }
 
 func TestWhoAsksByVXLANIsAnsweredByAGatewayThatLeavesHaveNot(t *testing.T) {

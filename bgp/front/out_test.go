@@ -44,7 +44,9 @@ func ourRoutes() []bgp.Route {
 		RouteTargets: bgp.MakeRouteTargets(bgp.AutoRouteTarget(65000, 5000)), RouterMAC: ourRouter}
 	prefix6 := prefix
 	prefix6.Key = bgp.PrefixKey(rdOurs, netip.MustParsePrefix("2001:db8:20::/48"))
-	return []bgp.Route{ourMAC(1), moved, sticky, irb, gateway, router, immutable, ourMulticast(), prefix, prefix6}
+	tagged := ourMulticast()
+	tagged.EthernetTag = 100
+	return []bgp.Route{ourMAC(1), moved, sticky, irb, gateway, router, immutable, ourMulticast(), tagged, prefix, prefix6}
 }
 
 func TestRoutesOutAreWrittenByteForByte(t *testing.T) {
@@ -69,6 +71,7 @@ func TestRoutesOutAreWrittenByteForByte(t *testing.T) {
 		{bgptest.MACRoute(rdOurs, 0, mac(6), ourRouter6, 100), [][8]byte{rt, bgptest.VXLAN(), {6, 8, 3}}, nil},
 		{bgptest.MACRoute(rdOurs, 0, mac(7), ourHost, 100), [][8]byte{rt, bgptest.VXLAN(), {6, 8, 8}}, nil},
 		{bgptest.MulticastRoute(rdOurs, 0, ours), [][8]byte{rt, bgptest.VXLAN()}, bgptest.IngressReplication(100, ours)},
+		{bgptest.MulticastRoute(rdOurs, 100, ours), [][8]byte{rt, bgptest.VXLAN()}, bgptest.IngressReplication(100, ours)},
 		{bgptest.PrefixRoute(rdOurs, netip.MustParsePrefix("10.20.0.0/16"), netip.Addr{}, 5000), [][8]byte{rt5000, bgptest.VXLAN(), bgptest.RouterMAC(ourRouter)}, nil},
 		{bgptest.PrefixRoute(rdOurs, netip.MustParsePrefix("2001:db8:20::/48"), netip.Addr{}, 5000), [][8]byte{rt5000, bgptest.VXLAN(), bgptest.RouterMAC(ourRouter)}, nil},
 	}

@@ -278,6 +278,26 @@ var vendors = []vendor{
 		},
 	},
 	{
+		name:    "FRR, type 2 of an IPv6 host that is no router",
+		session: external(),
+		// By bgpd/bgp_evpn.c: as above, and nothing is said of the host's flags.
+		text: []string{
+			"0000 0074",
+			"90 0e 003f", "0019 46 04 0a000002 00",
+			"02 34", "0001 0a000002 0002", "00000000000000000000", "00000000", "30 020000000001",
+			"80 20010db8000000000000000000000005", "000064 001388",
+			"40 01 01 00", "50 02 0006", "0201 0000fdea",
+			"c0 10 20", "0002 fdea 00000064", "0002 fdea 00001388", "030c 0000 0000 0008", "0603 020000000009",
+		},
+		reach: []bgp.NLRI{{Key: bgp.MACKey(rd("10.0.0.2:2"), hwaddr("02:00:00:00:00:01"), addr("2001:db8::5")),
+			Label: 100, Label2: 5000}},
+		change: func(a *bgp.Attributes) {
+			a.NextHop, a.RouteTargets = leaf, rts("65002:100", "65002:5000")
+			a.Encapsulation, a.RouterMAC = bgp.EncapsulationVXLAN, hwaddr("02:00:00:00:00:09")
+			a.PathLength, a.NeighborAS = 1, 65002
+		},
+	},
+	{
 		name:    "RYU, type 3",
 		session: within(65000),
 		// By ryu/app/rest_vtep.py and services/protocols/bgp/peer.py: the Ethernet tag is the VNI,
