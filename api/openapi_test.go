@@ -8,10 +8,6 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
-
-	"github.com/p4evpn/p4evpn/controller/controllertest"
-	"github.com/p4evpn/p4evpn/controller/intent"
-	"github.com/p4evpn/p4evpn/controller/view"
 )
 
 // openAPIDocument is as a client reads it.
@@ -78,25 +74,7 @@ func (d *openAPIDocument) fits(at string, s schemaNode, value any) []string {
 
 // newWholeGateway has every service, and objects of each kind.
 func newWholeGateway(t *testing.T) *gateway {
-	g := serveConfig(t, Config{Store: intent.NewMemory(), Status: fakeStatus{}, View: &controllertest.View{
-		Rows: controllertest.Rows{Ports: []view.Port{{Name: "port1", Number: 1, Kind: view.BridgePort}},
-			Bridges: []view.Bridge{{Name: "vlan10", VLAN: 10, Ports: []string{"port1"}}}}},
-		Auditor: oneDifference{}, Duplicates: &frozenOnes{}}, nil)
-	g.createBridge(t, "vlan10", 10, 10)
-	g.createPort(t, "port1", accessMsg("logicalBridges/vlan10"))
-	g.createVRF(t, "green", 100)
-	g.createSVI(t, "svi10", sviMsg("vrfs/green", "logicalBridges/vlan10", gateway4))
-	for path, body := range map[string]string{
-		"speakers":                              `{"spec": {"as_number": 65000, "router_id": "10.0.0.1"}}`,
-		"neighbors?neighbor_id=2001:db8::1":     `{"spec": {"remote_as": 65001}}`,
-		"instances?instance_id=bridge.vlan10":   `{"spec": {"route_distinguisher": "10.0.0.1:9"}}`,
-		"staticMacs?static_mac_id=static-mac-1": `{"spec": {"logical_bridge": "logicalBridges/vlan10", "mac_address": "02:00:00:00:00:09", "bridge_port": "bridgePorts/port1"}}`,
-	} {
-		if r := g.do(t, "POST", ownPrefix+path, body); r.code != 200 {
-			t.Fatalf("%s: HTTP %d %s", path, r.code, r.body)
-		}
-	}
-	return g
+	return serveConfig(t, wholeConfig(t), nil)
 }
 
 var existingIDs = map[string]string{"/v1/logicalBridges/": "vlan10", "/v1/bridgePorts/": "port1", "/v1/vrfs/": "green",

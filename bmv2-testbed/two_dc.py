@@ -125,6 +125,11 @@ class Network:
         try_run("bridge", "fdb", "del", mac, "dev", self.vxlan, "master")
         try_run("ip", "neigh", "del", ip, "dev", self.vxlan)
 
+    def tunnel_closed(self, vtep):
+        for mac, client in self.clients.items():
+            if client["next_hop"] == vtep:
+                try_run("bridge", "fdb", "del", mac, "dev", self.vxlan, "self")
+
     def body(self):
         return {"EvpnNetwork": {
             "clients": {mac: {"EvpnClient": c} for mac, c in self.clients.items()},
@@ -179,9 +184,15 @@ class Vtep:
         if vni not in self.networks:
             return
         print("type 3 of VNI %d has tag %d" % (vni, ev.path.nlri.ethernet_tag_id), flush=True)
-        # It opens the tunnel's port, and closes it; frames of it are taken while it is
-        # open, which the kernel does anyway.
-        (self.ports.discard if ev.is_withdraw else self.ports.add)((ev.nexthop, vni))
+        # It opens the tunnel's port, and closes it at any withdrawal; frames of it are taken
+        # while it is open, which the kernel does anyway. Flows lead to a port by its number:
+        # those to one that is closed lead nowhere, until their routes come again.
+        tunnel = (ev.nexthop, vni)
+        if not ev.is_withdraw:
+            self.ports.add(tunnel)
+        elif tunnel in self.ports:
+            self.ports.discard(tunnel)
+            self.networks[vni].tunnel_closed(ev.nexthop)
 
     def peer_changed(self, state):
         def handler(remote_ip, _remote_as):

@@ -129,23 +129,37 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // the client went
 }
 
-// number is an integer as the originals take it: a JSON number, or a string such
-// as "10" or "0xa".
-type number uint32
+// number and datapathID are integers as the originals take them: a JSON number, or a
+// string such as "10" or "0xa".
+type (
+	number     uint32
+	datapathID uint64
+)
 
 func (n *number) UnmarshalJSON(b []byte) error {
+	v, err := whole(b, math.MaxUint32)
+	*n = number(v)
+	return err
+}
+
+func (d *datapathID) UnmarshalJSON(b []byte) error {
+	v, err := whole(b, math.MaxUint64)
+	*d = datapathID(v)
+	return err
+}
+
+func whole(b []byte, most uint64) (uint64, error) {
 	text := string(b)
 	if len(b) > 1 && b[0] == '"' {
 		if err := json.Unmarshal(b, &text); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	v, err := strconv.ParseUint(text, 0, 32)
-	if err != nil {
-		return fmt.Errorf("%.40q: want a whole number from 0 to %d", text, uint32(math.MaxUint32))
+	v, err := strconv.ParseUint(text, 0, 64)
+	if err != nil || v > most {
+		return 0, fmt.Errorf("%.40q: want a whole number from 0 to %d", text, most)
 	}
-	*n = number(v)
-	return nil
+	return v, nil
 }
 
 // read fills in what a request's body asks for. Fields that the originals do not

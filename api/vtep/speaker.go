@@ -3,7 +3,6 @@ package vtep
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/netip"
 
@@ -14,7 +13,7 @@ import (
 // speaker and neighbor are as clients see them.
 type speaker struct {
 	AS        uint32              `json:"as_number"`
-	DPID      json.RawMessage     `json:"dpid,omitempty"` // echoed
+	DPID      *datapathID         `json:"dpid,omitempty"` // echoed
 	Neighbors map[string]neighbor `json:"neighbors"`
 	RouterID  string              `json:"router_id"`
 }
@@ -29,7 +28,7 @@ type evpnNeighbor struct {
 	State    string `json:"state"` // "up" or "down"
 }
 
-func speakerBody(s intent.Speaker, dpid json.RawMessage, neighbors map[string]neighbor) map[string]any {
+func speakerBody(s intent.Speaker, dpid *datapathID, neighbors map[string]neighbor) map[string]any {
 	id := s.RouterID.String()
 	return map[string]any{id: map[string]any{"EvpnSpeaker": speaker{AS: s.AS, DPID: dpid, Neighbors: neighbors,
 		RouterID: id}}}
@@ -37,9 +36,9 @@ func speakerBody(s intent.Speaker, dpid json.RawMessage, neighbors map[string]ne
 
 func (h *Handler) addSpeaker(r *http.Request) (any, error) {
 	var in struct {
-		DPID     json.RawMessage `json:"dpid"`
-		AS       *number         `json:"as_number"`
-		RouterID *string         `json:"router_id"`
+		DPID     *datapathID `json:"dpid"`
+		AS       *number     `json:"as_number"`
+		RouterID *string     `json:"router_id"`
 	}
 	if err := read(r, &in); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -396,8 +397,43 @@ func TestABodyThatIsMalformedIsTheClientsMistake(t *testing.T) {
 	}
 }
 
+// Each field of each request is in turn each of what it cannot be.
+func TestAFieldThatIsMalformedIsTheClientsMistake(t *testing.T) {
+	r := newREST(t)
+	r.example()
+	whole := []string{`true`, `[]`, `{}`, `[1]`, `-1`, `1.5`, `1e1`, `1e999`, `18446744073709551616`, `""`, `"x"`, `"-1"`, `" 1"`,
+		`"1 "`, `"0x"`, `"\u0000"`, `"` + strings.Repeat("1", 300) + `"`}
+	text := []string{`true`, `[]`, `{}`, `["x"]`, `1.5`, `-1`, `""`, `"\u0000"`, `"\ud800"`, `"` + strings.Repeat("x", 300) + `"`}
+	for path, fields := range map[string]map[string][]string{
+		"/vtep/speakers":            {"dpid": whole, "as_number": whole, "router_id": append(text, `1`, `"10.0.0"`)},
+		"/vtep/neighbors":           {"address": append(text, `1`, `"10.0.0"`, `"10.0.0.0/8"`), "remote_as": whole},
+		"/vtep/networks":            {"vni": append(whole, `0`, `16777216`), "logical_switch": {`1`, `true`, `[]`, `{}`, `"\u0000"`}},
+		"/vtep/networks/10/clients": {"port": {`true`, `[]`, `{}`, `1.5`, `-1`, `65536`}, "mac": append(text, `1`), "ip": append(text, `1`)},
+	} {
+		valid := map[string]string{"dpid": `1`, "as_number": `65000`, "router_id": `"10.0.0.1"`, "address": `"10.0.0.9"`,
+			"remote_as": `65000`, "vni": `20`, "logical_switch": `"ls1"`, "port": `"vf1"`, "mac": `"02:00:00:00:00:09"`,
+			"ip": `"192.168.222.9"`}
+		for field, wrong := range fields {
+			for _, value := range append(wrong, `nul`, `"`, `'x'`) {
+				var members []string
+				for name := range fields {
+					v := valid[name]
+					if name == field {
+						v = value
+					}
+					members = append(members, strconv.Quote(name)+":"+v)
+				}
+				r.refused("POST "+path, "{"+strings.Join(members, ",")+"}", http.StatusBadRequest, "")
+			}
+		}
+	}
+}
+
 func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1"}`)
+	f.Add("POST", "/vtep/networks", `{"vni": "0x14", "logical_switch": "ls1"}`)
+	f.Add("POST", "/vtep/neighbors", `{"address": "2001:db8::1", "remote_as": "65000"}`)
+	f.Add("POST", "/vtep/networks/10/clients", `{"port": 1, "mac": "02:ac:10:ff:00:31", "ip": "192.168.222.31"}`)
 	f.Add("POST", "/vtep/networks/10/clients", `{"port": "vf1", "mac": "02:ac:10:ff:00:11", "ip": "192.168.222.11"}`)
 	f.Add("DELETE", "/vtep/networks/0x0a", "")
 	f.Add("GET", "/vtep/neighbors/::ffff:10.0.0.3", "")
@@ -406,11 +442,16 @@ func FuzzRequest(f *testing.F) {
 		if err != nil || request.URL.Host != "" || !strings.HasPrefix(path, "/") {
 			t.Skip()
 		}
-		r := newREST(t, intent.Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")})
+		r := newREST(t)
+		r.example()
+		before := r.store.Version()
 		w := httptest.NewRecorder()
 		r.mux.ServeHTTP(w, request)
-		if w.Code == http.StatusInternalServerError || w.Code == http.StatusOK && !json.Valid(w.Body.Bytes()) {
+		if w.Code >= 500 || w.Code == http.StatusOK && !json.Valid(w.Body.Bytes()) {
 			t.Errorf("%s %q %q: %d %s", method, path, body, w.Code, w.Body)
+		}
+		if r.store.Version() != before && (w.Code != http.StatusOK || method != "POST" && method != "DELETE") {
+			t.Errorf("%s %q %q: %d, and something is changed", method, path, body, w.Code)
 		}
 	})
 }
