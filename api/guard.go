@@ -180,8 +180,11 @@ func (g *guard) record(c caller, method string, start time.Time, err error) {
 // attrs are what the log says of a caller.
 func (c caller) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("id", c.id), slog.String("peer", cmp.Or(c.address, c.peer.String()))}
-	if !c.plain && c.role != "" || c.subject != "" {
-		attrs = append(attrs, slog.String("subject", c.subject), slog.String("role", string(c.role)))
+	if c.subject != "" {
+		attrs = append(attrs, slog.String("subject", c.subject))
+	}
+	if !c.plain {
+		attrs = append(attrs, slog.String("role", string(c.role)))
 	}
 	return attrs
 }

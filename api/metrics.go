@@ -42,8 +42,10 @@ func (m *metrics) call(via string, code codes.Code) {
 }
 
 var (
-	descOpen = prometheus.NewDesc("p4evpn_api_connections", "Open connections to the API.", nil, nil)
-	descNow  = prometheus.NewDesc("p4evpn_api_calls", "API calls that are being answered.", nil, nil)
+	descOpen   = prometheus.NewDesc("p4evpn_api_connections", "Open connections to the API.", nil, nil)
+	descNow    = prometheus.NewDesc("p4evpn_api_calls", "API calls that are being answered.", nil, nil)
+	descFailed = prometheus.NewDesc("p4evpn_store_failed", "1 if the store takes no more changes, since one could not be "+
+		"written.", nil, nil)
 	descRead = prometheus.NewDesc("p4evpn_api_request_bytes", "Bytes of the API's requests under way.", nil, nil)
 )
 
@@ -56,7 +58,12 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.metrics.requests.Collect(out)
 	s.metrics.calls.Collect(out)
 	now := s.guard.flight.now()
-	for d, v := range map[*prometheus.Desc]int{descOpen: s.open(), descNow: now.calls, descRead: now.bytes} {
+	failed := 0
+	if s.store.Failed() != nil {
+		failed = 1
+	}
+	for d, v := range map[*prometheus.Desc]int{descFailed: failed, descOpen: s.open(), descNow: now.calls,
+		descRead: now.bytes} {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
 	}
 }

@@ -80,6 +80,7 @@ type Server struct {
 	tls       *tls.Config
 	insecure  bool
 	limits    Limits
+	store     *intent.Store
 	http      *http.Server
 	vtep      []socket.Address // none or one
 	vtepHTTP  *http.Server
@@ -107,7 +108,7 @@ func (c Config) withDefaults() Config {
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{health: health.NewServer(), ready: make(chan struct{}), metrics: newMetrics(), limits: cfg.Limits,
-		insecure: cfg.Insecure, log: cfg.Logger}
+		insecure: cfg.Insecure, store: cfg.Store, log: cfg.Logger}
 	var err error
 	if s.certificates, s.local, err = newRoles(cfg.Roles); err != nil {
 		return nil, err

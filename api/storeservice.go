@@ -20,9 +20,9 @@ const backupPart = 1 << 20
 
 // Backup copies the store at once and sends the copy at the client's pace, so that
 // a slow client keeps nothing of the file in use.
-func (s *storeService) Backup(_ *pb.BackupRequest, out grpc.ServerStreamingServer[pb.BackupResponse]) error {
+func (s *storeService) Backup(in *pb.BackupRequest, out grpc.ServerStreamingServer[pb.BackupResponse]) error {
 	var b bytes.Buffer
-	if err := s.store.Backup(&b); err != nil {
+	if err := s.store.Backup(&b, in.GetWithoutSecrets()); err != nil {
 		return statusOf(naming{}, err)
 	}
 	for b.Len() > 0 {

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
+
+	"github.com/p4evpn/p4evpn/internal/file"
 )
 
 // TLS names the files of mutual TLS, PEM each. They are read again for every new
@@ -53,11 +54,11 @@ func (k *keyPair) newest() *tls.Config {
 }
 
 func (f TLS) load() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(f.Certificate, f.Key)
+	pair, err := file.KeyPair(f.Certificate, f.Key)
 	if err != nil {
-		return nil, fmt.Errorf("API: certificate %s with key %s: %w", f.Certificate, f.Key, err)
+		return nil, fmt.Errorf("API: %w", err)
 	}
-	pem, err := os.ReadFile(f.ClientCA)
+	pem, err := file.Read(f.ClientCA, file.Small)
 	if err != nil {
 		return nil, fmt.Errorf("API: authorities of clients: %w", err)
 	}

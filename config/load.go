@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/internal/file"
 )
 
 // Defaults of keys that are left out.
@@ -32,7 +32,7 @@ const (
 
 // Load reads and checks the file at path.
 func Load(path string) (*File, error) {
-	b, err := os.ReadFile(path)
+	b, err := file.Read(path, file.Small)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}

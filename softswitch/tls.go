@@ -5,9 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"google.golang.org/grpc/credentials"
+
+	"github.com/p4evpn/p4evpn/internal/file"
 )
 
 // TLS says how P4Runtime is served: in the clear if it is zero.
@@ -30,15 +31,15 @@ func (c TLS) credentials() (credentials.TransportCredentials, error) {
 	case c.RequireClient && c.ClientCA == "":
 		return nil, errors.New("TLS that requires clients' certificates needs the file of their authority")
 	}
-	pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+	pair, err := file.KeyPair(c.Certificate, c.Key)
 	if err != nil {
-		return nil, fmt.Errorf("TLS certificate %s with key %s: %w", c.Certificate, c.Key, err)
+		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	if c.ClientCA == "" {
 		return credentials.NewTLS(config), nil
 	}
-	pem, err := os.ReadFile(c.ClientCA)
+	pem, err := file.Read(c.ClientCA, file.Small)
 	if err != nil {
 		return nil, fmt.Errorf("TLS authority of clients: %w", err)
 	}

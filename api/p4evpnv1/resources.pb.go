@@ -2587,9 +2587,11 @@ func (x *ListPortsResponse) GetNextPageToken() string {
 }
 
 type BackupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Leaves out the passwords of neighbours: whoever restores the copy gives them anew.
+	WithoutSecrets bool `protobuf:"varint,1,opt,name=without_secrets,json=withoutSecrets,proto3" json:"without_secrets,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BackupRequest) Reset() {
@@ -2620,6 +2622,13 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
 	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *BackupRequest) GetWithoutSecrets() bool {
+	if x != nil {
+		return x.WithoutSecrets
+	}
+	return false
 }
 
 type BackupResponse struct {
@@ -2860,8 +2869,9 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"b\n" +
 	"\x11ListPortsResponse\x12%\n" +
 	"\x05ports\x18\x01 \x03(\v2\x0f.p4evpn.v1.PortR\x05ports\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x0f\n" +
-	"\rBackupRequest\"$\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"8\n" +
+	"\rBackupRequest\x12'\n" +
+	"\x0fwithout_secrets\x18\x01 \x01(\bR\x0ewithoutSecrets\"$\n" +
 	"\x0eBackupResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data*S\n" +
 	"\x06Family\x12\x16\n" +

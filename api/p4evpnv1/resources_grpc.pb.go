@@ -1213,7 +1213,8 @@ const (
 //
 // StoreService is the file that keeps all objects.
 type StoreServiceClient interface {
-	// Backup gives a copy of the file as it is now, in parts. It holds passwords.
+	// Backup gives a copy of the file as it is now, in parts. It holds passwords, unless
+	// the request says otherwise.
 	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
 }
 
@@ -1250,7 +1251,8 @@ type StoreService_BackupClient = grpc.ServerStreamingClient[BackupResponse]
 //
 // StoreService is the file that keeps all objects.
 type StoreServiceServer interface {
-	// Backup gives a copy of the file as it is now, in parts. It holds passwords.
+	// Backup gives a copy of the file as it is now, in parts. It holds passwords, unless
+	// the request says otherwise.
 	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
 	mustEmbedUnimplementedStoreServiceServer()
 }

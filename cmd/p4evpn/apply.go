@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/api/client"
+	"github.com/p4evpn/p4evpn/internal/file"
 )
 
 type applier struct {
@@ -45,7 +45,7 @@ changes nothing.`,
 }
 
 func (a *applier) run(cmd *cobra.Command) error {
-	name, b, err := readInput(cmd, a.file)
+	name, b, err := readInput(cmd.Context(), cmd.InOrStdin(), a.file)
 	if err != nil {
 		return err
 	}
@@ -83,17 +83,27 @@ func count(out io.Writer, plan *client.Plan, before, created, changed, deleted s
 	return err
 }
 
-// readInput reads a file, or standard input where it is "-".
-func readInput(cmd *cobra.Command, file string) (name string, b []byte, err error) {
-	in, name := cmd.InOrStdin(), "standard input"
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return file, nil, err
-		}
-		defer func() { _ = f.Close() }()
-		in, name = f, file
+// readInput reads a file, or standard input where it is "-", until ctx ends.
+func readInput(ctx context.Context, in io.Reader, from string) (name string, b []byte, err error) {
+	if from != "-" {
+		b, err := file.Read(from, client.MaxFile)
+		return from, b, err
 	}
-	b, err = io.ReadAll(io.LimitReader(in, client.MaxFile+1))
-	return name, b, err
+	type result struct {
+		b   []byte
+		err error
+	}
+	read := make(chan result, 1)
+	// A terminal or pipe that says nothing is waited for until the process ends: the read
+	// cannot be interrupted.
+	go func() {
+		b, err := io.ReadAll(io.LimitReader(in, client.MaxFile+1))
+		read <- result{b, err}
+	}()
+	select {
+	case r := <-read:
+		return "standard input", r.b, r.err
+	case <-ctx.Done():
+		return "standard input", nil, ctx.Err()
+	}
 }

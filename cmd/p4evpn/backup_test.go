@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,11 @@ func TestABackupBringsEverythingBackThatChangedSince(t *testing.T) {
 		t.Errorf("%v %v: the backup holds a password", fi.Mode(), err)
 	}
 	s.fails("backup "+saved, "there is a file of this name")
+	s.does("backup --without-secrets "+saved+"-open", "saved.db-open holds 2 objects")
+	b, err := os.ReadFile(saved + "-open")
+	if err = errors.Join(err, os.Remove(saved+"-open")); err != nil || strings.Contains(string(b), "secret") {
+		t.Errorf("%v: the backup holds a password", err)
+	}
 	s.fails("backup /not/there/saved.db", "/not/there")
 	s.does("delete bridge blue")
 	s.does("create bridge green --vlan-id 20")

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/config"
+	"github.com/p4evpn/p4evpn/internal/file"
 )
 
 // remote is how a command reaches the API of a running gateway.
@@ -73,11 +73,11 @@ func (r *remote) credentials() (credentials.TransportCredentials, error) {
 	if r.ca == "" || r.certificate == "" || r.key == "" {
 		return nil, errors.New("TLS wants all of --ca, --cert and --key")
 	}
-	pair, err := tls.LoadX509KeyPair(r.certificate, r.key)
+	pair, err := file.KeyPair(r.certificate, r.key)
 	if err != nil {
-		return nil, fmt.Errorf("--cert %s with --key %s: %w", r.certificate, r.key, err)
+		return nil, fmt.Errorf("--cert, --key: %w", err)
 	}
-	pem, err := os.ReadFile(r.ca)
+	pem, err := file.Read(r.ca, file.Small)
 	if err != nil {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}

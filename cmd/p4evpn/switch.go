@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/prototext"
 
+	"github.com/p4evpn/p4evpn/internal/file"
 	"github.com/p4evpn/p4evpn/internal/task"
 	"github.com/p4evpn/p4evpn/softswitch"
 	"github.com/p4evpn/p4evpn/softswitch/claim"
@@ -110,16 +110,19 @@ func parseInterfaces(args []string) ([]softswitch.Port, error) {
 	return ports, nil
 }
 
+// maxProgram bounds a P4 program, its P4Info and its entries, in bytes.
+const maxProgram = 256 << 20
+
 // loadProgram reads the pipeline that the switch starts with.
 func loadProgram(program, info string) (*p4v1.ForwardingPipelineConfig, error) {
 	if info == "" {
 		return nil, fmt.Errorf("the program %s needs its P4Info too: give --p4info FILE (text format)", program)
 	}
-	json, err := os.ReadFile(program)
+	json, err := file.Read(program, maxProgram)
 	if err != nil {
 		return nil, fmt.Errorf("reading the P4 program: %w", err)
 	}
-	text, err := os.ReadFile(info)
+	text, err := file.Read(info, maxProgram)
 	if err != nil {
 		return nil, fmt.Errorf("reading the P4Info: %w", err)
 	}

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/prototext"
 
+	"github.com/p4evpn/p4evpn/internal/file"
 	"github.com/p4evpn/p4evpn/softswitch/shadow"
 )
 
@@ -68,7 +68,7 @@ FRAME is in hexadecimal; blanks and colons are left out.`,
 
 // insertFrom fills a shadow with the entities of a file.
 func insertFrom(s *shadow.Shadow, path string) error {
-	text, err := os.ReadFile(path)
+	text, err := file.Read(path, maxProgram)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ type backend interface {
 	// Commit makes the changes of one transaction durable: all of them, or none
 	// if it fails. They survive a loss of power when it returns nil.
 	Commit([]value) error
-	// Copy writes a copy of what was committed, which Restore takes.
-	Copy(io.Writer) error
+	// Copy writes a copy of what was committed, which Restore takes; without secrets it
+	// holds no trace of them.
+	Copy(w io.Writer, withoutSecrets bool) error
 	// Close gives up what the backend holds; nothing works afterwards.
 	Close() error
 }
@@ -32,5 +33,5 @@ type forgetful struct{}
 
 func (forgetful) Load(func(value) error) error { return nil }
 func (forgetful) Commit([]value) error         { return nil }
-func (forgetful) Copy(io.Writer) error         { return errors.New("this store is in memory only") }
+func (forgetful) Copy(io.Writer, bool) error   { return errors.New("this store is in memory only") }
 func (forgetful) Close() error                 { return nil }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -51,12 +52,17 @@ var (
 var (
 	errDamaged = errors.New("the file is damaged: move it away to start empty, or put a backup in its place")
 	errNewer   = errors.New("the file was written by a newer p4evpn: use that version")
-	errLocked  = errors.New("another process has the file open: stop it first")
+	errFailed  = errors.New("a change could not be written, and what the file holds is not sure: the store takes no " +
+		"more changes until p4evpn is started again")
+	errClosed = errors.New("it is closed")
+	errLocked = errors.New("another process has the file open: stop it first")
 )
 
 // bolt is a backend in one file of bbolt.
 type bolt struct {
 	db *bbolt.DB
+	// stuck says that bbolt panicked while it wrote, and holds its locks for ever.
+	stuck atomic.Bool
 	// version is the file's, which is below schemaVersion until migrate.
 	version int
 }
@@ -95,18 +101,7 @@ func create(path string) error {
 	if err != nil {
 		return err
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		meta, err := tx.CreateBucket(bucketMeta)
-		if err != nil {
-			return err
-		}
-		return meta.Put(keySchema, []byte(fmt.Sprint(schemaVersion)))
-	})
+	err = db.Update(lay)
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
@@ -114,6 +109,20 @@ func create(path string) error {
 		return err
 	}
 	return syncFolder(path)
+}
+
+// lay makes the layout of an empty store.
+func lay(tx *bbolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	meta, err := tx.CreateBucket(bucketMeta)
+	if err != nil {
+		return err
+	}
+	return meta.Put(keySchema, []byte(fmt.Sprint(schemaVersion)))
 }
 
 func open(path string, configured []Object) (*Store, error) {
@@ -145,9 +154,15 @@ func open(path string, configured []Object) (*Store, error) {
 // check reads everything through a read-only handle.
 func check(path string) (model, error) {
 	// bbolt makes a new store of an empty file, which would hide a loss.
-	if fi, err := os.Stat(path); err != nil {
+	fi, err := os.Stat(path)
+	switch {
+	case err != nil:
 		return model{}, err
-	} else if fi.Size() == 0 {
+	case !fi.Mode().IsRegular():
+		return model{}, errors.New("no regular file")
+	case fi.Size() > MaxFile:
+		return model{}, fmt.Errorf("larger than %d bytes", int64(MaxFile))
+	case fi.Size() == 0:
 		return model{}, fmt.Errorf("%w (it is empty)", errDamaged)
 	}
 	b, err := openBolt(path, true)
@@ -223,7 +238,22 @@ func (b *bolt) Load(give func(value) error) (err error) {
 }
 
 func (b *bolt) Commit(values []value) (err error) {
+	back := false
+	defer func() {
+		if !back {
+			b.stuck.Store(true)
+		}
+	}()
 	defer guard(&err)() // the check at Open does not see bbolt's list of free pages
+	err = b.commit(values)
+	back = true
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return errClosed
+	}
+	return err
+}
+
+func (b *bolt) commit(values []value) error {
 	return b.db.Update(func(tx *bbolt.Tx) error {
 		for _, v := range values {
 			bucket, id := tx.Bucket(buckets[v.Kind]), []byte(v.ID)
@@ -241,15 +271,57 @@ func (b *bolt) Commit(values []value) (err error) {
 	})
 }
 
-func (b *bolt) Copy(w io.Writer) (err error) {
+func (b *bolt) Copy(w io.Writer, withoutSecrets bool) (err error) {
+	if b.stuck.Load() {
+		return errFailed
+	}
 	defer guard(&err)()
+	if withoutSecrets {
+		return b.copyWithoutSecrets(w)
+	}
 	return b.db.View(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)
 		return err
 	})
 }
 
-func (b *bolt) Close() error { return b.db.Close() }
+// copyWithoutSecrets makes a new file: the pages of the old one keep what was once in them.
+func (b *bolt) copyWithoutSecrets(w io.Writer) error {
+	f, err := os.CreateTemp(filepath.Dir(b.db.Path()), filepath.Base(b.db.Path())+".backup-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = errors.Join(f.Close(), os.Remove(f.Name())) }()
+	db, err := bbolt.Open(f.Name(), 0o600, &bbolt.Options{Timeout: lockTimeout})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if err := lay(tx); err != nil {
+			return err
+		}
+		return b.Load(func(v value) error {
+			v, err := v.withoutSecrets()
+			if err != nil {
+				return err
+			}
+			return tx.Bucket(buckets[v.Kind]).Put([]byte(v.ID), v.Data)
+		})
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	_, err = io.Copy(w, f) // which was opened before and is the same file
+	return err
+}
+
+// Close leaves to the end of the process what would wait for a lock.
+func (b *bolt) Close() error {
+	if b.stuck.Load() {
+		return nil
+	}
+	return b.db.Close()
+}
 
 // checkPages checks that no page says it goes on behind the last one: freeing
 // such a one would keep bbolt busy for minutes. A read-only handle knows too

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,31 +19,53 @@ type Restored struct {
 	Kept string
 }
 
+// MaxFile bounds a store's file and its backup, in bytes.
+const MaxFile = 1 << 30
+
+// whole reads until ctx ends.
+type whole struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (w whole) Read(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.Reader.Read(b)
+}
+
 // keptSuffix is added to the name of a file that Restore replaces.
 const keptSuffix = ".before-restore"
 
 // Restore puts a backup in the place of a store that no process has open. The
 // backup is read and checked as a whole first, and the file that was there, whole
-// or damaged, is kept beside it; an error leaves it where it was.
-func Restore(path string, backup io.Reader) (Restored, error) {
-	r, err := restore(path, backup)
+// or damaged, is kept beside it; an error, or the end of ctx, leaves it where it was.
+func Restore(ctx context.Context, path string, backup io.Reader) (Restored, error) {
+	r, err := restore(ctx, path, backup)
 	if err != nil {
 		return Restored{}, fmt.Errorf("restore store %s: nothing was changed: %w", path, err)
 	}
 	return r, nil
 }
 
-func restore(path string, backup io.Reader) (r Restored, err error) {
+func restore(ctx context.Context, path string, backup io.Reader) (r Restored, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".restore-")
 	if err != nil {
 		return r, err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = io.Copy(f, backup)
+	n, err := io.Copy(f, io.LimitReader(whole{ctx, backup}, MaxFile+1))
+	if err == nil && n > MaxFile {
+		err = fmt.Errorf("the backup is larger than %d bytes", int64(MaxFile))
+	}
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return r, err
 	}
 	m, err := check(f.Name())
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return r, fmt.Errorf("the backup: %w", err)
 	}
@@ -69,6 +92,9 @@ func setAside(path string) (kept string, err error) {
 		return "", err
 	}
 	defer func() { _ = old.Close() }()
+	if fi, err := old.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return "", errors.Join(err, fmt.Errorf("%s is no regular file", path))
+	}
 	if err := unix.Flock(int(old.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // bbolt's lock
 		return "", errLocked
 	}

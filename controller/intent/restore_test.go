@@ -2,13 +2,16 @@ package intent
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +23,7 @@ func backup(t *testing.T) (objects []Object, copied []byte) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "store.db"))
 	ownKinds(t, s)
 	var b bytes.Buffer
-	if err := s.Backup(&b); err != nil {
+	if err := s.Backup(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	return snapshotOf(s), b.Bytes()
@@ -59,11 +62,11 @@ func TestABackupOfARunningStoreIsRestoredWhole(t *testing.T) {
 	})
 	for range 20 {
 		var b bytes.Buffer
-		if err := s.Backup(&b); err != nil {
+		if err := s.Backup(&b, false); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), "restored.db")
-		r, err := Restore(path, &b)
+		r, err := Restore(t.Context(), path, &b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +92,7 @@ func TestWhatARestoreReplacesIsKept(t *testing.T) {
 		if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Restore(path, bytes.NewReader(copied))
+		r, err := Restore(t.Context(), path, bytes.NewReader(copied))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +132,7 @@ func TestABackupThatIsNotWholeChangesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			before, _ := os.ReadFile(path)
-			_, err := Restore(path, bytes.NewReader(tc.content))
+			_, err := Restore(t.Context(), path, bytes.NewReader(tc.content))
 			if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), "the backup") {
 				t.Errorf("got %v", err)
 			}
@@ -147,7 +150,7 @@ func TestAStoreInUseIsNotReplaced(t *testing.T) {
 	_, copied := backup(t)
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := mustOpen(t, path)
-	if _, err := Restore(path, bytes.NewReader(copied)); !errors.Is(err, errLocked) {
+	if _, err := Restore(t.Context(), path, bytes.NewReader(copied)); !errors.Is(err, errLocked) {
 		t.Errorf("got %v, want ErrLocked", err)
 	}
 	if err := createBridge(s, bridge("blue", 10, 10)); err != nil {
@@ -248,7 +251,8 @@ func TestAFullDiskRefusesTheChangeAndLosesNothing(t *testing.T) {
 		t.Fatalf("after %d bridges: %v, want no space left", made, err)
 	}
 	want := snapshotOf(s)
-	if _, err := Restore(filepath.Join(dir, "other.db"), bytes.NewReader(make([]byte, 1<<20))); !errors.Is(err,
+	other := filepath.Join(dir, "other.db")
+	if _, err := Restore(t.Context(), other, bytes.NewReader(make([]byte, 1<<20))); !errors.Is(err,
 		unix.ENOSPC) {
 		t.Errorf("restoring to a full disk: %v", err)
 	}
@@ -329,4 +333,88 @@ func FuzzValue(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestABackupWithoutSecretsHasNoTraceOfThem(t *testing.T) {
+	s := mustOpen(t, filepath.Join(t.TempDir(), "store.db"))
+	secret, former := "correct horse battery", "a password of before"
+	n := Neighbor{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, Password: former}
+	for _, do := range []func(tx *Tx) error{
+		func(tx *Tx) error { _, err := tx.Neighbors().Create(n); return err },
+		func(tx *Tx) error { n.Password = secret; _, err := tx.Neighbors().Update(n); return err },
+		func(tx *Tx) error { _, err := tx.Bridges().Create(bridge("vlan10", 10, 10)); return err },
+	} {
+		if err := s.Update(do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var with, without bytes.Buffer
+	if err := errors.Join(s.Backup(&with, false), s.Backup(&without, true)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(with.Bytes(), []byte(secret)) {
+		t.Error("a whole backup lacks the password: this test proves nothing")
+	}
+	for _, text := range []string{secret, former} {
+		if bytes.Contains(without.Bytes(), []byte(text)) {
+			t.Errorf("%q is in it", text)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(s.name), "*")); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	path := filepath.Join(t.TempDir(), "restored.db")
+	if r, err := Restore(t.Context(), path, &without); err != nil || r.Objects != 2 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	err := mustOpen(t, path).View(func(tx *Tx) error {
+		got, err := tx.Neighbors().Get("10.1.1.1")
+		if got.AS != 65101 || got.Password != "" {
+			t.Errorf("%+v", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// zeros have no end.
+type zeros struct{ then func() }
+
+func (z zeros) Read(b []byte) (int, error) {
+	clear(b)
+	z.then()
+	return len(b), nil
+}
+
+func TestARestoreEndsWithItsContextAndLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "store.db")
+	if err := os.WriteFile(path, []byte("what was there"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := Restore(ctx, path, zeros{then: cancel}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want that it was ended", err)
+	}
+	files, err := os.ReadDir(dir)
+	if b, _ := os.ReadFile(path); err != nil || len(files) != 1 || string(b) != "what was there" {
+		t.Errorf("%v %v, the store holds %q", files, err, b)
+	}
+}
+
+func TestAStoreIsARegularFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, "/dev/zero", "/dev/null"} {
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "regular file") {
+			t.Errorf("%s: opened, or %v", path, err)
+		}
+	}
+	if _, err := setAside(path); err == nil {
+		t.Error("a FIFO is put aside")
+	}
 }

@@ -2,11 +2,14 @@ package intent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // Store keeps the objects. All methods may be called concurrently; writers
@@ -16,6 +19,7 @@ type Store struct {
 	backend backend
 	name    string // of the backend, for people
 	head    atomic.Pointer[version]
+	failed  atomic.Pointer[error] // why it takes no more changes; nil: it does
 }
 
 // version is one committed state and the way to the next. Only the changes are
@@ -59,9 +63,9 @@ func (s *Store) Close() error {
 }
 
 // Backup writes a copy of all that was acknowledged before the call, which
-// Restore takes. Changes do not wait for it.
-func (s *Store) Backup(w io.Writer) error {
-	if err := s.backend.Copy(w); err != nil {
+// Restore takes; without secrets it has no passwords. Changes do not wait for it.
+func (s *Store) Backup(w io.Writer, withoutSecrets bool) error {
+	if err := s.backend.Copy(w, withoutSecrets); err != nil {
 		return fmt.Errorf("backup of store %s: %w", s.name, err)
 	}
 	return nil
@@ -81,6 +85,9 @@ func (s *Store) View(do func(*Tx) error) error {
 func (s *Store) Update(do func(*Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.Failed(); err != nil {
+		return fmt.Errorf("store %s: nothing was changed: %w", s.name, err)
+	}
 	head := s.head.Load()
 	tx := begin(head.model)
 	if err := do(tx); err != nil {
@@ -90,17 +97,41 @@ func (s *Store) Update(do func(*Tx) error) error {
 		return nil
 	}
 	kept, err := values(tx.changes)
-	if err == nil {
-		err = s.backend.Commit(kept)
-	}
 	if err != nil {
 		return fmt.Errorf("store %s: nothing was changed: %w", s.name, err)
+	}
+	if err := s.backend.Commit(kept); err != nil {
+		return s.fail(err)
 	}
 	log := &entry{done: make(chan struct{})}
 	s.head.Store(&version{head.number + 1, tx.model(), log})
 	head.log.changes, head.log.next = tx.changes, log
 	close(head.log.done)
 	return nil
+}
+
+// Failed says why the store takes no more changes, nil if it does.
+func (s *Store) Failed() error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail makes an error of the backend the caller's. Where there was no room nothing was
+// written, and there may be some again. After any other the disk may hold the change, half
+// of it or nothing (an fsync that failed once says so once): what is there is served, and
+// nothing is put on top of it.
+func (s *Store) fail(err error) error {
+	for _, harmless := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, errClosed} {
+		if errors.Is(err, harmless) {
+			return fmt.Errorf("store %s: nothing was changed: %w", s.name, err)
+		}
+	}
+	err = fmt.Errorf("%w (%w)", errFailed, err)
+	s.failed.Store(&err)
+	slog.Error("the store failed", "store", s.name, "err", err)
+	return fmt.Errorf("store %s: %w", s.name, err)
 }
 
 // Change is what happened to one object.

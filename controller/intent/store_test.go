@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -143,8 +144,18 @@ func TestDamageFoundWhileWritingIsAnErrorAndNoCrash(t *testing.T) {
 	if bridges, _ := all(t, s); len(bridges) != 0 {
 		t.Errorf("%v is shown though it was not stored", bridges)
 	}
-	if err := createPort(s, trunk("port1")); err != nil {
-		t.Errorf("the store is stuck: %v", err)
+	if err := createPort(s, trunk("port1")); !errors.Is(err, errFailed) || !errors.Is(err, errDamaged) {
+		t.Errorf("%v, want that it takes no more changes, and why", err)
+	}
+	if err := s.Backup(io.Discard, false); !errors.Is(err, errFailed) {
+		t.Errorf("a backup of it: %v", err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it cannot be closed")
 	}
 }
 

@@ -40,6 +40,19 @@ func decode[T Object](id string, v []byte) (o T, err error) {
 	return o, nil
 }
 
+// withoutSecrets is the value without the passwords in it.
+func (v value) withoutSecrets() (value, error) {
+	if v.Kind != KindNeighbor {
+		return v, nil
+	}
+	n, err := decode[Neighbor](v.ID, v.Data)
+	if err == nil && n.Password != "" {
+		n.Password = ""
+		v.Data, err = encode(n)
+	}
+	return v, err
+}
+
 // readModel reads everything that a backend holds, each object by the same rules
 // as when it was made.
 func readModel(b backend) (model, error) {

@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
+	"github.com/p4evpn/p4evpn/internal/file"
 )
 
 // Intent is where bridges and their logical switches come from; *intent.Store is one.
@@ -69,11 +69,11 @@ type Config struct {
 type TLS struct{ Certificate, Key, CA string }
 
 func (t TLS) load() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
+	pair, err := file.KeyPair(t.Certificate, t.Key)
 	if err != nil {
-		return nil, fmt.Errorf("reading certificate %s and key %s: %w", t.Certificate, t.Key, err)
+		return nil, err
 	}
-	authority, err := os.ReadFile(t.CA)
+	authority, err := file.Read(t.CA, file.Small)
 	if err != nil {
 		return nil, fmt.Errorf("reading the databases' authority: %w", err)
 	}
