@@ -53,16 +53,17 @@ func wholeConfig(t testing.TB) Config {
 func wholeREST(t testing.TB) (*intent.Store, http.Handler, []httpRoute) {
 	t.Helper()
 	cfg := wholeConfig(t)
-	cfg.Listen, cfg.Logger = []string{"127.0.0.1:0"}, slog.New(slog.DiscardHandler)
+	cfg.Listen, cfg.Insecure, cfg.Logger = []string{"127.0.0.1:0"}, true, slog.New(slog.DiscardHandler)
 	cfg.Limits = Limits{CallsPerSecond: 1e9, Burst: 1e9}
 	srv, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := newREST(srv.services, defaultMessageBytes)
+	rest, err := newREST(srv.services, defaultMessageBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rest.ServeHTTP(w, r.WithContext(asOperator())) })
 	var names []string
 	for name := range srv.services.GetServiceInfo() {
 		names = append(names, name)
