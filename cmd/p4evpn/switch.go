@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/encoding/prototext"
 
+	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/internal/file"
 	"github.com/p4evpn/p4evpn/internal/task"
 	"github.com/p4evpn/p4evpn/softswitch"
@@ -26,6 +29,7 @@ func newSwitch() *cobra.Command {
 		bmv2           bmv2Flags
 		claimBy        string
 		metricsAddress string
+		file           string
 	)
 	cmd := &cobra.Command{
 		Use:   "switch [flags] [PROGRAM.json]",
@@ -33,11 +37,17 @@ func newSwitch() *cobra.Command {
 		Long: `Runs the embedded P4 switch: it loads p4c's BMv2 JSON, serves P4Runtime and
 moves packets between Linux interfaces. Flags are simple_switch_grpc's where it
 has them, also behind --.`,
-		Args: cobra.ArbitraryArgs, // argsWithDash checks them
+		Args:    cobra.ArbitraryArgs, // argsWithDash checks them
+		Example: "  p4evpn switch -c gateway.yaml\n  p4evpn switch --no-p4 -i 1@vf1 -i 10@eth1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := argsWithDash(cmd, args)
 			if err != nil {
 				return err
+			}
+			if file != "" {
+				if err := flagsOfFile(cmd, args, file); err != nil {
+					return err
+				}
 			}
 			if cfg.Ports, err = parseInterfaces(interfaces); err != nil {
 				return err
@@ -47,6 +57,9 @@ has them, also behind --.`,
 			}
 			if cfg.Ways, err = claim.ParseWays(claimBy); err != nil {
 				return fmt.Errorf("--claim: %w", err)
+			}
+			if cfg.Lanes == 0 {
+				cfg.Lanes = min(runtime.GOMAXPROCS(0), 8)
 			}
 			if noP4 && len(args) > 0 {
 				return fmt.Errorf("--no-p4 and the program %s exclude each other", args[0])
@@ -74,6 +87,8 @@ has them, also behind --.`,
 		},
 	}
 	f := cmd.Flags()
+	f.StringVarP(&file, "config", "c", "",
+		"configuration file of the gateway, in the place of all other flags: its target, ports and uplinks")
 	f.StringArrayVarP(&interfaces, "interface", "i", nil,
 		"PORT@INTERFACE: attach a network interface as a port; may be given several times")
 	f.StringVar(&cfg.GRPCAddress, "grpc-server-addr", "127.0.0.1:9559",
@@ -82,8 +97,8 @@ has them, also behind --.`,
 	f.Uint32Var(&cfg.CPUPort, "cpu-port", 510, "port of packet-ins and packet-outs")
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")
 	f.StringVar(&info, "p4info", "", "P4Info of PROGRAM.json, text format")
-	f.IntVar(&cfg.Lanes, "lanes", min(runtime.GOMAXPROCS(0), 8),
-		"receive rings of each port, over which its flows are spread; less with many ports")
+	f.IntVar(&cfg.Lanes, "lanes", 0, "receive rings of each port, over which its flows are spread; "+
+		"less with many ports (default as many as there are processors, and 8 at most)")
 	f.StringVar(&claimBy, "claim", "auto",
 		"how interfaces are kept from the host's network stack: tcx, clsact, nft, or auto for the first that works")
 	f.BoolVar(&cfg.UnsafeShared, "unsafe-shared-devices", false,
@@ -96,6 +111,26 @@ has them, also behind --.`,
 	bmv2.define(f, &cfg)
 	cmd.AddCommand(newSwitchTrace())
 	return cmd
+}
+
+// flagsOfFile sets the flags as `p4evpn run` does when it starts the switch itself.
+func flagsOfFile(cmd *cobra.Command, args []string, file string) error {
+	flags := cmd.LocalNonPersistentFlags()
+	var others []string
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Name != "config" {
+			others = append(others, "--"+f.Name)
+		}
+	})
+	if len(others)+len(args) > 0 {
+		return fmt.Errorf("--config has all of the switch's settings: leave out %s",
+			strings.Join(append(others, args...), ", "))
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	return cmd.Flags().Parse(switchArgs(c)[1:])
 }
 
 func parseInterfaces(args []string) ([]softswitch.Port, error) {
