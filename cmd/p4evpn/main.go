@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
 	root.AddCommand(newRun(), newSwitch(), newClaim(), newShow(), newClear(), newAudit())
 	root.AddCommand(newObjects()...)
-	root.AddCommand(movedDemo())
+	root.AddCommand(movedDemo(), newMan())
 	return root
 }
 
@@ -60,8 +60,14 @@ func movedDemo() *cobra.Command {
 	}
 }
 
-// version is the module's, or says from which commit this was built.
+// release is what packages set by the linker's -X.
+var release string
+
+// version is the release's or the module's, or says from which commit this was built.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
