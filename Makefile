@@ -8,7 +8,7 @@ DEMO_BIN := bin/p4evpn-demo
 BENCH   ?= .
 
 .PHONY: build build-demo p4 proto test bare-test soak demo demo-repeat two-dc ovn \
-	mininet mininet-test bench bgp-fuzz upgrade-test conformance differential lint packages clean
+	deb image package-test mininet mininet-test bench bgp-fuzz upgrade-test conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -105,6 +105,18 @@ lint:
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+
+# A Debian package and an image of the tree, in bin. VERSION is the commit's, or given.
+deb:
+	packaging/deb.sh
+
+image:
+	packaging/image.sh
+
+# Installed and upgraded in a Debian that is booted for it, and run by podman; part of
+# `make test`.
+package-test: packages
+	$(GO) test -v -count 1 -timeout 20m ./packaging
 
 clean:
 	rm -rf bin

@@ -27,8 +27,8 @@ var (
 
 func build(name string) (string, error) {
 	path := filepath.Join(binaryFolder, name)
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/"+name)
-	cmd.Dir = ".."
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "./cmd/"+name)
+	cmd.Dir, cmd.Env = "..", append(os.Environ(), "CGO_ENABLED=0") // as packaging/build.sh
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("go build ./cmd/%s: %w\n%s", name, err, out)

@@ -27,6 +27,12 @@ need tshark tshark
 need ovs-vswitchd openvswitch-switch
 need ovn-northd ovn-central
 need ovn-controller ovn-host
+need debootstrap debootstrap
+need systemd-nspawn systemd-container
+need lintian lintian
+need buildah buildah
+need podman podman
+need runc runc
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 # Go fetches modules by HTTPS.
