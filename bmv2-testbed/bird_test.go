@@ -104,6 +104,7 @@ func (b *bird) shown(t *testing.T, prefix, hop string) {
 
 // BIRD for IPv4 and IPv6 unicast: routes both ways, each by the address of its session.
 func TestUnicastRoutesAreExchangedWithBIRD(t *testing.T) {
+	t.Parallel()
 	b := startBIRD(t)
 	four := []string{"10.77.0.0/24 via 172.17.0.1", "10.78.0.0/16 via 172.17.0.1"}
 	six := []string{"2001:db8:77::/48 via fd00:17::1", "2001:db8:78::/64 via fd00:17::1"}

@@ -22,6 +22,7 @@ spec: {logical_bridge: blue, bridge_port: port2, mac_address: 02:00:00:00:00:77,
 `
 
 func TestANeighbourAndAStaticMACComeAndGoByCommand(t *testing.T) {
+	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	far := d.l1a.Address.Addr()

@@ -11,6 +11,7 @@ import (
 // RT constraint (RFC 4684) with Debian's GoBGP 3.10, which asks for the route targets of its
 // VRFs. (It does not survive that one is deleted.)
 func TestGoBGPIsToldTheRoutesOfTheRouteTargetsOfItsVRFs(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "gobgpd", "gobgp")
 	p := peeringWithObjects(t)
 	ctx := t.Context()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -47,6 +48,7 @@ var binaryFolder string
 
 func TestMain(m *testing.M) {
 	netnstest.Alone()
+	manyAtOnce()
 	var err error
 	if binaryFolder, err = os.MkdirTemp("", "p4evpn-test-"); err != nil {
 		panic(err)
@@ -58,6 +60,18 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.RemoveAll(binaryFolder)
 	os.Exit(status)
+}
+
+// manyAtOnce lets four of the tests that say t.Parallel run at once, unless -parallel says
+// something: what they do is mostly to wait. What is lost, and how long something takes, is
+// measured by the others.
+func manyAtOnce() {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked {
+		_ = flag.Set("test.parallel", "4") // it is a number
+	}
 }
 
 func needDemo(t *testing.T, target string) {

@@ -20,6 +20,7 @@ const (
 // The gateways hold what moves too often, as by default (RFC 7432 section 15.1, RFC 9161
 // section 3.7). It is the controller that does so: one target is enough.
 func TestWhatIsSaidInTwoWaysIsHeldAndHarmsNobody(t *testing.T) {
+	t.Parallel()
 	f := buildFabric(t, FabricOptions{Target: Embedded, LeafSVI: true, Ageing: "5m", Moves: 5})
 	t.Run("two hosts have one address until it is cleared", f.duplicateAddress)
 	t.Run("a MAC flaps a thousand times a second", f.macFlaps)

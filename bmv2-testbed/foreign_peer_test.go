@@ -148,6 +148,7 @@ func startGoBGP(t *testing.T, l *Lab, at *Namespace, families ...string) {
 
 // Debian's GoBGP 3.10, by its own command line.
 func TestRoutesAreExchangedWithGoBGP3(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "gobgpd", "gobgp")
 	p := peeringWithObjects(t)
 	ctx := t.Context()
@@ -179,6 +180,7 @@ func TestRoutesAreExchangedWithGoBGP3(t *testing.T) {
 
 // Debian's ExaBGP 4.2, with the command that exabgp_evpn.py gives it.
 func TestRoutesAreExchangedWithExaBGP(t *testing.T) {
+	t.Parallel()
 	needPython(t, "exabgp")
 	p := peeringWithObjects(t)
 	in := func(name string) string { return filepath.Join(p.lab.Dir, name) }

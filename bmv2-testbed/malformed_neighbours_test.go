@@ -13,6 +13,7 @@ import (
 )
 
 func TestMalformedARPAndNDClaimNothingAndHarmNobody(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]FabricOptions{"without a gateway address": {LeafSVI: true},
 		"with one": {LeafSVI: true, SVI: true}} {
 		t.Run(name, func(t *testing.T) {

@@ -68,6 +68,7 @@ const (
 // says, by RFC 7606 and its own reading of the bytes; all else must leave the session, its
 // good routes and other neighbours alone.
 func TestMutatedUpdatesOfRealSpeakersEndNoSessionButByTheRFCs(t *testing.T) {
+	t.Parallel()
 	seeds := recorded(t)
 	if len(seeds) == 0 {
 		t.Skip("SKIP: none of FRR, GoBGP and ExaBGP is installed (packages.sh installs them)")

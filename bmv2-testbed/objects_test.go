@@ -12,6 +12,7 @@ import (
 )
 
 func TestDeletedObjectsLeaveNothingAndCanBeMadeAgain(t *testing.T) {
+	t.Parallel()
 	eachTarget(t, func(t *testing.T, d *demo) {
 		ctx := t.Context()
 		d.whole(t)
@@ -51,6 +52,7 @@ func TestDeletedObjectsLeaveNothingAndCanBeMadeAgain(t *testing.T) {
 }
 
 func TestTransparentTrunkCarriesEveryBridgeByItsVLAN(t *testing.T) {
+	t.Parallel()
 	eachTarget(t, func(t *testing.T, d *demo) {
 		ctx := t.Context()
 		check(t, d.gateway.DeletePort(ctx, trunkName))
@@ -65,6 +67,7 @@ func TestTransparentTrunkCarriesEveryBridgeByItsVLAN(t *testing.T) {
 }
 
 func TestPortThatDoesNotExistIsDownAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	check(t, d.gateway.CreatePort(ctx, "nowhere", ether.MAC{2, 0, 0, 0, 1, 99},

@@ -14,6 +14,7 @@ import (
 // Leaves of one AS behind a spine of another: what comes of a leaf has our own AS in its
 // path, and is taken as often as the neighbour's setting allows (RFC 4271 section 9.1.2).
 func TestALeafOfOurOwnASIsTakenWhereTheNeighbourMayHaveItInThePath(t *testing.T) {
+	t.Parallel()
 	needDemo(t, Embedded)
 	l, ctx := needLab(t), t.Context()
 	t.Cleanup(func() { logsOf(t, l) })

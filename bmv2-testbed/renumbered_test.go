@@ -18,6 +18,7 @@ func agingFabric(t *testing.T, o FabricOptions) *Fabric {
 }
 
 func TestARenumberedHostLosesItsOldAddressEverywhere(t *testing.T) {
+	t.Parallel()
 	f := agingFabric(t, FabricOptions{LeafSVI: true, SVI: true})
 	ctx, h, old, old6 := t.Context(), f.Hosts["gw-owner"], numbered(201).Addr(), numbered6(201).Addr()
 	for _, a := range []netip.Addr{old, old6} {
@@ -44,6 +45,7 @@ func TestARenumberedHostLosesItsOldAddressEverywhere(t *testing.T) {
 }
 
 func TestAnAddressOfADeadHostIsWithdrawnThoughItsMACLives(t *testing.T) {
+	t.Parallel()
 	f := agingFabric(t, leafKinds[usualLeaf])
 	ctx := t.Context()
 	// A virtual machine behind a nested switch that uses the MAC of its host.

@@ -28,6 +28,7 @@ func (d *demo) paths(ctx context.Context, vtep netip.Addr, uplink string, mac et
 }
 
 func TestTunnelFollowsTheUnderlayRoute(t *testing.T) {
+	t.Parallel()
 	eachTarget(t, func(t *testing.T, d *demo) {
 		ctx := t.Context()
 		d.whole(t)
@@ -44,6 +45,7 @@ func TestTunnelFollowsTheUnderlayRoute(t *testing.T) {
 }
 
 func TestTunnelFollowsTheNextHopsMAC(t *testing.T) {
+	t.Parallel()
 	eachTarget(t, func(t *testing.T, d *demo) {
 		ctx := t.Context()
 		d.whole(t)
@@ -60,6 +62,7 @@ func TestTunnelFollowsTheNextHopsMAC(t *testing.T) {
 }
 
 func TestVTEPWithoutARouteIsNotFloodedTo(t *testing.T) {
+	t.Parallel()
 	eachTarget(t, func(t *testing.T, d *demo) {
 		ctx := t.Context()
 		d.whole(t)
@@ -90,6 +93,7 @@ func TestVTEPWithoutARouteIsNotFloodedTo(t *testing.T) {
 }
 
 func TestOneMACOnTwoVLANsOfATrunkIsTwoStations(t *testing.T) {
+	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	d.whole(t)

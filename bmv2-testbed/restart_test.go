@@ -40,6 +40,7 @@ func (d *demo) whole(t *testing.T) {
 }
 
 func TestGatewayStartsASwitchThatOutlivesIt(t *testing.T) {
+	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded, ownSwitch: true})
 	ctx := t.Context()
 	d.whole(t)

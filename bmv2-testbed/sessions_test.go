@@ -8,6 +8,7 @@ import (
 )
 
 func TestKindsOfBGPSessions(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		kind sessions
@@ -26,6 +27,7 @@ func TestKindsOfBGPSessions(t *testing.T) {
 }
 
 func TestWrongPasswordKeepsTheSessionDownAndSaysSo(t *testing.T) {
+	t.Parallel()
 	d := buildNetwork(t, DemoOptions{Target: Embedded})
 	ctx := t.Context()
 	check(t, d.awaitSessions(ctx))

@@ -8,6 +8,7 @@ import (
 )
 
 func TestAnAddressThatAnotherTookForASecondComesBackToItsLiveHost(t *testing.T) {
+	t.Parallel()
 	o := leafKinds[usualLeaf]
 	eachFabric(t, o, func(t *testing.T, f *Fabric) {
 		ctx, h := t.Context(), f.Hosts["gw-owner"]

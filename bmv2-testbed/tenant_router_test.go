@@ -22,6 +22,7 @@ const routerProbes = 3
 
 // A host that is told R = 0 of its router stops using it (RFC 4861 section 7.2.5).
 func TestATenantsIPv6RouterIsKeptByItsHostsThroughEachProbe(t *testing.T) {
+	t.Parallel()
 	o := leafKinds[usualLeaf]
 	o.Target, o.Ageing, o.Moves = Embedded, "5m", -1
 	f := buildFabric(t, o)

@@ -16,6 +16,7 @@ func TestTwoDataCentresJoinOnBMv2(t *testing.T) { runTwoDC(t, BMv2) }
 
 // What this proves of the stand-in makes the checks above worth something.
 func TestDataCentreAEndsAtARouteWithoutAnIPv4AddressAsRestVtepDoes(t *testing.T) {
+	t.Parallel()
 	needDemo(t, Embedded)
 	needPython(t, "os_ken")
 	o := DemoOptions{Target: Embedded, Binary: must(builtBinary())(t), Out: testWriter{t}}

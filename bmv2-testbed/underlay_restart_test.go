@@ -8,6 +8,7 @@ import (
 // FRR 8.4 keeps ipv4 unicast routes over a graceful restart, and EVPN routes
 // not.
 func TestUnderlayRoutesOutliveTheSpeakersAtBothEnds(t *testing.T) {
+	t.Parallel()
 	n, ctx := buildRoutedUnderlay(t, Embedded), t.Context()
 	both := "10.0.0.11 10.1.1.2 10.1.2.2"
 	n.awaitLearned(t, both)

@@ -203,6 +203,7 @@ func (l *Leaf) awaitSessions(ctx context.Context, want int) error {
 }
 
 func TestUnderlayIsRoutedByTheSameSessions(t *testing.T) {
+	t.Parallel()
 	for _, target := range []string{Embedded, BMv2} {
 		t.Run(target, func(t *testing.T) {
 			n, ctx := buildRoutedUnderlay(t, target), t.Context()

@@ -74,6 +74,7 @@ func bundledMAC(tag, vni uint32) ether.MAC {
 
 // RFC 7432 section 6.3: the Ethernet tag says which broadcast domain a route is of.
 func TestARouteOfAVLANAwareBundleIsOfTheBridgeThatItsTagNames(t *testing.T) {
+	t.Parallel()
 	p := oneTarget(t)
 	s := p.rawPeer(t, bgptest.Config{Local: foreignVTEP, AS: gatewayAS, HoldTime: 30 * time.Second})
 	send := func(updates ...[]byte) {
