@@ -50,7 +50,14 @@ var (
 )
 
 // Describe is prometheus.Collector's.
-func (s *Server) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, out) }
+func (s *Server) Describe(out chan<- *prometheus.Desc) {
+	for _, c := range []*prometheus.CounterVec{s.metrics.connections, s.metrics.requests, s.metrics.calls} {
+		c.Describe(out) // they have no values yet
+	}
+	for _, d := range []*prometheus.Desc{descOpen, descNow, descRead} {
+		out <- d
+	}
+}
 
 // Collect is prometheus.Collector's.
 func (s *Server) Collect(out chan<- prometheus.Metric) {

@@ -38,6 +38,9 @@ func (g *Gateway) Metrics(ctx context.Context) (map[string]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the gateway's metrics: %w", err)
 	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("read the gateway's metrics: %s: %s", answer.Status, strings.TrimSpace(string(text)))
+	}
 	values := map[string]float64{}
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)

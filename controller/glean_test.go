@@ -76,6 +76,8 @@ func TestASilentHostBehindAVTEPIsFoundThoughTheGatewayIsAnycast(t *testing.T) {
 		g.wantRouteTo(v, single, "nowhere")
 		g.answersFrom(b10, mac(0x71), ip)
 		g.wantRouteTo(v, single, "host "+mac(0x71).String()+" in 1")
+		g.wantClaims(ip, mac(0x71).String()+" resolved at 10.0.0.11 seq 0: active, nobody claims it, and the host "+
+			"answered when the gateway looked for it")
 		if got := g.slow.remotes()[neighborKey{b10, addr(ip)}]; got != mac(0x71) {
 			t.Errorf("the kernel has %s at %v, want %v", ip, got, mac(0x71))
 		}

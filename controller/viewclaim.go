@@ -209,7 +209,7 @@ var evidences = []struct {
 	source view.ClaimSource
 }{
 	{byStatic, view.SourceStatic}, {byHost, view.SourceHost}, {byTarget, view.SourceRestart}, {byPeer, view.SourceMoved},
-	{bySlowPath, view.SourceResolved}, {byExpectation, view.SourceExpected},
+	{answered, view.SourceResolved}, {byExpectation, view.SourceExpected},
 }
 
 // localClaim is what is known of a claim, but for what became of it.

@@ -43,6 +43,16 @@ func (g *gateway) wantClaims(ip string, want ...string) {
 	}
 }
 
+func TestOfEachKindOfEvidenceThereIsAName(t *testing.T) {
+	named := evidence(0)
+	for _, e := range evidences {
+		named |= e.by
+	}
+	if every := byExpectation<<1 - 1; named != every {
+		t.Errorf("names for %07b, want %07b", named, every)
+	}
+}
+
 func TestAnAddressIsShownWithItsClaimsAndWhyOneIsActive(t *testing.T) {
 	const ip = "10.10.0.9"
 	const first, second = "02:00:00:00:00:01", "02:00:00:00:00:02"
