@@ -19,6 +19,7 @@ var twoDCChecks = []claim[*twoDC]{
 	{"the example's REST calls join two data centres, and their clients reach each other", example},
 	{"what one data centre's REST API made is seen in the OPI API, and the other's clients in show", sameObjects},
 	{"a second client on either side is reached from everywhere", secondClients},
+	{"a client of two addresses that loses one is reached at the other", loseAddress},
 	{"a client that is deleted is withdrawn, and comes back", withdrawClients},
 	{"a network that is deleted takes its clients and its floods with it, and comes back", withdrawNetwork},
 	{"data centre A starts again from nothing, and the same REST calls bring it back", restartA},
@@ -166,6 +167,43 @@ func secondClients(ctx context.Context, d *twoDC) (string, error) {
 		}
 	}
 	return "", errors.Join(d.reach(ctx, d.a.clients[0], d.a.clients[1]), d.reach(ctx, d.b.clients[0], d.b.clients[1]))
+}
+
+// loseAddress gives data centre B's second client another address for a while. rest_vtep
+// forgets a MAC when any route of it is withdrawn.
+func loseAddress(ctx context.Context, d *twoDC) (string, error) {
+	h, other := d.b.clients[1], netip.MustParseAddr("192.168.222.200")
+	addresses := func(there bool, ips ...string) error {
+		_, err := p4evpnv1.NewStaticMacServiceClient(d.gateway.conn).UpdateStaticMac(ctx, &p4evpnv1.UpdateStaticMacRequest{
+			StaticMac: &p4evpnv1.StaticMac{
+				Name: "staticMacs/vtep-10-" + strings.ReplaceAll(h.MAC.String(), ":", ""),
+				Spec: &p4evpnv1.StaticMacSpec{IpAddresses: ips},
+			},
+			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"spec.ip_addresses"}},
+		})
+		if err != nil {
+			return fmt.Errorf("give %s the addresses %v: %w", h.Name, ips, err)
+		}
+		what := fmt.Sprintf("data centre A answers for %v: %t", other, there)
+		return Eventually(ctx, patience, what, func(ctx context.Context) error {
+			out, err := d.foreign.Output(ctx, "ip", "neigh", "show", "dev", "vx10")
+			if err == nil && strings.Contains(out, other.String()) != there {
+				err = fmt.Errorf("its neighbours are %s", out)
+			}
+			return err
+		})
+	}
+	own := h.Address.Addr().String()
+	if err := addresses(true, own, other.String()); err != nil {
+		return "", err
+	}
+	if err := addresses(false, own); err != nil {
+		return "", err
+	}
+	if err := d.a.awaitClient(ctx, h, true); err != nil {
+		return "", err
+	}
+	return "", d.reach(ctx, d.a.clients[0], h)
 }
 
 // limitNetwork has the network's routes be only those with an IPv4 address, or all.

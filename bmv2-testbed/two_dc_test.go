@@ -67,7 +67,7 @@ func runTwoDC(t *testing.T, target string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "two-dc: 10 of 10 checks passed\n"; !strings.HasSuffix(out.String(), want) {
+	if want := "two-dc: 11 of 11 checks passed\n"; !strings.HasSuffix(out.String(), want) {
 		t.Errorf("the last line is not %q", want)
 	}
 	nothingLeft(t, os.Getpid())

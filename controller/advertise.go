@@ -120,11 +120,15 @@ func (l *loop) flushAdverts() {
 	}
 	var add []bgp.Route
 	var withdraw []bgp.Key
+	forgotten := map[advertKey]struct{}{}
 	for k := range l.dirtyAdverts {
 		r, ok := l.desiredAdvert(k)
 		old, had := l.adverts[k]
 		if had && (!ok || old != r.Key) {
 			withdraw = append(withdraw, old)
+			if b := l.bridges[k.bridge]; b != nil && k.prefix.IsValid() && l.bridgeInstance(b).macIPOnly {
+				forgotten[k], forgotten[advertKey{bridge: k.bridge, mac: old.MAC}] = struct{}{}, struct{}{}
+			}
 			delete(l.adverts, k)
 			l.advertised.count(k, -1)
 		}
@@ -146,6 +150,35 @@ func (l *loop) flushAdverts() {
 		withdraw = slices.DeleteFunc(withdraw, func(k bgp.Key) bool { return added[k] })
 	}
 	l.originate(add, withdraw)
+	l.tellAgain(forgotten)
+}
+
+// tellAgain withdraws and advertises anew what is left of MACs and addresses of which a route
+// was withdrawn, each with its bridge: rest_vtep, for which an instance has macIPOnly, then
+// forgets the MAC and the address, whatever else it was told of them.
+func (l *loop) tellAgain(forgotten map[advertKey]struct{}) {
+	hosts := map[advertKey]struct{}{}
+	for k := range forgotten {
+		if k.prefix.IsValid() {
+			hosts[k] = struct{}{}
+		} else if b := l.bridges[k.bridge]; b.claimed[k.mac] != nil {
+			for ip := range b.claimed[k.mac].of {
+				hosts[advertKey{bridge: k.bridge, prefix: single(ip)}] = struct{}{}
+			}
+		}
+	}
+	var left []bgp.Route
+	var keys []bgp.Key
+	for k := range hosts {
+		r, ok := l.desiredAdvert(k)
+		if key, told := l.adverts[k]; ok && told && r.Key == key {
+			left, keys = append(left, r), append(keys, key)
+		}
+	}
+	if len(left) > 0 {
+		l.originate(nil, keys)
+		l.originate(left, nil)
+	}
 }
 
 // originate hands routes to the speaker. If it refuses them together they are

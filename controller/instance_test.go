@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/ether"
 )
 
 func mustRTs(texts ...string) (rts []bgp.RouteTarget) {
@@ -233,4 +236,73 @@ func TestABridgeWithTaggedMulticastHasItsVNIAsTheTagOfItsType3RouteAlone(t *test
 	want("with it", 100)
 	g.instance(intent.Instance{ID: "bridge.bridge-10", EthernetTag: 7})
 	want("no more", 0)
+}
+
+// restVtep keeps of routes what RYU 4.34's rest_vtep.py does (_evpn_mac_ip_adv_route_handler
+// and its counterpart): a MAC is reached until any route of it is withdrawn.
+type restVtep struct {
+	mu      sync.Mutex
+	clients map[ether.MAC]bool
+	arp     map[netip.Addr]ether.MAC
+}
+
+func (v *restVtep) took(add []bgp.Route, withdraw []bgp.Key) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range add {
+		if r.Type == bgp.TypeMACIP {
+			v.clients[r.MAC], v.arp[r.IP] = true, r.MAC
+		}
+	}
+	for _, k := range withdraw { // after what is new, as the speaker has it
+		if k.Type == bgp.TypeMACIP && v.clients[k.MAC] {
+			delete(v.clients, k.MAC)
+			delete(v.arp, k.IP)
+		}
+	}
+}
+
+func (v *restVtep) String() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var reached []string
+	for ip, m := range v.arp {
+		if v.clients[m] {
+			reached = append(reached, fmt.Sprintf("%v at %v", ip, m))
+		}
+	}
+	slices.Sort(reached)
+	return strings.Join(reached, ", ")
+}
+
+func TestRestVtepKeepsAMACThatLosesOneOfItsAddresses(t *testing.T) {
+	g, b := twoPorts(t, options{})
+	g.instance(intent.Instance{ID: "bridge.bridge-10", MACIPOnly: true})
+	v := &restVtep{clients: map[ether.MAC]bool{}, arp: map[netip.Addr]ether.MAC{}}
+	g.speaker.Observe(v.took)
+	g.learn(b, 1, mac(1), mac(2))
+	g.hears(b, 1, mac(1), "10.10.0.1")
+	g.hears(b, 1, mac(1), "10.10.0.9") // a virtual address
+	g.hears(b, 1, mac(2), "10.10.0.2")
+	g.staticMAC("static", "eth1", mac(3), "10.10.0.3", "10.10.0.4")
+	g.settle()
+	want := func(when string, want ...string) {
+		t.Helper()
+		if got := v.String(); got != strings.Join(want, ", ") {
+			t.Errorf("%s: rest_vtep reaches %s, want %v", when, got, want)
+		}
+	}
+	at := func(ip string, n int) string { return fmt.Sprintf("%s at %v", ip, mac(n)) }
+	first, second, third := at("10.10.0.1", 1), at("10.10.0.2", 2), at("10.10.0.3", 3)
+	want("at first", first, second, third, at("10.10.0.4", 3), at("10.10.0.9", 1))
+	g.staticMAC("static", "eth1", mac(3), "10.10.0.3", "10.10.0.5") // one goes, one comes
+	g.settle()
+	want("another address", first, second, third, at("10.10.0.5", 3), at("10.10.0.9", 1))
+	g.hears(b, 1, mac(2), "10.10.0.9")
+	g.peek(func(l *loop) { l.endClaim(l.bridges[b], addr("10.10.0.9"), mac(1)) })
+	g.settle()
+	want("one at another MAC", first, second, third, at("10.10.0.5", 3), at("10.10.0.9", 2))
+	g.peek(func(l *loop) { l.endClaim(l.bridges[b], addr("10.10.0.9"), mac(2)) })
+	g.settle()
+	want("one less", first, second, third, at("10.10.0.5", 3))
 }

@@ -88,9 +88,10 @@ func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, named str
 	return out, err
 }
 
-// How a client's port was given: the ends of the ids of static MACs that are made here.
-// One by name has none.
+// madeHere begins the ids of static MACs that are made here; their ends say how the client's
+// port was given. One by name has none.
 const (
+	madeHere = "vtep-"
 	byNetdev = "-dev"
 	byNumber = "-no"
 )
@@ -218,20 +219,32 @@ func (h *Handler) addClient(r *http.Request) (any, error) {
 		if at, by, err = findPort(ports, string(*in.Port)); err != nil {
 			return err
 		}
-		s.ID = fmt.Sprintf("vtep-%d-%s%s", vni, strings.ReplaceAll(s.MAC.String(), ":", ""), by)
+		s.ID = fmt.Sprintf(madeHere+"%d-%s%s", vni, strings.ReplaceAll(s.MAC.String(), ":", ""), by)
 		s.Bridge = b.ID
 		if s.Port, err = attach(tx, at, b, s.MAC); err != nil {
 			return err
 		}
-		if old, ok := clientOf(tx, b, s.MAC); ok && !old.Equal(s) {
-			return problemf(http.StatusConflict, "there is client %v already: delete it first", s.MAC)
-		} else if ok {
-			return nil
-		}
-		_, err = tx.StaticMACs().Create(s)
-		return err
+		return replaceClient(tx, b, s)
 	})
 	return map[uint32]client{vni: {h.registered(b, named, s, at)}}, err
+}
+
+// replaceClient makes a client. One with its MAC that was made here it takes the place of,
+// as in the originals; what another API made is another's.
+func replaceClient(tx *intent.Tx, b intent.LogicalBridge, s intent.StaticMAC) error {
+	old, there := clientOf(tx, b, s.MAC)
+	switch {
+	case there && old.Equal(s):
+		return nil
+	case there && !strings.HasPrefix(old.ID, madeHere):
+		return problemf(http.StatusConflict, "there is static MAC %q of %v already: delete it first", old.ID, s.MAC)
+	case there:
+		if err := tx.StaticMACs().Delete(old.ID); err != nil {
+			return err
+		}
+	}
+	_, err := tx.StaticMACs().Create(s)
+	return err
 }
 
 // clientOf is the client of a bridge with a MAC, if it was registered.

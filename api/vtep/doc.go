@@ -13,7 +13,7 @@
 // its type-3 route has the VNI as its Ethernet tag (TaggedMulticast), as theirs do.
 //
 // It differs from the originals where those lose something or answer 500: what is
-// there already is 409, but for a speaker or client that is the same; a client's port is
+// there already is 409, but for a speaker that is the same and for clients; a client's port is
 // a port of the gateway's configuration, and becomes an access port of the network
 // if nothing else is attached to it. docs/two-data-centres.md compares call by call.
 package vtep

@@ -123,6 +123,30 @@ func TestTheExamplesRequestsGetTheOriginalsAnswers(t *testing.T) {
 	r.want("GET /vtep/neighbors", "", `{}`)
 }
 
+// In both originals a client that is there is replaced, whatever is new of it.
+func TestAClientThatIsMadeAgainIsReplaced(t *testing.T) {
+	r := newREST(t)
+	r.example()
+	for _, c := range []struct{ given, ip, port string }{
+		{`"port1"`, "192.168.222.11", "1"}, {`2`, "192.168.222.11", "2"}, {`"vf2"`, "192.168.222.99", "2"},
+		{`"vf1"`, "192.168.222.11", "1"},
+	} {
+		body := `{"EvpnClient": {"ip": "` + c.ip + `", "mac": "02:ac:10:ff:00:11", "next_hop": "10.0.0.1", "port": ` + c.port + `}}`
+		r.want("POST /vtep/networks/10/clients", `{"port": `+c.given+`, "mac": "02:ac:10:ff:00:11", "ip": "`+c.ip+`"}`, `{"10": `+body+`}`)
+		r.want("GET /vtep/networks", "", `{"10": {"EvpnNetwork": {"ethernet_tag_id": 0, "route_dist": "65000:10", "vni": 10, "clients": {
+			"02:ac:10:ff:00:11": `+body+`,
+			"02:ac:10:ff:00:12": {"EvpnClient": {"ip": "192.168.222.12", "mac": "02:ac:10:ff:00:12", "next_hop": "10.0.0.3", "port": 10}}}}}}`)
+	}
+	err := r.store.Update(func(tx *intent.Tx) error {
+		_, err := tx.StaticMACs().Create(intent.StaticMAC{ID: "host1", Bridge: "vni-10", Port: "port1", MAC: ether.MAC{2, 5: 9}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.refused("POST /vtep/networks/10/clients", `{"port": "port1", "mac": "02:00:00:00:00:09", "ip": "192.168.222.9"}`, 409, "host1")
+}
+
 // In both originals a network's own clients go before it does.
 func TestADeletedNetworkAnswersWithItsClientsElsewhereAlone(t *testing.T) {
 	r := newREST(t)
@@ -355,8 +379,6 @@ func TestBadRequestsGetAClearErrorAndChangeNothing(t *testing.T) {
 		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"192.168.222.300"`), 400, "192.168.222.300"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"2001:db8::9"`), 400, "no IPv4 address"},
 		{"POST /vtep/networks/10/clients", client(`"port1"`, mac, `"192.168.222.11"`), 409, "192.168.222.11"},
-		{"POST /vtep/networks/10/clients", client(`"port1"`, `"02:ac:10:ff:00:11"`, `"192.168.222.11"`), 409, "already"},
-		{"POST /vtep/networks/10/clients", client(`"port2"`, `"02:ac:10:ff:00:11"`, ip), 409, "already"},
 		{"GET /vtep/networks/10/clients", ``, 405, "GET"},
 		{"DELETE /vtep/networks/10/clients/02:ac:10:ff:00:12", ``, 404, "not local"},
 		{"DELETE /vtep/networks/10/clients/x", ``, 400, "mac"},

@@ -22,6 +22,7 @@ type Speaker struct {
 	mu             sync.Mutex
 	paths          []bgp.Path
 	refuseRoute    func(bgp.Route) error
+	observe        func(add []bgp.Route, withdraw []bgp.Key)
 	refuseNeighbor func(bgp.Neighbor) error
 	routes         map[bgp.Key]bgp.Route
 	prefixes       []netip.Prefix
@@ -98,6 +99,13 @@ func (s *Speaker) RefuseRoutes(refuse func(bgp.Route) error) {
 	s.refuseRoute = refuse
 }
 
+// Observe has each call of Originate that succeeds given to a function too, in their order.
+func (s *Speaker) Observe(observe func(add []bgp.Route, withdraw []bgp.Key)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.observe = observe
+}
+
 func (s *Speaker) Originate(add []bgp.Route, withdraw []bgp.Key) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,6 +115,9 @@ func (s *Speaker) Originate(add []bgp.Route, withdraw []bgp.Key) error {
 				return err
 			}
 		}
+	}
+	if s.observe != nil {
+		s.observe(add, withdraw)
 	}
 	for _, k := range withdraw {
 		delete(s.routes, k)
