@@ -49,12 +49,22 @@ var (
 	descRead = prometheus.NewDesc("p4evpn_api_request_bytes", "Bytes of the API's requests under way.", nil, nil)
 )
 
+// gauges are the values of now.
+func (s *Server) gauges() map[*prometheus.Desc]int {
+	now := s.guard.flight.now()
+	failed := 0
+	if s.store.Failed() != nil {
+		failed = 1
+	}
+	return map[*prometheus.Desc]int{descFailed: failed, descOpen: s.open(), descNow: now.calls, descRead: now.bytes}
+}
+
 // Describe is prometheus.Collector's.
 func (s *Server) Describe(out chan<- *prometheus.Desc) {
 	for _, c := range []*prometheus.CounterVec{s.metrics.connections, s.metrics.requests, s.metrics.calls} {
 		c.Describe(out) // they have no values yet
 	}
-	for _, d := range []*prometheus.Desc{descOpen, descNow, descRead} {
+	for d := range s.gauges() {
 		out <- d
 	}
 }
@@ -64,13 +74,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.metrics.connections.Collect(out)
 	s.metrics.requests.Collect(out)
 	s.metrics.calls.Collect(out)
-	now := s.guard.flight.now()
-	failed := 0
-	if s.store.Failed() != nil {
-		failed = 1
-	}
-	for d, v := range map[*prometheus.Desc]int{descFailed: failed, descOpen: s.open(), descNow: now.calls,
-		descRead: now.bytes} {
+	for d, v := range s.gauges() {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
 	}
 }
