@@ -138,7 +138,8 @@ func TestAClientThatIsMadeAgainIsReplaced(t *testing.T) {
 			"02:ac:10:ff:00:12": {"EvpnClient": {"ip": "192.168.222.12", "mac": "02:ac:10:ff:00:12", "next_hop": "10.0.0.3", "port": 10}}}}}}`)
 	}
 	err := r.store.Update(func(tx *intent.Tx) error {
-		_, err := tx.StaticMACs().Create(intent.StaticMAC{ID: "host1", Bridge: "vni-10", Port: "port1", MAC: ether.MAC{2, 5: 9}})
+		_, err := tx.StaticMACs().Create(intent.StaticMAC{ID: "host1", Bridge: "vni-10", Port: "port1",
+			MAC: ether.MAC{2, 5: 9}})
 		return err
 	})
 	if err != nil {
