@@ -8,7 +8,7 @@ DEMO_BIN := bin/p4evpn-demo
 BENCH   ?= .
 
 .PHONY: build build-demo p4 proto test bare-test soak demo demo-repeat two-dc ovn \
-	deb image package-test mininet mininet-test bench bgp-fuzz upgrade-test conformance differential lint packages clean
+	deb image package-test vuln mininet mininet-test bench bgp-fuzz upgrade-test conformance differential lint packages clean
 
 build:
 	$(GO) build -trimpath -o $(BIN) ./cmd/p4evpn
@@ -105,6 +105,11 @@ lint:
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+	packaging/sbom.sh
+
+# Known vulnerabilities, where the database of them is reached.
+vuln:
+	packaging/vuln.sh
 
 # A Debian package and an image of the tree, in bin. VERSION is the commit's, or given.
 deb:

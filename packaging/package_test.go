@@ -150,8 +150,8 @@ StandardError=inherit
 WantedBy=multi-user.target
 `)
 	run(t, nil, "chroot", root, "systemctl", "enable", "inside.service")
-	console, err := exec.CommandContext(t.Context(), "timeout", "--kill-after=5", "240", "systemd-nspawn", "--quiet", "-D", root,
-		"--register=no", "--keep-unit", "--private-network", "--capability=CAP_BPF,CAP_NET_ADMIN", "-b").CombinedOutput()
+	console, err := exec.CommandContext(t.Context(), "timeout", "--kill-after=5", "240", "systemd-nspawn",
+		"--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--capability=CAP_BPF,CAP_NET_ADMIN", "-b").CombinedOutput()
 	log := read(t, filepath.Join(root, "root/log"))
 	claims := regexp.MustCompile(`(?m)^ok (.+)$`).FindAllSubmatch(script, -1)
 	for _, claim := range claims {
