@@ -19,9 +19,10 @@ type File struct {
 	Metrics Metrics `yaml:"metrics"`
 	BGP     BGP     `yaml:"bgp"`
 	// Ports are the tenants' ports, Uplinks those towards the underlay.
-	Ports    []Port   `yaml:"ports"`
-	Uplinks  []Uplink `yaml:"uplinks"`
-	Learning Learning `yaml:"learning"`
+	Ports    []Port      `yaml:"ports"`
+	Uplinks  []Uplink    `yaml:"uplinks"`
+	Learning Learning    `yaml:"learning"`
+	Limits   TableLimits `yaml:"limits"`
 	// AcceptUnknownVTEPs terminates VXLAN from any source address, not only
 	// from VTEPs that advertised a route to us.
 	AcceptUnknownVTEPs bool `yaml:"accept_unknown_vteps"`
@@ -157,6 +158,15 @@ type Learning struct {
 	// that was not heard for the longest time.
 	MaxAddresses int        `yaml:"max_addresses_per_mac"`
 	Duplicates   Duplicates `yaml:"duplicates"`
+}
+
+// TableLimits bound what peers can make the gateway hold. Tables have shares besides.
+type TableLimits struct {
+	VTEPs    int `yaml:"vteps"`               // remote ones in use; 0: 16384
+	Replicas int `yaml:"replicas_per_bridge"` // remote VTEPs that a bridge floods to; 0: 4096
+	// Routes is how many routes of each family a VRF has, those to its hosts included, which
+	// says nothing else (vrfs.ID.max_routes); 0: 131072.
+	Routes int `yaml:"routes_per_vrf"`
 }
 
 // Duplicates is duplicate MAC detection (RFC 7432 section 15.1).

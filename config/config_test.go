@@ -122,6 +122,8 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"roles without TLS":      {minimal + "api:\n  roles: {CN=a: viewer}\n", "set api.tls", "line 5:"},
 		"unknown role":           {minimal + "api:\n  roles: {\"CN=a,O=b\": admin}\n", "want viewer or operator", "line 5:"},
 		"role of nobody":         {minimal + "api:\n  roles: {\"\": viewer}\n", "empty subject", "line 5:"},
+		"fewer than no VTEPs":    {minimal + "limits: {vteps: -1}\n", "limits", "line 4:"},
+		"fewer than no MACs":     {minimal + "learning: {max_macs_per_port: -1}\n", "learning", "line 4:"},
 		"negative limit":         {minimal + "api:\n  limits: {burst: -1}\n", "api.limits", "line 5:"},
 		"limit that is none":     {minimal + "api:\n  limits: {calls_per_second: .nan}\n", "api.limits", "line 5:"},
 		"no name to call it by":  {minimal + "api:\n  hosts: [\"gw:1\"]\n", "api.hosts", "line 5:"},

@@ -170,6 +170,9 @@ func (c *checker) check() {
 		f.Learning.MaxAddresses < 0 {
 		c.fail("learning", "negative values have no meaning")
 	}
+	if f.Limits.VTEPs < 0 || f.Limits.Replicas < 0 || f.Limits.Routes < 0 {
+		c.fail("limits", "negative values have no meaning: 0 is the default")
+	}
 	if age := f.Learning.AddressAge; age != 0 && age < leastAddressAge {
 		c.fail("learning.address_age", "%v: want %v or more, since hosts are given 3s to answer", age, leastAddressAge)
 	}

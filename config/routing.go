@@ -36,6 +36,8 @@ type VRF struct {
 	Import  []RouteTarget `yaml:"import_route_targets"` // left out: any AS with the VRF's VNI
 	Export  []RouteTarget `yaml:"export_route_targets"` // left out: (AS mod 65536):VNI
 	Statics []Static      `yaml:"statics"`
+	// MaxRoutes is how many routes of each family the VRF has; 0: limits.routes_per_vrf.
+	MaxRoutes uint32 `yaml:"max_routes"`
 }
 
 // Static is a static route by a host of a subnet of the VRF.

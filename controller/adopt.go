@@ -29,9 +29,12 @@ func (l *loop) adoptTunnels(held iter.Seq[p4.Tunnel]) {
 		if l.tunnelByID[t.id] == t {
 			continue
 		}
-		if l.tunnelIDs.reserve(t.id) {
+		switch {
+		case l.tunnelIDs.reserve(t.id):
 			l.tunnelByID[t.id] = t
-		} else {
+		case t.users == 0:
+			l.removeTunnel(t)
+		default:
 			l.numberTunnel(t)
 		}
 	}
@@ -76,7 +79,7 @@ func (l *loop) adoptReplicas(held iter.Seq[p4.Replica]) {
 	}
 	for _, b := range l.bridges {
 		for _, rep := range b.flood {
-			if b.replicas[rep.instance] == rep {
+			if b.replicas[rep.instance] == rep || rep.instance == 0 && rep.via != nil && rep.via.id == 0 {
 				continue
 			}
 			if !b.replicaIDs.reserve(rep.instance) {

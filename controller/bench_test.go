@@ -16,6 +16,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/p4"
 )
 
 // BenchmarkRoutes times type-2 routes as events of the speaker to acknowledged
@@ -63,7 +64,7 @@ func newHastyLoopTo(b testing.TB, t Target) *loop {
 	cfg := testConfig().withDefaults()
 	cfg.Clock = &hastyClock{}
 	in := Inputs{Speaker: controllertest.NewSpeaker(), Underlay: newUnderlay(), Target: t}
-	l := newLoop(cfg, in, tables(), newStats())
+	l := newLoop(cfg, in, p4.P4Info(), tables(), newStats())
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { l.target.Run(ctx) })

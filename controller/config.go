@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"time"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
@@ -42,7 +45,11 @@ type Config struct {
 	// MaxAddresses limits the addresses of a MAC that is here; 0 = 64. One more replaces
 	// the one that was not heard for the longest time.
 	MaxAddresses int
-	Duplicates   Duplicates
+	// MaxVTEPs limits the remote VTEPs in use; 0 = 16384. MaxReplicas limits the VTEPs
+	// that a bridge floods to; 0 = 4096. MaxRoutes limits the routes of each family of a
+	// VRF whose instance says nothing else; 0 = 131072. Tables have shares besides.
+	MaxVTEPs, MaxReplicas, MaxRoutes int
+	Duplicates                       Duplicates
 	// Expecting is that Expect is called for each bridge: a station that was expected before a
 	// restart is, until then.
 	Expecting bool
@@ -57,9 +64,11 @@ type Config struct {
 	// targets forward nothing while they are read.
 	AuditInterval time.Duration
 	// Link reports whether a netdev is up, "" if that is not known; nil = not known.
-	Link   func(netdev string) view.State
-	Logger *slog.Logger // nil = slog.Default
-	Clock  Clock        // nil = the machine's; tests have their own
+	Link func(netdev string) view.State
+	// Program is what the target runs, if its tables have other sizes than ours; nil = ours.
+	Program *p4configv1.P4Info
+	Logger  *slog.Logger // nil = slog.Default
+	Clock   Clock        // nil = the machine's; tests have their own
 }
 
 // SVI is what the API lacks of an SVI.
@@ -152,6 +161,9 @@ const (
 	defaultMaxPortMACs  = 1024
 	defaultMaxMACs      = 1 << 15 // an eighth of the table
 	defaultMaxAddresses = 64      // of a MAC
+	defaultMaxVTEPs     = 1 << 14
+	defaultMaxReplicas  = 1 << 12 // of a bridge
+	defaultMaxRoutes    = 1 << 17 // of a VRF and family, half of a table
 )
 
 func (c Config) withDefaults() Config {
@@ -160,6 +172,9 @@ func (c Config) withDefaults() Config {
 	c.MaxMACs = cmp.Or(c.MaxMACs, defaultMaxMACs)
 	c.MaxPortMACs = cmp.Or(c.MaxPortMACs, defaultMaxPortMACs)
 	c.MaxAddresses = cmp.Or(c.MaxAddresses, defaultMaxAddresses)
+	c.MaxVTEPs = min(cmp.Or(c.MaxVTEPs, defaultMaxVTEPs), math.MaxUint16-1) // a bridge has no more replicas
+	c.MaxReplicas = cmp.Or(c.MaxReplicas, defaultMaxReplicas)
+	c.MaxRoutes = cmp.Or(c.MaxRoutes, defaultMaxRoutes)
 	c.Duplicates.Moves = cmp.Or(c.Duplicates.Moves, 5)
 	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)
 	c.Retry = cmp.Or(c.Retry, 500*time.Millisecond)

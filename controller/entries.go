@@ -80,6 +80,7 @@ func registerUnderlay(r *registry) {
 		adopt: adoptNothing[p4.RemoteVTEP], gone: freeNothing[p4.RemoteVTEP],
 		fromBGP: neverFromBGP[p4.RemoteVTEP], flipped: noneDoesWithout[p4.RemoteVTEP],
 		concerns: func(l *loop, k p4.RemoteVTEP) []subject { return l.reachedBy(k.Prefix.Addr()) },
+		given:    neverGiven[p4.RemoteVTEP], most: asManyAsFit[p4.RemoteVTEP],
 	}.table()
 	r[p4.TypeAdjacency] = of[p4.Adjacency]{
 		desired: func(l *loop, k p4.Adjacency) entry { return l.desiredAdjacency(k.ID) },
@@ -91,6 +92,7 @@ func registerUnderlay(r *registry) {
 		adopt:   (*loop).adoptAdjacencies,
 		gone:    func(l *loop, k p4.Adjacency) { l.forgetAdjacency(k.ID) },
 		fromBGP: neverFromBGP[p4.Adjacency], flipped: noneDoesWithout[p4.Adjacency], concerns: concernsNobody[p4.Adjacency],
+		given: neverGiven[p4.Adjacency], most: asManyAsFit[p4.Adjacency],
 	}.table()
 	r[p4.TypeTunnel] = of[p4.Tunnel]{
 		desired: func(l *loop, k p4.Tunnel) entry { return l.desiredTunnel(k.VTEP) },
@@ -104,6 +106,7 @@ func registerUnderlay(r *registry) {
 		fromBGP:  neverFromBGP[p4.Tunnel],
 		flipped:  func(l *loop, k p4.Tunnel) { l.markFloods(k.VTEP) },
 		concerns: func(l *loop, k p4.Tunnel) []subject { return l.tunnelByID[k.VTEP].floodedBy() },
+		given:    neverGiven[p4.Tunnel], most: asManyAsFit[p4.Tunnel],
 	}.table()
 	r[p4.TypePath] = of[p4.Path]{
 		desired: func(l *loop, k p4.Path) entry { return l.desiredPath(k.VTEP) },
@@ -117,6 +120,7 @@ func registerUnderlay(r *registry) {
 		fromBGP:  neverFromBGP[p4.Path],
 		flipped:  func(l *loop, k p4.Path) { l.markFloods(k.VTEP) },
 		concerns: func(l *loop, k p4.Path) []subject { return l.tunnelByID[k.VTEP].floodedBy() },
+		given:    neverGiven[p4.Path], most: asManyAsFit[p4.Path],
 	}.table()
 }
 
@@ -135,6 +139,7 @@ func registerFloods(r *registry) {
 		fromBGP:  alwaysFromBGP[p4.Replica],
 		flipped:  func(l *loop, k p4.Replica) { l.mark(p4.Group{ID: k.Bridge}) },
 		concerns: func(_ *loop, k p4.Replica) []subject { return []subject{{ofBridge, k.Bridge}} },
+		given:    neverGiven[p4.Replica], most: func(l *loop, _ p4.Replica) int { return l.cfg.MaxReplicas },
 	}.table()
 	r[p4.TypeGroup] = fromObjects(
 		func(l *loop, k p4.Group) entry { return l.desiredGroup(k.ID) },
@@ -165,6 +170,7 @@ func registerBridges(r *registry) {
 		},
 		gone: freeNothing[p4.Source], fromBGP: neverFromBGP[p4.Source], flipped: noneDoesWithout[p4.Source],
 		concerns: func(_ *loop, k p4.Source) []subject { return []subject{{ofBridge, k.Bridge}} },
+		given:    func(_ *loop, e p4.Source) bool { return e.IdleTimeout == 0 }, most: asManyAsFit[p4.Source],
 	}.table()
 	r[p4.TypeFDB] = of[p4.FDB]{
 		desired: func(l *loop, k p4.FDB) entry { return l.desiredFDB(k.Bridge, k.MAC) },
@@ -179,6 +185,7 @@ func registerBridges(r *registry) {
 		fromBGP:  func(_ *loop, e p4.FDB) bool { return e.Kind == p4.ToVTEP },
 		flipped:  noneDoesWithout[p4.FDB],
 		concerns: func(_ *loop, k p4.FDB) []subject { return []subject{{ofBridge, k.Bridge}} },
+		given:    (*loop).givenFDB, most: asManyAsFit[p4.FDB],
 	}.table()
 }
 
@@ -195,6 +202,7 @@ func registerHosts(r *registry) {
 		fromBGP:  func(l *loop, e p4.ARPHost) bool { return l.answersForBGP(e.Bridge, e.Address, e.Metadata) },
 		flipped:  noneDoesWithout[p4.ARPHost],
 		concerns: func(_ *loop, k p4.ARPHost) []subject { return []subject{{ofBridge, k.Bridge}, {ofGateway, k.Bridge}} },
+		given:    func(l *loop, e p4.ARPHost) bool { return l.givenAnswer(e.Bridge, e.Address) }, most: asManyAsFit[p4.ARPHost],
 	}.table()
 	r[p4.TypeNDHost] = of[p4.NDHost]{
 		desired: func(l *loop, k p4.NDHost) entry { return l.desiredAnswer(k.Bridge, k.Address) },
@@ -208,6 +216,7 @@ func registerHosts(r *registry) {
 		fromBGP:  func(l *loop, e p4.NDHost) bool { return l.answersForBGP(e.Bridge, e.Address, e.Metadata) },
 		flipped:  noneDoesWithout[p4.NDHost],
 		concerns: func(_ *loop, k p4.NDHost) []subject { return []subject{{ofBridge, k.Bridge}, {ofGateway, k.Bridge}} },
+		given:    func(l *loop, e p4.NDHost) bool { return l.givenAnswer(e.Bridge, e.Address) }, most: asManyAsFit[p4.NDHost],
 	}.table()
 }
 
@@ -237,13 +246,16 @@ func registerRouting(r *registry) {
 		fromBGP:  (*loop).routeFromBGP,
 		flipped:  noneDoesWithout[p4.Route],
 		concerns: func(_ *loop, k p4.Route) []subject { return []subject{{ofVRF, k.VRF}} },
+		given:    (*loop).givenRoute, most: func(l *loop, k p4.Route) int { return l.maxRoutes(k.VRF) },
 	}.table()
 	r[p4.TypeRouterMAC] = of[p4.RouterMAC]{
 		desired: func(l *loop, k p4.RouterMAC) entry { return l.desiredRouterMAC(k.Bridge, k.MAC) },
 		all:     (*loop).markAllGatewayMACs,
 		adopt:   adoptNothing[p4.RouterMAC], gone: freeNothing[p4.RouterMAC],
-		fromBGP: func(l *loop, e p4.RouterMAC) bool { return !l.ours(l.bridges[e.Bridge], e.MAC) },
-		flipped: noneDoesWithout[p4.RouterMAC], concerns: concernsNobody[p4.RouterMAC],
+		fromBGP:  func(l *loop, e p4.RouterMAC) bool { return !l.ours(l.bridges[e.Bridge], e.MAC) },
+		flipped:  noneDoesWithout[p4.RouterMAC],
+		concerns: func(_ *loop, k p4.RouterMAC) []subject { return []subject{{ofGateway, k.Bridge}} },
+		given:    func(l *loop, e p4.RouterMAC) bool { return l.givenMAC(e.Bridge, e.MAC) }, most: asManyAsFit[p4.RouterMAC],
 	}.table()
 	r[p4.TypeRouterInterface] = fromObjects(
 		func(l *loop, k p4.RouterInterface) entry { return l.desiredRouterInterface(k.Bridge) },
@@ -279,8 +291,11 @@ func registerGateways(r *registry) {
 		desired: func(l *loop, k p4.GatewayMAC) entry { return l.desiredGatewayMAC(k.Bridge, k.MAC) },
 		all:     (*loop).markAllGatewayMACs,
 		adopt:   adoptNothing[p4.GatewayMAC], gone: freeNothing[p4.GatewayMAC],
-		fromBGP: func(l *loop, e p4.GatewayMAC) bool { return !l.ours(l.bridges[e.Bridge], e.MAC) },
-		flipped: noneDoesWithout[p4.GatewayMAC], concerns: concernsNobody[p4.GatewayMAC],
+		fromBGP:  func(l *loop, e p4.GatewayMAC) bool { return !l.ours(l.bridges[e.Bridge], e.MAC) },
+		flipped:  noneDoesWithout[p4.GatewayMAC],
+		concerns: func(_ *loop, k p4.GatewayMAC) []subject { return []subject{{ofGateway, k.Bridge}} },
+		given:    func(l *loop, e p4.GatewayMAC) bool { return l.givenMAC(e.Bridge, e.MAC) },
+		most:     asManyAsFit[p4.GatewayMAC],
 	}.table()
 }
 

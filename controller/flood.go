@@ -29,16 +29,21 @@ func (b *bridge) replica(vtep netip.Addr) *replica {
 // addReplica takes a type-3 route into a bridge's flood list.
 func (l *loop) addReplica(b *bridge, r *route) {
 	rep := b.replica(r.vtep)
-	if rep.instance == 0 {
-		rep.instance, _ = b.replicaIDs.take() // as many as VTEP ids
-		b.replicas[rep.instance] = rep
-	}
 	c := l.candidateIn(b, r)
 	if rep.routes.add(c, slotKey); rep.routes.size() == 1 {
 		rep.via = c.via
 		rep.via.floods[b] = struct{}{}
 	}
+	b.numberReplica(rep)
 	l.markReplica(b, rep)
+}
+
+// numberReplica gives a replica its instance, if its tunnel has an id: there are as many.
+func (b *bridge) numberReplica(rep *replica) {
+	if rep.instance == 0 && rep.via.id != 0 {
+		rep.instance, _ = b.replicaIDs.take()
+		b.replicas[rep.instance] = rep
+	}
 }
 
 // removeReplica takes a type-3 route out of a bridge's flood list.
@@ -53,6 +58,9 @@ func (l *loop) removeReplica(b *bridge, r *route) {
 	}
 	if rep.routes.remove(c); rep.routes.size() == 0 {
 		delete(rep.via.floods, b)
+		if rep.instance == 0 {
+			delete(b.flood, r.vtep)
+		}
 	}
 	l.dropCandidate(c)
 	l.markReplica(b, rep)

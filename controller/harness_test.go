@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -77,6 +78,7 @@ type options struct {
 	server *p4rttest.Server // instead of a new one
 	store  *intent.Store    // instead of a new one
 
+	program    *p4configv1.P4Info // instead of ours; of tables it has the same
 	noSlowPath bool
 	clock      *testClock // nil = one that goes by itself
 	deferring  bool       // BGP has not converged yet
@@ -103,8 +105,11 @@ func start(tb testing.TB, o options) *gateway {
 		}
 		g.target = p4rttest.New(tb, o.target)
 	}
+	if o.program == nil {
+		o.program = p4.P4Info()
+	}
 	client, err := p4rt.New(p4rt.Config{
-		Target: g.target.Target(), ElectionID: p4rt.ElectionID{Low: 1}, P4Info: p4.P4Info(),
+		Target: g.target.Target(), ElectionID: p4rt.ElectionID{Low: 1}, P4Info: o.program,
 		DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(), Digests: []p4rt.DigestConfig{{ID: p4.DigestID()}},
 		QueueSize: o.queue, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Logger: quietly,
 	})
@@ -116,7 +121,7 @@ func start(tb testing.TB, o options) *gateway {
 	if o.noSlowPath {
 		in.SlowPath = nil
 	}
-	g.c, err = New(g.cfg, in)
+	g.c, err = newController(g.cfg, in, o.program, tables())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -391,7 +396,7 @@ func (g *gateway) intentSeen(l *loop) bool {
 			same = same && l.instances[i.ID] == instance{
 				rd: i.RD, imports: bgp.MakeRouteTargets(i.Import...), exports: bgp.MakeRouteTargets(i.Export...),
 				macIPOnly: i.MACIPOnly, ethernetTag: i.EthernetTag, taggedMulticast: i.TaggedMulticast,
-				maxMACs: int(i.MaxMACs),
+				maxMACs: int(i.MaxMACs), maxRoutes: int(i.MaxRoutes),
 			}
 		}
 		for _, s := range speakers {

@@ -19,6 +19,7 @@ type instance struct {
 	ethernetTag uint32
 	// taggedMulticast: the bridge's VNI is the tag of our type-3 route.
 	taggedMulticast bool
+	maxRoutes       int // limit of the routes of the VRF of a family; 0 = the configuration's
 	maxMACs         int // limit of the MACs learned in the bridge; 0 = the configuration's
 }
 
@@ -48,7 +49,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	} else {
 		now = instance{rd: o.RD, imports: bgp.MakeRouteTargets(o.Import...), exports: bgp.MakeRouteTargets(o.Export...),
 			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag, taggedMulticast: o.TaggedMulticast,
-			maxMACs: int(o.MaxMACs)}
+			maxMACs: int(o.MaxMACs), maxRoutes: int(o.MaxRoutes)}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {
@@ -67,6 +68,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 				l.importPrefixes(v)
 			}
 			l.markExports(v)
+			l.target.Reconsider()
 		}
 	}
 	if old.rd != now.rd {

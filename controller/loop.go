@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ type Controller struct {
 // New checks the configuration and makes a Controller. It does nothing until
 // Run.
 func New(cfg Config, in Inputs) (*Controller, error) {
-	return newController(cfg, in, p4.P4Info(), tables())
+	return newController(cfg, in, cmp.Or(cfg.Program, p4.P4Info()), tables())
 }
 
 // newController is New for a program and what is registered of its tables.
@@ -110,7 +111,7 @@ func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *re
 
 		stationsChanged: make(chan struct{}, 1),
 	}
-	c.loop = newLoop(cfg, in, tables, c.stats)
+	c.loop = newLoop(cfg, in, program, tables, c.stats)
 	return c, nil
 }
 
@@ -185,6 +186,8 @@ type loop struct {
 	tunnels       map[tunnelKey]*tunnel
 	tunnelByID    map[uint16]*tunnel
 	tunnelIDs     ids
+	unnumbered    map[*tunnel]struct{} // that wait for an id
+	vtepsFull     bool                 // it was said that they do
 	adjacencies   map[adjacencyKey]*adjacency
 	adjacencyByID map[uint16]*adjacency
 	adjacencyIDs  ids
@@ -216,7 +219,7 @@ type loop struct {
 	asked           func(*bridge, netip.Addr, ether.MAC) // stands in for probes
 }
 
-func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
+func newLoop(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry, stats *stats) *loop {
 	l := &loop{
 		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay,
 		slow:    in.SlowPath,
@@ -226,7 +229,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 		taken: make(chan struct{}), leaving: map[intent.Ref]*leaving{},
 		routes: keyed.New((*route).key), routeTargets: map[bgp.RouteTargets]*routeTargetSet{},
 		remoteVTEPs: map[netip.Addr]*remoteVTEP{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
-		tunnelIDs:   ids{first: 1, last: 65535},
+		tunnelIDs: ids{first: 1, last: 65535}, unnumbered: map[*tunnel]struct{}{},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
 		adjacencyIDs: ids{first: 1, last: 65535},
 		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
@@ -245,7 +248,7 @@ func newLoop(cfg Config, in Inputs, tables *registry, stats *stats) *loop {
 	}
 	l.target = reconcile.New(reconcile.Config{
 		Retry: cfg.Retry, AuditInterval: cfg.AuditInterval, Now: l.now, Logger: cfg.Logger,
-		Prepare: l.meterAll, Written: stats.written, Stats: &stats.target,
+		Prepare: l.meterAll, Written: stats.written, Stats: &stats.target, Sizes: p4.Sizes(program),
 	}, in.Target, l)
 	l.asker, l.out = askerMAC(l.routerMAC), make(outbox, outboxSize)
 	l.prober = newProber(l.query, l.noAnswer)

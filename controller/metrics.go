@@ -84,6 +84,9 @@ var (
 		"EVPN routes that could not be used when they came, by reason.", "reason")
 	descEntries         = desc("entries", "Entries that the target acknowledged, by table.", "table")
 	descFailing         = desc("entries_failing", "Entries that the target refused or that wait for one that it refused.")
+	descWaiting         = desc("entries_waiting", "Entries for which their table has no room, by table.", "table")
+	descNoRoom          = desc("entries_declined_total", "Entries that had to wait for room in their table.")
+	descVTEPsWaiting    = desc("vteps_waiting", "Remote VTEPs that wait, since as many are in use as may be.")
 	descErrors          = desc("write_errors_total", "Updates and Writes that the target refused.")
 	descDepth           = desc("queue_depth", "Keys of entries that wait to be computed.")
 	descLearned         = desc("learned_macs", "MACs learned on bridge ports.")
@@ -124,6 +127,7 @@ var (
 
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRoutes, descUnusable, descEntries, descFailing, descErrors, descDepth,
+		descWaiting, descNoRoom, descVTEPsWaiting,
 		descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored,
 		descOwn, descBad, descRefused, descUp,
@@ -178,6 +182,7 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	counter(descAddressMoves, &s.addressMoves)
 	counter(descStatic, &s.staticConflicts)
 	gauge(descDepth, s.target.Depth.Load())
+	counter(descNoRoom, &s.target.Declined)
 	counter(descAudits, &s.target.Audits)
 	counter(descDiffers, &s.target.Missing, string(reconcile.Missing))
 	counter(descDiffers, &s.target.Unexpected, string(reconcile.Unexpected))
@@ -193,11 +198,16 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var counts map[string]int
-	var failing, held, up int64
+	var failing, held, up, vteps int64
+	waiting := map[string]int64{}
 	prefixes := map[[2]string]int64{}
 	if c.ask(ctx, func(l *loop) {
 		counts = l.target.Counts()
 		failing, held = int64(l.target.FailureCount()), int64(l.target.Deferred())
+		vteps = int64(len(l.unnumbered))
+		for w := range l.target.Waiting() {
+			waiting[w.Table] += int64(w.Entries)
+		}
 		for _, v := range l.vrfs {
 			prefixes[[2]string{v.ID, "2"}] = v.imported[bgp.TypeMACIP]
 			prefixes[[2]string{v.ID, "5"}] = v.imported[bgp.TypePrefix]
@@ -214,6 +224,10 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	for k, n := range prefixes {
 		gauge(descPrefixes, n, k[0], k[1])
 	}
+	for table, n := range waiting {
+		gauge(descWaiting, n, table)
+	}
+	gauge(descVTEPsWaiting, vteps)
 	gauge(descFailing, failing)
 	gauge(descHeld, held)
 	gauge(descUp, up)

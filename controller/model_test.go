@@ -143,7 +143,7 @@ func (w *world) boot(s *site) {
 	cfg.Duplicates.Moves = -1
 	s.speaker, s.asked = controllertest.NewSpeaker(), map[probeOf]bool{}
 	in := Inputs{Speaker: s.speaker, Underlay: controllertest.NewUnderlay(), Target: s.target}
-	s.loop = newLoop(cfg.withDefaults(), in, tables(), newStats())
+	s.loop = newLoop(cfg.withDefaults(), in, p4.P4Info(), tables(), newStats())
 	s.loop.asked = func(_ *bridge, ip netip.Addr, m ether.MAC) { s.asked[probeOf{ip, m}] = true }
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

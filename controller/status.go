@@ -45,7 +45,7 @@ func (c *Controller) Status(ctx context.Context, refs ...intent.Ref) []intent.St
 	return out
 }
 
-func (l *loop) status(ref intent.Ref, refusals map[subject]string) intent.Status {
+func (l *loop) status(ref intent.Ref, without map[subject]refusals) intent.Status {
 	var sum summary
 	switch ref.Kind {
 	case intent.KindLogicalBridge:
@@ -53,7 +53,7 @@ func (l *loop) status(ref intent.Ref, refusals map[subject]string) intent.Status
 		if b == nil {
 			return intent.Status{}
 		}
-		out := l.bridgeSummary(b, refusals).status()
+		out := l.bridgeSummary(b, without).status()
 		if b.localVTEP.IsValid() {
 			out.Components = append(out.Components, l.bgpComponent(advertKey{bridge: b.Index}))
 		}
@@ -66,12 +66,12 @@ func (l *loop) status(ref intent.Ref, refusals map[subject]string) intent.Status
 		sum = l.portSummary(bp)
 	case intent.KindVRF:
 		if v := l.vrfByID[ref.ID]; v != nil {
-			return l.vrfStatus(v, refusals)
+			return l.vrfStatus(v, without)
 		}
 		return intent.Status{}
 	case intent.KindSVI:
 		if s := l.svis[ref.ID]; s != nil {
-			return l.sviStatus(s, refusals)
+			return l.sviStatus(s, without)
 		}
 		return intent.Status{}
 	case intent.KindInstance:
@@ -176,7 +176,7 @@ func (s *summary) checkTarget(l *loop) {
 	}
 }
 
-func (l *loop) bridgeSummary(b *bridge, refusals map[subject]string) summary {
+func (l *loop) bridgeSummary(b *bridge, without map[subject]refusals) summary {
 	s := summary{unmet: l.whyUnstretched(b.VNI, b.VTEP, b.localVTEP)}
 	if b.localVTEP.IsValid() {
 		s.check(l, p4.VNI{Local: b.localVTEP, VNI: b.VNI})
@@ -184,7 +184,8 @@ func (l *loop) bridgeSummary(b *bridge, refusals map[subject]string) summary {
 	}
 	s.check(l, p4.Group{ID: b.Index})
 	s.checkTarget(l)
-	s.partly, s.limited = refusals[subject{ofBridge, b.Index}], l.bridgeLimited(b)
+	of := without[subject{ofBridge, b.Index}]
+	s.partly, s.limited = of.partly, together(l.bridgeLimited(b), of.limited)
 	return s
 }
 
@@ -203,9 +204,12 @@ const (
 	ofGateway
 )
 
+// refusals are what a subject is without: what the target refused, and what waits for room.
+type refusals struct{ partly, limited string }
+
 // refusals says of each subject which entries that follow from its routes and
 // hosts are not on the target.
-func (l *loop) refusals() map[subject]string {
+func (l *loop) refusals() map[subject]refusals {
 	found := map[subject]*refusal{}
 	for _, f := range l.target.Failures() {
 		for _, s := range l.concerned(f.What) {
@@ -215,9 +219,12 @@ func (l *loop) refusals() map[subject]string {
 			found[s].add(f)
 		}
 	}
-	out := make(map[subject]string, len(found))
+	out := make(map[subject]refusals, len(found))
 	for s, r := range found {
-		out[s] = r.text(l)
+		out[s] = refusals{partly: r.text(l)}
+	}
+	for s, text := range l.roomWanted() {
+		out[s] = refusals{partly: out[s].partly, limited: text}
 	}
 	return out
 }

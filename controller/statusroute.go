@@ -9,7 +9,7 @@ import (
 )
 
 // vrfSummary: a VRF is up when the target has its L3 VNI and its loopback.
-func (l *loop) vrfSummary(v *vrf, refusals map[subject]string) summary {
+func (l *loop) vrfSummary(v *vrf, without map[subject]refusals) summary {
 	s := summary{unmet: l.whyUnstretched(v.VNI, v.VTEP, v.localVTEP)}
 	if v.localVTEP.IsValid() {
 		s.check(l, p4.L3VNI{Local: v.localVTEP, VNI: v.VNI})
@@ -19,7 +19,8 @@ func (l *loop) vrfSummary(v *vrf, refusals map[subject]string) summary {
 		s.check(l, p4.Route{VRF: v.Index, Prefix: single(v.Loopback.Addr())})
 	}
 	s.checkTarget(l)
-	s.partly = refusals[subject{ofVRF, v.Index}]
+	of := without[subject{ofVRF, v.Index}]
+	s.partly, s.limited = of.partly, of.limited
 	return s
 }
 
@@ -37,7 +38,7 @@ func (v *vrf) routesTo(vtep netip.Addr) bool {
 
 // sviSummary: an SVI is up when packets to its MAC are routed, its subnets and
 // addresses have their routes and somebody answers for them.
-func (l *loop) sviSummary(o *svi, refusals map[subject]string) summary {
+func (l *loop) sviSummary(o *svi, without map[subject]refusals) summary {
 	if o.bridge == nil {
 		return summary{unmet: fmt.Sprintf("VRF %s or logical bridge %s is not in place, or the bridge has another SVI",
 			o.VRF, o.Bridge)}
@@ -61,7 +62,8 @@ func (l *loop) sviSummary(o *svi, refusals map[subject]string) summary {
 		}
 	}
 	s.checkTarget(l)
-	s.partly = refusals[subject{ofGateway, o.bridge.Index}]
+	of := without[subject{ofGateway, o.bridge.Index}]
+	s.partly, s.limited = of.partly, of.limited
 	return s
 }
 
@@ -93,8 +95,8 @@ func (l *loop) bgpComponent(of advertKey) intent.Component {
 }
 
 // vrfStatus adds what BGP and the kernel do for a VRF.
-func (l *loop) vrfStatus(v *vrf, refusals map[subject]string) intent.Status {
-	out := l.vrfSummary(v, refusals).status()
+func (l *loop) vrfStatus(v *vrf, without map[subject]refusals) intent.Status {
+	out := l.vrfSummary(v, without).status()
 	if v.localVTEP.IsValid() {
 		out.Components = append(out.Components, l.bgpComponent(advertKey{vrf: v.Index}))
 	}
@@ -105,8 +107,8 @@ func (l *loop) vrfStatus(v *vrf, refusals map[subject]string) intent.Status {
 	return out
 }
 
-func (l *loop) sviStatus(s *svi, refusals map[subject]string) intent.Status {
-	out := l.sviSummary(s, refusals).status()
+func (l *loop) sviStatus(s *svi, without map[subject]refusals) intent.Status {
+	out := l.sviSummary(s, without).status()
 	if s.EnableBGP {
 		out.Components = append(out.Components, intent.Component{Name: "bgp", Status: intent.ComponentError,
 			Details: details("BGP sessions with hosts are not supported yet: the SVI routes without them")})

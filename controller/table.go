@@ -21,6 +21,8 @@ type table struct {
 	fromBGP  func(*loop, entry) bool
 	flipped  func(*loop, entry)
 	concerns func(*loop, entry) []subject
+	given    func(*loop, entry) bool
+	most     func(*loop, entry) int
 	missing  []string // parts that were left out
 }
 
@@ -45,6 +47,11 @@ type of[T p4.Typed] struct {
 	flipped func(l *loop, k T)
 	// concerns are those whose routes and hosts an entry follows from.
 	concerns func(l *loop, k T) []subject
+	// given reports whether an entry is what the operator asks for, who may fill a table.
+	given func(l *loop, e T) bool
+	// most is how many entries of the table the bridge or VRF may have that k is of, where
+	// that is less than its share; 0 = no more is said.
+	most func(l *loop, k T) int
 }
 
 // Parts of a table for which there is nothing to do.
@@ -54,6 +61,9 @@ func neverFromBGP[T p4.Typed](*loop, T) bool        { return false }
 func alwaysFromBGP[T p4.Typed](*loop, T) bool       { return true }
 func noneDoesWithout[T p4.Typed](*loop, T)          {}
 func concernsNobody[T p4.Typed](*loop, T) []subject { return nil }
+func alwaysGiven[T p4.Typed](*loop, T) bool         { return true }
+func neverGiven[T p4.Typed](*loop, T) bool          { return false }
+func asManyAsFit[T p4.Typed](*loop, T) int          { return 0 }
 
 // table makes the parts those of any entry.
 func (o of[T]) table() table {
@@ -64,6 +74,8 @@ func (o of[T]) table() table {
 		fromBGP:  func(l *loop, e entry) bool { return o.fromBGP(l, e.(T)) },
 		flipped:  func(l *loop, k entry) { o.flipped(l, k.(T)) },
 		concerns: func(l *loop, k entry) []subject { return o.concerns(l, k.(T)) },
+		given:    func(l *loop, e entry) bool { return o.given(l, e.(T)) },
+		most:     func(l *loop, k entry) int { return o.most(l, k.(T)) },
 		adopt: func(l *loop, held []entry) {
 			o.adopt(l, func(yield func(T) bool) {
 				for _, k := range held {
@@ -80,6 +92,7 @@ func (o of[T]) table() table {
 	}{
 		{"desired", o.desired == nil}, {"all", o.all == nil}, {"adopt", o.adopt == nil}, {"gone", o.gone == nil},
 		{"fromBGP", o.fromBGP == nil}, {"flipped", o.flipped == nil}, {"concerns", o.concerns == nil},
+		{"given", o.given == nil}, {"most", o.most == nil},
 	} {
 		if part.left {
 			t.missing = append(t.missing, part.name)
@@ -93,7 +106,7 @@ func (o of[T]) table() table {
 func fromObjects[T p4.Typed](desired func(l *loop, k T) entry, all func(*loop)) table {
 	return of[T]{
 		desired: desired, all: all, adopt: adoptNothing[T], gone: freeNothing[T], fromBGP: neverFromBGP[T],
-		flipped: noneDoesWithout[T], concerns: concernsNobody[T],
+		flipped: noneDoesWithout[T], concerns: concernsNobody[T], given: alwaysGiven[T], most: asManyAsFit[T],
 	}.table()
 }
 

@@ -42,7 +42,8 @@ func TestARegistrationThatLacksAPartKeepsTheGatewayFromStarting(t *testing.T) {
 	whole := of[p4.FDB]{
 		desired: func(*loop, p4.FDB) entry { return nil }, all: func(*loop) {},
 		adopt: func(*loop, iter.Seq[p4.FDB]) {}, gone: freeNothing[p4.FDB], fromBGP: neverFromBGP[p4.FDB],
-		flipped: noneDoesWithout[p4.FDB], concerns: concernsNobody[p4.FDB],
+		flipped: noneDoesWithout[p4.FDB], concerns: concernsNobody[p4.FDB], given: neverGiven[p4.FDB],
+		most: asManyAsFit[p4.FDB],
 	}
 	for part, leave := range map[string]func(*of[p4.FDB]){
 		"desired":  func(o *of[p4.FDB]) { o.desired = nil },
@@ -52,6 +53,8 @@ func TestARegistrationThatLacksAPartKeepsTheGatewayFromStarting(t *testing.T) {
 		"fromBGP":  func(o *of[p4.FDB]) { o.fromBGP = nil },
 		"flipped":  func(o *of[p4.FDB]) { o.flipped = nil },
 		"concerns": func(o *of[p4.FDB]) { o.concerns = nil },
+		"given":    func(o *of[p4.FDB]) { o.given = nil },
+		"most":     func(o *of[p4.FDB]) { o.most = nil },
 	} {
 		o, all := whole, tables()
 		leave(&o)

@@ -4,11 +4,8 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
-	"github.com/p4evpn/p4evpn/controller/reconcile"
 	"github.com/p4evpn/p4evpn/p4"
 )
-
-var _ reconcile.Model = (*loop)(nil)
 
 // targetChanged takes an event of the P4Runtime client.
 func (l *loop) targetChanged(e p4rt.Event) {
@@ -78,6 +75,7 @@ func (l *loop) settle() {
 		}
 	}
 	clear(l.dirtyStaticMACs)
+	l.numberWaiting()
 	l.settleExpected()
 	l.settleRemoteVTEPs()
 	l.settleVacant()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/reconcile"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -268,13 +269,22 @@ func (c *Controller) Entries(ctx context.Context, table string) (rows []view.Ent
 				entries = append(entries, e)
 			}
 		}
+		missing := func(k p4.Key, f *reconcile.Failure) {
+			rows = append(rows,
+				view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(f.What.Level()), Error: f.Err.Error()})
+		}
 		for k, f := range l.target.Failures() {
 			if table != "" && table != k.Table() {
 				continue
 			}
 			errs[k] = f.Err.Error()
 			if _, held := l.target.Value(k); !held {
-				rows = append(rows, view.Entry{Table: k.Table(), Text: k.String(), Level: uint8(f.What.Level()), Error: errs[k]})
+				missing(k, f)
+			}
+		}
+		for k, f := range l.target.WaitingEntries() {
+			if table == "" || table == k.Table() {
+				missing(k, f)
 			}
 		}
 	})

@@ -3,9 +3,11 @@ package controller
 import (
 	"cmp"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 
+	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
@@ -31,7 +33,7 @@ type tunnelKey struct{ local, remote netip.Addr }
 // id never means two things.
 type tunnel struct {
 	tunnelKey
-	id     uint16 // 0: none was free
+	id     uint16 // 0: it waits for one
 	to     *remoteVTEP
 	users  int
 	path   underlay.Path
@@ -45,7 +47,7 @@ type tunnel struct {
 // useTunnel gives the tunnel and counts one more user.
 func (l *loop) useTunnel(local, remote netip.Addr) *tunnel {
 	t := l.tunnel(tunnelKey{local, remote})
-	if t.id == 0 {
+	if t.id == 0 && t.users == 0 {
 		l.numberTunnel(t)
 	}
 	t.users++
@@ -64,7 +66,11 @@ func (l *loop) useTunnel(local, remote netip.Addr) *tunnel {
 func (l *loop) dropTunnel(t *tunnel) {
 	t.users--
 	t.to.users--
-	if t.users == 0 {
+	switch {
+	case t.users > 0:
+	case t.id == 0:
+		l.removeTunnel(t) // the target has nothing of it
+	default:
 		l.pathChanged(t)
 		l.markTunnel(t.id)
 	}
@@ -89,15 +95,56 @@ func (l *loop) tunnel(key tunnelKey) *tunnel {
 	return t
 }
 
-// numberTunnel gives a tunnel the lowest free id.
+// numberTunnel gives a tunnel the lowest free id, or has it wait for one.
 func (l *loop) numberTunnel(t *tunnel) {
-	id, ok := l.tunnelIDs.take()
-	if !ok {
-		l.log.Error("no VTEP id is free: a VTEP is not used", "vtep", t.remote)
+	t.id = 0
+	if len(l.tunnelByID) < l.cfg.MaxVTEPs {
+		t.id, _ = l.tunnelIDs.take() // there are more than may be in use
+		l.tunnelByID[t.id] = t
+		delete(l.unnumbered, t)
 		return
 	}
-	t.id = id
-	l.tunnelByID[id] = t
+	l.unnumbered[t] = struct{}{}
+	if !l.vtepsFull {
+		l.vtepsFull = true
+		l.log.Warn("as many remote VTEPs are in use as may be: others wait", "limit", l.cfg.MaxVTEPs, "first", t.remote)
+	}
+}
+
+// numberWaiting gives ids to tunnels that wait for one, in the order of their addresses.
+func (l *loop) numberWaiting() {
+	room := l.cfg.MaxVTEPs - len(l.tunnelByID)
+	l.vtepsFull = l.vtepsFull && room <= 0
+	if room <= 0 || len(l.unnumbered) == 0 {
+		return
+	}
+	waiting := slices.SortedFunc(maps.Keys(l.unnumbered), func(a, b *tunnel) int {
+		return cmp.Or(a.remote.Compare(b.remote), a.local.Compare(b.local))
+	})
+	for _, t := range waiting[:min(room, len(waiting))] {
+		l.numberTunnel(t)
+		l.pathChanged(t)
+		l.markTunnel(t.id)
+		l.dirtyRemoteVTEPs[t.remote] = struct{}{}
+		for _, c := range t.candidates {
+			l.markNumbered(c)
+		}
+	}
+}
+
+// markNumbered marks what leads over a tunnel that was given its id.
+func (l *loop) markNumbered(c *candidate) {
+	switch r := c.route; {
+	case c.inVRF:
+		l.mark(p4.Route{VRF: c.owner, Prefix: r.prefix()})
+	case r.Type == bgp.TypeMulticast:
+		b := l.bridges[c.owner]
+		rep := b.flood[r.vtep]
+		b.numberReplica(rep)
+		l.markReplica(b, rep)
+	default:
+		l.mark(p4.FDB{Bridge: c.owner, MAC: r.MAC})
+	}
 }
 
 // markTunnel marks the entries that have a VTEP id in their key.
@@ -114,6 +161,11 @@ func (l *loop) forgetTunnel(id uint16) {
 	}
 	delete(l.tunnelByID, id)
 	l.tunnelIDs.release(id)
+	l.removeTunnel(t)
+}
+
+func (l *loop) removeTunnel(t *tunnel) {
+	delete(l.unnumbered, t)
 	delete(l.tunnels, t.tunnelKey)
 	t.to.tunnels = slices.DeleteFunc(t.to.tunnels, func(o *tunnel) bool { return o == t })
 	l.dirtyRemoteVTEPs[t.remote] = struct{}{}
@@ -128,19 +180,25 @@ func (l *loop) settleRemoteVTEPs() {
 			continue
 		}
 		l.mark(remoteVTEPKey(addr))
-		switch used := r.users > 0; {
+		used := r.numbered()
+		switch {
 		case used && !r.tracked:
 			l.underlay.Track(addr)
 		case !used && r.tracked:
 			l.underlay.Untrack(addr)
 			r.paths, r.reason, r.answered = nil, "not looked up yet", false
 		}
-		r.tracked = r.users > 0
+		r.tracked = used
 		if len(r.tunnels) == 0 {
 			delete(l.remoteVTEPs, addr)
 		}
 	}
 	clear(l.dirtyRemoteVTEPs)
+}
+
+// numbered reports whether a VTEP is in use, and is one of those that may be.
+func (r *remoteVTEP) numbered() bool {
+	return slices.ContainsFunc(r.tunnels, func(t *tunnel) bool { return t.users > 0 && t.id != 0 })
 }
 
 // underlayChanged takes the newest state of a VTEP's paths.
@@ -219,7 +277,7 @@ func (t *tunnel) unresolved() string {
 	case t.adj != nil:
 		return ""
 	case t.id == 0:
-		return "no VTEP id is free"
+		return "as many remote VTEPs are in use as may be: it waits (limits.vteps)"
 	case len(t.to.paths) > 0:
 		return "its paths leave by devices that are no uplinks of the configuration"
 	}
@@ -263,7 +321,7 @@ func (l *loop) desiredRemoteVTEP(prefix netip.Prefix) entry {
 		}
 		return nil
 	}
-	if r := l.remoteVTEPs[prefix.Addr()]; prefix.Bits() != 32 || r == nil || r.users == 0 {
+	if r := l.remoteVTEPs[prefix.Addr()]; prefix.Bits() != 32 || r == nil || !r.numbered() {
 		return nil
 	}
 	return p4.RemoteVTEP{Prefix: prefix}

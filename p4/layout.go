@@ -26,6 +26,7 @@ type tableLayout struct {
 	fields  []field
 	ternary bool // entries have a priority
 	ageing  bool // entries may have an idle timeout
+	owned   bool // the first field says of which bridge or VRF an entry is
 }
 
 type actionLayout struct {
@@ -56,6 +57,8 @@ var program = sync.OnceValue(func() *layout {
 			tl.ternary = tl.ternary || m.GetMatchType() == p4configv1.MatchField_TERNARY
 		}
 		slices.SortFunc(tl.fields, func(a, b field) int { return cmp.Compare(a.id, b.id) })
+		first := tl.fields[0]
+		tl.owned = (first.name == "bridge" || first.name == "vrf") && first.match == p4configv1.MatchField_EXACT
 		l.tables[tl.id] = tl
 	}
 	for _, a := range info.GetActions() {

@@ -1385,8 +1385,9 @@ type InstanceSpec struct {
 	// Of a bridge: how many MACs may be learned in it; 0 is learning.max_macs_per_bridge of
 	// the configuration. Lowered below what is learned, that stays and nothing new comes.
 	MaxMacs uint32 `protobuf:"varint,8,opt,name=max_macs,json=maxMacs,proto3" json:"max_macs,omitempty"`
-	// Of a VRF: how many routes of each family peers may give it; 0 is limits.routes_per_vrf
-	// of the configuration. Lowered below what there is, that stays and what is new waits.
+	// Of a VRF: how many routes of each family it may have, those to its hosts included; 0 is
+	// limits.routes_per_vrf of the configuration. Lowered below what there is, that stays and
+	// what is new waits.
 	MaxRoutes     uint32 `protobuf:"varint,9,opt,name=max_routes,json=maxRoutes,proto3" json:"max_routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

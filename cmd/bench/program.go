@@ -18,7 +18,7 @@ import (
 
 const (
 	millionRoutes = 1_000_000
-	millionSize   = 1 << 20   // of a table that holds them
+	millionSize   = 1 << 22   // of a table that holds them: one bridge has no more than half of it
 	raisedLimit   = 2_000_000 // max_prefixes of who sends them
 )
 
@@ -27,6 +27,14 @@ type program struct {
 	info   *p4configv1.P4Info
 	json   []byte
 	cookie uint64
+}
+
+// p4info is that of a program, nil for what is shipped.
+func (p *program) p4info() *p4configv1.P4Info {
+	if p == nil {
+		return nil
+	}
+	return p.info
 }
 
 // grown are the tables with an entry for each route.

@@ -49,8 +49,10 @@ func configured(f *config.File) []intent.Object {
 		objects = append(objects, i)
 	}
 	for id, v := range f.VRFs {
-		if len(v.Import)+len(v.Export) > 0 {
-			objects = append(objects, configuredInstance(intent.KindVRF, id, v.Import, v.Export))
+		if len(v.Import)+len(v.Export) > 0 || v.MaxRoutes > 0 {
+			i := configuredInstance(intent.KindVRF, id, v.Import, v.Export)
+			i.MaxRoutes = v.MaxRoutes
+			objects = append(objects, i)
 		}
 	}
 	return objects
@@ -137,6 +139,9 @@ func controllerConfig(f *config.File) controller.Config {
 		MaxMACs:      f.Learning.MaxMACs,
 		MaxPortMACs:  f.Learning.MaxPortMACs,
 		MaxAddresses: f.Learning.MaxAddresses,
+		MaxVTEPs:     f.Limits.VTEPs,
+		MaxReplicas:  f.Limits.Replicas,
+		MaxRoutes:    f.Limits.Routes,
 		Duplicates: controller.Duplicates{
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},

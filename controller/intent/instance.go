@@ -38,8 +38,8 @@ type Instance struct {
 	// MaxMACs, of a bridge's, is how many MACs may be learned in the bridge; 0 = as many as
 	// the configuration says.
 	MaxMACs uint32 `json:"max_macs,omitempty"`
-	// MaxRoutes, of a VRF's, is how many routes of each family peers may give the VRF; 0 =
-	// as many as the configuration says.
+	// MaxRoutes, of a VRF's, is how many routes of each family the VRF may have, those to its
+	// hosts included; 0 = as many as the configuration says.
 	MaxRoutes uint32 `json:"max_routes,omitempty"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`

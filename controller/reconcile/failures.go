@@ -32,7 +32,10 @@ func (r *Reconciler) Take(res Result) {
 	r.began = now // the writer goes on with the job that is prepared
 	r.jobs--
 	for i := range res.changes {
-		res.changes[i].record.inJob = false
+		c := &res.changes[i]
+		if c.record.inJob = false; c.op == p4v1.Update_INSERT {
+			r.take(c.entry.Key, -1) // it is counted again if the target holds it now
+		}
 	}
 	if res.session != r.session {
 		if !res.discarded {
@@ -167,13 +170,13 @@ func (r *Reconciler) Failures() iter.Seq2[p4.Key, *Failure] { return maps.All(r.
 // FailureCount is how many entries the target refused or that wait.
 func (r *Reconciler) FailureCount() int { return len(r.failed) }
 
-// Failing reports whether the target refused any of the entries, or has one wait.
+// Failing reports whether the target refused any of the entries, or one waits.
 func (r *Reconciler) Failing(ks ...p4.Typed) bool {
-	if len(r.failed) == 0 {
+	if len(r.failed)+r.waits == 0 {
 		return false
 	}
 	for _, k := range ks {
-		if r.failed[k.Key()] != nil {
+		if key := k.Key(); r.failed[key] != nil || r.waitsForRoom(key) {
 			return true
 		}
 	}
@@ -181,14 +184,19 @@ func (r *Reconciler) Failing(ks ...p4.Typed) bool {
 }
 
 // Failure is what stands in the way of an entry, nil if nothing does.
-func (r *Reconciler) Failure(key p4.Key) *Failure { return r.failed[key] }
+func (r *Reconciler) Failure(key p4.Key) *Failure {
+	if f := r.failed[key]; f != nil {
+		return f
+	}
+	return r.waitingFor(key)
+}
 
 // Why says what stands in the way of an entry: what the target said of it, or of
 // the one that it waits for in the end.
 func (r *Reconciler) Why(f *Failure) string {
 	first := f
 	for range p4.Levels {
-		on := r.failed[f.on]
+		on := r.Failure(f.on)
 		if f.on == "" || on == nil {
 			break
 		}
@@ -214,6 +222,11 @@ func (r *Reconciler) recovered(key p4.Key, k p4.Typed) {
 	}
 	delete(r.failed, key)
 	r.flipped(k)
+	r.wake(key)
+}
+
+// wake marks what waited for an entry.
+func (r *Reconciler) wake(key p4.Key) {
 	for _, waiting := range r.waiting[key] {
 		r.Mark(waiting)
 	}
@@ -222,11 +235,11 @@ func (r *Reconciler) recovered(key p4.Key, k p4.Typed) {
 
 // blockedOn says which failed entry the wanted one refers to, if it does.
 func (r *Reconciler) blockedOn(want p4.Typed) (on p4.Key, blocked bool) {
-	if len(r.failed) == 0 {
+	if len(r.failed)+r.waits == 0 {
 		return "", false
 	}
 	for k := range (follower{r: r}).refs(want) {
-		if r.failed[k] != nil {
+		if r.failed[k] != nil || r.waitsForRoom(k) {
 			return k, true
 		}
 	}

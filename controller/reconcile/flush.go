@@ -144,6 +144,7 @@ func (r *Reconciler) forgetUnwanted() {
 
 // changes takes from the marked entries what differs from the target.
 func (r *Reconciler) changes() []change {
+	r.callWaiting()
 	out := r.spare
 	r.spare = nil
 	var removals []p4.Typed // of levels that others refer to: they come last
@@ -226,6 +227,7 @@ func (r *Reconciler) diff(m marked, k p4.Typed) (change, bool) {
 		if m.held {
 			return change{what: k, record: m.record, entry: p4.Entry{Key: key, Value: m.value()}, op: p4v1.Update_DELETE}, true
 		}
+		r.waitNoMore(key)
 		r.recovered(key, k)
 		r.gone(k)
 		return change{}, false
@@ -241,13 +243,20 @@ func (r *Reconciler) diff(m marked, k p4.Typed) (change, bool) {
 	}
 	r.deferral.confirm(key)
 	if on, blocked := r.blockedOn(want); blocked {
+		r.waitNoMore(key)
 		r.block(key, k, on)
+		return change{}, false
+	}
+	if !m.held && !r.admits(want, key) {
+		r.decline(key, k)
 		return change{}, false
 	}
 	e.Key = key // the same, and kept anyway
 	c := change{what: want, record: m.record, entry: e, op: p4v1.Update_INSERT}
 	if m.held {
 		c.op = p4v1.Update_MODIFY
+	} else {
+		r.admitted(key, k)
 	}
 	return c, true
 }

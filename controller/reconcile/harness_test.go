@@ -25,13 +25,19 @@ type model struct {
 	adopted   []p4.Key
 	gone      []p4.Key
 	flipped   []p4.Key
+	given     map[p4.Key]bool
+	most      int
+	declined  []p4.Key
 }
 
-func (m *model) Desired(k p4.Typed) p4.Typed  { return m.want[k.Key()] }
-func (m *model) Settle()                      {}
-func (m *model) Gone(k p4.Typed)              { m.gone = append(m.gone, k.Key()) }
-func (m *model) Flipped(k p4.Typed)           { m.flipped = append(m.flipped, k.Key()) }
-func (m *model) Tentative(want p4.Typed) bool { return m.tentative }
+func (m *model) Desired(k p4.Typed) p4.Typed   { return m.want[k.Key()] }
+func (m *model) Settle()                       {}
+func (m *model) Gone(k p4.Typed)               { m.gone = append(m.gone, k.Key()) }
+func (m *model) Flipped(k p4.Typed)            { m.flipped = append(m.flipped, k.Key()) }
+func (m *model) Given(want p4.Typed) bool      { return m.given[want.Key()] }
+func (m *model) Most(p4.Typed) int             { return m.most }
+func (m *model) Declined(k p4.Typed, _ string) { m.declined = append(m.declined, k.Key()) }
+func (m *model) Tentative(want p4.Typed) bool  { return m.tentative }
 
 func (m *model) All() {
 	for _, k := range m.want {
@@ -70,12 +76,16 @@ type options struct {
 	audits    time.Duration
 	deferring bool // nothing is released yet
 	want      []p4.Typed
+	sizes     map[uint32]int
+	given     map[p4.Key]bool // what the operator asks for
+	most      int
 }
 
 // start gives a bench whose target was read, and holds what is wanted.
 func start(t testing.TB, o options) *bench {
 	t.Helper()
-	b := &bench{TB: t, server: o.server, now: time.Unix(1e9, 0), model: &model{want: map[p4.Key]p4.Typed{}}}
+	b := &bench{TB: t, server: o.server, now: time.Unix(1e9, 0),
+		model: &model{want: map[p4.Key]p4.Typed{}, given: o.given, most: o.most}}
 	if b.server == nil {
 		b.server = p4rttest.New(t, p4rttest.Config{Check: checkOrder, MayFail: o.mayFail})
 	}
@@ -89,7 +99,7 @@ func start(t testing.TB, o options) *bench {
 		t.Fatal(err)
 	}
 	b.Reconciler = New(Config{
-		Retry: retry, AuditInterval: o.audits, Now: func() time.Time { return b.now }, Stats: &b.stats,
+		Retry: retry, AuditInterval: o.audits, Sizes: o.sizes, Now: func() time.Time { return b.now }, Stats: &b.stats,
 		Logger: slog.New(slog.DiscardHandler),
 	}, b.client, b.model)
 	b.model.r = b.Reconciler

@@ -38,6 +38,16 @@ type Model interface {
 	// Flipped is called when the target begins or ceases to refuse an entry, or to
 	// have it wait: it marks what does without it.
 	Flipped(k p4.Typed)
+	// Given reports whether a wanted entry is what the operator asks for: it is not
+	// declined for want of room.
+	Given(want p4.Typed) bool
+	// Most is how many entries of its table there may be of the bridge or VRF that an
+	// entry is of, where that is less than its share; 0 = no more is said. What makes it
+	// more is followed by Reconsider.
+	Most(k p4.Typed) int
+	// Declined is called when the first entry of a bridge's or VRF's share of a table has
+	// to wait for room, and says why.
+	Declined(k p4.Typed, why string)
 }
 
 // Target is the P4Runtime side; *p4rt.Client is one.
@@ -57,6 +67,8 @@ type Config struct {
 	// AuditInterval is how often a target that is up is compared with what it
 	// acknowledged; 0 = only when asked.
 	AuditInterval time.Duration
+	// Sizes are those of the tables, by id. What is not there has room for all.
+	Sizes map[uint32]int
 	// Now never goes back.
 	Now func() time.Time
 	// Prepare is called by the goroutine that owns the Reconciler and gives what sets up
@@ -71,6 +83,7 @@ type Config struct {
 // Stats are what a Reconciler counts. They may be read at any time.
 type Stats struct {
 	Errors     atomic.Int64 // updates and Writes that the target refused
+	Declined   atomic.Int64 // entries for which there was no room
 	Depth      atomic.Int64 // entries that are marked
 	Audits     atomic.Int64
 	Missing    atomic.Int64 // entries that audits found, by kind

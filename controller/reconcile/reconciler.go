@@ -45,6 +45,8 @@ type Reconciler struct {
 	gatherUntil time.Time
 	// setups are to be done once the writer is free.
 	setups []Setup
+	rooms  map[uint32]*room // of the tables, by id
+	waits  int              // entries that wait for room
 
 	deferral deferral
 	audits   auditor
@@ -66,6 +68,7 @@ func New(cfg Config, target Target, model Model) *Reconciler {
 		records: keyed.New((*record).key), counts: map[string]int{},
 		reason: "the target was not reached yet",
 		failed: map[p4.Key]*Failure{}, waiting: map[p4.Key]map[p4.Key]p4.Typed{},
+		rooms:  newRooms(cfg.Sizes),
 		audits: auditor{unsure: map[p4.Key]struct{}{}},
 	}
 }

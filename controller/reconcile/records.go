@@ -124,6 +124,7 @@ func (r *Reconciler) Entries() iter.Seq[p4.Entry] {
 func (r *Reconciler) setHeld(rec *record, v p4.Value) {
 	if !rec.held {
 		r.counts[rec.key().Table()]++
+		r.take(rec.key(), 1)
 	}
 	rec.text, rec.held = string(rec.key())+string(v), true
 }
@@ -132,17 +133,18 @@ func (r *Reconciler) setHeld(rec *record, v p4.Value) {
 func (r *Reconciler) setNotHeld(rec *record) {
 	if rec.held {
 		r.counts[rec.key().Table()]--
+		r.take(rec.key(), -1)
 	}
 	rec.held = false // of its value nobody asks any more
 }
 
 // setNoneHeld records that it is not known what the target holds.
 func (r *Reconciler) setNoneHeld() {
-	clear(r.counts)
 	for _, rec := range slices.Collect(r.records.All()) {
-		rec.held = false
+		r.setNotHeld(rec)
 		r.forget(rec)
 	}
+	r.takeNone()
 }
 
 // Depth is how many entries are marked.
