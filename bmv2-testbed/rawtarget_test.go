@@ -91,10 +91,10 @@ func (r *rawTarget) read(ctx context.Context, request *p4v1.ReadRequest) ([]*p4v
 	}
 }
 
-// held gives what the target holds, each entity in its wire form, without what
-// traffic changes.
-func (r *rawTarget) held(ctx context.Context) (map[string]bool, error) {
-	all, err := r.entities(ctx)
+// held gives what the target holds, or some of its tables, each entity in its wire form,
+// without what traffic changes.
+func (r *rawTarget) held(ctx context.Context, tables ...string) (map[string]bool, error) {
+	all, err := r.entities(ctx, tables...)
 	if err != nil {
 		return nil, err
 	}
