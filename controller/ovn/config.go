@@ -71,7 +71,7 @@ type TLS struct{ Certificate, Key, CA string }
 func (t TLS) load() (*tls.Config, error) {
 	pair, err := file.KeyPair(t.Certificate, t.Key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading certificate %s and key %s: %w", t.Certificate, t.Key, err)
 	}
 	authority, err := file.Read(t.CA, file.Small)
 	if err != nil {
