@@ -40,10 +40,12 @@ type File struct {
 
 // Target is the P4Runtime target.
 type Target struct {
-	// Address is "host:port", or "unix:PATH".
-	Address    string `yaml:"address"`
-	DeviceID   uint64 `yaml:"device_id"`   // of the target, as P4Runtime names it
-	ElectionID uint64 `yaml:"election_id"` // the highest of all controllers is primary
+	// Address is "unix:PATH", or "host:port".
+	Address string `yaml:"address"`
+	// TLS is shown to a target that is reached by TCP.
+	TLS        TargetTLS `yaml:"tls"`
+	DeviceID   uint64    `yaml:"device_id"`   // of the target, as P4Runtime names it
+	ElectionID uint64    `yaml:"election_id"` // the highest of all controllers is primary
 	// Embedded starts the embedded switch when nothing answers at Address.
 	Embedded bool `yaml:"embedded"`
 	// Claim is how the embedded switch keeps the host's network stack off its
@@ -56,6 +58,14 @@ type Target struct {
 	// acknowledged; 0 = never. Left out it is 10 minutes for the embedded
 	// switch, and 0 for others: BMv2 forwards nothing while it is read.
 	AuditInterval time.Duration `yaml:"audit_interval"`
+}
+
+// TargetTLS names PEM files: all of them, or none. They are read for every new connection.
+type TargetTLS struct {
+	Certificate string `yaml:"certificate"` // ours
+	Key         string `yaml:"key"`         // of our certificate
+	CA          string `yaml:"ca"`          // the authorities that the target's certificate is of
+	ServerName  string `yaml:"server_name"` // what that is for; left out: the host of the address
 }
 
 // Metrics is where Prometheus scrapes, "host:port"; empty for nowhere.

@@ -32,7 +32,7 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(f.API.Listen, Addresses{DefaultAPI}) || f.Target.Address != defaultTarget ||
+	if !slices.Equal(f.API.Listen, Addresses{DefaultAPI}) || f.Target.Address != DefaultTarget ||
 		f.Target.DeviceID != defaultDeviceID ||
 		f.Store != DefaultStore || !f.Target.Embedded || f.Learning.Ageing != 90*time.Second ||
 		f.Target.AuditInterval != defaultAuditInterval {
@@ -140,6 +140,10 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"subject by OpenSSL":     {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {\"/CN=a/O=b,c\": viewer}\n", "RFC2253", "line 6:"},
 		"subject with two roles": {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {CN=a: viewer, CN=a: operator}\n", "CN=a", "6"},
 		"no address of the API":  {minimal + "api: {listen: \"\"}\n", "api.listen", "line 4:"},
+		"target that is nowhere": {minimal + "target: {address: x}\n", "target.address", "line 4:"},
+		"half of target's TLS":   {minimal + "target:\n  address: a:1\n  embedded: false\n  tls: {ca: a, key: b}\n", "target.tls.certificate", "line 7:"},
+		"TLS by a socket":        {minimal + "target:\n  tls: {ca: a, key: b, certificate: c}\n", "no TLS", "line 5:"},
+		"TLS of our switch":      {minimal + "target:\n  address: a:1\n  tls: {ca: a, key: b, certificate: c}\n", "target.embedded", "line 6:"},
 		"election id":            {minimal + "target: {election_id: 0}\n", "target.election_id", "line 4:"},
 		"static by broadcast": {minimal + "vrfs:\n  blue:\n    statics:\n" +
 			"    - {prefix: 10.0.0.0/8, next_hop: 255.255.255.255}\n", "want a host's address", "line 7:"},

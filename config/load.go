@@ -14,12 +14,13 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/internal/file"
+	"github.com/p4evpn/p4evpn/internal/socket"
 )
 
 // Defaults of keys that are left out.
 const (
 	DefaultAPI      = "unix:/run/p4evpn/api.sock"
-	defaultTarget   = "127.0.0.1:9559"
+	DefaultTarget   = "unix:/run/p4evpn/switch.sock"
 	DefaultStore    = "/var/lib/p4evpn/p4evpn.db"
 	defaultDeviceID = 1
 	// defaultAuditInterval is of the embedded switch.
@@ -47,7 +48,7 @@ func Load(path string) (*File, error) {
 func Parse(b []byte) (*File, error) {
 	f := &File{
 		Store: DefaultStore,
-		Target: Target{Address: defaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto",
+		Target: Target{Address: DefaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto",
 			AuditInterval: leftOut},
 		API: API{Listen: Addresses{DefaultAPI}},
 
@@ -157,9 +158,7 @@ func (c *checker) check() {
 			c.fail(fmt.Sprintf("vteps[%d]", i), "%v: want an IPv4 unicast address", a)
 		}
 	}
-	if f.Target.ElectionID == 0 {
-		c.fail("target.election_id", "0 is no election id: give 1 or more")
-	}
+	c.checkTarget()
 	if !slices.Contains([]string{"auto", "tcx", "clsact", "nft"}, f.Target.Claim) {
 		c.fail("target.claim", "%q: want auto, tcx, clsact or nft", f.Target.Claim)
 	}
@@ -181,6 +180,33 @@ func (c *checker) check() {
 	c.checkBGP()
 	c.checkPorts()
 	c.checkRouting()
+}
+
+func (c *checker) checkTarget() {
+	t := c.file.Target
+	if t.ElectionID == 0 {
+		c.fail("target.election_id", "0 is no election id: give 1 or more")
+	}
+	a, err := socket.Parse(t.Address)
+	if err != nil {
+		c.fail("target.address", "%v", err)
+	}
+	if t.TLS == (TargetTLS{}) {
+		return
+	}
+	for _, f := range []struct{ key, file string }{{"certificate", t.TLS.Certificate}, {"key", t.TLS.Key},
+		{"ca", t.TLS.CA}} {
+		if f.file == "" {
+			c.fail("target.tls."+f.key, "missing: TLS is mutual, and wants a certificate, its key and the target's authorities")
+		}
+	}
+	switch {
+	case a.Unix():
+		c.fail("target.tls", "a Unix socket has no TLS: leave it out, or give a host:port as target.address")
+	case t.Embedded:
+		c.fail("target.tls", "the switch that p4evpn starts has none: start one with --grpc-server-ssl, and set "+
+			"target.embedded to false")
+	}
 }
 
 // checkSpeaker: the API gives our AS and router id where the file gives neither.

@@ -20,6 +20,18 @@ var (
 var descReconciled = prometheus.NewDesc("p4evpn_switch_reconcile_dropped_total",
 	"Entries and other state that did not fit a pipeline that replaced another.", nil, nil)
 
+// What clients of P4Runtime have, and what they were refused.
+var (
+	descConnections = clientDesc("connections", "Open connections to P4Runtime.")
+	descStreams     = clientDesc("streams", "Open streams of P4Runtime.")
+	descBytes       = clientDesc("bytes", "Bytes under way of clients that are not primary, above 64 kB of each.")
+	descBounded     = clientDesc("bounded_total", "Clients that had to go, by what there was too much of.", "reason")
+)
+
+func clientDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("p4evpn_switch_clients_"+name, help, labels, nil)
+}
+
 func portDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("p4evpn_switch_"+name, help, append(portLabels[:2:2], labels...), nil)
 }
@@ -28,6 +40,7 @@ func (s *Switch) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCo
 
 func (s *Switch) Collect(out chan<- prometheus.Metric) {
 	stats := s.Stats()
+	s.collectClients(out, stats)
 	out <- prometheus.MustNewConstMetric(descReconciled, prometheus.CounterValue, float64(stats.Server.ReconcileDropped))
 	for _, p := range stats.Ports {
 		send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
@@ -46,6 +59,20 @@ func (s *Switch) Collect(out chan<- prometheus.Metric) {
 		} {
 			send(descDropped, prometheus.CounterValue, float64(n), reason)
 		}
+	}
+}
+
+func (s *Switch) collectClients(out chan<- prometheus.Metric, stats Stats) {
+	c := s.clients
+	for d, v := range map[*prometheus.Desc]int{descConnections: c.bounded.Open(), descBytes: c.bytes(),
+		descStreams: int(stats.Server.Streams)} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	}
+	for reason, n := range map[string]uint64{
+		"connections": c.bounded.Evicted() + c.refused.Load(), "bytes": c.flooded.Load(),
+		"streams": stats.Server.StreamsEvicted, "reads": stats.Server.ReadsRefused,
+	} {
+		out <- prometheus.MustNewConstMetric(descBounded, prometheus.CounterValue, float64(n), reason)
 	}
 }
 

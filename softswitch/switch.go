@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +15,21 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/p4evpn/p4evpn/internal/socket"
 	"github.com/p4evpn/p4evpn/softswitch/netport"
 	"github.com/p4evpn/p4evpn/softswitch/p4rtserver"
 )
 
-// maxRequest bounds a P4Runtime request, in bytes: a large pipeline or batch.
+// maxRequest bounds a P4Runtime request of the primary's, in bytes: a large pipeline or
+// batch. Others' are bounded by their connection.
 const maxRequest = 256 << 20
+
+// Of a connection: requests at once, bytes of a header, and the time to say hello.
+const (
+	maxStreams    = 100
+	maxHeader     = 32 << 10
+	handshakeTime = 10 * time.Second
+)
 
 // window is how much of a request is taken before it is read, in bytes.
 const window = 1 << 20
@@ -43,6 +50,7 @@ type Switch struct {
 	server   *p4rtserver.Server
 	grpc     *grpc.Server
 	listener net.Listener
+	clients  *clients
 	ready    chan struct{}
 
 	ports   []*netport.Port // as in cfg.Ports
@@ -68,7 +76,7 @@ func New(cfg Config) (*Switch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve P4Runtime: %w", err)
 	}
-	s := &Switch{cfg: cfg, log: cfg.Logger, ready: make(chan struct{})}
+	s := &Switch{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), clients: newClients(cfg.Logger)}
 	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState,
 		PromoteNext: cfg.PromoteNext, Logger: cfg.Logger}
 	if cfg.CPUPort != 0 {
@@ -87,14 +95,19 @@ func New(cfg Config) (*Switch, error) {
 		return nil, err
 	}
 	s.cpu.lane = newLane(s, cfg.CPUPort)
-	if s.listener, err = listen(cfg.GRPCAddress); err != nil {
+	if s.listener, err = s.listen(); err != nil {
 		s.closePorts()
 		return nil, fmt.Errorf("serve P4Runtime: %w", err)
 	}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(creds),
+		grpc.Creds(newClientCredentials(creds, s.clients)),
+		grpc.StatsHandler(s.clients),
+		grpc.InTapHandle(boundRead),
 		p4rtserver.ServerOption(),
 		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeader),
+		grpc.ConnectionTimeout(handshakeTime),
 		// Of its own accord gRPC would measure the way to the client, with a ping for a Write.
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 		// A client whose machine is gone must not stay primary.
@@ -199,21 +212,19 @@ func (s *Switch) inject(frame []byte) error {
 	return s.cpu.lane.carry(s.cpu.batch[:])
 }
 
-// listen opens HOST:PORT or unix:PATH. A socket file that nobody serves any
-// more is replaced.
-func listen(address string) (net.Listener, error) {
-	path, isUnix := strings.CutPrefix(address, "unix:")
-	if !isUnix {
-		return net.Listen("tcp", address)
+// listen opens the address of P4Runtime: a socket for this user alone, or TCP.
+func (s *Switch) listen() (net.Listener, error) {
+	a, err := socket.Parse(s.cfg.GRPCAddress)
+	if err != nil {
+		return nil, err
 	}
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
-		return nil, fmt.Errorf("%s: another process serves it", address)
+	l, err := a.Listen(context.Background(), socket.File{Mode: 0o600})
+	if err != nil {
+		return nil, err
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("replace a socket left behind: %w", err)
-		}
+	if at, ok := l.Addr().(*net.TCPAddr); ok && s.cfg.TLS == (TLS{}) && !at.IP.IsLoopback() {
+		s.log.Warn("P4Runtime is served without TLS where others can reach it: whoever does controls the switch",
+			"address", at.String())
 	}
-	return net.Listen("unix", path)
+	return s.clients.bound(l), nil
 }

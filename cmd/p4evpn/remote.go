@@ -73,20 +73,26 @@ func (r *remote) credentials() (credentials.TransportCredentials, error) {
 	if r.ca == "" || r.certificate == "" || r.key == "" {
 		return nil, errors.New("TLS wants all of --ca, --cert and --key")
 	}
-	pair, err := file.KeyPair(r.certificate, r.key)
+	return mutualTLS(r.ca, r.certificate, r.key, "")
+}
+
+// mutualTLS shows a certificate, and wants one of the authorities for the server's name, or
+// for the host of the address.
+func mutualTLS(ca, certificate, key, name string) (credentials.TransportCredentials, error) {
+	pair, err := file.KeyPair(certificate, key)
 	if err != nil {
-		return nil, fmt.Errorf("--cert, --key: %w", err)
+		return nil, fmt.Errorf("our certificate: %w", err)
 	}
-	pem, err := file.Read(r.ca, file.Small)
+	pem, err := file.Read(ca, file.Small)
 	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
+		return nil, fmt.Errorf("the authorities: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca %s: it holds no certificate in PEM", r.ca)
+		return nil, fmt.Errorf("the authorities: %s holds no certificate in PEM", ca)
 	}
 	return credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12, ServerName: name,
 	}), nil
 }
 

@@ -209,7 +209,11 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.peering, err = peering.New(peering.Config{Intent: store, Speaker: g.speaker}); err != nil {
 		return nil, err
 	}
-	if g.client, err = p4rt.New(clientConfig(f)); err != nil {
+	target, err := clientConfig(f)
+	if err != nil {
+		return nil, err
+	}
+	if g.client, err = p4rt.New(target); err != nil {
 		return nil, err
 	}
 	g.router = underlayroute.New(routerConfig(f, g.speaker))

@@ -91,8 +91,8 @@ has them, also behind --.`,
 		"configuration file of the gateway, in the place of all other flags: its target, ports and uplinks")
 	f.StringArrayVarP(&interfaces, "interface", "i", nil,
 		"PORT@INTERFACE: attach a network interface as a port; may be given several times")
-	f.StringVar(&cfg.GRPCAddress, "grpc-server-addr", "127.0.0.1:9559",
-		"where P4Runtime is served: host:port or unix:PATH")
+	f.StringVar(&cfg.GRPCAddress, "grpc-server-addr", config.DefaultTarget,
+		"where P4Runtime is served: unix:PATH, for this user alone, or host:port")
 	f.Uint64Var(&cfg.DeviceID, "device-id", 1, "P4Runtime device id")
 	f.Uint32Var(&cfg.CPUPort, "cpu-port", 510, "port of packet-ins and packet-outs")
 	f.Uint32Var(&cfg.DropPort, "drop-port", 511, "egress port that drops")

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+
+	"google.golang.org/grpc/credentials"
 
 	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/bgp"
@@ -19,6 +22,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/controller/view"
+	"github.com/p4evpn/p4evpn/internal/socket"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
 	"github.com/p4evpn/p4evpn/softswitch"
@@ -102,8 +106,23 @@ func routerConfig(f *config.File, speaker underlayroute.Speaker) underlayroute.C
 	return c
 }
 
-func clientConfig(f *config.File) p4rt.Config {
+// clientConfig fails where the files of TLS are not good at start; they are read again for
+// every connection.
+func clientConfig(f *config.File) (p4rt.Config, error) {
+	var creds func() (credentials.TransportCredentials, error)
+	if t := f.Target.TLS; t != (config.TargetTLS{}) {
+		creds = func() (credentials.TransportCredentials, error) {
+			return mutualTLS(t.CA, t.Certificate, t.Key, t.ServerName)
+		}
+		if _, err := creds(); err != nil {
+			return p4rt.Config{}, fmt.Errorf("target.tls: %w", err)
+		}
+	} else if a, err := socket.Parse(f.Target.Address); err == nil && !a.Unix() && !a.Loopback() {
+		slog.Warn("the target is programmed in the clear: whoever is on the way can do it as well; set target.tls",
+			"target", f.Target.Address)
+	}
 	return p4rt.Config{
+		Credentials:  creds,
 		Target:       f.Target.Address,
 		DeviceID:     f.Target.DeviceID,
 		ElectionID:   p4rt.ElectionID{Low: f.Target.ElectionID},
@@ -112,7 +131,7 @@ func clientConfig(f *config.File) p4rt.Config {
 		Cookie:       p4.Cookie(),
 		Digests:      []p4rt.DigestConfig{{ID: p4.DigestID()}},
 		Logger:       slog.Default(),
-	}
+	}, nil
 }
 
 func slowPathConfig(f *config.File, client *p4rt.Client) slowpath.Config {

@@ -40,8 +40,8 @@ type Config struct {
 	// Optional.
 
 	Logger *slog.Logger // nil = slog.Default
-	// Credentials protect the connection; without them it is plain text.
-	Credentials credentials.TransportCredentials
+	// Credentials give what protects the next connection; nil: it is plain text.
+	Credentials func() (credentials.TransportCredentials, error)
 	// MaxBatch is the most updates that one Write RPC carries, 2,000 unless
 	// given. RPCs are also kept below the 4 MB that servers receive by default.
 	MaxBatch int

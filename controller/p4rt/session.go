@@ -92,9 +92,12 @@ func (s *session) reconsider(err error) {
 }
 
 func (c *Client) dial() (*grpc.ClientConn, error) {
-	creds := c.cfg.Credentials
-	if creds == nil {
-		creds = insecure.NewCredentials()
+	creds := insecure.NewCredentials()
+	if c.cfg.Credentials != nil {
+		var err error
+		if creds, err = c.cfg.Credentials(); err != nil {
+			return nil, err
+		}
 	}
 	// "passthrough" hands the address to dialTarget as it is. Retries are the
 	// supervisor's, so grpc gets one attempt; proxies from the environment are

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -19,8 +20,9 @@ type Bounds struct {
 	Admit func(Peer) bool
 	// Refused is told of each connection that was closed at once; nil: nobody is.
 	Refused func(p Peer, reason string)
-	// Full is asked when there are InAll, whether it ended one; nil: no.
-	Full func() bool
+	// Evict closes, when there are InAll, the oldest that is not kept in favour of the new
+	// one: who comes late finds room among any number of others.
+	Evict bool
 }
 
 // Conn is a connection of a bounded listener.
@@ -30,6 +32,7 @@ type Conn struct {
 
 	of      *Bounded
 	closing sync.Once
+	kept    bool // guarded by of.mu
 }
 
 // Bounded is a listener that closes the connections that are too many.
@@ -38,8 +41,9 @@ type Bounded struct {
 	bounds Bounds
 
 	mu      sync.Mutex
-	open    int
+	open    []*Conn // in the order in which they came
 	clients map[string]int
+	evicted uint64
 }
 
 // Bound puts bounds to a listener. What it accepts is a *Conn.
@@ -51,7 +55,14 @@ func Bound(l net.Listener, b Bounds) *Bounded {
 func (b *Bounded) Open() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.open
+	return len(b.open)
+}
+
+// Evicted is how many were closed for later ones.
+func (b *Bounded) Evicted() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.evicted
 }
 
 // Accept waits for a connection that may be.
@@ -62,15 +73,16 @@ func (b *Bounded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		peer, err := PeerOf(conn)
+		c := &Conn{Conn: conn, Peer: peer, of: b}
 		reason := RefusedPeer
 		if err == nil && (b.bounds.Admit == nil || b.bounds.Admit(peer)) {
-			reason = b.take(peer.Client())
+			reason = b.take(c)
 		}
-		if reason == RefusedAll && b.bounds.Full != nil && b.bounds.Full() {
-			reason = b.take(peer.Client())
+		if reason == RefusedAll && b.bounds.Evict && b.evict() {
+			reason = b.take(c)
 		}
 		if reason == "" {
-			return &Conn{Conn: conn, Peer: peer, of: b}, nil
+			return c, nil
 		}
 		_ = conn.Close()
 		if b.bounds.Refused != nil {
@@ -80,24 +92,42 @@ func (b *Bounded) Accept() (net.Conn, error) {
 }
 
 // take counts a connection, or says why it may not be.
-func (b *Bounded) take(client string) (refused string) {
+func (b *Bounded) take(c *Conn) (refused string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	client := c.Peer.Client()
 	switch {
 	case b.clients[client] >= b.bounds.ByClient:
 		return RefusedClient
-	case b.open >= b.bounds.InAll:
+	case len(b.open) >= b.bounds.InAll:
 		return RefusedAll
 	}
-	b.open++
+	b.open = append(b.open, c)
 	b.clients[client]++
 	return ""
 }
 
-func (b *Bounded) give(client string) {
+// evict closes the oldest connection that is not kept, if there is one.
+func (b *Bounded) evict() bool {
+	b.mu.Lock()
+	var oldest *Conn
+	if i := slices.IndexFunc(b.open, func(c *Conn) bool { return !c.kept }); i >= 0 {
+		oldest = b.open[i]
+		b.evicted++
+	}
+	b.mu.Unlock()
+	if oldest == nil {
+		return false
+	}
+	_ = oldest.Close()
+	return true
+}
+
+func (b *Bounded) give(c *Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.open--
+	b.open = slices.DeleteFunc(b.open, func(other *Conn) bool { return other == c })
+	client := c.Peer.Client()
 	if b.clients[client]--; b.clients[client] == 0 {
 		delete(b.clients, client)
 	}
@@ -106,8 +136,15 @@ func (b *Bounded) give(client string) {
 // Close closes the connection, which then counts no more.
 func (c *Conn) Close() error {
 	err := c.Conn.Close()
-	c.closing.Do(func() { c.of.give(c.Peer.Client()) })
+	c.closing.Do(func() { c.of.give(c) })
 	return err
+}
+
+// Keep says whether the connection may not be closed for a later one.
+func (c *Conn) Keep(is bool) {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.kept = is
 }
 
 // CloseWrite says that nothing more is sent, so that the peer can read the last answer.

@@ -2,6 +2,7 @@ package p4rtserver
 
 import (
 	"cmp"
+	"slices"
 	"sync"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -11,8 +12,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxStreams bounds the clients of one role.
-const maxStreams = 64
+// maxStreams bounds the clients of one role, but for the one that is to be primary;
+// allStreams bounds those of all roles and of none. There the latest always has room.
+const (
+	maxStreams = 64
+	allStreams = 128
+)
 
 // maxRoles bounds the roles, whose highest election ids are never forgotten.
 const maxRoles = 1024
@@ -55,6 +60,22 @@ type role struct {
 	primary *stream // nil while there is none
 }
 
+// setPrimary makes a stream the role's primary, and tells the connections if that is the
+// default role.
+func (r *role) setPrimary(st *stream) {
+	before := r.primary
+	r.primary = st
+	if before == st || r.message != nil {
+		return
+	}
+	if before != nil && before.conn != nil {
+		before.conn.SetPrimary(false)
+	}
+	if st != nil && st.conn != nil {
+		st.conn.SetPrimary(true)
+	}
+}
+
 // arbiter elects the primary client of each role (5).
 type arbiter struct {
 	deviceID    uint64
@@ -64,6 +85,8 @@ type arbiter struct {
 	turn  sync.Mutex
 	mu    sync.Mutex
 	roles map[string]*role
+	// streams are all, in the order in which they came.
+	streams []*stream
 	// refused are the switch's refused ports, as the clients were told last.
 	refused        map[uint32]string
 	refusedMessage *p4v1.StreamMessageResponse
@@ -76,6 +99,9 @@ func (a *arbiter) update(st *stream, m *p4v1.MasterArbitrationUpdate, drain func
 	defer a.turn.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if st.gone {
+		return status.Error(codes.ResourceExhausted, "the stream is ending")
+	}
 	isNew := st.role == nil
 	r, err := a.admit(st, m)
 	if err != nil {
@@ -89,7 +115,8 @@ func (a *arbiter) update(st *stream, m *p4v1.MasterArbitrationUpdate, drain func
 	switch {
 	case id.set && id.compare(r.highest) >= 0:
 		before := r.primary
-		r.highest, r.primary = id, st
+		r.highest = id
+		r.setPrimary(st)
 		for _, other := range r.streams {
 			if other != st {
 				a.notify(r, other)
@@ -133,7 +160,7 @@ func (a *arbiter) admit(st *stream, m *p4v1.MasterArbitrationUpdate) (*role, err
 		return nil, status.Error(codes.InvalidArgument, "arbitration: role.id is deprecated, use role.name")
 	}
 	r := a.roles[name]
-	if r == nil && len(a.roles) >= maxRoles {
+	if r == nil && len(a.roles) >= maxRoles && name != "" {
 		return nil, status.Errorf(codes.ResourceExhausted, "arbitration: there were clients of %d roles already", maxRoles)
 	}
 	if r == nil {
@@ -151,11 +178,15 @@ func (a *arbiter) admit(st *stream, m *p4v1.MasterArbitrationUpdate) (*role, err
 		}
 	}
 	if st.role == nil {
-		if len(r.streams) >= maxStreams {
+		id := electionOf(m.ElectionId)
+		if wins := id.set && id.compare(r.highest) >= 0; len(r.streams) >= maxStreams && !(wins && a.evict(r.streams)) {
 			return nil, status.Errorf(codes.ResourceExhausted, "arbitration: %d clients of this role are connected already",
 				maxStreams)
 		}
 		st.role = r
+		if r.message == nil {
+			st.most.Store(queueBytes)
+		}
 		r.streams = append(r.streams, st)
 		a.roles[name] = r
 	}
@@ -168,33 +199,70 @@ func (a *arbiter) leave(st *stream) {
 	defer a.turn.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.forget(st)
+}
+
+// forget takes a stream out of the lists.
+func (a *arbiter) forget(st *stream) {
+	st.gone = true
+	is := func(other *stream) bool { return other == st }
+	a.streams = slices.DeleteFunc(slices.Clone(a.streams), is)
 	r := st.role
 	if r == nil {
 		return
 	}
-	for i, other := range r.streams {
-		if other == st {
-			r.streams = append(r.streams[:i:i], r.streams[i+1:]...)
-			break
-		}
-	}
+	r.streams = slices.DeleteFunc(slices.Clone(r.streams), is)
 	if r.primary == st {
 		a.resign(r)
 	}
+}
+
+// arrive counts a new stream, and reports whether another one ended for it.
+func (a *arbiter) arrive(st *stream) (evicted bool) {
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.streams) >= allStreams {
+		evicted = a.evict(a.streams)
+	}
+	a.streams = append(a.streams, st)
+	return evicted
+}
+
+// evict ends one of some streams, and reports whether it did: the oldest that did not
+// arbitrate, or else the oldest that is not its role's primary, or else, of all but the
+// default role's primary, the oldest.
+func (a *arbiter) evict(of []*stream) bool {
+	for _, may := range []func(*stream) bool{
+		func(st *stream) bool { return st.role == nil },
+		func(st *stream) bool { return st.role.primary != st },
+		func(st *stream) bool { return st.role.message != nil },
+	} {
+		if i := slices.IndexFunc(of, may); i >= 0 {
+			st := of[i]
+			a.forget(st)
+			st.stop(status.Error(codes.ResourceExhausted, "there are too many streams: this one made room for another"))
+			return true
+		}
+	}
+	return false
 }
 
 // resign leaves the role without a primary, or with the next one where that is
 // wanted, and tells all clients. The highest election id falls with it then,
 // so that the one that left can come back.
 func (a *arbiter) resign(r *role) {
-	r.primary = nil
+	r.setPrimary(nil)
 	if a.promoteNext {
+		var next *stream
 		r.highest = electionID{}
 		for _, st := range r.streams {
 			if st.election.set && st.election.compare(r.highest) > 0 {
-				r.primary, r.highest = st, st.election
+				next, r.highest = st, st.election
 			}
 		}
+		r.setPrimary(next)
 	}
 	for _, st := range r.streams {
 		a.notify(r, st)

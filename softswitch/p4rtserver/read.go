@@ -41,8 +41,12 @@ func (s *Server) Read(req *p4v1.ReadRequest, stream p4v1.P4Runtime_ReadServer) e
 	if err := s.checkDevice(req.DeviceId); err != nil {
 		return err
 	}
+	done, err := s.admitRead(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
 	s.counters.reads.Add(1)
-	var err error
 	q := newBatches()
 	var gathering sync.WaitGroup
 	defer gathering.Wait()

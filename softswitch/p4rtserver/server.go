@@ -82,6 +82,7 @@ type Server struct {
 	streams sync.WaitGroup
 	closed  chan struct{}
 	wake    chan struct{} // a digest list waits for its timeout
+	reading chan struct{} // holds a token for each Read of a stranger
 
 	counters counters
 }
@@ -97,6 +98,7 @@ func New(cfg Config) (*Server, error) {
 		arbiter: arbiter{deviceID: cfg.DeviceID, promoteNext: cfg.PromoteNext, roles: map[string]*role{}},
 		closed:  make(chan struct{}),
 		wake:    make(chan struct{}, 1),
+		reading: make(chan struct{}, strangersReads),
 	}, nil
 }
 

@@ -15,7 +15,9 @@ type Stats struct {
 	PacketOutsRefused    uint64
 	IdleEntries          uint64 // notified
 	IdleEntriesDropped   uint64
-	Streams              int64 // open now
+	Streams              int64  // open now
+	StreamsEvicted       uint64 // ended since there was another that came later, or was to be primary
+	ReadsRefused         uint64 // of clients that are not primary, since others were reading
 	PipelineCommits      uint64
 	// ReconcileDropped is how much state did not fit a pipeline that was to keep it:
 	// entries, members, groups, cells of arrays.
@@ -30,6 +32,7 @@ type counters struct {
 	packetOuts, packetOutsRefused        atomic.Uint64
 	idle, idleDropped                    atomic.Uint64
 	streams                              atomic.Int64
+	evicted, readsRefused                atomic.Uint64
 	commits, dropped                     atomic.Uint64
 }
 
@@ -43,7 +46,8 @@ func (s *Server) Stats() Stats {
 		PacketIns: c.packetIns.Load(), PacketInsDropped: c.packetInsDropped.Load(),
 		PacketOuts: c.packetOuts.Load(), PacketOutsRefused: c.packetOutsRefused.Load(),
 		IdleEntries: c.idle.Load(), IdleEntriesDropped: c.idleDropped.Load(),
-		Streams: c.streams.Load(), PipelineCommits: c.commits.Load(),
+		Streams: c.streams.Load(), StreamsEvicted: c.evicted.Load(), ReadsRefused: c.readsRefused.Load(),
+		PipelineCommits:  c.commits.Load(),
 		ReconcileDropped: c.dropped.Load(),
 	}
 }

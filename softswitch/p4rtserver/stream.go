@@ -16,8 +16,10 @@ const (
 	queueLength = 2048
 	// queueReserve is the part of it for what must not be dropped.
 	queueReserve = 256
-	// queueBytes bounds the memory behind it, roughly.
-	queueBytes = 32 << 20
+	// queueBytes bounds the memory behind it, roughly, and namedQueueBytes that of roles
+	// other than the default one: everybody may take one of their own.
+	queueBytes      = 32 << 20
+	namedQueueBytes = 256 << 10
 	// messageSize is about what one packet-in without its payload, one digest
 	// or one idle entry takes, in bytes.
 	messageSize = 512
@@ -27,11 +29,14 @@ const (
 type stream struct {
 	out   chan queued
 	bytes atomic.Int64 // of what is in out
+	most  atomic.Int64 // that may be
 	end   chan error   // capacity 1: ends the stream
+	conn  Connection   // nil: its bounds are nobody's concern
 
 	// Guarded by arbiter.mu.
 	role     *role // nil before the first arbitration message
 	election electionID
+	gone     bool // it is ending, and may be nothing any more
 }
 
 // queued is a message with its size in memory, roughly, in bytes.
@@ -42,7 +47,7 @@ type queued struct {
 
 // offer queues a message that may be lost, and reports whether it did.
 func (st *stream) offer(m *p4v1.StreamMessageResponse, size int) bool {
-	if len(st.out) >= queueLength-queueReserve || st.bytes.Load()+int64(size) > queueBytes {
+	if len(st.out) >= queueLength-queueReserve || st.bytes.Load()+int64(size) > st.most.Load() {
 		return false
 	}
 	st.bytes.Add(int64(size))
@@ -75,8 +80,13 @@ func (st *stream) stop(err error) {
 // StreamChannel serves one client's stream (16).
 func (s *Server) StreamChannel(ss p4v1.P4Runtime_StreamChannelServer) error {
 	st := &stream{
-		out: make(chan queued, queueLength),
-		end: make(chan error, 1),
+		out:  make(chan queued, queueLength),
+		end:  make(chan error, 1),
+		conn: connectionOf(ss.Context()),
+	}
+	st.most.Store(namedQueueBytes)
+	if s.arbiter.arrive(st) {
+		s.counters.evicted.Add(1)
 	}
 	s.counters.streams.Add(1)
 	defer s.counters.streams.Add(-1)
