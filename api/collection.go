@@ -101,7 +101,7 @@ func (c *collection[O, M]) create(ctx context.Context, id string, m M) (M, error
 	if err != nil {
 		return none, statusOf(c.naming, err)
 	}
-	err = c.store.Update(func(tx *intent.Tx) error {
+	err = c.store.UpdateFor(ctx, func(tx *intent.Tx) error {
 		old, err := c.table(tx).Get(id)
 		if err == nil && old.Equal(o) {
 			o = old
@@ -229,7 +229,7 @@ func (c *collection[O, M]) update(ctx context.Context, m M, mask *fieldmaskpb.Fi
 	}
 	var o, old O
 	var missing error
-	err = c.store.Update(func(tx *intent.Tx) error {
+	err = c.store.UpdateFor(ctx, func(tx *intent.Tx) error {
 		var getErr error
 		if old, getErr = c.table(tx).Get(id); getErr != nil && allowMissing {
 			if o, err = c.read(id, m); err != nil {
@@ -312,7 +312,7 @@ func (c *collection[O, M]) remove(ctx context.Context, name string, allowMissing
 	if err != nil {
 		return err
 	}
-	err = c.store.Update(func(tx *intent.Tx) error { return c.table(tx).Delete(id) })
+	err = c.store.UpdateFor(ctx, func(tx *intent.Tx) error { return c.table(tx).Delete(id) })
 	if allowMissing && errors.Is(err, intent.NotFound) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -43,7 +42,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	request := &arrival{id: requestID(r.Header.Values(requestIDHeader)...), via: "rest"}
 	w.Header().Set(requestIDHeader, request.id)
-	r = r.WithContext(context.WithValue(r.Context(), arrivalKey{}, request))
+	r = r.WithContext(request.context(r.Context()))
 	answer := &recorder{ResponseWriter: w, code: http.StatusOK}
 	p, err := g.guard.enter(r, r.Method+" "+r.URL.Path, r.Method == http.MethodGet || r.Method == http.MethodHead)
 	if err == nil {
@@ -149,7 +148,7 @@ const messagePrefix = 5
 func (g *callGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	request := &arrival{id: requestID(r.Header.Values(requestIDHeader)...), via: "grpc"}
-	ctx := context.WithValue(r.Context(), arrivalKey{}, request)
+	ctx := request.context(r.Context())
 	r = r.WithContext(ctx)
 	method := r.URL.Path
 	p, err := g.guard.enter(r, method, reads(method))

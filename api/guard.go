@@ -17,6 +17,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/p4evpn/p4evpn/controller/intent"
 )
 
 // Role is what a client may do.
@@ -37,6 +39,13 @@ type arrival struct {
 	id       string
 	via      string // "grpc" or "rest"
 	recorded bool   // in the access log, as a call
+	changes  []intent.Batch
+}
+
+// context is that of the request, in which what it changes is noted.
+func (a *arrival) context(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, arrivalKey{}, a)
+	return intent.Recorded(ctx, func(b intent.Batch) { a.changes = append(a.changes, b) })
 }
 
 type arrivalKey struct{}
@@ -57,6 +66,7 @@ type guard struct {
 	limit   *limiter
 	flight  *flight
 	metrics *metrics
+	audit   *auditLog // nil: there is none
 	log     *slog.Logger
 }
 
@@ -117,6 +127,7 @@ func (g *guard) call(ctx context.Context, method string, do func() error) (err e
 			err = status.Error(codes.Internal, "the gateway failed to answer: its log says more under request "+c.id)
 		}
 		g.record(c, method, start, err)
+		g.audit.record(c, method, start, err)
 	}()
 	if err := c.mayCall(method, reads(method)); err != nil {
 		return err

@@ -21,6 +21,8 @@ const (
 // metrics count what is refused, and calls.
 type metrics struct {
 	connections, requests, calls *prometheus.CounterVec
+
+	lost prometheus.Counter // lines of the audit log
 }
 
 func newMetrics() *metrics {
@@ -31,7 +33,9 @@ func newMetrics() *metrics {
 	return &metrics{
 		connections: counter("connections_refused_total", "API connections that were closed, by reason.", "reason"),
 		requests:    counter("requests_refused_total", "API requests that were refused before a call, by reason.", "reason"),
-		calls:       counter("calls_total", "API calls, by way and gRPC code.", "via", "code"),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "p4evpn", Subsystem: "api",
+			Name: "audit_lost_total", Help: "Lines that could not be written to the audit log."}),
+		calls: counter("calls_total", "API calls, by way and gRPC code.", "via", "code"),
 	}
 }
 
@@ -61,7 +65,8 @@ func (s *Server) gauges() map[*prometheus.Desc]int {
 
 // Describe is prometheus.Collector's.
 func (s *Server) Describe(out chan<- *prometheus.Desc) {
-	for _, c := range []*prometheus.CounterVec{s.metrics.connections, s.metrics.requests, s.metrics.calls} {
+	for _, c := range []prometheus.Collector{s.metrics.connections, s.metrics.requests, s.metrics.calls,
+		s.metrics.lost} {
 		c.Describe(out) // they have no values yet
 	}
 	for d := range s.gauges() {
@@ -74,6 +79,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.metrics.connections.Collect(out)
 	s.metrics.requests.Collect(out)
 	s.metrics.calls.Collect(out)
+	s.metrics.lost.Collect(out)
 	for d, v := range s.gauges() {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
 	}

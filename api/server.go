@@ -71,7 +71,9 @@ type Config struct {
 	// Hosts are the names, besides localhost, by which it may be called then.
 	Hosts  []string
 	Limits Limits
-	Logger *slog.Logger // nil: slog.Default()
+	// AuditLog is the file that gets a line for each change; "": none.
+	AuditLog string
+	Logger   *slog.Logger // nil: slog.Default()
 }
 
 // Server serves gRPC and REST on the same addresses. It runs once.
@@ -127,6 +129,11 @@ func New(cfg Config) (*Server, error) {
 		flight: newFlight(), metrics: s.metrics, log: s.log}
 	for _, name := range cfg.Hosts {
 		s.guard.hosts[strings.ToLower(name)] = true
+	}
+	if cfg.AuditLog != "" {
+		if s.guard.audit, err = newAuditLog(cfg.AuditLog, s.metrics, s.log); err != nil {
+			return nil, err
+		}
 	}
 	s.services = newServices(s.guard, grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes))
 	s.register(cfg)
@@ -278,6 +285,7 @@ func (s *Server) serve(ctx context.Context, listeners, vtep []net.Listener) erro
 		start("API of VTEPs", s.vtepHTTP, lis)
 	}
 	close(s.ready)
+	defer s.guard.audit.close()
 	group.Go(func() error {
 		<-serving.Done()
 		s.stop()

@@ -83,24 +83,32 @@ func TestVTEPsHaveAnAddressOfTheirOwn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}}}
-	deadline := time.Now().Add(10 * time.Second)
-	var resp *http.Response
-	for resp == nil {
-		if resp, err = client.Get("http://localhost/vtep/networks"); err != nil && time.Now().After(deadline) {
-			t.Fatal(err)
-		}
+	<-srv.Ready()
+	if code := overSocket(t, socket, "GET", "/vtep/networks", ""); code != http.StatusNotFound { // there is no speaker
+		t.Errorf("HTTP %d", code)
 	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusNotFound { // there is no speaker
-		t.Errorf("HTTP %d", resp.StatusCode)
-	}
-	client.CloseIdleConnections()
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// overSocket gives the status of a request to a Unix socket.
+func overSocket(t *testing.T, path, method, target, body string) int {
+	t.Helper()
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}}
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://localhost"+target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
 }

@@ -35,6 +35,9 @@ type API struct {
 	// or group here, so does the group p4evpn.
 	Roles  map[string]string `yaml:"roles"`
 	Limits Limits            `yaml:"limits"`
+	// AuditLog is the file that gets a line of JSON for each change; left out: audit.log
+	// beside the store; none: no file.
+	AuditLog string `yaml:"audit_log"`
 }
 
 // Addresses are one text, or a list.

@@ -204,7 +204,7 @@ func (h *Handler) addClient(r *http.Request) (any, error) {
 	var b intent.LogicalBridge
 	var at view.Port
 	var named string
-	err = h.Store.Update(func(tx *intent.Tx) error {
+	err = h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) error {
 		if _, err := theSpeaker(tx); err != nil {
 			return err
 		}
@@ -296,7 +296,7 @@ func (h *Handler) deleteClient(r *http.Request) (any, error) {
 	}
 	var b intent.LogicalBridge
 	var gone intent.StaticMAC
-	err = h.Store.Update(func(tx *intent.Tx) error {
+	err = h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) error {
 		if _, err := theSpeaker(tx); err != nil {
 			return err
 		}

@@ -71,7 +71,7 @@ func (h *Handler) addNetwork(r *http.Request) (any, error) {
 		return nil, problemf(http.StatusBadRequest, "logical_switch: %v", err)
 	}
 	var rd string
-	err := h.Store.Update(func(tx *intent.Tx) error {
+	err := h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) error {
 		s, err := theSpeaker(tx)
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = h.Store.Update(func(tx *intent.Tx) error {
+	err = h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) error {
 		b, err := bridgeOf(tx, vni)
 		if err != nil {
 			return err

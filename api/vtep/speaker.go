@@ -51,7 +51,7 @@ func (h *Handler) addSpeaker(r *http.Request) (any, error) {
 		return nil, problemf(http.StatusBadRequest, "router_id: %.80q is no IPv4 address", *in.RouterID)
 	}
 	want := intent.Speaker{AS: uint32(*in.AS), RouterID: id}
-	err = h.Store.Update(func(tx *intent.Tx) error {
+	err = h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) error {
 		old, err := tx.Speakers().Get(intent.TheSpeaker)
 		switch {
 		case err != nil:
@@ -95,9 +95,9 @@ func (h *Handler) getSpeaker(r *http.Request) (any, error) {
 
 // deleteSpeaker takes what was made here along, as the originals do: networks and
 // neighbours, but for what the configuration file gives.
-func (h *Handler) deleteSpeaker(*http.Request) (any, error) {
+func (h *Handler) deleteSpeaker(r *http.Request) (any, error) {
 	var s intent.Speaker
-	err := h.Store.Update(func(tx *intent.Tx) (err error) {
+	err := h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) (err error) {
 		if s, err = theSpeaker(tx); err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (h *Handler) addNeighbor(r *http.Request) (any, error) {
 	if n.Address, err = netip.ParseAddr(*in.Address); err != nil {
 		return nil, problemf(http.StatusBadRequest, "address: %.80q is no IP address", *in.Address)
 	}
-	err = h.Store.Update(func(tx *intent.Tx) error {
+	err = h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) error {
 		if _, err := theSpeaker(tx); err != nil { // 400 here alone, as rest_vtep has it
 			return problemf(http.StatusBadRequest, "%v", err)
 		}
@@ -196,7 +196,7 @@ func (h *Handler) deleteNeighbor(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = h.Store.Update(func(tx *intent.Tx) error {
+	err = h.Store.UpdateFor(r.Context(), func(tx *intent.Tx) error {
 		for address := range body.(map[string]neighbor) {
 			return tx.Neighbors().Delete(address)
 		}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 
 	"google.golang.org/grpc/credentials"
@@ -225,6 +226,13 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 			MessageBytes: a.Limits.MessageBytes, BodyBytes: a.Limits.BodyBytes, Connections: a.Limits.Connections,
 			ConnectionsPerClient: a.Limits.ConnectionsPerClient, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst,
 		},
+	}
+	switch a.AuditLog {
+	case "":
+		c.AuditLog = filepath.Join(filepath.Dir(f.Store), "audit.log")
+	case "none":
+	default:
+		c.AuditLog = a.AuditLog
 	}
 	if a.RESTListen != "" {
 		c.Listen = append(c.Listen, a.RESTListen)

@@ -82,7 +82,19 @@ func (s *Store) View(do func(*Tx) error) error {
 
 // Update runs do in a transaction: all of its changes are durable and visible
 // when Update returns nil, and none of them if do or the disk fails.
-func (s *Store) Update(do func(*Tx) error) error {
+func (s *Store) Update(do func(*Tx) error) error { return s.UpdateFor(context.Background(), do) }
+
+type recordKey struct{}
+
+// Recorded gives a context whose transactions by UpdateFor are told to record, each once it
+// is durable.
+func Recorded(ctx context.Context, record func(Batch)) context.Context {
+	return context.WithValue(ctx, recordKey{}, record)
+}
+
+// UpdateFor is Update for somebody of whom the context may know; the end of ctx does not
+// end it.
+func (s *Store) UpdateFor(ctx context.Context, do func(*Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.Failed(); err != nil {
@@ -107,6 +119,9 @@ func (s *Store) Update(do func(*Tx) error) error {
 	s.head.Store(&version{head.number + 1, tx.model(), log})
 	head.log.changes, head.log.next = tx.changes, log
 	close(head.log.done)
+	if record, ok := ctx.Value(recordKey{}).(func(Batch)); ok {
+		record(Batch{Changes: tx.changes, Version: head.number + 1})
+	}
 	return nil
 }
 

@@ -40,6 +40,25 @@ func decode[T Object](id string, v []byte) (o T, err error) {
 	return o, nil
 }
 
+// Redacted is a change without the secrets in it: what was set shows, and whether it is
+// another one now.
+func (c Change) Redacted() Change {
+	old, _ := c.Old.(Neighbor)
+	n, ok := c.New.(Neighbor)
+	if ok && n.Password != "" {
+		changed := n.Password != old.Password && old.Password != ""
+		if n.Password = "(secret)"; changed {
+			n.Password = "(another secret)"
+		}
+		c.New = n
+	}
+	if old.Password != "" {
+		old.Password = "(secret)"
+		c.Old = old
+	}
+	return c
+}
+
 // withoutSecrets is the value without the passwords in it.
 func (v value) withoutSecrets() (value, error) {
 	if v.Kind != KindNeighbor {
