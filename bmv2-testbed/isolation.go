@@ -19,6 +19,7 @@ import (
 // controller all that it takes.
 type Isolation struct {
 	Carried  float64 // frames/s that the target routed before, at most
+	Rate     int     // packets/s of the flow, and as many pings
 	Punted   int     // frames of the noisy tenant
 	Flow     Reading // through the target
 	Pings    int     // to the quiet tenant's gateway
@@ -29,8 +30,8 @@ type Isolation struct {
 func (i Isolation) Lost() int { return i.Flow.Lost + i.Pings - i.Answered }
 
 func (i Isolation) String() string {
-	return fmt.Sprintf("%d punts at half of %.0f frames/s; %v; %d of %d pings to the gateway lost", i.Punted, i.Carried,
-		i.Flow, i.Pings-i.Answered, i.Pings)
+	return fmt.Sprintf("%d punts at half of %.0f frames/s; at %d/s %v; %d of %d pings to the gateway lost", i.Punted,
+		i.Carried, i.Rate, i.Flow, i.Pings-i.Answered, i.Pings)
 }
 
 const (
@@ -39,12 +40,16 @@ const (
 	// stormBurst is how many frames are sent at once: fewer than the shortest queue of a
 	// target takes.
 	stormBurst = 16
+	// quietShare is the part of what is carried that a quiet flow is of at most: with its
+	// pings and their answers a quarter, beside the half that the noisy tenant sends.
+	quietShare = 1.0 / 12
 )
 
 // MeasureIsolation finds the rate at which the target routes the frames of a flow, and
 // sends half of that from a host of another VRF, all of it for the controller: to its
 // gateway, to hosts that are not there, without a TTL to go on. Meanwhile the flow runs,
-// and its sender pings its gateway as often.
+// and its sender pings its gateway as often: at the flow's rate, or less where the target has
+// no room for that.
 func MeasureIsolation(ctx context.Context, noisy *Host, quiet Flow) (i Isolation, err error) {
 	for from, to := range map[*Host]netip.Addr{noisy: noisy.Gateway, quiet.From: quiet.To.Address.Addr()} {
 		if _, err := from.Reach(ctx, to, 20*time.Second); err != nil {
@@ -54,6 +59,8 @@ func MeasureIsolation(ctx context.Context, noisy *Host, quiet Flow) (i Isolation
 	if i.Carried, err = carried(ctx, quiet); err != nil {
 		return i, err
 	}
+	i.Rate = max(1, min(quiet.Rate, int(i.Carried*quietShare)))
+	quiet.Rate = i.Rate
 	gateway, err := noisy.neighbour(ctx, noisy.Gateway)
 	if err != nil {
 		return i, err

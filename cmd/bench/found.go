@@ -34,8 +34,8 @@ func measureFound(ctx context.Context, b *bench) ([]value, error) {
 		}
 		return []value{{
 			name: "found_host_vs_known", number: found / known, unit: "ratio", goal: atLeast(foundGoal),
-			against: fmt.Sprintf("frames/s routed to a host behind FRR %s that only bridges, %.0f, and to the same one when its "+
-				"leaf says its address, %.0f: the best of %d turns of each", version, found, known, foundTurns),
+			against: fmt.Sprintf("frames/s routed to a host behind FRR %s that only bridges, %.0f, and to the same one when "+
+				"its leaf says its address, %.0f: the best of %d turns of each", version, found, known, foundTurns),
 		}}, nil
 	})
 }
