@@ -53,8 +53,15 @@ func RunOVN(ctx context.Context, o DemoOptions) error {
 	if err := errors.Join(needs(o.Target), hasOVN()); err != nil {
 		return err
 	}
-	return o.narrate(ctx, "OVN", len(selected(ovnChecks, o.Only)), func(s *score) error {
-		return runChecks(ctx, o, s, "OVN", ovnChecks, buildOVN)
+	tunnels := ovnTunnelChecks
+	if o.Target != Embedded {
+		tunnels = nil // the target has no part in it
+	}
+	return o.narrate(ctx, "OVN", len(selected(ovnChecks, o.Only))+len(selected(tunnels, o.Only)), func(s *score) error {
+		if err := runChecks(ctx, o, s, "OVN", ovnChecks, buildOVN); err != nil {
+			return err
+		}
+		return runChecks(ctx, o, s, "tunnels", tunnels, buildOVNTunnels)
 	})
 }
 

@@ -14,8 +14,11 @@ type OVN struct {
 	NB []string `yaml:"nb"`
 	// OVS is the address of the Open vSwitch database of the chassis beside the gateway, as
 	// unix:/run/openvswitch/db.sock. Left out the provider bridge is made by hand.
-	OVS       string `yaml:"ovs"`
-	Bridge    string `yaml:"bridge"`    // the provider bridge; left out: br-evpn
+	OVS string `yaml:"ovs"`
+	// Mode is how: "attach", the default, by a trunk port of the target; or "tunnels": the
+	// integration bridge has a tunnel to each VTEP, and the target needs no ports and uplinks.
+	Mode      string `yaml:"mode"`
+	Bridge    string `yaml:"bridge"`    // the provider bridge; left out: br-evpn; of tunnels br-int
 	Interface string `yaml:"interface"` // its netdev, whose peer is a trunk port of ours; needed with ovs
 	// Port is our trunk port at the other end. With it the stations that OVN's database has
 	// are advertised before they speak; without it once they do.
@@ -38,10 +41,12 @@ type OVNTLS struct {
 	CA          string `yaml:"ca"`          // PEM file of the authority that OVN's databases are of
 }
 
-// Values of OVN.Remote.
+// Values of OVN.Remote and OVN.Mode.
 const (
 	ovnUnknown   = "unknown"
 	OVNAddresses = "addresses"
+	ovnAttach    = "attach"
+	OVNTunnels   = "tunnels"
 )
 
 // Enabled reports whether there is an OVN.
@@ -55,6 +60,9 @@ func (c *checker) checkOVN() {
 		}
 		return
 	}
+	if o.Mode == OVNTunnels {
+		c.checkOVNTunnels()
+	}
 	secure := false
 	for i, a := range o.NB {
 		secure = c.checkDatabase(fmt.Sprintf("ovn.nb[%d]", i), a) || secure
@@ -62,13 +70,16 @@ func (c *checker) checkOVN() {
 	switch {
 	case o.OVS == "" && o.Chassis == "":
 		c.fail("ovn.chassis", "missing: want the chassis' system-id, or ovn.ovs, which has it")
-	case o.OVS != "" && o.Interface == "":
+	case o.OVS != "" && o.Interface == "" && o.Mode != OVNTunnels:
 		c.fail("ovn.interface", "missing: want the netdev whose peer is a trunk port of ours")
 	case o.OVS != "":
 		secure = c.checkDatabase("ovn.ovs", o.OVS) || secure
 	}
 	if o.Port != "" && !slices.ContainsFunc(c.file.Ports, func(p Port) bool { return p.Name == o.Port }) {
 		c.fail("ovn.port", "%q: want the name of one of ports", o.Port)
+	}
+	if o.Mode != "" && o.Mode != ovnAttach && o.Mode != OVNTunnels {
+		c.fail("ovn.mode", "%q: want %s or %s", o.Mode, ovnAttach, OVNTunnels)
 	}
 	if o.Remote != "" && o.Remote != ovnUnknown && o.Remote != OVNAddresses {
 		c.fail("ovn.remote", "%q: want %s or %s", o.Remote, ovnUnknown, OVNAddresses)
@@ -85,6 +96,20 @@ func (c *checker) checkOVN() {
 			if f.file == "" {
 				c.fail("ovn.tls."+f.key, "missing: ssl wants a certificate of ours, its key and the authority of the databases")
 			}
+		}
+	}
+}
+
+// checkOVNTunnels checks what of tunnels is other than of a trunk.
+func (c *checker) checkOVNTunnels() {
+	o := c.file.OVN
+	if o.OVS == "" {
+		c.fail("ovn.ovs", "missing: want the Open vSwitch database of the chassis where the tunnels are to be")
+	}
+	for _, f := range []struct{ key, value string }{{"interface", o.Interface}, {"port", o.Port}, {"network", o.Network},
+		{"remote", o.Remote}} {
+		if f.value != "" {
+			c.fail("ovn."+f.key, "%q: tunnels have none: leave it out", f.value)
 		}
 	}
 }

@@ -130,7 +130,9 @@ type Port struct {
 	// StackedTags has a trunk carry frames with a VLAN tag of their own inside
 	// the bridge's, to other such trunks.
 	StackedTags bool
-	StaticMACs  []StaticMAC // sticky MACs that live on this port
+	// Everywhere has a bridge port carry all bridges without an object of the API that says so.
+	Everywhere bool
+	StaticMACs []StaticMAC // sticky MACs that live on this port
 }
 
 // Trust is whether a tenant's router advertisements, redirects and answers of

@@ -34,7 +34,7 @@ func (l *loop) keepFlooded(g *p4.Group) {
 }
 
 // bgpConverged is told when more routes need not be waited for.
-func (l *loop) bgpConverged() { l.convergedAt, l.stationsChanged = l.now(), true }
+func (l *loop) bgpConverged() { l.convergedAt, l.behindChanged = l.now(), true }
 
 // endDeferral lets go of what was deferred, once BGP has converged and the underlay
 // has said how each VTEP is reached.

@@ -81,7 +81,7 @@ type Controller struct {
 	reports  chan string
 	reported *string
 
-	stationsChanged chan struct{}
+	behindChanged chan struct{}
 }
 
 // New checks the configuration and makes a Controller. It does nothing until
@@ -109,7 +109,7 @@ func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *re
 		synced:   make(chan struct{}),
 		reports:  make(chan string, 1),
 
-		stationsChanged: make(chan struct{}, 1),
+		behindChanged: make(chan struct{}, 1),
 	}
 	c.loop = newLoop(cfg, in, program, tables, c.stats)
 	return c, nil
@@ -211,12 +211,12 @@ type loop struct {
 	// refusedPorts are those that the target does not use, with the reason.
 	refusedPorts map[uint32]string
 	// convergedAt is when BGP did; zero = not yet.
-	convergedAt     time.Time
-	stationsChanged bool // since that was told
-	clock           steady
-	meters          meters
-	stats           *stats
-	asked           func(*bridge, netip.Addr, ether.MAC) // stands in for probes
+	convergedAt   time.Time
+	behindChanged bool // since that was told
+	clock         steady
+	meters        meters
+	stats         *stats
+	asked         func(*bridge, netip.Addr, ether.MAC) // stands in for probes
 }
 
 func newLoop(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry, stats *stats) *loop {
@@ -336,7 +336,7 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 		wake = l.clock.clock.Wake(l.flush())
 		c.announce()
 		c.report()
-		c.tellStations()
+		c.tellBehind()
 	}
 }
 

@@ -43,6 +43,9 @@ func (l *loop) configurePort(p Port) {
 	case KindBridge:
 		l.ports[p.Number] = &port{Port: p, attached: map[uint16]*attachment{}}
 		kind(p4.BridgePort{Port: p.Number})
+		if p.Everywhere {
+			l.bridgePortChanged(intent.BridgePort{ID: p.Name, Type: intent.Trunk}, false)
+		}
 	case KindUplink:
 		l.uplinks[cmp.Or(p.HostDevice, p.Name)] = p.Number
 		kind(p4.Uplink{Port: p.Number, HostPort: p.HostPort})

@@ -31,7 +31,7 @@ func (l *loop) targetChanged(e p4rt.Event) {
 // mark says that the entry which k names may have to change.
 func (l *loop) mark(k entry) {
 	key := l.target.Mark(k)
-	l.noteStation(k)
+	l.noteBehind(k)
 	if l.deleting != nil {
 		l.deleting.keys[key] = k
 	}

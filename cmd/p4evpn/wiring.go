@@ -168,7 +168,7 @@ func controllerConfig(f *config.File) controller.Config {
 		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
 		AuditInterval:      f.Target.AuditInterval,
 		RouterMAC:          f.RouterMAC.MAC,
-		Expecting:          f.OVN.Enabled() && f.OVN.Port != "",
+		Expecting:          f.OVN.Enabled() && ovnPort(f) != "",
 		Link:               link,
 		SVIs:               map[string]controller.SVI{},
 		VRFs:               map[string]controller.VRF{},
@@ -205,6 +205,9 @@ func controllerConfig(f *config.File) controller.Config {
 			port.StaticMACs = append(port.StaticMACs, controller.StaticMAC{MAC: s.MAC.MAC, VLAN: s.VLAN})
 		}
 		c.Ports = append(c.Ports, port)
+	}
+	if f.OVN.Enabled() && f.OVN.Mode == config.OVNTunnels {
+		c.Ports = append(c.Ports, ovnTunnels)
 	}
 	for _, u := range f.Uplinks {
 		c.Ports = append(c.Ports, controller.Port{
@@ -246,12 +249,24 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	return c
 }
 
+// ovnTunnels is the port where the stations of OVN are that have none of the target.
+var ovnTunnels = controller.Port{Name: "ovn", Number: 509, Kind: controller.KindBridge, Everywhere: true}
+
+// ovnPort is the port behind which OVN is, "" if that is not said.
+func ovnPort(f *config.File) string {
+	if f.OVN.Mode == config.OVNTunnels {
+		return ovnTunnels.Name
+	}
+	return f.OVN.Port
+}
+
 func ovnConfig(f *config.File, store *intent.Store, fabric view.Fabric) ovn.Config {
 	o := f.OVN
 	c := ovn.Config{
 		Intent: store, Fabric: fabric, Addresses: o.Remote == config.OVNAddresses,
+		Tunnels:    o.Mode == config.OVNTunnels,
 		Northbound: o.NB, OpenVSwitch: o.OVS, Chassis: o.Chassis,
-		Owner: o.Owner, Bridge: o.Bridge, Interface: o.Interface, Port: o.Port, Network: o.Network,
+		Owner: o.Owner, Bridge: o.Bridge, Interface: o.Interface, Port: ovnPort(f), Network: o.Network,
 		TLS: ovn.TLS{Certificate: o.TLS.Certificate, Key: o.TLS.Key, CA: o.TLS.CA},
 	}
 	if c.Owner == "" {

@@ -3,7 +3,10 @@ package ovn
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +21,7 @@ import (
 // fabric stands in for a controller.
 type fabric struct {
 	mu       sync.Mutex
-	stations map[string][]view.Station
+	behind   map[string]view.Behind
 	settled  bool
 	changed  chan struct{}
 	expected map[string]string // by bridge's id, as text
@@ -26,14 +29,16 @@ type fabric struct {
 }
 
 func newFabric() *fabric {
-	return &fabric{stations: map[string][]view.Station{}, settled: true, changed: make(chan struct{}, 1),
+	return &fabric{behind: map[string]view.Behind{}, settled: true, changed: make(chan struct{}, 1),
 		expected: map[string]string{}}
 }
 
-func (f *fabric) Stations(_ context.Context, bridge string) ([]view.Station, bool, error) {
+func (f *fabric) Behind(_ context.Context, bridge string) (view.Behind, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.stations[bridge], f.settled, nil
+	b := f.behind[bridge]
+	b.Settled = f.settled
+	return b, nil
 }
 
 func (f *fabric) Expect(_ context.Context, bridge, port string, stations []view.Station) error {
@@ -48,25 +53,34 @@ func (f *fabric) Expect(_ context.Context, bridge, port string, stations []view.
 	return nil
 }
 
-func (f *fabric) StationsChanged() <-chan struct{} { return f.changed }
+func (f *fabric) BehindChanged() <-chan struct{} { return f.changed }
 
-// set replaces the stations of a bridge: each is a MAC's last byte and its addresses.
+// set replaces the stations of a bridge: each is a MAC's last byte, its VTEP's after @, and
+// its addresses. A VTEP alone, as @15, has none.
 func (f *fabric) set(settled bool, bridge string, stations ...string) {
-	var all []view.Station
+	all, vteps := view.Behind{Local: netip.AddrFrom4([4]byte{10, 9, 0, 1})}, map[netip.Addr]bool{}
 	for _, text := range stations {
 		words := strings.Fields(text)
-		var last byte
-		if _, err := fmt.Sscanf(words[0], "%x", &last); err != nil {
+		mac, at, _ := strings.Cut(words[0], "@")
+		n, _ := strconv.ParseUint(at, 10, 8)
+		vtep := netip.AddrFrom4([4]byte{10, 9, 0, byte(n)})
+		vteps[vtep] = true
+		if mac == "" {
+			continue
+		}
+		last, err := strconv.ParseUint(mac, 16, 8)
+		if err != nil {
 			panic(err)
 		}
-		s := view.Station{MAC: ether.MAC{2, 0, 0, 0, 0, last}}
+		s := view.Station{MAC: ether.MAC{2, 0, 0, 0, 0, byte(last)}, VTEP: vtep, Reached: true}
 		for _, w := range words[1:] {
 			s.IPs = append(s.IPs, netip.MustParseAddr(w))
 		}
-		all = append(all, s)
+		all.Stations = append(all.Stations, s)
 	}
+	all.VTEPs = slices.SortedFunc(maps.Keys(vteps), netip.Addr.Compare)
 	f.mu.Lock()
-	f.stations[bridge], f.settled = all, settled
+	f.behind[bridge], f.settled = all, settled
 	f.mu.Unlock()
 	select {
 	case f.changed <- struct{}{}:

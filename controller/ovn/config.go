@@ -31,6 +31,9 @@ type Config struct {
 	// Addresses has OVN know who is behind VTEPs, with the addresses: it answers ARP for
 	// them itself, and its routers reach them. Else its ports take whatever is unknown.
 	Addresses bool
+	// Tunnels has the integration bridge be the VTEP: it gets a tunnel for each remote one, and
+	// OVN a port, which knows who is behind it. Else a trunk of the target is joined to OVN.
+	Tunnels bool
 	// Northbound are the addresses of OVN_Northbound, as checkAddress wants them: one, or
 	// all members of a cluster, of which the leader is used.
 	Northbound []string
@@ -42,7 +45,8 @@ type Config struct {
 	Chassis string
 	// Owner marks our rows; no other gateway of this OVN has the same.
 	Owner string
-	// Bridge is the provider bridge; "" = br-evpn. It is made in OpenVSwitch.
+	// Bridge is the provider bridge; "" = br-evpn. It is made in OpenVSwitch. With Tunnels it
+	// is the integration bridge, which is there; "" = br-int.
 	Bridge string
 	// Interface is the netdev of the provider bridge whose peer is a trunk of the target;
 	// "" only without OpenVSwitch.
@@ -85,6 +89,9 @@ func (t TLS) load() (*tls.Config, error) {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Tunnels {
+		c.Bridge = cmp.Or(c.Bridge, "br-int")
+	}
 	c.Bridge = cmp.Or(c.Bridge, "br-evpn")
 	c.Network = cmp.Or(c.Network, "evpn")
 	c.Gather = cmp.Or(c.Gather, 200*time.Millisecond)
@@ -100,6 +107,8 @@ func (c Config) check() error {
 		return errors.New("no intent to follow")
 	case c.Addresses && c.Fabric == nil:
 		return errors.New("addresses: no fabric to have them from")
+	case c.Tunnels && (c.Fabric == nil || c.OpenVSwitch == ""):
+		return errors.New("tunnels: want a fabric to have VTEPs from, and ovs to make tunnels in")
 	case c.Port != "" && c.Fabric == nil:
 		return errors.New("port: no fabric to tell of it")
 	case len(c.Northbound) == 0:
@@ -108,7 +117,7 @@ func (c Config) check() error {
 		return errors.New("owner: none: want a name that no other gateway of this OVN has")
 	case c.OpenVSwitch == "" && c.Chassis == "":
 		return errors.New("chassis: none: want the system-id of the chassis, or ovs to read it from")
-	case c.OpenVSwitch != "" && c.Interface == "":
+	case c.OpenVSwitch != "" && c.Interface == "" && !c.Tunnels:
 		return errors.New("interface: none: want the netdev whose peer is a trunk of the target")
 	case c.Gather < 0 || c.Retry < 0 || c.Linger < 0:
 		return fmt.Errorf("gather %v, retry %v, linger %v: want times that are not negative", c.Gather, c.Retry, c.Linger)

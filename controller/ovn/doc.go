@@ -7,8 +7,11 @@
 // it does for the switch: split horizon, mobility, routing, counters. What moves behind
 // VTEPs changes nothing in OVN.
 //
+// Or else, with tunnels, the integration bridge is the VTEP: it has a tunnel to each remote
+// one, and OVN a port for it with the stations behind it.
+//
 // What is asked for is compared with the rows that are there, whenever either changes;
-// the difference is written, each object in a transaction of its own. Rows of ours bear
+// the difference is written, each bridge in a transaction of its own. Rows of ours bear
 // external_ids:p4evpn-owner. Others are never touched: a name that is taken is a problem
 // to be shown. A port outlives us, and is adopted by its marks at the next start.
 //

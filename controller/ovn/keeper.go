@@ -11,6 +11,7 @@ import (
 
 	"github.com/ovn-kubernetes/libovsdb/client"
 	"github.com/ovn-kubernetes/libovsdb/model"
+	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
@@ -93,9 +94,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 		owned.Go(func() { k.openVSwitch.run(ctx) })
 	}
 	watch := k.cfg.Intent.Watch(ctx)
-	var stations <-chan struct{}
-	if k.cfg.Addresses {
-		stations = k.cfg.Fabric.StationsChanged()
+	var behind <-chan struct{}
+	if k.cfg.Addresses || k.cfg.Tunnels {
+		behind = k.cfg.Fabric.BehindChanged()
 	}
 	known := false     // the intent's first batch came: before, all our ports would seem unwanted
 	gathering := false // due is soon, and not when something is tried again
@@ -110,7 +111,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 				continue
 			}
 		case <-k.nudged:
-		case <-stations:
+		case <-behind:
 		case <-due:
 			due, gathering = nil, false
 			if known {
@@ -180,12 +181,20 @@ func (k *Keeper) wanted(problems map[string]string) (all []attachment) {
 func (k *Keeper) apply(ctx context.Context) (again time.Duration) {
 	problems := map[string]string{}
 	wanted := k.wanted(problems)
-	chassis, err := k.applyChassis(ctx, len(wanted) > 0)
-	if err == nil {
-		err = k.tellWhoIsRemote(ctx, wanted)
+	err := k.askWhatIsBehind(ctx, wanted)
+	var chassis string
+	switch {
+	case err != nil:
+	case k.cfg.Tunnels:
+		err = k.makeTunnels(ctx, wanted, problems)
+	default:
+		chassis, err = k.applyChassis(ctx, len(wanted) > 0)
 	}
 	if err == nil {
 		again, err = k.applyNorthbound(ctx, chassis, wanted, problems)
+	}
+	if err == nil && k.cfg.Tunnels {
+		err = k.endTunnels(ctx)
 	}
 	switch {
 	case errors.Is(err, errConnecting):
@@ -200,17 +209,72 @@ func (k *Keeper) apply(ctx context.Context) (again time.Duration) {
 	return again
 }
 
-// tellWhoIsRemote completes attachments by who is behind VTEPs, if OVN is told.
-func (k *Keeper) tellWhoIsRemote(ctx context.Context, wanted []attachment) error {
-	if !k.cfg.Addresses {
+// askWhatIsBehind completes attachments by what is behind VTEPs, if OVN is told.
+func (k *Keeper) askWhatIsBehind(ctx context.Context, wanted []attachment) (err error) {
+	if !k.cfg.Addresses && !k.cfg.Tunnels {
 		return nil
 	}
 	for i := range wanted {
-		stations, settled, err := k.cfg.Fabric.Stations(ctx, wanted[i].bridge)
-		if err != nil {
-			return fmt.Errorf("asking who is behind VTEPs: %w", err)
+		if wanted[i].behind, err = k.cfg.Fabric.Behind(ctx, wanted[i].bridge); err != nil {
+			return fmt.Errorf("asking what is behind VTEPs: %w", err)
 		}
-		wanted[i].remote, wanted[i].settled = addressesOf(stations), settled
+	}
+	return nil
+}
+
+// makeTunnels makes those that are missing in Open vSwitch: OVN's ports wait for them.
+func (k *Keeper) makeTunnels(ctx context.Context, wanted []attachment, problems map[string]string) error {
+	want := k.cfg.tunnelInterfaces(wanted)
+	return k.changeTunnels(ctx, func(there chassis, c client.Client) ([]ovsdb.Operation, error) {
+		ops, wrong, err := there.makeTunnels(c, k.cfg, want)
+		for _, a := range wanted {
+			for _, vtep := range a.behind.VTEPs {
+				if text := wrong[tunnelName(vtep, a.vni)]; text != "" {
+					problems[a.bridge] = text
+				}
+			}
+		}
+		return ops, err
+	})
+}
+
+// endTunnels takes away those that OVN has no port for any more.
+func (k *Keeper) endTunnels(ctx context.Context) error {
+	nb, err := k.northbound.get()
+	if err != nil {
+		return err
+	}
+	there, err := readNorthbound(ctx, nb)
+	if err != nil {
+		return fmt.Errorf("reading OVN: %w", err)
+	}
+	kept := map[string]bool{}
+	for _, p := range there.ports {
+		kept[p.Name] = true
+	}
+	return k.changeTunnels(ctx, func(there chassis, c client.Client) ([]ovsdb.Operation, error) {
+		return there.endTunnels(c, k.cfg, kept)
+	})
+}
+
+// changeTunnels does what is to be done in Open vSwitch as it is.
+func (k *Keeper) changeTunnels(ctx context.Context,
+	what func(chassis, client.Client) ([]ovsdb.Operation, error)) error {
+	c, err := k.openVSwitch.get()
+	if err != nil {
+		return err
+	}
+	there, err := readChassis(ctx, c)
+	if err != nil {
+		return fmt.Errorf("reading Open vSwitch: %w", err)
+	}
+	ops, err := what(there, c)
+	if err == nil && len(ops) > 0 {
+		k.stats.transactions.Inc()
+		err = transact(ctx, c, ops)
+	}
+	if err != nil {
+		return fmt.Errorf("making tunnels in Open vSwitch: %w", err)
 	}
 	return nil
 }

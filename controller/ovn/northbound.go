@@ -27,42 +27,49 @@ type attachment struct {
 	logicalSwitch string // name
 	vni           uint32
 	vlan          uint16
-	remote        []string // who is behind VTEPs, as OVN wants addresses; nil = it is not told
-	settled       bool     // else some are missing in remote
+	behind        view.Behind
 }
 
-// portName is the name of our port on the logical switch, which is unique in OVN.
-func (a attachment) portName() string { return fmt.Sprintf("evpn_%d", a.vni) }
-
-// port is the row that shall be there.
-func (c Config) port(a attachment, chassis string) logicalSwitchPort {
+// ports are the rows that shall be there: one at the trunk, or one for each VTEP. Their
+// names are unique in OVN.
+func (c Config) ports(a attachment, chassis string) []logicalSwitchPort {
+	if c.Tunnels {
+		return c.tunnelPorts(a)
+	}
 	vlan := int(a.vlan)
-	return logicalSwitchPort{
-		Name: a.portName(), Type: "l2gateway",
+	p := logicalSwitchPort{
+		Name: fmt.Sprintf("evpn_%d", a.vni), Type: "l2gateway",
 		Options:     map[string]string{"network_name": c.Network, "l2gateway-chassis": chassis},
-		Addresses:   a.addresses(),
+		Addresses:   []string{unknown},
 		TagRequest:  &vlan,
-		ExternalIDs: map[string]string{ownerMark: c.Owner, vniMark: strconv.FormatUint(uint64(a.vni), 10)},
+		ExternalIDs: c.marks(a.vni),
 	}
+	if c.Addresses {
+		p.Addresses = addressesOf(a.behind.Stations, func(s view.Station) bool { return s.Reached })
+	}
+	return []logicalSwitchPort{p}
 }
 
-// addresses are those of the port.
-func (a attachment) addresses() []string {
-	if a.remote == nil {
-		return []string{"unknown"}
-	}
-	return a.remote
+// unknown has a port take frames for whom no other has.
+const unknown = "unknown"
+
+// marks are those of a row of ours.
+func (c Config) marks(vni uint32) map[string]string {
+	return map[string]string{ownerMark: c.Owner, vniMark: strconv.FormatUint(uint64(vni), 10)}
 }
 
 // addressesOf is how OVN wants stations: "MAC IP IP".
-func addressesOf(stations []view.Station) []string {
-	all := make([]string, len(stations))
-	for i, s := range stations {
+func addressesOf(stations []view.Station, which func(view.Station) bool) []string {
+	all := []string{}
+	for _, s := range stations {
+		if !which(s) {
+			continue
+		}
 		words := []string{s.MAC.String()}
 		for _, ip := range s.IPs {
 			words = append(words, ip.String())
 		}
-		all[i] = strings.Join(words, " ")
+		all = append(all, strings.Join(words, " "))
 	}
 	return all
 }
@@ -76,53 +83,64 @@ func macOf(address string) string {
 	return strings.ToLower(mac)
 }
 
-// withoutOthers leaves out the MACs that other ports of a switch have: of a MAC that two
-// ports have OVN chooses one at random. And it keeps those of a port that may be missing
-// only because BGP has not said all yet.
-func (n northbound) withoutOthers(a attachment, on logicalSwitch, have *logicalSwitchPort) attachment {
-	if a.remote == nil {
-		return a
-	}
-	taken, here := map[string]bool{}, map[string]bool{}
+// withoutOthers leaves out of our ports the MACs that others of the switch have: of a MAC
+// that two ports have OVN chooses one at random. And, unless all is known, it keeps those
+// that our ports have.
+func (n northbound) withoutOthers(ports []logicalSwitchPort, on logicalSwitch, have map[string]*logicalSwitchPort,
+	settled bool) {
+	taken, here, ours := map[string]bool{"": true}, map[string]bool{}, map[string]bool{}
 	for _, uuid := range on.Ports {
 		here[uuid] = true
 	}
-	for i := range n.ports {
-		p := &n.ports[i]
-		if have != nil && p.UUID == have.UUID || !here[p.UUID] {
-			continue
-		}
-		for _, address := range p.allAddresses() {
-			taken[macOf(address)] = true
+	for _, p := range ports {
+		if h := have[p.Name]; h != nil {
+			ours[h.UUID] = true
 		}
 	}
-	delete(taken, "")
-	told := map[string]bool{}
-	kept := []string{}
-	add := func(addresses []string) {
-		for _, address := range addresses {
-			if mac := macOf(address); mac != "" && !taken[mac] && !told[mac] {
-				told[mac] = true
-				kept = append(kept, address)
+	for i := range n.ports {
+		if p := &n.ports[i]; here[p.UUID] && !ours[p.UUID] {
+			for _, address := range p.allAddresses() {
+				taken[macOf(address)] = true
 			}
 		}
 	}
-	add(a.remote)
-	if !a.settled && have != nil {
-		add(have.Addresses)
+	keep := func(to *[]string, addresses []string) {
+		for _, address := range addresses {
+			if mac := macOf(address); !taken[mac] {
+				taken[mac] = true
+				*to = append(*to, address)
+			}
+		}
 	}
-	slices.Sort(kept)
-	a.remote = kept
-	return a
+	for i := range ports {
+		p := &ports[i]
+		told := p.Addresses
+		if p.Addresses = []string{}; slices.Contains(told, unknown) {
+			p.Addresses = []string{unknown}
+		}
+		keep(&p.Addresses, told)
+	}
+	for i := range ports {
+		p := &ports[i]
+		if h := have[p.Name]; h != nil && !settled && !slices.Contains(p.Addresses, unknown) {
+			keep(&p.Addresses, h.Addresses)
+		}
+		slices.Sort(p.Addresses)
+	}
 }
 
-// portChange is one transaction: a port that is made, changed, moved or, without want,
-// taken away.
+// portChange is a port that is made, changed, moved or, without want, taken away.
 type portChange struct {
-	bridge     string // "" if none has it any more
 	have, want *logicalSwitchPort
 	from       []string // logical switches that it is to leave, by UUID
 	to         string   // that it is to join; "" = it is there
+}
+
+// change is one transaction: what of a bridge is to be done.
+type change struct {
+	bridge string // "" if none has it any more
+	ports  []portChange
+	group  *groupChange // nil = none
 }
 
 // northbound is what is there.
@@ -130,10 +148,12 @@ type northbound struct {
 	switches []logicalSwitch
 	ports    []logicalSwitchPort
 	routers  []logicalRouterPort
+	groups   []portGroup
+	acls     []acl
 }
 
 func readNorthbound(ctx context.Context, c client.Client) (n northbound, err error) {
-	for _, list := range []any{&n.switches, &n.ports, &n.routers} {
+	for _, list := range []any{&n.switches, &n.ports, &n.routers, &n.groups, &n.acls} {
 		if err := c.List(ctx, list); err != nil {
 			return n, err
 		}
@@ -143,19 +163,20 @@ func readNorthbound(ctx context.Context, c client.Client) (n northbound, err err
 
 // plan compares what is there with what shall be. What cannot be is a problem of its
 // bridge.
-func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]portChange, map[string]string) {
+func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]change, map[string]string) {
 	ports := map[string]*logicalSwitchPort{}
 	for i := range n.ports {
 		ports[n.ports[i].Name] = &n.ports[i]
 	}
-	var changes []portChange
+	var changes []change
 	problems, kept := map[string]string{}, map[string]bool{}
 	for _, a := range wanted {
-		have := ports[a.portName()]
-		if have != nil && have.ExternalIDs[ownerMark] != cfg.Owner {
-			problems[a.bridge] = fmt.Sprintf("OVN's logical switch port %s is not ours (%s of its external_ids is %q, "+
-				"want %q): delete it, or give one of the two another VNI",
-				have.Name, ownerMark, have.ExternalIDs[ownerMark], cfg.Owner)
+		want := cfg.ports(a, chassis)
+		if problem := cfg.taken(want, ports); problem != "" {
+			problems[a.bridge] = problem
+			for _, p := range want {
+				kept[p.Name] = true
+			}
 			continue
 		}
 		to, problem := n.find(a.logicalSwitch)
@@ -163,19 +184,61 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]por
 			problems[a.bridge] = problem // a port that we have elsewhere goes
 			continue
 		}
-		kept[a.portName()] = true
-		a = n.withoutOthers(a, to, have)
-		if change, needed := n.change(have, cfg.port(a, chassis), to.UUID); needed {
-			change.bridge = a.bridge
-			changes = append(changes, change)
+		for _, p := range want {
+			kept[p.Name] = true
+		}
+		if !a.behind.Settled && cfg.Tunnels {
+			want = append(want, cfg.stillThere(a, n.ports, kept)...)
+		}
+		n.withoutOthers(want, to, ports, a.behind.Settled)
+		c := change{bridge: a.bridge}
+		for i := range want {
+			if p, needed := n.change(ports[want[i].Name], want[i], to.UUID); needed {
+				c.ports = append(c.ports, p)
+			}
+		}
+		if cfg.Tunnels {
+			c.group, problem = n.groupChange(cfg, a, want, ports)
+			if problem != "" {
+				problems[a.bridge] = problem
+				continue
+			}
+		}
+		if len(c.ports) > 0 || c.group != nil {
+			changes = append(changes, c)
 		}
 	}
+	return append(changes, n.unwanted(cfg, wanted, kept)...), problems
+}
+
+// taken says that a port which shall be there is somebody else's.
+func (c Config) taken(want []logicalSwitchPort, ports map[string]*logicalSwitchPort) string {
+	for _, p := range want {
+		if have := ports[p.Name]; have != nil && have.ExternalIDs[ownerMark] != c.Owner {
+			return fmt.Sprintf("OVN's logical switch port %s is not ours (%s of its external_ids is %q, want %q): "+
+				"delete it, or give one of the two another VNI", have.Name, ownerMark, have.ExternalIDs[ownerMark], c.Owner)
+		}
+	}
+	return ""
+}
+
+// unwanted takes away our ports and groups that nobody wants, each on its own.
+func (n northbound) unwanted(cfg Config, wanted []attachment, kept map[string]bool) (changes []change) {
 	for i := range n.ports {
 		if p := &n.ports[i]; p.ExternalIDs[ownerMark] == cfg.Owner && !kept[p.Name] {
-			changes = append(changes, portChange{have: p, from: n.holders(p.UUID)})
+			changes = append(changes, change{ports: []portChange{{have: p, from: n.holders(p.UUID)}}})
 		}
 	}
-	return changes, problems
+	groups := map[string]bool{}
+	for _, a := range wanted {
+		groups[a.groupName()] = cfg.Tunnels
+	}
+	for i := range n.groups {
+		if g := &n.groups[i]; g.ExternalIDs[ownerMark] == cfg.Owner && !groups[g.Name] {
+			changes = append(changes, change{group: &groupChange{have: g}})
+		}
+	}
+	return changes
 }
 
 // find gives the logical switch with a name.
@@ -227,13 +290,36 @@ func (n northbound) change(have *logicalSwitchPort, want logicalSwitchPort, to s
 	maps.Copy(merged, want.ExternalIDs)
 	want.ExternalIDs = merged
 	same := maps.Equal(have.Options, want.Options) && sameAddresses(have.Addresses, want.Addresses) &&
-		have.TagRequest != nil && *have.TagRequest == *want.TagRequest && maps.Equal(have.ExternalIDs, merged)
+		sameTag(have.TagRequest, want.TagRequest) && maps.Equal(have.ExternalIDs, merged)
 	return c, !same || c.to != "" || len(c.from) > 0
 }
 
+func sameTag(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
+
 // operations are the change's transaction.
+func (w change) operations(c client.Client) ([]ovsdb.Operation, error) {
+	var parts []part
+	for _, p := range w.ports {
+		parts = append(parts, made(p.operations(c)))
+	}
+	if w.group != nil {
+		parts = append(parts, made(w.group.operations(c)))
+	}
+	return joined(parts...)
+}
+
+// named stands in a transaction for the UUID of a row that it makes.
+func named(name string) string {
+	return "row_" + strings.Map(func(r rune) rune {
+		if r == '.' || r == ':' {
+			return '_'
+		}
+		return r
+	}, name)
+}
+
+// operations are the change's part of a transaction.
 func (p portChange) operations(c client.Client) ([]ovsdb.Operation, error) {
-	const created = "port" // stands for the UUID of what the transaction makes
 	var parts []part
 	mutate := func(uuid string, how ovsdb.Mutator, port string) {
 		s := &logicalSwitch{UUID: uuid}
@@ -243,12 +329,13 @@ func (p portChange) operations(c client.Client) ([]ovsdb.Operation, error) {
 	for _, uuid := range p.from {
 		mutate(uuid, ovsdb.MutateOperationDelete, p.have.UUID) // one that no switch has is no more
 	}
-	port := created
+	port := ""
 	switch {
 	case p.want == nil:
 	case p.have == nil:
 		row := *p.want
-		row.UUID = created
+		row.UUID = named(row.Name)
+		port = row.UUID
 		parts = append(parts, made(c.Create(&row)))
 	default:
 		row := *p.want
@@ -298,6 +385,17 @@ func sameAddresses(a, b []string) bool {
 	return len(a) == len(b) && len(missingIn(a, b)) == 0
 }
 
+func (w change) String() string {
+	var words []string
+	for _, p := range w.ports {
+		words = append(words, p.String())
+	}
+	if w.group != nil {
+		words = append(words, w.group.String())
+	}
+	return strings.Join(words, ", ")
+}
+
 func (p portChange) String() string {
 	switch {
 	case p.have == nil:
@@ -312,8 +410,11 @@ func (p portChange) String() string {
 // changes dropped.
 func monitorNorthbound(c client.Client) *client.Monitor {
 	s, p, r := &logicalSwitch{}, &logicalSwitchPort{}, &logicalRouterPort{}
+	g, a := &portGroup{}, &acl{}
 	return c.NewMonitor(client.WithTable(s, &s.Name, &s.Ports),
 		client.WithTable(p, &p.Name, &p.Type, &p.Options, &p.Addresses, &p.Dynamic, &p.TagRequest, &p.Up,
 			&p.Enabled, &p.ExternalIDs),
-		client.WithTable(r, &r.Name, &r.MAC, &r.Networks))
+		client.WithTable(r, &r.Name, &r.MAC, &r.Networks),
+		client.WithTable(g, &g.Name, &g.Ports, &g.ACLs, &g.ExternalIDs),
+		client.WithTable(a, &a.Direction, &a.Priority, &a.Match, &a.Action, &a.ExternalIDs))
 }

@@ -169,5 +169,5 @@ func monitorOpenVSwitch(c client.Client) *client.Monitor {
 	return c.NewMonitor(client.WithTable(o, &o.Bridges, &o.ExternalIDs),
 		client.WithTable(b, &b.Name, &b.Ports, &b.DatapathType, &b.FailMode, &b.ExternalIDs),
 		client.WithTable(p, &p.Name, &p.Interfaces, &p.ExternalIDs),
-		client.WithTable(i, &i.Name, &i.Type, &i.Error, &i.ExternalIDs))
+		client.WithTable(i, &i.Name, &i.Type, &i.Options, &i.Error, &i.ExternalIDs))
 }

@@ -33,6 +33,25 @@ type logicalRouterPort struct {
 	Networks []string `ovsdb:"networks"`
 }
 
+// portGroup is a row of OVN_Northbound.
+type portGroup struct {
+	UUID        string            `ovsdb:"_uuid"`
+	Name        string            `ovsdb:"name"` // unique
+	Ports       []string          `ovsdb:"ports"`
+	ACLs        []string          `ovsdb:"acls"`
+	ExternalIDs map[string]string `ovsdb:"external_ids"`
+}
+
+// acl is a row of OVN_Northbound.
+type acl struct {
+	UUID        string            `ovsdb:"_uuid"`
+	Direction   string            `ovsdb:"direction"`
+	Priority    int               `ovsdb:"priority"`
+	Match       string            `ovsdb:"match"`
+	Action      string            `ovsdb:"action"`
+	ExternalIDs map[string]string `ovsdb:"external_ids"`
+}
+
 // openVSwitch is the one row of its table.
 type openVSwitch struct {
 	UUID        string            `ovsdb:"_uuid"`
@@ -63,6 +82,7 @@ type interfaceRow struct {
 	UUID        string            `ovsdb:"_uuid"`
 	Name        string            `ovsdb:"name"`
 	Type        string            `ovsdb:"type"`
+	Options     map[string]string `ovsdb:"options"`
 	Error       *string           `ovsdb:"error"`
 	ExternalIDs map[string]string `ovsdb:"external_ids"`
 }
@@ -70,7 +90,7 @@ type interfaceRow struct {
 func northboundModel() (model.ClientDBModel, error) {
 	return model.NewClientDBModel("OVN_Northbound", map[string]model.Model{
 		"Logical_Switch": &logicalSwitch{}, "Logical_Switch_Port": &logicalSwitchPort{},
-		"Logical_Router_Port": &logicalRouterPort{},
+		"Logical_Router_Port": &logicalRouterPort{}, "Port_Group": &portGroup{}, "ACL": &acl{},
 	})
 }
 

@@ -1,0 +1,268 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+/*
+A logical switch of OVN whose integration bridge is the VTEP; the gateway's target has
+neither ports nor uplinks:
+
+	vm1 ─ hv1 (OVN, its databases) ─ Geneve ─ gw (OVN, p4evpn) ─ VXLAN ┬ leaf1 (FRR) ─ host1
+	                                          │                        └ leaf2 (FRR) ─ host2
+	                                         vm2
+*/
+
+// ovnTunnels is that network when it is up.
+type ovnTunnels struct {
+	central, edge *Chassis
+	gateway       *Gateway
+	vms           [2]*Host
+	hosts         [2]*Host // behind the leaves
+
+	lab     *Lab
+	out     io.Writer
+	foreign string // all rows of others, before anything was done
+}
+
+// edgeVTEP is on the bridge of the tunnels: Open vSwitch's native ones end nowhere else.
+var edgeVTEP = netip.MustParsePrefix("10.9.0.2/24")
+
+var ovnTunnelChecks = []claim[*ovnTunnels]{
+	{"tunnels: stations of a logical switch and hosts behind two leaves reach each other", tunnelPings},
+	{"tunnels: a broadcast of each arrives at each other once", tunnelBroadcasts},
+	{"tunnels: a gateway that restarts leaves all as it is", tunnelRestarts},
+	{"tunnels: nothing of the gateway's stays of a bridge that is stretched no more, and all else does",
+		tunnelsUndone},
+}
+
+func buildOVNTunnels(ctx context.Context, l *Lab, options DemoOptions) (*ovnTunnels, error) {
+	options.say("Building OVN with two chassis, a gateway without ports and two leaves (FRR).")
+	o := &ovnTunnels{lab: l, out: options.Out}
+	hv1, err := l.Namespace("hv1")
+	if err != nil {
+		return nil, err
+	}
+	gw, err := l.Namespace("gw")
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Cable(End{NS: hv1, Dev: "up0"}, End{NS: gw, Dev: "up0"}); err != nil {
+		return nil, err
+	}
+	if o.central, err = l.Chassis(ctx, hv1, "hv1", nil, netip.MustParsePrefix("10.9.0.1/24")); err != nil {
+		return nil, err
+	}
+	if o.edge, err = l.Chassis(ctx, gw, "edge", o.central, edgeVTEP); err != nil {
+		return nil, err
+	}
+	if _, err := o.central.Do(ctx, "ovn-nbctl --timeout=60 ls-add "+logicalSwitch); err != nil {
+		return nil, err
+	}
+	for i, at := range []*Chassis{o.central, o.edge} {
+		n := byte(11 + i)
+		if o.vms[i], err = at.AddVM(ctx, fmt.Sprintf("vm%d", i+1), logicalSwitch, ether.MAC{2, 0, 0, 9, 0, n},
+			numbered(n)); err != nil {
+			return nil, err
+		}
+		if err := o.startLeaf(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	return o, o.startGateway(ctx, options)
+}
+
+func (o *ovnTunnels) end(ctx context.Context) {
+	if out, err := o.edge.Do(ctx, "ovn-nbctl show"); err == nil {
+		fmt.Fprintf(o.out, "\n$ ovn-nbctl show\n%s\n", out)
+	}
+}
+
+// startLeaf starts a leaf on the network of the chassis, with a host.
+func (o *ovnTunnels) startLeaf(ctx context.Context, i int) error {
+	name, vtep := fmt.Sprintf("leaf%d", i+1), []netip.Addr{leaf1VTEP, leaf2VTEP}[i]
+	leaf, err := o.lab.Namespace(name)
+	if err != nil {
+		return err
+	}
+	if err := o.lab.Cable(End{NS: leaf, Dev: toLeaf}, End{NS: o.edge.NS, Dev: name}); err != nil {
+		return err
+	}
+	if _, err := o.edge.Do(ctx, "ovs-vsctl --timeout=60 add-port "+ovnInterface+" "+name); err != nil {
+		return err
+	}
+	address := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(11 + i)}), 24)
+	err = errors.Join(leaf.AddAddress(toLeaf, address),
+		o.edge.NS.AddRoute(netip.PrefixFrom(vtep, 32), address.Addr()))
+	if err != nil {
+		return err
+	}
+	host, err := o.lab.Namespace(fmt.Sprintf("host%d", i+1))
+	if err != nil {
+		return err
+	}
+	if err := o.lab.Cable(End{NS: host, Dev: "eth0", MTU: 1400}, End{NS: leaf, Dev: "host", MTU: 1400}); err != nil {
+		return err
+	}
+	n := byte(21 + i)
+	o.hosts[i] = &Host{Name: fmt.Sprintf("host%d", i+1), NS: host, Dev: "eth0", MAC: ether.MAC{2, 0, 0, 1, 0, n},
+		Address: numbered(n)}
+	if err := o.hosts[i].Configure(); err != nil {
+		return err
+	}
+	peer := Peer{Address: edgeVTEP.Addr(), AS: gatewayAS, Passive: true}
+	l, err := o.lab.NewLeaf(leaf, name, uint32(leaf1AS+i), vtep, []Peer{peer}, 1400)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.AddVNI(blueVNI), l.Join("host", blueVNI)); err != nil {
+		return err
+	}
+	return l.Start(ctx)
+}
+
+func (o *ovnTunnels) config() string {
+	peers := make([]Peer, len(o.hosts))
+	for i := range peers {
+		peers[i] = Peer{Address: netip.AddrFrom4([4]byte{10, 9, 0, byte(11 + i)}), AS: uint32(leaf1AS + i)}
+	}
+	return gatewayFile{gateway: o.gateway, as: gatewayAS, peers: peers, more: fmt.Sprintf(
+		"ovn: {mode: tunnels, nb: [%q], ovs: %q}\n", o.central.Northbound(), o.edge.OpenVSwitch())}.String()
+}
+
+func (o *ovnTunnels) startGateway(ctx context.Context, options DemoOptions) (err error) {
+	if o.foreign, err = o.others(ctx); err != nil {
+		return err
+	}
+	o.gateway, err = o.lab.Gateway(o.edge.NS, options.Binary, options.Target, edgeVTEP.Addr(), nil)
+	if err != nil {
+		return err
+	}
+	// It has it already, where tunnels want it.
+	if err := o.edge.NS.DeleteAddress("lo", netip.PrefixFrom(edgeVTEP.Addr(), 32)); err != nil {
+		return err
+	}
+	if err := o.gateway.StartSwitch(ctx); err != nil {
+		return err
+	}
+	if err := o.gateway.StartController(ctx, o.config()); err != nil {
+		return err
+	}
+	if err := o.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI); err != nil {
+		return err
+	}
+	_, err = o.gateway.command(ctx, "create", "instance", "bridge."+blue, "--logical-switch", logicalSwitch)
+	return err
+}
+
+// others is all of OVN's northbound database but for the row that says which northd is at
+// work.
+func (o *ovnTunnels) others(ctx context.Context) (string, error) {
+	dump, err := o.central.Do(ctx, "ovsdb-client dump "+o.central.Northbound()+" -f csv")
+	var rows []string
+	for line := range strings.Lines(dump) {
+		if !strings.Contains(line, "northd_internal_version") {
+			rows = append(rows, line)
+		}
+	}
+	return strings.Join(rows, ""), err
+}
+
+func (o *ovnTunnels) all() []*Host { return []*Host{o.vms[0], o.vms[1], o.hosts[0], o.hosts[1]} }
+
+// reach checks that each reaches each, but for the hosts: leaves have no way to each other.
+func (o *ovnTunnels) reach(ctx context.Context) error {
+	pairs := [][2]*Host{{o.vms[0], o.vms[1]}}
+	for _, vm := range o.vms {
+		for _, h := range o.hosts {
+			pairs = append(pairs, [2]*Host{vm, h}, [2]*Host{h, vm})
+		}
+	}
+	for _, p := range pairs {
+		err := Eventually(ctx, 2*patience, p[0].Name+" reaches "+p[1].Name, func(ctx context.Context) error {
+			if err := p[1].Announce(); err != nil { // OVN has to know it
+				return err
+			}
+			_, err := p[0].Reach(ctx, p[1].Address.Addr(), patience/4)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tunnelPings(ctx context.Context, o *ovnTunnels) (string, error) {
+	return "two stations behind OVN, two behind FRR", o.reach(ctx)
+}
+
+func tunnelBroadcasts(ctx context.Context, o *ovnTunnels) (string, error) {
+	for i, from := range o.all() {
+		want := map[string]int{}
+		for j, h := range o.all() {
+			if h != from && (i < 2 || j < 2) {
+				want[h.Name] = 1
+			}
+		}
+		p, err := newProbe(o.all()...)
+		if err != nil {
+			return "", err
+		}
+		if err = p.Send(from, from.MAC, ether.Broadcast); err == nil {
+			err = p.Expect(ctx, want, o.reach)
+		}
+		if err := errors.Join(err, p.Close()); err != nil {
+			return "", fmt.Errorf("broadcast of %s: %w", from.Name, err)
+		}
+	}
+	return "", nil
+}
+
+// tunnelRestarts has VMs speak to each other meanwhile: FRR 8.4 forgets what it had of the gateway.
+func tunnelRestarts(ctx context.Context, o *ovnTunnels) (string, error) {
+	before, err := o.others(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := o.gateway.KillController(); err != nil {
+		return "", err
+	}
+	if err := o.gateway.StartController(ctx, o.config()); err != nil {
+		return "", err
+	}
+	if err := o.reach(ctx); err != nil {
+		return "", err
+	}
+	return "", Eventually(ctx, patience, "the database is as it was", func(ctx context.Context) error {
+		now, err := o.others(ctx)
+		if err == nil && now != before {
+			err = fmt.Errorf("it was\n%s\nand is\n%s", before, now)
+		}
+		return err
+	})
+}
+
+func tunnelsUndone(ctx context.Context, o *ovnTunnels) (string, error) {
+	if _, err := o.gateway.command(ctx, "delete", "instance", "bridge."+blue); err != nil {
+		return "", err
+	}
+	return "", Eventually(ctx, patience, "nothing is left", func(ctx context.Context) error {
+		ports, err := o.edge.Do(ctx, "ovs-vsctl list-ports br-int")
+		if err == nil && strings.Contains(ports, "vxlan_") {
+			err = fmt.Errorf("br-int has %q", ports)
+		}
+		now, err2 := o.others(ctx)
+		if err2 == nil && now != o.foreign {
+			err2 = fmt.Errorf("the database was\n%s\nand is\n%s", o.foreign, now)
+		}
+		return errors.Join(err, err2)
+	})
+}
