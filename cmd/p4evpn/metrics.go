@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/p4evpn/p4evpn/internal/socket"
 )
 
 // metrics serves what the parts count. Without an address it does nothing.
@@ -18,6 +20,12 @@ type metrics struct {
 	listener net.Listener
 	server   *http.Server
 }
+
+// Connections of those who ask for metrics, in all and of one address.
+const (
+	scrapers          = 64
+	scrapersPerClient = 16
+)
 
 // listenMetrics takes the address, so that one that cannot be had is known before
 // anything was started.
@@ -36,9 +44,12 @@ func listenMetrics(ctx context.Context, address string, parts ...prometheus.Coll
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	listener = socket.Bound(listener, socket.Bounds{InAll: scrapers, ByClient: scrapersPerClient})
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return &metrics{listener: listener, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	return &metrics{listener: listener, server: &http.Server{
+		Handler: http.MaxBytesHandler(mux, 0), ReadTimeout: 5 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 16 << 10}}, nil
 }
 
 // serve answers until ctx ends.
