@@ -67,6 +67,9 @@ func (s *viewService) ListSVIs(_ *p4evpnv1.ListSVIsRequest,
 		for _, g := range v.Gateways {
 			m.Gateways = append(m.Gateways, g.String())
 		}
+		for _, a := range v.Aliases {
+			m.Aliases = append(m.Aliases, mac(a))
+		}
 		return m
 	}, func(p []*p4evpnv1.SVI) *p4evpnv1.ListSVIsResponse { return &p4evpnv1.ListSVIsResponse{Svis: p} })
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
+	"github.com/p4evpn/p4evpn/ether"
 )
 
 func (g *gateway) listHosts(t *testing.T, bridge string) ([]*p4evpnv1.Host, error) {
@@ -64,7 +65,7 @@ func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 			State:     view.Down, Reason: "why", SVIs: []string{"svi10"}, Hosts: 3, Prefixes: 4}},
 		SVIs: []view.SVI{{Name: "svi10", VRF: "green", Bridge: "vlan10", MAC: mac1,
 			Gateways: []netip.Prefix{prefix("10.10.0.1/24"), prefix("2001:db8::1/64")},
-			Anycast:  true, State: view.Up, Reason: "why"}},
+			Anycast:  true, Aliases: []ether.MAC{mac2}, State: view.Up, Reason: "why"}},
 		Hosts: []view.Host{{Bridge: "vlan10", IP: netip.MustParseAddr("2001:db8::9"), MAC: mac1, Kind: view.HostRemote,
 			VTEP: leaf, State: view.Up, Reason: "why"}},
 		Prefixes: []view.Prefix{remote,
@@ -87,8 +88,8 @@ func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 	ss, err := g.view.ListSVIs(ctx, &p4evpnv1.ListSVIsRequest{})
 	svis, err := collect(ss, err, (*p4evpnv1.ListSVIsResponse).GetSvis)
 	check("svis", []*p4evpnv1.SVI{{Name: "svi10", Vrf: "green", Bridge: "vlan10", Mac: "02:00:00:00:00:01",
-		Gateways: []string{"10.10.0.1/24", "2001:db8::1/64"}, Anycast: true, State: p4evpnv1.State_STATE_UP, Reason: "why"}},
-		svis, err)
+		Gateways: []string{"10.10.0.1/24", "2001:db8::1/64"}, Anycast: true, State: p4evpnv1.State_STATE_UP, Reason: "why",
+		Aliases: []string{"02:00:00:00:00:02"}}}, svis, err)
 	hosts, err := g.listHosts(t, "")
 	check("hosts", []*p4evpnv1.Host{{Bridge: "vlan10", Ip: "2001:db8::9", Mac: "02:00:00:00:00:01",
 		Kind: p4evpnv1.HostKind_HOST_KIND_REMOTE, Vtep: "10.0.0.3", State: p4evpnv1.State_STATE_UP, Reason: "why"}}, hosts,

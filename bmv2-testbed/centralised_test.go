@@ -3,6 +3,7 @@ package testbed
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -112,10 +113,11 @@ func foundHostIsAsGoodAsAKnownOne(t *testing.T, c *Centralised) {
 			if _, err := from.NS.Output(ctx, "ping", "-n", "-q", "-i", "0.01", "-c", "20", a.String()); err != nil {
 				return err
 			}
-			if after, err := c.punted(ctx); err != nil || after > before {
-				return fmt.Errorf("%v punts of 20 packets, %w", after-before, err)
+			after, err := c.punted(ctx)
+			if after > before {
+				err = errors.Join(err, fmt.Errorf("%v punts of 20 packets", after-before))
 			}
-			return nil
+			return err
 		}))
 		ways[known] = must(c.leadsTo(t, to.MAC, a))(t)
 	}

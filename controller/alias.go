@@ -1,7 +1,10 @@
 package controller
 
 import (
+	"bytes"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
@@ -130,6 +133,14 @@ func (l *loop) settleAliases(b *bridge) {
 	for mac := range b.others.macs {
 		l.settleAlias(b, mac)
 	}
+}
+
+// aliases are the MACs that are aliases of the bridge's gateway, in order.
+func (b *bridge) aliases() []ether.MAC {
+	if b == nil || b.others == nil {
+		return nil
+	}
+	return slices.SortedFunc(maps.Keys(b.others.aliases), func(x, y ether.MAC) int { return bytes.Compare(x[:], y[:]) })
 }
 
 // aliased reports whether frames of a bridge for a MAC are routed though it is that of

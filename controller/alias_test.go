@@ -2,6 +2,7 @@ package controller
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -45,6 +46,17 @@ func TestFramesForTheMACOfAnotherGatewayWithOurAddressAreRoutedHere(t *testing.T
 	g.wantAlias(b10, v, other, false)
 	g.wantAlias(b10, v, host, false)
 	g.wantAnswer(b10, "10.10.0.1", routerMAC.String())
+	svis, err := g.c.SVIs(g.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string][]ether.MAC{}
+	for _, s := range svis {
+		shown[s.Name] = s.Aliases
+	}
+	if !slices.Equal(shown["svi-10"], []ether.MAC{one, six}) || len(shown["svi-20"]) != 0 {
+		t.Errorf("shown as aliases are %v", shown)
+	}
 
 	g.send(withdraw(peer1, gatewayRoute(leaf1, 100, one, "10.10.0.1")))
 	g.settle()

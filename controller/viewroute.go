@@ -48,7 +48,7 @@ func (c *Controller) SVIs(ctx context.Context) (rows []view.SVI, err error) {
 		refusals := l.refusals()
 		for _, s := range l.svis {
 			row := view.SVI{Name: s.ID, VRF: s.VRF, Bridge: s.Bridge, MAC: l.sviMAC(s),
-				Gateways: slices.Clone(s.Gateways), Anycast: !l.unique(s)}
+				Gateways: slices.Clone(s.Gateways), Anycast: !l.unique(s), Aliases: s.bridge.aliases()}
 			row.State, row.Reason = l.sviSummary(s, refusals).viewState()
 			rows = append(rows, row)
 		}

@@ -2447,7 +2447,10 @@ type SVI struct {
 	Anycast bool  `protobuf:"varint,6,opt,name=anycast,proto3" json:"anycast,omitempty"`
 	State   State `protobuf:"varint,7,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not up.
-	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// MACs of other gateways with one of the addresses, for which this one routes too (gateway
+	// MAC aliasing, RFC 7432 section 10.1).
+	Aliases       []string `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2536,6 +2539,13 @@ func (x *SVI) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *SVI) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
 }
 
 type ListHostsRequest struct {
@@ -3431,7 +3441,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	" \x01(\rR\bprefixes\"\x11\n" +
 	"\x0fListSVIsRequest\"6\n" +
 	"\x10ListSVIsResponse\x12\"\n" +
-	"\x04svis\x18\x01 \x03(\v2\x0e.p4evpn.v1.SVIR\x04svis\"\xcb\x01\n" +
+	"\x04svis\x18\x01 \x03(\v2\x0e.p4evpn.v1.SVIR\x04svis\"\xe5\x01\n" +
 	"\x03SVI\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\tR\x03vrf\x12\x16\n" +
@@ -3440,7 +3450,8 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\bgateways\x18\x05 \x03(\tR\bgateways\x12\x18\n" +
 	"\aanycast\x18\x06 \x01(\bR\aanycast\x12&\n" +
 	"\x05state\x18\a \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"D\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x18\n" +
+	"\aaliases\x18\t \x03(\tR\aaliases\"D\n" +
 	"\x10ListHostsRequest\x12\x16\n" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\":\n" +

@@ -47,7 +47,7 @@ var shown = &controllertest.View{Rows: controllertest.Rows{
 		State: view.Up,
 		SVIs:  []string{"svi-blue"}, Hosts: 4, Prefixes: 9}},
 	SVIs: []view.SVI{{Name: "svi-blue", VRF: "green", Bridge: "blue", MAC: mac, Anycast: true, State: view.Up,
-		Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}},
+		Aliases: []ether.MAC{{2, 0, 0, 0, 0, 0x71}}, Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}},
 	Hosts: []view.Host{{Bridge: "blue", IP: netip.MustParseAddr("10.10.10.11"), MAC: mac, Kind: view.HostRemote,
 		VTEP: leaf, State: view.Up}},
 	Prefixes: []view.Prefix{
@@ -130,7 +130,7 @@ func TestShowPrintsOneLineForEachRow(t *testing.T) {
 		"neighbors":           {"NEIGHBOR", "10.1.1.1", "established", "1h0m0s", "RECEIVED/LIMIT", "7/250000"},
 		"entries":             {"ENTRY", "bridge.to_port port=1", "yes"},
 		"vrfs":                {"VRF", "green", "5000", "10.100.0.1/32", "svi-blue"},
-		"svis":                {"SVI", "svi-blue", "green", "10.10.10.1/24,2001:db8::1/64", "yes"},
+		"svis":                {"SVI", "svi-blue", "green", "10.10.10.1/24,2001:db8::1/64", "yes", "02:00:00:00:00:71"},
 		"hosts":               {"ADDRESS", "10.10.10.11", "02:00:00:00:00:01", "remote", "10.0.0.3"},
 		"underlay":            {"PREFIX", "10.0.0.4/32", "10.1.1.1", "up"},
 		"prefixes":            {"PREFIX", "10.10.10.0/24", "bridge blue", "6.6.6.0/24", "10.0.0.3 vni 5000 router mac 02:00:00:00:00:01"},

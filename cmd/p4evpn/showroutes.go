@@ -22,12 +22,12 @@ func showVRFs(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, err
 }
 
 func showSVIs(ctx context.Context, c p4evpnv1.ViewClient, _ string) (*table, error) {
-	t := &table{columns: []string{"svi", "vrf", "bridge", "mac", "gateways", "anycast", "state", "reason"}}
+	t := &table{columns: []string{"svi", "vrf", "bridge", "mac", "gateways", "anycast", "aliases", "state", "reason"}}
 	stream, err := c.ListSVIs(ctx, &p4evpnv1.ListSVIsRequest{})
 	err = collect(stream, err, func(part *p4evpnv1.ListSVIsResponse) {
 		for _, v := range part.GetSvis() {
 			t.add(v, v.GetName(), v.GetVrf(), v.GetBridge(), v.GetMac(), strings.Join(v.GetGateways(), ","),
-				yes(v.GetAnycast()), v.GetState(), v.GetReason())
+				yes(v.GetAnycast()), strings.Join(v.GetAliases(), ","), v.GetState(), v.GetReason())
 		}
 	})
 	return t, err

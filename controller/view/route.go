@@ -27,7 +27,8 @@ type SVI struct {
 	Bridge   string
 	MAC      ether.MAC // in use: the one asked for, or the one derived
 	Gateways []netip.Prefix
-	Anycast  bool // other gateways of the subnet may share MAC and address
+	Anycast  bool        // other gateways of the subnet may share MAC and address
+	Aliases  []ether.MAC // of other gateways with one of the addresses: frames for them are routed here too
 	State    State
 	Reason   string // why it is not up
 }
