@@ -112,6 +112,8 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"OVN without a chassis":  {minimal + "ovn: {nb: [\"tcp:10.0.0.9:6641\"]}\n", "ovn.chassis", "line 4:"},
 		"OVN without an end":     {minimal + "ovn: {nb: [\"tcp:10.0.0.9:6641\"], ovs: \"unix:/x\"}\n", "ovn.interface", "line 4:"},
 		"OVN at no port":         {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, port: eth99}\n", "ovn.port", "line 4:"},
+		"OVN on no host":         {minimal + "ovn: {nb: [\"tcp::6641\"], chassis: hv1}\n", "ovn.nb[0]", "line 4:"},
+		"OVN at an open bracket": {minimal + "ovn: {nb: [\"tcp:[::1:6641\"], chassis: hv1}\n", "ovn.nb[0]", "line 4:"},
 		"OVN in no mode":         {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, mode: both}\n", "ovn.mode", "line 4:"},
 		"tunnels from nowhere":   {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, mode: tunnels}\n", "ovn.ovs", "line 4:"},
 		"tunnels at a trunk":     {minimal + "ovn: {nb: [\"tcp:a:1\"], ovs: \"unix:/x\", mode: tunnels, interface: ovn1}\n", "ovn.interface", "line 4:"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 )
@@ -117,11 +118,12 @@ func (c *checker) checkOVNTunnels() {
 // checkDatabase checks how a database is reached, and reports whether by TLS.
 func (c *checker) checkDatabase(path, address string) bool {
 	scheme, rest, _ := strings.Cut(address, ":")
+	host, port, err := net.SplitHostPort(rest)
 	switch {
-	case scheme == "unix" && strings.HasPrefix(rest, "/"), scheme == "tcp" && strings.Contains(rest, ":"):
+	case scheme == "unix" && strings.HasPrefix(rest, "/"):
 		return false
-	case scheme == "ssl" && strings.Contains(rest, ":"):
-		return true
+	case (scheme == "tcp" || scheme == "ssl") && err == nil && host != "" && port != "":
+		return scheme == "ssl"
 	}
 	c.fail(path, "%q: want tcp:HOST:PORT, ssl:HOST:PORT or unix:/FILE", address)
 	return false
