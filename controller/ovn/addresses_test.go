@@ -145,6 +145,9 @@ func TestAMACThatAnotherPortOfTheSwitchHasIsThatPorts(t *testing.T) {
 	nb.listed("0a 10.0.0.10", "0c", "0d")
 	nb.nb("lsp-add ls1 vm4 -- lsp-set-addresses vm4 02:00:00:00:00:0d") // and one came here
 	nb.listed("0a 10.0.0.10", "0c")
+	nb.nb("lsp-add ls1 vm5 -- lsp-set-addresses vm5 02:00:00:00:00:0d -- lsp-del vm4") // two had it, one has it yet
+	nb.nb("lsp-del vm2")
+	nb.listed("0a 10.0.0.10", "0b", "0c")
 }
 
 // After a restart nothing goes that a peer may yet repeat.

@@ -46,6 +46,50 @@ func serve(t *testing.T, schema string, args ...string) *server {
 	return s
 }
 
+// serveCluster starts servers that are one database, of which one leads.
+func serveCluster(t *testing.T, schema, database string, n int) (members []*server) {
+	t.Helper()
+	first := ""
+	for range n {
+		s := &server{T: t, dir: t.TempDir(), schema: schema}
+		if _, err := os.Stat(schema); err != nil {
+			t.Skipf("SKIP: OVN and Open vSwitch are not installed: %v", err)
+		}
+		local := "tcp:127.0.0.1:" + freePort(t)
+		if first == "" {
+			first = local
+			s.run("ovsdb-tool", "create-cluster", s.path("db"), schema, local)
+		} else {
+			s.run("ovsdb-tool", "join-cluster", s.path("db"), database, local, first)
+		}
+		s.start()
+		t.Cleanup(s.stop)
+		s.await("it has joined", func() bool { return strings.Contains(s.role(database), "Status: cluster member") })
+		members = append(members, s)
+	}
+	return members
+}
+
+// role is how a member stands to its cluster, "" if it does not answer.
+func (s *server) role(database string) string {
+	out, _ := exec.Command("ovs-appctl", "--timeout=5", "-t", s.path("ctl"), "cluster/status", database).Output()
+	return string(out)
+}
+
+// leader waits until there is one among the members that run.
+func leader(t *testing.T, database string, members []*server) (found *server) {
+	t.Helper()
+	await(t, "the cluster has a leader", func() bool {
+		for _, s := range members {
+			if s.cmd != nil && strings.Contains(s.role(database), "Role: leader") {
+				found = s
+			}
+		}
+		return found != nil
+	})
+	return found
+}
+
 func (s *server) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *server) address() string         { return "unix:" + s.path("sock") }
 
