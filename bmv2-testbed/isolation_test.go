@@ -32,6 +32,10 @@ func TestATenantThatKeepsTheControllerBusyCostsTheOthersNothing(t *testing.T) {
 		if i.Lost() > 0 {
 			t.Errorf("%d packets were lost, want none", i.Lost())
 		}
+		f := must(MeasureMACFlood(t.Context(), r.hosts["twin1"], i.Carried/2, r.hosts["west1"], r.hosts["east1"]))(t)
+		t.Log(f)
+		wantOf(t, r, "shadow", "1024 MACs are learned on port")
+		wantOf(t, r, "west", "")
 	})
 }
 

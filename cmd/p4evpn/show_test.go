@@ -47,7 +47,8 @@ var shown = &controllertest.View{Rows: controllertest.Rows{
 		State: view.Up,
 		SVIs:  []string{"svi-blue"}, Hosts: 4, Prefixes: 9}},
 	SVIs: []view.SVI{{Name: "svi-blue", VRF: "green", Bridge: "blue", MAC: mac, Anycast: true, State: view.Up,
-		Aliases: []ether.MAC{{2, 0, 0, 0, 0, 0x71}}, Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}},
+		Aliases:  []ether.MAC{{2, 0, 0, 0, 0, 0x71}},
+		Gateways: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}},
 	Hosts: []view.Host{{Bridge: "blue", IP: netip.MustParseAddr("10.10.10.11"), MAC: mac, Kind: view.HostRemote,
 		VTEP: leaf, State: view.Up}},
 	Prefixes: []view.Prefix{
