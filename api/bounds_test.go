@@ -205,10 +205,13 @@ func TestWhatIsInFlightIsBoundedInAllAndByClient(t *testing.T) {
 			t.Error("a client has more in flight than it may")
 		}
 	}
+	if err := begin("one more").take(freeBytes); err != nil {
+		t.Errorf("others leave a client nothing: %v", err)
+	}
 	if err := begin("one more").take(1); err == nil {
 		t.Error("all have more in flight than they may")
 	}
-	for range maxCallsPerClient - 1 {
+	for range maxCallsPerClient - 2 {
 		begin("one more")
 	}
 	if _, err := f.begin("one more"); err == nil {
@@ -217,6 +220,7 @@ func TestWhatIsInFlightIsBoundedInAllAndByClient(t *testing.T) {
 	for i := len(passages); i < maxCalls; i++ {
 		begin(fmt.Sprint("client ", i))
 	}
+	begin("the last") // others leave it one
 	if _, err := f.begin("the last"); err == nil {
 		t.Error("all have more calls than they may")
 	}

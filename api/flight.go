@@ -11,9 +11,11 @@ import (
 )
 
 // What may be under way: bytes of requests that are being read or answered, and calls.
+// However many others ask, a client has one call, and freeBytes of requests.
 const (
 	maxBytes          = 64 << 20
 	maxBytesPerClient = 16 << 20
+	freeBytes         = 64 << 10
 	maxCalls          = 256
 	maxCallsPerClient = 64
 )
@@ -37,7 +39,7 @@ func (f *flight) begin(client string) (*passage, error) {
 	if of == nil {
 		of = &load{}
 	}
-	if of.calls >= maxCallsPerClient || f.all.calls >= maxCalls {
+	if of.calls >= maxCallsPerClient || f.all.calls >= maxCalls && of.calls > 0 {
 		return nil, later("the gateway is answering as many calls as it may")
 	}
 	f.clients[client] = of
@@ -66,7 +68,7 @@ func (p *passage) take(n int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	of := f.clients[p.client]
-	if of.bytes+n > maxBytesPerClient || f.all.bytes+n > maxBytes {
+	if of.bytes+n > maxBytesPerClient || f.all.bytes+n > maxBytes && of.bytes+n > freeBytes {
 		return later("the gateway is reading as much of requests as it may")
 	}
 	p.bytes += n

@@ -48,6 +48,7 @@ var figures = append([]figure{
 	{[]string{"switch_bytes_per_entry", "switch_bytes_per_source", "switch_bytes_per_route"}, measureMemory},
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"punt_isolation_lost"}, measureIsolation},
+	{[]string{"attack_api_memory_ratio"}, measureAttack},
 	{[]string{"api_create", "create_to_up_p50", "create_to_up_p99"}, measureCreates},
 }, packetFigures()...)
 

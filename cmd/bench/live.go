@@ -123,7 +123,7 @@ func liveConfig(dir, neighbor string) string {
 	config := fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %[3]s/p4evpn.db\n", gatewayAS, gatewayVTEP,
 		dir) +
 		"target: {address: \"127.0.0.1:9559\", embedded: false}\nmetrics: {listen: \"127.0.0.1:9464\"}\n" +
-		fmt.Sprintf("api: {listen: \"unix:%s\"}\n", filepath.Join(dir, "api.sock")) +
+		fmt.Sprintf("api: {listen: [\"unix:%s\", \"127.0.0.1:50151\"], insecure: true}\n", filepath.Join(dir, "api.sock")) +
 		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
 		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: " +
 		"up1}}\n" +
