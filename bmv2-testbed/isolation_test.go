@@ -32,6 +32,9 @@ func TestATenantThatKeepsTheControllerBusyCostsTheOthersNothing(t *testing.T) {
 		if i.Lost() > 0 {
 			t.Errorf("%d packets were lost, want none", i.Lost())
 		}
+		if i.Carried/2*floodWait.Seconds() < floodedBefore {
+			t.Skip("the machine is too busy: the target carries no flood")
+		}
 		f := must(MeasureMACFlood(t.Context(), r.hosts["twin1"], i.Carried/2, r.hosts["west1"], r.hosts["east1"]))(t)
 		t.Log(f)
 		wantOf(t, r, "shadow", "1024 MACs are learned on port")

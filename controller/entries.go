@@ -202,7 +202,8 @@ func registerHosts(r *registry) {
 		fromBGP:  func(l *loop, e p4.ARPHost) bool { return l.answersForBGP(e.Bridge, e.Address, e.Metadata) },
 		flipped:  noneDoesWithout[p4.ARPHost],
 		concerns: func(_ *loop, k p4.ARPHost) []subject { return []subject{{ofBridge, k.Bridge}, {ofGateway, k.Bridge}} },
-		given:    func(l *loop, e p4.ARPHost) bool { return l.givenAnswer(e.Bridge, e.Address) }, most: asManyAsFit[p4.ARPHost],
+		given:    func(l *loop, e p4.ARPHost) bool { return l.givenAnswer(e.Bridge, e.Address) },
+		most:     asManyAsFit[p4.ARPHost],
 	}.table()
 	r[p4.TypeNDHost] = of[p4.NDHost]{
 		desired: func(l *loop, k p4.NDHost) entry { return l.desiredAnswer(k.Bridge, k.Address) },

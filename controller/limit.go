@@ -82,6 +82,9 @@ func (l *loop) reviewDeclined() {
 // settleVacant lets as many sources that were over a limit be reported as there is room for,
 // in the order of bridges and MACs. Who then sends first is learned.
 func (l *loop) settleVacant() {
+	if len(l.vacant) == 0 {
+		return
+	}
 	tried := map[*port]int{}
 	for _, index := range slices.Sorted(maps.Keys(l.vacant)) {
 		if b := l.bridges[index]; b != nil {

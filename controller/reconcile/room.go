@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"container/heap"
 	"errors"
 	"fmt"
@@ -198,24 +199,29 @@ func (r *Reconciler) callWaiting() {
 
 // callFor is callWaiting for one table, and reports whether there is more to call.
 func (r *Reconciler) callFor(rm *room) bool {
-	called := map[*share]int{}
+	called := map[*share]int{} // of those of which something waits
+	for _, s := range rm.shares {
+		if _, waits := s.first(); waits {
+			called[s] = 0
+		}
+	}
 	for n := range maxBatch {
 		var next *share
-		for _, s := range rm.shares {
+		var lowest p4.Key
+		for s := range called {
 			key, ok := s.first()
 			if !ok || !rm.admits(s.taken+called[s], rm.left()-n, r.model.Most(s.waiting[key].what)) {
 				continue
 			}
-			if next == nil || s.taken+called[s] < next.taken+called[next] {
-				next = s
+			if next == nil || cmp.Or(s.taken+called[s]-next.taken-called[next], cmp.Compare(key, lowest)) < 0 {
+				next, lowest = s, key
 			}
 		}
 		if next == nil {
 			return false
 		}
-		key, _ := next.first()
 		heap.Pop(&next.order)
-		d := next.waiting[key]
+		d := next.waiting[lowest]
 		d.called = true
 		called[next]++
 		r.Mark(d.what)

@@ -116,6 +116,22 @@ func TestWhatWaitsComesInByItsKeysWhenThereIsRoom(t *testing.T) {
 	}
 }
 
+func TestThoseWhoHaveTheLeastComeInFirstAndOfEqualsTheLowerKey(t *testing.T) {
+	for range 5 { // maps have no order
+		b := start(t, options{sizes: fdbOf(1000), most: 2})
+		for bridge := range uint16(4) {
+			b.wants(macs(bridge+1, 0, 6)...)
+		}
+		b.fill()
+		b.wantShares(2, 2, 2, 2)
+		b.model.most = 0
+		b.rooms[p4.FDB{}.Key().ID()].size = 14 // one is kept: after three more two are left
+		b.Reconsider()
+		b.fill()
+		b.wantShares(3, 3, 3, 2)
+	}
+}
+
 func TestThereIsRoomAgainWhereTheTargetRefusedWhatWasToTakeIt(t *testing.T) {
 	b := start(t, options{sizes: fdbOf(8), mayFail: true})
 	refused := macs(1, 0, 1)
