@@ -358,7 +358,7 @@ func TestTheLastSequenceNumberIsToldOfAndCleared(t *testing.T) {
 	g.wantRoute(mac(1), 0)
 }
 
-// RFC 9047 section 2: our routes say what a host said of itself, and that an address is
+// RFC 9047 section 3.1: our routes say what a host said of itself, and that an address is
 // configured.
 func TestTheFlagsOfAnAddressAreAdvertised(t *testing.T) {
 	g, b := twoPorts(t, options{})
