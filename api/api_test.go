@@ -67,6 +67,12 @@ func serve(t testing.TB, store *intent.Store, st intent.StatusSource, v view.Vie
 // some.
 func serveConfig(t testing.TB, cfg Config, client *tls.Config) *gateway {
 	t.Helper()
+	return serveTuned(t, cfg, client, func(*Server) {})
+}
+
+// serveTuned is serveConfig of a server that is changed before it serves.
+func serveTuned(t testing.TB, cfg Config, client *tls.Config, tune func(*Server)) *gateway {
+	t.Helper()
 	cfg.Insecure = cfg.TLS == nil
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -75,6 +81,7 @@ func serveConfig(t testing.TB, cfg Config, client *tls.Config) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tune(srv)
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

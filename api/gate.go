@@ -103,7 +103,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request, p *passage) error {
 		return tooLarge
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	_ = control.SetReadDeadline(time.Now().Add(g.guard.body))
 	body, err := io.ReadAll(&counted{ReadCloser: r.Body, passage: p, left: g.maxBody, over: tooLarge})
 	_ = control.SetReadDeadline(time.Time{})
 	switch _, refused := status.FromError(err); {
@@ -117,7 +117,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request, p *passage) error {
 			return tooLarge
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return status.Errorf(codes.InvalidArgument, "the request's body did not come within %v", bodyTimeout)
+			return status.Errorf(codes.InvalidArgument, "the request's body did not come within %v", g.guard.body)
 		}
 		return status.Errorf(codes.InvalidArgument, "the request's body cannot be read: %v", err)
 	}
@@ -162,7 +162,7 @@ func (g *callGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.end()
-	timeout := bodyTimeout
+	timeout := g.guard.body
 	if g.services.fromClient[method] {
 		timeout = streamTimeout
 	}

@@ -66,7 +66,8 @@ type guard struct {
 	limit   *limiter
 	flight  *flight
 	metrics *metrics
-	audit   *auditLog // nil: there is none
+	audit   *auditLog     // nil: there is none
+	body    time.Duration // that a request's body may take
 	log     *slog.Logger
 }
 

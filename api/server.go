@@ -126,7 +126,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.guard = &guard{origin: http.NewCrossOriginProtection(), hosts: map[string]bool{}, limit: newLimiter(cfg.Limits),
-		flight: newFlight(), metrics: s.metrics, log: s.log}
+		flight: newFlight(), body: bodyTimeout, metrics: s.metrics, log: s.log}
 	for _, name := range cfg.Hosts {
 		s.guard.hosts[strings.ToLower(name)] = true
 	}

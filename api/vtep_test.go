@@ -39,7 +39,7 @@ func askVTEP(t *testing.T, h http.Handler, subject, method, path, body string) (
 func TestRolesAndLimitsHoldForVTEPsToo(t *testing.T) {
 	var log records
 	g := &guard{log: log.logger(), limit: newLimiter(Limits{}.withDefaults()), flight: newFlight(), metrics: newMetrics(),
-		origin: http.NewCrossOriginProtection()}
+		body: bodyTimeout, origin: http.NewCrossOriginProtection()}
 	h := newVTEP(g, 200, &vtep.Handler{Store: intent.NewMemory(), View: &controllertest.View{}})
 	const speaker = `{"as_number": 65000, "router_id": "10.0.0.1"}`
 	for _, c := range []struct {
