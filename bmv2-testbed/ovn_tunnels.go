@@ -138,6 +138,12 @@ func (o *ovnTunnels) config() string {
 }
 
 func (o *ovnTunnels) startGateway(ctx context.Context, options DemoOptions) (err error) {
+	for _, vm := range o.vms { // which OVN notes in the port's row
+		up := "ovn-nbctl --timeout=60 wait-until Logical_Switch_Port " + vm.Name + " up=true"
+		if _, err := o.central.Do(ctx, up); err != nil {
+			return err
+		}
+	}
 	if o.foreign, err = o.others(ctx); err != nil {
 		return err
 	}
