@@ -29,6 +29,7 @@ type Keeper struct {
 	switches map[string]string               // names, by bridge's id
 	problems map[string]string               // that were told, by bridge's id, or ""
 
+	applied  time.Time                 // when the databases were looked at last
 	expected map[string][]view.Station // that the fabric was told of, by bridge's id
 	lastUp   map[string]time.Time      // when ports were up, by UUID
 }
@@ -121,8 +122,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !gathering {
-			due, gathering = time.After(k.cfg.Gather), true
+		if !gathering { // what comes after a pause is done at once
+			due, gathering = time.After(k.cfg.Gather-time.Since(k.applied)), true
 		}
 	}
 }
@@ -202,6 +203,7 @@ func (k *Keeper) apply(ctx context.Context) (again time.Duration) {
 	case err != nil:
 		problems[""], again = err.Error(), k.cfg.Retry
 	}
+	k.applied = time.Now()
 	if ctx.Err() == nil {
 		k.tell(problems)
 		k.stats.attached(len(wanted), problems)

@@ -404,6 +404,15 @@ func TestWhatIsNotOursIsNotTouchedAndTheBridgeIsNamed(t *testing.T) {
 	}
 }
 
+// Only what comes soon after something else waits for more.
+func TestAChangeAfterAPauseIsDoneAtOnce(t *testing.T) {
+	nb, store := serve(t, northboundSchema), intent.NewMemory()
+	nb.nb("ls-add ls1")
+	stretch(t, store, 10, "ls1")
+	start(t, store, nb, nil, func(c *Config) { c.Gather = time.Hour })
+	nb.has(10, "ls1")
+}
+
 func TestOneBadBridgeKeepsNoOtherFromItsSwitch(t *testing.T) {
 	nb, store := serve(t, northboundSchema), intent.NewMemory()
 	nb.nb("ls-add ls2")
