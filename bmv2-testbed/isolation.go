@@ -37,6 +37,7 @@ func (i Isolation) String() string {
 const (
 	carriedTime   = time.Second
 	isolationTime = 5 * time.Second
+	offerSettle   = 50 * time.Millisecond // without a frame: no more are under way
 	// stormBurst is how many frames are sent at once: fewer than the shortest queue of a
 	// target takes.
 	stormBurst = 16
@@ -65,18 +66,15 @@ func MeasureIsolation(ctx context.Context, noisy *Host, quiet Flow) (i Isolation
 	if err != nil {
 		return i, err
 	}
-	s, err := noisy.NS.OpenRaw(noisy.Dev)
-	if err != nil {
-		return i, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
 	m, err := StartMeter(quiet)
 	if err != nil {
 		return i, err
 	}
 	done := make(chan error, 1)
 	go func() { done <- i.ping(ctx, quiet) }()
-	i.Punted, err = storm(ctx, s, noisy.forTheController(gateway), i.Carried/2, isolationTime)
+	frames := noisy.forTheController(gateway)
+	frame := func(n int) []byte { return frames[n%len(frames)] }
+	i.Punted, err = noisy.Attack(ctx, frame, i.Carried/2, isolationTime)
 	err = errors.Join(err, <-done)
 	i.Flow = m.Stop()[0]
 	return i, err
@@ -84,26 +82,52 @@ func MeasureIsolation(ctx context.Context, noisy *Host, quiet Flow) (i Isolation
 
 // carried is how many frames/s of a flow arrive when as many are sent as can be.
 func carried(ctx context.Context, f Flow) (rate float64, err error) {
+	_, arrived, err := f.Offer(ctx, 0, carriedTime)
+	return float64(arrived) / carriedTime.Seconds(), err
+}
+
+// Offer sends small packets from one host of a flow to the other for a time, at a rate in
+// frames/s or, where that is 0, as fast as can be, and gives how many and how many arrived
+// since.
+func (f Flow) Offer(ctx context.Context, rate float64, d time.Duration) (sent, arrived int, err error) {
 	gateway, err := f.From.neighbour(ctx, f.From.Gateway)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	s, err := f.From.NS.OpenRaw(f.From.Dev)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	before, err := f.To.received()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	start := time.Now()
 	frame := udpFrame(f.From.MAC, gateway, f.From.Address.Addr(), f.To.Address.Addr(), 64)
-	if _, err := storm(ctx, s, [][]byte{frame}, 0, carriedTime); err != nil {
+	if sent, err = storm(ctx, s, func(int) []byte { return frame }, rate, d); err != nil {
+		return 0, 0, err
+	}
+	for last := before; err == nil; { // what is under way yet
+		after, failed := f.To.received()
+		if arrived, err = int(after-before), failed; after == last {
+			break
+		}
+		last = after
+		time.Sleep(offerSettle)
+	}
+	return sent, arrived, err
+}
+
+// Attack has a host send frames, made by their numbers, for a time at a rate in frames/s,
+// and gives how many.
+func (h *Host) Attack(ctx context.Context, frame func(n int) []byte, rate float64, d time.Duration) (sent int,
+	err error) {
+	s, err := h.NS.OpenRaw(h.Dev)
+	if err != nil {
 		return 0, err
 	}
-	after, err := f.To.received()
-	return float64(after-before) / time.Since(start).Seconds(), err
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return storm(ctx, s, frame, rate, d)
 }
 
 // received is how many frames came to the host.
@@ -155,9 +179,10 @@ func udpFrame(source, destination ether.MAC, from, to netip.Addr, ttl byte) []by
 	return append(append(f, ip...), udp...)
 }
 
-// storm sends frames in turn for a time, at a rate in frames/s or, where that is 0, as
+// storm sends frames, by their numbers, for a time, at a rate in frames/s or, where that is 0, as
 // fast as it can, and gives how many. What it is too late for it does not send.
-func storm(ctx context.Context, s *RawSocket, frames [][]byte, rate float64, d time.Duration) (sent int, err error) {
+func storm(ctx context.Context, s *RawSocket, frame func(n int) []byte, rate float64, d time.Duration) (sent int,
+	err error) {
 	pause := time.Duration(0)
 	if rate > 0 {
 		pause = time.Duration(stormBurst / rate * float64(time.Second))
@@ -172,7 +197,7 @@ func storm(ctx context.Context, s *RawSocket, frames [][]byte, rate float64, d t
 		}
 		due = due.Add(pause)
 		for range stormBurst {
-			if err := s.Send(frames[sent%len(frames)]); err != nil && !errors.Is(err, syscall.ENOBUFS) {
+			if err := s.Send(frame(sent)); err != nil && !errors.Is(err, syscall.ENOBUFS) {
 				return sent, err
 			}
 			sent++

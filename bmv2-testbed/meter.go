@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ type Reading struct {
 	Flow             string
 	Sent, Lost       int
 	Duplicated       int           // answers too many
+	P99              time.Duration // what 99 of 100 answers took at most
 	Gap              time.Duration // the longest time without an answer
 	FirstLost, Again time.Duration // since the start: the first loss, and the first answer after the last one
 }
@@ -55,6 +57,7 @@ type meteredFlow struct {
 	mu      sync.Mutex
 	sent    []time.Duration // by number, since the start
 	answers []uint8         // by number
+	took    []time.Duration // of each first answer
 	last    time.Duration   // of an answer
 	gap     time.Duration
 }
@@ -162,6 +165,9 @@ func (f *meteredFlow) receive(start time.Time) {
 			return // not ours
 		}
 		f.gap, f.last = max(f.gap, now-f.last), now
+		if f.answers[n] == 0 {
+			f.took = append(f.took, now-f.sent[n])
+		}
 		if f.answers[n] < 255 {
 			f.answers[n]++
 		}
@@ -239,6 +245,9 @@ func (m *Meter) close() {
 
 func (f *meteredFlow) reading() Reading {
 	r := Reading{Flow: f.Name, Sent: len(f.sent), Gap: f.gap}
+	if n := len(f.took); n > 0 {
+		r.P99 = slices.Sorted(slices.Values(f.took))[(99*n+99)/100-1] // the nearest rank
+	}
 	for n, answers := range f.answers {
 		switch {
 		case answers == 0:

@@ -49,6 +49,12 @@ var figures = append([]figure{
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"punt_isolation_lost"}, measureIsolation},
 	{[]string{"attack_api_memory_ratio"}, measureAttack},
+	{attackNames("macs"), measureMACs},
+	{attackNames("addresses"), measureAddresses},
+	{attackNames("storm"), measureStorm},
+	{attackNames("arp"), measureRequests},
+	{[]string{"attack_api_lost", "attack_api_p99_ratio", apiMemory}, measureStrangers},
+	{append(attackNames("streams"), "attack_streams_restart_ratio"), measureStreams},
 	{[]string{"api_create", "create_to_up_p50", "create_to_up_p99"}, measureCreates},
 }, packetFigures()...)
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ const (
 	liveRoutes  = 10_000
 
 	speakLimit = 3 * time.Minute
+
+	liveAPI = "127.0.0.1:50151" // besides a socket
 )
 
 // liveGateway is a gateway as users run it: processes, a store on the disk, the
@@ -45,6 +48,7 @@ var leafLoopback = netip.MustParseAddr("127.0.0.2")
 type liveOptions struct {
 	binary   func(context.Context) (string, error)
 	neighbor string // more keys of the leaf, each behind a comma
+	api      string // how the API is served over TCP; empty: without TLS
 }
 
 // startLive starts one with an object for each thing that its hosts need; the lab
@@ -72,7 +76,7 @@ func startLive(ctx context.Context, lab *testbed.Lab, of liveOptions) (*liveGate
 	if err := g.StartSwitch(ctx); err != nil {
 		return nil, err
 	}
-	g.config = liveConfig(lab.Dir, of.neighbor)
+	g.config = liveConfig(lab.Dir, of)
 	if err := g.StartController(ctx, g.config); err != nil {
 		return nil, err
 	}
@@ -119,16 +123,17 @@ func (g *liveGateway) cable(ctx context.Context, ns *testbed.Namespace) error {
 	return err
 }
 
-func liveConfig(dir, neighbor string) string {
+func liveConfig(dir string, of liveOptions) string {
 	config := fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %[3]s/p4evpn.db\n", gatewayAS, gatewayVTEP,
 		dir) +
 		"target: {address: \"127.0.0.1:9559\", embedded: false}\nmetrics: {listen: \"127.0.0.1:9464\"}\n" +
-		fmt.Sprintf("api: {listen: [\"unix:%s\", \"127.0.0.1:50151\"], insecure: true}\n", filepath.Join(dir, "api.sock")) +
+		fmt.Sprintf("api: {listen: [\"unix:%s\", %q], %s}\n", filepath.Join(dir, "api.sock"), liveAPI,
+			cmp.Or(of.api, "insecure: true")) +
 		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
 		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: " +
 		"up1}}\n" +
 		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true%s}\nports:\n", leafLoopback, leafAS,
-			neighbor)
+			of.neighbor)
 	for i := range liveHosts {
 		config += fmt.Sprintf("  - {name: port%d, number: %[1]d, interface: port%[1]d}\n", i+1)
 	}
