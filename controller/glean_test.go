@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
@@ -157,28 +158,46 @@ func TestNoMoreAddressesAreLookedForAtATimeThanTheLimit(t *testing.T) {
 	})
 }
 
-// A host that was found is asked again, and gone when it does not answer.
+// A host that was found, by our own question or by the kernel's, is asked again, stays while it
+// answers, and is gone when it does not.
 func TestAHostThatWasFoundIsThereWhileItAnswers(t *testing.T) {
-	g, v, b10, _ := central(t)
-	g.send(update(peer1, macRoute(leaf1, 100, mac(0x71))))
-	g.settle()
-	g.gleans(b10, v, "10.10.0.9")
-	g.answersFrom(b10, mac(0x71), "10.10.0.9")
-	who := probed{b10, addr("10.10.0.9"), mac(0x71)}
-	g.peek(func(l *loop) {
-		if asked := l.askable(l.bridges[b10], mac(0x71)); len(asked) != 1 || asked[0].ip != who.ip {
-			t.Errorf("%v are to be asked for, want %v", asked, who.ip)
-		}
-		l.query(who)
-	})
-	g.eventually("a question by VXLAN to it alone", func() bool {
-		outs := g.target.PacketOuts()
-		want := p4.PacketOut{Bridge: b10, Frame: packet.Query{MAC: g.c.loop.asker, To: who.mac, Target: who.ip}.Frame()}
-		return len(outs) > 0 && outs[len(outs)-1].String() == want.Message().String()
-	})
-	g.peek(func(l *loop) { l.noAnswer(who) })
-	g.settle()
-	g.wantRouteTo(v, "10.10.0.9/32", "nowhere")
+	for name, kernel := range map[string]bool{"by us": false, "by the kernel": true} {
+		t.Run(name, func(t *testing.T) {
+			g, v, b10, _ := central(t)
+			g.send(update(peer1, macRoute(leaf1, 100, mac(0x71))))
+			g.settle()
+			who := probed{b10, addr("10.10.0.9"), mac(0x71)}
+			if kernel {
+				g.slow.events <- slowpath.Neighbor{VRF: v, Bridge: b10, IP: who.ip, MAC: who.mac, Present: true}
+			} else {
+				g.gleans(b10, v, "10.10.0.9")
+				g.answersFrom(b10, mac(0x71), "10.10.0.9")
+			}
+			g.eventually("found", func() bool { return g.routeTo(v, "10.10.0.9/32") == "host "+mac(0x71).String()+" in 1" })
+			g.peek(func(l *loop) {
+				if asked := l.askable(l.bridges[b10], mac(0x71)); len(asked) != 1 || asked[0].ip != who.ip {
+					t.Errorf("%v are to be asked for, want %v", asked, who.ip)
+				}
+				l.bridges[b10].addresses[who.ip].claim(who.mac).confirmed = time.Time{}
+				l.prober.ask(who, l.now())
+			})
+			g.eventually("a question by VXLAN to it alone", func() bool {
+				outs := g.target.PacketOuts()
+				want := p4.PacketOut{Bridge: b10, Frame: packet.Query{MAC: g.c.loop.asker, To: who.mac, Target: who.ip}.Frame()}
+				return len(outs) > 0 && outs[len(outs)-1].String() == want.Message().String()
+			})
+			g.answersFrom(b10, mac(0x71), "10.10.0.9")
+			g.peek(func(l *loop) {
+				if l.prober.asks(who) || l.bridges[b10].addresses[who.ip].claim(who.mac).confirmed.IsZero() {
+					t.Error("its answer is not taken")
+				}
+			})
+			g.wantRouteTo(v, "10.10.0.9/32", "host "+mac(0x71).String()+" in 1")
+			g.peek(func(l *loop) { l.noAnswer(who) })
+			g.settle()
+			g.wantRouteTo(v, "10.10.0.9/32", "nowhere")
+		})
+	}
 }
 
 func TestTheMACThatHostsAreAskedFromIsAdvertisedWhereThereIsAGateway(t *testing.T) {
