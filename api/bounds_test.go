@@ -368,6 +368,40 @@ func TestFloodsOfHTTP2AreEndedAndOthersAnswered(t *testing.T) {
 	}
 }
 
+func TestAClientWithoutARoleMayFloodLess(t *testing.T) {
+	cfg, ca := secure(t)
+	g := serveConfig(t, cfg, ca.sign(t, alice, nil).client(ca))
+	for name, ended := range map[string]bool{"mallory": true, "victor": false} {
+		who := victor
+		who.CommonName = name
+		client := ca.sign(t, who, nil).client(ca)
+		client.NextProtos = []string{"h2"}
+		conn := tls.Client(g.attack(t), client)
+		if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+			t.Fatal(err)
+		}
+		c := &raw2{http2.NewFramer(conn, conn), conn}
+		_ = c.WriteSettings()
+		for range 2 * framesAtOnce / strangersShare {
+			_ = c.WritePriority(1, http2.PriorityParam{})
+		}
+		_ = c.WritePing(false, [8]byte{})
+		var err error
+		for answered := false; err == nil && !answered; {
+			var f http2.Frame
+			f, err = c.ReadFrame()
+			answered = err == nil && f.Header().Type == http2.FramePing
+		}
+		if (err != nil) != ended {
+			t.Errorf("%s: %v, want an end %v", name, err, ended)
+		}
+	}
+	if n := g.refused(refusedFrames); n != 1 {
+		t.Errorf("%d floods were counted, want 1", n)
+	}
+	g.answers(t)
+}
+
 func TestAClientThatTakesNothingOfItsAnswersHoldsUpNobody(t *testing.T) {
 	g := serveConfig(t, plainConfig(), nil)
 	conn := g.raw2(t) // whoever reads nothing of it

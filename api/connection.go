@@ -12,6 +12,8 @@ import (
 	"sync"
 	"unicode"
 
+	"golang.org/x/time/rate"
+
 	"github.com/p4evpn/p4evpn/internal/socket"
 )
 
@@ -104,6 +106,9 @@ func (c *conn) shake() error {
 		if chains := c.tls.ConnectionState().VerifiedChains; len(chains) > 0 {
 			c.party.subject = subjectOf(chains[0][0].RawSubject)
 			c.party.role = c.server.certificates[c.party.subject]
+		}
+		if c.party.role == "" {
+			c.frames.limiter = rate.NewLimiter(framesPerSecond/strangersShare, framesAtOnce/strangersShare)
 		}
 	})
 	return c.failed

@@ -15,6 +15,9 @@ const (
 	// resetWeight is how many of the others a RST_STREAM is worth, which ends a call that
 	// was begun.
 	resetWeight = 5
+	// strangersShare is the part of that for who has no role: all requests of such a one are
+	// refused, and each costs memory until the connection is closed for it.
+	strangersShare = 50
 )
 
 // preface is what an HTTP/2 connection begins with (RFC 9113 section 3.4).
