@@ -158,7 +158,9 @@ func TestAnExpectedStationIsJudgedLikeOneThatSpeaks(t *testing.T) {
 	g.expects("eth1", at(mac(1)))
 	g.wantRoute(mac(1), -1)
 	g.idle(b, 1, mac(9))
-	g.eventually("it has the room of one that aged", func() bool { return g.settled() && g.whereIs(b, mac(1)) == "port 1" })
+	g.eventually("it has the room of one that aged", func() bool {
+		return g.settled() && g.whereIs(b, mac(1)) == "port 1"
+	})
 }
 
 func TestARestartKeepsExpectedStationsUntilItIsSaidWhichThereAre(t *testing.T) {
