@@ -35,9 +35,13 @@ func TestATenantThatKeepsTheControllerBusyCostsTheOthersNothing(t *testing.T) {
 		if i.Carried/2*floodWait.Seconds() < floodedBefore {
 			t.Skip("the machine is too busy: the target carries no flood")
 		}
-		f := must(MeasureMACFlood(t.Context(), r.hosts["twin1"], i.Carried/2, r.hosts["west1"], r.hosts["east1"]))(t)
-		t.Log(f)
-		wantOf(t, r, "shadow", "1024 MACs are learned on port")
+		const full = "1024 MACs are learned on port"
+		for turn, said := 0, ""; turn < 5 && !strings.Contains(said, full); turn++ { // a slow target reports few at a time
+			f := must(MeasureMACFlood(t.Context(), r.hosts["twin1"], i.Carried/2, r.hosts["west1"], r.hosts["east1"]))(t)
+			t.Log(f)
+			said = must(r.gateway.command(t.Context(), "list", "switch-port"))(t)
+		}
+		wantOf(t, r, "shadow", full)
 		wantOf(t, r, "west", "")
 	})
 }
