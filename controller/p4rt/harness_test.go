@@ -88,8 +88,8 @@ func next[T p4rt.Event](tb testing.TB, c *p4rt.Client) T {
 	panic("not reached")
 }
 
-// nextUp passes over Downs, which a busy machine may add where time-outs are
-// short.
+// nextUp passes over Downs, which a busy machine may add where time-outs are short, and over
+// not being primary, which ends when the target has seen the client before go.
 func nextUp(tb testing.TB, c *p4rt.Client) p4rt.Up {
 	tb.Helper()
 	for {
@@ -98,7 +98,7 @@ func nextUp(tb testing.TB, c *p4rt.Client) p4rt.Up {
 			switch e := e.(type) {
 			case p4rt.Up:
 				return e
-			case p4rt.Down:
+			case p4rt.Down, p4rt.NotPrimary:
 			default:
 				tb.Fatalf("got event %T %+v, want Up", e, e)
 			}
