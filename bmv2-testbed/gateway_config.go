@@ -57,6 +57,9 @@ func (f gatewayFile) String() string {
 		if p.Password != "" {
 			fmt.Fprintf(&b, ", password: %q", p.Password)
 		}
+		if p.Passive {
+			b.WriteString(", passive: true")
+		}
 		if p.Multihop {
 			fmt.Fprintf(&b, ", local_address: %s, multihop: 2", g.VTEP)
 		}

@@ -37,8 +37,8 @@ const (
 // errNoOVN says that OVN is not installed.
 var errNoOVN = errors.New("SKIP: OVN is not installed: ovn-central, ovn-host and openvswitch-switch")
 
-// hasOVN reports whether OVN's programs are there.
-func hasOVN() error {
+// HasOVN reports whether OVN's programs are there.
+func HasOVN() error {
 	for _, program := range []string{"ovn-northd", "ovn-controller", "ovs-vswitchd", "ovsdb-server"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("%w: %w", errNoOVN, err)

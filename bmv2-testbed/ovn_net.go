@@ -50,7 +50,7 @@ func RunOVN(ctx context.Context, o DemoOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(needs(o.Target), hasOVN()); err != nil {
+	if err := errors.Join(needs(o.Target), HasOVN()); err != nil {
 		return err
 	}
 	tunnels := ovnTunnelChecks

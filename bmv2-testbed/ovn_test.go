@@ -9,7 +9,7 @@ func TestALogicalSwitchOfOVNIsStretchedOnBMv2(t *testing.T) { runOVN(t, BMv2) }
 func runOVN(t *testing.T, target string) {
 	t.Parallel()
 	needDemo(t, target)
-	if err := hasOVN(); err != nil {
+	if err := HasOVN(); err != nil {
 		t.Skip(err)
 	}
 	check(t, RunOVN(t.Context(), DemoOptions{Target: target, Binary: must(builtBinary())(t), Out: testWriter{t}}))

@@ -20,8 +20,8 @@ neither ports nor uplinks:
 	                                         vm2
 */
 
-// ovnTunnels is that network when it is up.
-type ovnTunnels struct {
+// OVNTunnels is that network when it is up.
+type OVNTunnels struct {
 	central, edge *Chassis
 	gateway       *Gateway
 	vms           [2]*Host
@@ -29,13 +29,14 @@ type ovnTunnels struct {
 
 	lab     *Lab
 	out     io.Writer
+	peers   []Peer
 	foreign string // all rows of others, before anything was done
 }
 
 // edgeVTEP is on the bridge of the tunnels: Open vSwitch's native ones end nowhere else.
 var edgeVTEP = netip.MustParsePrefix("10.9.0.2/24")
 
-var ovnTunnelChecks = []claim[*ovnTunnels]{
+var ovnTunnelChecks = []claim[*OVNTunnels]{
 	{"tunnels: stations of a logical switch and hosts behind two leaves reach each other", tunnelPings},
 	{"tunnels: a broadcast of each arrives at each other once", tunnelBroadcasts},
 	{"tunnels: a gateway that restarts leaves all as it is", tunnelRestarts},
@@ -43,50 +44,61 @@ var ovnTunnelChecks = []claim[*ovnTunnels]{
 		tunnelsUndone},
 }
 
-func buildOVNTunnels(ctx context.Context, l *Lab, options DemoOptions) (*ovnTunnels, error) {
+func buildOVNTunnels(ctx context.Context, l *Lab, options DemoOptions) (*OVNTunnels, error) {
 	options.say("Building OVN with two chassis, a gateway without ports and two leaves (FRR).")
-	o := &ovnTunnels{lab: l, out: options.Out}
-	hv1, err := l.Namespace("hv1")
+	o := &OVNTunnels{lab: l, out: options.Out}
+	if err := o.startChassis(ctx); err != nil {
+		return nil, err
+	}
+	for i := range o.hosts {
+		if err := o.startLeaf(ctx, i); err != nil {
+			return nil, err
+		}
+		o.peers = append(o.peers, Peer{Address: netip.AddrFrom4([4]byte{10, 9, 0, byte(11 + i)}), AS: uint32(leaf1AS + i)})
+	}
+	return o, o.startGateway(ctx, options.Target, options.Binary)
+}
+
+// startChassis starts OVN on both, each with a station.
+func (o *OVNTunnels) startChassis(ctx context.Context) error {
+	hv1, err := o.lab.Namespace("hv1")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	gw, err := l.Namespace("gw")
+	gw, err := o.lab.Namespace("gw")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := l.Cable(End{NS: hv1, Dev: "up0"}, End{NS: gw, Dev: "up0"}); err != nil {
-		return nil, err
+	if err := o.lab.Cable(End{NS: hv1, Dev: "up0"}, End{NS: gw, Dev: "up0"}); err != nil {
+		return err
 	}
-	if o.central, err = l.Chassis(ctx, hv1, "hv1", nil, netip.MustParsePrefix("10.9.0.1/24")); err != nil {
-		return nil, err
+	if o.central, err = o.lab.Chassis(ctx, hv1, "hv1", nil, netip.MustParsePrefix("10.9.0.1/24")); err != nil {
+		return err
 	}
-	if o.edge, err = l.Chassis(ctx, gw, "edge", o.central, edgeVTEP); err != nil {
-		return nil, err
+	if o.edge, err = o.lab.Chassis(ctx, gw, "edge", o.central, edgeVTEP); err != nil {
+		return err
 	}
 	if _, err := o.central.Do(ctx, "ovn-nbctl --timeout=60 ls-add "+logicalSwitch); err != nil {
-		return nil, err
+		return err
 	}
 	for i, at := range []*Chassis{o.central, o.edge} {
 		n := byte(11 + i)
 		if o.vms[i], err = at.AddVM(ctx, fmt.Sprintf("vm%d", i+1), logicalSwitch, ether.MAC{2, 0, 0, 9, 0, n},
 			numbered(n)); err != nil {
-			return nil, err
-		}
-		if err := o.startLeaf(ctx, i); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return o, o.startGateway(ctx, options)
+	return nil
 }
 
-func (o *ovnTunnels) end(ctx context.Context) {
+func (o *OVNTunnels) end(ctx context.Context) {
 	if out, err := o.edge.Do(ctx, "ovn-nbctl show"); err == nil {
 		fmt.Fprintf(o.out, "\n$ ovn-nbctl show\n%s\n", out)
 	}
 }
 
 // startLeaf starts a leaf on the network of the chassis, with a host.
-func (o *ovnTunnels) startLeaf(ctx context.Context, i int) error {
+func (o *OVNTunnels) startLeaf(ctx context.Context, i int) error {
 	name, vtep := fmt.Sprintf("leaf%d", i+1), []netip.Addr{leaf1VTEP, leaf2VTEP}[i]
 	leaf, err := o.lab.Namespace(name)
 	if err != nil {
@@ -128,16 +140,12 @@ func (o *ovnTunnels) startLeaf(ctx context.Context, i int) error {
 	return l.Start(ctx)
 }
 
-func (o *ovnTunnels) config() string {
-	peers := make([]Peer, len(o.hosts))
-	for i := range peers {
-		peers[i] = Peer{Address: netip.AddrFrom4([4]byte{10, 9, 0, byte(11 + i)}), AS: uint32(leaf1AS + i)}
-	}
-	return gatewayFile{gateway: o.gateway, as: gatewayAS, peers: peers, more: fmt.Sprintf(
+func (o *OVNTunnels) config() string {
+	return gatewayFile{gateway: o.gateway, as: gatewayAS, peers: o.peers, more: fmt.Sprintf(
 		"ovn: {mode: tunnels, nb: [%q], ovs: %q}\n", o.central.Northbound(), o.edge.OpenVSwitch())}.String()
 }
 
-func (o *ovnTunnels) startGateway(ctx context.Context, options DemoOptions) (err error) {
+func (o *OVNTunnels) startGateway(ctx context.Context, target, binary string) (err error) {
 	for _, vm := range o.vms { // which OVN notes in the port's row
 		up := "ovn-nbctl --timeout=60 wait-until Logical_Switch_Port " + vm.Name + " up=true"
 		if _, err := o.central.Do(ctx, up); err != nil {
@@ -147,7 +155,7 @@ func (o *ovnTunnels) startGateway(ctx context.Context, options DemoOptions) (err
 	if o.foreign, err = o.others(ctx); err != nil {
 		return err
 	}
-	o.gateway, err = o.lab.Gateway(o.edge.NS, options.Binary, options.Target, edgeVTEP.Addr(), nil)
+	o.gateway, err = o.lab.Gateway(o.edge.NS, binary, target, edgeVTEP.Addr(), nil)
 	if err != nil {
 		return err
 	}
@@ -170,7 +178,7 @@ func (o *ovnTunnels) startGateway(ctx context.Context, options DemoOptions) (err
 
 // others is all of OVN's northbound database but for the row that says which northd is at
 // work.
-func (o *ovnTunnels) others(ctx context.Context) (string, error) {
+func (o *OVNTunnels) others(ctx context.Context) (string, error) {
 	dump, err := o.central.Do(ctx, "ovsdb-client dump "+o.central.Northbound()+" -f csv")
 	var rows []string
 	for line := range strings.Lines(dump) {
@@ -181,10 +189,10 @@ func (o *ovnTunnels) others(ctx context.Context) (string, error) {
 	return strings.Join(rows, ""), err
 }
 
-func (o *ovnTunnels) all() []*Host { return []*Host{o.vms[0], o.vms[1], o.hosts[0], o.hosts[1]} }
+func (o *OVNTunnels) all() []*Host { return []*Host{o.vms[0], o.vms[1], o.hosts[0], o.hosts[1]} }
 
 // reach checks that each reaches each, but for the hosts: leaves have no way to each other.
-func (o *ovnTunnels) reach(ctx context.Context) error {
+func (o *OVNTunnels) reach(ctx context.Context) error {
 	pairs := [][2]*Host{{o.vms[0], o.vms[1]}}
 	for _, vm := range o.vms {
 		for _, h := range o.hosts {
@@ -206,11 +214,11 @@ func (o *ovnTunnels) reach(ctx context.Context) error {
 	return nil
 }
 
-func tunnelPings(ctx context.Context, o *ovnTunnels) (string, error) {
+func tunnelPings(ctx context.Context, o *OVNTunnels) (string, error) {
 	return "two stations behind OVN, two behind FRR", o.reach(ctx)
 }
 
-func tunnelBroadcasts(ctx context.Context, o *ovnTunnels) (string, error) {
+func tunnelBroadcasts(ctx context.Context, o *OVNTunnels) (string, error) {
 	for i, from := range o.all() {
 		want := map[string]int{}
 		for j, h := range o.all() {
@@ -233,7 +241,7 @@ func tunnelBroadcasts(ctx context.Context, o *ovnTunnels) (string, error) {
 }
 
 // tunnelRestarts has VMs speak to each other meanwhile: FRR 8.4 forgets what it had of the gateway.
-func tunnelRestarts(ctx context.Context, o *ovnTunnels) (string, error) {
+func tunnelRestarts(ctx context.Context, o *OVNTunnels) (string, error) {
 	before, err := o.others(ctx)
 	if err != nil {
 		return "", err
@@ -256,7 +264,7 @@ func tunnelRestarts(ctx context.Context, o *ovnTunnels) (string, error) {
 	})
 }
 
-func tunnelsUndone(ctx context.Context, o *ovnTunnels) (string, error) {
+func tunnelsUndone(ctx context.Context, o *OVNTunnels) (string, error) {
 	if _, err := o.gateway.command(ctx, "delete", "instance", "bridge."+blue); err != nil {
 		return "", err
 	}

@@ -226,7 +226,7 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 	}
 	n.secondConfig = gatewayFile{as: secondAS, ageing: "5m", uplinks: secondUplinks,
 		ports: []SwitchPort{{1, "port1"}, {2, "port2"}},
-		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS, Passive: true}}}
+		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS}}}
 	n.second = must(n.lab.SecondGateway(spaces["second"], "second", binary, Embedded, secondVTEP,
 		all(n.secondConfig.ports, secondUplinks)))(t)
 	n.secondConfig.gateway = n.second

@@ -46,6 +46,7 @@ func vtep(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 255, 1 + byte(n
 // underlay that a figure decides.
 type gateway struct {
 	target   *target
+	loop     *controller.Controller
 	underlay *controllertest.Underlay
 	process  *process // the switch
 	stop     func()   // ends the controller and the switch
@@ -79,6 +80,7 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 		sw.stop()
 		return nil, err
 	}
+	g.loop = loop
 	running, cancel := context.WithCancel(ctx)
 	var owned sync.WaitGroup
 	failed := make(chan error, 1)

@@ -45,6 +45,7 @@ func newSpeaker(cfg bgp.Config) (speaker, error) {
 // setup says what a gateway with a real speaker has besides one bridge.
 type setup struct {
 	injectors int
+	store     *intent.Store     // nil for one with one bridge
 	routed    bool              // the bridge has an SVI in a VRF
 	port      *controller.Port  // an access port of the bridge
 	on        *switchOptions    // the switch; nil for one without ports
@@ -111,9 +112,12 @@ func (b *bench) startBGPGateway(ctx context.Context, s setup) (*bgpGateway, erro
 }
 
 func (b *bench) startOneBridge(ctx context.Context, speaker controller.Speaker, s setup) (*gateway, error) {
-	store, err := storeWith(1)
-	if err != nil {
-		return nil, err
+	store := s.store
+	if store == nil {
+		var err error
+		if store, err = storeWith(1); err != nil {
+			return nil, err
+		}
 	}
 	if s.routed {
 		if err := addSVI(store); err != nil {
@@ -130,7 +134,7 @@ func (b *bench) startOneBridge(ctx context.Context, speaker controller.Speaker, 
 		}
 		return b.startGateway(ctx, speaker, store, o)
 	}
-	err = store.Update(func(tx *intent.Tx) error {
+	err := store.Update(func(tx *intent.Tx) error {
 		_, err := tx.Ports().Create(intent.BridgePort{ID: s.port.Name, MAC: s.port.MAC, Type: intent.Access,
 			Bridges: []string{bridgeID(0)}})
 		return err

@@ -60,7 +60,8 @@ type Config struct {
 	// Network is the name of the provider network in the bridge mapping; "" = evpn.
 	Network string
 	TLS     TLS // for addresses that begin with ssl
-	// Gather is how long changes gather after the last ones were looked at; 0 = 200 ms.
+	// Gather is how long changes gather after the last ones were looked at, and at most those
+	// that come one after the other; 0 = 200 ms.
 	Gather time.Duration
 	// Retry is the pause before a database that does not answer, or refused something, is
 	// tried again; 0 = 5 s.

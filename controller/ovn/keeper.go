@@ -99,8 +99,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if k.cfg.Addresses || k.cfg.Tunnels {
 		behind = k.cfg.Fabric.BehindChanged()
 	}
-	known := false     // the intent's first batch came: before, all our ports would seem unwanted
-	gathering := false // due is soon, and not when something is tried again
+	known := false      // the intent's first batch came: before, all our ports would seem unwanted
+	var first time.Time // of the changes that gather; zero = due is when something is tried again
 	var due <-chan time.Time
 	for {
 		select {
@@ -114,7 +114,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-k.nudged:
 		case <-behind:
 		case <-due:
-			due, gathering = nil, false
+			due, first = nil, time.Time{}
 			if known {
 				due = after(k.apply(ctx))
 			}
@@ -122,10 +122,22 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !gathering { // what comes after a pause is done at once
-			due, gathering = time.After(k.cfg.Gather-time.Since(k.applied)), true
+		now := time.Now()
+		if first.IsZero() {
+			first = now
 		}
+		due = time.After(k.gather(first, now))
 	}
+}
+
+// moment is the longest time between changes that come together, as those of one BGP peer.
+const moment = 20 * time.Millisecond
+
+// gather is how long more is waited for when something has changed now, and since first:
+// after a pause until no more comes, but for Gather at most.
+func (k *Keeper) gather(first, now time.Time) time.Duration {
+	paused := k.applied.Add(k.cfg.Gather).Sub(now)
+	return max(paused, min(moment, first.Add(k.cfg.Gather).Sub(now)), 0)
 }
 
 // after is time.After, but never for 0.

@@ -404,6 +404,25 @@ func TestWhatIsNotOursIsNotTouchedAndTheBridgeIsNamed(t *testing.T) {
 	}
 }
 
+func TestChangesGatherUntilNoMoreComes(t *testing.T) {
+	start := time.Now()
+	for name, c := range map[string]struct {
+		applied, first, now, want time.Duration // since start
+	}{
+		"the first after a pause":     {-time.Hour, 0, 0, moment},
+		"one that comes with it":      {-time.Hour, 0, moment / 2, moment},
+		"one of many, for long":       {-time.Hour, 0, time.Second - moment/2, moment / 2},
+		"the last of too many":        {-time.Hour, 0, 2 * time.Second, 0},
+		"the first soon after others": {-time.Second / 4, 0, 0, 3 * time.Second / 4},
+		"one that comes with that":    {-time.Second / 4, 0, time.Second / 4, time.Second / 2},
+	} {
+		k := &Keeper{cfg: Config{Gather: time.Second}, applied: start.Add(c.applied)}
+		if got := k.gather(start.Add(c.first), start.Add(c.now)); got != c.want {
+			t.Errorf("%s: %v more, want %v", name, got, c.want)
+		}
+	}
+}
+
 // Only what comes soon after something else waits for more.
 func TestAChangeAfterAPauseIsDoneAtOnce(t *testing.T) {
 	nb, store := serve(t, northboundSchema), intent.NewMemory()
