@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"context"
 	"encoding/hex"
 	"log/slog"
 	"os"
@@ -72,6 +73,8 @@ type reader struct {
 	grpc.ServerStream
 	entities []*p4v1.Entity
 }
+
+func (*reader) Context() context.Context { return context.Background() }
 
 func (r *reader) Send(m *p4v1.ReadResponse) error {
 	r.entities = append(r.entities, m.Entities...)
