@@ -29,7 +29,8 @@ type OVNTunnels struct {
 
 	lab     *Lab
 	out     io.Writer
-	peers   []Peer
+	peers   []Peer // of the configuration
+	rest    string // address of the REST API as of rest_vtep; empty: none
 	foreign string // all rows of others, before anything was done
 }
 
@@ -42,6 +43,7 @@ var ovnTunnelChecks = []claim[*OVNTunnels]{
 	{"tunnels: a gateway that restarts leaves all as it is", tunnelRestarts},
 	{"tunnels: nothing of the gateway's stays of a bridge that is stretched no more, and all else does",
 		tunnelsUndone},
+	{"tunnels: the calls of evpn-for-ovn's README, with our port's name, have all reach each other", tunnelREST},
 }
 
 func buildOVNTunnels(ctx context.Context, l *Lab, options DemoOptions) (*OVNTunnels, error) {
@@ -141,7 +143,7 @@ func (o *OVNTunnels) startLeaf(ctx context.Context, i int) error {
 }
 
 func (o *OVNTunnels) config() string {
-	return gatewayFile{gateway: o.gateway, as: gatewayAS, peers: o.peers, more: fmt.Sprintf(
+	return gatewayFile{gateway: o.gateway, as: gatewayAS, peers: o.peers, vtepAPI: o.rest, more: fmt.Sprintf(
 		"ovn: {mode: tunnels, nb: [%q], ovs: %q}\n", o.central.Northbound(), o.edge.OpenVSwitch())}.String()
 }
 
@@ -279,4 +281,39 @@ func tunnelsUndone(ctx context.Context, o *OVNTunnels) (string, error) {
 		}
 		return errors.Join(err, err2)
 	})
+}
+
+// tunnelREST has a gateway whose file has neither bridge nor neighbor be told of all by REST.
+func tunnelREST(ctx context.Context, o *OVNTunnels) (string, error) {
+	if err := errors.Join(o.gateway.DeleteBridge(ctx, blue), o.gateway.KillController()); err != nil {
+		return "", err
+	}
+	leaves := o.peers
+	o.peers, o.rest = nil, restAddress
+	if err := o.gateway.StartController(ctx, o.config()); err != nil {
+		return "", err
+	}
+	calls := [][2]string{{"speakers", fmt.Sprintf(`{"as_number": %d, "router_id": "%v"}`, gatewayAS, edgeVTEP.Addr())}}
+	for _, l := range leaves {
+		calls = append(calls, [2]string{"neighbors", fmt.Sprintf(`{"address": "%v", "remote_as": %d}`, l.Address, l.AS)})
+	}
+	network := fmt.Sprintf(`{"vni": %d, "logical_switch": "%s"}`, blueVNI, logicalSwitch)
+	calls = append(calls, [2]string{"networks", network})
+	for _, vm := range o.vms {
+		calls = append(calls, [2]string{fmt.Sprintf("networks/%d/clients", blueVNI), fmt.Sprintf(
+			`{"port": "ovn", "mac": "%v", "ip": "%v"}`, vm.MAC, vm.Address.Addr())})
+	}
+	for _, c := range calls {
+		_, err := o.edge.NS.Output(ctx, "curl", "-sS", "--fail-with-body", "-X", "POST", "-H",
+			"Content-Type: application/json", "-d", c[1], "http://"+restAddress+"/vtep/"+c[0])
+		if err != nil {
+			return "", fmt.Errorf("POST %s %s: %w", c[0], c[1], err)
+		}
+	}
+	// README's sites have one AS, the leaves have others: of those a network made so takes nothing.
+	instance, targets := fmt.Sprintf("bridge.vni-%d", blueVNI), fmt.Sprintf("%d:%d,%d:%[2]d", leaf1AS, blueVNI, leaf1AS+1)
+	if _, err := o.gateway.command(ctx, "update", "instance", instance, "--import-route-targets", targets); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d calls", len(calls)), o.reach(ctx)
 }
