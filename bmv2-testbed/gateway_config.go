@@ -30,8 +30,11 @@ func (f gatewayFile) String() string {
 	fmt.Fprintf(&b, "as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s\n", f.as, g.VTEP, cmp.Or(f.store, g.storeFile()))
 	fmt.Fprintf(&b, "target: {address: %q, device_id: 1, election_id: %d, embedded: %t, audit_interval: %s}\n",
 		cmp.Or(f.target, targetAddress), ownElectionID, f.ownSwitch, cmp.Or(f.audit, "0s"))
-	fmt.Fprintf(&b, "api: {listen: %q, vtep_listen: %q, insecure: %t}\nmetrics: {listen: %q}\nlearning: {ageing: %s",
-		g.socket, f.vtepAPI, f.vtepAPI != "", metricsAddress, cmp.Or(f.ageing, demoAgeing))
+	fmt.Fprintf(&b, "api: {listen: %q", g.socket)
+	if f.vtepAPI != "" { // else it is a file that older releases read too
+		fmt.Fprintf(&b, ", vtep_listen: %q, insecure: true", f.vtepAPI)
+	}
+	fmt.Fprintf(&b, "}\nmetrics: {listen: %q}\nlearning: {ageing: %s", metricsAddress, cmp.Or(f.ageing, demoAgeing))
 	if f.moves != 0 {
 		fmt.Fprintf(&b, ", duplicates: {moves: %d}", f.moves)
 	}
