@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"strings"
 
@@ -303,11 +304,10 @@ func tunnelREST(ctx context.Context, o *OVNTunnels) (string, error) {
 		calls = append(calls, [2]string{fmt.Sprintf("networks/%d/clients", blueVNI), fmt.Sprintf(
 			`{"port": "ovn", "mac": "%v", "ip": "%v"}`, vm.MAC, vm.Address.Addr())})
 	}
+	rest := site{name: "edge", ns: o.edge.NS}
 	for _, c := range calls {
-		_, err := o.edge.NS.Output(ctx, "curl", "-sS", "--fail-with-body", "-X", "POST", "-H",
-			"Content-Type: application/json", "-d", c[1], "http://"+restAddress+"/vtep/"+c[0])
-		if err != nil {
-			return "", fmt.Errorf("POST %s %s: %w", c[0], c[1], err)
+		if _, err := rest.ask(ctx, http.MethodPost, "/vtep/"+c[0], c[1]); err != nil {
+			return "", fmt.Errorf("%s: %w", c[1], err)
 		}
 	}
 	// README's sites have one AS, the leaves have others: of those a network made so takes nothing.
