@@ -2,8 +2,6 @@ package api
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -58,14 +56,9 @@ func (f TLS) load() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
 	}
-	pem, err := file.Read(f.ClientCA, file.Small)
+	pool, err := file.Authorities(f.ClientCA)
 	if err != nil {
 		return nil, fmt.Errorf("API: authorities of clients: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("API: authorities of clients: %s: %w", f.ClientCA,
-			errors.New("it holds no certificate in PEM"))
 	}
 	return &tls.Config{
 		Certificates: []tls.Certificate{pair},

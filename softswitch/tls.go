@@ -2,7 +2,6 @@ package softswitch
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -39,13 +38,8 @@ func (c TLS) credentials() (credentials.TransportCredentials, error) {
 	if c.ClientCA == "" {
 		return credentials.NewTLS(config), nil
 	}
-	pem, err := file.Read(c.ClientCA, file.Small)
-	if err != nil {
+	if config.ClientCAs, err = file.Authorities(c.ClientCA); err != nil {
 		return nil, fmt.Errorf("TLS authority of clients: %w", err)
-	}
-	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("TLS authority of clients: %s holds no certificate", c.ClientCA)
 	}
 	config.ClientAuth = tls.VerifyClientCertIfGiven
 	if c.RequireClient {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -83,13 +82,9 @@ func mutualTLS(ca, certificate, key, name string) (credentials.TransportCredenti
 	if err != nil {
 		return nil, fmt.Errorf("our certificate: %w", err)
 	}
-	pem, err := file.Read(ca, file.Small)
+	pool, err := file.Authorities(ca)
 	if err != nil {
 		return nil, fmt.Errorf("the authorities: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the authorities: %s holds no certificate in PEM", ca)
 	}
 	return credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12, ServerName: name,

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,13 +77,9 @@ func (t TLS) load() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading certificate %s and key %s: %w", t.Certificate, t.Key, err)
 	}
-	authority, err := file.Read(t.CA, file.Small)
+	roots, err := file.Authorities(t.CA)
 	if err != nil {
 		return nil, fmt.Errorf("reading the databases' authority: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authority) {
-		return nil, fmt.Errorf("%s: no certificate in it: want the databases' authority", t.CA)
 	}
 	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }

@@ -1,10 +1,11 @@
 // Package file reads files that people name: regular ones, of a bounded size. A device
-// without end and a pipe that nobody writes to are errors at once. It knows nothing of
-// what is in them.
+// without end and a pipe that nobody writes to are errors at once. Of what is in them it
+// knows certificates alone.
 package file
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"os"
@@ -66,6 +67,19 @@ func KeyPair(certificate, key string) (tls.Certificate, error) {
 		return pair, fmt.Errorf("certificate %s with key %s: %w", certificate, key, err)
 	}
 	return pair, nil
+}
+
+// Authorities reads the certificates of authorities, a PEM file.
+func Authorities(path string) (*x509.CertPool, error) {
+	pem, err := Read(path, Small)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
+	}
+	return pool, nil
 }
 
 func tooLarge(path string, most int64) error {
