@@ -2,56 +2,20 @@ package softswitch
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-)
 
-// selfSigned writes a certificate that is its own authority, and its key.
-func selfSigned(t *testing.T, name string) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(t.TempDir(), name+".pem"), filepath.Join(t.TempDir(), name+".key")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der},
-		key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
+	"github.com/p4evpn/p4evpn/internal/certtest"
+)
 
 // clientTLS trusts ca, and shows a certificate if there is one.
 func clientTLS(t *testing.T, ca, cert, key string) credentials.TransportCredentials {
@@ -74,9 +38,9 @@ func clientTLS(t *testing.T, ca, cert, key string) credentials.TransportCredenti
 
 func TestP4RuntimeIsServedByTLS(t *testing.T) {
 	needRoot(t)
-	serverCert, serverKey := selfSigned(t, "server")
-	clientCert, clientKey := selfSigned(t, "client")
-	otherCert, otherKey := selfSigned(t, "other")
+	serverCert, serverKey := certtest.SelfSigned(t, "server", "localhost")
+	clientCert, clientKey := certtest.SelfSigned(t, "client", "localhost")
+	otherCert, otherKey := certtest.SelfSigned(t, "other", "localhost")
 	plain, known := insecure.NewCredentials(), clientTLS(t, serverCert, clientCert, clientKey)
 	anonymous, unknown := clientTLS(t, serverCert, "", ""), clientTLS(t, serverCert, otherCert, otherKey)
 	oneWay := TLS{Certificate: serverCert, Key: serverKey}
@@ -122,8 +86,8 @@ func capabilities(t *testing.T, server TLS, client credentials.TransportCredenti
 }
 
 func TestWrongTLSIsRefused(t *testing.T) {
-	cert, key := selfSigned(t, "server")
-	_, otherKey := selfSigned(t, "other")
+	cert, key := certtest.SelfSigned(t, "server", "localhost")
+	_, otherKey := certtest.SelfSigned(t, "other", "localhost")
 	for _, x := range []struct {
 		tls  TLS
 		text string

@@ -2,61 +2,21 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/internal/certtest"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/softswitch"
 )
 
-// selfSigned writes a certificate that is its own authority, and its key.
-func selfSigned(t *testing.T, name string) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IsCA: true,
-		BasicConstraintsValid: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(t.TempDir(), name+".pem"), filepath.Join(t.TempDir(), name+".key")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der},
-		key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
-
 func TestATargetIsProgrammedByMutualTLS(t *testing.T) {
-	serverCert, serverKey := selfSigned(t, "switch.example")
-	ourCert, ourKey := selfSigned(t, "gateway.example")
-	otherCert, otherKey := selfSigned(t, "other.example")
+	serverCert, serverKey := certtest.SelfSigned(t, "switch", "switch.example")
+	ourCert, ourKey := certtest.SelfSigned(t, "gateway", "gateway.example")
+	otherCert, otherKey := certtest.SelfSigned(t, "other", "other.example")
 	sw, err := softswitch.New(softswitch.Config{GRPCAddress: "127.0.0.1:0", CPUPort: p4.CPUPort, DropPort: p4.DropPort,
 		TLS: softswitch.TLS{Certificate: serverCert, Key: serverKey, ClientCA: ourCert, RequireClient: true}})
 	if err != nil {
@@ -109,7 +69,7 @@ func TestATargetIsProgrammedByMutualTLS(t *testing.T) {
 }
 
 func TestFilesOfTheTargetsTLSThatCannotBeAreRefusedAtOnce(t *testing.T) {
-	cert, key := selfSigned(t, "switch.example")
+	cert, key := certtest.SelfSigned(t, "switch", "switch.example")
 	for says, c := range map[string]config.TargetTLS{
 		"/nowhere":       {Certificate: cert, Key: key, CA: "/nowhere"},
 		"no certificate": {Certificate: cert, Key: key, CA: key},
