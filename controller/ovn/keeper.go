@@ -274,23 +274,40 @@ func (k *Keeper) endTunnels(ctx context.Context) error {
 // changeTunnels does what is to be done in Open vSwitch as it is.
 func (k *Keeper) changeTunnels(ctx context.Context,
 	what func(chassis, client.Client) ([]ovsdb.Operation, error)) error {
-	c, err := k.openVSwitch.get()
+	there, c, err := k.chassis(ctx)
 	if err != nil {
 		return err
 	}
-	there, err := readChassis(ctx, c)
-	if err != nil {
-		return fmt.Errorf("reading Open vSwitch: %w", err)
-	}
 	ops, err := what(there, c)
-	if err == nil && len(ops) > 0 {
-		k.stats.transactions.Inc()
-		err = transact(ctx, c, ops)
+	if err == nil {
+		err = k.transact(ctx, c, ops)
 	}
 	if err != nil {
 		return fmt.Errorf("making tunnels in Open vSwitch: %w", err)
 	}
 	return nil
+}
+
+// chassis is Open vSwitch as it is, and what changes it.
+func (k *Keeper) chassis(ctx context.Context) (chassis, client.Client, error) {
+	c, err := k.openVSwitch.get()
+	if err != nil {
+		return chassis{}, nil, err
+	}
+	there, err := readChassis(ctx, c)
+	if err != nil {
+		return there, nil, fmt.Errorf("reading Open vSwitch: %w", err)
+	}
+	return there, c, nil
+}
+
+// transact does what is to be done, if there is anything.
+func (k *Keeper) transact(ctx context.Context, c client.Client, ops []ovsdb.Operation) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	k.stats.transactions.Inc()
+	return transact(ctx, c, ops)
 }
 
 // applyChassis joins the target to the chassis, if anything is to be attached, and gives
@@ -299,13 +316,9 @@ func (k *Keeper) applyChassis(ctx context.Context, needed bool) (string, error) 
 	if k.openVSwitch == nil {
 		return k.cfg.Chassis, nil
 	}
-	c, err := k.openVSwitch.get()
+	there, c, err := k.chassis(ctx)
 	if err != nil {
 		return "", err
-	}
-	there, err := readChassis(ctx, c)
-	if err != nil {
-		return "", fmt.Errorf("reading Open vSwitch: %w", err)
 	}
 	name := k.cfg.Chassis
 	if name == "" {
@@ -317,9 +330,8 @@ func (k *Keeper) applyChassis(ctx context.Context, needed bool) (string, error) 
 		return name, nil
 	}
 	ops, err := there.attach(c, k.cfg)
-	if err == nil && len(ops) > 0 {
-		k.stats.transactions.Inc()
-		err = transact(ctx, c, ops)
+	if err == nil {
+		err = k.transact(ctx, c, ops)
 	}
 	if err != nil {
 		return "", fmt.Errorf("joining %s to Open vSwitch: %w", k.cfg.Interface, err)
@@ -349,8 +361,7 @@ func (k *Keeper) applyNorthbound(ctx context.Context, chassis string, wanted []a
 	for _, change := range changes {
 		ops, err := change.operations(c)
 		if err == nil {
-			k.stats.transactions.Inc()
-			err = transact(ctx, c, ops)
+			err = k.transact(ctx, c, ops)
 		}
 		if err != nil {
 			again = k.cfg.Retry
