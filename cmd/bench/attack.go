@@ -37,7 +37,7 @@ func measureAttack(ctx context.Context, b *bench) ([]value, error) {
 			sw, _, err := resident(g.SwitchPID())
 			return controller + sw, err
 		}
-		if err := wait(ctx, quietBefore); err != nil {
+		if err := sleep(ctx, quietBefore); err != nil {
 			return nil, err
 		}
 		quiet, err := all()
@@ -70,15 +70,6 @@ func measureAttack(ctx context.Context, b *bench) ([]value, error) {
 				"each to API, P4Runtime and BGP, bodies that stall, %d streams, Writes of %d MB; an operator was answered %d times",
 				quiet/1e6, attackers*attackersConns, attackers*attackersStreams, attackersWriteBytes>>20, asked)}}, nil
 	})
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // attack attacks from one address until ctx ends; that it fails is what is wanted.
@@ -129,7 +120,7 @@ func (g *liveGateway) attack(ctx context.Context, from string) error {
 			continue
 		}
 		_, _ = rpc.Write(ctx, request)
-		_ = wait(ctx, 100*time.Millisecond)
+		_ = sleep(ctx, 100*time.Millisecond)
 		_ = conn.Close()
 		streams = streams[:len(streams)-1]
 	}

@@ -47,7 +47,7 @@ func measureAddresses(ctx context.Context, b *bench) ([]value, error) {
 		if n/claimants%2 == 0 { // each by both
 			return packettest.ARP(packettest.Request, mac, v4, ether.MAC{}, v4)
 		}
-		return packettest.NeighborAdvertisement(mac, v6, override)
+		return packettest.NeighborAdvertisement(mac, v6, packettest.Override)
 	})
 }
 
@@ -79,10 +79,6 @@ var (
 	attackerAddress  = netip.MustParseAddr("100.64.0.2")
 	attackerAddress6 = netip.MustParseAddr("2001:db8:a::2")
 )
-
-// override is the flag of an advertisement that says that it replaces what is known (RFC
-// 4861 section 4.4).
-const override = 0x20
 
 // randomMAC is the nth of many that follow no order and do not repeat.
 func randomMAC(n int) ether.MAC {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp/bgptest"
@@ -42,8 +43,10 @@ func measureOVNMove(ctx context.Context, b *bench) ([]value, error) {
 			return nil, err
 		}
 		var sessions []*bgptest.Session
+		var draining sync.WaitGroup
+		defer draining.Wait() // once the sessions are closed
 		for _, l := range leaves {
-			s, err := dialIn(ctx, o.Namespace(), l)
+			s, err := dialIn(ctx, o.Namespace(), l, &draining)
 			if err != nil {
 				return nil, err
 			}
@@ -64,8 +67,9 @@ func measureOVNMove(ctx context.Context, b *bench) ([]value, error) {
 }
 
 // dialIn is a session from an address of a namespace's loopback to the gateway there; what
-// the gateway sends is dropped.
-func dialIn(ctx context.Context, ns *testbed.Namespace, from netip.Addr) (s *bgptest.Session, err error) {
+// the gateway sends is dropped until it is closed.
+func dialIn(ctx context.Context, ns *testbed.Namespace, from netip.Addr, draining *sync.WaitGroup) (s *bgptest.Session,
+	err error) {
 	err = ns.Do(func() (err error) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
@@ -73,10 +77,10 @@ func dialIn(ctx context.Context, ns *testbed.Namespace, from netip.Addr) (s *bgp
 		return err
 	})
 	if err == nil {
-		go func() { // until the session is closed
+		draining.Go(func() {
 			for range s.Updates() {
 			}
-		}()
+		})
 	}
 	return s, err
 }
