@@ -89,15 +89,13 @@ func (g *guard) enter(r *http.Request, what string, reads bool) (p *passage, err
 	if reason = refusedOrigin; g.origin.Check(r) != nil {
 		return nil, status.Error(codes.PermissionDenied, "a page of another site asks by a browser for a change: refused")
 	}
-	if reason = refusedRate; true {
-		if err := g.limit.take(c.client()); err != nil {
-			return nil, err
-		}
+	reason = refusedRate
+	if err := g.limit.take(c.client()); err != nil {
+		return nil, err
 	}
-	if reason = refusedRole; true {
-		if err := c.mayCall(what, reads); err != nil {
-			return nil, err
-		}
+	reason = refusedRole
+	if err := c.mayCall(what, reads); err != nil {
+		return nil, err
 	}
 	reason = refusedCalls
 	return g.flight.begin(c.client())

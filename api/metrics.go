@@ -39,6 +39,10 @@ func newMetrics() *metrics {
 	}
 }
 
+func (m *metrics) counters() []prometheus.Collector {
+	return []prometheus.Collector{m.connections, m.requests, m.calls, m.lost}
+}
+
 func (m *metrics) connection(reason string) { m.connections.WithLabelValues(reason).Inc() }
 func (m *metrics) request(reason string)    { m.requests.WithLabelValues(reason).Inc() }
 func (m *metrics) call(via string, code codes.Code) {
@@ -65,8 +69,7 @@ func (s *Server) gauges() map[*prometheus.Desc]int {
 
 // Describe is prometheus.Collector's.
 func (s *Server) Describe(out chan<- *prometheus.Desc) {
-	for _, c := range []prometheus.Collector{s.metrics.connections, s.metrics.requests, s.metrics.calls,
-		s.metrics.lost} {
+	for _, c := range s.metrics.counters() {
 		c.Describe(out) // they have no values yet
 	}
 	for d := range s.gauges() {
@@ -76,10 +79,9 @@ func (s *Server) Describe(out chan<- *prometheus.Desc) {
 
 // Collect is prometheus.Collector's.
 func (s *Server) Collect(out chan<- prometheus.Metric) {
-	s.metrics.connections.Collect(out)
-	s.metrics.requests.Collect(out)
-	s.metrics.calls.Collect(out)
-	s.metrics.lost.Collect(out)
+	for _, c := range s.metrics.counters() {
+		c.Collect(out)
+	}
 	for d, v := range s.gauges() {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
 	}

@@ -29,7 +29,7 @@ func newSwitch() *cobra.Command {
 		bmv2           bmv2Flags
 		claimBy        string
 		metricsAddress string
-		file           string
+		configuration  string
 	)
 	cmd := &cobra.Command{
 		Use:   "switch [flags] [PROGRAM.json]",
@@ -44,8 +44,8 @@ has them, also behind --.`,
 			if err != nil {
 				return err
 			}
-			if file != "" {
-				if err := flagsOfFile(cmd, args, file); err != nil {
+			if configuration != "" {
+				if err := flagsOfFile(cmd, args, configuration); err != nil {
 					return err
 				}
 			}
@@ -87,7 +87,7 @@ has them, also behind --.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&file, "config", "c", "",
+	f.StringVarP(&configuration, "config", "c", "",
 		"configuration file of the gateway, in the place of all other flags: its target, ports and uplinks")
 	f.StringArrayVarP(&interfaces, "interface", "i", nil,
 		"PORT@INTERFACE: attach a network interface as a port; may be given several times")
@@ -114,7 +114,7 @@ has them, also behind --.`,
 }
 
 // flagsOfFile sets the flags as `p4evpn run` does when it starts the switch itself.
-func flagsOfFile(cmd *cobra.Command, args []string, file string) error {
+func flagsOfFile(cmd *cobra.Command, args []string, name string) error {
 	flags := cmd.LocalNonPersistentFlags()
 	var others []string
 	flags.Visit(func(f *pflag.Flag) {
@@ -126,7 +126,7 @@ func flagsOfFile(cmd *cobra.Command, args []string, file string) error {
 		return fmt.Errorf("--config has all of the switch's settings: leave out %s",
 			strings.Join(append(others, args...), ", "))
 	}
-	c, err := config.Load(file)
+	c, err := config.Load(name)
 	if err != nil {
 		return err
 	}
