@@ -51,7 +51,9 @@ type Config struct {
 	// is our default VTEP address.
 	VTEPListen string
 	VTEP       netip.Addr
-	Store      *intent.Store
+	// OVNPort is the port of the target behind which OVN is, or empty.
+	OVNPort string
+	Store   *intent.Store
 	// Status, View and Auditor are answered by the controller; without a View
 	// or an Auditor those services are not offered.
 	Status  intent.StatusSource
@@ -146,7 +148,7 @@ func New(cfg Config) (*Server, error) {
 		return s, nil
 	}
 	s.vtepHTTP = newHTTP(newVTEP(s.guard, cfg.Limits.BodyBytes,
-		&vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP}), s.log)
+		&vtep.Handler{Store: cfg.Store, View: cfg.View, VTEP: cfg.VTEP, OVN: cfg.OVNPort}), s.log)
 	s.vtep, err = s.add(nil, cfg.VTEPListen)
 	return s, err
 }

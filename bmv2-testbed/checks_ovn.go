@@ -22,10 +22,11 @@ var ovnChecks = []claim[*ovnNet]{
 	{"one that moves behind a leaf, and back, is reached where it is", ovnMovesToLeaf},
 	{"OVN knows who is behind the leaf, where it is to", ovnKnowsAddresses},
 	{"a logical switch that was deleted is stretched again when it comes back", ovnDeleted},
+	{"the calls of evpn-for-ovn's README do it all", ovnREADME},
 }
 
 // ovnPort is the gateway's port of the logical switch.
-var ovnPort = fmt.Sprintf("evpn_%d", blueVNI)
+var ovnPort = fmt.Sprintf("evpn_%d", ovnVNI)
 
 func ovnPings(ctx context.Context, o *ovnNet) (string, error) {
 	if err := o.reach(ctx); err != nil {

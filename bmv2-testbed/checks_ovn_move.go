@@ -26,7 +26,7 @@ func ovnSilent(ctx context.Context, o *ovnNet) (string, error) {
 		return "", err
 	}
 	err := Eventually(ctx, patience, "it is bound to the other chassis", func(ctx context.Context) error {
-		macs, err := o.leaf.MACs(ctx, blueVNI)
+		macs, err := o.leaf.MACs(ctx, ovnVNI)
 		if _, there := macs[mac.String()]; err == nil && !there {
 			return fmt.Errorf("the leaf lost the MAC of a station that moves between chassis")
 		}
@@ -45,7 +45,7 @@ func ovnSilent(ctx context.Context, o *ovnNet) (string, error) {
 func (o *ovnNet) leafHas(ctx context.Context, mac ether.MAC, want bool) error {
 	what := fmt.Sprintf("that the leaf knows the MAC is %t", want)
 	return Eventually(ctx, patience, what, func(ctx context.Context) error {
-		macs, err := o.leaf.MACs(ctx, blueVNI)
+		macs, err := o.leaf.MACs(ctx, ovnVNI)
 		m, there := macs[mac.String()]
 		if err == nil && (there != want || there && m.VTEP != gatewayVTEP.String()) {
 			err = fmt.Errorf("the leaf has %+v of it: %t", m, there)

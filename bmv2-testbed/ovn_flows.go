@@ -26,7 +26,7 @@ func (l *Lab) BuildOVNTunnels(ctx context.Context, binary string, peers ...Peer)
 
 // Namespace is the gateway's, VNI that of the logical switch's bridge.
 func (o *OVNTunnels) Namespace() *Namespace { return o.edge.NS }
-func (o *OVNTunnels) VNI() uint32           { return blueVNI }
+func (o *OVNTunnels) VNI() uint32           { return ovnVNI }
 
 // TunnelKey waits until OVN has a tunnel to a VTEP, and gives its key.
 func (o *OVNTunnels) TunnelKey(ctx context.Context, vtep netip.Addr) (key int, err error) {

@@ -36,7 +36,8 @@ type ovnNet struct {
 }
 
 const (
-	logicalSwitch = "tenant-net"
+	logicalSwitch = "ls1" // as evpn-for-ovn's README has it, and its VNI
+	ovnVNI        = twoDCVNI
 	ovnTrunk      = "ovn-trunk" // Open vSwitch's end
 	trunkPort     = "trunk9"    // the target's
 
@@ -50,7 +51,7 @@ func RunOVN(ctx context.Context, o DemoOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(needs(o.Target), HasOVN()); err != nil {
+	if err := errors.Join(needs(o.Target), HasOVN(), needsPython(ctx, "os_ken")); err != nil {
 		return err
 	}
 	tunnels := ovnTunnelChecks
@@ -158,10 +159,10 @@ func (o *ovnNet) startLeaf(ctx context.Context) error {
 		return err
 	}
 	o.leaf = l
-	if err := l.AddVNI(blueVNI); err != nil {
+	if err := l.AddVNI(ovnVNI); err != nil {
 		return err
 	}
-	if err := errors.Join(l.Join("host", blueVNI), l.Join("vm2", blueVNI)); err != nil {
+	if err := errors.Join(l.Join("host", ovnVNI), l.Join("vm2", ovnVNI)); err != nil {
 		return err
 	}
 	return l.Start(ctx)
@@ -184,7 +185,7 @@ func (o *ovnNet) startGateway(ctx context.Context, options DemoOptions) (err err
 	if err := o.gateway.StartController(ctx, o.config.String()); err != nil {
 		return err
 	}
-	if err := o.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI); err != nil {
+	if err := o.gateway.CreateBridge(ctx, blue, tagBlue, ovnVNI); err != nil {
 		return err
 	}
 	if err := o.gateway.CreatePort(ctx, trunkPort, ether.MAC{2, 0, 0, 1, 1, 9}, opi.BridgePortType_BRIDGE_PORT_TYPE_TRUNK,

@@ -9,6 +9,7 @@ func TestALogicalSwitchOfOVNIsStretchedOnBMv2(t *testing.T) { runOVN(t, BMv2) }
 func runOVN(t *testing.T, target string) {
 	t.Parallel()
 	needDemo(t, target)
+	needPython(t, "os_ken")
 	if err := HasOVN(); err != nil {
 		t.Skip(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/netip"
 	"strings"
 
@@ -17,8 +16,8 @@ A logical switch of OVN whose integration bridge is the VTEP; the gateway's targ
 neither ports nor uplinks:
 
 	vm1 ─ hv1 (OVN, its databases) ─ Geneve ─ gw (OVN, p4evpn) ─ VXLAN ┬ leaf1 (FRR) ─ host1
-	                                          │                        └ leaf2 (FRR) ─ host2
-	                                         vm2
+	                                          │                        ├ leaf2 (FRR) ─ host2
+	                                         vm2                       └ ryu (rest_vtep) ─ s1h1
 */
 
 // OVNTunnels is that network when it is up.
@@ -27,6 +26,7 @@ type OVNTunnels struct {
 	gateway       *Gateway
 	vms           [2]*Host
 	hosts         [2]*Host // behind the leaves
+	ryu           site     // README's other data centre, with one client
 
 	lab     *Lab
 	out     io.Writer
@@ -36,7 +36,10 @@ type OVNTunnels struct {
 }
 
 // edgeVTEP is on the bridge of the tunnels: Open vSwitch's native ones end nowhere else.
-var edgeVTEP = netip.MustParsePrefix("10.9.0.2/24")
+var (
+	edgeVTEP = netip.MustParsePrefix("10.9.0.2/24")
+	ryuVTEP  = netip.MustParseAddr("10.9.0.10")
+)
 
 var ovnTunnelChecks = []claim[*OVNTunnels]{
 	{"tunnels: stations of a logical switch and hosts behind two leaves reach each other", tunnelPings},
@@ -44,13 +47,17 @@ var ovnTunnelChecks = []claim[*OVNTunnels]{
 	{"tunnels: a gateway that restarts leaves all as it is", tunnelRestarts},
 	{"tunnels: nothing of the gateway's stays of a bridge that is stretched no more, and all else does",
 		tunnelsUndone},
-	{"tunnels: the calls of evpn-for-ovn's README, with our port's name, have all reach each other", tunnelREST},
+	{"tunnels: the calls of evpn-for-ovn's README have vm1, hosts behind FRR and one behind rest_vtep reach each other",
+		tunnelREADME},
 }
 
 func buildOVNTunnels(ctx context.Context, l *Lab, options DemoOptions) (*OVNTunnels, error) {
 	options.say("Building OVN with two chassis, a gateway without ports and two leaves (FRR).")
 	o := &OVNTunnels{lab: l, out: options.Out}
 	if err := o.startChassis(ctx); err != nil {
+		return nil, err
+	}
+	if err := o.startRyu(ctx); err != nil {
 		return nil, err
 	}
 	for i := range o.hosts {
@@ -100,6 +107,44 @@ func (o *OVNTunnels) end(ctx context.Context) {
 	}
 }
 
+// underlay gives a namespace an address in the network of the chassis.
+func (o *OVNTunnels) underlay(ctx context.Context, n *Namespace, name string, address netip.Addr) error {
+	if err := o.lab.Cable(End{NS: n, Dev: toLeaf}, End{NS: o.edge.NS, Dev: name}); err != nil {
+		return err
+	}
+	if _, err := o.edge.Do(ctx, "ovs-vsctl --timeout=60 add-port "+ovnInterface+" "+name); err != nil {
+		return err
+	}
+	return n.AddAddress(toLeaf, netip.PrefixFrom(address, 24))
+}
+
+// startRyu starts the data centre of rest_vtep, with a host, and no call made.
+func (o *OVNTunnels) startRyu(ctx context.Context) error {
+	n, err := o.lab.Namespace("ryu")
+	if err != nil {
+		return err
+	}
+	if err := o.underlay(ctx, n, "ryu", ryuVTEP); err != nil {
+		return err
+	}
+	host, err := o.lab.Namespace("s1h1")
+	if err != nil {
+		return err
+	}
+	if err := o.lab.Cable(End{NS: host, Dev: "eth0", MTU: 1400}, End{NS: n, Dev: ryuPort, MTU: 1400}); err != nil {
+		return err
+	}
+	h := &Host{Name: "s1h1", NS: host, Dev: "eth0", MAC: ether.MAC{0x02, 0xac, 0x10, 0xff, 0x00, 0x11},
+		Address: numbered(31)}
+	o.ryu = site{name: "ryu", address: ryuVTEP.String(), other: edgeVTEP.Addr().String(), ns: n, clients: []*Host{h},
+		options: DemoOptions{Out: o.out}}
+	if err := h.Configure(); err != nil {
+		return err
+	}
+	_, err = o.lab.startRESTVTEP(ctx, o.ryu)
+	return err
+}
+
 // startLeaf starts a leaf on the network of the chassis, with a host.
 func (o *OVNTunnels) startLeaf(ctx context.Context, i int) error {
 	name, vtep := fmt.Sprintf("leaf%d", i+1), []netip.Addr{leaf1VTEP, leaf2VTEP}[i]
@@ -107,16 +152,11 @@ func (o *OVNTunnels) startLeaf(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if err := o.lab.Cable(End{NS: leaf, Dev: toLeaf}, End{NS: o.edge.NS, Dev: name}); err != nil {
+	address := netip.AddrFrom4([4]byte{10, 9, 0, byte(11 + i)})
+	if err := o.underlay(ctx, leaf, name, address); err != nil {
 		return err
 	}
-	if _, err := o.edge.Do(ctx, "ovs-vsctl --timeout=60 add-port "+ovnInterface+" "+name); err != nil {
-		return err
-	}
-	address := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(11 + i)}), 24)
-	err = errors.Join(leaf.AddAddress(toLeaf, address),
-		o.edge.NS.AddRoute(netip.PrefixFrom(vtep, 32), address.Addr()))
-	if err != nil {
+	if err := o.edge.NS.AddRoute(netip.PrefixFrom(vtep, 32), address); err != nil {
 		return err
 	}
 	host, err := o.lab.Namespace(fmt.Sprintf("host%d", i+1))
@@ -137,7 +177,7 @@ func (o *OVNTunnels) startLeaf(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(l.AddVNI(blueVNI), l.Join("host", blueVNI)); err != nil {
+	if err := errors.Join(l.AddVNI(ovnVNI), l.Join("host", ovnVNI)); err != nil {
 		return err
 	}
 	return l.Start(ctx)
@@ -172,7 +212,7 @@ func (o *OVNTunnels) startGateway(ctx context.Context, target, binary string) (e
 	if err := o.gateway.StartController(ctx, o.config()); err != nil {
 		return err
 	}
-	if err := o.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI); err != nil {
+	if err := o.gateway.CreateBridge(ctx, blue, tagBlue, ovnVNI); err != nil {
 		return err
 	}
 	_, err = o.gateway.command(ctx, "create", "instance", "bridge."+blue, "--logical-switch", logicalSwitch)
@@ -195,10 +235,12 @@ func (o *OVNTunnels) others(ctx context.Context) (string, error) {
 func (o *OVNTunnels) all() []*Host { return []*Host{o.vms[0], o.vms[1], o.hosts[0], o.hosts[1]} }
 
 // reach checks that each reaches each, but for the hosts: leaves have no way to each other.
-func (o *OVNTunnels) reach(ctx context.Context) error {
+func (o *OVNTunnels) reach(ctx context.Context) error { return o.reachAlso(ctx) }
+
+func (o *OVNTunnels) reachAlso(ctx context.Context, more ...*Host) error {
 	pairs := [][2]*Host{{o.vms[0], o.vms[1]}}
 	for _, vm := range o.vms {
-		for _, h := range o.hosts {
+		for _, h := range append(o.hosts[:], more...) {
 			pairs = append(pairs, [2]*Host{vm, h}, [2]*Host{h, vm})
 		}
 	}
@@ -282,38 +324,4 @@ func tunnelsUndone(ctx context.Context, o *OVNTunnels) (string, error) {
 		}
 		return errors.Join(err, err2)
 	})
-}
-
-// tunnelREST has a gateway whose file has neither bridge nor neighbor be told of all by REST.
-func tunnelREST(ctx context.Context, o *OVNTunnels) (string, error) {
-	if err := errors.Join(o.gateway.DeleteBridge(ctx, blue), o.gateway.KillController()); err != nil {
-		return "", err
-	}
-	leaves := o.peers
-	o.peers, o.rest = nil, restAddress
-	if err := o.gateway.StartController(ctx, o.config()); err != nil {
-		return "", err
-	}
-	calls := [][2]string{{"speakers", fmt.Sprintf(`{"as_number": %d, "router_id": "%v"}`, gatewayAS, edgeVTEP.Addr())}}
-	for _, l := range leaves {
-		calls = append(calls, [2]string{"neighbors", fmt.Sprintf(`{"address": "%v", "remote_as": %d}`, l.Address, l.AS)})
-	}
-	network := fmt.Sprintf(`{"vni": %d, "logical_switch": "%s"}`, blueVNI, logicalSwitch)
-	calls = append(calls, [2]string{"networks", network})
-	for _, vm := range o.vms {
-		calls = append(calls, [2]string{fmt.Sprintf("networks/%d/clients", blueVNI), fmt.Sprintf(
-			`{"port": "ovn", "mac": "%v", "ip": "%v"}`, vm.MAC, vm.Address.Addr())})
-	}
-	rest := site{name: "edge", ns: o.edge.NS}
-	for _, c := range calls {
-		if _, err := rest.ask(ctx, http.MethodPost, "/vtep/"+c[0], c[1]); err != nil {
-			return "", fmt.Errorf("%s: %w", c[1], err)
-		}
-	}
-	// README's sites have one AS, the leaves have others: of those a network made so takes nothing.
-	instance, targets := fmt.Sprintf("bridge.vni-%d", blueVNI), fmt.Sprintf("%d:%d,%d:%[2]d", leaf1AS, blueVNI, leaf1AS+1)
-	if _, err := o.gateway.command(ctx, "update", "instance", instance, "--import-route-targets", targets); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%d calls", len(calls)), o.reach(ctx)
 }

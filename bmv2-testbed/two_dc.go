@@ -41,7 +41,6 @@ type twoDC struct {
 	*peering
 	a, b    site
 	speaker *Process // data centre A
-	program string   // its file
 }
 
 // site is a data centre as a user of the REST API sees it.
@@ -83,7 +82,7 @@ func buildTwoDC(ctx context.Context, l *Lab, o DemoOptions) (*twoDC, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &twoDC{peering: p, program: filepath.Join(l.Dir, "two_dc.py")}
+	d := &twoDC{peering: p}
 	a, b := foreignVTEP.String(), peeringVTEP.String()
 	d.a = site{name: "A", address: a, other: b, ns: p.foreign, options: o}
 	d.b = site{name: "B", address: b, other: a, ns: p.gateway.NS, clients: p.hosts, options: o}
@@ -94,22 +93,30 @@ func buildTwoDC(ctx context.Context, l *Lab, o DemoOptions) (*twoDC, error) {
 		}
 		d.a.clients = append(d.a.clients, h)
 	}
-	if err := os.WriteFile(d.program, twoDCProgram, 0o644); err != nil {
-		return nil, fmt.Errorf("write the program of data centre A: %w", err)
-	}
 	return d, d.startA(ctx)
 }
 
-// startA starts data centre A's speaker, which knows nothing yet.
+// startA starts data centre A's speaker.
 func (d *twoDC) startA(ctx context.Context) (err error) {
-	if d.speaker, err = d.lab.Start(d.foreign, "two_dc.py", debianPython, "-B", d.program, restAddress); err != nil {
-		return err
+	d.speaker, err = d.lab.startRESTVTEP(ctx, d.a)
+	return err
+}
+
+// startRESTVTEP starts the stand-in of rest_vtep at a site, which knows nothing yet.
+func (l *Lab) startRESTVTEP(ctx context.Context, s site) (*Process, error) {
+	program := filepath.Join(l.Dir, "two_dc.py")
+	if err := os.WriteFile(program, twoDCProgram, 0o644); err != nil {
+		return nil, fmt.Errorf("write the program of data centre %s: %w", s.name, err)
 	}
-	return Eventually(ctx, patience, "data centre A's REST API answers", func(ctx context.Context) error {
-		if err := d.speaker.Running(); err != nil {
+	p, err := l.Start(s.ns, "two_dc.py", debianPython, "-B", program, restAddress)
+	if err != nil {
+		return nil, err
+	}
+	return p, Eventually(ctx, patience, "the REST API of data centre "+s.name+" answers", func(ctx context.Context) error {
+		if err := p.Running(); err != nil {
 			return err
 		}
-		_, err := d.a.ask(ctx, http.MethodGet, "/vtep/speakers", "")
+		_, err := s.ask(ctx, http.MethodGet, "/vtep/speakers", "")
 		if answer := new(refusal); errors.As(err, &answer) { // there is no speaker yet
 			return nil
 		}

@@ -130,7 +130,8 @@ type Port struct {
 	// StackedTags has a trunk carry frames with a VLAN tag of their own inside
 	// the bridge's, to other such trunks.
 	StackedTags bool
-	// Everywhere has a bridge port carry all bridges without an object of the API that says so.
+	// Everywhere has a bridge port carry all bridges without an object of the API that says so,
+	// but those that one does.
 	Everywhere bool
 	StaticMACs []StaticMAC // sticky MACs that live on this port
 }

@@ -374,7 +374,13 @@ func (g *gateway) intentSeen(l *loop) bool {
 	_ = g.store.View(func(tx *intent.Tx) error {
 		bridges, ports := tx.Bridges().List("", 0), tx.Ports().List("", 0)
 		vrfs, svis := tx.VRFs().List("", 0), tx.SVIs().List("", 0)
-		same = len(bridges) == len(l.bridges) && len(ports) == len(l.bridgePorts) &&
+		given := len(l.bridgePorts)
+		for _, p := range l.bridgePorts {
+			if p.Serial == everywhere {
+				given--
+			}
+		}
+		same = len(bridges) == len(l.bridges) && len(ports) == given &&
 			len(vrfs) == len(l.vrfs) && len(svis) == len(l.svis)
 		for _, v := range vrfs {
 			same = same && l.vrfByID[v.ID] != nil && l.vrfByID[v.ID].VRF == v

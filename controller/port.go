@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
@@ -37,14 +38,17 @@ type bridgePort struct {
 // member is a place in a bridge, by a VLAN, that a bridge port wants.
 type member struct{ vlan, bridge uint16 }
 
+// everywhere is the serial of a bridge port that no object of the API is, after all others.
+const everywhere = math.MaxUint64
+
 func (l *loop) configurePort(p Port) {
 	kind := func(e entry) { l.portKinds[e.Key()] = e }
 	switch p.Kind {
 	case KindBridge:
 		l.ports[p.Number] = &port{Port: p, attached: map[uint16]*attachment{}}
 		kind(p4.BridgePort{Port: p.Number})
-		if p.Everywhere {
-			l.bridgePortChanged(intent.BridgePort{ID: p.Name, Type: intent.Trunk}, false)
+		if p.Everywhere { // what objects of the API leave
+			l.bridgePortChanged(intent.BridgePort{ID: p.Name, Type: intent.Trunk, Serial: everywhere}, false)
 		}
 	case KindUplink:
 		l.uplinks[cmp.Or(p.HostDevice, p.Name)] = p.Number
@@ -165,6 +169,11 @@ func (l *loop) attach(p *port) {
 	owner := map[uint16]*bridgePort{} // of each bridge
 	for _, bp := range p.bound {
 		bp.members, bp.reason = l.membersOf(bp)
+		if bp.Serial == everywhere {
+			bp.members = slices.DeleteFunc(bp.members, func(m member) bool {
+				return want[m.vlan] != nil || owner[m.bridge] != nil
+			})
+		}
 		for _, m := range bp.members {
 			if a := want[m.vlan]; a != nil {
 				bp.reason = fmt.Sprintf("VLAN %d of port %s belongs to bridge port %s", m.vlan, p.Name, a.by.ID)

@@ -72,6 +72,26 @@ func TestHowAPortCarriesItsBridges(t *testing.T) {
 	}
 }
 
+func TestAPortThatCarriesAllLeavesToAnObjectWhatThatCarries(t *testing.T) {
+	cfg := testConfig()
+	cfg.Ports = append(cfg.Ports, Port{Name: "ovn", Number: 9, Kind: KindBridge, Everywhere: true})
+	g := start(t, options{cfg: cfg})
+	b := g.bridge(10, 100)
+	g.port(intent.BridgePort{ID: "port-ovn", Type: intent.Trunk, Bridges: []string{"bridge-10"}})
+	other := g.bridge(20, 200)
+	g.staticMAC("host1", "port-ovn", mac(1), "10.10.0.5")
+	g.settle()
+	g.wantFDB(b, mac(1), "port 9")
+	g.wantStatus(intent.Ref{Kind: intent.KindBridgePort, ID: "port-ovn"}, intent.StatusUp)
+	for _, want := range []p4.Member{
+		{Port: 9, VLAN: 10, Bridge: b, Trusted: true}, {Port: 9, VLAN: 20, Bridge: other, Trusted: true},
+	} {
+		if got := g.get(want); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+}
+
 func TestWhichConfiguredPortAnObjectIs(t *testing.T) {
 	cfg := testConfig()
 	cfg.Ports[1].MAC = cfg.Ports[2].MAC // eth2 and the next share one

@@ -88,25 +88,14 @@ func (h *Handler) clients(ctx context.Context, b intent.LogicalBridge, named str
 	return out, err
 }
 
-// madeHere begins the ids of static MACs that are made here; their ends say how the client's
-// port was given. One by name has none.
-const (
-	madeHere = "vtep-"
-	byNetdev = "-dev"
-	byNumber = "-no"
-)
+// madeHere begins the ids of static MACs that are made here.
+const madeHere = "vtep-"
 
 // registered is a static MAC as clients see it; named is the logical switch.
 func (h *Handler) registered(b intent.LogicalBridge, named string, s intent.StaticMAC, at view.Port) evpnClient {
 	c := evpnClient{MAC: s.MAC.String(), NextHop: h.nextHop(b).String(), Port: at.Number}
-	switch {
-	case named == "":
-	case strings.HasSuffix(s.ID, byNetdev):
-		c.Port = at.Netdev
-	case strings.HasSuffix(s.ID, byNumber):
-		c.Port = strconv.Itoa(int(at.Number))
-	default:
-		c.Port = at.Name
+	if named != "" {
+		c.Port = cmp.Or(s.PortGiven, at.Name)
 	}
 	if len(s.IPs) > 0 {
 		c.IP = s.IPs[0].String()
@@ -136,24 +125,27 @@ func uplinkOf(vteps []view.VTEP, address netip.Addr) uint16 {
 }
 
 // findPort looks for a bridge port of the configuration by its name, its netdev
-// or its number, as the originals do, and says by which.
-func findPort(ports []view.Port, name string) (at view.Port, by string, err error) {
+// or its number, as the originals do. What else a client is at on a logical switch is a
+// port of OVN's, which need not be there yet: all of them are behind one of ours.
+func (h *Handler) findPort(ports []view.Port, name, logicalSwitch string) (view.Port, error) {
 	number, err := strconv.ParseUint(name, 0, 16)
-	for _, is := range []struct {
-		by string
-		it func(view.Port) bool
-	}{
-		{"", func(p view.Port) bool { return p.Name == name }},
-		{byNetdev, func(p view.Port) bool { return p.Netdev == name && name != "" }},
-		{byNumber, func(p view.Port) bool { return err == nil && uint64(p.Number) == number }},
+	for _, is := range []func(view.Port) bool{
+		func(p view.Port) bool { return p.Name == name },
+		func(p view.Port) bool { return p.Netdev == name && name != "" },
+		func(p view.Port) bool { return err == nil && uint64(p.Number) == number },
+		func(p view.Port) bool { return p.Name == h.OVN && name != "" && logicalSwitch != "" },
 	} {
 		for _, p := range ports {
-			if p.Kind == view.BridgePort && is.it(p) {
-				return p, is.by, nil
+			if p.Kind == view.BridgePort && is(p) {
+				return p, nil
 			}
 		}
 	}
-	return view.Port{}, "", problemf(http.StatusNotFound, "No such OFPort: %.80s", name)
+	if logicalSwitch != "" && h.OVN == "" {
+		return view.Port{}, problemf(http.StatusNotFound, "No such OFPort: %.80s: it is none of ours, and the configuration "+
+			"does not say behind which of ours OVN's are (ovn.port)", name)
+	}
+	return view.Port{}, problemf(http.StatusNotFound, "No such OFPort: %.80s", name)
 }
 
 // text is a string, or a number that stands for one.
@@ -188,7 +180,10 @@ func (h *Handler) addClient(r *http.Request) (any, error) {
 	if err := need(map[string]bool{"port": in.Port != nil, "mac": in.MAC != nil, "ip": in.IP != nil}); err != nil {
 		return nil, err
 	}
-	s := intent.StaticMAC{}
+	s := intent.StaticMAC{PortGiven: string(*in.Port)}
+	if err := intent.CheckPortGiven(s.PortGiven); err != nil {
+		return nil, problemf(http.StatusBadRequest, "port: %v", err)
+	}
 	if s.MAC, err = ether.ParseMAC(*in.MAC); err != nil {
 		return nil, problemf(http.StatusBadRequest, "mac: %v", err)
 	}
@@ -215,13 +210,12 @@ func (h *Handler) addClient(r *http.Request) (any, error) {
 		if named = i.LogicalSwitch; i.MACIPOnly && !ip.Is4() {
 			return problemf(http.StatusBadRequest, "ip: %v is no IPv4 address, and network %d advertises no others", ip, vni)
 		}
-		var by string
-		if at, by, err = findPort(ports, string(*in.Port)); err != nil {
+		if at, err = h.findPort(ports, s.PortGiven, named); err != nil {
 			return err
 		}
-		s.ID = fmt.Sprintf(madeHere+"%d-%s%s", vni, strings.ReplaceAll(s.MAC.String(), ":", ""), by)
+		s.ID = fmt.Sprintf(madeHere+"%d-%s", vni, strings.ReplaceAll(s.MAC.String(), ":", ""))
 		s.Bridge = b.ID
-		if s.Port, err = attach(tx, at, b, s.MAC); err != nil {
+		if s.Port, err = h.attach(tx, at, b, s.MAC); err != nil {
 			return err
 		}
 		return replaceClient(tx, b, s)
@@ -259,8 +253,8 @@ func clientOf(tx *intent.Tx, b intent.LogicalBridge, mac ether.MAC) (intent.Stat
 
 // attach finds the bridge port that carries a bridge on a port of the target. A
 // port to which nothing is attached becomes an access port; its MAC, which the API
-// wants of it, is the client's.
-func attach(tx *intent.Tx, at view.Port, b intent.LogicalBridge, mac ether.MAC) (string, error) {
+// wants of it, is the client's. That of OVN is a trunk, which carries one more.
+func (h *Handler) attach(tx *intent.Tx, at view.Port, b intent.LogicalBridge, mac ether.MAC) (string, error) {
 	var other string
 	id := intent.BridgePortID(at.Name)
 	for _, p := range tx.Ports().List("", 0) {
@@ -270,6 +264,11 @@ func attach(tx *intent.Tx, at view.Port, b intent.LogicalBridge, mac ether.MAC) 
 		if p.Transparent() || slices.Contains(p.Bridges, b.ID) {
 			return p.ID, nil
 		}
+		if p.Type == intent.Trunk && at.Name == h.OVN {
+			p.Bridges = append(slices.Clone(p.Bridges), b.ID)
+			p, err := tx.Ports().Update(p)
+			return p.ID, err
+		}
 		other = cmp.Or(other, p.ID)
 	}
 	if other != "" {
@@ -277,7 +276,11 @@ func attach(tx *intent.Tx, at view.Port, b intent.LogicalBridge, mac ether.MAC) 
 			"port %s is bridge port %q, which does not carry VNI %d: delete that one, or have it carry %q too; networks on "+
 				"one port are told apart by VLAN, not by source MAC", at.Name, other, b.VNI, b.ID)
 	}
-	p, err := tx.Ports().Create(intent.BridgePort{ID: id, MAC: mac, Type: intent.Access, Bridges: []string{b.ID}})
+	p := intent.BridgePort{ID: id, MAC: mac, Type: intent.Access, Bridges: []string{b.ID}}
+	if at.Name == h.OVN {
+		p.Type = intent.Trunk
+	}
+	p, err := tx.Ports().Create(p)
 	return p.ID, err
 }
 

@@ -26,6 +26,9 @@ type Handler struct {
 	// VTEP is our address where a bridge names none, and so the next hop of its
 	// clients.
 	VTEP netip.Addr
+	// OVN is the target's port, by its name, behind which the stations of logical switches
+	// are; "" = it is not known.
+	OVN string
 }
 
 // method answers one method of one path: with a value for the body, or an error.

@@ -200,7 +200,8 @@ func (h *Handler) routeDistinguisher(ctx context.Context, b intent.LogicalBridge
 }
 
 // deleteNetwork removes a bridge with its clients, its own settings and the access
-// ports that carry it. A trunk or an SVI on it is somebody else's: 409. Like the
+// ports that carry it; the trunk to OVN carries it no more. Another trunk, or an SVI, on
+// it is somebody else's: 409. Like the
 // originals it answers with the clients elsewhere, its own being gone.
 func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
 	body, err := h.getNetwork(r)
@@ -219,20 +220,27 @@ func (h *Handler) deleteNetwork(r *http.Request) (any, error) {
 		maps.DeleteFunc(body.(map[uint32]network)[vni].EvpnNetwork.Clients, func(_ string, c client) bool {
 			return c.EvpnClient.NextHop == h.nextHop(b).String()
 		})
-		return removeNetwork(tx, b)
+		return h.removeNetwork(tx, b)
 	})
 	return body, err
 }
 
-func removeNetwork(tx *intent.Tx, b intent.LogicalBridge) (err error) {
+func (h *Handler) removeNetwork(tx *intent.Tx, b intent.LogicalBridge) (err error) {
 	for _, s := range tx.StaticMACs().List("", 0) {
 		if s.Bridge == b.ID {
 			err = cmp.Or(err, tx.StaticMACs().Delete(s.ID))
 		}
 	}
 	for _, p := range tx.Ports().List("", 0) {
-		if p.Type == intent.Access && slices.Contains(p.Bridges, b.ID) {
+		trunk := p.Type == intent.Trunk && p.ID == intent.BridgePortID(h.OVN)
+		switch {
+		case !slices.Contains(p.Bridges, b.ID) || p.Type != intent.Access && !trunk:
+		case len(p.Bridges) == 1: // a trunk without bridges would carry all
 			err = cmp.Or(err, tx.Ports().Delete(p.ID))
+		default:
+			p.Bridges = slices.DeleteFunc(slices.Clone(p.Bridges), func(id string) bool { return id == b.ID })
+			_, failed := tx.Ports().Update(p)
+			err = cmp.Or(err, failed)
 		}
 	}
 	if i, missing := tx.Instances().Get(intent.InstanceID(b.Ref())); missing == nil && !i.Configured {

@@ -103,7 +103,7 @@ func (h *Handler) deleteSpeaker(r *http.Request) (any, error) {
 		}
 		for _, b := range tx.Bridges().List("", 0) {
 			if b.ID == networkID(b.VNI) {
-				err = cmp.Or(err, removeNetwork(tx, b))
+				err = cmp.Or(err, h.removeNetwork(tx, b))
 			}
 		}
 		for _, n := range tx.Neighbors().List("", 0) {

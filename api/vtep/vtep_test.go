@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,6 +199,66 @@ func TestTheExampleOfEVPNForOVNGetsItsAnswers(t *testing.T) {
 	r.want("DELETE /vtep/speakers", "",
 		`{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000, "neighbors": {}, "router_id": "10.0.0.1"}}}`)
 	r.nothingLeft()
+}
+
+// The port of evpn-for-ovn's clients is one of OVN's, which is none of ours.
+func TestAClientOfALogicalSwitchIsAtAnyPortOfOVNs(t *testing.T) {
+	speaker := func(r *rest) *rest {
+		r.t.Helper()
+		r.want("POST /vtep/speakers", `{"as_number": 65000, "router_id": "10.0.0.1"}`,
+			`{"10.0.0.1": {"EvpnSpeaker": {"as_number": 65000, "neighbors": {}, "router_id": "10.0.0.1"}}}`)
+		for vni, name := range map[string]string{"10": "ls1", "20": "ls2", "30": ""} {
+			if code, body := r.ask("POST /vtep/networks", `{"vni": `+vni+`, "logical_switch": "`+name+`"}`); code != http.StatusOK {
+				r.t.Fatal(body)
+			}
+		}
+		return r
+	}
+	client := func(port string) string {
+		return `{"port": ` + port + `, "mac": "02:ac:10:ff:00:21", "ip": "192.168.222.21"}`
+	}
+	behind := func(ovn string) *rest {
+		r := newREST(t)
+		r.mux = NewMux(&Handler{Store: r.store, View: shown, VTEP: netip.MustParseAddr("10.0.0.1"), OVN: ovn})
+		return speaker(r)
+	}
+	r := behind("port2")
+	long := `"` + strings.Repeat("x", 255) + `"`
+	for _, port := range []string{`"vm1"`, `"tenant_pod-0.ns"`, `"größer"`, long, `"99"`} {
+		answer := `{"EvpnClient": {"ip": "192.168.222.21", "mac": "02:ac:10:ff:00:21", "next_hop": "10.0.0.1", "port": ` + port + `}}`
+		for _, vni := range []string{"10", "20"} {
+			r.want("POST /vtep/networks/"+vni+"/clients", client(port), `{"`+vni+`": `+answer+`}`)
+			if code, body := r.ask("GET /vtep/networks/"+vni, ""); code != http.StatusOK || !strings.Contains(body, `"port":`+port) {
+				t.Errorf("network %s: %d %s, want port %s in it", vni, code, body, port)
+			}
+		}
+	}
+	trunk := func(want ...string) {
+		t.Helper()
+		_ = r.store.View(func(tx *intent.Tx) error {
+			p, err := tx.Ports().Get("port2")
+			if want == nil && err == nil || want != nil && (p.Type != intent.Trunk || !slices.Equal(p.Bridges, want)) {
+				t.Errorf("bridge port %+v, want a trunk of %v", p, want)
+			}
+			return nil
+		})
+	}
+	trunk("vni-10", "vni-20")
+	r.refused("POST /vtep/networks/30/clients", client(`"vm1"`), 404, "No such OFPort: vm1")
+	r.refused("POST /vtep/networks/10/clients", client(`""`), 404, "No such OFPort")
+	r.refused("POST /vtep/networks/10/clients", client(`"\u0000"`), 400, "port")
+	r.refused("POST /vtep/networks/10/clients", client(`"x`+strings.Trim(long, `"`)+`"`), 400, "255")
+	if code, body := r.ask("DELETE /vtep/networks/10", ""); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	trunk("vni-20")
+	if code, body := r.ask("DELETE /vtep/speakers", ""); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	trunk()
+	r.nothingLeft()
+
+	behind("").refused("POST /vtep/networks/10/clients", client(`"vm1"`), 404, "ovn.port")
 }
 
 // What the OPI API made, and what the configuration file gives, is not the speaker's.

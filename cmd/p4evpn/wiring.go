@@ -168,7 +168,7 @@ func controllerConfig(f *config.File) controller.Config {
 		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
 		AuditInterval:      f.Target.AuditInterval,
 		RouterMAC:          f.RouterMAC.MAC,
-		Expecting:          f.OVN.Enabled() && ovnPort(f) != "",
+		Expecting:          ovnPort(f) != "",
 		Link:               link,
 		SVIs:               map[string]controller.SVI{},
 		VRFs:               map[string]controller.VRF{},
@@ -223,7 +223,7 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	c := api.Config{
 		Listen: slices.Clone(a.Listen), Insecure: a.Insecure, Hosts: a.Hosts, Store: g.store,
 		Status: g.loop, View: g.loop, Auditor: g.loop, Duplicates: g.loop, Underlay: underlayView{g.router},
-		VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr,
+		VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr, OVNPort: ovnPort(f),
 		Roles: map[string]api.Role{},
 		Limits: api.Limits{
 			MessageBytes: a.Limits.MessageBytes, BodyBytes: a.Limits.BodyBytes, Connections: a.Limits.Connections,
@@ -252,9 +252,12 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 // ovnTunnels is the port where the stations of OVN are that have none of the target.
 var ovnTunnels = controller.Port{Name: "ovn", Number: 509, Kind: controller.KindBridge, Everywhere: true}
 
-// ovnPort is the port behind which OVN is, "" if that is not said.
+// ovnPort is the port behind which OVN is, "" if there is none or that is not said.
 func ovnPort(f *config.File) string {
-	if f.OVN.Mode == config.OVNTunnels {
+	switch {
+	case !f.OVN.Enabled():
+		return ""
+	case f.OVN.Mode == config.OVNTunnels:
 		return ovnTunnels.Name
 	}
 	return f.OVN.Port

@@ -123,13 +123,19 @@ func (i Instance) Check() error {
 	return v.invalid(i.Ref())
 }
 
-// maxLogicalSwitch bounds the name of a logical switch, in bytes.
-const maxLogicalSwitch = 255
+// maxForeignName bounds a name that another system gives, in bytes.
+const maxForeignName = 255
 
 // CheckLogicalSwitch checks the name of an OVN logical switch; "" is none.
-func CheckLogicalSwitch(name string) error {
-	if len(name) > maxLogicalSwitch {
-		return fmt.Errorf("%d bytes given: want at most %d", len(name), maxLogicalSwitch)
+func CheckLogicalSwitch(name string) error { return checkForeignName(name) }
+
+// CheckPortGiven checks what somebody called a port; "" is nothing.
+func CheckPortGiven(name string) error { return checkForeignName(name) }
+
+// checkForeignName checks a name that another system gives.
+func checkForeignName(name string) error {
+	if len(name) > maxForeignName {
+		return fmt.Errorf("%d bytes given: want at most %d", len(name), maxForeignName)
 	}
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return fmt.Errorf("%q: want text without control characters", clip(name))

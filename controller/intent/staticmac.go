@@ -21,6 +21,9 @@ type StaticMAC struct {
 	// there are at most maxStaticIPs.
 	MAC ether.MAC    `json:"mac"`
 	IPs []netip.Addr `json:"ips,omitempty"`
+	// PortGiven is how who made it called the port, as CheckPortGiven wants it: it is given
+	// back and means nothing more. "" = not at all.
+	PortGiven string `json:"port_given,omitempty"`
 }
 
 // Ref names the static MAC.
@@ -29,6 +32,7 @@ func (s StaticMAC) Ref() Ref { return Ref{KindStaticMAC, s.ID} }
 // Equal reports whether two ask for the same; the order of addresses means nothing.
 func (s StaticMAC) Equal(o StaticMAC) bool {
 	return s.ID == o.ID && s.Bridge == o.Bridge && s.Port == o.Port && s.MAC == o.MAC &&
+		s.PortGiven == o.PortGiven &&
 		slices.Equal(slices.SortedFunc(slices.Values(s.IPs), netip.Addr.Compare),
 			slices.SortedFunc(slices.Values(o.IPs), netip.Addr.Compare))
 }
@@ -54,6 +58,7 @@ func (s StaticMAC) Check() error {
 	v.check("logical_bridge", CheckID(s.Bridge))
 	v.check("bridge_port", CheckID(s.Port))
 	v.check("mac_address", CheckMAC(s.MAC))
+	v.check("port_given", CheckPortGiven(s.PortGiven))
 	if n := len(s.IPs); n > maxStaticIPs {
 		v.add("ip_addresses", fmt.Sprintf("%d given: want at most %d", n, maxStaticIPs))
 		return v.invalid(s.Ref())

@@ -178,16 +178,26 @@ func inVersion8(t *testing.T) []Object {
 	return all
 }
 
+// inVersion9 is what p4evpn of commit f98e8fb writes into testdata/version9.db: as
+// inVersion8, with what that version brought.
+func inVersion9(t *testing.T) []Object {
+	all := inVersion8(t)
+	for i, o := range all {
+		all[i] = withNews(o)
+	}
+	return all
+}
+
 func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
 	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t),
 		"version5.db": inVersion5(t), "version6.db": inVersion6(t), "version7.db": inVersion7(t),
-		"version8.db": inVersion8(t)} {
+		"version8.db": inVersion8(t), "version9.db": inVersion9(t)} {
 		t.Run(name, func(t *testing.T) {
 			path := stored(t, name)
 			s := mustOpen(t, path)
 			holds(t, s, want)
 			for i, o := range want {
-				want[i] = withNews(o)
+				want[i] = withPort(withNews(o))
 			}
 			err := s.Update(func(tx *Tx) error {
 				for _, o := range want {
@@ -197,6 +207,8 @@ func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *te
 						_, err = tx.Instances().Update(o)
 					case Neighbor:
 						_, err = tx.Neighbors().Update(o)
+					case StaticMAC:
+						_, err = tx.StaticMACs().Update(o)
 					}
 					if err != nil {
 						return err
@@ -242,6 +254,15 @@ func withNews(o Object) Object {
 		o.Multihop, o.TTLSecurity = 0, 3
 		o.AllowOwnAS, o.Shutdown, o.ShutdownMessage, o.NoARPND = 2, true, "für heute", true
 		return o
+	}
+	return o
+}
+
+// withPort sets what version 9 did not know either.
+func withPort(o Object) Object {
+	if s, ok := o.(StaticMAC); ok {
+		s.PortGiven = "größer"
+		return s
 	}
 	return o
 }
