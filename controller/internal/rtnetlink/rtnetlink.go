@@ -67,20 +67,31 @@ func NewOverruns(watcher string) prometheus.Counter {
 // Watch gives heard what the kernel announces, in its order, until ctx ends (nil) or
 // the connection is lost (why). heard should be quick: what comes meanwhile waits
 // in the socket's buffer. Where that overflows, something was lost: it is counted,
-// and a message of type unix.NLMSG_OVERRUN stands in the place of what is missing.
-// Watch ends by closing the Socket; it may be called once.
+// and a message of type unix.NLMSG_OVERRUN comes when whatever is announced from then on
+// is heard. Watch ends by closing the Socket; it may be called once.
 func (c *Conn) Watch(
 	ctx context.Context, overruns prometheus.Counter, heard func(messages []syscall.NetlinkMessage),
 ) error {
 	defer context.AfterFunc(ctx, c.Socket.Close)()
+	lost := false // since what was last said of an overrun
 	for {
+		// From an overrun until the buffer is empty the kernel drops all, and does not say so again.
+		if lost {
+			switch err := c.peek(); {
+			case errors.Is(err, unix.EAGAIN):
+				lost = false
+				heard([]syscall.NetlinkMessage{{Header: syscall.NlMsghdr{Type: unix.NLMSG_OVERRUN}}})
+			case errors.Is(err, unix.ENOBUFS):
+				overruns.Inc()
+			}
+		}
 		messages, from, err := c.Socket.Receive()
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
 			overruns.Inc()
-			heard([]syscall.NetlinkMessage{{Header: syscall.NlMsghdr{Type: unix.NLMSG_OVERRUN}}})
+			lost = true
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 		case err != nil:
 			return fmt.Errorf("receive from netlink: %w", err)
@@ -88,6 +99,12 @@ func (c *Conn) Watch(
 			heard(messages)
 		}
 	}
+}
+
+// peek says why Receive would not have a message now, nil if it would.
+func (c *Conn) peek() error {
+	_, _, err := unix.Recvfrom(c.Socket.GetFd(), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err
 }
 
 // Neighbours reads the neighbour entries of a link, v4 and v6.
