@@ -66,14 +66,14 @@ func TestAConnectionToAnotherAddressThanTheNeighboursLocalOneIsClosed(t *testing
 
 const listenVariable = "P4EVPN_TEST_LISTEN"
 
-// A process that has no file descriptors for a while, and then has some again.
+// A process that has no file descriptors for a while, then one, and then some again.
 func TestAListenerThatHadNoFileDescriptorsAcceptsAgainWhenThereAreSome(t *testing.T) {
 	l := newLab(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(),
-		fmt.Sprintf("%s=%v %v", listenVariable, netip.AddrPortFrom(l.addr(1), l.port), l.addr(2)))
+		fmt.Sprintf("%s=%v %v %v", listenVariable, netip.AddrPortFrom(l.addr(1), l.port), l.addr(2), l.addr(3)))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -95,6 +95,9 @@ func TestAListenerThatHadNoFileDescriptorsAcceptsAgainWhenThereAreSome(t *testin
 			if lines.Text() == want {
 				return
 			}
+			if strings.HasPrefix(lines.Text(), "peer ") {
+				t.Fatalf("it said %q before %q", lines.Text(), want)
+			}
 		}
 		t.Fatalf("it did not say %q", want)
 	}
@@ -105,23 +108,35 @@ func TestAListenerThatHadNoFileDescriptorsAcceptsAgainWhenThereAreSome(t *testin
 			t.Errorf("it was told %v", n)
 		}
 	}
-	if _, err := fmt.Fprintln(in, "free them"); err != nil {
-		t.Fatal(err)
+	free := func() {
+		t.Helper()
+		if _, err := fmt.Fprintln(in, "more"); err != nil {
+			t.Fatal(err)
+		}
+		await("free")
 	}
-	await("free")
-	first.Close()
-	await("peer down")
+	free() // one: another session begins with what is set aside for it, and the first goes on
+	second := l.dial(3, 65003)
+	await("peer up")
+	free()
+	for _, s := range []*bgptest.Session{first, second} {
+		s.Close()
+		await("peer down")
+	}
 	l.dial(2, 65002)
 	await("peer up")
 }
 
 // withoutFiles is the process of the test above.
 func withoutFiles(args string) error {
-	first, second, _ := strings.Cut(args, " ")
-	listen, neighbor := netip.MustParseAddrPort(first), netip.MustParseAddr(second)
+	words := strings.Fields(args)
+	listen := netip.MustParseAddrPort(words[0])
 	s, err := New(Config{BGP: bgp.Config{
 		AS: 65000, RouterID: ours, ListenAddresses: []netip.Addr{listen.Addr()}, ListenPort: int(listen.Port()),
-		Neighbors: []bgp.Neighbor{{Address: neighbor, AS: 65002, Passive: true}},
+		Neighbors: []bgp.Neighbor{
+			{Address: netip.MustParseAddr(words[1]), AS: 65002, Passive: true},
+			{Address: netip.MustParseAddr(words[2]), AS: 65003, Passive: true},
+		},
 	}})
 	if err != nil {
 		return err
@@ -129,6 +144,11 @@ func withoutFiles(args string) error {
 	go func() { _ = s.Run(context.Background()) }()
 	for up := false; !up; {
 		up = slices.ContainsFunc(<-s.Events(), func(e bgp.Event) bool { return e.Kind == bgp.PeerUp })
+	}
+	// What fails to accept while nobody connects has failed all the same: Linux looks for a
+	// free descriptor first. So GoBGP's loop must be back before they are taken.
+	for !waits("netutils.(*TCPListener).acceptLoop") {
+		time.Sleep(time.Millisecond)
 	}
 	limit := unix.Rlimit{Cur: 64, Max: 64}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -145,19 +165,40 @@ func withoutFiles(args string) error {
 		return err
 	}
 	fmt.Println("none left")
-	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
-		return err
-	}
-	for _, f := range files {
-		_ = f.Close()
-	}
-	fmt.Println("free")
+	freed := make(chan error, 1)
+	go func() { freed <- freeAsAsked(files) }()
 	for batch := range s.Events() {
 		for _, e := range batch {
 			fmt.Println(e.Kind)
 		}
 	}
+	return <-freed
+}
+
+// freeAsAsked closes one of the files at the first line that it reads, and the others at the next.
+func freeAsAsked(files []*os.File) error {
+	more := bufio.NewReader(os.Stdin)
+	for _, some := range [][]*os.File{files[:1], files[1:]} {
+		if _, err := more.ReadString('\n'); err != nil {
+			return err
+		}
+		for _, f := range some {
+			_ = f.Close()
+		}
+		fmt.Println("free")
+	}
 	return nil
+}
+
+// waits reports whether a goroutine waits for a socket in a function.
+func waits(function string) bool {
+	buf := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(stack, "[IO wait") && strings.Contains(stack, function) {
+			return true
+		}
+	}
+	return false
 }
 
 // RFC 5082 section 3.

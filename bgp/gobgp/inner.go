@@ -245,12 +245,13 @@ func readOpen(ctx context.Context, conn net.Conn) ([]byte, error) {
 	return open, conn.SetDeadline(time.Time{})
 }
 
-// dialling lets one connection to GoBGP be made at a time, and only with two file
+// dialling lets one connection to GoBGP be made at a time, and only with three file
 // descriptors that were set aside for it: GoBGP 4.8.0 accepts nothing any more after
-// its first failure to, for want of a descriptor.
+// its first failure to, for want of a descriptor. Two are the connection's; the third is
+// for GoBGP's next look for one, which wants a descriptor even while nobody connects.
 type dialling struct {
 	turn  chan struct{} // holds one while nobody dials
-	spare [2]*os.File   // of whose turn it is
+	spare [3]*os.File   // of whose turn it is
 }
 
 func newDialling() dialling {
