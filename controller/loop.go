@@ -35,6 +35,7 @@ type Intent interface {
 type Speaker interface {
 	Events() <-chan []bgp.Event // what is received is good until the next is
 	Paths() iter.Seq[bgp.Path]
+	PathsOf(bgp.Key) []bgp.Path
 	Originate(add []bgp.Route, withdraw []bgp.Key) error
 	Peers() []bgp.PeerState
 }

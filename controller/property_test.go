@@ -82,7 +82,7 @@ func (h *story) step() {
 	}{
 		{30, h.route}, {20, h.routeIP}, {16, h.unroute}, {20, h.speak}, {20, h.resolve}, {8, h.changeVRF}, {8, h.changeSVI}, {3, h.punt}, {30, h.report}, {8, h.silence}, {10, h.path}, {8, h.changeBridge}, {8, h.changePort},
 		{8, h.changeStaticMAC}, {5, h.changeInstance}, {1, h.changeSpeaker},
-		{2, h.peerDown}, {2, h.fail}, {1, h.interrupt}, {8, h.settleMaybe},
+		{2, h.peerDown}, {2, h.fail}, {1, h.interrupt}, {8, h.settleMaybe}, {2, h.inspect},
 	}
 	total := 0
 	for _, s := range steps {

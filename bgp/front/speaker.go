@@ -149,6 +149,9 @@ func (s *Speaker) UnicastEvents() <-chan []bgp.UnicastEvent { return s.unicast.E
 // of them first, in no other order.
 func (s *Speaker) Paths() iter.Seq[bgp.Path] { return s.table.Paths() }
 
+// PathsOf gives what all peers say of one NLRI, the best first.
+func (s *Speaker) PathsOf(key bgp.Key) []bgp.Path { return s.table.PathsOf(key) }
+
 // Originate advertises and withdraws routes of ours, declaratively by key: an
 // equal route again sends nothing, a different one replaces it, withdrawing
 // what is not advertised is no error. It may be called before Run: peers then

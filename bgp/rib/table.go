@@ -56,6 +56,16 @@ func (t *Table) Paths() iter.Seq[bgp.Path] {
 	}
 }
 
+// PathsOf gives all paths of one NLRI, the best of them first.
+func (t *Table) PathsOf(key bgp.Key) []bgp.Path {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := t.index.Find(key); d != nil {
+		return explain(d, nil)
+	}
+	return nil
+}
+
 func (t *Table) explainShard(i int, into []bgp.Path) []bgp.Path {
 	t.mu.Lock()
 	defer t.mu.Unlock()

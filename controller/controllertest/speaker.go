@@ -77,6 +77,16 @@ func (s *Speaker) Paths() iter.Seq[bgp.Path] {
 	return slices.Values(s.paths)
 }
 
+// PathsOf gives those of Paths that are of one NLRI.
+func (s *Speaker) PathsOf(key bgp.Key) (paths []bgp.Path) {
+	for p := range s.Paths() {
+		if p.Key == key {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
 // Peers gives what SetPeers was told, at first none.
 func (s *Speaker) Peers() []bgp.PeerState {
 	s.mu.Lock()
