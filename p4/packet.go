@@ -104,6 +104,23 @@ func DecodePacketIn(m *p4v1.PacketIn) (PacketIn, error) {
 	return p, nil
 }
 
+// packetInSize is the length of the header that a frame to CPUPort has (headers.p4).
+const packetInSize = 1 + 2 + 2 + 2 + 4
+
+// CutPacketIn reads a frame as it leaves by CPUPort, where a target puts the header of a
+// PacketIn before it; Frame is not a copy.
+func CutPacketIn(b []byte) (PacketIn, error) {
+	if len(b) < packetInSize {
+		return PacketIn{}, fmt.Errorf("frame to the CPU of %d bytes: want a header of %d", len(b), packetInSize)
+	}
+	u := unpacker(b)
+	p := PacketIn{Reason: PuntReason(u.u8()), Port: u.u16(), Bridge: u.u16(), VRF: u.u16(), Frame: b[packetInSize:]}
+	if a := u.ipv4(); !a.IsUnspecified() {
+		p.VTEP = a
+	}
+	return p, nil
+}
+
 // PacketOut is a frame from the controller: into Bridge, to be forwarded there
 // (LocalOnly: to no VTEP); or to be routed in VRF, whatever its MAC addresses
 // are; or where both are 0 out of Port as it is.

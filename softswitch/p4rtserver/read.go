@@ -319,6 +319,17 @@ func (t *table) message(e *pipeline.Entry, q *p4v1.TableEntry) *p4v1.TableEntry 
 	return te
 }
 
+// Entry renders an entry of a table of the P4Info as a Read answers it, without what it
+// counted; nil if there is no such table.
+func (f *Forwarding) Entry(table string, e *pipeline.Entry) *p4v1.TableEntry {
+	for _, t := range f.tables {
+		if t.name == table {
+			return t.message(e, &p4v1.TableEntry{})
+		}
+	}
+	return nil
+}
+
 // withDirect is a query for entries with their direct resources.
 func withDirect() *p4v1.TableEntry {
 	return &p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}

@@ -167,7 +167,7 @@ func (a *Account) String() string {
 		if s.Kind == StepPacket || s.Kind == StepEgress {
 			indent = ""
 		}
-		fmt.Fprintf(&b, "%s%s\n", indent, s.line())
+		fmt.Fprintf(&b, "%s%v\n", indent, s)
 		for _, c := range s.Changes {
 			fmt.Fprintf(&b, "      %s\n", c)
 		}
@@ -193,8 +193,8 @@ func fieldsText(fields []Field) string {
 	return strings.Join(parts, ", ")
 }
 
-// line is the step without its changes.
-func (s *Step) line() string {
+// String is the step without its changes.
+func (s *Step) String() string {
 	switch s.Kind {
 	case StepPacket:
 		return fmt.Sprintf("packet %s at port %d, %d bytes", s.Name, *s.Port, s.Length)

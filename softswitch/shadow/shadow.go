@@ -83,6 +83,15 @@ func (s *Shadow) Insert(entities ...*p4v1.Entity) error {
 	return s.Write(updates...)
 }
 
+// Delete removes entities that Insert added, in the order that is given.
+func (s *Shadow) Delete(entities ...*p4v1.Entity) error {
+	updates := make([]*p4v1.Update, len(entities))
+	for i, e := range entities {
+		updates[i] = &p4v1.Update{Type: p4v1.Update_DELETE, Entity: e}
+	}
+	return s.Write(updates...)
+}
+
 // clearInitial removes the entries that the program gives and that may change.
 func (s *Shadow) clearInitial() error {
 	for _, t := range s.pipeline().Tables() {
@@ -110,6 +119,19 @@ func (s *Shadow) Trace(port uint32, frame []byte) *pipeline.Account {
 	defer s.mu.Unlock()
 	s.worker.Reset()
 	return s.worker.Trace(port, frame)
+}
+
+// Hit gives the entry that a step of an account of this shadow hit, as a Read answers it;
+// nil if the step hit none.
+func (s *Shadow) Hit(step *pipeline.Step) *p4v1.Entity {
+	if step.Entry == nil {
+		return nil
+	}
+	te := s.server.Forwarding().Entry(step.Name, step.Entry.Entry)
+	if te == nil {
+		return nil
+	}
+	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: te}}
 }
 
 // pipeline is the shadow's own pipeline, to look at its entries and counters.
