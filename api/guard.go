@@ -166,7 +166,8 @@ func reads(method string) bool {
 	if service == healthpb.Health_ServiceDesc.ServiceName || strings.HasPrefix(service, "grpc.reflection.") {
 		return true
 	}
-	return strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Lookup")
+	return strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Lookup") ||
+		name == "TraceFrame"
 }
 
 // record writes the access log: what changed something or failed at level info,

@@ -33,20 +33,22 @@ var ownCollections = map[string]naming{
 // ownMethods are the other methods of p4evpn.v1 that REST has: verb, path and body. A backup
 // is for gRPC alone.
 var ownMethods = map[string][3]string{
-	"View.ListBridges":          {"GET", "view/bridges"},
-	"View.ListFDB":              {"GET", "view/fdb"},
-	"View.ListVTEPs":            {"GET", "view/vteps"},
-	"View.ListRoutes":           {"GET", "view/routes"},
-	"View.ListSessions":         {"GET", "view/sessions"},
-	"View.ListEntries":          {"GET", "view/entries"},
-	"View.ListVRFs":             {"GET", "view/vrfs"},
-	"View.ListSVIs":             {"GET", "view/svis"},
-	"View.ListHosts":            {"GET", "view/hosts"},
-	"View.ListPrefixes":         {"GET", "view/prefixes"},
-	"View.ListUnderlayRoutes":   {"GET", "view/underlayRoutes"},
-	"View.LookupRoute":          {"GET", "view/lookup"},
-	"Duplicates.ClearDuplicate": {"POST", "duplicates:clear", "*"},
-	"Target.Audit":              {"POST", "target:audit", "*"},
+	"View.ListBridges":           {"GET", "view/bridges"},
+	"View.ListFDB":               {"GET", "view/fdb"},
+	"View.ListVTEPs":             {"GET", "view/vteps"},
+	"View.ListRoutes":            {"GET", "view/routes"},
+	"View.ListSessions":          {"GET", "view/sessions"},
+	"View.ListEntries":           {"GET", "view/entries"},
+	"View.ListVRFs":              {"GET", "view/vrfs"},
+	"View.ListSVIs":              {"GET", "view/svis"},
+	"View.ListHosts":             {"GET", "view/hosts"},
+	"View.ListPrefixes":          {"GET", "view/prefixes"},
+	"View.ListUnderlayRoutes":    {"GET", "view/underlayRoutes"},
+	"View.LookupRoute":           {"GET", "view/lookup"},
+	"Duplicates.ClearDuplicate":  {"POST", "duplicates:clear", "*"},
+	"Target.Audit":               {"POST", "target:audit", "*"},
+	"Tracing.TraceFrame":         {"GET", "view/trace"},
+	"Tracing.TraceFrameOnTarget": {"POST", "target:trace", "*"},
 }
 
 // routesOf gives the routes of the services with these names.

@@ -59,6 +59,8 @@ type Config struct {
 	Status  intent.StatusSource
 	View    view.View
 	Auditor view.Auditor
+	// Tracer traces frames; without it that service is not offered.
+	Tracer view.Tracer
 	// Duplicates clears duplicates; without it that service is not offered.
 	Duplicates view.Duplicates
 	// Underlay are the routes that BGP learned there; nil: there are none.
@@ -178,6 +180,9 @@ func (s *Server) register(cfg Config) {
 	}
 	if cfg.Auditor != nil {
 		p4evpnv1.RegisterTargetServer(s.services, &targetService{auditor: cfg.Auditor})
+	}
+	if cfg.Tracer != nil {
+		p4evpnv1.RegisterTracingServer(s.services, &tracingService{tracer: cfg.Tracer})
 	}
 	if cfg.Duplicates != nil {
 		p4evpnv1.RegisterDuplicatesServer(s.services, &duplicateService{duplicates: cfg.Duplicates, store: cfg.Store})

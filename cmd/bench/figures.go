@@ -45,6 +45,7 @@ var figures = append([]figure{
 	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
 	{[]string{"refill_100k"}, measureRefill},
 	{[]string{"resync_100k", "resync_100k_writes"}, measureResync},
+	{[]string{"trace_ms"}, measureTrace},
 	{[]string{"switch_bytes_per_entry", "switch_bytes_per_source", "switch_bytes_per_route"}, measureMemory},
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"punt_isolation_lost"}, measureIsolation},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/p4evpn/p4evpn/api"
@@ -27,6 +29,7 @@ import (
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
 	"github.com/p4evpn/p4evpn/softswitch"
+	"github.com/p4evpn/p4evpn/trace"
 )
 
 // What each part is told, out of the configuration file.
@@ -222,8 +225,8 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
 		Listen: slices.Clone(a.Listen), Insecure: a.Insecure, Hosts: a.Hosts, Store: g.store,
-		Status: g.loop, View: g.loop, Auditor: g.loop, Duplicates: g.loop, Underlay: underlayView{g.router},
-		VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr, OVNPort: ovnPort(f),
+		Status: g.loop, View: g.loop, Auditor: g.loop, Tracer: tracing(g), Duplicates: g.loop,
+		Underlay: underlayView{g.router}, VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr, OVNPort: ovnPort(f),
 		Roles: map[string]api.Role{},
 		Limits: api.Limits{
 			MessageBytes: a.Limits.MessageBytes, BodyBytes: a.Limits.BodyBytes, Connections: a.Limits.Connections,
@@ -276,6 +279,17 @@ func ovnConfig(f *config.File, store *intent.Store, fabric view.Fabric) ovn.Conf
 		c.Owner = f.RouterID.String()
 	}
 	return c
+}
+
+// tracing traces frames through what the controller has written.
+func tracing(g *gateway) *trace.Tracer {
+	return trace.New(trace.Config{
+		Program: &p4v1.ForwardingPipelineConfig{P4Info: p4.P4Info(), P4DeviceConfig: p4.DeviceConfig()},
+		Inspect: func(ctx context.Context, do func(trace.Held)) error {
+			return g.loop.Inspect(ctx, func(i controller.Inspection) { do(i) })
+		},
+		Read: g.client.Read,
+	})
 }
 
 // underlayView shows the routes that BGP learned.
