@@ -79,6 +79,7 @@ func readInstance(id string, m *pb.Instance) (intent.Instance, error) {
 	o.MACIPOnly, o.EthernetTag = spec.GetMacIpOnly(), spec.GetEthernetTag()
 	o.LogicalSwitch, o.TaggedMulticast = spec.GetLogicalSwitch(), spec.GetTaggedMulticast()
 	o.MaxMACs, o.MaxRoutes = spec.GetMaxMacs(), spec.GetMaxRoutes()
+	o.DropUnknownUnicast = spec.GetDropUnknownUnicast()
 	return o, f.err()
 }
 
@@ -96,7 +97,8 @@ func readTargets(f *fields, field string, texts []string) []bgp.RouteTarget {
 func writeInstance(o intent.Instance, st intent.Status) *pb.Instance {
 	m := &pb.Instance{Name: instanceNaming.name(o.ID), Status: writeStatus(st, o.Configured),
 		Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly, EthernetTag: o.EthernetTag, LogicalSwitch: o.LogicalSwitch,
-			TaggedMulticast: o.TaggedMulticast, MaxMacs: o.MaxMACs, MaxRoutes: o.MaxRoutes}}
+			TaggedMulticast: o.TaggedMulticast, MaxMacs: o.MaxMACs, MaxRoutes: o.MaxRoutes,
+			DropUnknownUnicast: o.DropUnknownUnicast}}
 	if o.RD != (bgp.RD{}) {
 		m.Spec.RouteDistinguisher = o.RD.String()
 	}

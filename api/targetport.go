@@ -82,7 +82,8 @@ func writeTargetPort(p view.Port) *pb.Port {
 		Name: targetPortNaming.name(utf8(p.Name)), Kind: portKinds[p.Kind], Number: uint32(p.Number), Netdev: utf8(p.Netdev),
 		Link: states[p.Link], State: states[p.State], Reason: utf8(p.Reason), Macs: p.MACs,
 		Counters: &pb.PortCounters{PacketsIn: p.PacketsIn, BytesIn: p.BytesIn, PacketsOut: p.PacketsOut,
-			BytesOut: p.BytesOut},
+			BytesOut: p.BytesOut, Spoofed: p.Spoofed, StormBroadcast: p.StormBroadcast,
+			StormMulticast: p.StormMulticast, StormUnknownUnicast: p.StormUnknown},
 	}
 	for _, id := range p.BridgePorts {
 		m.BridgePorts = append(m.BridgePorts, portNaming.name(id))

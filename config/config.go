@@ -128,6 +128,19 @@ type Port struct {
 	// StackedTags has a trunk carry frames with a VLAN tag inside the bridge's, to
 	// other such trunks.
 	StackedTags bool `yaml:"stacked_tags"`
+	// Storm bounds what of the port is flooded.
+	Storm Storm `yaml:"storm"`
+	// SourceGuard has stations behind the port send from those addresses alone that static
+	// MACs or DHCP gave them. Not with stacked_tags.
+	SourceGuard bool `yaml:"source_guard"`
+}
+
+// Storm is how many frames a second of one port are flooded, by what they are to. 0 is what
+// limits.storm says, and there 10000; -1 any number.
+type Storm struct {
+	Broadcast      int `yaml:"broadcast"`       // frames a second; 0: the default; -1: any number
+	Multicast      int `yaml:"multicast"`       // the same
+	UnknownUnicast int `yaml:"unknown_unicast"` // the same, of frames to stations that the bridge does not know
 }
 
 // StaticMAC is a MAC that never leaves its port.
@@ -177,6 +190,8 @@ type TableLimits struct {
 	// Routes is how many routes of each family a VRF has, those to its hosts included, which
 	// says nothing else (vrfs.ID.max_routes); 0: 131072.
 	Routes int `yaml:"routes_per_vrf"`
+	// Storm bounds what of a port is flooded that says nothing else (ports[N].storm). 0: 10000.
+	Storm Storm `yaml:"storm"`
 }
 
 // Duplicates is duplicate MAC detection (RFC 7432 section 15.1).
@@ -202,6 +217,9 @@ type Bridge struct {
 	TaggedMulticast bool `yaml:"tagged_multicast"`
 	// LogicalSwitch is the name of the OVN logical switch that the bridge stretches.
 	LogicalSwitch string `yaml:"logical_switch"`
+	// DropUnknownUnicast drops frames to stations that the bridge does not know, in place of
+	// flooding them.
+	DropUnknownUnicast bool `yaml:"drop_unknown_unicast"`
 	// MaxMACs is how many MACs are learned in the bridge; 0: learning.max_macs_per_bridge.
 	MaxMACs uint32 `yaml:"max_macs"`
 }

@@ -172,6 +172,7 @@ func (c *checker) check() {
 	if f.Limits.VTEPs < 0 || f.Limits.Replicas < 0 || f.Limits.Routes < 0 {
 		c.fail("limits", "negative values have no meaning: 0 is the default")
 	}
+	c.checkStorm("limits.storm", f.Limits.Storm)
 	if age := f.Learning.AddressAge; age != 0 && age < leastAddressAge {
 		c.fail("learning.address_age", "%v: want %v or more, since hosts are given 3s to answer", age, leastAddressAge)
 	}
@@ -301,6 +302,10 @@ func (c *checker) checkPorts() {
 		name(at, p.Name)
 		port(at, p.Number, p.Interface)
 		c.checkStatic(at, p)
+		c.checkStorm(at+".storm", p.Storm)
+		if p.SourceGuard && p.StackedTags {
+			c.fail(at+".source_guard", "it does not look behind a second tag: leave out stacked_tags")
+		}
 	}
 	for i, u := range c.file.Uplinks {
 		at := fmt.Sprintf("uplinks[%d]", i)
@@ -309,6 +314,20 @@ func (c *checker) checkPorts() {
 		port(at+".host", u.Host.Number, u.Host.Interface)
 		if u.Host.Device == "" {
 			c.fail(at+".host.device", "missing: name the netdev that has the underlay's address")
+		}
+	}
+}
+
+// maxStorm is a rate of frames that no link has.
+const maxStorm = 1_000_000_000
+
+func (c *checker) checkStorm(at string, s Storm) {
+	for _, rate := range []struct {
+		key   string
+		value int
+	}{{"broadcast", s.Broadcast}, {"multicast", s.Multicast}, {"unknown_unicast", s.UnknownUnicast}} {
+		if rate.value < -1 || rate.value > maxStorm {
+			c.fail(at+"."+rate.key, "%d: want frames a second, 0 for the default or -1 for any number", rate.value)
 		}
 	}
 }

@@ -242,6 +242,9 @@ func (l *loop) markBridge(b *bridge) {
 		l.mark(p4.Replica{Bridge: b.Index, Instance: instance})
 	}
 	l.mark(p4.Group{ID: b.Index})
+	l.mark(p4.NoFlood{Bridge: b.Index})
+	l.mark(p4.Snooped{Bridge: b.Index})
+	l.markBoundStatics(b)
 	for mac := range b.macs {
 		l.markStation(b, mac)
 	}

@@ -50,6 +50,9 @@ type Config struct {
 	// VRF whose instance says nothing else; 0 = 131072. Tables have shares besides.
 	MaxVTEPs, MaxReplicas, MaxRoutes int
 	Duplicates                       Duplicates
+	// Storm bounds what each bridge port has flooded that says nothing else; 0 = 10000 frames
+	// of each kind.
+	Storm Storm
 	// Expecting is that Expect is called for each bridge: a station that was expected before a
 	// restart is, until then.
 	Expecting bool
@@ -130,11 +133,20 @@ type Port struct {
 	// StackedTags has a trunk carry frames with a VLAN tag of their own inside
 	// the bridge's, to other such trunks.
 	StackedTags bool
+	// Storm bounds what a bridge port has flooded; 0 = the Config's.
+	Storm Storm
+	// SourceGuard has stations behind a bridge port send from those addresses alone that are
+	// bound to them: of static MACs and of DHCP. Not with StackedTags.
+	SourceGuard bool
 	// Everywhere has a bridge port carry all bridges without an object of the API that says so,
 	// but those that one does.
 	Everywhere bool
 	StaticMACs []StaticMAC // sticky MACs that live on this port
 }
+
+// Storm is how many frames a second of one bridge port are flooded, by what they are to;
+// -1 is any number.
+type Storm struct{ Broadcast, Multicast, Unknown int }
 
 // Trust is whether a tenant's router advertisements, redirects and answers of
 // a DHCP server are forwarded in a bridge that has an SVI.
@@ -167,6 +179,7 @@ const (
 	defaultMaxVTEPs     = 1 << 14
 	defaultMaxReplicas  = 1 << 12 // of a bridge
 	defaultMaxRoutes    = 1 << 17 // of a VRF and family, half of a table
+	defaultStorm        = 10_000  // frames a second of a port and kind
 )
 
 func (c Config) withDefaults() Config {
@@ -178,6 +191,7 @@ func (c Config) withDefaults() Config {
 	c.MaxVTEPs = min(cmp.Or(c.MaxVTEPs, defaultMaxVTEPs), math.MaxUint16-1) // a bridge has no more replicas
 	c.MaxReplicas = cmp.Or(c.MaxReplicas, defaultMaxReplicas)
 	c.MaxRoutes = cmp.Or(c.MaxRoutes, defaultMaxRoutes)
+	c.Storm = c.Storm.or(Storm{defaultStorm, defaultStorm, defaultStorm})
 	c.Duplicates.Moves = cmp.Or(c.Duplicates.Moves, 5)
 	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)
 	c.Retry = cmp.Or(c.Retry, 500*time.Millisecond)
@@ -257,6 +271,9 @@ func checkPorts(ports []Port) error {
 				return err
 			}
 		case KindBridge:
+			if p.SourceGuard && p.StackedTags {
+				return fmt.Errorf("port %s: source guard does not look behind tags: leave out stacked tags", p.Name)
+			}
 			for _, s := range p.StaticMACs {
 				if s.MAC.IsZero() || s.MAC.IsMulticast() {
 					return fmt.Errorf("port %s: static MAC %v is no station's address", p.Name, s.MAC)

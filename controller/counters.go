@@ -22,6 +22,10 @@ var (
 	descDrops        = pipelineDesc("drops_total", "Frames dropped, by reason.", "stage", "reason")
 	descPuntsLimited = pipelineDesc("punts_limited_total", "Frames and copies kept from the controller, by reason.",
 		"reason")
+	descPoliced = pipelineDesc("port_policed_total",
+		"Frames of a bridge port that source guard (spoofed) or storm control dropped, by reason.", "port", "reason")
+	descUnknownStation = pipelineDesc("bridge_unknown_unicast_dropped_total",
+		"Frames to unknown stations that a bridge did not flood.", "bridge")
 	descBridgePackets = pipelineDesc("bridge_vxlan_packets_total", "Frames of a bridge over VXLAN.", "bridge", "direction")
 	descBridgeBytes   = pipelineDesc("bridge_vxlan_bytes_total", "Bytes of frames of a bridge over VXLAN.", "bridge",
 		"direction")
@@ -53,7 +57,8 @@ type Counters struct {
 func (c *Controller) Counters() Counters { return Counters{c, scrapeTimeout} }
 
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descPuntsLimited, descBridgePackets,
+	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descPuntsLimited, descPoliced,
+		descUnknownStation, descBridgePackets,
 		descBridgeBytes, descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit} {
 		ch <- d
 	}
@@ -95,7 +100,10 @@ func collectPeer(ch chan<- prometheus.Metric, p *bgp.PeerState) {
 }
 
 // cellNames gives the cells of counters their names.
-type cellNames struct{ ports, bridges, vrfs map[uint16]string }
+type cellNames struct {
+	ports, bridges, vrfs map[uint16]string
+	tenants              []uint16 // ports
+}
 
 // cells are what a scrape reads. Of the counters that have many cells, it is those of ports,
 // bridges and VRFs that there are: to read them all takes the target and us many
@@ -105,8 +113,13 @@ func (names cellNames) cells() []*p4v1.Entity {
 	for index := range names.ports {
 		out = append(out, p4.PortIn.Cell(index), p4.PortOut.Cell(index))
 	}
+	for _, port := range names.tenants {
+		for of := range p4.PolicedReasons {
+			out = append(out, p4.PortPoliced.Cell(of.OfPort(port)))
+		}
+	}
 	for index := range names.bridges {
-		out = append(out, p4.BridgeVXLANIn.Cell(index), p4.BridgeVXLANOut.Cell(index))
+		out = append(out, p4.BridgeUnknown.Cell(index), p4.BridgeVXLANIn.Cell(index), p4.BridgeVXLANOut.Cell(index))
 	}
 	for index := range names.vrfs {
 		out = append(out, p4.VRFRouted.Cell(index), p4.VRFVXLANIn.Cell(index), p4.VRFVXLANOut.Cell(index))
@@ -119,7 +132,10 @@ func (k Counters) labels(ctx context.Context) (cellNames, error) {
 	err := k.c.ask(ctx, func(l *loop) {
 		for _, p := range l.cfg.Ports {
 			names.ports[p.Number] = p.Name
-			if p.Kind == KindUplink {
+			switch p.Kind {
+			case KindBridge:
+				names.tenants = append(names.tenants, p.Number)
+			case KindUplink:
 				names.ports[p.HostPort] = hostPortName(p)
 			}
 		}
@@ -182,6 +198,17 @@ func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 	case p4.PuntsLimited:
 		if n.Packets > 0 {
 			send(descPuntsLimited, n.Packets, p4.PuntReason(n.Index).String())
+		}
+		return
+	case p4.PortPoliced:
+		port, of := p4.PolicedOf(n.Index)
+		if name, ok := names.ports[port]; ok && n.Packets > 0 {
+			send(descPoliced, n.Packets, name, of.String())
+		}
+		return
+	case p4.BridgeUnknown:
+		if name, ok := names.bridges[n.Index]; ok && n.Packets > 0 {
+			send(descUnknownStation, n.Packets, name)
 		}
 		return
 	}

@@ -22,6 +22,7 @@ func tables() *registry {
 	registerHosts(r)
 	registerRouting(r)
 	registerGateways(r)
+	registerGuards(r)
 	return r
 }
 
@@ -298,6 +299,30 @@ func registerGateways(r *registry) {
 		given:    func(l *loop, e p4.GatewayMAC) bool { return l.givenMAC(e.Bridge, e.MAC) },
 		most:     asManyAsFit[p4.GatewayMAC],
 	}.table()
+}
+
+func registerGuards(r *registry) {
+	r[p4.TypeBoundSource] = fromObjects(
+		func(l *loop, k p4.BoundSource) entry { return l.desiredBoundSource(k) },
+		func(l *loop) {
+			for _, b := range l.bridges {
+				l.markBoundStatics(b)
+			}
+		})
+	r[p4.TypeNoFlood] = fromObjects(
+		func(l *loop, k p4.NoFlood) entry { return l.desiredNoFlood(k.Bridge) },
+		func(l *loop) {
+			for index := range l.bridges {
+				l.mark(p4.NoFlood{Bridge: index})
+			}
+		})
+	r[p4.TypeSnooped] = fromObjects(
+		func(l *loop, k p4.Snooped) entry { return l.desiredSnooped(k.Bridge) },
+		func(l *loop) {
+			for index := range l.bridges {
+				l.mark(p4.Snooped{Bridge: index})
+			}
+		})
 }
 
 func (l *loop) markAllGatewayMACs() {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -30,6 +31,7 @@ func plentyLeaf(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 1, byt
 func plenty(t *testing.T, o options) *gateway {
 	t.Helper()
 	o.cfg = testConfig()
+	o.cfg.Ports[1].SourceGuard = true
 	o.cfg.VTEPs = append(o.cfg.VTEPs, vtep2, addr("10.0.0.3"), addr("10.0.0.4"))
 	g := start(t, o)
 	for i := range plentyLeaves {
@@ -47,6 +49,15 @@ func plenty(t *testing.T, o options) *gateway {
 	}
 	g.access("eth1", 10)
 	g.port(all)
+	g.update(func(tx *intent.Tx) (err error) {
+		for i, id := range []string{"bridge-10", "bridge-20"} {
+			_, one := tx.StaticMACs().Create(intent.StaticMAC{ID: id, Bridge: id, Port: "eth2", MAC: mac(0x4000 + i),
+				IPs: []netip.Addr{addr(fmt.Sprintf("10.%d.0.201", 10*(i+1))), addr(fmt.Sprintf("2001:db8:%d::201", 10*(i+1)))}})
+			_, other := tx.Instances().Create(intent.Instance{ID: "bridge." + id, DropUnknownUnicast: true})
+			err = errors.Join(err, one, other)
+		}
+		return err
+	})
 	g.eventually("the objects are there", func() (there bool) {
 		g.peek(func(l *loop) {
 			there = g.intentSeen(l) && len(l.bridges[1].ports) == 2 && len(l.dirtySVIs) == 0
@@ -239,7 +250,7 @@ func (g *gateway) makeRoom() {
 	}
 	var silent []ether.MAC
 	for _, k := range g.entries() {
-		if s, ok := k.(p4.Source); ok && len(silent) < 3 {
+		if s, ok := k.(p4.Source); ok && s.Port == 1 && len(silent) < 3 {
 			silent = append(silent, s.MAC)
 		}
 	}
@@ -252,7 +263,7 @@ func TestEachTableThatOthersFillIsDeclinedBeforeItIsFull(t *testing.T) {
 	g.makeRoom()
 	g.eventually("half is gone", func() bool {
 		g.without()
-		return sizes(g.shares()).of("bridge.source") == 3
+		return sizes(g.shares()).of("bridge.source") == 3+2 // with the static ones
 	})
 	after := sizes(g.shares())
 	for _, name := range []string{"bridge.source", "bridge.fdb", "flood.replica", "arp.host", "nd.host", "router.ipv4",

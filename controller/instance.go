@@ -7,6 +7,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/p4"
 )
 
 // instance is what a bridge's or VRF's EVPN instance was given in place of what
@@ -19,8 +20,9 @@ type instance struct {
 	ethernetTag uint32
 	// taggedMulticast: the bridge's VNI is the tag of our type-3 route.
 	taggedMulticast bool
-	maxRoutes       int // limit of the routes of the VRF of a family; 0 = the configuration's
-	maxMACs         int // limit of the MACs learned in the bridge; 0 = the configuration's
+	dropUnknown     bool // the bridge does not flood frames to unknown stations
+	maxRoutes       int  // limit of the routes of the VRF of a family; 0 = the configuration's
+	maxMACs         int  // limit of the MACs learned in the bridge; 0 = the configuration's
 }
 
 // takes reports whether what has the instance imports routes with these route targets: by
@@ -49,7 +51,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	} else {
 		now = instance{rd: o.RD, imports: bgp.MakeRouteTargets(o.Import...), exports: bgp.MakeRouteTargets(o.Export...),
 			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag, taggedMulticast: o.TaggedMulticast,
-			maxMACs: int(o.MaxMACs), maxRoutes: int(o.MaxRoutes)}
+			maxMACs: int(o.MaxMACs), maxRoutes: int(o.MaxRoutes), dropUnknown: o.DropUnknownUnicast}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {
@@ -61,6 +63,7 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 			}
 			l.markAdverts(b)
 			l.vacant[b.Index] = struct{}{}
+			l.mark(p4.NoFlood{Bridge: b.Index})
 		}
 	case intent.KindVRF:
 		if v := l.vrfByID[of.ID]; v != nil {

@@ -16,17 +16,19 @@ const meterBatch = 512
 
 // meters bound what the target sends us: all frames of each reason, and of them a share
 // for each port, bridge and VRF that there is, so that no tenant has the controller to
-// himself.
+// himself; and what each port has flooded.
 type meters struct {
-	// absent: the target has none. The writer's goroutine alone looks at it.
+	// absent: the target has none of what it sends us. The writer's goroutine alone looks at it.
 	absent bool
 }
 
 // meterAll configures the meters of a target that was reached.
 func (l *loop) meterAll() reconcile.Setup {
 	all := p4.PuntMeters()
-	for number := range l.ports {
+	var storms []p4.Meter
+	for number, p := range l.ports {
 		all = append(all, p4.PortMeters(number)...)
+		storms = append(storms, l.stormMeters(p)...)
 	}
 	for index := range l.bridges {
 		all = append(all, p4.BridgeMeters(index)...)
@@ -34,20 +36,33 @@ func (l *loop) meterAll() reconcile.Setup {
 	for index := range l.vrfs {
 		all = append(all, p4.VRFMeters(index)...)
 	}
-	return func(ctx context.Context, t reconcile.Target) error {
-		for some := range slices.Chunk(all, meterBatch) {
-			differ, err := readMeters(ctx, t, some)
-			// What stands in the way of reading meters, but that there are none, says
-			// so again when entries are read.
-			if l.meters.absent = err != nil; err != nil {
-				return nil
-			}
-			if err := writeMeters(ctx, t, differ); err != nil {
-				return err
-			}
+	return func(ctx context.Context, t reconcile.Target) (err error) {
+		if l.meters.absent, err = correctMeters(ctx, t, all); err != nil {
+			return err
 		}
-		return nil
+		without, err := correctMeters(ctx, t, storms)
+		if without && !l.meters.absent {
+			l.log.Warn("the target has no meters of what ports have flooded: nobody is kept from storms")
+		}
+		return err
 	}
+}
+
+// correctMeters configures those of the cells that the target has otherwise; absent says
+// that it has no such meters.
+func correctMeters(ctx context.Context, t reconcile.Target, cells []p4.Meter) (absent bool, err error) {
+	for some := range slices.Chunk(cells, meterBatch) {
+		differ, err := readMeters(ctx, t, some)
+		// What stands in the way of reading meters, but that there are none, says
+		// so again when entries are read.
+		if err != nil {
+			return true, nil
+		}
+		if err := writeMeters(ctx, t, differ); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // meterMore configures the meters of what was made since. That what is gone has a share

@@ -66,6 +66,12 @@ func TestEachPortBridgeAndVRFHasItsMeters(t *testing.T) {
 		p4.BridgeMeters(b), p4.VRFMeters(v)) {
 		want[m.Cell().String()] = m.Update().GetEntity().GetMeterEntry()
 	}
+	for port := range uint16(3) {
+		for _, of := range []p4.Policed{p4.PolicedBroadcast, p4.PolicedMulticast, p4.PolicedUnknown} {
+			m := p4.StormMeter(port+1, of, 10_000, 10_000)
+			want[m.Cell().String()] = m.Update().GetEntity().GetMeterEntry()
+		}
+	}
 	if !maps.EqualFunc(target.cells, want, func(a, b *p4v1.MeterEntry) bool { return proto.Equal(a, b) }) {
 		t.Errorf("configured:\n%v\nwant:\n%v", target.cells, want)
 	}

@@ -218,6 +218,7 @@ func (l *loop) attachBridge(p *port, index, vlan uint16) {
 		return
 	}
 	b.ports[p.Number] = vlan
+	l.mark(p4.Snooped{Bridge: index})
 	l.mark(p4.EgressVLAN{Port: p.Number, Bridge: index})
 	l.mark(p4.Group{ID: index})
 }
@@ -232,6 +233,7 @@ func (l *loop) detachBridge(p *port, index uint16, want map[uint16]*attachment) 
 	}
 	l.mark(p4.EgressVLAN{Port: p.Number, Bridge: index})
 	l.mark(p4.Group{ID: index})
+	l.mark(p4.Snooped{Bridge: index})
 	b := l.bridges[index]
 	if b == nil {
 		return
@@ -276,6 +278,7 @@ func (l *loop) desiredMember(number, vlan uint16) entry {
 		Gateway: b != nil && b.svi != nil,
 		Trusted: p.Trust == Trusted || p.Trust == TrustByType && trunk,
 		Stacked: p.stacked(vlan),
+		Guarded: p.SourceGuard,
 	}
 }
 

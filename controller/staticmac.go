@@ -50,6 +50,7 @@ func (l *loop) placeStaticMACs(b *bridge) {
 			}
 		}
 	}
+	l.markBoundStatics(b) // as they were
 	for mac, n := range b.staticMACs {
 		if want[mac] != n {
 			delete(b.staticMACs, mac)
@@ -67,6 +68,7 @@ func (l *loop) placeStaticMACs(b *bridge) {
 		}
 	}
 	l.placeStaticIPs(b, ips)
+	l.markBoundStatics(b)
 }
 
 // configuredStaticMACs are the MACs that the configuration has on the bridge's

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -70,7 +71,11 @@ func TestARegistrationThatLacksAPartKeepsTheGatewayFromStarting(t *testing.T) {
 // have to agree on it.
 func TestAllOfATableIsWhatTheTargetHoldsOfIt(t *testing.T) {
 	server := p4rttest.New(t, p4rttest.Config{Check: checkOrder})
-	g, _, b10, _ := routed(t, options{server: server})
+	cfg := testConfig()
+	cfg.Ports[0].SourceGuard = true
+	g, _, b10, _ := routed(t, options{server: server, cfg: cfg})
+	g.staticMAC("server", "eth1", mac(9), "10.10.0.9", "2001:db8:10::9")
+	g.instance(intent.Instance{ID: "bridge.bridge-10", DropUnknownUnicast: true})
 	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))),
 		update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")),
 		update(peer1, hostRoute(leaf1, 100, mac(5), "10.10.0.55", 5000)),

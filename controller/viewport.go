@@ -64,18 +64,32 @@ func (c *Controller) count(ctx context.Context, rows []view.Port) {
 		byNumber[rows[i].Number] = &rows[i]
 	}
 	// What was read before an error is true, and zeros say nothing of forwarding.
-	_ = c.in.Target.Read(ctx, []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All()}, func(e *p4v1.Entity) error {
-		if n, err := p4.DecodeCount(e); err == nil && byNumber[n.Index] != nil {
-			countPort(byNumber[n.Index], n)
-		}
-		return nil
-	})
+	_ = c.in.Target.Read(ctx, []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All(), p4.PortPoliced.All()},
+		func(e *p4v1.Entity) error {
+			n, err := p4.DecodeCount(e)
+			if err != nil {
+				return nil
+			}
+			number, policed := n.Index, p4.Policed(0)
+			if n.Counter == p4.PortPoliced {
+				number, policed = p4.PolicedOf(n.Index)
+			}
+			if row := byNumber[number]; row != nil {
+				countPort(row, n, policed)
+			}
+			return nil
+		})
 }
 
-func countPort(row *view.Port, n p4.Count) {
-	if n.Counter == p4.PortIn {
+// countPort adds one cell; policed is what one of PortPoliced counts.
+func countPort(row *view.Port, n p4.Count, policed p4.Policed) {
+	switch n.Counter {
+	case p4.PortIn:
 		row.PacketsIn, row.BytesIn = n.Packets, n.Bytes
-	} else {
+	case p4.PortOut:
 		row.PacketsOut, row.BytesOut = n.Packets, n.Bytes
+	case p4.PortPoliced:
+		*[...]*uint64{p4.PolicedSource: &row.Spoofed, p4.PolicedBroadcast: &row.StormBroadcast,
+			p4.PolicedMulticast: &row.StormMulticast, p4.PolicedUnknown: &row.StormUnknown}[policed] = n.Packets
 	}
 }

@@ -258,6 +258,9 @@ func (b *bmv2) clearCounters() error {
 	for port := range b.ports {
 		cells["port_in"] = append(cells["port_in"], port)
 		cells["port_out"] = append(cells["port_out"], port)
+		for of := range p4.PolicedReasons {
+			cells["port_policed"] = append(cells["port_policed"], uint32(of.OfPort(uint16(port))))
+		}
 	}
 	for i := range uint32(p4.DropReasons) {
 		cells["ingress_drops"] = append(cells["ingress_drops"], i)
@@ -267,7 +270,7 @@ func (b *bmv2) clearCounters() error {
 		cells["punts_limited"] = append(cells["punts_limited"], i)
 	}
 	for i := range uint32(bridge3 + 1) {
-		for _, counter := range []string{"bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed", "vrf_vxlan_in",
+		for _, counter := range []string{"bridge_unknown", "bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed", "vrf_vxlan_in",
 			"vrf_vxlan_out"} {
 			cells[counter] = append(cells[counter], i)
 		}

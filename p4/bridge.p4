@@ -3,6 +3,8 @@
 #ifndef P4EVPN_BRIDGE
 #define P4EVPN_BRIDGE
 
+const mac_t BROADCAST = 0xffffffffffff;
+
 // (port, VLAN) to bridge, for frames of bridge ports.
 control classify_bridge(inout headers_t hdr,
                         inout metadata_t meta,
@@ -16,6 +18,13 @@ control classify_bridge(inout headers_t hdr,
         meta.stacked = stacked;
     }
 
+    @brief("As member, and stations behind the port send from the addresses that are bound to them alone")
+    @name(".bridge.guarded_member") @id(0x01000042)
+    action guarded_member(bridge_t bridge, bit<1> gateway, bit<1> trusted, bit<1> stacked) {
+        member(bridge, gateway, trusted, stacked);
+        meta.guarded = 1;
+    }
+
     @name(".bridge.not_member") @id(0x01000041)
     action not_member() { meta.drop_reason = DROP_NOT_MEMBER; }
 
@@ -26,7 +35,7 @@ control classify_bridge(inout headers_t hdr,
             standard_metadata.ingress_port: exact @name("ingress_port");
             meta.vlan_id: exact @name("vlan_id");
         }
-        actions = { member; @defaultonly not_member; }
+        actions = { member; guarded_member; @defaultonly not_member; }
         const default_action = not_member;
         size = 65536;
     }
@@ -143,7 +152,30 @@ control forward(inout headers_t hdr,
         size = 262144;
     }
 
+    @brief("The bridge does not flood frames to unknown stations")
+    @name(".bridge.no_flood") @id(0x01000064)
+    action no_flood() { meta.drop_reason = DROP_UNKNOWN_STATION; }
+
+    @name(".bridge.may_flood") @id(0x01000065)
+    action may_flood() { }
+
+    @brief("Bridges that do not flood frames to unknown stations")
+    @name(".bridge.unknown") @id(0x02000061)
+    table unknown {
+        key = { meta.bridge: exact @name("bridge"); }
+        actions = { no_flood; @defaultonly may_flood; }
+        const default_action = may_flood;
+        size = 4096;
+    }
+
+    @brief("What a port has flooded, by port and 1 broadcast, 2 multicast, 3 to unknown stations")
+    @name(".storm_rate") @id(0x14000005)
+    meter(2048, MeterType.packets) storm_rate;
+
     choose_path() path;
+
+    bit<2> storm = 0;
+    bit<2> colour = 0;
 
     apply {
         if (meta.vtep == 0) {
@@ -152,12 +184,26 @@ control forward(inout headers_t hdr,
                 meta.drop_reason = DROP_RESERVED_GROUP;
             } else if (meta.destination[40:40] == 1) {
                 flood();
+                if (meta.destination == BROADCAST) {
+                    storm = DROP_STORM_BROADCAST[1:0];
+                } else {
+                    storm = DROP_STORM_MULTICAST[1:0];
+                }
             } else if (fdb.apply().hit) {
                 if (meta.vtep == 0 && meta.origin == ORIGIN_BRIDGE &&
                     standard_metadata.egress_spec == standard_metadata.ingress_port) {
                     meta.drop_reason = DROP_HAIRPIN;
                 } else if (meta.vtep != 0 && (meta.origin == ORIGIN_VXLAN || meta.local_only == 1)) {
                     meta.drop_reason = DROP_SPLIT_HORIZON;
+                }
+            } else if (!unknown.apply().hit) {
+                storm = DROP_STORM_UNKNOWN[1:0];
+            }
+            if (storm != 0) {
+                // Cells of uplinks and of the CPU port are never configured.
+                storm_rate.execute_meter((bit<32>)(meta.ingress_port ++ storm), colour);
+                if (colour == 2) {
+                    meta.drop_reason = DROP_SPOOFED[7:2] ++ storm;
                 }
             }
         }

@@ -21,6 +21,8 @@ const (
 	VRFVXLANIn     Counter = 0x12000008 // VRF
 	VRFVXLANOut    Counter = 0x12000009 // VRF
 	PuntsLimited   Counter = 0x1200000a // PuntReason
+	PortPoliced    Counter = 0x1200000b // port and Policed
+	BridgeUnknown  Counter = 0x1200000c // bridge
 )
 
 // All names every cell of the counter, for a Read.

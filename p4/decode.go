@@ -51,9 +51,10 @@ var decoders = map[uint32]decoder{
 	tableAdjacency: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Adjacency{ID: k.u16(), Source: v.mac(), Destination: v.mac()}, nil
 	},
-	tableVLAN: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
+	tableVLAN: func(k unpacker, action uint32, v unpacker) (Typed, error) {
 		return Member{
 			Port: k.u16(), VLAN: k.u16(), Bridge: v.u16(), Gateway: v.bit(), Trusted: v.bit(), Stacked: v.bit(),
+			Guarded: action == actionGuardedMember,
 		}, nil
 	},
 	tableSource:     decodeSource,
@@ -89,6 +90,14 @@ var decoders = map[uint32]decoder{
 	tableGatewayMAC: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
 		return GatewayMAC{Bridge: k.u16(), MAC: k.mac()}, nil
 	},
+	tableSource4: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		return BoundSource{Bridge: k.u16(), Port: k.u16(), MAC: k.mac(), Address: k.ipv4()}, nil
+	},
+	tableSource6: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		return BoundSource{Bridge: k.u16(), Port: k.u16(), MAC: k.mac(), Address: k.ipv6()}, nil
+	},
+	tableNoFlood: func(k unpacker, _ uint32, _ unpacker) (Typed, error) { return NoFlood{Bridge: k.u16()}, nil },
+	tableSnooped: func(k unpacker, _ uint32, _ unpacker) (Typed, error) { return Snooped{Bridge: k.u16()}, nil },
 }
 
 func decodeVNI(k unpacker, action uint32, v unpacker) (Typed, error) {

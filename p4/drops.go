@@ -40,6 +40,11 @@ const (
 	DropRogueRouter
 	DropRogueDHCP
 	DropHidden
+	DropSpoofed
+	DropStormBroadcast
+	DropStormMulticast
+	DropStormUnknown
+	DropUnknownStation
 	DropReasons // how many there are
 )
 
@@ -50,7 +55,7 @@ var dropNames = [...]string{
 	"no_tunnel", "no_adjacency", "wrong_router_mac", "bad_ip", "ip_options",
 	"martian", "route", "mtu", "punt_rate", "no_interface", "no_route",
 	"truncated", "forged_gateway", "stacked_tags", "rogue_router", "rogue_dhcp",
-	"hidden",
+	"hidden", "spoofed", "storm_broadcast", "storm_multicast", "storm_unknown", "unknown_station",
 }
 
 // String gives the name that metrics use, such as "unknown_vni".
@@ -76,10 +81,18 @@ const (
 	PuntVXLANARP PuntReason = 7 // a copy of ARP that came by VXLAN
 	PuntVXLANND  PuntReason = 8 // a copy of neighbour discovery that came by VXLAN
 
-	PuntReasons = 9 // how many there are
+	PuntVXLANDHCP   PuntReason = 9  // a copy of an answer of DHCP that came by VXLAN
+	PuntVXLANDHCPv6 PuntReason = 10 // the same of DHCPv6
+	PuntDHCP        PuntReason = 11 // a copy of DHCP from a bridge port
+	PuntDHCPv6      PuntReason = 12 // the same of DHCPv6
+
+	PuntReasons = 13 // how many there are
 )
 
-var puntNames = [PuntReasons]string{"none", "arp", "nd", "glean", "local", "ttl", "mtu", "vxlan_arp", "vxlan_nd"}
+var puntNames = [PuntReasons]string{
+	"none", "arp", "nd", "glean", "local", "ttl", "mtu", "vxlan_arp", "vxlan_nd",
+	"vxlan_dhcp", "vxlan_dhcpv6", "dhcp", "dhcpv6",
+}
 
 // String gives the name that metrics use, such as "glean".
 func (r PuntReason) String() string {

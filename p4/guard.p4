@@ -4,6 +4,32 @@
 #ifndef P4EVPN_GUARD
 #define P4EVPN_GUARD
 
+// Whether neighbour discovery may be behind what is not looked through. Extension
+// headers are not walked, but it has a hop limit of 255 (RFC 4861 section 7.1).
+control look_behind(in headers_t hdr, out bit<1> extended, out bit<1> hides) {
+    apply {
+        bit<8> next_header = hdr.ipv6.next_header;
+        extended = 0;
+        hides = 0;
+        if (hdr.ipv6_fragment.isValid()) {
+            // What a later fragment begins with is no header.
+            next_header = PROTOCOL_UDP;
+            if (hdr.ipv6_fragment.offset == 0) {
+                next_header = hdr.ipv6_fragment.next_header;
+            }
+        }
+        if (next_header == IPV6_HOP_BY_HOP || next_header == IPV6_ROUTING ||
+            next_header == IPV6_FRAGMENT || next_header == IPV6_AH ||
+            next_header == IPV6_DESTINATION || next_header == IPV6_MOBILITY ||
+            next_header == IPV6_HIP || next_header == IPV6_SHIM6) {
+            extended = 1;
+            if (hdr.ipv6.hop_limit == 255) {
+                hides = 1;
+            }
+        }
+    }
+}
+
 // Looks for the claim, not for one form of it. What may be a claim and cannot be
 // seen to be none is dropped too (RFC 7113 section 3).
 control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
@@ -11,6 +37,10 @@ control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
     bit<128> target = 0;
     bit<1> asks = 0;
     bit<16> port = 0;
+    bit<1> extended = 0;
+    bit<1> hides = 0;
+
+    look_behind() behind;
 
     action rogue_router() { meta.drop_reason = DROP_ROGUE_ROUTER; }
     action rogue_dhcp() { meta.drop_reason = DROP_ROGUE_DHCP; }
@@ -78,17 +108,9 @@ control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
                 rogue_dhcp();
             }
         } else if (hdr.ipv6.isValid()) {
-            bit<8> next_header = hdr.ipv6.next_header;
             port = meta.fragment_port;
             if (hdr.udp.isValid()) {
                 port = hdr.udp.destination;
-            }
-            if (hdr.ipv6_fragment.isValid()) {
-                // What a later fragment begins with is no header.
-                next_header = PROTOCOL_UDP;
-                if (hdr.ipv6_fragment.offset == 0) {
-                    next_header = hdr.ipv6_fragment.next_header;
-                }
             }
             if (meta.icmpv6 == 1) {
                 ipv6.apply();
@@ -109,14 +131,11 @@ control guard_gateway(inout headers_t hdr, inout metadata_t meta) {
                 }
             } else if (port == UDP_PORT_DHCPV6_CLIENT && meta.trusted == 0) {
                 rogue_dhcp();
-            } else if (next_header == IPV6_HOP_BY_HOP || next_header == IPV6_ROUTING ||
-                       next_header == IPV6_FRAGMENT || next_header == IPV6_AH ||
-                       next_header == IPV6_DESTINATION || next_header == IPV6_MOBILITY ||
-                       next_header == IPV6_HIP || next_header == IPV6_SHIM6) {
-                // Neighbour discovery has a hop limit of 255 (RFC 4861 section
-                // 7.1), and DHCPv6 servers answer a link-local address.
-                if (hdr.ipv6.hop_limit == 255 ||
-                    (meta.trusted == 0 && hdr.ipv6.destination[127:118] == LINK_LOCAL)) {
+            } else {
+                behind.apply(hdr, extended, hides);
+                // DHCPv6 servers answer a link-local address.
+                if (hides == 1 || (extended == 1 && meta.trusted == 0 &&
+                                   hdr.ipv6.destination[127:118] == LINK_LOCAL)) {
                     hide();
                 }
             }

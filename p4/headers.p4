@@ -44,8 +44,10 @@ const bit<8>  IPV6_DESTINATION = 60;
 const bit<8>  IPV6_MOBILITY    = 135;
 const bit<8>  IPV6_HIP         = 139;
 const bit<8>  IPV6_SHIM6       = 140;
+const bit<16> UDP_PORT_DHCP_SERVER   = 67;
 const bit<16> UDP_PORT_DHCP_CLIENT   = 68;
 const bit<16> UDP_PORT_DHCPV6_CLIENT = 546;
+const bit<16> UDP_PORT_DHCPV6_SERVER = 547;
 const bit<16> UDP_PORT_VXLAN = 4789;
 
 // Lengths in bytes.
@@ -100,13 +102,25 @@ const reason_t DROP_STACKED_TAGS    = 28; // one VLAN tag more than the port car
 const reason_t DROP_ROGUE_ROUTER    = 29; // a router advertisement or redirect of a tenant
 const reason_t DROP_ROGUE_DHCP      = 30; // a tenant answers as a DHCP server
 const reason_t DROP_HIDDEN          = 31; // may be one of these, behind what is not looked through
+// What a port is policed for; the last two bits are those of the cell of port_policed.
+const reason_t DROP_SPOOFED         = 32; // a source address that is not bound to the station
+const reason_t DROP_STORM_BROADCAST = 33; // more broadcasts than the port may send
+const reason_t DROP_STORM_MULTICAST = 34;
+const reason_t DROP_STORM_UNKNOWN   = 35; // the same of frames to unknown stations
+const reason_t DROP_UNKNOWN_STATION = 36; // the bridge does not flood frames to unknown stations
 
 // Why a frame went to the controller; 1 and 2, and 7 and 8 for what came by VXLAN,
-// are those of its own traps, for ARP and ND.
+// are those of its own traps, for ARP and ND. No two that share a meter of a port, or
+// of a bridge, have the same last two bits.
 const reason_t PUNT_GLEAN = 3; // for a host of an attached subnet, unknown
 const reason_t PUNT_LOCAL = 4; // for the gateway itself
 const reason_t PUNT_TTL   = 5; // TTL or hop limit is used up
 const reason_t PUNT_MTU   = 6; // routed, and does not fit
+// Copies of DHCP: of what came by VXLAN, and of bridge ports.
+const reason_t PUNT_VXLAN_DHCP   = 9;
+const reason_t PUNT_VXLAN_DHCPV6 = 10;
+const reason_t PUNT_DHCP         = 11;
+const reason_t PUNT_DHCPV6       = 12;
 
 header ethernet_t {
     mac_t   destination;
@@ -235,6 +249,9 @@ header packet_out_t {
     vrf_t    vrf;
 }
 
+const bit<2> DHCP_TO_SERVER = 1;
+const bit<2> DHCP_TO_CLIENT = 2;
+
 const bit<2> REPLY_ARP = 1;
 const bit<2> REPLY_ND  = 2;
 const bit<2> REPLY_DAD = 3; // to a solicitation from no address
@@ -287,6 +304,8 @@ struct metadata_t {
     bit<1>    gateway;     // the bridge has one: nobody else may claim to be it
     bit<1>    trusted;     // the port may have routers and DHCP servers
     bit<1>    stacked;     // the port carries frames with a tag inside the bridge's
+    bit<1>    guarded;     // the port sends from addresses that are bound to its stations alone
+    bit<2>    dhcp;        // UDP to DHCP_TO_SERVER or DHCP_TO_CLIENT; may be a tenant's payload
     bit<1>    inner_tag;   // the tenant's frame has a VLAN tag, beside the bridge's
     vlan_id_t inner_vlan;  // of that tag
     bit<1>    hidden;      // the parser saw what hides neighbour discovery or IP

@@ -29,6 +29,11 @@ const (
 
 	tableGatewayTarget = 0x020000d5
 
+	tableNoFlood = 0x02000061
+	tableSource4 = 0x020000e0
+	tableSource6 = 0x020000e1
+	tableSnooped = 0x020000e2
+
 	actionBridgePort = 0x01000001
 	actionUplink     = 0x01000002
 	actionHost       = 0x01000003
@@ -66,6 +71,11 @@ const (
 
 	actionARPReplyExcept = 0x010000d8
 	actionNDReplyExcept  = 0x010000d9
+
+	actionGuardedMember = 0x01000042
+	actionNoFlood       = 0x01000064
+	actionBound         = 0x010000e0
+	actionSnoop         = 0x010000e2
 )
 
 // CPUPort is where packet-ins leave and packet-outs enter.

@@ -14,6 +14,9 @@ const (
 	puntVRFMeter    = 0x14000004
 )
 
+// stormMeter is of what bridge ports have flooded.
+const stormMeter = 0x14000005
+
 // puntRate is in frames a second, and how many may come at once.
 type puntRate struct{ rate, burst int64 }
 
@@ -29,6 +32,11 @@ var puntRates = map[PuntReason]puntRate{
 	PuntMTU:      {500, 500},
 	PuntVXLANARP: {5000, 10000},
 	PuntVXLANND:  {5000, 10000},
+
+	PuntVXLANDHCP:   {1000, 2000},
+	PuntVXLANDHCPv6: {1000, 2000},
+	PuntDHCP:        {1000, 2000},
+	PuntDHCPv6:      {1000, 2000},
 }
 
 // puntShare is the part of a reason's frames that one port, bridge or VRF may cause: with
@@ -80,25 +88,61 @@ func PuntMeters() []Meter {
 }
 
 // PortMeters bound what is copied from one bridge port.
-func PortMeters(port uint16) []Meter { return shares(puntPortMeter, port, 2, PuntARP, PuntND) }
+func PortMeters(port uint16) []Meter {
+	return shares(puntPortMeter, port, PuntARP, PuntND, PuntDHCP, PuntDHCPv6)
+}
 
 // BridgeMeters bound what is copied from what came to one bridge by VXLAN.
 func BridgeMeters(bridge uint16) []Meter {
-	return shares(puntBridgeMeter, bridge, 1, PuntVXLANARP, PuntVXLANND)
+	return shares(puntBridgeMeter, bridge, PuntVXLANARP, PuntVXLANND, PuntVXLANDHCP, PuntVXLANDHCPv6)
 }
 
 // VRFMeters bound what one VRF gives to the slow path.
 func VRFMeters(vrf uint16) []Meter {
-	return shares(puntVRFMeter, vrf, 2, PuntGlean, PuntLocal, PuntTTL, PuntMTU)
+	return shares(puntVRFMeter, vrf, PuntGlean, PuntLocal, PuntTTL, PuntMTU)
 }
 
 // shares are the cells of one of those who cause frames: its index is a number and the
-// last bits of the reason.
-func shares(id uint32, of uint16, bits int, reasons ...PuntReason) []Meter {
+// last two bits of the reason.
+func shares(id uint32, of uint16, reasons ...PuntReason) []Meter {
 	all := make([]Meter, len(reasons))
 	for i, reason := range reasons {
-		index := int64(of)<<bits | int64(reason)&(1<<bits-1)
+		index := int64(of)<<2 | int64(reason)&3
 		all[i] = meter(id, index, puntRates[reason].share())
 	}
 	return all
+}
+
+// Policed is what the frames of a bridge port are policed for.
+type Policed uint8
+
+// What there is; the last three are what the port has flooded.
+const (
+	PolicedSource Policed = iota // from addresses that are not bound to their station
+	PolicedBroadcast
+	PolicedMulticast
+	PolicedUnknown // to stations that the bridge does not know
+	PolicedReasons // how many there are
+)
+
+// Drop is the reason for which they are dropped.
+func (p Policed) Drop() DropReason { return DropSpoofed + DropReason(p) }
+
+// String gives the name that metrics use.
+func (p Policed) String() string { return p.Drop().String() }
+
+// OfPort is the index of a port's cell in PortPoliced.
+func (p Policed) OfPort(port uint16) uint16 { return port<<2 | uint16(p) }
+
+// PolicedOf reads an index of PortPoliced.
+func PolicedOf(index uint16) (port uint16, p Policed) { return index >> 2, Policed(index & 3) }
+
+// StormMeter bounds what a bridge port has flooded of a kind, in frames a second and at
+// once. A rate of 0 bounds nothing.
+func StormMeter(port uint16, of Policed, rate, burst int64) Meter {
+	m := meter(stormMeter, int64(of.OfPort(port)), puntRate{rate, burst})
+	if rate == 0 {
+		m.entry.Config = nil
+	}
+	return m
 }

@@ -4,7 +4,6 @@
 #ifndef P4EVPN_NEIGHBOUR
 #define P4EVPN_NEIGHBOUR
 
-const mac_t BROADCAST = 0xffffffffffff;
 // RFC 4291 section 2.7.1: ff02::1 and ff02::1:ff00:0/104. RFC 2464 section 7.
 const bit<128> ALL_NODES      = 0xff020000000000000000000000000001;
 const mac_t    ALL_NODES_MAC  = 0x333300000001;

@@ -36,6 +36,7 @@ var everyType = []Typed{
 	Member{Port: 3, Bridge: 1, Gateway: true},
 	Member{Port: 3, Bridge: 1, Trusted: true},
 	Member{Port: 3, VLAN: 7, Bridge: 1, Stacked: true},
+	Member{Port: 3, Bridge: 1, Guarded: true},
 	EgressVLAN{Port: 3, Bridge: 9, VLAN: 100},
 	EgressVLAN{Port: 3, Bridge: 9, VLAN: 100, Stacked: true},
 	EgressVLAN{Port: 3, Bridge: 9},
@@ -75,6 +76,10 @@ var everyType = []Typed{
 	Gateway{Bridge: 1, Address: netip.MustParseAddr("fe80::1")},
 	GatewayTarget{Bridge: 1, Address: netip.MustParseAddr("fe80::1")},
 	GatewayMAC{Bridge: 1, MAC: mac1},
+	BoundSource{Bridge: 1, Port: 3, MAC: mac1, Address: netip.MustParseAddr("192.168.1.2")},
+	BoundSource{Bridge: 1, Port: 3, MAC: mac1, Address: netip.MustParseAddr("2001:db8::2")},
+	NoFlood{Bridge: 4095},
+	Snooped{Bridge: 4095},
 	ARPHost{Bridge: 1, Address: netip.MustParseAddr("192.168.1.1"), MAC: mac1},
 	ARPHost{Bridge: 1, Address: netip.MustParseAddr("192.168.1.1"), MAC: mac1, VXLAN: true},
 	ARPHost{Bridge: 1, Address: netip.MustParseAddr("192.168.1.2"), MAC: mac1, Port: 300, Metadata: "here"},
@@ -348,7 +353,7 @@ func TestCountersAreThoseOfP4Info(t *testing.T) {
 		PortIn: "port_in", PortOut: "port_out", IngressDrops: "ingress_drops", EgressDrops: "egress_drops",
 		BridgeVXLANIn: "bridge_vxlan_in", BridgeVXLANOut: "bridge_vxlan_out",
 		VRFRouted: "vrf_routed", VRFVXLANIn: "vrf_vxlan_in", VRFVXLANOut: "vrf_vxlan_out",
-		PuntsLimited: "punts_limited",
+		PuntsLimited: "punts_limited", PortPoliced: "port_policed", BridgeUnknown: "bridge_unknown",
 	}
 	for _, c := range P4Info().GetCounters() {
 		id := Counter(c.GetPreamble().GetId())

@@ -14,7 +14,9 @@
 #include "router.p4"
 #include "guard.p4"
 #include "neighbour.p4"
+#include "source.p4"
 #include "punt.p4"
+#include "snoop.p4"
 #include "tenant.p4"
 
 // BMv2's values of standard_metadata.instance_type that we look at.
@@ -40,11 +42,20 @@ control ingress(inout headers_t hdr,
     @name(".ingress_drops") @id(0x12000004)
     counter(64, CounterType.packets_and_bytes) ingress_drops;
 
+    @brief("Policed frames, by port and 0 spoofed source, 1 broadcast, 2 multicast, 3 to unknown stations")
+    @name(".port_policed") @id(0x1200000b)
+    counter(2048, CounterType.packets_and_bytes) port_policed;
+
+    @brief("Frames to unknown stations that were not flooded, by bridge id")
+    @name(".bridge_unknown") @id(0x1200000c)
+    counter(4096, CounterType.packets_and_bytes) bridge_unknown;
+
     classify_port() ports;
     terminate_vxlan() vxlan;
     classify_bridge() bridges;
     view_tenant() view;
     decide() decision;
+    snoop_dhcp() snooping;
     punt_frame() punts;
     inject() injection;
 
@@ -65,6 +76,9 @@ control ingress(inout headers_t hdr,
                 meta.in_bridge = meta.bridge;
                 view.apply(hdr, meta, standard_metadata);
                 decision.apply(hdr, meta, standard_metadata);
+                if (meta.dhcp != 0) {
+                    snooping.apply(hdr, meta);
+                }
                 punts.apply(hdr, meta, standard_metadata);
             } else {
                 meta.drop_reason = DROP_TRUNCATED;
@@ -72,6 +86,11 @@ control ingress(inout headers_t hdr,
         }
         if (meta.drop_reason != DROP_NONE) {
             ingress_drops.count((bit<32>)meta.drop_reason);
+            if (meta.drop_reason[7:2] == DROP_SPOOFED[7:2]) {
+                port_policed.count((bit<32>)(meta.ingress_port ++ meta.drop_reason[1:0]));
+            } else if (meta.drop_reason == DROP_UNKNOWN_STATION) {
+                bridge_unknown.count((bit<32>)meta.bridge);
+            }
             mark_to_drop(standard_metadata);
         }
     }

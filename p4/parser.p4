@@ -164,8 +164,20 @@ parser frame_parser(packet_in packet,
         packet.extract(hdr.udp);
         transition select(hdr.udp.destination) {
             UDP_PORT_VXLAN: parse_vxlan;
+            UDP_PORT_DHCP_SERVER: see_dhcp_to_server;
+            UDP_PORT_DHCP_CLIENT: see_dhcp_to_client;
+            UDP_PORT_DHCPV6_SERVER: see_dhcp_to_server;
+            UDP_PORT_DHCPV6_CLIENT: see_dhcp_to_client;
             default: accept;
         }
+    }
+    state see_dhcp_to_server {
+        meta.dhcp = DHCP_TO_SERVER;
+        transition accept;
+    }
+    state see_dhcp_to_client {
+        meta.dhcp = DHCP_TO_CLIENT;
+        transition accept;
     }
     state parse_vxlan {
         packet.extract(hdr.vxlan);
@@ -182,7 +194,7 @@ parser frame_parser(packet_in packet,
         transition select(hdr.inner_ipv4.ihl, hdr.inner_ipv4.flags[0:0], hdr.inner_ipv4.fragment_offset,
                           hdr.inner_ipv4.protocol) {
             (5, 0, 0, PROTOCOL_TCP): parse_inner_ports;
-            (5, 0, 0, PROTOCOL_UDP): parse_inner_ports;
+            (5, 0, 0, PROTOCOL_UDP): parse_inner_udp;
             (5, _, 0, PROTOCOL_ICMP): see_icmp;
             default: accept;
         }
@@ -191,7 +203,7 @@ parser frame_parser(packet_in packet,
         packet.extract(hdr.inner_ipv6);
         transition select(hdr.inner_ipv6.next_header) {
             PROTOCOL_TCP: parse_inner_ports;
-            PROTOCOL_UDP: parse_inner_ports;
+            PROTOCOL_UDP: parse_inner_udp;
             PROTOCOL_ICMPV6: parse_inner_icmpv6;
             default: accept;
         }
@@ -199,6 +211,14 @@ parser frame_parser(packet_in packet,
     state parse_inner_ports {
         packet.extract(hdr.inner_ports);
         transition accept;
+    }
+    state parse_inner_udp {
+        packet.extract(hdr.inner_ports);
+        transition select(hdr.inner_ports.destination) {
+            UDP_PORT_DHCP_CLIENT: see_dhcp_to_client;
+            UDP_PORT_DHCPV6_CLIENT: see_dhcp_to_client;
+            default: accept;
+        }
     }
 }
 

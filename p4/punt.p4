@@ -83,9 +83,9 @@ control punt_frame(inout headers_t hdr,
     @name(".punt.port_rate") @id(0x14000002)
     meter(2048, MeterType.packets) port_rate;
 
-    @brief("Those that traps took from what came by VXLAN, by bridge and the last bit of the reason")
+    @brief("Those that traps took from what came by VXLAN, by bridge and the last two bits of the reason")
     @name(".punt.bridge_rate") @id(0x14000003)
-    meter(8192, MeterType.packets) bridge_rate;
+    meter(16384, MeterType.packets) bridge_rate;
 
     @brief("Those that were to be routed, by VRF and the last two bits of the reason")
     @name(".punt.vrf_rate") @id(0x14000004)
@@ -102,7 +102,7 @@ control punt_frame(inout headers_t hdr,
     apply {
         if (meta.copy_reason != 0) {
             if (meta.terminated == 1) {
-                bridge_rate.execute_meter((bit<32>)(meta.in_bridge[11:0] ++ meta.copy_reason[0:0]), colour);
+                bridge_rate.execute_meter((bit<32>)(meta.in_bridge[11:0] ++ meta.copy_reason[1:0]), colour);
             } else {
                 port_rate.execute_meter((bit<32>)(meta.ingress_port ++ meta.copy_reason[1:0]), colour);
             }
@@ -128,7 +128,7 @@ control punt_frame(inout headers_t hdr,
                 if (meta.vrf != 0) {
                     vrf_rate.execute_meter((bit<32>)(meta.vrf[11:0] ++ meta.punt_reason[1:0]), colour);
                 } else if (meta.terminated == 1) {
-                    bridge_rate.execute_meter((bit<32>)(meta.in_bridge[11:0] ++ meta.punt_reason[0:0]), colour);
+                    bridge_rate.execute_meter((bit<32>)(meta.in_bridge[11:0] ++ meta.punt_reason[1:0]), colour);
                 } else {
                     port_rate.execute_meter((bit<32>)(meta.ingress_port ++ meta.punt_reason[1:0]), colour);
                 }

@@ -49,11 +49,17 @@ type Member struct {
 	Gateway, Trusted bool
 	// Stacked: the port carries frames with a tag of their own inside the VLAN's.
 	Stacked bool
+	// Guarded: stations behind the port send from their BoundSource addresses alone.
+	Guarded bool
 }
 
 // Entry packs the entry.
 func (m Member) Entry() Entry {
-	return Entry{m.Key(), pack(actionMember).u16(m.Bridge).bit(m.Gateway).bit(m.Trusted).bit(m.Stacked).value()}
+	action := uint32(actionMember)
+	if m.Guarded {
+		action = actionGuardedMember
+	}
+	return Entry{m.Key(), pack(action).u16(m.Bridge).bit(m.Gateway).bit(m.Trusted).bit(m.Stacked).value()}
 }
 
 // Key packs the key alone.

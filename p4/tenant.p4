@@ -52,8 +52,8 @@ control view_tenant(inout headers_t hdr,
     }
 }
 
-// What becomes of the frame: learn, trap, answer, guard, route, bridge, in this
-// order.
+// What becomes of the frame: judge its source, learn, trap, answer, guard, route,
+// bridge, in this order.
 control decide(inout headers_t hdr,
                inout metadata_t meta,
                inout standard_metadata_t standard_metadata) {
@@ -61,6 +61,7 @@ control decide(inout headers_t hdr,
     @name(".vrf_routed") @id(0x12000007)
     counter(4096, CounterType.packets_and_bytes) vrf_routed;
 
+    guard_source() source;
     learn_source() sources;
     trap_frame() traps;
     guard_gateway() guard;
@@ -76,7 +77,13 @@ control decide(inout headers_t hdr,
         } else if (meta.source[40:40] == 1 || meta.source == 0) {
             meta.drop_reason = DROP_BAD_SOURCE;
         } else if (meta.origin == ORIGIN_BRIDGE) {
-            sources.apply(hdr, meta, standard_metadata);
+            if (meta.guarded == 1) {
+                source.apply(hdr, meta, standard_metadata);
+            }
+            // From what is spoofed nothing is learned.
+            if (meta.drop_reason == DROP_NONE) {
+                sources.apply(hdr, meta, standard_metadata);
+            }
         }
         if (meta.drop_reason == DROP_NONE && meta.bridge != 0) {
             traps.apply(hdr, meta, standard_metadata);

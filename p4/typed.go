@@ -51,6 +51,9 @@ const (
 	TypeGateway
 	TypeGatewayTarget
 	TypeGatewayMAC
+	TypeBoundSource
+	TypeNoFlood
+	TypeSnooped
 	Types // how many there are
 )
 
@@ -64,6 +67,7 @@ var typeNames = [Types]string{
 	TypeMember: "bridge.vlan", TypeSource: "bridge.source", TypeFDB: "bridge.fdb", TypeTrap: "punt.trap",
 	TypeRouterMAC: "router.mac", TypeRoute: "router.ipv4, router.ipv6", TypeARPHost: "arp.host", TypeNDHost: "nd.host",
 	TypeGateway: "gateway.ipv4, gateway.ipv6", TypeGatewayTarget: "gateway.ipv6_target", TypeGatewayMAC: "gateway.mac",
+	TypeBoundSource: "source.ipv4, source.ipv6", TypeNoFlood: "bridge.unknown", TypeSnooped: "snoop.bridge",
 }
 
 // String names the tables whose entries have the type.

@@ -1388,9 +1388,11 @@ type InstanceSpec struct {
 	// Of a VRF: how many routes of each family it may have, those to its hosts included; 0 is
 	// limits.routes_per_vrf of the configuration. Lowered below what there is, that stays and
 	// what is new waits.
-	MaxRoutes     uint32 `protobuf:"varint,9,opt,name=max_routes,json=maxRoutes,proto3" json:"max_routes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MaxRoutes uint32 `protobuf:"varint,9,opt,name=max_routes,json=maxRoutes,proto3" json:"max_routes,omitempty"`
+	// Of a bridge: frames to stations that it does not know are dropped, not flooded.
+	DropUnknownUnicast bool `protobuf:"varint,10,opt,name=drop_unknown_unicast,json=dropUnknownUnicast,proto3" json:"drop_unknown_unicast,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *InstanceSpec) Reset() {
@@ -1484,6 +1486,13 @@ func (x *InstanceSpec) GetMaxRoutes() uint32 {
 		return x.MaxRoutes
 	}
 	return 0
+}
+
+func (x *InstanceSpec) GetDropUnknownUnicast() bool {
+	if x != nil {
+		return x.DropUnknownUnicast
+	}
+	return false
 }
 
 type CreateInstanceRequest struct {
@@ -2372,13 +2381,19 @@ func (x *Port) GetCounters() *PortCounters {
 
 // PortCounters are what the pipeline counted since it was loaded.
 type PortCounters struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PacketsIn     uint64                 `protobuf:"varint,1,opt,name=packets_in,json=packetsIn,proto3" json:"packets_in,omitempty"`
-	BytesIn       uint64                 `protobuf:"varint,2,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
-	PacketsOut    uint64                 `protobuf:"varint,3,opt,name=packets_out,json=packetsOut,proto3" json:"packets_out,omitempty"`
-	BytesOut      uint64                 `protobuf:"varint,4,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	PacketsIn  uint64                 `protobuf:"varint,1,opt,name=packets_in,json=packetsIn,proto3" json:"packets_in,omitempty"`
+	BytesIn    uint64                 `protobuf:"varint,2,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	PacketsOut uint64                 `protobuf:"varint,3,opt,name=packets_out,json=packetsOut,proto3" json:"packets_out,omitempty"`
+	BytesOut   uint64                 `protobuf:"varint,4,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	// Of packets_in those that source guard dropped, and those of which more came than the
+	// port may have flooded, by what they were to.
+	Spoofed             uint64 `protobuf:"varint,5,opt,name=spoofed,proto3" json:"spoofed,omitempty"`
+	StormBroadcast      uint64 `protobuf:"varint,6,opt,name=storm_broadcast,json=stormBroadcast,proto3" json:"storm_broadcast,omitempty"`
+	StormMulticast      uint64 `protobuf:"varint,7,opt,name=storm_multicast,json=stormMulticast,proto3" json:"storm_multicast,omitempty"`
+	StormUnknownUnicast uint64 `protobuf:"varint,8,opt,name=storm_unknown_unicast,json=stormUnknownUnicast,proto3" json:"storm_unknown_unicast,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *PortCounters) Reset() {
@@ -2435,6 +2450,34 @@ func (x *PortCounters) GetPacketsOut() uint64 {
 func (x *PortCounters) GetBytesOut() uint64 {
 	if x != nil {
 		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *PortCounters) GetSpoofed() uint64 {
+	if x != nil {
+		return x.Spoofed
+	}
+	return 0
+}
+
+func (x *PortCounters) GetStormBroadcast() uint64 {
+	if x != nil {
+		return x.StormBroadcast
+	}
+	return 0
+}
+
+func (x *PortCounters) GetStormMulticast() uint64 {
+	if x != nil {
+		return x.StormMulticast
+	}
+	return 0
+}
+
+func (x *PortCounters) GetStormUnknownUnicast() uint64 {
+	if x != nil {
+		return x.StormUnknownUnicast
 	}
 	return 0
 }
@@ -2776,7 +2819,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.InstanceSpecR\x04spec\x12)\n" +
-	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xf2\x02\n" +
+	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xa4\x03\n" +
 	"\fInstanceSpec\x12/\n" +
 	"\x13route_distinguisher\x18\x01 \x01(\tR\x12routeDistinguisher\x120\n" +
 	"\x14import_route_targets\x18\x02 \x03(\tR\x12importRouteTargets\x120\n" +
@@ -2787,7 +2830,9 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\x10tagged_multicast\x18\a \x01(\bR\x0ftaggedMulticast\x12\x19\n" +
 	"\bmax_macs\x18\b \x01(\rR\amaxMacs\x12\x1d\n" +
 	"\n" +
-	"max_routes\x18\t \x01(\rR\tmaxRoutes\"i\n" +
+	"max_routes\x18\t \x01(\rR\tmaxRoutes\x120\n" +
+	"\x14drop_unknown_unicast\x18\n" +
+	" \x01(\bR\x12dropUnknownUnicast\"i\n" +
 	"\x15CreateInstanceRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12/\n" +
@@ -2854,14 +2899,18 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\fbridge_ports\x18\b \x03(\tR\vbridgePorts\x12\x12\n" +
 	"\x04macs\x18\t \x01(\rR\x04macs\x123\n" +
 	"\bcounters\x18\n" +
-	" \x01(\v2\x17.p4evpn.v1.PortCountersR\bcounters\"\x86\x01\n" +
+	" \x01(\v2\x17.p4evpn.v1.PortCountersR\bcounters\"\xa6\x02\n" +
 	"\fPortCounters\x12\x1d\n" +
 	"\n" +
 	"packets_in\x18\x01 \x01(\x04R\tpacketsIn\x12\x19\n" +
 	"\bbytes_in\x18\x02 \x01(\x04R\abytesIn\x12\x1f\n" +
 	"\vpackets_out\x18\x03 \x01(\x04R\n" +
 	"packetsOut\x12\x1b\n" +
-	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOut\"$\n" +
+	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOut\x12\x18\n" +
+	"\aspoofed\x18\x05 \x01(\x04R\aspoofed\x12'\n" +
+	"\x0fstorm_broadcast\x18\x06 \x01(\x04R\x0estormBroadcast\x12'\n" +
+	"\x0fstorm_multicast\x18\a \x01(\x04R\x0estormMulticast\x122\n" +
+	"\x15storm_unknown_unicast\x18\b \x01(\x04R\x13stormUnknownUnicast\"$\n" +
 	"\x0eGetPortRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"N\n" +
 	"\x10ListPortsRequest\x12\x1b\n" +

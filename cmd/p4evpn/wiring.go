@@ -53,7 +53,7 @@ func configured(f *config.File) []intent.Object {
 	for id, b := range f.Bridges {
 		i := configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export)
 		i.MACIPOnly, i.EthernetTag, i.LogicalSwitch = b.MACIPOnly, b.EthernetTag, b.LogicalSwitch
-		i.TaggedMulticast, i.MaxMACs = b.TaggedMulticast, b.MaxMACs
+		i.TaggedMulticast, i.MaxMACs, i.DropUnknownUnicast = b.TaggedMulticast, b.MaxMACs, b.DropUnknownUnicast
 		objects = append(objects, i)
 	}
 	for id, v := range f.VRFs {
@@ -165,6 +165,7 @@ func controllerConfig(f *config.File) controller.Config {
 		MaxVTEPs:     f.Limits.VTEPs,
 		MaxReplicas:  f.Limits.Replicas,
 		MaxRoutes:    f.Limits.Routes,
+		Storm:        storm(f.Limits.Storm),
 		Duplicates: controller.Duplicates{
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},
@@ -196,7 +197,7 @@ func controllerConfig(f *config.File) controller.Config {
 	for _, p := range f.Ports {
 		port := controller.Port{
 			Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs,
-			StackedTags: p.StackedTags, Netdev: p.Interface,
+			StackedTags: p.StackedTags, Netdev: p.Interface, Storm: storm(p.Storm), SourceGuard: p.SourceGuard,
 		}
 		if p.Trusted != nil {
 			port.Trust = controller.Untrusted
@@ -219,6 +220,10 @@ func controllerConfig(f *config.File) controller.Config {
 		})
 	}
 	return c
+}
+
+func storm(s config.Storm) controller.Storm {
+	return controller.Storm{Broadcast: s.Broadcast, Multicast: s.Multicast, Unknown: s.UnknownUnicast}
 }
 
 func apiConfig(f *config.File, g *gateway) api.Config {

@@ -20,10 +20,11 @@ import (
 // Version 1 had no VRFs and SVIs, version 2 none of p4evpn.v1's kinds, version 3 no
 // mac_ip_only, version 4 no ethernet_tag and nothing of allow_own_as, ttl_security and
 // shutdown, version 5 no no_arp_nd, version 6 no logical_switch, version 7 no
-// tagged_multicast, version 8 no max_macs and max_routes, version 9 no port_given; such a file
-// is brought to this one when it is opened. A program refuses a file of a version above its
-// own: what it does not know of an object it would take for damage.
-const schemaVersion = 10
+// tagged_multicast, version 8 no max_macs and max_routes, version 9 no port_given, version 10
+// no drop_unknown_unicast; such a file is brought to this one when it is opened. A program
+// refuses a file of a version above its own: what it does not know of an object it would take
+// for damage.
+const schemaVersion = 11
 
 // lockTimeout bounds the wait for a file that another process has open.
 const lockTimeout = time.Second

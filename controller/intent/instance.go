@@ -35,6 +35,9 @@ type Instance struct {
 	// LogicalSwitch, of a bridge's, is the name of the OVN logical switch that the bridge
 	// stretches, which no other bridge does; "" = none.
 	LogicalSwitch string `json:"logical_switch,omitempty"`
+	// DropUnknownUnicast, of a bridge's: frames to stations that are not known are dropped and
+	// not flooded.
+	DropUnknownUnicast bool `json:"drop_unknown_unicast,omitempty"`
 	// MaxMACs, of a bridge's, is how many MACs may be learned in the bridge; 0 = as many as
 	// the configuration says.
 	MaxMACs uint32 `json:"max_macs,omitempty"`
@@ -91,7 +94,7 @@ func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 func (i Instance) Equal(o Instance) bool {
 	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly && i.EthernetTag == o.EthernetTag &&
 		i.TaggedMulticast == o.TaggedMulticast && i.LogicalSwitch == o.LogicalSwitch &&
-		i.MaxMACs == o.MaxMACs && i.MaxRoutes == o.MaxRoutes &&
+		i.DropUnknownUnicast == o.DropUnknownUnicast && i.MaxMACs == o.MaxMACs && i.MaxRoutes == o.MaxRoutes &&
 		bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
@@ -114,6 +117,9 @@ func (i Instance) Check() error {
 		v.add("logical_switch", "a logical switch is a bridge's: want it of the bridges")
 	}
 	v.check("logical_switch", CheckLogicalSwitch(i.LogicalSwitch))
+	if i.DropUnknownUnicast && i.Of().Kind != KindLogicalBridge {
+		v.add("drop_unknown_unicast", "a VRF floods nothing: want it of the bridges")
+	}
 	if i.MaxMACs != 0 && i.Of().Kind != KindLogicalBridge {
 		v.add("max_macs", "MACs are learned in bridges: want it of the bridges")
 	}

@@ -188,16 +188,27 @@ func inVersion9(t *testing.T) []Object {
 	return all
 }
 
+// inVersion10 is what p4evpn of commit 3992dc4 writes into testdata/version10.db: as
+// inVersion9, with what that version brought.
+func inVersion10(t *testing.T) []Object {
+	all := inVersion9(t)
+	for i, o := range all {
+		all[i] = withPort(o)
+	}
+	return all
+}
+
 func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
 	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t),
 		"version5.db": inVersion5(t), "version6.db": inVersion6(t), "version7.db": inVersion7(t),
-		"version8.db": inVersion8(t), "version9.db": inVersion9(t)} {
+		"version8.db": inVersion8(t), "version9.db": inVersion9(t),
+		"version10.db": inVersion10(t)} {
 		t.Run(name, func(t *testing.T) {
 			path := stored(t, name)
 			s := mustOpen(t, path)
 			holds(t, s, want)
 			for i, o := range want {
-				want[i] = withPort(withNews(o))
+				want[i] = withDrops(withPort(withNews(o)))
 			}
 			err := s.Update(func(tx *Tx) error {
 				for _, o := range want {
@@ -263,6 +274,15 @@ func withPort(o Object) Object {
 	if s, ok := o.(StaticMAC); ok {
 		s.PortGiven = "größer"
 		return s
+	}
+	return o
+}
+
+// withDrops sets what version 10 did not know either.
+func withDrops(o Object) Object {
+	if i, ok := o.(Instance); ok {
+		i.DropUnknownUnicast = i.Of().Kind == KindLogicalBridge
+		return i
 	}
 	return o
 }

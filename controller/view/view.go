@@ -207,6 +207,8 @@ type Port struct {
 	MACs        uint32   // learned on it
 	// What the pipeline counted since it was loaded.
 	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
+	// Of PacketsIn those that were dropped by source guard, and by storm control.
+	Spoofed, StormBroadcast, StormMulticast, StormUnknown uint64
 }
 
 // Entry is one desired entry of the target.
