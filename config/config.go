@@ -19,10 +19,12 @@ type File struct {
 	Metrics Metrics `yaml:"metrics"`
 	BGP     BGP     `yaml:"bgp"`
 	// Ports are the tenants' ports, Uplinks those towards the underlay.
-	Ports    []Port      `yaml:"ports"`
-	Uplinks  []Uplink    `yaml:"uplinks"`
-	Learning Learning    `yaml:"learning"`
-	Limits   TableLimits `yaml:"limits"`
+	Ports   []Port   `yaml:"ports"`
+	Uplinks []Uplink `yaml:"uplinks"`
+	// CarrierDelay keeps a port that flaps from being used.
+	CarrierDelay CarrierDelay `yaml:"carrier_delay"`
+	Learning     Learning     `yaml:"learning"`
+	Limits       TableLimits  `yaml:"limits"`
 	// AcceptUnknownVTEPs terminates VXLAN from any source address, not only
 	// from VTEPs that advertised a route to us.
 	AcceptUnknownVTEPs bool `yaml:"accept_unknown_vteps"`
@@ -163,6 +165,12 @@ type HostPort struct {
 	Number    uint16 `yaml:"number"`    // of the target
 	Interface string `yaml:"interface"` // what the embedded switch opens
 	Device    string `yaml:"device"`    // the netdev with the underlay's address
+}
+
+// CarrierDelay is for how long a port's carrier must be as it is before that counts.
+type CarrierDelay struct {
+	Up   time.Duration `yaml:"up"`   // carrier is there; left out: 100ms
+	Down time.Duration `yaml:"down"` // it is gone; left out: 0s
 }
 
 // Learning is how MACs of bridge ports and their addresses are learned and forgotten.

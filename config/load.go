@@ -28,6 +28,9 @@ const (
 
 	leastAddressAge = 5 * time.Second
 
+	defaultCarrierUp = 100 * time.Millisecond
+	mostCarrierDelay = 5 * time.Minute
+
 	leftOut = -1 * time.Hour // of what has a default that depends on other keys
 )
 
@@ -51,6 +54,8 @@ func Parse(b []byte) (*File, error) {
 		Target: Target{Address: DefaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto",
 			AuditInterval: leftOut},
 		API: API{Listen: Addresses{DefaultAPI}},
+
+		CarrierDelay: CarrierDelay{Up: defaultCarrierUp},
 
 		SlowPath: SlowPath{Namespaces: defaultNamespaces},
 		BGP:      BGP{GracefulRestart: defaultGracefulRestart},
@@ -175,6 +180,11 @@ func (c *checker) check() {
 	c.checkStorm("limits.storm", f.Limits.Storm)
 	if age := f.Learning.AddressAge; age != 0 && age < leastAddressAge {
 		c.fail("learning.address_age", "%v: want %v or more, since hosts are given 3s to answer", age, leastAddressAge)
+	}
+	for key, d := range map[string]time.Duration{"up": f.CarrierDelay.Up, "down": f.CarrierDelay.Down} {
+		if d < 0 || d > mostCarrierDelay {
+			c.fail("carrier_delay."+key, "%v: want 0s to %v", d, mostCarrierDelay)
+		}
 	}
 	c.checkAPI()
 	c.checkOVN()
@@ -307,14 +317,20 @@ func (c *checker) checkPorts() {
 			c.fail(at+".source_guard", "it does not look behind a second tag: leave out stacked_tags")
 		}
 	}
+	devices := map[string]string{}
 	for i, u := range c.file.Uplinks {
 		at := fmt.Sprintf("uplinks[%d]", i)
 		name(at, u.Name)
 		port(at, u.Number, u.Interface)
 		port(at+".host", u.Host.Number, u.Host.Interface)
-		if u.Host.Device == "" {
+		other, taken := devices[u.Host.Device]
+		switch {
+		case u.Host.Device == "":
 			c.fail(at+".host.device", "missing: name the netdev that has the underlay's address")
+		case taken:
+			c.fail(at+".host.device", "%q is taken by %s", u.Host.Device, other)
 		}
+		devices[u.Host.Device] = at
 	}
 }
 

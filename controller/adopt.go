@@ -101,7 +101,7 @@ func (l *loop) adoptSource(e p4.Source) {
 	if _, attached := b.ports[e.Port]; !attached {
 		return
 	}
-	if l.ours(b, e.MAC) {
+	if l.ours(b, e.MAC) || !l.linkUp(e.Port) {
 		return
 	}
 	if s := b.macs[e.MAC]; s == nil || s.local == nil && s.static == 0 {

@@ -56,6 +56,8 @@ type Config struct {
 	// Expecting is that Expect is called for each bridge: a station that was expected before a
 	// restart is, until then.
 	Expecting bool
+	// Carrier delays what follows from a port's carrier; nothing is delayed by default.
+	Carrier CarrierDelays
 	// AcceptUnknownVTEPs terminates VXLAN from any source, not only from VTEPs
 	// that advertised a route.
 	AcceptUnknownVTEPs bool
@@ -66,8 +68,9 @@ type Config struct {
 	// acknowledged; 0 = only when the connection was made, and when asked. Some
 	// targets forward nothing while they are read.
 	AuditInterval time.Duration
-	// Link reports whether a netdev is up, "" if that is not known; nil = not known.
-	Link func(netdev string) view.State
+	// Link reports whether a netdev is up, "" if that is not known, and how many frames it
+	// could not receive and send; nil = not known.
+	Link func(netdev string) (state view.State, received, sent uint64)
 	// Program is what the target runs, if its tables have other sizes than ours; nil = ours.
 	Program *p4configv1.P4Info
 	Logger  *slog.Logger // nil = slog.Default
@@ -215,6 +218,9 @@ func (c Config) check() error {
 			return fmt.Errorf("VTEP %v is there twice", a)
 		}
 		seen[a] = true
+	}
+	if c.Carrier.Up < 0 || c.Carrier.Down < 0 {
+		return fmt.Errorf("carrier delays %v and %v: want times that are not negative", c.Carrier.Up, c.Carrier.Down)
 	}
 	if c.RouterMAC.IsMulticast() {
 		return fmt.Errorf("router MAC %v is a group address", c.RouterMAC)

@@ -132,7 +132,7 @@ func (l *loop) expectedAt(b *bridge, mac ether.MAC) (*port, []netip.Addr) {
 		return nil, nil
 	}
 	for n := range b.ports {
-		if p := l.ports[n]; p.Name == e.port {
+		if p := l.ports[n]; p.Name == e.port && l.linkUp(n) {
 			return p, e.of[mac]
 		}
 	}

@@ -38,6 +38,7 @@ type gateway struct {
 	speaker  *controllertest.Speaker
 	underlay *controllertest.Underlay
 	slow     *fakeSlowPath
+	carrier  *controllertest.Carrier // nil = none
 	now      *testClock
 	best     map[bgp.Key]bgp.Path // what was sent, for the speaker to show; not of benchmarks
 }
@@ -80,6 +81,7 @@ type options struct {
 
 	program    *p4configv1.P4Info // instead of ours; of tables it has the same
 	noSlowPath bool
+	carrier    *controllertest.Carrier
 	clock      *testClock // nil = one that goes by itself
 	deferring  bool       // BGP has not converged yet
 	queue      int        // of digest lists; 0 = the client's default
@@ -117,7 +119,10 @@ func start(tb testing.TB, o options) *gateway {
 		tb.Fatal(err)
 	}
 	g.speaker, g.underlay, g.slow = controllertest.NewSpeaker(), newUnderlay(), newFakeSlowPath()
-	in := Inputs{g.store, g.speaker, client, g.underlay, g.slow}
+	in := Inputs{g.store, g.speaker, client, g.underlay, g.slow, nil}
+	if g.carrier = o.carrier; o.carrier != nil {
+		in.Carrier = o.carrier
+	}
 	if o.noSlowPath {
 		in.SlowPath = nil
 	}

@@ -63,6 +63,10 @@ func (l *loop) learn(r p4.Learn) {
 	if _, attached := b.ports[r.Port]; !attached {
 		return // it was reported before the port left the bridge
 	}
+	if !l.linkUp(r.Port) {
+		l.keepLearn(r)
+		return
+	}
 	s := b.macs[r.MAC]
 	if s != nil && (s.static == r.Port || s.local != nil && s.local.port == r.Port) {
 		return // reported again before its entry was there

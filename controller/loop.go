@@ -15,6 +15,7 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/carrier"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/reconcile"
@@ -62,6 +63,7 @@ type Inputs struct {
 	Target   Target
 	Underlay Underlay
 	SlowPath SlowPath // nil: the kernel does nothing for the VRFs
+	Carrier  Carrier  // nil: ports have carrier, but for those that the target says have none
 }
 
 // Controller is the gateway's control loop. Its methods may be called from any
@@ -140,6 +142,7 @@ type loop struct {
 	speaker  Speaker
 	underlay Underlay
 	slow     SlowPath // nil = none
+	carrier  Carrier  // nil = none
 	// neighbors are the slow path's events; nil when there is none any more.
 	neighbors <-chan slowpath.Neighbor
 
@@ -147,6 +150,7 @@ type loop struct {
 	byID        map[string]*bridge
 	byVNI       map[uint32]*bridge // those that EVPN stretches
 	ports       map[uint16]*port   // configured bridge ports
+	links       map[uint16]*link   // of all ports, but host ports
 	uplinks     map[string]uint16  // host device or name of an uplink → its port
 	portKinds   map[p4.Key]entry   // port.kind, from the configuration
 	localVTEPs  map[netip.Addr]int // our VTEP addresses → how many use it
@@ -211,6 +215,7 @@ type loop struct {
 	target *reconcile.Reconciler
 	// refusedPorts are those that the target does not use, with the reason.
 	refusedPorts map[uint32]string
+	downPorts    map[uint32]string // those that are down, as it says, with the reason
 	// convergedAt is when BGP did; zero = not yet.
 	convergedAt   time.Time
 	behindChanged bool // since that was told
@@ -223,7 +228,7 @@ type loop struct {
 func newLoop(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry, stats *stats) *loop {
 	l := &loop{
 		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay,
-		slow:    in.SlowPath,
+		slow: in.SlowPath, carrier: in.Carrier, links: makeLinks(cfg.Ports),
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
 		localVTEPs: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
@@ -288,8 +293,27 @@ func (c *Controller) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	if c.in.Carrier != nil { // and by what is plugged in
+		select {
+		case states, ok := <-c.in.Carrier.Changes():
+			if !ok {
+				return stopReason(ctx, "carrier of ports")
+			}
+			c.loop.carrierChanged(states)
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	close(c.running)
 	return c.run(ctx, watch)
+}
+
+// carrierChanges are the carrier's, nil if there is none.
+func (c *Controller) carrierChanges() <-chan []carrier.State {
+	if c.in.Carrier == nil {
+		return nil
+	}
+	return c.in.Carrier.Changes()
 }
 
 func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
@@ -314,6 +338,10 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 		case u, open := <-c.in.Underlay.Events():
 			if input, ok = "underlay", open; ok {
 				l.underlayChanged(u)
+			}
+		case states, open := <-c.carrierChanges():
+			if input, ok = "carrier of ports", open; ok {
+				l.carrierChanged(states)
 			}
 		case n, open := <-l.neighbors:
 			if !open {

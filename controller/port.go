@@ -239,15 +239,7 @@ func (l *loop) detachBridge(p *port, index uint16, want map[uint16]*attachment) 
 		return
 	}
 	delete(b.ports, p.Number)
-	for mac, s := range b.macs {
-		if s.local != nil && s.local.port == p.Number {
-			l.forgetLocal(b, mac, s)
-			l.changed(b, mac)
-		}
-	}
-	for mac := range b.declined {
-		l.undecline(b, mac, p.Number)
-	}
+	l.leavePort(b, p.Number)
 }
 
 // bridgesOf yields the bridges that a port is in.

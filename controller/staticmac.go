@@ -78,7 +78,7 @@ func (l *loop) configuredStaticMACs(b *bridge) map[ether.MAC]uint16 {
 	for _, n := range slices.Sorted(maps.Keys(b.ports)) {
 		for _, st := range l.ports[n].StaticMACs {
 			a := l.ports[n].attached[st.VLAN]
-			if a == nil || a.bridge != b.Index {
+			if a == nil || a.bridge != b.Index || !l.linkUp(n) {
 				continue
 			}
 			if other, ok := want[st.MAC]; ok {
@@ -102,6 +102,9 @@ func (l *loop) staticMACPort(b *bridge, st intent.StaticMAC) (uint16, string) {
 	if bp.port != nil {
 		for _, a := range bp.port.attached {
 			if a.bridge == b.Index && a.by == bp {
+				if why := l.whyDown(bp.port.Number); why != "" {
+					return 0, "port " + bp.port.Name + " is down: " + why
+				}
 				return bp.port.Number, ""
 			}
 		}

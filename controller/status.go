@@ -95,13 +95,16 @@ type summary struct {
 	refused string // what the target said of the object's own entries
 	partly  string // what it said of entries that follow from routes and hosts
 	limited string // what limit is reached: what is new waits
+	link    string // why frames do not pass the port
 }
 
-func (s summary) up() bool { return s.unmet == "" && s.pending == "" && s.refused == "" }
+func (s summary) up() bool {
+	return s.unmet == "" && s.pending == "" && s.refused == "" && s.link == ""
+}
 
 // reason is the one to tell an operator first.
 func (s summary) reason() string {
-	for _, r := range []string{s.unmet, s.refused, s.pending, s.partly, s.limited} {
+	for _, r := range []string{s.unmet, s.refused, s.link, s.pending, s.partly, s.limited} {
 		if r != "" {
 			return r
 		}
@@ -133,6 +136,10 @@ func (s summary) status() intent.Status {
 	if s.limited != "" {
 		out.Components = append(out.Components,
 			intent.Component{Name: "limits", Status: intent.ComponentError, Details: details(s.limited)})
+	}
+	if s.link != "" {
+		out.Components = append(out.Components,
+			intent.Component{Name: "link", Status: intent.ComponentError, Details: details(s.link)})
 	}
 	return out
 }
@@ -167,6 +174,7 @@ func (s *summary) checkPort(l *loop, number uint16) {
 	if reason, ok := l.refusedPorts[uint32(number)]; ok {
 		s.refused = "the target refuses the port: " + reason
 	}
+	s.link = l.whyDown(number)
 }
 
 // checkTarget adds why nothing is written at all, if that is so.

@@ -13,12 +13,13 @@ func (l *loop) targetChanged(e p4rt.Event) {
 	case p4rt.Up:
 		l.target.Up(e)
 	case p4rt.Down:
-		l.refusedPorts = nil
+		l.refusedPorts = nil // what it said of ports that are down is the best that is known
 		l.target.Lost("the target is not connected: " + e.Err.Error())
 	case p4rt.NotPrimary:
 		l.target.Lost("another controller is primary: " + e.Primary.String())
-	case p4rt.RefusedPorts:
-		l.refusedPorts = e.Reasons
+	case p4rt.PortStates:
+		l.refusedPorts = e.Refused
+		l.downPortsChanged(e.Down)
 	case p4rt.Digest:
 		l.digestArrived(e)
 	case p4rt.Idle:
@@ -43,7 +44,7 @@ const idleTick = 10 * time.Second
 // flush brings what changed on its way, if it can go now, and says when it wants
 // to be called again at the latest.
 func (l *loop) flush() time.Duration {
-	next := l.tendAges() // first: what it ends is to be written too
+	next := min(l.carrierDue(), l.tendAges()) // first: what they end is to be written too
 	next = min(next, l.target.Flush(), idleTick)
 	l.sweepLeaving()
 	if in, waiting := l.deferralDue(); waiting {

@@ -24,7 +24,7 @@ var (
 // viewState is how a summary shows in a row.
 func (s summary) viewState() (view.State, string) {
 	switch {
-	case s.unmet != "" || s.refused != "":
+	case s.unmet != "" || s.refused != "" || s.link != "":
 		return view.Down, s.reason()
 	case s.pending != "":
 		return view.Pending, s.reason()

@@ -266,11 +266,11 @@ func TestAPortThatTheTargetRefusesIsDownWithTheReasonUntilItIsNot(t *testing.T) 
 func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 	cfg := testConfig()
 	cfg.Ports[0].Netdev = "vf1"
-	cfg.Link = func(netdev string) view.State {
+	cfg.Link = func(netdev string) (view.State, uint64, uint64) {
 		if netdev == "vf1" {
-			return view.Up
+			return view.Up, 7, 8
 		}
-		return ""
+		return "", 0, 0
 	}
 	g, b := twoPorts(t, options{cfg: cfg})
 	g.learn(b, 1, mac(1))
@@ -289,7 +289,7 @@ func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 		}
 		if r.Name == "eth1" && (r.Netdev != "vf1" || r.Link != view.Up || r.MACs != 1 ||
 			!slices.Equal(r.BridgePorts, []string{"eth1"}) ||
-			r.PacketsIn != 5 || r.BytesIn != 500 || r.PacketsOut != 6 || r.BytesOut != 600) {
+			r.PacketsIn != 5 || r.BytesIn != 500 || r.PacketsOut != 6 || r.BytesOut != 600 || r.ErrorsIn != 7 || r.ErrorsOut != 8) {
 			t.Errorf("eth1: %+v", r)
 		}
 	}

@@ -22,9 +22,11 @@ func (c *Controller) Ports(ctx context.Context) (rows []view.Port, err error) {
 				}
 				rows = append(rows, row)
 			case KindUplink:
-				rows = append(rows,
-					l.portRow(p.Name, view.Uplink, p.Number, p.Netdev, p4.Uplink{Port: p.Number}),
-					l.portRow(hostPortName(p), view.HostPort, p.HostPort, p.HostDevice, p4.HostPort{Port: p.HostPort}))
+				host := l.portRow(hostPortName(p), view.HostPort, p.HostPort, p.HostDevice, p4.HostPort{Port: p.HostPort})
+				if l.carrier != nil && host.Reason == "" {
+					host.Reason = l.carrier.Trouble(p.HostDevice)
+				}
+				rows = append(rows, l.portRow(p.Name, view.Uplink, p.Number, p.Netdev, p4.Uplink{Port: p.Number}), host)
 			}
 		}
 	})
@@ -32,8 +34,13 @@ func (c *Controller) Ports(ctx context.Context) (rows []view.Port, err error) {
 		c.count(ctx, rows)
 	}
 	for i, r := range rows { // outside the loop: it asks the kernel
-		if c.cfg.Link != nil && r.Netdev != "" {
-			rows[i].Link = c.cfg.Link(r.Netdev)
+		if c.cfg.Link == nil || r.Netdev == "" {
+			continue
+		}
+		state, received, sent := c.cfg.Link(r.Netdev)
+		rows[i].ErrorsIn, rows[i].ErrorsOut = received, sent
+		if r.Link == "" {
+			rows[i].Link = state
 		}
 	}
 	return rows, err
@@ -52,6 +59,12 @@ func (l *loop) portRow(name string, kind view.PortKind, number uint16, netdev st
 	}
 	row := view.Port{Name: name, Kind: kind, Number: number, Netdev: netdev}
 	row.State, row.Reason = s.viewState()
+	if k := l.links[number]; k != nil && k.known {
+		row.Link, row.LinkSince, row.Flaps = view.Down, l.now().Sub(k.since), k.flaps
+		if k.up {
+			row.Link = view.Up
+		}
+	}
 	return row
 }
 

@@ -39,6 +39,7 @@ type tunnel struct {
 	path   underlay.Path
 	port   uint16     // uplink of the path
 	adj    *adjacency // nil: there is no path
+	dark   bool       // there were one, if its uplink had carrier
 	floods map[*bridge]struct{}
 	// candidates are those that lead over it, in no order.
 	candidates []*candidate
@@ -216,6 +217,7 @@ func (l *loop) underlayChanged(c underlay.Change) {
 // pathChanged chooses the tunnel's path anew and marks what follows from it.
 func (l *loop) pathChanged(t *tunnel) {
 	path, port, ok := l.choosePath(t)
+	t.dark = !ok && slices.ContainsFunc(t.to.paths, func(p underlay.Path) bool { return l.uplinks[p.Uplink] != 0 })
 	if ok == (t.adj != nil) && path == t.path && port == t.port {
 		return
 	}
@@ -245,7 +247,7 @@ func (l *loop) choosePath(t *tunnel) (best underlay.Path, port uint16, ok bool) 
 	var top uint64
 	for _, p := range t.to.paths {
 		n, known := l.uplinks[p.Uplink]
-		if !known {
+		if !known || !l.linkUp(n) {
 			continue
 		}
 		w := t.weight(p)
@@ -278,6 +280,8 @@ func (t *tunnel) unresolved() string {
 		return ""
 	case t.id == 0:
 		return "as many remote VTEPs are in use as may be: it waits (limits.vteps)"
+	case t.dark:
+		return "the uplinks of all its paths are without carrier"
 	case len(t.to.paths) > 0:
 		return "its paths leave by devices that are no uplinks of the configuration"
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/p4evpn/p4evpn/bgp/front"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/carrier"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/ovn"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
@@ -64,6 +65,7 @@ when this command ends, and so does forwarding. SIGTERM and Ctrl-C end it cleanl
 type gateway struct {
 	store    *intent.Store
 	resolver *underlay.Resolver
+	carrier  *carrier.Watcher
 	speaker  *front.Speaker
 	peering  *peering.Keeper
 	router   *underlayroute.Router
@@ -131,6 +133,7 @@ func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 func (g *gateway) tasks(sw []task.Task) []task.Task {
 	tasks := append(sw[:len(sw):len(sw)],
 		task.Task{Name: "underlay", Run: g.resolver.Run},
+		task.Task{Name: "carrier", Run: g.carrier.Run},
 		task.Task{Name: "P4Runtime client", Run: task.After(g.client.Run, task.Ready(sw)...)},
 		task.Task{Name: "controller", Run: g.loop.Run},
 		task.Task{Name: "API", Run: g.api.Run, Ready: g.api.Ready()},
@@ -220,7 +223,10 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.resolver, err = underlay.New(underlayConfig(f)); err != nil {
 		return nil, err
 	}
-	in := controller.Inputs{Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver}
+	if g.carrier, err = carrier.New(carrierConfig(f)); err != nil {
+		return nil, err
+	}
+	in := controller.Inputs{Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver, Carrier: g.carrier}
 	if !f.SlowPath.Disabled {
 		if g.slow, err = slowpath.New(slowPathConfig(f, g.client)); err != nil {
 			return nil, err
@@ -241,7 +247,8 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 
 // collectors are the parts that count something.
 func (g *gateway) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.resolver, g.router, g.api}
+	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.resolver, g.carrier, g.router,
+		g.api}
 	if g.slow != nil {
 		all = append(all, g.slow)
 	}

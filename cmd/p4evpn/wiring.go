@@ -16,6 +16,7 @@ import (
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/carrier"
 	"github.com/p4evpn/p4evpn/controller/inject"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/ovn"
@@ -154,6 +155,29 @@ func underlayConfig(f *config.File) underlay.Config {
 	return c
 }
 
+// carrierConfig follows what the target's ports are here. The other end of a host device is
+// the gateway's alone where it starts the switch: BMv2 stops reading all its interfaces when
+// one of them is set down.
+func carrierConfig(f *config.File) carrier.Config {
+	var c carrier.Config
+	for _, p := range f.Ports {
+		if p.Interface != "" {
+			c.Netdevs = append(c.Netdevs, p.Interface)
+		}
+	}
+	for _, u := range f.Uplinks {
+		if u.Interface != "" {
+			c.Netdevs = append(c.Netdevs, u.Interface)
+		}
+		h := carrier.Host{Device: u.Host.Device}
+		if f.Target.Embedded {
+			h.Interface = u.Host.Interface
+		}
+		c.Hosts = append(c.Hosts, h)
+	}
+	return c
+}
+
 func controllerConfig(f *config.File) controller.Config {
 	c := controller.Config{
 		VTEPs:        addrs(f.VTEPs),
@@ -170,6 +194,7 @@ func controllerConfig(f *config.File) controller.Config {
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},
 		AcceptUnknownVTEPs: f.AcceptUnknownVTEPs,
+		Carrier:            controller.CarrierDelays{Up: f.CarrierDelay.Up, Down: f.CarrierDelay.Down},
 		AuditInterval:      f.Target.AuditInterval,
 		RouterMAC:          f.RouterMAC.MAC,
 		Expecting:          ovnPort(f) != "",
@@ -314,16 +339,17 @@ func (v underlayView) UnderlayRoutes() []view.UnderlayRoute {
 	return rows
 }
 
-// link reports whether a netdev here has carrier.
-func link(netdev string) view.State {
+// link reports how a netdev is, and the errors that it counted.
+func link(netdev string) (view.State, uint64, uint64) {
+	received, sent := carrier.Errors(netdev)
 	dev, err := net.InterfaceByName(netdev)
 	switch {
 	case err != nil:
-		return ""
+		return "", 0, 0
 	case dev.Flags&net.FlagRunning != 0:
-		return view.Up
+		return view.Up, received, sent
 	}
-	return view.Down
+	return view.Down, received, sent
 }
 
 func switchPorts(f *config.File) []softswitch.Port {

@@ -2,14 +2,14 @@ package p4rt
 
 import p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
-// Event is one of Up, Down, NotPrimary, RefusedPorts, Digest, PacketIn and Idle.
+// Event is one of Up, Down, NotPrimary, PortStates, Digest, PacketIn and Idle.
 //
 // Up, Down and NotPrimary are states and are never lost, though while nobody
 // reads, what was superseded is left out: the reader sees the latest state,
 // and a Down or NotPrimary between two Ups. Digest, PacketIn and Idle are
 // dropped, and counted, when Config.QueueSize of them wait: the target repeats
 // a digest that was not acknowledged, and an idle timeout until it is acted on.
-// None of the three comes before the first Up. RefusedPorts is a state too, of the
+// None of the three comes before the first Up. PortStates is a state too, of the
 // connection: the latest that waits is kept, and a Down ends it.
 type Event interface{ event() }
 
@@ -39,10 +39,13 @@ type NotPrimary struct {
 	Primary ElectionID
 }
 
-// RefusedPorts are the ports that the target has and does not use, by number, each
-// with its reason. It comes when that changes, from targets that say so: p4evpn's
-// own switch does, by a google.protobuf.Struct in StreamMessageResponse.other.
-type RefusedPorts struct{ Reasons map[uint32]string }
+// PortStates are the ports that the target has and frames do not pass, by number, each with
+// its reason. It comes when that changes, from targets that say so: p4evpn's own switch
+// does, by a google.protobuf.Struct in StreamMessageResponse.other.
+type PortStates struct {
+	Refused map[uint32]string // the target does not use them
+	Down    map[uint32]string // absent, set down, or without carrier; nil = it says nothing of that
+}
 
 // Digest is one digest list. It is acknowledged when it has been received from
 // the channel of Events, not before.
@@ -61,10 +64,10 @@ type PacketIn struct{ Packet *p4v1.PacketIn }
 // repeats it until each is hit, modified or deleted.
 type Idle struct{ Entries []*p4v1.TableEntry }
 
-func (Up) event()           {}
-func (Down) event()         {}
-func (NotPrimary) event()   {}
-func (RefusedPorts) event() {}
-func (Digest) event()       {}
-func (PacketIn) event()     {}
-func (Idle) event()         {}
+func (Up) event()         {}
+func (Down) event()       {}
+func (NotPrimary) event() {}
+func (PortStates) event() {}
+func (Digest) event()     {}
+func (PacketIn) event()   {}
+func (Idle) event()       {}

@@ -38,23 +38,29 @@ func packed(tb testing.TB, m proto.Message) *anypb.Any {
 func TestMessagesOfTheArchitectureAreUnderstoodOrCountedAndNeverHurt(t *testing.T) {
 	const structURL = "type.googleapis.com/google.protobuf.Struct"
 	for name, m := range map[string]*anypb.Any{
-		"nothing":           {},
-		"another type":      packed(t, &p4v1.PacketIn{Payload: []byte{1}}),
-		"an unknown type":   {TypeUrl: "type.googleapis.com/vendor.Thing", Value: []byte{1, 2, 3}},
-		"a damaged struct":  {TypeUrl: structURL, Value: []byte{0xff}},
-		"an empty struct":   {TypeUrl: structURL},
-		"another word":      other(t, `{"fans": {"1": "slow"}}`),
-		"no object":         other(t, `{"refused_ports": "3"}`),
-		"null":              other(t, `{"refused_ports": null}`),
-		"a port by name":    other(t, `{"refused_ports": {"eth0": "x"}}`),
-		"a negative port":   other(t, `{"refused_ports": {"-1": "x"}}`),
-		"a port of 33 bits": other(t, `{"refused_ports": {"4294967296": "x"}}`),
+		"nothing":                            {},
+		"another type":                       packed(t, &p4v1.PacketIn{Payload: []byte{1}}),
+		"an unknown type":                    {TypeUrl: "type.googleapis.com/vendor.Thing", Value: []byte{1, 2, 3}},
+		"a damaged struct":                   {TypeUrl: structURL, Value: []byte{0xff}},
+		"an empty struct":                    {TypeUrl: structURL},
+		"another word":                       other(t, `{"fans": {"1": "slow"}}`),
+		"no object":                          other(t, `{"refused_ports": "3"}`),
+		"null":                               other(t, `{"refused_ports": null}`),
+		"a port by name":                     other(t, `{"refused_ports": {"eth0": "x"}}`),
+		"a negative port":                    other(t, `{"refused_ports": {"-1": "x"}}`),
+		"a port of 33 bits":                  other(t, `{"refused_ports": {"4294967296": "x"}}`),
+		"no object of those that are down":   other(t, `{"refused_ports": {}, "down_ports": []}`),
+		"a port that is down, by a fraction": other(t, `{"down_ports": {"1.5": "x"}}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, s := up(t, p4rttest.Config{})
 			s.SendOther(m)
-			s.SendOther(other(t, `{"refused_ports": {"3": "an address", "4294967295": 7}, "news": []}`))
-			got := next[p4rt.RefusedPorts](t, c).Reasons
+			s.SendOther(other(t, `{"refused_ports": {"3": "an address", "4294967295": 7}, "down_ports": {"4": "off"}, "news": []}`))
+			states := next[p4rt.PortStates](t, c)
+			if want := (map[uint32]string{4: "off"}); !maps.Equal(states.Down, want) {
+				t.Errorf("ports that are down %v, want %v", states.Down, want)
+			}
+			got := states.Refused
 			if want := (map[uint32]string{3: "an address", 4294967295: ""}); !maps.Equal(got, want) {
 				t.Errorf("refused ports %v, want %v", got, want)
 			}
@@ -76,12 +82,12 @@ func TestOfTheRefusedPortsThatWaitTheLatestAreKept(t *testing.T) {
 	received := func() float64 { return testutil.ToFloat64(gauge(t, c, "p4rt_events_total", "packet_in")) }
 	s.WaitFor("the packet", func() bool { return received() == 1 })
 	// One may have been in the hand of the deliverer since the beginning.
-	got := next[p4rt.RefusedPorts](t, c)
-	if len(got.Reasons) > 0 {
-		got = next[p4rt.RefusedPorts](t, c)
+	got := next[p4rt.PortStates](t, c)
+	if len(got.Refused) > 0 {
+		got = next[p4rt.PortStates](t, c)
 	}
-	if got.Reasons == nil || len(got.Reasons) > 0 {
-		t.Errorf("refused ports %v, want none", got.Reasons)
+	if got.Refused == nil || len(got.Refused) > 0 {
+		t.Errorf("refused ports %v, want none", got.Refused)
 	}
 	next[p4rt.PacketIn](t, c)
 }
@@ -89,7 +95,7 @@ func TestOfTheRefusedPortsThatWaitTheLatestAreKept(t *testing.T) {
 // FuzzOther gives the client messages of the architecture with any content.
 func FuzzOther(f *testing.F) {
 	for _, m := range []*anypb.Any{
-		other(f, `{"refused_ports": {"3": "an address"}}`), other(f, `{"refused_ports": [[{}]]}`), packed(f,
+		other(f, `{"refused_ports": {"3": "an address"}}`), other(f, `{"down_ports": {"3": {}}}`), other(f, `{"refused_ports": [[{}]]}`), packed(f,
 			&p4v1.PacketIn{}),
 	} {
 		f.Add(m.TypeUrl, m.Value)
@@ -103,7 +109,7 @@ func FuzzOther(f *testing.F) {
 		}
 		s.SendOther(m)
 		s.SendOther(sentinel)
-		for next[p4rt.RefusedPorts](t, c).Reasons[77] != "the end" {
+		for next[p4rt.PortStates](t, c).Refused[77] != "the end" {
 		}
 	})
 }

@@ -33,8 +33,8 @@ func kind(e Event) string {
 		return "packet_in"
 	case Idle:
 		return "idle"
-	case RefusedPorts:
-		return "refused_ports"
+	case PortStates:
+		return "ports"
 	}
 	return "state"
 }
@@ -81,8 +81,8 @@ func (q *queue) state(e Event, before func()) {
 	q.append(e)
 }
 
-// ports queues the refused ports in place of those that wait.
-func (q *queue) ports(e RefusedPorts) {
+// ports queues the states of ports in place of those that wait.
+func (q *queue) ports(e PortStates) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting = slices.DeleteFunc(q.waiting, func(w Event) bool { return kind(w) == kind(e) })

@@ -63,8 +63,7 @@ func (k *kernel) uplinks(names []string) (map[int]uplink, error) {
 		if err != nil {
 			continue // not an Ethernet device: nothing can be sent by it
 		}
-		const up = unix.IFF_UP | unix.IFF_RUNNING
-		found[a.Index] = uplink{name: name, mac: mac, up: a.RawFlags&up == up, mtu: a.MTU}
+		found[a.Index] = uplink{name: name, mac: mac, up: rtnetlink.Running(a.RawFlags), mtu: a.MTU}
 	}
 	return found, nil
 }

@@ -3,7 +3,6 @@ package underlayroute
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -32,7 +31,7 @@ var errTaken = errors.New("a route of another protocol has this prefix and metri
 type state struct {
 	local     map[netip.Addr]bool    // addresses of this machine
 	prefixes  []netip.Prefix         // their subnets, on any device
-	connected map[netip.Prefix][]int // subnets of uplinks that are up, with the devices
+	connected map[netip.Prefix][]int // subnets of uplinks that have carrier, with the devices
 	routes    map[netip.Prefix]hops  // ours
 }
 
@@ -103,7 +102,7 @@ func (k *kernel) state(devices []string) (*state, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read link %s: %w", name, err)
 		}
-		up[link.Attrs().Index] = link.Attrs().Flags&net.FlagUp != 0
+		up[link.Attrs().Index] = rtnetlink.Running(link.Attrs().RawFlags)
 	}
 	addresses, err := k.Handle.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {

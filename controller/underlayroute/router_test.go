@@ -406,3 +406,17 @@ func TestOverrunOfTheSocketIsCuredByReadingAnew(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+func TestRoutesLeaveADeviceWithoutCarrier(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	worse := update(peer2, leaf, "10.1.2.2")
+	worse.Route.PathLength = 9
+	l.send(update(peer1, leaf, "10.1.1.2"), worse)
+	l.await("10.0.0.11/32 10.1.1.2@up1")
+	must(t, l.handle.LinkSetDown(l.link("up1x")))
+	l.await("10.0.0.11/32 10.1.2.2@up2")
+	l.awaitAdvertised("10.0.0.1/32", "10.1.2.0/24", "2001:db8:0:2::/64")
+	l.up("up1x")
+	l.await("10.0.0.11/32 10.1.1.2@up1")
+}

@@ -199,9 +199,11 @@ type Port struct {
 	Name        string
 	Kind        PortKind
 	Number      uint16
-	Netdev      string // what the embedded switch opens; of a host port the one behind it
-	Link        State  // of the netdev; "" if it is not known
-	State       State  // whether the target uses the port and has its entry
+	Netdev      string        // what the embedded switch opens; of a host port the one behind it
+	Link        State         // its carrier, after the delays; "" if it is not known
+	LinkSince   time.Duration // how long Link is so
+	Flaps       uint64        // times that carrier was lost, since the gateway started
+	State       State         // whether the target uses the port and has its entry
 	Reason      string
 	BridgePorts []string // ids of bridge ports that are bound to it
 	MACs        uint32   // learned on it
@@ -209,6 +211,8 @@ type Port struct {
 	PacketsIn, BytesIn, PacketsOut, BytesOut uint64
 	// Of PacketsIn those that were dropped by source guard, and by storm control.
 	Spoofed, StormBroadcast, StormMulticast, StormUnknown uint64
+	// Frames that the netdev could not receive or send.
+	ErrorsIn, ErrorsOut uint64
 }
 
 // Entry is one desired entry of the target.
