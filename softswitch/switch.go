@@ -63,6 +63,7 @@ type Switch struct {
 	}
 
 	noPipeline, noPort atomic.Uint64
+	portNews           chan struct{} // one slot: the state of a port changed
 }
 
 // New makes a switch and listens at its P4Runtime address; [Switch.Run] serves
@@ -76,7 +77,8 @@ func New(cfg Config) (*Switch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve P4Runtime: %w", err)
 	}
-	s := &Switch{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), clients: newClients(cfg.Logger)}
+	s := &Switch{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), clients: newClients(cfg.Logger),
+		portNews: make(chan struct{}, 1)}
 	serverConfig := p4rtserver.Config{DeviceID: cfg.DeviceID, Limits: cfg.Limits, Port: s.portState,
 		PromoteNext: cfg.PromoteNext, Logger: cfg.Logger}
 	if cfg.CPUPort != 0 {
@@ -134,7 +136,7 @@ func (s *Switch) openPorts() error {
 	for _, p := range s.cfg.Ports {
 		port, err := netport.New(netport.Config{
 			Interface: p.Interface, RingBytes: ringBytes, Logger: s.log.With("port", p.Number),
-			Ways: s.cfg.Ways, Shared: s.cfg.UnsafeShared,
+			Ways: s.cfg.Ways, Shared: s.cfg.UnsafeShared, Changed: s.portChanged,
 		})
 		if err != nil {
 			return fmt.Errorf("port %v: %w", p, err)
@@ -182,7 +184,7 @@ func (s *Switch) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.server.Run(ctx) })
 	group.Go(func() error { return netport.Watch(ctx, s.log, s.ports) })
-	group.Go(func() error { return s.tellRefusedPorts(ctx) })
+	group.Go(func() error { return s.tellPorts(ctx) })
 	for i, p := range s.ports {
 		var handlers []func([][]byte)
 		for range s.cfg.Lanes {

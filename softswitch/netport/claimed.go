@@ -12,6 +12,7 @@ type State struct {
 	Up      bool
 	Claim   claim.Way // that keeps the host's network stack off; empty for none
 	Refused string    // why the interface is not used though it is there; empty if it is
+	Down    string    // why frames do not pass: no interface, no carrier, refused ...; empty if they do
 }
 
 // State returns how the port stands. It may be called at any time.
@@ -19,7 +20,9 @@ func (p *Port) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.state
-	s.Up = p.Up()
+	if s.Up = p.Up(); !s.Up && s.Down == "" {
+		s.Down = "it was not opened yet"
+	}
 	return s
 }
 
@@ -32,9 +35,29 @@ func (r refusal) Unwrap() error { return r.error }
 func (p *Port) setDown(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state = State{}
+	s := State{Down: err.Error()}
 	if r := (refusal{}); errors.As(err, &r) {
-		p.state.Refused = r.Error()
+		s.Refused = r.Error()
+	}
+	p.setState(s)
+}
+
+// setCarrier keeps whether the interface, which is open, has carrier.
+func (p *Port) setCarrier(has bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.state
+	if s.Down = ""; !has {
+		s.Down = "the interface has no carrier"
+	}
+	p.setState(s)
+}
+
+// setState is called with p.mu held.
+func (p *Port) setState(s State) {
+	if s != p.state {
+		p.state = s
+		p.cfg.Changed()
 	}
 }
 
@@ -60,7 +83,7 @@ func (p *Port) claim(now link) error {
 		return refusal{fmt.Errorf("%w; see \"refused\" in docs/troubleshooting.md", err)}
 	}
 	p.mu.Lock()
-	p.state = State{Claim: way}
+	p.setState(State{Claim: way, Down: p.state.Down})
 	p.mu.Unlock()
 	return nil
 }

@@ -34,6 +34,8 @@ type Config struct {
 	// Shared lets the port be up all the same: what arrives goes to the host's
 	// network stack too.
 	Shared bool
+	// Changed is called when what State gives has changed, and must not wait; nil = nobody.
+	Changed func()
 }
 
 // Port sends and receives frames on one interface. Create it with [New], call
@@ -63,6 +65,9 @@ func (c Config) withDefaults() Config {
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Ways == nil {
 		c.Ways = claim.Ways()
+	}
+	if c.Changed == nil {
+		c.Changed = func() {}
 	}
 	return c
 }
@@ -157,11 +162,15 @@ func (p *Port) waitForChange(ctx context.Context) {
 // errLinkChanged ends a session whose interface must be opened anew.
 var errLinkChanged = errors.New("the interface changed")
 
-// link is what a session depends on.
+// link is an interface as the kernel has it.
 type link struct {
 	index, mtu int
-	up         bool
+	up         bool // administratively
+	carrier    bool
 }
+
+// opens reports whether a session with the interface as it was goes on with it as it is.
+func (l link) opens(now link) bool { return l.index == now.index && l.mtu == now.mtu && l.up == now.up }
 
 var errSetDown = errors.New("the interface is set down")
 
@@ -179,7 +188,8 @@ func (p *Port) lookup() (link, error) {
 	if attrs.EncapType != "ether" && attrs.EncapType != "loopback" {
 		return link{}, fmt.Errorf("not an Ethernet interface (%s)", attrs.EncapType)
 	}
-	return link{index: attrs.Index, mtu: attrs.MTU, up: attrs.RawFlags&unix.IFF_UP != 0}, nil
+	return link{index: attrs.Index, mtu: attrs.MTU, up: attrs.RawFlags&unix.IFF_UP != 0,
+		carrier: attrs.RawFlags&unix.IFF_LOWER_UP != 0}, nil
 }
 
 // session opens the interface and receives until it changes or ctx is done.
@@ -203,6 +213,7 @@ func (p *Port) session(ctx context.Context, handlers []func([][]byte)) error {
 		return err
 	}
 	p.setRings(rings, now.index)
+	p.setCarrier(now.carrier)
 	defer func() {
 		p.setRings(nil, 0)
 		closeRings(rings)
@@ -238,8 +249,10 @@ func (p *Port) receive(ctx context.Context, r *ring, now link, check func() erro
 			return err
 		case !l.up:
 			return errSetDown
-		case l != now:
+		case !now.opens(l):
 			return fmt.Errorf("%w: index %d, MTU %d", errLinkChanged, l.index, l.mtu)
+		default:
+			p.setCarrier(l.carrier)
 		}
 		if err := check(); err != nil {
 			return err

@@ -87,9 +87,10 @@ type arbiter struct {
 	roles map[string]*role
 	// streams are all, in the order in which they came.
 	streams []*stream
-	// refused are the switch's refused ports, as the clients were told last.
-	refused        map[uint32]string
-	refusedMessage *p4v1.StreamMessageResponse
+	// refused and down are the switch's ports, as the clients were told last; the message
+	// is nil before the first time.
+	refused, down map[uint32]string
+	portsMessage  *p4v1.StreamMessageResponse
 }
 
 // update handles a client's arbitration message. An error ends the stream.
@@ -108,7 +109,7 @@ func (a *arbiter) update(st *stream, m *p4v1.MasterArbitrationUpdate, drain func
 		return err
 	}
 	if isNew {
-		defer a.tellRefusedPorts(st) // after its first answer
+		defer a.tellPorts(st) // after its first answer
 	}
 	id := electionOf(m.ElectionId)
 	st.election = id
