@@ -21,7 +21,7 @@ import (
 	"github.com/p4evpn/p4evpn/softswitch/shadow"
 )
 
-var worlds = flag.Int("worlds", 30, "how many random targets the property test has")
+var worlds = flag.Int("worlds", 10, "how many random targets the property test has")
 
 // world is what a target holds.
 type world struct {
