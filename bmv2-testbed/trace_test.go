@@ -23,7 +23,7 @@ import (
 	"github.com/p4evpn/p4evpn/packet"
 )
 
-var tracedFrames = flag.Int("traced-frames", 300, "how many random frames are traced and sent")
+var tracedFrames = flag.Int("traced-frames", 150, "how many random frames are traced and sent")
 
 // A trace says of any frame what the target then does with it: what leaves by which port,
 // to the byte.

@@ -111,13 +111,18 @@ func (r *run) leaves(number uint16, frame []byte) string {
 
 // reads is what the controller, and Linux behind it, does with what is punted.
 var reads = [p4.PuntReasons]string{
-	p4.PuntARP:      "it learns who has the address",
-	p4.PuntND:       "it learns who has the address, and Linux answers routers' solicitations",
-	p4.PuntGlean:    "Linux asks by ARP or ND for a host that is not known yet",
-	p4.PuntLocal:    "it is for the gateway itself, and Linux answers it",
-	p4.PuntTTL:      "Linux answers that its time is exceeded",
-	p4.PuntMTU:      "Linux answers that it is too big",
-	p4.PuntVXLANARP: "it learns who has the address", p4.PuntVXLANND: "it learns who has the address",
+	p4.PuntARP:         "it learns who has the address",
+	p4.PuntND:          "it learns who has the address, and Linux answers routers' solicitations",
+	p4.PuntGlean:       "Linux asks by ARP or ND for a host that is not known yet",
+	p4.PuntLocal:       "it is for the gateway itself, and Linux answers it",
+	p4.PuntTTL:         "Linux answers that its time is exceeded",
+	p4.PuntMTU:         "Linux answers that it is too big",
+	p4.PuntVXLANARP:    "it learns who has the address",
+	p4.PuntVXLANND:     "it learns who has the address",
+	p4.PuntDHCP:        "it learns which address the station was given",
+	p4.PuntDHCPv6:      "it learns which address the station was given",
+	p4.PuntVXLANDHCP:   "it learns which address the station was given",
+	p4.PuntVXLANDHCPv6: "it learns which address the station was given",
 }
 
 // punted says what is done with a frame that goes to the controller.

@@ -451,3 +451,11 @@ func FuzzAnyFrameIsTraced(f *testing.F) {
 		}
 	})
 }
+
+func TestEachReasonForWhichAFrameIsPuntedIsExplained(t *testing.T) {
+	for r := range p4.PuntReason(p4.PuntReasons) {
+		if r != 0 && reads[r] == "" {
+			t.Errorf("%v is not", r)
+		}
+	}
+}
