@@ -78,7 +78,7 @@ func readInstance(id string, m *pb.Instance) (intent.Instance, error) {
 	o.Export = readTargets(f, "export_route_targets", spec.GetExportRouteTargets())
 	o.MACIPOnly, o.EthernetTag = spec.GetMacIpOnly(), spec.GetEthernetTag()
 	o.LogicalSwitch, o.TaggedMulticast = spec.GetLogicalSwitch(), spec.GetTaggedMulticast()
-	o.MaxMACs, o.MaxRoutes = spec.GetMaxMacs(), spec.GetMaxRoutes()
+	o.MaxMACs, o.MaxAddresses, o.MaxRoutes = spec.GetMaxMacs(), spec.GetMaxAddresses(), spec.GetMaxRoutes()
 	o.DropUnknownUnicast = spec.GetDropUnknownUnicast()
 	return o, f.err()
 }
@@ -97,7 +97,7 @@ func readTargets(f *fields, field string, texts []string) []bgp.RouteTarget {
 func writeInstance(o intent.Instance, st intent.Status) *pb.Instance {
 	m := &pb.Instance{Name: instanceNaming.name(o.ID), Status: writeStatus(st, o.Configured),
 		Spec: &pb.InstanceSpec{MacIpOnly: o.MACIPOnly, EthernetTag: o.EthernetTag, LogicalSwitch: o.LogicalSwitch,
-			TaggedMulticast: o.TaggedMulticast, MaxMacs: o.MaxMACs, MaxRoutes: o.MaxRoutes,
+			TaggedMulticast: o.TaggedMulticast, MaxMacs: o.MaxMACs, MaxAddresses: o.MaxAddresses, MaxRoutes: o.MaxRoutes,
 			DropUnknownUnicast: o.DropUnknownUnicast}}
 	if o.RD != (bgp.RD{}) {
 		m.Spec.RouteDistinguisher = o.RD.String()

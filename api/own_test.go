@@ -190,6 +190,7 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 		"tag of a VRF":          {instance("vrf.blue", &pb.InstanceSpec{EthernetTag: 1}), codes.InvalidArgument, []string{"instance.spec.ethernet_tag"}},
 		"switch of a VRF":       {instance("vrf.blue", &pb.InstanceSpec{LogicalSwitch: "ls1"}), codes.InvalidArgument, []string{"instance.spec.logical_switch"}},
 		"learned in a VRF":      {instance("vrf.blue", &pb.InstanceSpec{MaxMacs: 1}), codes.InvalidArgument, []string{"instance.spec.max_macs"}},
+		"addresses in a VRF":    {instance("vrf.blue", &pb.InstanceSpec{MaxAddresses: 1}), codes.InvalidArgument, []string{"instance.spec.max_addresses"}},
 		"routes of a bridge":    {instance("bridge.blue", &pb.InstanceSpec{MaxRoutes: 1}), codes.InvalidArgument, []string{"instance.spec.max_routes"}},
 		"switch of no name":     {instance("bridge.blue", &pb.InstanceSpec{LogicalSwitch: "a\nb"}), codes.InvalidArgument, []string{"instance.spec.logical_switch"}},
 		"local address":         {neighbor(a, func(s *pb.NeighborSpec) { s.LocalAddress = "here" }), codes.InvalidArgument, []string{"neighbor.spec.local_address"}},

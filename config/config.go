@@ -118,12 +118,14 @@ type Neighbor struct {
 
 // Port is a tenant's port.
 type Port struct {
-	Name      string      `yaml:"name"`        // a BridgePort with this id binds to the port
-	Number    uint16      `yaml:"number"`      // of the target
-	Interface string      `yaml:"interface"`   // what the embedded switch opens
-	MAC       MAC         `yaml:"mac"`         // a BridgePort with this MAC binds to the port, if none does by name
-	MaxMACs   int         `yaml:"max_macs"`    // how many are learned here; 0: learning.max_macs_per_port
-	Static    []StaticMAC `yaml:"static_macs"` // never learned elsewhere, advertised as sticky
+	Name      string `yaml:"name"`      // a BridgePort with this id binds to the port
+	Number    uint16 `yaml:"number"`    // of the target
+	Interface string `yaml:"interface"` // what the embedded switch opens
+	MAC       MAC    `yaml:"mac"`       // a BridgePort with this MAC binds to the port, if none does by name
+	MaxMACs   int    `yaml:"max_macs"`  // how many are learned here; 0: learning.max_macs_per_port
+	// MaxAddresses is how many addresses hosts here may have; 0: learning.max_addresses_per_port.
+	MaxAddresses int         `yaml:"max_addresses"`
+	Static       []StaticMAC `yaml:"static_macs"` // never learned elsewhere, advertised as sticky
 	// Trusted lets routers and DHCP servers be behind the port where its bridge
 	// has an SVI; left out: behind a trunk, not behind an access port.
 	Trusted *bool `yaml:"trusted"`
@@ -187,8 +189,14 @@ type Learning struct {
 	MaxPortMACs int `yaml:"max_macs_per_port"`
 	// MaxAddresses is how many addresses a MAC may have; 0: 64. One more replaces the one
 	// that was not heard for the longest time.
-	MaxAddresses int        `yaml:"max_addresses_per_mac"`
-	Duplicates   Duplicates `yaml:"duplicates"`
+	MaxAddresses int `yaml:"max_addresses_per_mac"`
+	// MaxBridgeAddresses is how many addresses hosts on the ports of a bridge may have that
+	// says nothing else (bridges.ID.max_addresses); 0: 65536. MaxPortAddresses is how many
+	// those on a port may have that says nothing else (ports[N].max_addresses); 0: 4096.
+	// Others are not taken until there is room.
+	MaxBridgeAddresses int        `yaml:"max_addresses_per_bridge"`
+	MaxPortAddresses   int        `yaml:"max_addresses_per_port"`
+	Duplicates         Duplicates `yaml:"duplicates"`
 }
 
 // TableLimits bound what peers can make the gateway hold. Tables have shares besides.
@@ -230,4 +238,7 @@ type Bridge struct {
 	DropUnknownUnicast bool `yaml:"drop_unknown_unicast"`
 	// MaxMACs is how many MACs are learned in the bridge; 0: learning.max_macs_per_bridge.
 	MaxMACs uint32 `yaml:"max_macs"`
+	// MaxAddresses is how many addresses hosts on the bridge's ports may have; 0:
+	// learning.max_addresses_per_bridge.
+	MaxAddresses uint32 `yaml:"max_addresses"`
 }

@@ -128,6 +128,7 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"unknown role":           {minimal + "api:\n  roles: {\"CN=a,O=b\": admin}\n", "want viewer or operator", "line 5:"},
 		"role of nobody":         {minimal + "api:\n  roles: {\"\": viewer}\n", "empty subject", "line 5:"},
 		"fewer than no VTEPs":    {minimal + "limits: {vteps: -1}\n", "limits", "line 4:"},
+		"fewer addresses":        {minimal + "learning: {max_addresses_per_port: -1}\n", "learning", "line 4:"},
 		"fewer than no MACs":     {minimal + "learning: {max_macs_per_port: -1}\n", "learning", "line 4:"},
 		"negative limit":         {minimal + "api:\n  limits: {burst: -1}\n", "api.limits", "line 5:"},
 		"limit that is none":     {minimal + "api:\n  limits: {calls_per_second: .nan}\n", "api.limits", "line 5:"},

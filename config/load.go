@@ -170,8 +170,8 @@ func (c *checker) check() {
 	if f.Target.AuditInterval < 0 || f.Target.AuditInterval > 0 && f.Target.AuditInterval < time.Second {
 		c.fail("target.audit_interval", "%v: want 1s or more, or 0 for never", f.Target.AuditInterval)
 	}
-	if f.Learning.Ageing < 0 || f.Learning.MaxMACs < 0 || f.Learning.MaxPortMACs < 0 ||
-		f.Learning.MaxAddresses < 0 {
+	if l := f.Learning; min(int(l.Ageing), l.MaxMACs, l.MaxPortMACs, l.MaxAddresses, l.MaxBridgeAddresses,
+		l.MaxPortAddresses) < 0 {
 		c.fail("learning", "negative values have no meaning")
 	}
 	if f.Limits.VTEPs < 0 || f.Limits.Replicas < 0 || f.Limits.Routes < 0 {
@@ -358,6 +358,9 @@ func (c *checker) checkStatic(at string, p Port) {
 	}
 	if p.MaxMACs < 0 {
 		c.fail(at+".max_macs", "%d: want 0 for learning.max_macs_per_port, or more", p.MaxMACs)
+	}
+	if p.MaxAddresses < 0 {
+		c.fail(at+".max_addresses", "%d: want 0 for learning.max_addresses_per_port, or more", p.MaxAddresses)
 	}
 	for i, s := range p.Static {
 		if s.MAC.IsZero() || s.MAC.IsMulticast() {

@@ -330,7 +330,10 @@ func (b *bridge) addClaim(ip netip.Addr, a *address, mac ether.MAC, by evidence)
 		b.claimed[mac] = of
 		b.rounds.enter(&of.turn)
 	}
-	of.of[ip] = struct{}{}
+	if _, known := of.of[ip]; !known {
+		of.of[ip] = struct{}{}
+		b.count(of, 1)
+	}
 	return &a.claims.all[len(a.claims.all)-1]
 }
 
@@ -357,6 +360,7 @@ func (b *bridge) removeClaim(ip netip.Addr, a *address, mac ether.MAC, by eviden
 		a.claims = nil
 	}
 	of := b.claimed[mac]
+	b.count(of, -1)
 	if delete(of.of, ip); len(of.of) == 0 {
 		b.rounds.leave(&of.turn)
 		delete(b.claimed, mac)

@@ -31,6 +31,10 @@ type bridge struct {
 	others       *otherGateways // those elsewhere, nil = none
 	refusals     [noHostReasons]noHostCount
 	addresses    map[netip.Addr]*address
+	hosted       int                        // addresses that MACs on its ports claim
+	crowded      bool                       // it was said that it has its addresses
+	allPorts     map[uint16]*port           // the loop's
+	vacant       map[uint16]struct{}        // the loop's
 	addressMoves map[netip.Addr]*history    // of addresses that moved lately
 	claimed      map[ether.MAC]*addressesOf // what MACs claim here
 	rounds       *rounds                    // the loop's, in which each of them has its turn
@@ -89,6 +93,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 	if b == nil {
 		b = &bridge{
 			macs: map[ether.MAC]*station{}, ports: map[uint16]uint16{}, rounds: l.rounds,
+			allPorts: l.ports, vacant: l.vacant,
 			declined: map[ether.MAC]declined{}, moves: map[ether.MAC]*history{},
 			flood: map[netip.Addr]*replica{}, replicas: map[uint16]*replica{},
 			replicaIDs: ids{first: p4.LocalInstance + 1, last: 65535},

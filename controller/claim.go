@@ -53,8 +53,7 @@ func (l *loop) claimed(b *bridge, s sighting) {
 	}
 	at, a := b.locate(s.ip), b.addresses[s.ip]
 	made := a.claim(s.mac) == nil
-	if made && b.addressCount(s.mac) >= l.cfg.MaxAddresses && (s.by != byHost || !l.makeRoom(b, s.mac)) {
-		l.stats.hostsRefused.Add(1)
+	if made && !l.admits(b, s) {
 		return
 	}
 	a = l.address(b, s.ip)
@@ -241,7 +240,9 @@ func (l *loop) addressesFollow(b *bridge, mac ether.MAC) {
 	if of.seen == now {
 		return
 	}
+	b.count(of, -len(of.of))
 	of.seen = now
+	b.count(of, len(of.of))
 	if !now.here {
 		if _, gone := b.away[mac]; !gone {
 			b.away[mac] = l.now()

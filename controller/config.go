@@ -43,8 +43,11 @@ type Config struct {
 	MaxMACs     int
 	MaxPortMACs int
 	// MaxAddresses limits the addresses of a MAC that is here; 0 = 64. One more replaces
-	// the one that was not heard for the longest time.
-	MaxAddresses int
+	// the one that was not heard for the longest time. MaxBridgeAddresses and
+	// MaxPortAddresses are to addresses what MaxMACs and MaxPortMACs are to MACs; 0 = 65536
+	// and 4096.
+	MaxAddresses                         int
+	MaxBridgeAddresses, MaxPortAddresses int
 	// MaxVTEPs limits the remote VTEPs in use; 0 = 16384. MaxReplicas limits the VTEPs
 	// that a bridge floods to; 0 = 4096. MaxRoutes limits the routes of each family of a
 	// VRF whose instance says nothing else; 0 = 131072. Tables have shares besides.
@@ -131,6 +134,9 @@ type Port struct {
 	Netdev  string
 	MAC     ether.MAC // of a bridge port, to bind API objects by; may be zero
 	MaxMACs int       // limit of MACs learned on a bridge port; 0 = the Config's MaxPortMACs
+	// MaxAddresses limits the addresses of MACs on a bridge port; 0 = the Config's
+	// MaxPortAddresses.
+	MaxAddresses int
 	// Trust says whether routers and DHCP servers may be behind a bridge port.
 	Trust Trust
 	// StackedTags has a trunk carry frames with a VLAN tag of their own inside
@@ -176,13 +182,15 @@ const maxPort = p4.CPUPort - 1
 // What is learned is bounded, whatever a tenant sends. Each default is far above what an
 // honest one has: hosts of a hypervisor behind a port, bridges in the size of a data centre.
 const (
-	defaultMaxPortMACs  = 1024
-	defaultMaxMACs      = 1 << 15 // an eighth of the table
-	defaultMaxAddresses = 64      // of a MAC
-	defaultMaxVTEPs     = 1 << 14
-	defaultMaxReplicas  = 1 << 12 // of a bridge
-	defaultMaxRoutes    = 1 << 17 // of a VRF and family, half of a table
-	defaultStorm        = 10_000  // frames a second of a port and kind
+	defaultMaxPortMACs        = 1024
+	defaultMaxMACs            = 1 << 15 // an eighth of the table
+	defaultMaxAddresses       = 64      // of a MAC
+	defaultMaxPortAddresses   = 4 * defaultMaxPortMACs
+	defaultMaxBridgeAddresses = 1 << 16 // an eighth of the tables of both families
+	defaultMaxVTEPs           = 1 << 14
+	defaultMaxReplicas        = 1 << 12 // of a bridge
+	defaultMaxRoutes          = 1 << 17 // of a VRF and family, half of a table
+	defaultStorm              = 10_000  // frames a second of a port and kind
 )
 
 func (c Config) withDefaults() Config {
@@ -191,6 +199,8 @@ func (c Config) withDefaults() Config {
 	c.MaxMACs = cmp.Or(c.MaxMACs, defaultMaxMACs)
 	c.MaxPortMACs = cmp.Or(c.MaxPortMACs, defaultMaxPortMACs)
 	c.MaxAddresses = cmp.Or(c.MaxAddresses, defaultMaxAddresses)
+	c.MaxBridgeAddresses = cmp.Or(c.MaxBridgeAddresses, defaultMaxBridgeAddresses)
+	c.MaxPortAddresses = cmp.Or(c.MaxPortAddresses, defaultMaxPortAddresses)
 	c.MaxVTEPs = min(cmp.Or(c.MaxVTEPs, defaultMaxVTEPs), math.MaxUint16-1) // a bridge has no more replicas
 	c.MaxReplicas = cmp.Or(c.MaxReplicas, defaultMaxReplicas)
 	c.MaxRoutes = cmp.Or(c.MaxRoutes, defaultMaxRoutes)

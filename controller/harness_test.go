@@ -407,7 +407,8 @@ func (g *gateway) intentSeen(l *loop) bool {
 			same = same && l.instances[i.ID] == instance{
 				rd: i.RD, imports: bgp.MakeRouteTargets(i.Import...), exports: bgp.MakeRouteTargets(i.Export...),
 				macIPOnly: i.MACIPOnly, ethernetTag: i.EthernetTag, taggedMulticast: i.TaggedMulticast,
-				maxMACs: int(i.MaxMACs), maxRoutes: int(i.MaxRoutes), dropUnknown: i.DropUnknownUnicast,
+				maxMACs: int(i.MaxMACs), maxAddresses: int(i.MaxAddresses), maxRoutes: int(i.MaxRoutes),
+				dropUnknown: i.DropUnknownUnicast,
 			}
 		}
 		for _, s := range speakers {

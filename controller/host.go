@@ -103,6 +103,7 @@ func (l *loop) forgetHosts(b *bridge) {
 	}
 	for _, of := range b.claimed {
 		l.rounds.leave(&of.turn)
+		b.count(of, -len(of.of))
 	}
 	clear(b.claimed)
 	clear(b.away)

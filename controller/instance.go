@@ -23,6 +23,7 @@ type instance struct {
 	dropUnknown     bool // the bridge does not flood frames to unknown stations
 	maxRoutes       int  // limit of the routes of the VRF of a family; 0 = the configuration's
 	maxMACs         int  // limit of the MACs learned in the bridge; 0 = the configuration's
+	maxAddresses    int  // limit of the addresses of MACs on the bridge's ports; 0 = the configuration's
 }
 
 // takes reports whether what has the instance imports routes with these route targets: by
@@ -51,7 +52,8 @@ func (l *loop) instanceChanged(o intent.Instance, deleted bool) {
 	} else {
 		now = instance{rd: o.RD, imports: bgp.MakeRouteTargets(o.Import...), exports: bgp.MakeRouteTargets(o.Export...),
 			macIPOnly: o.MACIPOnly, ethernetTag: o.EthernetTag, taggedMulticast: o.TaggedMulticast,
-			maxMACs: int(o.MaxMACs), maxRoutes: int(o.MaxRoutes), dropUnknown: o.DropUnknownUnicast}
+			maxMACs: int(o.MaxMACs), maxAddresses: int(o.MaxAddresses), maxRoutes: int(o.MaxRoutes),
+			dropUnknown: o.DropUnknownUnicast}
 		l.instances[o.ID] = now
 	}
 	switch of := o.Of(); of.Kind {

@@ -42,7 +42,7 @@ type stats struct {
 	badInput        atomic.Int64
 	hosts           atomic.Int64 // addresses known now
 	hostsLocal      atomic.Int64 // of them those behind ports
-	hostsRefused    atomic.Int64
+	hostsRefused    [addressLimits]atomic.Int64
 	unsought        atomic.Int64
 	noHosts         [noHostReasons]atomic.Int64
 	hostsDisplaced  atomic.Int64
@@ -107,7 +107,7 @@ var (
 	descUnsought = desc("hosts_unsought_total",
 		"Times that an address was not looked for, since too many of its bridge were.")
 	descTooMany = desc("hosts_refused_total",
-		"Addresses of local hosts that were not taken, since their MAC has too many.")
+		"Addresses of local hosts that were not taken, by what has too many.", "of")
 	descNoHost = desc("addresses_refused_total",
 		"Addresses claimed by ARP and ND that can be no host's on their bridge, by reason.", "reason")
 	descDisplaced = desc("hosts_displaced_total",
@@ -162,7 +162,9 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	local := s.hostsLocal.Load()
 	gauge(descHosts, local, "local")
 	gauge(descHosts, max(0, s.hosts.Load()-local), "remote")
-	counter(descTooMany, &s.hostsRefused)
+	for i := range s.hostsRefused {
+		counter(descTooMany, &s.hostsRefused[i], addressLimit(i).String())
+	}
 	counter(descUnsought, &s.unsought)
 	counter(descDisplaced, &s.hostsDisplaced)
 	counter(descProbes, &s.probes)

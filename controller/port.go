@@ -19,6 +19,9 @@ type port struct {
 	learned  int                    // MACs learned on it
 	full     bool                   // it was said that it has its MACs
 	declined int                    // sources declined on it
+
+	addresses int  // that MACs on it claim
+	crowded   bool // it was said that it has its addresses
 }
 
 // attachment is a VLAN of a port in a bridge.

@@ -539,6 +539,7 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 	sizes := func(g *gateway) (out string) {
 		g.peek(func(l *loop) {
 			stations, replicas, learned, hosts, addresses, prefixes := 0, 0, 0, 0, 0, 0
+			crowds := map[uint16]int{}
 			for _, v := range l.vrfs {
 				prefixes += len(v.prefixes)
 			}
@@ -548,6 +549,7 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 				addresses += len(b.claimed) + 1000*len(b.staticIPs) + 1000000*len(b.staticMACs)
 				replicas += len(b.replicas)
 				learned += b.learned
+				b.countAnew(crowds)
 				if len(b.flood) != len(b.replicas) {
 					out += fmt.Sprintf("bridge %s: %d VTEPs to flood to, %d replicas; ",
 						b.ID, len(b.flood), len(b.replicas))
@@ -555,6 +557,9 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			}
 			for _, p := range l.ports {
 				learned -= p.learned
+				if n := crowds[p.Number]; n != p.addresses {
+					out += fmt.Sprintf("port %s: %d addresses are counted, want %d; ", p.Name, p.addresses, n)
+				}
 			}
 			out += fmt.Sprintf("%d hosts, %d counted, %d local, %d addresses, %d prefixes, %d told, ",
 				hosts, l.stats.hosts.Load(), l.stats.hostsLocal.Load(), addresses, prefixes, len(l.kernelHosts))

@@ -1391,8 +1391,12 @@ type InstanceSpec struct {
 	MaxRoutes uint32 `protobuf:"varint,9,opt,name=max_routes,json=maxRoutes,proto3" json:"max_routes,omitempty"`
 	// Of a bridge: frames to stations that it does not know are dropped, not flooded.
 	DropUnknownUnicast bool `protobuf:"varint,10,opt,name=drop_unknown_unicast,json=dropUnknownUnicast,proto3" json:"drop_unknown_unicast,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Of a bridge: how many addresses hosts on its ports may have; 0 is
+	// learning.max_addresses_per_bridge of the configuration. Lowered below what there is, that
+	// stays and nothing new comes.
+	MaxAddresses  uint32 `protobuf:"varint,11,opt,name=max_addresses,json=maxAddresses,proto3" json:"max_addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InstanceSpec) Reset() {
@@ -1493,6 +1497,13 @@ func (x *InstanceSpec) GetDropUnknownUnicast() bool {
 		return x.DropUnknownUnicast
 	}
 	return false
+}
+
+func (x *InstanceSpec) GetMaxAddresses() uint32 {
+	if x != nil {
+		return x.MaxAddresses
+	}
+	return 0
 }
 
 type CreateInstanceRequest struct {
@@ -2819,7 +2830,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.InstanceSpecR\x04spec\x12)\n" +
-	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xa4\x03\n" +
+	"\x06status\x18\x03 \x01(\v2\x11.p4evpn.v1.StatusR\x06status\"\xc9\x03\n" +
 	"\fInstanceSpec\x12/\n" +
 	"\x13route_distinguisher\x18\x01 \x01(\tR\x12routeDistinguisher\x120\n" +
 	"\x14import_route_targets\x18\x02 \x03(\tR\x12importRouteTargets\x120\n" +
@@ -2832,7 +2843,8 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\n" +
 	"max_routes\x18\t \x01(\rR\tmaxRoutes\x120\n" +
 	"\x14drop_unknown_unicast\x18\n" +
-	" \x01(\bR\x12dropUnknownUnicast\"i\n" +
+	" \x01(\bR\x12dropUnknownUnicast\x12#\n" +
+	"\rmax_addresses\x18\v \x01(\rR\fmaxAddresses\"i\n" +
 	"\x15CreateInstanceRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12/\n" +

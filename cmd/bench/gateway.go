@@ -73,7 +73,8 @@ func (b *bench) startGateway(ctx context.Context, speaker controller.Speaker, st
 			{Name: "up1", Number: uplink1, Kind: controller.KindUplink, HostPort: hostPort1, HostDevice: "up1"},
 			{Name: "up2", Number: uplink2, Kind: controller.KindUplink, HostPort: hostPort2, HostDevice: "up2"},
 		}, ports...),
-		MaxMACs: millionSize, MaxPortMACs: millionSize, MaxRoutes: millionSize, Program: o.runs.p4info(),
+		MaxMACs: millionSize, MaxPortMACs: millionSize, MaxBridgeAddresses: millionSize,
+		MaxPortAddresses: millionSize, MaxRoutes: millionSize, Program: o.runs.p4info(),
 		Logger: slog.Default(),
 	}, controller.Inputs{Intent: store, Speaker: speaker, Target: t, Underlay: g.underlay})
 	if err != nil {

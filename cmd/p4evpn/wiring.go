@@ -54,7 +54,8 @@ func configured(f *config.File) []intent.Object {
 	for id, b := range f.Bridges {
 		i := configuredInstance(intent.KindLogicalBridge, id, b.Import, b.Export)
 		i.MACIPOnly, i.EthernetTag, i.LogicalSwitch = b.MACIPOnly, b.EthernetTag, b.LogicalSwitch
-		i.TaggedMulticast, i.MaxMACs, i.DropUnknownUnicast = b.TaggedMulticast, b.MaxMACs, b.DropUnknownUnicast
+		i.TaggedMulticast, i.DropUnknownUnicast = b.TaggedMulticast, b.DropUnknownUnicast
+		i.MaxMACs, i.MaxAddresses = b.MaxMACs, b.MaxAddresses
 		objects = append(objects, i)
 	}
 	for id, v := range f.VRFs {
@@ -186,10 +187,14 @@ func controllerConfig(f *config.File) controller.Config {
 		MaxMACs:      f.Learning.MaxMACs,
 		MaxPortMACs:  f.Learning.MaxPortMACs,
 		MaxAddresses: f.Learning.MaxAddresses,
-		MaxVTEPs:     f.Limits.VTEPs,
-		MaxReplicas:  f.Limits.Replicas,
-		MaxRoutes:    f.Limits.Routes,
-		Storm:        storm(f.Limits.Storm),
+
+		MaxBridgeAddresses: f.Learning.MaxBridgeAddresses,
+		MaxPortAddresses:   f.Learning.MaxPortAddresses,
+
+		MaxVTEPs:    f.Limits.VTEPs,
+		MaxReplicas: f.Limits.Replicas,
+		MaxRoutes:   f.Limits.Routes,
+		Storm:       storm(f.Limits.Storm),
 		Duplicates: controller.Duplicates{
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},
@@ -222,7 +227,8 @@ func controllerConfig(f *config.File) controller.Config {
 	for _, p := range f.Ports {
 		port := controller.Port{
 			Name: p.Name, Number: p.Number, Kind: controller.KindBridge, MAC: p.MAC.MAC, MaxMACs: p.MaxMACs,
-			StackedTags: p.StackedTags, Netdev: p.Interface, Storm: storm(p.Storm), SourceGuard: p.SourceGuard,
+			MaxAddresses: p.MaxAddresses, StackedTags: p.StackedTags, Netdev: p.Interface, Storm: storm(p.Storm),
+			SourceGuard: p.SourceGuard,
 		}
 		if p.Trusted != nil {
 			port.Trust = controller.Untrusted

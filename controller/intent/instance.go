@@ -41,6 +41,9 @@ type Instance struct {
 	// MaxMACs, of a bridge's, is how many MACs may be learned in the bridge; 0 = as many as
 	// the configuration says.
 	MaxMACs uint32 `json:"max_macs,omitempty"`
+	// MaxAddresses, of a bridge's, is how many addresses hosts on its ports may have; 0 = as
+	// many as the configuration says.
+	MaxAddresses uint32 `json:"max_addresses,omitempty"`
 	// MaxRoutes, of a VRF's, is how many routes of each family the VRF may have, those to its
 	// hosts included; 0 = as many as the configuration says.
 	MaxRoutes uint32 `json:"max_routes,omitempty"`
@@ -94,7 +97,8 @@ func (i Instance) Ref() Ref { return Ref{KindInstance, i.ID} }
 func (i Instance) Equal(o Instance) bool {
 	return i.ID == o.ID && i.RD == o.RD && i.MACIPOnly == o.MACIPOnly && i.EthernetTag == o.EthernetTag &&
 		i.TaggedMulticast == o.TaggedMulticast && i.LogicalSwitch == o.LogicalSwitch &&
-		i.DropUnknownUnicast == o.DropUnknownUnicast && i.MaxMACs == o.MaxMACs && i.MaxRoutes == o.MaxRoutes &&
+		i.DropUnknownUnicast == o.DropUnknownUnicast && i.MaxMACs == o.MaxMACs && i.MaxAddresses == o.MaxAddresses &&
+		i.MaxRoutes == o.MaxRoutes &&
 		bgp.MakeRouteTargets(i.Import...) == bgp.MakeRouteTargets(o.Import...) &&
 		bgp.MakeRouteTargets(i.Export...) == bgp.MakeRouteTargets(o.Export...)
 }
@@ -122,6 +126,9 @@ func (i Instance) Check() error {
 	}
 	if i.MaxMACs != 0 && i.Of().Kind != KindLogicalBridge {
 		v.add("max_macs", "MACs are learned in bridges: want it of the bridges")
+	}
+	if i.MaxAddresses != 0 && i.Of().Kind != KindLogicalBridge {
+		v.add("max_addresses", "addresses are known in bridges: want it of the bridges")
 	}
 	if i.MaxRoutes != 0 && i.Of().Kind != KindVRF {
 		v.add("max_routes", "routes are a VRF's: want it of the VRFs")

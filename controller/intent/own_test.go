@@ -153,6 +153,7 @@ func TestRulesOfTheKindsThatTheOPIAPILacks(t *testing.T) {
 		"neighbor at two distances":        {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, TTLSecurity: 1, Multihop: 1}, Invalid, "ttl_security: multihop is set too"},
 		"neighbor with a long farewell":    {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, ShutdownMessage: strings.Repeat("x", 256)}, Invalid, "shutdown_message: 256 bytes"},
 		"VRF with learned MACs":            {Instance{ID: "vrf.red1", MaxMACs: 1}, Invalid, "max_macs"},
+		"VRF with addresses of hosts":      {Instance{ID: "vrf.red1", MaxAddresses: 1}, Invalid, "max_addresses"},
 		"bridge with routes":               {Instance{ID: "bridge.blue", MaxRoutes: 1}, Invalid, "max_routes"},
 		"VRF with a logical switch":        {Instance{ID: "vrf.red1", LogicalSwitch: "ls1"}, Invalid, "logical_switch"},
 		"instance with another's switch":   {Instance{ID: "bridge.green", LogicalSwitch: "ls1"}, Conflict, "bridge.blue"},

@@ -198,17 +198,27 @@ func inVersion10(t *testing.T) []Object {
 	return all
 }
 
+// inVersion11 is what p4evpn of commit 4eb1d6e writes into testdata/version11.db: as
+// inVersion10, with what that version brought.
+func inVersion11(t *testing.T) []Object {
+	all := inVersion10(t)
+	for i, o := range all {
+		all[i] = withDrops(o)
+	}
+	return all
+}
+
 func TestAStoreOfAnOlderVersionOpensWithEveryKindOfObjectAndTakesWhatIsNew(t *testing.T) {
 	for name, want := range map[string][]Object{"version3.db": inVersion3(t), "version4.db": inVersion4(t),
 		"version5.db": inVersion5(t), "version6.db": inVersion6(t), "version7.db": inVersion7(t),
 		"version8.db": inVersion8(t), "version9.db": inVersion9(t),
-		"version10.db": inVersion10(t)} {
+		"version10.db": inVersion10(t), "version11.db": inVersion11(t)} {
 		t.Run(name, func(t *testing.T) {
 			path := stored(t, name)
 			s := mustOpen(t, path)
 			holds(t, s, want)
 			for i, o := range want {
-				want[i] = withDrops(withPort(withNews(o)))
+				want[i] = withAddresses(withDrops(withPort(withNews(o))))
 			}
 			err := s.Update(func(tx *Tx) error {
 				for _, o := range want {
@@ -282,6 +292,15 @@ func withPort(o Object) Object {
 func withDrops(o Object) Object {
 	if i, ok := o.(Instance); ok {
 		i.DropUnknownUnicast = i.Of().Kind == KindLogicalBridge
+		return i
+	}
+	return o
+}
+
+// withAddresses sets what version 11 did not know either.
+func withAddresses(o Object) Object {
+	if i, ok := o.(Instance); ok && i.Of().Kind == KindLogicalBridge {
+		i.MaxAddresses = 200
 		return i
 	}
 	return o
