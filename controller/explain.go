@@ -67,13 +67,6 @@ var explanations = [p4.Types]func(l *loop, e entry) string{
 	p4.TypeGateway:       explain(func(l *loop, e p4.Gateway) string { return l.explainGuard(e.Bridge) }),
 	p4.TypeGatewayTarget: explain(func(l *loop, e p4.GatewayTarget) string { return l.explainGuard(e.Bridge) }),
 	p4.TypeGatewayMAC:    explain(func(l *loop, e p4.GatewayMAC) string { return l.explainGuard(e.Bridge) }),
-	p4.TypeBoundSource:   explain((*loop).explainBound),
-	p4.TypeNoFlood: explain(func(l *loop, e p4.NoFlood) string {
-		return fmt.Sprintf("bridge %s drops unknown unicast (drop_unknown_unicast)", l.bridgeName(e.Bridge))
-	}),
-	p4.TypeSnooped: explain(func(l *loop, e p4.Snooped) string {
-		return fmt.Sprintf("bridge %s has ports with source guard", l.bridgeName(e.Bridge))
-	}),
 }
 
 func explain[T p4.Typed](of func(l *loop, e T) string) func(*loop, entry) string {

@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"fmt"
-
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -46,8 +44,4 @@ func (l *loop) desiredSnooped(index uint16) entry {
 		}
 	}
 	return nil
-}
-
-func (l *loop) explainBound(e p4.BoundSource) string {
-	return fmt.Sprintf("a static MAC of bridge %s has the address", l.bridgeName(e.Bridge))
 }
