@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/controller/view"
@@ -83,7 +85,12 @@ func writeTargetPort(p view.Port) *pb.Port {
 		Link: states[p.Link], State: states[p.State], Reason: utf8(p.Reason), Macs: p.MACs,
 		Counters: &pb.PortCounters{PacketsIn: p.PacketsIn, BytesIn: p.BytesIn, PacketsOut: p.PacketsOut,
 			BytesOut: p.BytesOut, Spoofed: p.Spoofed, StormBroadcast: p.StormBroadcast,
-			StormMulticast: p.StormMulticast, StormUnknownUnicast: p.StormUnknown},
+			StormMulticast: p.StormMulticast, StormUnknownUnicast: p.StormUnknown,
+			ErrorsIn: p.ErrorsIn, ErrorsOut: p.ErrorsOut},
+		CarrierLosses: p.Losses,
+	}
+	if p.LinkAge > 0 {
+		m.LinkAge = durationpb.New(p.LinkAge.Truncate(time.Millisecond))
 	}
 	for _, id := range p.BridgePorts {
 		m.BridgePorts = append(m.BridgePorts, portNaming.name(id))

@@ -37,11 +37,11 @@ type link struct {
 	seen   bool          // the netdev was here once
 	known  bool          // somebody says whether there is carrier
 
-	has   bool      // carrier, by who says
-	up    bool      // it counts, after the delays
-	since time.Time // up is so; zero = from the start
-	due   time.Time // when up is to be as has; zero = it is
-	flaps uint64    // times that it was lost
+	has    bool      // carrier, by who says
+	up     bool      // it counts, after the delays
+	since  time.Time // up is so; zero = from the start
+	due    time.Time // when up is to be as has; zero = it is
+	losses uint64    // times that it was lost
 
 	kept []p4.Learn // sources that were reported while carrier was there and did not count yet
 }
@@ -72,7 +72,7 @@ func (l *loop) carrierChanged(states []carrier.State) {
 		k := l.links[p.Number]
 		lost := s.Losses - k.netdev.Losses
 		k.netdev, k.seen = s, k.seen || s.Exists
-		k.flaps += lost
+		k.losses += lost
 		if lost > 0 && s.Up && k.has { // it had none in between
 			l.heardCarrier(p, k, false)
 		}
@@ -97,7 +97,7 @@ func (l *loop) judgeCarrier(p Port, k *link) {
 		}
 		_, down := l.downPorts[uint32(p.Number)]
 		if has = !down; k.known && k.has && down {
-			k.flaps++
+			k.losses++
 		}
 	}
 	l.heardCarrier(p, k, has)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -170,8 +171,8 @@ func TestALossThatWasOverAtOnceEndsMACsToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		if r.Name == "eth1" && (r.Flaps != 7 || r.Link != "up" || r.State != "up") {
-			t.Errorf("%+v, want it up after 7 flaps", r)
+		if r.Name == "eth1" && (r.Losses != 7 || r.Link != "up" || r.State != "up") {
+			t.Errorf("%+v, want it up after 7 losses", r)
 		}
 	}
 }
@@ -303,8 +304,16 @@ func TestAPortThatFlapsWritesLittle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows[0].Flaps != 50 {
-		t.Errorf("%d flaps of %s, want 50", rows[0].Flaps, rows[0].Name)
+	if rows[0].Losses != 50 {
+		t.Errorf("%d losses of %s, want 50", rows[0].Losses, rows[0].Name)
+	}
+	want := "# TYPE p4evpn_controller_port_carrier gauge\n"
+	for name, up := range map[string]int{"eth1": 0, "eth2": 1, "eth3": 1, "up1": 1, "up2": 1} {
+		want += fmt.Sprintf("p4evpn_controller_port_carrier{port=%q} %d\n", name, up)
+	}
+	want = "# HELP p4evpn_controller_port_carrier 1 while a port, but a host port, has carrier that counts.\n" + want
+	if err := testutil.CollectAndCompare(g.c, strings.NewReader(want), "p4evpn_controller_port_carrier"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -122,7 +122,9 @@ var (
 		"Entries that somebody else deleted, added or changed on the target, by kind.", "kind")
 	descHeld = desc("held_entries",
 		"Entries of before a restart that nothing has confirmed, and that wait for BGP to converge.")
-	descUp = desc("target_up", "1 while the target is written to.")
+	descUp     = desc("target_up", "1 while the target is written to.")
+	descLink   = desc("port_carrier", "1 while a port, but a host port, has carrier that counts.", "port")
+	descLosses = desc("port_carrier_losses_total", "Times that a port lost carrier.", "port")
 )
 
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
@@ -132,7 +134,7 @@ func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored,
 		descOwn, descBad, descRefused, descUp,
 		descHosts, descTooMany, descUnsought, descDisplaced, descProbes, descUnanswered, descNoHost, descPunts,
-		descPrefixes} {
+		descPrefixes, descLink, descLosses} {
 		ch <- d
 	}
 	c.stats.batch.Describe(ch)
@@ -189,20 +191,21 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	counter(descDiffers, &s.target.Missing, string(reconcile.Missing))
 	counter(descDiffers, &s.target.Unexpected, string(reconcile.Unexpected))
 	counter(descDiffers, &s.target.Changed, string(reconcile.Changed))
-	c.collectTarget(gauge)
+	c.collectTarget(ch, gauge)
 	s.batch.Collect(ch)
 	s.latency.Collect(ch)
 }
 
 // collectTarget asks the loop for what only it knows; a scrape goes without it
 // when the loop does not answer soon.
-func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string)) {
+func (c *Controller) collectTarget(ch chan<- prometheus.Metric, gauge func(*prometheus.Desc, int64, ...string)) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var counts map[string]int
 	var failing, held, up, vteps int64
 	waiting := map[string]int64{}
 	prefixes := map[[2]string]int64{}
+	links := map[string]link{}
 	if c.ask(ctx, func(l *loop) {
 		counts = l.target.Counts()
 		failing, held = int64(l.target.FailureCount()), int64(l.target.Deferred())
@@ -217,6 +220,9 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 		if l.target.Ready() {
 			up = 1
 		}
+		for _, p := range c.cfg.Ports {
+			links[p.Name] = *l.links[p.Number]
+		}
 	}) != nil {
 		return
 	}
@@ -228,6 +234,14 @@ func (c *Controller) collectTarget(gauge func(*prometheus.Desc, int64, ...string
 	}
 	for table, n := range waiting {
 		gauge(descWaiting, n, table)
+	}
+	for name, k := range links {
+		var has int64
+		if k.up {
+			has = 1
+		}
+		gauge(descLink, has, name)
+		ch <- prometheus.MustNewConstMetric(descLosses, prometheus.CounterValue, float64(k.losses), name)
 	}
 	gauge(descVTEPsWaiting, vteps)
 	gauge(descFailing, failing)

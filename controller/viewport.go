@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
@@ -60,7 +61,7 @@ func (l *loop) portRow(name string, kind view.PortKind, number uint16, netdev st
 	row := view.Port{Name: name, Kind: kind, Number: number, Netdev: netdev}
 	row.State, row.Reason = s.viewState()
 	if k := l.links[number]; k != nil && k.known {
-		row.Link, row.LinkSince, row.Flaps = view.Down, l.now().Sub(k.since), k.flaps
+		row.Link, row.LinkAge, row.Losses = view.Down, max(l.now().Sub(k.since), time.Millisecond), k.losses
 		if k.up {
 			row.Link = view.Up
 		}

@@ -2276,7 +2276,8 @@ type Port struct {
 	Number uint32 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
 	// The netdev that the embedded switch opens; of a host port the one behind it.
 	Netdev string `protobuf:"bytes,4,opt,name=netdev,proto3" json:"netdev,omitempty"`
-	// Up or down, as the netdev is here; unspecified if that is not known.
+	// Carrier: up or down, when it was so for the delays of the configuration; unspecified if
+	// that is not known.
 	Link State `protobuf:"varint,5,opt,name=link,proto3,enum=p4evpn.v1.State" json:"link,omitempty"`
 	// Whether the target has the port's entries.
 	State  State  `protobuf:"varint,6,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
@@ -2284,8 +2285,13 @@ type Port struct {
 	// Bridge ports that are bound to it.
 	BridgePorts []string `protobuf:"bytes,8,rep,name=bridge_ports,json=bridgePorts,proto3" json:"bridge_ports,omitempty"`
 	// MACs learned on it.
-	Macs          uint32        `protobuf:"varint,9,opt,name=macs,proto3" json:"macs,omitempty"`
-	Counters      *PortCounters `protobuf:"bytes,10,opt,name=counters,proto3" json:"counters,omitempty"`
+	Macs     uint32        `protobuf:"varint,9,opt,name=macs,proto3" json:"macs,omitempty"`
+	Counters *PortCounters `protobuf:"bytes,10,opt,name=counters,proto3" json:"counters,omitempty"`
+	// How long link is so; unset if nothing was heard.
+	LinkAge *durationpb.Duration `protobuf:"bytes,11,opt,name=link_age,json=linkAge,proto3" json:"link_age,omitempty"`
+	// Times that carrier was lost since the gateway started, those that the delays kept from
+	// link among them.
+	CarrierLosses uint64 `protobuf:"varint,12,opt,name=carrier_losses,json=carrierLosses,proto3" json:"carrier_losses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2390,6 +2396,20 @@ func (x *Port) GetCounters() *PortCounters {
 	return nil
 }
 
+func (x *Port) GetLinkAge() *durationpb.Duration {
+	if x != nil {
+		return x.LinkAge
+	}
+	return nil
+}
+
+func (x *Port) GetCarrierLosses() uint64 {
+	if x != nil {
+		return x.CarrierLosses
+	}
+	return 0
+}
+
 // PortCounters are what the pipeline counted since it was loaded.
 type PortCounters struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -2403,8 +2423,11 @@ type PortCounters struct {
 	StormBroadcast      uint64 `protobuf:"varint,6,opt,name=storm_broadcast,json=stormBroadcast,proto3" json:"storm_broadcast,omitempty"`
 	StormMulticast      uint64 `protobuf:"varint,7,opt,name=storm_multicast,json=stormMulticast,proto3" json:"storm_multicast,omitempty"`
 	StormUnknownUnicast uint64 `protobuf:"varint,8,opt,name=storm_unknown_unicast,json=stormUnknownUnicast,proto3" json:"storm_unknown_unicast,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Frames that the netdev could not receive or send, as its driver counts them.
+	ErrorsIn      uint64 `protobuf:"varint,9,opt,name=errors_in,json=errorsIn,proto3" json:"errors_in,omitempty"`
+	ErrorsOut     uint64 `protobuf:"varint,10,opt,name=errors_out,json=errorsOut,proto3" json:"errors_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PortCounters) Reset() {
@@ -2489,6 +2512,20 @@ func (x *PortCounters) GetStormMulticast() uint64 {
 func (x *PortCounters) GetStormUnknownUnicast() uint64 {
 	if x != nil {
 		return x.StormUnknownUnicast
+	}
+	return 0
+}
+
+func (x *PortCounters) GetErrorsIn() uint64 {
+	if x != nil {
+		return x.ErrorsIn
+	}
+	return 0
+}
+
+func (x *PortCounters) GetErrorsOut() uint64 {
+	if x != nil {
+		return x.ErrorsOut
 	}
 	return 0
 }
@@ -2899,7 +2936,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"Q\n" +
 	"\x16DeleteStaticMacRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
-	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\xc5\x02\n" +
+	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\xa2\x03\n" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x13.p4evpn.v1.PortKindR\x04kind\x12\x16\n" +
@@ -2911,7 +2948,9 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\fbridge_ports\x18\b \x03(\tR\vbridgePorts\x12\x12\n" +
 	"\x04macs\x18\t \x01(\rR\x04macs\x123\n" +
 	"\bcounters\x18\n" +
-	" \x01(\v2\x17.p4evpn.v1.PortCountersR\bcounters\"\xa6\x02\n" +
+	" \x01(\v2\x17.p4evpn.v1.PortCountersR\bcounters\x124\n" +
+	"\blink_age\x18\v \x01(\v2\x19.google.protobuf.DurationR\alinkAge\x12%\n" +
+	"\x0ecarrier_losses\x18\f \x01(\x04R\rcarrierLosses\"\xe2\x02\n" +
 	"\fPortCounters\x12\x1d\n" +
 	"\n" +
 	"packets_in\x18\x01 \x01(\x04R\tpacketsIn\x12\x19\n" +
@@ -2922,7 +2961,11 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\aspoofed\x18\x05 \x01(\x04R\aspoofed\x12'\n" +
 	"\x0fstorm_broadcast\x18\x06 \x01(\x04R\x0estormBroadcast\x12'\n" +
 	"\x0fstorm_multicast\x18\a \x01(\x04R\x0estormMulticast\x122\n" +
-	"\x15storm_unknown_unicast\x18\b \x01(\x04R\x13stormUnknownUnicast\"$\n" +
+	"\x15storm_unknown_unicast\x18\b \x01(\x04R\x13stormUnknownUnicast\x12\x1b\n" +
+	"\terrors_in\x18\t \x01(\x04R\berrorsIn\x12\x1d\n" +
+	"\n" +
+	"errors_out\x18\n" +
+	" \x01(\x04R\terrorsOut\"$\n" +
 	"\x0eGetPortRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"N\n" +
 	"\x10ListPortsRequest\x12\x1b\n" +
@@ -3078,58 +3121,59 @@ var file_p4evpn_v1_resources_proto_depIdxs = []int32{
 	43, // 33: p4evpn.v1.Port.link:type_name -> p4evpn.v1.State
 	43, // 34: p4evpn.v1.Port.state:type_name -> p4evpn.v1.State
 	37, // 35: p4evpn.v1.Port.counters:type_name -> p4evpn.v1.PortCounters
-	36, // 36: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
-	5,  // 37: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
-	6,  // 38: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
-	7,  // 39: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
-	9,  // 40: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
-	10, // 41: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
-	14, // 42: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
-	15, // 43: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
-	16, // 44: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
-	18, // 45: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
-	19, // 46: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
-	22, // 47: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
-	23, // 48: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
-	24, // 49: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
-	26, // 50: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
-	27, // 51: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
-	30, // 52: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
-	31, // 53: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
-	32, // 54: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
-	34, // 55: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
-	35, // 56: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
-	38, // 57: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
-	39, // 58: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
-	41, // 59: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
-	3,  // 60: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
-	3,  // 61: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
-	8,  // 62: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
-	3,  // 63: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
-	47, // 64: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
-	11, // 65: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
-	11, // 66: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
-	17, // 67: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
-	11, // 68: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
-	47, // 69: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
-	20, // 70: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
-	20, // 71: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
-	25, // 72: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
-	20, // 73: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
-	47, // 74: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
-	28, // 75: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
-	28, // 76: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
-	33, // 77: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
-	28, // 78: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
-	47, // 79: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
-	36, // 80: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
-	40, // 81: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
-	42, // 82: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
-	60, // [60:83] is the sub-list for method output_type
-	37, // [37:60] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	45, // 36: p4evpn.v1.Port.link_age:type_name -> google.protobuf.Duration
+	36, // 37: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
+	5,  // 38: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
+	6,  // 39: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
+	7,  // 40: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
+	9,  // 41: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
+	10, // 42: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
+	14, // 43: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
+	15, // 44: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
+	16, // 45: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
+	18, // 46: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
+	19, // 47: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
+	22, // 48: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
+	23, // 49: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
+	24, // 50: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
+	26, // 51: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
+	27, // 52: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
+	30, // 53: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
+	31, // 54: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
+	32, // 55: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
+	34, // 56: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
+	35, // 57: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
+	38, // 58: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
+	39, // 59: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
+	41, // 60: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
+	3,  // 61: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
+	3,  // 62: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
+	8,  // 63: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
+	3,  // 64: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
+	47, // 65: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
+	11, // 66: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
+	11, // 67: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
+	17, // 68: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
+	11, // 69: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
+	47, // 70: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
+	20, // 71: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
+	20, // 72: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
+	25, // 73: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
+	20, // 74: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
+	47, // 75: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
+	28, // 76: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
+	28, // 77: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
+	33, // 78: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
+	28, // 79: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
+	47, // 80: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
+	36, // 81: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
+	40, // 82: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
+	42, // 83: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
+	61, // [61:84] is the sub-list for method output_type
+	38, // [38:61] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_resources_proto_init() }

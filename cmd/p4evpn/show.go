@@ -46,6 +46,7 @@ func newShow() *cobra.Command {
 		s.command("svis", "SVIs: which bridge routes in which VRF", showSVIs),
 		s.filtered("hosts [BRIDGE|ADDRESS]", "Addresses of bridges: who claims each, and who has it", showHosts),
 		s.filtered("prefixes [VRF]", "Prefixes of VRFs: where each leads, and why", showPrefixes),
+		s.ports(),
 		s.command("underlay", "Routes of the underlay that BGP learned", showUnderlay),
 		s.route(),
 	)
@@ -105,11 +106,18 @@ func (s *shower) route() *cobra.Command {
 }
 
 func (s *shower) run(cmd *cobra.Command, q query, filter string) error {
+	return s.runConn(cmd, func(ctx context.Context, conn *grpc.ClientConn) (*table, error) {
+		return q(ctx, p4evpnv1.NewViewClient(conn), filter)
+	})
+}
+
+// runConn is run for what other services than View tell.
+func (s *shower) runConn(cmd *cobra.Command, q func(context.Context, *grpc.ClientConn) (*table, error)) error {
 	if s.format != "table" && s.format != "json" {
 		return fmt.Errorf("--output %q: want table or json", s.format)
 	}
 	return s.gateway.call(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
-		t, err := q(ctx, p4evpnv1.NewViewClient(conn), filter)
+		t, err := q(ctx, conn)
 		if err != nil {
 			return s.gateway.explain(err)
 		}

@@ -201,8 +201,8 @@ type Port struct {
 	Number      uint16
 	Netdev      string        // what the embedded switch opens; of a host port the one behind it
 	Link        State         // its carrier, after the delays; "" if it is not known
-	LinkSince   time.Duration // how long Link is so
-	Flaps       uint64        // times that carrier was lost, since the gateway started
+	LinkAge     time.Duration // how long Link is so
+	Losses      uint64        // times that carrier was lost, since the gateway started
 	State       State         // whether the target uses the port and has its entry
 	Reason      string
 	BridgePorts []string // ids of bridge ports that are bound to it
