@@ -67,6 +67,15 @@ var explanations = [p4.Types]func(l *loop, e entry) string{
 	p4.TypeGateway:       explain(func(l *loop, e p4.Gateway) string { return l.explainGuard(e.Bridge) }),
 	p4.TypeGatewayTarget: explain(func(l *loop, e p4.GatewayTarget) string { return l.explainGuard(e.Bridge) }),
 	p4.TypeGatewayMAC:    explain(func(l *loop, e p4.GatewayMAC) string { return l.explainGuard(e.Bridge) }),
+	p4.TypeBoundSource: explain(func(l *loop, e p4.BoundSource) string {
+		return fmt.Sprintf("bridge port %s is guarded, and the address is bound to %v", l.ports[e.Port].Name, e.MAC)
+	}),
+	p4.TypeNoFlood: explain(func(l *loop, e p4.NoFlood) string {
+		return fmt.Sprintf("the instance of bridge %s drops frames to unknown stations", l.bridgeName(e.Bridge))
+	}),
+	p4.TypeSnooped: explain(func(l *loop, e p4.Snooped) string {
+		return fmt.Sprintf("bridge %s has a guarded port: answers of DHCP servers are read", l.bridgeName(e.Bridge))
+	}),
 }
 
 func explain[T p4.Typed](of func(l *loop, e T) string) func(*loop, entry) string {
