@@ -28,6 +28,10 @@ type File struct {
 	// AcceptUnknownVTEPs terminates VXLAN from any source address, not only
 	// from VTEPs that advertised a route to us.
 	AcceptUnknownVTEPs bool `yaml:"accept_unknown_vteps"`
+	// VTEPRoutes says which routes of the kernel may lead to a remote VTEP: "not_default",
+	// all but a default route, which leads to one that is gone too; "host", those to its
+	// address alone; or "all". Left out: not_default.
+	VTEPRoutes string `yaml:"vtep_routes"`
 	// Bridges holds what the API lacks of a logical bridge, by its id.
 	Bridges map[string]Bridge `yaml:"bridges"`
 	// RouterMAC is our own in symmetric IRB; left out it follows from the first

@@ -127,6 +127,12 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"roles without TLS":      {minimal + "api:\n  roles: {CN=a: viewer}\n", "set api.tls", "line 5:"},
 		"unknown role":           {minimal + "api:\n  roles: {\"CN=a,O=b\": admin}\n", "want viewer or operator", "line 5:"},
 		"role of nobody":         {minimal + "api:\n  roles: {\"\": viewer}\n", "empty subject", "line 5:"},
+		"routes of no kind":      {minimal + "vtep_routes: some\n", "vtep_routes", "line 4:"},
+		"carrier before it is":   {minimal + "carrier_delay: {up: -1s}\n", "carrier_delay.up", "line 4:"},
+		"carrier after an hour":  {minimal + "carrier_delay: {down: 1h}\n", "carrier_delay.down", "line 4:"},
+		"one device for two uplinks": {minimal + "uplinks: [{name: a, number: 1, interface: a, host: {number: 2, " +
+			"interface: b, device: d}}, {name: c, number: 3, interface: c, host: {number: 4, interface: e, device: d}}]\n",
+			"uplinks[1].host.device", "line 4:"},
 		"fewer than no VTEPs":    {minimal + "limits: {vteps: -1}\n", "limits", "line 4:"},
 		"fewer addresses":        {minimal + "learning: {max_addresses_per_port: -1}\n", "learning", "line 4:"},
 		"fewer than no MACs":     {minimal + "learning: {max_macs_per_port: -1}\n", "learning", "line 4:"},

@@ -55,6 +55,7 @@ func Parse(b []byte) (*File, error) {
 			AuditInterval: leftOut},
 		API: API{Listen: Addresses{DefaultAPI}},
 
+		VTEPRoutes:   VTEPRoutesNotDefault,
 		CarrierDelay: CarrierDelay{Up: defaultCarrierUp},
 
 		SlowPath: SlowPath{Namespaces: defaultNamespaces},

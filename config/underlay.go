@@ -15,6 +15,13 @@ type Underlay struct {
 	Advertise []Prefix `yaml:"advertise"`
 }
 
+// Values of vtep_routes.
+const (
+	VTEPRoutesNotDefault = "not_default"
+	VTEPRoutesHost       = "host"
+	VTEPRoutesAll        = "all"
+)
+
 // has reports whether the neighbour's session carries a family.
 func (n *Neighbor) has(f bgp.Family) bool { return slices.Contains(n.Families, Family{f}) }
 
@@ -36,6 +43,11 @@ func (c *checker) checkFamilies(at string, n *Neighbor) {
 }
 
 func (c *checker) checkUnderlay() {
+	switch c.file.VTEPRoutes {
+	case VTEPRoutesNotDefault, VTEPRoutesHost, VTEPRoutesAll:
+	default:
+		c.fail("vtep_routes", "%q: want %s, %s or %s", c.file.VTEPRoutes, VTEPRoutesNotDefault, VTEPRoutesHost, VTEPRoutesAll)
+	}
 	seen := map[Prefix]int{}
 	for i, p := range c.file.BGP.Underlay.Advertise {
 		path := fmt.Sprintf("bgp.underlay.advertise[%d]", i)

@@ -148,8 +148,14 @@ func slowPathConfig(f *config.File, client *p4rt.Client) slowpath.Config {
 	}
 }
 
+// vtepRoutes is by the words of the configuration.
+var vtepRoutes = map[string]underlay.Routes{
+	config.VTEPRoutesNotDefault: underlay.NotDefault, config.VTEPRoutesHost: underlay.HostRoutes,
+	config.VTEPRoutesAll: underlay.AllRoutes,
+}
+
 func underlayConfig(f *config.File) underlay.Config {
-	var c underlay.Config
+	c := underlay.Config{Routes: vtepRoutes[f.VTEPRoutes]}
 	for _, u := range f.Uplinks {
 		c.Uplinks = append(c.Uplinks, u.Host.Device)
 	}

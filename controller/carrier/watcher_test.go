@@ -189,6 +189,38 @@ func TestALossBetweenTwoLooksIsCounted(t *testing.T) {
 	}
 }
 
+// 100 times a second for a second, which is what the processor's time is measured of.
+func TestANetdevThatFlapsIsToldRight(t *testing.T) {
+	netnstest.Need(t)
+	addVeth(t, "p1", "h1")
+	f := follow(t, Config{Netdevs: []string{"p1"}})
+	f.wait("p1", true, true)
+	began := processorTime(t)
+	for range 100 {
+		must(t, "h1", netlink.LinkSetDown)
+		time.Sleep(5 * time.Millisecond)
+		must(t, "h1", netlink.LinkSetUp)
+		time.Sleep(5 * time.Millisecond)
+	}
+	took := processorTime(t) - began
+	f.wait("p1", true, true)
+	n := f.get("p1").Losses
+	t.Logf("a netdev that flaps 100 times a second lost carrier %d times and cost %.1f %% of a core, what made it flap "+
+		"included", n, 100*took.Seconds())
+	if n == 0 || n > 100 {
+		t.Errorf("it lost carrier %d times, want what the kernel told of 100", n)
+	}
+}
+
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 func TestTheLinuxSideFollows(t *testing.T) {
 	netnstest.Need(t)
 	lower := func(name string) bool {

@@ -70,7 +70,7 @@ func (k *kernel) uplinks(names []string) (map[int]uplink, error) {
 
 // route looks a VTEP up as the kernel would for a packet of its own and gives
 // every next hop of the route that is alive, or the reason why there is none.
-func (k *kernel) route(vtep netip.Addr) ([]hop, string) {
+func (k *kernel) route(vtep netip.Addr, which Routes) ([]hop, string) {
 	routes, err := k.Handle.RouteGetWithOptions(vtep.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
 	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), err == nil && len(routes) == 0:
@@ -84,6 +84,13 @@ func (k *kernel) route(vtep netip.Addr) ([]hop, string) {
 	}
 	if route.Type != unix.RTN_UNICAST {
 		return nil, fmt.Sprintf("no unicast route to %s", vtep)
+	}
+	bits := 0
+	if route.Dst != nil {
+		bits, _ = route.Dst.Mask.Size()
+	}
+	if why := which.why(vtep, bits); why != "" {
+		return nil, why
 	}
 	return nextHops(&route, vtep), ""
 }

@@ -23,6 +23,7 @@ type vtep struct {
 	current   Change
 	published Change // last one received from Events; zero = none yet
 	queued    bool   // stands in loop.queue
+	flaps     flaps
 }
 
 // ask is when a hop in use is asked for next.
@@ -39,9 +40,10 @@ type loop struct {
 	uplinks    map[int]uplink
 	neighbours map[hop]rtnetlink.Neighbour // of uplinks only
 	vteps      map[netip.Addr]*vtep
-	asks       map[hop]ask  // one for each hop in use
-	queue      []netip.Addr // VTEPs whose current state may have to be published
-	resync     bool         // the last attempt to read everything failed: again
+	asks       map[hop]ask              // one for each hop in use
+	queue      []netip.Addr             // VTEPs whose current state may have to be published
+	held       map[netip.Addr]time.Time // VTEPs that are reached and do not count yet, until when
+	resync     bool                     // the last attempt to read everything failed: again
 }
 
 func newLoop(r *Resolver, k *kernel) *loop {
@@ -50,6 +52,7 @@ func newLoop(r *Resolver, k *kernel) *loop {
 		neighbours: map[hop]rtnetlink.Neighbour{},
 		vteps:      map[netip.Addr]*vtep{},
 		asks:       map[hop]ask{},
+		held:       map[netip.Addr]time.Time{},
 		resync:     true,
 	}
 }
@@ -60,7 +63,7 @@ func (l *loop) run(ctx context.Context, lost <-chan error) error {
 	defer timer.Stop()
 	for {
 		l.look()
-		timer.Reset(time.Until(l.ask(time.Now())))
+		timer.Reset(time.Until(earlier(l.ask(time.Now()), l.release(time.Now()))))
 		change, out := l.next()
 		select {
 		case <-ctx.Done():
@@ -108,11 +111,12 @@ func (l *loop) arrive(arrivals, wanted map[netip.Addr]bool) map[netip.Addr]bool 
 	for a, untracked := range arrivals {
 		if untracked && l.vteps[a] != nil {
 			delete(l.vteps, a)
+			delete(l.held, a)
 			dirty[a] = true
 		}
 		if wanted[a] && l.vteps[a] == nil {
 			v := &vtep{}
-			v.hops, v.reason = l.k.route(a)
+			v.hops, v.reason = l.k.route(a, l.r.cfg.Routes)
 			l.vteps[a] = v
 			dirty[a] = true
 		}
@@ -158,7 +162,7 @@ func (l *loop) readAll() {
 	l.resync = false
 	l.uplinks, l.neighbours = uplinks, neighbours
 	for a, v := range l.vteps {
-		v.hops, v.reason = l.k.route(a)
+		v.hops, v.reason = l.k.route(a, l.r.cfg.Routes)
 		l.evaluate(a)
 	}
 	l.syncAsks()
@@ -198,7 +202,7 @@ func (l *loop) routesChanged(prefixes map[netip.Prefix]struct{}, dirty map[netip
 		for n := 0; n <= a.BitLen(); n++ {
 			p, _ := a.Prefix(n)
 			if _, covers := prefixes[p]; covers {
-				v.hops, v.reason = l.k.route(a)
+				v.hops, v.reason = l.k.route(a, l.r.cfg.Routes)
 				dirty[a] = true
 				break
 			}
@@ -233,6 +237,13 @@ func (l *loop) evaluate(a netip.Addr) {
 		c.Paths = slices.Compact(c.Paths)
 	} else {
 		c.Reason = cmp.Or(c.Reason, fmt.Sprintf("no live next hop to %s", a))
+	}
+	if until := v.flaps.take(time.Now(), len(c.Paths) > 0); until.IsZero() {
+		delete(l.held, a)
+	} else {
+		l.held[a] = until
+		c = Change{VTEP: a, Reason: fmt.Sprintf("%s is reached again, and was lost %d times within %v: it has to stay for %v",
+			a, losses, window, stay)}
 	}
 	v.current = c
 	if !v.queued {

@@ -214,13 +214,38 @@ func TestLongestPrefixWins(t *testing.T) {
 	l.address(l.peer, "up1", "10.1.0.2/24")
 	l.address(l.peer, "up2", "10.2.0.2/24")
 	must(t, l.gw.RouteAdd(l.routeVia("0.0.0.0/0", "10.1.0.2@up1")))
-	r := l.start("up1", "up2")
-	r.Track(netip.MustParseAddr("10.0.0.2"))
-	await(t, r, "the default route's path", paths(l.path("up1")))
-	must(t, l.gw.RouteAdd(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
-	await(t, r, "the host route's path", paths(l.path("up2")))
-	must(t, l.gw.RouteDel(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
-	await(t, r, "the default route's path again", paths(l.path("up1")))
+	for _, c := range []struct {
+		routes              Routes
+		byDefault, bySubnet string // why not, "" if they lead there
+	}{
+		{AllRoutes, "", ""},
+		{NotDefault, "only a default route leads to 10.0.0.2", ""},
+		{HostRoutes, "only a route of length /0 leads to 10.0.0.2", "only a route of length /24 leads to 10.0.0.2"},
+	} {
+		r := newResolver(t, Config{Uplinks: []string{"up1", "up2"}, Namespace: &l.gwNS, Retry: 20 * time.Millisecond,
+			Routes: c.routes})
+		run(t, r)
+		r.Track(netip.MustParseAddr("10.0.0.2"))
+		is := func(what, why string) {
+			t.Helper()
+			if want := reason(why); why != "" {
+				await(t, r, what, want)
+			} else {
+				await(t, r, what, paths(l.path("up1")))
+			}
+		}
+		is("the default route's path", c.byDefault)
+		must(t, l.gw.RouteAdd(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
+		await(t, r, "the host route's path", paths(l.path("up2")))
+		must(t, l.gw.RouteAdd(l.routeVia("10.0.0.0/24", "10.1.0.2@up1")))
+		must(t, l.gw.RouteDel(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
+		is("the subnet's path", c.bySubnet)
+		must(t, l.gw.RouteAdd(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
+		await(t, r, "the host route's path", paths(l.path("up2")))
+		must(t, l.gw.RouteDel(l.routeVia("10.0.0.0/24", "10.1.0.2@up1")))
+		must(t, l.gw.RouteDel(l.routeVia("10.0.0.2/32", "10.2.0.2@up2")))
+		is("the default route's path again", c.byDefault)
+	}
 }
 
 func TestSilentNextHopIsAskedUntilItAnswers(t *testing.T) {

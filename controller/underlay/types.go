@@ -42,8 +42,32 @@ func (c Change) Equal(o Change) bool {
 	return c.VTEP == o.VTEP && c.Reason == o.Reason && slices.Equal(c.Paths, o.Paths)
 }
 
+// Routes says which routes may lead to a VTEP.
+type Routes uint8
+
+// The routes that may lead to a VTEP. A default route leads everywhere, also to a VTEP
+// that is gone.
+const (
+	NotDefault Routes = iota // all but a default route
+	HostRoutes               // those to its address alone
+	AllRoutes
+)
+
+// why says why a route with a prefix length does not lead to a VTEP, "" if it does.
+func (r Routes) why(vtep netip.Addr, bits int) string {
+	switch {
+	case r == NotDefault && bits == 0:
+		return fmt.Sprintf("only a default route leads to %s, and vtep_routes has none count", vtep)
+	case r == HostRoutes && bits != vtep.BitLen():
+		return fmt.Sprintf("only a route of length /%d leads to %s, and vtep_routes has host routes count alone", bits, vtep)
+	}
+	return ""
+}
+
 // Config of a Resolver.
 type Config struct {
+	// Routes that may lead to a VTEP.
+	Routes Routes
 	// Uplinks are the netdevs of the uplinks' host ports. Routes that leave
 	// by any other device are not used. A netdev need not exist yet.
 	Uplinks []string
