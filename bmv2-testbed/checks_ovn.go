@@ -22,6 +22,8 @@ var ovnChecks = []claim[*ovnNet]{
 	{"one that moves behind a leaf, and back, is reached where it is", ovnMovesToLeaf},
 	{"OVN knows who is behind the leaf, where it is to", ovnKnowsAddresses},
 	{"a logical switch that was deleted is stretched again when it comes back", ovnDeleted},
+	{"a gateway that shares the logical switch takes it over when the one that has it is killed, and keeps it",
+		ovnFailsOver},
 	{"the calls of evpn-for-ovn's README do it all", ovnREADME},
 }
 

@@ -16,12 +16,14 @@ type gatewayFile struct {
 	uplinks   []demoUplink
 	peers     []Peer
 	deferral  string // after a restart; empty: the default
-	ageing    string // empty: demoAgeing
-	moves     int    // that make a duplicate; 0: the default
-	audit     string // interval; empty: never
-	store     string // empty: storeFile
-	vtepAPI   string // address of the REST API as of rest_vtep; empty: none
-	more      string // of the file, as it is
+	// restartTime is how long neighbors keep its routes, with deferral; empty: the default.
+	restartTime string
+	ageing      string // empty: demoAgeing
+	moves       int    // that make a duplicate; 0: the default
+	audit       string // interval; empty: never
+	store       string // empty: storeFile
+	vtepAPI     string // address of the REST API as of rest_vtep; empty: none
+	more        string // of the file, as it is
 }
 
 func (f gatewayFile) String() string {
@@ -52,7 +54,7 @@ func (f gatewayFile) String() string {
 	}
 	b.WriteString("bgp:\n")
 	if f.deferral != "" {
-		fmt.Fprintf(&b, "  graceful_restart: {deferral: %s}\n", f.deferral)
+		fmt.Fprintf(&b, "  graceful_restart: {deferral: %s, restart_time: %s}\n", f.deferral, cmp.Or(f.restartTime, "120s"))
 	}
 	b.WriteString("  neighbors:\n")
 	for _, p := range f.peers {

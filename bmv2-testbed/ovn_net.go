@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 
@@ -16,7 +15,8 @@ import (
 /*
 A logical switch of OVN that a gateway stretches:
 
-	vm1, vm2 ─ hv1 (OVN, its databases) ─ Geneve ─ gw (OVN, p4evpn) ─ VXLAN ─ leaf (FRR) ─ host
+	vm1, vm2 ─ hv1 (OVN, its databases) ─ Geneve ┬ gw (OVN, p4evpn) ─ VXLAN ─────┬ leaf (FRR) ─ host
+	                                             └ second (the same, for a while) ┘
 */
 
 // ovnNet is that network when it is up.
@@ -27,6 +27,7 @@ type ovnNet struct {
 	vms     [2]*Host
 	host    *Host // behind the leaf
 	leaf    *Leaf
+	second  ovnSecond // shares the logical switch, once it runs
 
 	lab     *Lab
 	out     io.Writer
@@ -138,6 +139,9 @@ func (o *ovnNet) startLeaf(ctx context.Context) error {
 	if err := leaf.farEnd(toLeaf, u, gatewayVTEP); err != nil {
 		return err
 	}
+	if err := o.cableSecond(leaf); err != nil {
+		return err
+	}
 	n, err := o.lab.Namespace("host")
 	if err != nil {
 		return err
@@ -149,12 +153,13 @@ func (o *ovnNet) startLeaf(ctx context.Context) error {
 	if err := o.host.Configure(); err != nil {
 		return err
 	}
-	peer := Peer{Address: netip.MustParseAddr(u.address), AS: gatewayAS, Passive: true}
+	peers := []Peer{{Address: netip.MustParseAddr(u.address), AS: gatewayAS, Passive: true},
+		{Address: netip.MustParseAddr(fabricSecondUplinks[1].address), AS: secondAS, Passive: true}}
 	// vm2 may come here too.
 	if err := o.lab.Cable(End{NS: o.vms[1].NS, Dev: vmAtLeaf}, End{NS: leaf, Dev: "vm2"}); err != nil {
 		return err
 	}
-	l, err := o.lab.NewLeaf(leaf, "leaf", leaf1AS, leaf1VTEP, []Peer{peer}, 1500)
+	l, err := o.lab.NewLeaf(leaf, "leaf", leaf1AS, leaf1VTEP, peers, 1500)
 	if err != nil {
 		return err
 	}
@@ -170,8 +175,7 @@ func (o *ovnNet) startLeaf(ctx context.Context) error {
 
 func (o *ovnNet) startGateway(ctx context.Context, options DemoOptions) (err error) {
 	u := fabricUplinks[0]
-	ports := []SwitchPort{{9, trunkPort}}
-	all := append(slices.Clone(ports), SwitchPort{u.number, u.name}, SwitchPort{u.hostPort, u.hostPortDevice})
+	ports, all := ovnPorts(fabricUplinks)
 	if o.gateway, err = o.lab.Gateway(o.gw, options.Binary, options.Target, gatewayVTEP, all); err != nil {
 		return err
 	}

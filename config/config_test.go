@@ -117,6 +117,8 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"OVN in no mode":         {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, mode: both}\n", "ovn.mode", "line 4:"},
 		"tunnels from nowhere":   {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, mode: tunnels}\n", "ovn.ovs", "line 4:"},
 		"tunnels at a trunk":     {minimal + "ovn: {nb: [\"tcp:a:1\"], ovs: \"unix:/x\", mode: tunnels, interface: ovn1}\n", "ovn.interface", "line 4:"},
+		"OVN shared by nobody":   {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, shared: true}\n", "ovn.owner", "line 4:"},
+		"shared tunnels":         {minimal + "ovn: {nb: [\"tcp:a:1\"], ovs: \"unix:/x\", mode: tunnels, owner: a, shared: true}\n", "ovn.shared", "line 4:"},
 		"OVN by no way":          {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, remote: all}\n", "ovn.remote", "line 4:"},
 		"OVN by no scheme":       {minimal + "ovn: {nb: [\"10.0.0.9:6641\"], chassis: hv1}\n", "ovn.nb[0]", "line 4:"},
 		"OVN's own network":      {minimal + "ovn: {nb: [\"tcp:a:1\"], chassis: hv1, network: provnet-1}\n", "provnet", "line 4:"},

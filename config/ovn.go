@@ -26,9 +26,12 @@ type OVN struct {
 	Port    string `yaml:"port"`
 	Network string `yaml:"network"` // the provider network in ovn-bridge-mappings; left out: evpn
 	Chassis string `yaml:"chassis"` // system-id of the chassis; left out: that of ovs
-	// Owner marks our rows, and must differ between gateways of one OVN; left out it is
-	// the router id.
+	// Owner marks our rows, and must differ between gateways of one OVN that do not share; left
+	// out it is the router id.
 	Owner string `yaml:"owner"`
+	// Shared has gateways with one owner share their logical switches: each is joined at one of
+	// them, and at another when EVPN tells of that one no more.
+	Shared bool `yaml:"shared"`
 	// Remote is how OVN knows who is behind VTEPs: "unknown", the default: its port takes
 	// what no other has; or "addresses": each with MAC and addresses, for a thousand or so.
 	Remote string `yaml:"remote"`
@@ -88,6 +91,9 @@ func (c *checker) checkOVN() {
 	if o.Owner == "" && !c.file.RouterID.IsValid() {
 		c.fail("ovn.owner", "missing: without router_id want a name that no other gateway of this OVN has")
 	}
+	if o.Shared && o.Owner == "" {
+		c.fail("ovn.owner", "missing: gateways that share logical switches want one name for them all")
+	}
 	if strings.ContainsAny(o.Network, ":, ") || strings.HasPrefix(o.Network, "provnet-") {
 		c.fail("ovn.network", "%q: want a name without colon, comma or space that does not begin with provnet-", o.Network)
 	}
@@ -106,6 +112,9 @@ func (c *checker) checkOVNTunnels() {
 	o := c.file.OVN
 	if o.OVS == "" {
 		c.fail("ovn.ovs", "missing: want the Open vSwitch database of the chassis where the tunnels are to be")
+	}
+	if o.Shared {
+		c.fail("ovn.shared", "tunnels are not shared: leave it out")
 	}
 	for _, f := range []struct{ key, value string }{{"interface", o.Interface}, {"port", o.Port}, {"network", o.Network},
 		{"remote", o.Remote}} {

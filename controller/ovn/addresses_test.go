@@ -26,11 +26,12 @@ type fabric struct {
 	changed  chan struct{}
 	expected map[string]string // by bridge's id, as text
 	told     int
+	local    byte // the last of our VTEP's address
 }
 
 func newFabric() *fabric {
 	return &fabric{behind: map[string]view.Behind{}, settled: true, changed: make(chan struct{}, 1),
-		expected: map[string]string{}}
+		expected: map[string]string{}, local: 1}
 }
 
 func (f *fabric) Behind(_ context.Context, bridge string) (view.Behind, error) {
@@ -58,7 +59,7 @@ func (f *fabric) BehindChanged() <-chan struct{} { return f.changed }
 // set replaces the stations of a bridge: each is a MAC's last byte, its VTEP's after @, and
 // its addresses. A VTEP alone, as @15, has none.
 func (f *fabric) set(settled bool, bridge string, stations ...string) {
-	all, vteps := view.Behind{Local: netip.AddrFrom4([4]byte{10, 9, 0, 1})}, map[netip.Addr]bool{}
+	all, vteps := view.Behind{Local: netip.AddrFrom4([4]byte{10, 9, 0, f.local})}, map[netip.Addr]bool{}
 	for _, text := range stations {
 		words := strings.Fields(text)
 		mac, at, _ := strings.Cut(words[0], "@")

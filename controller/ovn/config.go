@@ -24,8 +24,8 @@ type Intent interface {
 // Config of a Keeper.
 type Config struct {
 	Intent Intent
-	// Fabric says who is behind VTEPs, for Addresses, and is told who is behind OVN, for Port;
-	// *controller.Controller is one. It may be nil without both.
+	// Fabric says who is behind VTEPs, for Addresses, Tunnels and Shared, and is told who is behind
+	// OVN, for Port; *controller.Controller is one. It may be nil without all.
 	Fabric view.Fabric
 	// Addresses has OVN know who is behind VTEPs, with the addresses: it answers ARP for
 	// them itself, and its routers reach them. Else its ports take whatever is unknown.
@@ -33,6 +33,10 @@ type Config struct {
 	// Tunnels has the integration bridge be the VTEP: it gets a tunnel for each remote one, and
 	// OVN a port, which knows who is behind it. Else a trunk of the target is joined to OVN.
 	Tunnels bool
+	// Shared has gateways with one Owner share the logical switches that each of them wants: each
+	// is joined at one of them, and at another when EVPN tells of that one no more. They differ
+	// in their VTEPs.
+	Shared bool
 	// Northbound are the addresses of OVN_Northbound, as checkAddress wants them: one, or
 	// all members of a cluster, of which the leader is used.
 	Northbound []string
@@ -42,7 +46,7 @@ type Config struct {
 	OpenVSwitch string
 	// Chassis is the system-id that ports are bound to; "" = that of OpenVSwitch.
 	Chassis string
-	// Owner marks our rows; no other gateway of this OVN has the same.
+	// Owner marks our rows; no other gateway of this OVN has the same, unless Shared.
 	Owner string
 	// Bridge is the provider bridge; "" = br-evpn. It is made in OpenVSwitch. With Tunnels it
 	// is the integration bridge, which is there; "" = br-int.
@@ -97,6 +101,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// followsBehind reports whether it matters who is behind VTEPs.
+func (c Config) followsBehind() bool { return c.Addresses || c.Tunnels || c.Shared }
+
 func (c Config) check() error {
 	switch {
 	case c.Intent == nil:
@@ -105,6 +112,8 @@ func (c Config) check() error {
 		return errors.New("addresses: no fabric to have them from")
 	case c.Tunnels && (c.Fabric == nil || c.OpenVSwitch == ""):
 		return errors.New("tunnels: want a fabric to have VTEPs from, and ovs to make tunnels in")
+	case c.Shared && (c.Fabric == nil || c.Tunnels):
+		return errors.New("shared: wants a fabric to have VTEPs from, and no tunnels")
 	case c.Port != "" && c.Fabric == nil:
 		return errors.New("port: no fabric to tell of it")
 	case len(c.Northbound) == 0:

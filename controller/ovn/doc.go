@@ -10,6 +10,8 @@
 // Or else, with tunnels, the integration bridge is the VTEP: it has a tunnel to each remote
 // one, and OVN a port for it with the stations behind it.
 //
+// Gateways may share a logical switch, which is joined at one of them.
+//
 // What is asked for is compared with the rows that are there, whenever either changes;
 // the difference is written, each bridge in a transaction of its own. Rows of ours bear
 // external_ids:p4evpn-owner. Others are never touched: a name that is taken is a problem

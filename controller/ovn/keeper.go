@@ -32,6 +32,7 @@ type Keeper struct {
 	applied  time.Time                 // when the databases were looked at last
 	expected map[string][]view.Station // that the fabric was told of, by bridge's id
 	lastUp   map[string]time.Time      // when ports were up, by UUID
+	shares   map[string]held           // of ports that gateways share, by bridge's id
 }
 
 // New checks the configuration and makes a Keeper; Run does the work.
@@ -96,7 +97,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 	watch := k.cfg.Intent.Watch(ctx)
 	var behind <-chan struct{}
-	if k.cfg.Addresses || k.cfg.Tunnels {
+	if k.cfg.followsBehind() {
 		behind = k.cfg.Fabric.BehindChanged()
 	}
 	known := false      // the intent's first batch came: before, all our ports would seem unwanted
@@ -138,6 +139,14 @@ const moment = 20 * time.Millisecond
 func (k *Keeper) gather(first, now time.Time) time.Duration {
 	paused := k.applied.Add(k.cfg.Gather).Sub(now)
 	return max(paused, min(moment, first.Add(k.cfg.Gather).Sub(now)), 0)
+}
+
+// sooner is the lesser of two times, of which 0 is never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // after is time.After, but never for 0.
@@ -195,16 +204,25 @@ func (k *Keeper) apply(ctx context.Context) (again time.Duration) {
 	problems := map[string]string{}
 	wanted := k.wanted(problems)
 	err := k.askWhatIsBehind(ctx, wanted)
+	nb, there, absent := k.readNorthbound(ctx)
+	if absent == nil {
+		again = k.settleShares(there, wanted, problems)
+	}
 	var chassis string
 	switch {
 	case err != nil:
 	case k.cfg.Tunnels:
 		err = k.makeTunnels(ctx, wanted, problems)
 	default:
-		chassis, err = k.applyChassis(ctx, len(wanted) > 0)
+		chassis, err = k.applyChassis(ctx, wanted, absent == nil)
 	}
 	if err == nil {
-		again, err = k.applyNorthbound(ctx, chassis, wanted, problems)
+		err = absent
+	}
+	if err == nil {
+		var more time.Duration
+		more, err = k.applyNorthbound(ctx, nb, there, chassis, wanted, problems)
+		again = sooner(again, more)
 	}
 	if err == nil && k.cfg.Tunnels {
 		err = k.endTunnels(ctx)
@@ -218,14 +236,14 @@ func (k *Keeper) apply(ctx context.Context) (again time.Duration) {
 	k.applied = time.Now()
 	if ctx.Err() == nil {
 		k.tell(problems)
-		k.stats.attached(len(wanted), problems)
+		k.stats.attached(wanted, problems)
 	}
 	return again
 }
 
 // askWhatIsBehind completes attachments by what is behind VTEPs, if OVN is told.
 func (k *Keeper) askWhatIsBehind(ctx context.Context, wanted []attachment) (err error) {
-	if !k.cfg.Addresses && !k.cfg.Tunnels {
+	if !k.cfg.followsBehind() {
 		return nil
 	}
 	for i := range wanted {
@@ -254,13 +272,9 @@ func (k *Keeper) makeTunnels(ctx context.Context, wanted []attachment, problems 
 
 // endTunnels takes away those that OVN has no port for any more.
 func (k *Keeper) endTunnels(ctx context.Context) error {
-	nb, err := k.northbound.get()
+	_, there, err := k.readNorthbound(ctx)
 	if err != nil {
 		return err
-	}
-	there, err := readNorthbound(ctx, nb)
-	if err != nil {
-		return fmt.Errorf("reading OVN: %w", err)
 	}
 	kept := map[string]bool{}
 	for _, p := range there.ports {
@@ -311,8 +325,8 @@ func (k *Keeper) transact(ctx context.Context, c client.Client, ops []ovsdb.Oper
 }
 
 // applyChassis joins the target to the chassis, if anything is to be attached, and gives
-// the chassis' name.
-func (k *Keeper) applyChassis(ctx context.Context, needed bool) (string, error) {
+// the chassis' name. Settled says that it is known which shared ports are here.
+func (k *Keeper) applyChassis(ctx context.Context, wanted []attachment, settled bool) (string, error) {
 	if k.openVSwitch == nil {
 		return k.cfg.Chassis, nil
 	}
@@ -326,10 +340,17 @@ func (k *Keeper) applyChassis(ctx context.Context, needed bool) (string, error) 
 			return "", err
 		}
 	}
-	if !needed {
+	if len(wanted) == 0 {
 		return name, nil
 	}
-	ops, err := there.attach(c, k.cfg)
+	vlans := []int{} // all
+	switch {
+	case k.cfg.Shared && !settled:
+		vlans = nil
+	case k.cfg.Shared:
+		vlans = carried(wanted)
+	}
+	ops, err := there.attach(c, k.cfg, vlans)
 	if err == nil {
 		err = k.transact(ctx, c, ops)
 	}
@@ -342,16 +363,21 @@ func (k *Keeper) applyChassis(ctx context.Context, needed bool) (string, error) 
 	return name, nil
 }
 
-func (k *Keeper) applyNorthbound(ctx context.Context, chassis string, wanted []attachment,
-	problems map[string]string) (again time.Duration, err error) {
+// readNorthbound is OVN as it is, and what changes it.
+func (k *Keeper) readNorthbound(ctx context.Context) (client.Client, northbound, error) {
 	c, err := k.northbound.get()
 	if err != nil {
-		return 0, err
+		return nil, northbound{}, err
 	}
 	there, err := readNorthbound(ctx, c)
 	if err != nil {
-		return 0, fmt.Errorf("reading OVN: %w", err)
+		return nil, there, fmt.Errorf("reading OVN: %w", err)
 	}
+	return c, there, nil
+}
+
+func (k *Keeper) applyNorthbound(ctx context.Context, c client.Client, there northbound, chassis string,
+	wanted []attachment, problems map[string]string) (again time.Duration, err error) {
 	again, err = k.expect(ctx, there, wanted)
 	if err != nil {
 		return 0, err

@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type stats struct {
 	transactions prometheus.Counter
 	wanted       prometheus.Gauge
+	joined       prometheus.Gauge
 	problems     prometheus.Gauge
 }
 
@@ -17,13 +18,21 @@ func newStats() *stats {
 		transactions: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "p4evpn", Subsystem: "ovn",
 			Name: "transactions_total", Help: "Transactions that were sent to OVN and Open vSwitch."}),
 		wanted:   gauge("logical_switches", "Logical switches that bridges stretch."),
+		joined:   gauge("joined", "Logical switches that are joined at this gateway, which may share them."),
 		problems: gauge("problems", "Logical switches, and databases, with which something is wrong; the log says what."),
 	}
 }
 
-// attached takes how many logical switches are asked for, and what is wrong.
-func (s *stats) attached(wanted int, problems map[string]string) {
-	s.wanted.Set(float64(wanted))
+// attached takes which logical switches are asked for, and what is wrong.
+func (s *stats) attached(wanted []attachment, problems map[string]string) {
+	joined := 0
+	for _, a := range wanted {
+		if a.share == ours && problems[a.bridge] == "" {
+			joined++
+		}
+	}
+	s.joined.Set(float64(joined))
+	s.wanted.Set(float64(len(wanted)))
 	s.problems.Set(float64(len(problems)))
 }
 
@@ -32,7 +41,7 @@ func (k *Keeper) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCol
 
 // Collect is of prometheus.Collector.
 func (k *Keeper) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range []prometheus.Collector{k.stats.transactions, k.stats.wanted, k.stats.problems} {
+	for _, c := range []prometheus.Collector{k.stats.transactions, k.stats.wanted, k.stats.joined, k.stats.problems} {
 		c.Collect(ch)
 	}
 }

@@ -21,6 +21,9 @@ const (
 	vniMark   = "p4evpn-vni"
 )
 
+// chassisKey is the option of a port that says to which chassis it is bound.
+const chassisKey = "l2gateway-chassis"
+
 // attachment is that a bridge stretches a logical switch.
 type attachment struct {
 	bridge        string // id
@@ -28,7 +31,11 @@ type attachment struct {
 	vni           uint32
 	vlan          uint16
 	behind        view.Behind
+	share         share // whose its port is, of gateways that share it
 }
+
+// attachedName is the name of the port at a trunk.
+func attachedName(vni uint32) string { return fmt.Sprintf("evpn_%d", vni) }
 
 // ports are the rows that shall be there: one at the trunk, or one for each VTEP. Their
 // names are unique in OVN.
@@ -38,11 +45,14 @@ func (c Config) ports(a attachment, chassis string) []logicalSwitchPort {
 	}
 	vlan := int(a.vlan)
 	p := logicalSwitchPort{
-		Name: fmt.Sprintf("evpn_%d", a.vni), Type: "l2gateway",
-		Options:     map[string]string{"network_name": c.Network, "l2gateway-chassis": chassis},
+		Name: attachedName(a.vni), Type: "l2gateway",
+		Options:     map[string]string{"network_name": c.Network, chassisKey: chassis},
 		Addresses:   []string{unknown},
 		TagRequest:  &vlan,
 		ExternalIDs: c.marks(a.vni),
+	}
+	if c.Shared {
+		p.ExternalIDs[vtepMark] = a.behind.Local.String()
 	}
 	if c.Addresses {
 		p.Addresses = addressesOf(a.behind.Stations, func(s view.Station) bool { return s.Reached })
@@ -134,6 +144,7 @@ type portChange struct {
 	have, want *logicalSwitchPort
 	from       []string // logical switches that it is to leave, by UUID
 	to         string   // that it is to join; "" = it is there
+	shared     bool     // others may change it too
 }
 
 // change is one transaction: what of a bridge is to be done.
@@ -172,6 +183,10 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]cha
 	problems, kept := map[string]string{}, map[string]bool{}
 	for _, a := range wanted {
 		want := cfg.ports(a, chassis)
+		if a.share == another {
+			kept[want[0].Name] = true
+			continue
+		}
 		if problem := cfg.taken(want, ports); problem != "" {
 			problems[a.bridge] = problem
 			for _, p := range want {
@@ -194,6 +209,7 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]cha
 		c := change{bridge: a.bridge}
 		for i := range want {
 			if p, needed := n.change(ports[want[i].Name], want[i], to.UUID); needed {
+				p.shared = cfg.Shared
 				c.ports = append(c.ports, p)
 			}
 		}
@@ -208,7 +224,17 @@ func (n northbound) plan(cfg Config, chassis string, wanted []attachment) ([]cha
 			changes = append(changes, c)
 		}
 	}
-	return append(changes, n.unwanted(cfg, wanted, kept)...), problems
+	return append(changes, n.unwanted(cfg, chassis, wanted, kept)...), problems
+}
+
+// port gives the port with a name, nil if there is none.
+func (n northbound) port(name string) *logicalSwitchPort {
+	for i := range n.ports {
+		if n.ports[i].Name == name {
+			return &n.ports[i]
+		}
+	}
+	return nil
 }
 
 // taken says that a port which shall be there is somebody else's.
@@ -222,11 +248,14 @@ func (c Config) taken(want []logicalSwitchPort, ports map[string]*logicalSwitchP
 	return ""
 }
 
-// unwanted takes away our ports and groups that nobody wants, each on its own.
-func (n northbound) unwanted(cfg Config, wanted []attachment, kept map[string]bool) (changes []change) {
+// unwanted takes away our ports and groups that nobody wants, each on its own. Who shares them
+// does so with those at its own chassis.
+func (n northbound) unwanted(cfg Config, chassis string, wanted []attachment, kept map[string]bool) (changes []change) {
 	for i := range n.ports {
-		if p := &n.ports[i]; p.ExternalIDs[ownerMark] == cfg.Owner && !kept[p.Name] {
-			changes = append(changes, change{ports: []portChange{{have: p, from: n.holders(p.UUID)}}})
+		p := &n.ports[i]
+		elsewhere := cfg.Shared && p.Options[chassisKey] != chassis
+		if p.ExternalIDs[ownerMark] == cfg.Owner && !kept[p.Name] && !elsewhere {
+			changes = append(changes, change{ports: []portChange{{have: p, from: n.holders(p.UUID), shared: cfg.Shared}}})
 		}
 	}
 	groups := map[string]bool{}
@@ -321,6 +350,9 @@ func named(name string) string {
 // operations are the change's part of a transaction.
 func (p portChange) operations(c client.Client) ([]ovsdb.Operation, error) {
 	var parts []part
+	if p.shared && p.have != nil {
+		parts = append(parts, made(asSeen(c, p.have)))
+	}
 	mutate := func(uuid string, how ovsdb.Mutator, port string) {
 		s := &logicalSwitch{UUID: uuid}
 		parts = append(parts, made(c.Where(s).Mutate(s,

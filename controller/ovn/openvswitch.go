@@ -58,8 +58,9 @@ func (s chassis) bridge(name string) *bridgeRow {
 }
 
 // attach gives the transaction that joins the target's trunk to OVN by the provider
-// bridge; none if that is done. What stands in the way is an error.
-func (s chassis) attach(c client.Client, cfg Config) ([]ovsdb.Operation, error) {
+// bridge, where it carries these VLANs; none if that is done. What stands in the way is an
+// error. None are all; nil has a trunk that is there keep its own.
+func (s chassis) attach(c client.Client, cfg Config, vlans []int) ([]ovsdb.Operation, error) {
 	bridge := s.bridge(cfg.Bridge)
 	var joins part
 	switch {
@@ -68,11 +69,11 @@ func (s chassis) attach(c client.Client, cfg Config) ([]ovsdb.Operation, error) 
 			"or leave out ovn.ovs and give it %s and the mapping by hand",
 			cfg.Bridge, ownerMark, bridge.ExternalIDs[ownerMark], cfg.Owner, cfg.Interface)
 	case bridge != nil:
-		joins = made(s.addPort(c, cfg, bridge))
+		joins = made(s.addPort(c, cfg, vlans, bridge))
 	case s.port(cfg.Interface) != nil:
 		return nil, fmt.Errorf("%s is a port of another bridge: take it away there", cfg.Interface)
 	default:
-		joins = made(s.create(c, cfg))
+		joins = made(s.create(c, cfg, vlans))
 	}
 	return joined(joins, made(s.mapNetwork(c, cfg)))
 }
@@ -87,7 +88,7 @@ func (s chassis) port(name string) *portRow {
 }
 
 // create makes the bridge, as ovs-vsctl add-br does, with the trunk's end.
-func (s chassis) create(c client.Client, cfg Config) ([]ovsdb.Operation, error) {
+func (s chassis) create(c client.Client, cfg Config, vlans []int) ([]ovsdb.Operation, error) {
 	marks := map[string]string{ownerMark: cfg.Owner}
 	standalone := "standalone"
 	b := &bridgeRow{UUID: "br", Name: cfg.Bridge, Ports: []string{"local_port", "trunk_port"}, FailMode: &standalone,
@@ -99,7 +100,7 @@ func (s chassis) create(c client.Client, cfg Config) ([]ovsdb.Operation, error) 
 	return joined(
 		made(c.Create(&interfaceRow{UUID: "local", Name: cfg.Bridge, Type: "internal", ExternalIDs: marks})),
 		made(c.Create(&portRow{UUID: "local_port", Name: cfg.Bridge, Interfaces: []string{"local"}, ExternalIDs: marks})),
-		trunk(c, cfg),
+		trunk(c, cfg, vlans),
 		made(c.Create(b)),
 		made(c.Where(root).Mutate(root,
 			model.Mutation{Field: &root.Bridges, Mutator: ovsdb.MutateOperationInsert, Value: []string{"br"}})),
@@ -107,24 +108,31 @@ func (s chassis) create(c client.Client, cfg Config) ([]ovsdb.Operation, error) 
 }
 
 // trunk makes the port trunk_port of the netdev.
-func trunk(c client.Client, cfg Config) part {
+func trunk(c client.Client, cfg Config, vlans []int) part {
 	marks := map[string]string{ownerMark: cfg.Owner}
 	ops, err := joined(
 		made(c.Create(&interfaceRow{UUID: "trunk", Name: cfg.Interface, ExternalIDs: marks})),
-		made(c.Create(&portRow{UUID: "trunk_port", Name: cfg.Interface, Interfaces: []string{"trunk"}, ExternalIDs: marks})))
+		made(c.Create(&portRow{UUID: "trunk_port", Name: cfg.Interface, Interfaces: []string{"trunk"}, Trunks: vlans,
+			ExternalIDs: marks})))
 	return part{ops, err}
 }
 
 // addPort has the trunk's end be on the bridge.
-func (s chassis) addPort(c client.Client, cfg Config, b *bridgeRow) ([]ovsdb.Operation, error) {
+func (s chassis) addPort(c client.Client, cfg Config, vlans []int, b *bridgeRow) ([]ovsdb.Operation, error) {
 	if p := s.port(cfg.Interface); p != nil {
 		if !slices.Contains(b.Ports, p.UUID) {
 			return nil, fmt.Errorf("%s is a port of another bridge than %s: take it away there", cfg.Interface, cfg.Bridge)
 		}
-		return nil, nil
+		if vlans == nil || slices.Equal(slices.Sorted(slices.Values(p.Trunks)), vlans) {
+			return nil, nil
+		}
+		// ovs-vswitchd 3.1 takes VLANs that change alone to heart when it hears more.
+		row, root := &portRow{UUID: p.UUID, Trunks: vlans}, &openVSwitch{UUID: s.root.UUID}
+		return joined(made(c.Where(row).Update(row, &row.Trunks)), made(c.Where(root).Mutate(root,
+			model.Mutation{Field: &root.NextConfig, Mutator: ovsdb.MutateOperationAdd, Value: 1})))
 	}
 	row := &bridgeRow{UUID: b.UUID}
-	return joined(trunk(c, cfg), made(c.Where(row).Mutate(row,
+	return joined(trunk(c, cfg, vlans), made(c.Where(row).Mutate(row,
 		model.Mutation{Field: &row.Ports, Mutator: ovsdb.MutateOperationInsert, Value: []string{"trunk_port"}})))
 }
 
@@ -168,6 +176,6 @@ func monitorOpenVSwitch(c client.Client) *client.Monitor {
 	o, b, p, i := &openVSwitch{}, &bridgeRow{}, &portRow{}, &interfaceRow{}
 	return c.NewMonitor(client.WithTable(o, &o.Bridges, &o.ExternalIDs),
 		client.WithTable(b, &b.Name, &b.Ports, &b.DatapathType, &b.FailMode, &b.ExternalIDs),
-		client.WithTable(p, &p.Name, &p.Interfaces, &p.ExternalIDs),
+		client.WithTable(p, &p.Name, &p.Interfaces, &p.Trunks, &p.ExternalIDs),
 		client.WithTable(i, &i.Name, &i.Type, &i.Options, &i.Error, &i.ExternalIDs))
 }

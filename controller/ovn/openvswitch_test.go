@@ -42,8 +42,9 @@ func (s *server) joined(mappings string) {
 	s.await("the mapping is "+mappings, func() bool {
 		return s.vs("--if-exists get Open_vSwitch . external_ids:ovn-bridge-mappings") == `"`+mappings+`"`
 	})
-	s.await("the trunk is on br-evpn", func() bool {
-		return strings.Contains(s.vs("--columns=name list bridge"), "br-evpn") && s.vs("list-ports br-evpn") == "trunk0"
+	s.await("the trunk is on br-evpn, with all VLANs", func() bool {
+		return strings.Contains(s.vs("--columns=name list bridge"), "br-evpn") && s.vs("list-ports br-evpn") == "trunk0" &&
+			s.vs("get Port trunk0 trunks") == "[]"
 	})
 	for _, want := range [][2]string{
 		{"get bridge br-evpn datapath_type", "netdev"}, {"get-fail-mode br-evpn", "standalone"},
@@ -77,6 +78,7 @@ func TestWhateverIsDoneToTheTrunksBridgeItComesBack(t *testing.T) {
 	for name, command := range map[string]string{
 		"the bridge deleted":  "del-br br-evpn",
 		"the trunk taken off": "del-port br-evpn trunk0",
+		"few of its VLANs":    "set Port trunk0 trunks=7,8",
 		"the mapping deleted": "remove Open_vSwitch . external_ids ovn-bridge-mappings",
 	} {
 		t.Run(name, func(t *testing.T) {

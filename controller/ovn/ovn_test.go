@@ -177,7 +177,7 @@ func (s *server) foreign() string {
 			rows = append(rows, line)
 		}
 	}
-	text := strings.Join(rows, "")
+	text := strings.NewReplacer(`"[`, "[", `]"`, "]").Replace(strings.Join(rows, "")) // of one or of several
 	ours := s.nb("--bare --columns=_uuid find Logical_Switch_Port external_ids:" + ownerMark + "=here")
 	for uuid := range strings.SplitSeq(ours, "\n") { // as switches name it, first, last or in between
 		if uuid != "" {
@@ -472,6 +472,7 @@ func TestAConfigurationThatWillNotDoIsRefusedByField(t *testing.T) {
 		"nb":            {Intent: store, Owner: "o", Chassis: "c"},
 		"owner":         {Intent: store, Northbound: nb, Chassis: "c"},
 		"chassis":       {Intent: store, Northbound: nb, Owner: "o"},
+		"shared":        {Intent: store, Northbound: nb, Owner: "o", Chassis: "c", Shared: true},
 		"interface":     {Intent: store, Northbound: nb, Owner: "o", OpenVSwitch: "unix:/x"},
 		"gather -1ns":   {Intent: store, Northbound: nb, Owner: "o", Chassis: "c", Gather: -1},
 		"provnet":       {Intent: store, Northbound: nb, Owner: "o", Chassis: "c", Network: "provnet-1"},

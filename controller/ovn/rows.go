@@ -56,6 +56,7 @@ type acl struct {
 type openVSwitch struct {
 	UUID        string            `ovsdb:"_uuid"`
 	Bridges     []string          `ovsdb:"bridges"`
+	NextConfig  int               `ovsdb:"next_cfg"` // counted up by who changes something
 	ExternalIDs map[string]string `ovsdb:"external_ids"`
 }
 
@@ -74,6 +75,7 @@ type portRow struct {
 	UUID        string            `ovsdb:"_uuid"`
 	Name        string            `ovsdb:"name"`
 	Interfaces  []string          `ovsdb:"interfaces"`
+	Trunks      []int             `ovsdb:"trunks"` // VLANs; none = all
 	ExternalIDs map[string]string `ovsdb:"external_ids"`
 }
 

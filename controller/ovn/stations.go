@@ -14,7 +14,8 @@ import (
 )
 
 // expect tells the fabric who is behind OVN in each bridge, where that changed, and how
-// soon it is to be looked at again; 0 = when something changes.
+// soon it is to be looked at again; 0 = when something changes. Who is behind OVN where its port
+// is another gateway's is told by that one.
 func (k *Keeper) expect(ctx context.Context, there northbound, wanted []attachment) (time.Duration, error) {
 	if k.cfg.Port == "" {
 		return 0, nil
@@ -26,7 +27,7 @@ func (k *Keeper) expect(ctx context.Context, there northbound, wanted []attachme
 	seen := map[string]bool{}
 	for _, a := range wanted {
 		on, problem := there.find(a.logicalSwitch)
-		if problem != "" {
+		if problem != "" || a.share != ours {
 			continue
 		}
 		want[a.bridge] = there.stations(on, func(p *logicalSwitchPort) bool {
