@@ -56,7 +56,7 @@ func TestTheDefaultRolesPrimaryAloneIsTheController(t *testing.T) {
 	a := arbiter{deviceID: testDevice, roles: map[string]*role{}}
 	arrive := func() (*stream, *wire) {
 		w := &wire{}
-		st := &stream{out: make(chan queued, queueLength), end: make(chan error, 1), conn: w}
+		st := newStream(w)
 		a.arrive(st)
 		return st, w
 	}
@@ -99,7 +99,7 @@ func TestAStreamThatMadeRoomIsNothingAnyMore(t *testing.T) {
 	}
 	var all []*stream
 	for i := range allStreams + 1 {
-		st := &stream{out: make(chan queued, queueLength), end: make(chan error, 1)}
+		st := newStream(nil)
 		if evicted := a.arrive(st); evicted != (i == allStreams) {
 			t.Errorf("stream %d: made room %v", i, evicted)
 		}

@@ -3,6 +3,8 @@ package p4rtserver
 import (
 	"errors"
 	"io"
+	"math"
+	"sync"
 	"sync/atomic"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -27,9 +29,8 @@ const (
 
 // stream is one client's StreamChannel.
 type stream struct {
-	out   chan queued
-	bytes atomic.Int64 // of what is in out
-	most  atomic.Int64 // that may be
+	waits queue
+	most  atomic.Int64 // bytes that may wait
 	end   chan error   // capacity 1: ends the stream
 	conn  Connection   // nil: its bounds are nobody's concern
 
@@ -45,27 +46,59 @@ type queued struct {
 	size    int
 }
 
+// queue is what waits for a client, of at most queueLength messages. Where nothing does it
+// takes next to nothing: most streams are those of clients that are told little.
+type queue struct {
+	ready chan struct{} // capacity 1: something waits
+
+	mu    sync.Mutex // guards what follows
+	list  []queued
+	bytes int64
+}
+
+// put appends a message, unless more than some messages or bytes would wait, and reports
+// whether it did.
+func (q *queue) put(m queued, messages int, bytes int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.list) >= messages || q.bytes+int64(m.size) > bytes {
+		return false
+	}
+	q.list = append(q.list, m)
+	q.bytes += int64(m.size)
+	q.wake()
+	return true
+}
+
+// take gives the first message, which there is when ready says so.
+func (q *queue) take() queued {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := q.list[0]
+	q.list[0] = queued{}
+	q.bytes -= int64(m.size)
+	if q.list = q.list[1:]; len(q.list) > 0 {
+		q.wake()
+	}
+	return m
+}
+
+func (q *queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
 // offer queues a message that may be lost, and reports whether it did.
 func (st *stream) offer(m *p4v1.StreamMessageResponse, size int) bool {
-	if len(st.out) >= queueLength-queueReserve || st.bytes.Load()+int64(size) > st.most.Load() {
-		return false
-	}
-	st.bytes.Add(int64(size))
-	select {
-	case st.out <- queued{m, size}:
-		return true
-	default:
-		st.bytes.Add(-int64(size))
-		return false
-	}
+	return st.waits.put(queued{m, size}, queueLength-queueReserve, st.most.Load())
 }
 
 // mustSend queues a message that must not be lost; if there is no room, the
 // stream ends.
 func (st *stream) mustSend(m *p4v1.StreamMessageResponse) {
-	select {
-	case st.out <- queued{message: m}:
-	default:
+	if !st.waits.put(queued{message: m}, queueLength, math.MaxInt64) {
 		st.stop(status.Error(codes.ResourceExhausted, "the client does not read its stream"))
 	}
 }
@@ -77,14 +110,15 @@ func (st *stream) stop(err error) {
 	}
 }
 
+func newStream(conn Connection) *stream {
+	st := &stream{waits: queue{ready: make(chan struct{}, 1)}, end: make(chan error, 1), conn: conn}
+	st.most.Store(namedQueueBytes)
+	return st
+}
+
 // StreamChannel serves one client's stream (16).
 func (s *Server) StreamChannel(ss p4v1.P4Runtime_StreamChannelServer) error {
-	st := &stream{
-		out:  make(chan queued, queueLength),
-		end:  make(chan error, 1),
-		conn: connectionOf(ss.Context()),
-	}
-	st.most.Store(namedQueueBytes)
+	st := newStream(connectionOf(ss.Context()))
 	if s.arbiter.arrive(st) {
 		s.counters.evicted.Add(1)
 	}
@@ -101,9 +135,8 @@ func (s *Server) StreamChannel(ss p4v1.P4Runtime_StreamChannelServer) error {
 	defer s.arbiter.leave(st)
 	for {
 		select {
-		case m := <-st.out:
-			st.bytes.Add(-int64(m.size))
-			if err := ss.Send(m.message); err != nil {
+		case <-st.waits.ready:
+			if err := ss.Send(st.waits.take().message); err != nil {
 				return err
 			}
 		case err := <-st.end:
