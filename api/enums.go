@@ -22,6 +22,12 @@ var (
 		"openconfirm": pb.SessionState_SESSION_STATE_OPENCONFIRM,
 		"established": pb.SessionState_SESSION_STATE_ESTABLISHED,
 	}
+	bfdStates = map[string]pb.BfdState{ // by view.BFD's State
+		"admin_down": pb.BfdState_BFD_STATE_ADMIN_DOWN,
+		"down":       pb.BfdState_BFD_STATE_DOWN,
+		"init":       pb.BfdState_BFD_STATE_INIT,
+		"up":         pb.BfdState_BFD_STATE_UP,
+	}
 	families = map[bgp.Family]pb.Family{
 		bgp.EVPN:        pb.Family_FAMILY_EVPN,
 		bgp.IPv4Unicast: pb.Family_FAMILY_IPV4,

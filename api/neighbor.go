@@ -125,6 +125,8 @@ func readNeighbor(id string, m *pb.Neighbor) (intent.Neighbor, error) {
 	if f.check("ttl_security", bgp.CheckTTLSecurity(spec.GetTtlSecurity(), spec.GetMultihop() > 0)) {
 		o.TTLSecurity = uint8(spec.GetTtlSecurity())
 	}
+	o.BFD = intent.BFD{On: spec.GetBfd(), Interval: f.duration("bfd_interval", spec.GetBfdInterval()),
+		Multiplier: f.small("bfd_multiplier", spec.GetBfdMultiplier()), Hops: f.small("bfd_hops", spec.GetBfdHops())}
 	if spec.GetPort() > math.MaxUint16 {
 		f.bad("port", fmt.Sprintf("%d is no TCP port: want 1 to 65535, or 0 for 179", spec.GetPort()))
 	}
@@ -149,6 +151,15 @@ func readNeighbor(id string, m *pb.Neighbor) (intent.Neighbor, error) {
 	return o, f.err()
 }
 
+// small reads a number of one octet.
+func (f *fields) small(field string, n uint32) uint8 {
+	if n > math.MaxUint8 {
+		f.bad(field, fmt.Sprintf("%d: want 1 to 255, or 0 for the default", n))
+		return 0
+	}
+	return uint8(n)
+}
+
 func (f *fields) duration(field string, d *durationpb.Duration) time.Duration {
 	if d == nil {
 		return 0
@@ -170,6 +181,8 @@ func writeNeighbor(o intent.Neighbor, st intent.Status) *pb.Neighbor {
 			Shutdown: o.Shutdown, ShutdownMessage: o.ShutdownMessage,
 			HoldTime: writeDuration(o.HoldTime), Keepalive: writeDuration(o.Keepalive),
 			ConnectRetry: writeDuration(o.ConnectRetry),
+			Bfd:          o.BFD.On, BfdInterval: writeDuration(o.BFD.Interval),
+			BfdMultiplier: uint32(o.BFD.Multiplier), BfdHops: uint32(o.BFD.Hops),
 		},
 		Status: &pb.NeighborStatus{State: states[state], Reason: reason, Configured: o.Configured},
 	}

@@ -51,6 +51,8 @@ func TestANeighbourIsShownWithItsSessionAndWithoutItsPassword(t *testing.T) {
 	want.Spec.HoldTime, want.Spec.Keepalive, want.Spec.ConnectRetry = durationpb.New(9*time.Second),
 		durationpb.New(3*time.Second), durationpb.New(time.Second)
 	want.Spec.MacIpOnly = true
+	want.Spec.Bfd, want.Spec.BfdInterval = true, durationpb.New(50*time.Millisecond)
+	want.Spec.BfdMultiplier, want.Spec.BfdHops = 5, 2
 	want.Spec.MaxPrefixes, want.Spec.Families = 100, []pb.Family{pb.Family_FAMILY_EVPN, pb.Family_FAMILY_IPV4}
 	sent := proto.CloneOf(want)
 	sent.Spec.Password = "secret"
@@ -187,6 +189,9 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 		"hops":                  {neighbor(a, func(s *pb.NeighborSpec) { s.TtlSecurity = 257 }), codes.InvalidArgument, []string{"neighbor.spec.ttl_security"}},
 		"hops said twice":       {neighbor(a, func(s *pb.NeighborSpec) { s.TtlSecurity, s.Multihop = 1, 1 }), codes.InvalidArgument, []string{"neighbor.spec.ttl_security"}},
 		"farewell":              {neighbor(a, func(s *pb.NeighborSpec) { s.ShutdownMessage = strings.Repeat("x", 256) }), codes.InvalidArgument, []string{"neighbor.spec.shutdown_message"}},
+		"BFD's interval":        {neighbor(a, func(s *pb.NeighborSpec) { s.BfdInterval = durationpb.New(time.Hour) }), codes.InvalidArgument, []string{"neighbor.spec.bfd_interval"}},
+		"BFD's multiplier":      {neighbor(a, func(s *pb.NeighborSpec) { s.BfdMultiplier = 256 }), codes.InvalidArgument, []string{"neighbor.spec.bfd_multiplier"}},
+		"BFD's hops":            {neighbor(a, func(s *pb.NeighborSpec) { s.BfdHops = 256 }), codes.InvalidArgument, []string{"neighbor.spec.bfd_hops"}},
 		"tag of a VRF":          {instance("vrf.blue", &pb.InstanceSpec{EthernetTag: 1}), codes.InvalidArgument, []string{"instance.spec.ethernet_tag"}},
 		"switch of a VRF":       {instance("vrf.blue", &pb.InstanceSpec{LogicalSwitch: "ls1"}), codes.InvalidArgument, []string{"instance.spec.logical_switch"}},
 		"learned in a VRF":      {instance("vrf.blue", &pb.InstanceSpec{MaxMacs: 1}), codes.InvalidArgument, []string{"instance.spec.max_macs"}},

@@ -54,5 +54,13 @@ func sessionRow(n view.Neighbor) *p4evpnv1.Session {
 			Bytes: hex.EncodeToString(f.Bytes),
 		})
 	}
+	if b := n.BFD; b != nil {
+		m.Bfd = &p4evpnv1.BfdSession{
+			State: bfdStates[b.State], RemoteState: bfdStates[b.RemoteState], Uptime: writeDuration(b.Uptime),
+			Transmission: writeDuration(b.Transmission), Detection: writeDuration(b.Detection),
+			LastDown: b.LastDown, RemoteDiagnostic: b.RemoteDiagnostic, Failures: b.Failures,
+			RemoteIndependent: b.RemoteIndependent, Trouble: utf8(b.Trouble),
+		}
+	}
 	return m
 }

@@ -31,6 +31,9 @@ var (
 			{Time: atNoon, Reason: "community", What: "no UTF-8: \xff", Action: view.Withdrawn},
 			{Time: atNoon, Reason: "message", What: "header", Action: view.SessionEnded, Bytes: []byte{0xff}},
 		},
+		BFD: &view.BFD{State: "init", RemoteState: "admin_down", Uptime: time.Minute, Transmission: time.Second,
+			Detection: 3 * time.Second, LastDown: "detection time expired", RemoteDiagnostic: "path down", Failures: 4,
+			RemoteIndependent: true, Trouble: "no route"},
 	}
 	aSession = &p4evpnv1.Session{
 		Address: "10.0.0.3", As: 65001, State: p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED,
@@ -47,6 +50,11 @@ var (
 			{Time: timestamppb.New(atNoon), Reason: "message", What: "header",
 				Action: p4evpnv1.FaultAction_FAULT_ACTION_SESSION_ENDED, Bytes: "ff"},
 		},
+		Bfd: &p4evpnv1.BfdSession{State: p4evpnv1.BfdState_BFD_STATE_INIT,
+			RemoteState: p4evpnv1.BfdState_BFD_STATE_ADMIN_DOWN, Uptime: durationpb.New(time.Minute),
+			Transmission: durationpb.New(time.Second), Detection: durationpb.New(3 * time.Second),
+			LastDown: "detection time expired", RemoteDiagnostic: "path down", Failures: 4, RemoteIndependent: true,
+			Trouble: "no route"},
 	}
 )
 

@@ -20,7 +20,7 @@ const (
 func (s State) String() string {
 	switch s {
 	case AdminDown:
-		return "admin-down"
+		return "admin_down"
 	case Down:
 		return "down"
 	case Init:

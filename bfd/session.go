@@ -9,15 +9,6 @@ import (
 // 6.8.3).
 const slow = time.Second
 
-// Timing is how a session is configured.
-type Timing struct {
-	// Interval is the least between two packets, that we send and that we want to receive.
-	Interval time.Duration
-	// Multiplier is how many of ours may be missing in a row when the peer takes the path
-	// for dead; its own counts for us.
-	Multiplier uint8
-}
-
 // Session is the state of RFC 5880 section 6.8.1. It is changed by Receive, Expire, Set
 // and Farewell, and says by Next when what is to be done.
 type Session struct {

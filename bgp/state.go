@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/p4evpn/p4evpn/bfd"
 )
 
 // PeerState is what is known of a neighbour now.
@@ -27,6 +29,8 @@ type PeerState struct {
 	// ten, the oldest first.
 	Faults map[Reason]uint64
 	Recent []Fault
+	// BFD is what is known of the path to it; zero where it is not watched.
+	BFD bfd.Status
 }
 
 // Fault is something that a peer sent and that was not taken as it stood.

@@ -17,7 +17,9 @@ type File struct {
 	Target  Target  `yaml:"target"`
 	API     API     `yaml:"api"`
 	Metrics Metrics `yaml:"metrics"`
-	BGP     BGP     `yaml:"bgp"`
+	// Liveness is where BFD runs.
+	Liveness Liveness `yaml:"liveness"`
+	BGP      BGP      `yaml:"bgp"`
 	// Ports are the tenants' ports, Uplinks those towards the underlay.
 	Ports   []Port   `yaml:"ports"`
 	Uplinks []Uplink `yaml:"uplinks"`
@@ -66,6 +68,14 @@ type Target struct {
 	AuditInterval time.Duration `yaml:"audit_interval"`
 }
 
+// Liveness is the process with the BFD sessions, which go on when p4evpn ends: the embedded
+// switch's, or `p4evpn liveness` beside another target.
+type Liveness struct {
+	// Where the gateway asks for sessions, unix:PATH. Left out: NAME-liveness.sock where
+	// target.address is unix:NAME.sock, else unix:/run/p4evpn/liveness.sock.
+	Address string `yaml:"address"`
+}
+
 // TargetTLS names PEM files: all of them, or none. They are read for every new connection.
 type TargetTLS struct {
 	Certificate string `yaml:"certificate"` // ours
@@ -78,6 +88,8 @@ type TargetTLS struct {
 type Metrics struct {
 	Listen string `yaml:"listen"` // "host:port" of /metrics; left out: nowhere
 	Switch string `yaml:"switch"` // the same of the embedded switch that is started; left out: nowhere
+	// The same of p4evpn liveness; the embedded switch has BFD's with its own.
+	Liveness string `yaml:"liveness"`
 }
 
 // BGP is the embedded speaker.
@@ -118,6 +130,18 @@ type Neighbor struct {
 	// NoARPND leaves the ARP/ND community (RFC 9047) out of what the neighbour is told:
 	// GoBGP takes routes with one for withdrawn.
 	NoARPND bool `yaml:"no_arp_nd"`
+	// BFD watches the path to the neighbour, whose loss ends the session at once (RFC 5880,
+	// 5882); {} does with the defaults. Left out: off.
+	BFD *BFD `yaml:"bfd"`
+}
+
+// BFD is how a path is watched.
+type BFD struct {
+	Interval   time.Duration `yaml:"interval"`   // between two packets, 10ms to 1m; left out: 100ms
+	Multiplier uint8         `yaml:"multiplier"` // after so many missing the path is lost; 0: 3
+	// Hops is how many hops away the neighbour may be: 1 on our link (RFC 5881), else
+	// multihop (RFC 5883). 0: ttl_security or multihop, else 1 for eBGP and 255 for iBGP.
+	Hops uint8 `yaml:"hops"`
 }
 
 // Port is a tenant's port.

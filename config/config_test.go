@@ -35,8 +35,12 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	if !slices.Equal(f.API.Listen, Addresses{DefaultAPI}) || f.Target.Address != DefaultTarget ||
 		f.Target.DeviceID != defaultDeviceID ||
 		f.Store != DefaultStore || !f.Target.Embedded || f.Learning.Ageing != 90*time.Second ||
-		f.Target.AuditInterval != defaultAuditInterval {
+		f.Target.AuditInterval != defaultAuditInterval || f.Liveness.Address != "unix:/run/p4evpn/switch-liveness.sock" {
 		t.Errorf("defaults: %+v", f)
+	}
+	f, err = Parse([]byte(minimal + "target: {address: 127.0.0.1:9559}\n"))
+	if err != nil || f.Liveness.Address != DefaultLiveness {
+		t.Errorf("beside a target over TCP BFD is at %s (%v)", f.Liveness.Address, err)
 	}
 	if f, err = Parse([]byte(minimal + "target: {embedded: false}\n")); err != nil || f.Target.AuditInterval != 0 {
 		t.Errorf("a target that is not the embedded switch is audited every %v (%v)", f.Target.AuditInterval, err)
@@ -90,6 +94,9 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"unknown family":       {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [evpn, vpnv4]}\n", "vpnv4", "[6:"},
 		"family twice":         {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, families: [ipv4, ipv4]}\n", "bgp.neighbors[0].families[1]", "line 6:"},
 		"own AS too often":     {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, allow_own_as: 11}\n", "bgp.neighbors[0].allow_own_as: 11: want 0 to 10", "line 6:"},
+		"BFD too often":        {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, bfd: {interval: 1ms}}\n", "bgp.neighbors[0].bfd.interval: 1ms: want whole milliseconds", "line 6:"},
+		"BFD too far":          {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, bfd: {hops: 256}}\n", "256", "[6:"},
+		"BFD of no socket":     {minimal + "liveness: {address: 127.0.0.1:1}\n", "liveness.address: \"127.0.0.1:1\": want unix:PATH", "line 4:"},
 		"too many hops":        {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, ttl_security: 255}\n", "bgp.neighbors[0].ttl_security", "line 6:"},
 		"hops twice":           {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, ttl_security: 2, multihop: 2}\n", "multihop is set too", "line 6:"},
 		"long farewell":        {minimal + "bgp:\n  neighbors:\n  - {address: 10.1.0.1, as: 1, shutdown_message: " + strings.Repeat("x", 256) + "}\n", "bgp.neighbors[0].shutdown_message: 256 bytes", "line 6:"},

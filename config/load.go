@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/internal/file"
 	"github.com/p4evpn/p4evpn/internal/socket"
@@ -21,6 +23,7 @@ import (
 const (
 	DefaultAPI      = "unix:/run/p4evpn/api.sock"
 	DefaultTarget   = "unix:/run/p4evpn/switch.sock"
+	DefaultLiveness = "unix:/run/p4evpn/liveness.sock"
 	DefaultStore    = "/var/lib/p4evpn/p4evpn.db"
 	defaultDeviceID = 1
 	// defaultAuditInterval is of the embedded switch.
@@ -70,12 +73,24 @@ func Parse(b []byte) (*File, error) {
 			f.Target.AuditInterval = defaultAuditInterval
 		}
 	}
+	if f.Liveness.Address == "" {
+		f.Liveness.Address = besideTarget(f.Target.Address)
+	}
 	c := checker{file: f}
 	c.check()
 	if err := c.explain(b); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+// besideTarget is where BFD runs with a target at an address.
+func besideTarget(target string) string {
+	if a, err := socket.Parse(target); err == nil && a.Unix() {
+		a.Where = strings.TrimSuffix(a.Where, ".sock") + "-liveness.sock"
+		return a.String()
+	}
+	return DefaultLiveness
 }
 
 // decode reads b into f. The library panics on some input that is no YAML
@@ -187,6 +202,9 @@ func (c *checker) check() {
 			c.fail("carrier_delay."+key, "%v: want 0s to %v", d, mostCarrierDelay)
 		}
 	}
+	if a, err := socket.Parse(f.Liveness.Address); err != nil || !a.Unix() {
+		c.fail("liveness.address", "%q: want unix:PATH", f.Liveness.Address)
+	}
 	c.checkAPI()
 	c.checkOVN()
 	c.checkBGP()
@@ -267,6 +285,14 @@ func (c *checker) checkBGP() {
 	c.checkRestart()
 }
 
+// check checks the interval; nil is off.
+func (b *BFD) check() error {
+	if b == nil || b.Interval == 0 {
+		return nil
+	}
+	return bfd.CheckInterval(b.Interval)
+}
+
 func (c *checker) checkSession(at string, n *Neighbor) {
 	for _, setting := range []struct {
 		key string
@@ -275,6 +301,7 @@ func (c *checker) checkSession(at string, n *Neighbor) {
 		{"allow_own_as", bgp.CheckAllowOwnAS(uint32(n.AllowOwnAS))},
 		{"ttl_security", bgp.CheckTTLSecurity(uint32(n.TTLSecurity), n.Multihop > 0)},
 		{"shutdown_message", bgp.CheckShutdownMessage(n.ShutdownMessage)},
+		{"bfd.interval", n.BFD.check()},
 	} {
 		if setting.err != nil {
 			c.fail(at+"."+setting.key, "%v", setting.err)

@@ -108,6 +108,8 @@ func (s source) write(b *strings.Builder, at string, v reflect.Value) {
 			elem, suffix = elem.Elem(), "[N]."
 		case reflect.Map:
 			elem, suffix = elem.Elem(), ".ID."
+		case reflect.Pointer: // left out is something else than empty
+			elem = elem.Elem()
 		}
 		if s.ours(elem) {
 			below := reflect.Zero(elem)

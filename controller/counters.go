@@ -8,6 +8,7 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -36,6 +37,10 @@ var (
 		[]string{"neighbor", "as"}, nil)
 	descFaults = prometheus.NewDesc("p4evpn_bgp_faults_total",
 		"What neighbours sent that was not taken as it stood, by reason.", []string{"neighbor", "reason"}, nil)
+	descBFD = prometheus.NewDesc("p4evpn_bgp_bfd_up", "1 while BFD to a neighbour is up.", []string{"neighbor"}, nil)
+
+	descBFDFailures = prometheus.NewDesc("p4evpn_bgp_bfd_failures_total",
+		"Losses of the path to a neighbour, by BFD, of the session that there is.", []string{"neighbor"}, nil)
 	descReceived = prometheus.NewDesc("p4evpn_bgp_routes_received", "EVPN routes that a neighbour advertises now.",
 		[]string{"neighbor"}, nil)
 	descLimit = prometheus.NewDesc("p4evpn_bgp_routes_limit",
@@ -59,7 +64,8 @@ func (c *Controller) Counters() Counters { return Counters{c, scrapeTimeout} }
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descPuntsLimited, descPoliced,
 		descUnknownStation, descBridgePackets,
-		descBridgeBytes, descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit} {
+		descBridgeBytes, descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit,
+		descBFD, descBFDFailures} {
 		ch <- d
 	}
 }
@@ -94,6 +100,14 @@ func collectPeer(ch chan<- prometheus.Metric, p *bgp.PeerState) {
 	ch <- prometheus.MustNewConstMetric(descSession, prometheus.GaugeValue, up, address, fmt.Sprint(p.AS))
 	ch <- prometheus.MustNewConstMetric(descReceived, prometheus.GaugeValue, float64(p.Routes), address)
 	ch <- prometheus.MustNewConstMetric(descLimit, prometheus.GaugeValue, float64(p.Limit), address)
+	if st := &p.BFD; *st != (bfd.Status{}) {
+		up = 0
+		if st.State == bfd.Up {
+			up = 1
+		}
+		ch <- prometheus.MustNewConstMetric(descBFD, prometheus.GaugeValue, up, address)
+		ch <- prometheus.MustNewConstMetric(descBFDFailures, prometheus.CounterValue, float64(st.Failures), address)
+	}
 	for reason, n := range p.Faults {
 		ch <- prometheus.MustNewConstMetric(descFaults, prometheus.CounterValue, float64(n), address, reason.String())
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/view"
 )
@@ -46,6 +47,28 @@ func neighborRow(p *bgp.PeerState) view.Neighbor {
 		row.Faults = append(row.Faults, view.Fault{
 			Time: f.Time, Reason: f.Reason.String(), What: f.What, Action: faultActions[f.Action], Bytes: f.Bytes,
 		})
+	}
+	row.BFD = bfdRow(&p.BFD)
+	return row
+}
+
+// bfdRow gives nil where the path is not watched.
+func bfdRow(st *bfd.Status) *view.BFD {
+	if *st == (bfd.Status{}) {
+		return nil
+	}
+	row := &view.BFD{Trouble: st.Trouble}
+	if st.Discriminator == 0 {
+		return row
+	}
+	row.State, row.RemoteState = st.State.String(), st.RemoteState.String()
+	row.Uptime, row.Transmission, row.Detection = time.Since(st.Since), st.Transmission, st.Detection
+	row.Failures, row.RemoteIndependent = st.Failures, st.Independent
+	if st.LastDown != bfd.NoDiagnostic {
+		row.LastDown = st.LastDown.String()
+	}
+	if st.RemoteDiagnostic != bfd.NoDiagnostic {
+		row.RemoteDiagnostic = st.RemoteDiagnostic.String()
 	}
 	return row
 }

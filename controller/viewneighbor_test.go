@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
@@ -24,6 +25,9 @@ func somePeers() []bgp.PeerState {
 			Address: peer1, AS: 65101, RouterID: leaf1, State: "established", Up: true, Since: time.Now().Add(-time.Hour),
 			Routes: 7, Unicast: 3, EndOfRIB: true, Flaps: 2, LastDown: "hold timer expired", Graceful: true,
 			Families: []bgp.Family{bgp.EVPN, bgp.IPv4Unicast}, Limit: 1000,
+			BFD: bfd.Status{Peer: peer1, Discriminator: 1, RemoteDiscriminator: 2, State: bfd.Up, RemoteState: bfd.Init,
+				LastDown: bfd.TimeExpired, RemoteDiagnostic: bfd.NeighborDown, Since: time.Now().Add(-time.Hour), Failures: 5,
+				Independent: true, Transmission: time.Second, Detection: time.Minute},
 			Faults: map[bgp.Reason]uint64{bgp.BadLabel: 4, bgp.BadRouteType: 1},
 			Recent: []bgp.Fault{
 				{Time: at, Reason: bgp.BadRouteType, Action: bgp.Discarded, What: "EVPN route type 6", Bytes: []byte{6, 1}},
@@ -31,7 +35,8 @@ func somePeers() []bgp.PeerState {
 				{Time: at, Reason: bgp.BadLabel, Action: bgp.SessionEnded, What: "no more of it"},
 			},
 		},
-		{Address: peer2, AS: 65102, State: "idle", Shutdown: true, LastDown: "administrative shutdown", Limit: 250_000},
+		{Address: peer2, AS: 65102, State: "idle", Shutdown: true, LastDown: "administrative shutdown", Limit: 250_000,
+			BFD: bfd.Status{Peer: peer2, Trouble: "away"}},
 	}
 }
 
@@ -56,14 +61,19 @@ func TestANeighbourIsShownWithWhatItSentThatWasWrong(t *testing.T) {
 				{Time: at, Reason: "label", What: "label 0", Action: view.Withdrawn},
 				{Time: at, Reason: "label", What: "no more of it", Action: view.SessionEnded},
 			},
+			BFD: &view.BFD{State: "up", RemoteState: "init", Uptime: time.Hour, Transmission: time.Second,
+				Detection: time.Minute, LastDown: "detection time expired",
+				RemoteDiagnostic: "neighbor signaled session down", Failures: 5, RemoteIndependent: true},
 		},
 		{
 			Address: peer2, AS: 65102, State: "idle", Shutdown: true, LastLoss: "administrative shutdown", Limit: 250_000,
 			Reason: "it is shut down here, by its setting shutdown; the last session: administrative shutdown",
+			BFD:    &view.BFD{Trouble: "away"},
 		},
 	}
 	for i := range got {
 		got[i].Uptime = got[i].Uptime.Truncate(time.Minute)
+		got[i].BFD.Uptime = got[i].BFD.Uptime.Truncate(time.Minute)
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -87,6 +97,14 @@ func TestNeighboursHaveMetricsOfTheirOwn(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	reg.MustRegister(g.c.Counters())
 	const want = `
+# HELP p4evpn_bgp_bfd_failures_total Losses of the path to a neighbour, by BFD, of the session that there is.
+# TYPE p4evpn_bgp_bfd_failures_total counter
+p4evpn_bgp_bfd_failures_total{neighbor="192.0.2.1"} 5
+p4evpn_bgp_bfd_failures_total{neighbor="192.0.2.2"} 0
+# HELP p4evpn_bgp_bfd_up 1 while BFD to a neighbour is up.
+# TYPE p4evpn_bgp_bfd_up gauge
+p4evpn_bgp_bfd_up{neighbor="192.0.2.1"} 1
+p4evpn_bgp_bfd_up{neighbor="192.0.2.2"} 0
 # HELP p4evpn_bgp_faults_total What neighbours sent that was not taken as it stood, by reason.
 # TYPE p4evpn_bgp_faults_total counter
 p4evpn_bgp_faults_total{neighbor="192.0.2.1",reason="label"} 4
@@ -105,7 +123,7 @@ p4evpn_bgp_session_up{as="65101",neighbor="192.0.2.1"} 1
 p4evpn_bgp_session_up{as="65102",neighbor="192.0.2.2"} 0
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "p4evpn_bgp_faults_total", "p4evpn_bgp_routes_limit",
-		"p4evpn_bgp_routes_received", "p4evpn_bgp_session_up"); err != nil {
+		"p4evpn_bgp_routes_received", "p4evpn_bgp_session_up", "p4evpn_bgp_bfd_up", "p4evpn_bgp_bfd_failures_total"); err != nil {
 		t.Error(err)
 	}
 }

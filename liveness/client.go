@@ -85,7 +85,8 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		if text := err.Error(); len(c.wanted()) > 0 && text != said {
 			said = text
-			c.log.Error("BFD sessions are out of reach, trying again", "address", c.address, "err", err)
+			c.log.Error("nobody runs BFD for us, trying again: the embedded switch does, "+
+				"or p4evpn liveness beside another target", "address", c.address, "err", err)
 			select {
 			case c.events <- Event{Lost: err}:
 			case <-ctx.Done():

@@ -155,13 +155,14 @@ func TestSessionsOutliveTheirClient(t *testing.T) {
 	first.stop()
 	second := watch(t, a, with(there, here))
 	known := func(st bfd.Status) bool { return st.Discriminator != 0 }
-	if now := second.await(t, "known", there, known); now.State != bfd.Up || now.Discriminator != was.Discriminator || now.Failures != 0 || !now.Since.Equal(was.Since) {
+	now := second.await(t, "known", there, known)
+	if now.State != bfd.Up || now.Discriminator != was.Discriminator || now.Failures != 0 || !now.Since.Equal(was.Since) {
 		t.Errorf("was %+v, and the next client is told %+v", was, now)
 	}
 	changed := with(there, here)
 	changed.Interval = 20 * time.Millisecond
 	second.Want([]Peer{changed})
-	now := second.await(t, "sent faster", there, func(st bfd.Status) bool { return st.Detection == 200*time.Millisecond })
+	now = second.await(t, "sent faster", there, func(st bfd.Status) bool { return st.Detection == 200*time.Millisecond })
 	if now.Discriminator != was.Discriminator || now.State != bfd.Up {
 		t.Errorf("with another interval: %+v", now)
 	}
@@ -446,7 +447,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		for _, p := range r.Peers {
-			if d := p.timing().Interval; d < MinInterval || d > MaxInterval || p.minTTL() < 1 || p.minTTL() > 255 {
+			if d := p.timing().Interval; d < bfd.MinInterval || d > bfd.MaxInterval || p.minTTL() < 1 || p.minTTL() > 255 {
 				t.Errorf("taken: %+v", p)
 			}
 		}

@@ -23,20 +23,8 @@ type Peer struct {
 	Multiplier uint8         `json:"multiplier"`
 }
 
-// Limits of a Peer and of how many there are.
-const (
-	MinInterval = 10 * time.Millisecond
-	MaxInterval = time.Minute
-	MaxPeers    = 1024
-)
-
-// CheckInterval checks an interval.
-func CheckInterval(d time.Duration) error {
-	if d < MinInterval || d > MaxInterval || d%time.Millisecond != 0 {
-		return fmt.Errorf("%v: want whole milliseconds from %v to %v", d, MinInterval, MaxInterval)
-	}
-	return nil
-}
+// MaxPeers is how many there may be.
+const MaxPeers = 1024
 
 // Check says what is wrong with the peer.
 func (p *Peer) Check() error {
@@ -51,7 +39,7 @@ func (p *Peer) Check() error {
 	case p.Multiplier == 0:
 		return errors.New("multiplier 0: want 1 to 255")
 	}
-	if err := CheckInterval(p.Interval); err != nil {
+	if err := bfd.CheckInterval(p.Interval); err != nil {
 		return fmt.Errorf("interval %w", err)
 	}
 	return nil

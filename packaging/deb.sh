@@ -25,6 +25,7 @@ run=$root/usr/bin/p4evpn
 put 644 packaging/p4evpn.yaml /etc/p4evpn/p4evpn.yaml
 put 644 packaging/systemd/p4evpn.service /lib/systemd/system/p4evpn.service
 put 644 packaging/systemd/p4evpn-switch.service /lib/systemd/system/p4evpn-switch.service
+put 644 packaging/systemd/p4evpn-liveness.service /lib/systemd/system/p4evpn-liveness.service
 put 644 packaging/systemd/sysusers.conf /usr/lib/sysusers.d/p4evpn.conf
 put 644 packaging/systemd/tmpfiles.conf /usr/lib/tmpfiles.d/p4evpn.conf
 put 644 packaging/systemd/sysctl.conf /usr/lib/sysctl.d/p4evpn.conf

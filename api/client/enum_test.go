@@ -60,7 +60,7 @@ func TestJSONIsThatOfProtobufWithWords(t *testing.T) {
 		{&pb.Session{Address: "10.1.1.1", State: pb.SessionState_SESSION_STATE_ACTIVE, Uptime: durationpb.New(61e9), Received: 7}, `{
 			"address": "10.1.1.1", "as": 0, "state": "active", "uptime": "61s", "received": "7", "advertised": "0", "reason": "",
 			"limit": 0, "shutdown": false, "router_id": "", "families": [], "received_unicast": "0", "end_of_rib": false,
-			"graceful_restart": false, "losses": "0", "last_loss": "", "fault_counts": [], "faults": []}`},
+			"graceful_restart": false, "losses": "0", "last_loss": "", "fault_counts": [], "faults": [], "bfd": null}`},
 		{&pb.Fault{Time: timestamppb.New(time.Unix(0, 5e6)), Action: pb.FaultAction_FAULT_ACTION_SESSION_ENDED}, `{
 			"time": "1970-01-01T00:00:00.005Z", "reason": "", "what": "", "action": "session_ended", "bytes": ""}`},
 		{&pb.Difference{Kind: 9}, `{"kind": "9", "table": "", "was": "", "is": ""}`},
@@ -69,7 +69,8 @@ func TestJSONIsThatOfProtobufWithWords(t *testing.T) {
 		{&pb.NeighborSpec{Families: []pb.Family{pb.Family_FAMILY_IPV6, 9}}, `{
 			"remote_as": 0, "port": 0, "local_address": "", "password": "", "multihop": 0, "passive": false, "hold_time": null,
 			"keepalive": null, "connect_retry": null, "max_prefixes": 0, "families": ["ipv6", "9"], "mac_ip_only": false,
-			"allow_own_as": 0, "ttl_security": 0, "shutdown": false, "shutdown_message": "","no_arp_nd":false}`},
+			"allow_own_as": 0, "ttl_security": 0, "shutdown": false, "shutdown_message": "","no_arp_nd":false,
+			"bfd": false, "bfd_interval": null, "bfd_multiplier": 0, "bfd_hops": 0}`},
 		{&pb.UpdateNeighborRequest{Neighbor: &pb.Neighbor{Status: &pb.NeighborStatus{}}}, `{
 			"neighbor": {"name": "", "spec": null, "status": {"state": "", "reason": "", "configured": false, "session": "",
 			"uptime": null, "received": "0", "advertised": "0", "has_password": false}}, "update_mask": null, "allow_missing": false}`},

@@ -730,7 +730,16 @@ type NeighborSpec struct {
 	ShutdownMessage string `protobuf:"bytes,16,opt,name=shutdown_message,json=shutdownMessage,proto3" json:"shutdown_message,omitempty"`
 	// It is told nothing of the flags of addresses (RFC 9047): GoBGP takes routes that say
 	// them for withdrawn.
-	NoArpNd       bool `protobuf:"varint,17,opt,name=no_arp_nd,json=noArpNd,proto3" json:"no_arp_nd,omitempty"`
+	NoArpNd bool `protobuf:"varint,17,opt,name=no_arp_nd,json=noArpNd,proto3" json:"no_arp_nd,omitempty"`
+	// The path to it is watched by BFD (RFC 5880): its loss ends the session at once.
+	Bfd bool `protobuf:"varint,18,opt,name=bfd,proto3" json:"bfd,omitempty"`
+	// Between two packets, whole milliseconds from 10ms to 1m; left out 100 ms.
+	BfdInterval *durationpb.Duration `protobuf:"bytes,19,opt,name=bfd_interval,json=bfdInterval,proto3" json:"bfd_interval,omitempty"`
+	// After how many packets missing the path is lost, 1 to 255; 0 is 3.
+	BfdMultiplier uint32 `protobuf:"varint,20,opt,name=bfd_multiplier,json=bfdMultiplier,proto3" json:"bfd_multiplier,omitempty"`
+	// How many hops away BFD may be, 1 to 255: 1 is on our link (RFC 5881), more is multihop
+	// (RFC 5883). 0 is ttl_security or multihop, else 1 for eBGP and 255 for iBGP.
+	BfdHops       uint32 `protobuf:"varint,21,opt,name=bfd_hops,json=bfdHops,proto3" json:"bfd_hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -882,6 +891,34 @@ func (x *NeighborSpec) GetNoArpNd() bool {
 		return x.NoArpNd
 	}
 	return false
+}
+
+func (x *NeighborSpec) GetBfd() bool {
+	if x != nil {
+		return x.Bfd
+	}
+	return false
+}
+
+func (x *NeighborSpec) GetBfdInterval() *durationpb.Duration {
+	if x != nil {
+		return x.BfdInterval
+	}
+	return nil
+}
+
+func (x *NeighborSpec) GetBfdMultiplier() uint32 {
+	if x != nil {
+		return x.BfdMultiplier
+	}
+	return 0
+}
+
+func (x *NeighborSpec) GetBfdHops() uint32 {
+	if x != nil {
+		return x.BfdHops
+	}
+	return 0
 }
 
 type NeighborStatus struct {
@@ -2809,7 +2846,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.p4evpn.v1.NeighborSpecR\x04spec\x121\n" +
-	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\x81\x05\n" +
+	"\x06status\x18\x03 \x01(\v2\x19.p4evpn.v1.NeighborStatusR\x06status\"\x93\x06\n" +
 	"\fNeighborSpec\x12\x1b\n" +
 	"\tremote_as\x18\x01 \x01(\rR\bremoteAs\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12#\n" +
@@ -2829,7 +2866,11 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\fttl_security\x18\x0e \x01(\rR\vttlSecurity\x12\x1a\n" +
 	"\bshutdown\x18\x0f \x01(\bR\bshutdown\x12)\n" +
 	"\x10shutdown_message\x18\x10 \x01(\tR\x0fshutdownMessage\x12\x1a\n" +
-	"\tno_arp_nd\x18\x11 \x01(\bR\anoArpNd\"\xb5\x02\n" +
+	"\tno_arp_nd\x18\x11 \x01(\bR\anoArpNd\x12\x10\n" +
+	"\x03bfd\x18\x12 \x01(\bR\x03bfd\x12<\n" +
+	"\fbfd_interval\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\vbfdInterval\x12%\n" +
+	"\x0ebfd_multiplier\x18\x14 \x01(\rR\rbfdMultiplier\x12\x19\n" +
+	"\bbfd_hops\x18\x15 \x01(\rR\abfdHops\"\xb5\x02\n" +
 	"\x0eNeighborStatus\x12&\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
@@ -3098,82 +3139,83 @@ var file_p4evpn_v1_resources_proto_depIdxs = []int32{
 	45, // 10: p4evpn.v1.NeighborSpec.keepalive:type_name -> google.protobuf.Duration
 	45, // 11: p4evpn.v1.NeighborSpec.connect_retry:type_name -> google.protobuf.Duration
 	0,  // 12: p4evpn.v1.NeighborSpec.families:type_name -> p4evpn.v1.Family
-	43, // 13: p4evpn.v1.NeighborStatus.state:type_name -> p4evpn.v1.State
-	46, // 14: p4evpn.v1.NeighborStatus.session:type_name -> p4evpn.v1.SessionState
-	45, // 15: p4evpn.v1.NeighborStatus.uptime:type_name -> google.protobuf.Duration
-	11, // 16: p4evpn.v1.CreateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
-	11, // 17: p4evpn.v1.ListNeighborsResponse.neighbors:type_name -> p4evpn.v1.Neighbor
-	11, // 18: p4evpn.v1.UpdateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
-	44, // 19: p4evpn.v1.UpdateNeighborRequest.update_mask:type_name -> google.protobuf.FieldMask
-	21, // 20: p4evpn.v1.Instance.spec:type_name -> p4evpn.v1.InstanceSpec
-	2,  // 21: p4evpn.v1.Instance.status:type_name -> p4evpn.v1.Status
-	20, // 22: p4evpn.v1.CreateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
-	20, // 23: p4evpn.v1.ListInstancesResponse.instances:type_name -> p4evpn.v1.Instance
-	20, // 24: p4evpn.v1.UpdateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
-	44, // 25: p4evpn.v1.UpdateInstanceRequest.update_mask:type_name -> google.protobuf.FieldMask
-	29, // 26: p4evpn.v1.StaticMac.spec:type_name -> p4evpn.v1.StaticMacSpec
-	2,  // 27: p4evpn.v1.StaticMac.status:type_name -> p4evpn.v1.Status
-	28, // 28: p4evpn.v1.CreateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
-	28, // 29: p4evpn.v1.ListStaticMacsResponse.static_macs:type_name -> p4evpn.v1.StaticMac
-	28, // 30: p4evpn.v1.UpdateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
-	44, // 31: p4evpn.v1.UpdateStaticMacRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 32: p4evpn.v1.Port.kind:type_name -> p4evpn.v1.PortKind
-	43, // 33: p4evpn.v1.Port.link:type_name -> p4evpn.v1.State
-	43, // 34: p4evpn.v1.Port.state:type_name -> p4evpn.v1.State
-	37, // 35: p4evpn.v1.Port.counters:type_name -> p4evpn.v1.PortCounters
-	45, // 36: p4evpn.v1.Port.link_age:type_name -> google.protobuf.Duration
-	36, // 37: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
-	5,  // 38: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
-	6,  // 39: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
-	7,  // 40: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
-	9,  // 41: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
-	10, // 42: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
-	14, // 43: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
-	15, // 44: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
-	16, // 45: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
-	18, // 46: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
-	19, // 47: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
-	22, // 48: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
-	23, // 49: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
-	24, // 50: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
-	26, // 51: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
-	27, // 52: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
-	30, // 53: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
-	31, // 54: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
-	32, // 55: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
-	34, // 56: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
-	35, // 57: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
-	38, // 58: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
-	39, // 59: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
-	41, // 60: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
-	3,  // 61: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
-	3,  // 62: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
-	8,  // 63: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
-	3,  // 64: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
-	47, // 65: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
-	11, // 66: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
-	11, // 67: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
-	17, // 68: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
-	11, // 69: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
-	47, // 70: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
-	20, // 71: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
-	20, // 72: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
-	25, // 73: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
-	20, // 74: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
-	47, // 75: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
-	28, // 76: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
-	28, // 77: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
-	33, // 78: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
-	28, // 79: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
-	47, // 80: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
-	36, // 81: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
-	40, // 82: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
-	42, // 83: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
-	61, // [61:84] is the sub-list for method output_type
-	38, // [38:61] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	45, // 13: p4evpn.v1.NeighborSpec.bfd_interval:type_name -> google.protobuf.Duration
+	43, // 14: p4evpn.v1.NeighborStatus.state:type_name -> p4evpn.v1.State
+	46, // 15: p4evpn.v1.NeighborStatus.session:type_name -> p4evpn.v1.SessionState
+	45, // 16: p4evpn.v1.NeighborStatus.uptime:type_name -> google.protobuf.Duration
+	11, // 17: p4evpn.v1.CreateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
+	11, // 18: p4evpn.v1.ListNeighborsResponse.neighbors:type_name -> p4evpn.v1.Neighbor
+	11, // 19: p4evpn.v1.UpdateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
+	44, // 20: p4evpn.v1.UpdateNeighborRequest.update_mask:type_name -> google.protobuf.FieldMask
+	21, // 21: p4evpn.v1.Instance.spec:type_name -> p4evpn.v1.InstanceSpec
+	2,  // 22: p4evpn.v1.Instance.status:type_name -> p4evpn.v1.Status
+	20, // 23: p4evpn.v1.CreateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
+	20, // 24: p4evpn.v1.ListInstancesResponse.instances:type_name -> p4evpn.v1.Instance
+	20, // 25: p4evpn.v1.UpdateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
+	44, // 26: p4evpn.v1.UpdateInstanceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	29, // 27: p4evpn.v1.StaticMac.spec:type_name -> p4evpn.v1.StaticMacSpec
+	2,  // 28: p4evpn.v1.StaticMac.status:type_name -> p4evpn.v1.Status
+	28, // 29: p4evpn.v1.CreateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
+	28, // 30: p4evpn.v1.ListStaticMacsResponse.static_macs:type_name -> p4evpn.v1.StaticMac
+	28, // 31: p4evpn.v1.UpdateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
+	44, // 32: p4evpn.v1.UpdateStaticMacRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 33: p4evpn.v1.Port.kind:type_name -> p4evpn.v1.PortKind
+	43, // 34: p4evpn.v1.Port.link:type_name -> p4evpn.v1.State
+	43, // 35: p4evpn.v1.Port.state:type_name -> p4evpn.v1.State
+	37, // 36: p4evpn.v1.Port.counters:type_name -> p4evpn.v1.PortCounters
+	45, // 37: p4evpn.v1.Port.link_age:type_name -> google.protobuf.Duration
+	36, // 38: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
+	5,  // 39: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
+	6,  // 40: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
+	7,  // 41: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
+	9,  // 42: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
+	10, // 43: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
+	14, // 44: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
+	15, // 45: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
+	16, // 46: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
+	18, // 47: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
+	19, // 48: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
+	22, // 49: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
+	23, // 50: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
+	24, // 51: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
+	26, // 52: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
+	27, // 53: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
+	30, // 54: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
+	31, // 55: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
+	32, // 56: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
+	34, // 57: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
+	35, // 58: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
+	38, // 59: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
+	39, // 60: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
+	41, // 61: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
+	3,  // 62: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
+	3,  // 63: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
+	8,  // 64: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
+	3,  // 65: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
+	47, // 66: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
+	11, // 67: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
+	11, // 68: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
+	17, // 69: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
+	11, // 70: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
+	47, // 71: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
+	20, // 72: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
+	20, // 73: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
+	25, // 74: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
+	20, // 75: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
+	47, // 76: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
+	28, // 77: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
+	28, // 78: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
+	33, // 79: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
+	28, // 80: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
+	47, // 81: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
+	36, // 82: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
+	40, // 83: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
+	42, // 84: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
+	62, // [62:85] is the sub-list for method output_type
+	39, // [39:62] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_resources_proto_init() }

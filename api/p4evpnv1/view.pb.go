@@ -268,6 +268,62 @@ func (Direction) EnumDescriptor() ([]byte, []int) {
 	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{3}
 }
 
+// BfdState is that of a BFD session (RFC 5880 section 4.1).
+type BfdState int32
+
+const (
+	BfdState_BFD_STATE_UNSPECIFIED BfdState = 0
+	BfdState_BFD_STATE_ADMIN_DOWN  BfdState = 1
+	BfdState_BFD_STATE_DOWN        BfdState = 2
+	BfdState_BFD_STATE_INIT        BfdState = 3
+	BfdState_BFD_STATE_UP          BfdState = 4
+)
+
+// Enum value maps for BfdState.
+var (
+	BfdState_name = map[int32]string{
+		0: "BFD_STATE_UNSPECIFIED",
+		1: "BFD_STATE_ADMIN_DOWN",
+		2: "BFD_STATE_DOWN",
+		3: "BFD_STATE_INIT",
+		4: "BFD_STATE_UP",
+	}
+	BfdState_value = map[string]int32{
+		"BFD_STATE_UNSPECIFIED": 0,
+		"BFD_STATE_ADMIN_DOWN":  1,
+		"BFD_STATE_DOWN":        2,
+		"BFD_STATE_INIT":        3,
+		"BFD_STATE_UP":          4,
+	}
+)
+
+func (x BfdState) Enum() *BfdState {
+	p := new(BfdState)
+	*p = x
+	return p
+}
+
+func (x BfdState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BfdState) Descriptor() protoreflect.EnumDescriptor {
+	return file_p4evpn_v1_view_proto_enumTypes[4].Descriptor()
+}
+
+func (BfdState) Type() protoreflect.EnumType {
+	return &file_p4evpn_v1_view_proto_enumTypes[4]
+}
+
+func (x BfdState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BfdState.Descriptor instead.
+func (BfdState) EnumDescriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{4}
+}
+
 // FaultAction is what was done about a fault, the mildest first (RFC 7606 section 2).
 type FaultAction int32
 
@@ -307,11 +363,11 @@ func (x FaultAction) String() string {
 }
 
 func (FaultAction) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[4].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[5].Descriptor()
 }
 
 func (FaultAction) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[4]
+	return &file_p4evpn_v1_view_proto_enumTypes[5]
 }
 
 func (x FaultAction) Number() protoreflect.EnumNumber {
@@ -320,7 +376,7 @@ func (x FaultAction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FaultAction.Descriptor instead.
 func (FaultAction) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{4}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{5}
 }
 
 // HostKind is where a host is.
@@ -363,11 +419,11 @@ func (x HostKind) String() string {
 }
 
 func (HostKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[5].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[6].Descriptor()
 }
 
 func (HostKind) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[5]
+	return &file_p4evpn_v1_view_proto_enumTypes[6]
 }
 
 func (x HostKind) Number() protoreflect.EnumNumber {
@@ -376,7 +432,7 @@ func (x HostKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HostKind.Descriptor instead.
 func (HostKind) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{5}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{6}
 }
 
 // PrefixKind is where a prefix comes from.
@@ -427,11 +483,11 @@ func (x PrefixKind) String() string {
 }
 
 func (PrefixKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_p4evpn_v1_view_proto_enumTypes[6].Descriptor()
+	return file_p4evpn_v1_view_proto_enumTypes[7].Descriptor()
 }
 
 func (PrefixKind) Type() protoreflect.EnumType {
-	return &file_p4evpn_v1_view_proto_enumTypes[6]
+	return &file_p4evpn_v1_view_proto_enumTypes[7]
 }
 
 func (x PrefixKind) Number() protoreflect.EnumNumber {
@@ -440,7 +496,7 @@ func (x PrefixKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PrefixKind.Descriptor instead.
 func (PrefixKind) EnumDescriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{6}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{7}
 }
 
 type ListBridgesRequest struct {
@@ -1687,7 +1743,9 @@ type Session struct {
 	// What was wrong with what it sent since the start, by reason.
 	FaultCounts []*FaultCount `protobuf:"bytes,17,rep,name=fault_counts,json=faultCounts,proto3" json:"fault_counts,omitempty"`
 	// The last ten of that, the oldest first.
-	Faults        []*Fault `protobuf:"bytes,18,rep,name=faults,proto3" json:"faults,omitempty"`
+	Faults []*Fault `protobuf:"bytes,18,rep,name=faults,proto3" json:"faults,omitempty"`
+	// Of BFD, where it is on.
+	Bfd           *BfdSession `protobuf:"bytes,19,opt,name=bfd,proto3" json:"bfd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1848,6 +1906,138 @@ func (x *Session) GetFaults() []*Fault {
 	return nil
 }
 
+func (x *Session) GetBfd() *BfdSession {
+	if x != nil {
+		return x.Bfd
+	}
+	return nil
+}
+
+// BfdSession is what is known of the path to a peer.
+type BfdSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unspecified while the process that has the session is out of reach.
+	State       BfdState `protobuf:"varint,1,opt,name=state,proto3,enum=p4evpn.v1.BfdState" json:"state,omitempty"`
+	RemoteState BfdState `protobuf:"varint,2,opt,name=remote_state,json=remoteState,proto3,enum=p4evpn.v1.BfdState" json:"remote_state,omitempty"`
+	// Time in this state.
+	Uptime *durationpb.Duration `protobuf:"bytes,3,opt,name=uptime,proto3" json:"uptime,omitempty"`
+	// Between two packets of ours, and after how long without one of the peer's the path is
+	// lost.
+	Transmission *durationpb.Duration `protobuf:"bytes,4,opt,name=transmission,proto3" json:"transmission,omitempty"`
+	Detection    *durationpb.Duration `protobuf:"bytes,5,opt,name=detection,proto3" json:"detection,omitempty"`
+	// Why it went down the last time, empty if it did not, and what the peer said last.
+	LastDown         string `protobuf:"bytes,6,opt,name=last_down,json=lastDown,proto3" json:"last_down,omitempty"`
+	RemoteDiagnostic string `protobuf:"bytes,7,opt,name=remote_diagnostic,json=remoteDiagnostic,proto3" json:"remote_diagnostic,omitempty"`
+	// How often the path was lost.
+	Failures uint64 `protobuf:"varint,8,opt,name=failures,proto3" json:"failures,omitempty"`
+	// The peer's BFD does not share fate with its control plane (the C bit).
+	RemoteIndependent bool `protobuf:"varint,9,opt,name=remote_independent,json=remoteIndependent,proto3" json:"remote_independent,omitempty"`
+	// What is wrong on this side, empty if nothing is.
+	Trouble       string `protobuf:"bytes,10,opt,name=trouble,proto3" json:"trouble,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BfdSession) Reset() {
+	*x = BfdSession{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BfdSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BfdSession) ProtoMessage() {}
+
+func (x *BfdSession) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BfdSession.ProtoReflect.Descriptor instead.
+func (*BfdSession) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BfdSession) GetState() BfdState {
+	if x != nil {
+		return x.State
+	}
+	return BfdState_BFD_STATE_UNSPECIFIED
+}
+
+func (x *BfdSession) GetRemoteState() BfdState {
+	if x != nil {
+		return x.RemoteState
+	}
+	return BfdState_BFD_STATE_UNSPECIFIED
+}
+
+func (x *BfdSession) GetUptime() *durationpb.Duration {
+	if x != nil {
+		return x.Uptime
+	}
+	return nil
+}
+
+func (x *BfdSession) GetTransmission() *durationpb.Duration {
+	if x != nil {
+		return x.Transmission
+	}
+	return nil
+}
+
+func (x *BfdSession) GetDetection() *durationpb.Duration {
+	if x != nil {
+		return x.Detection
+	}
+	return nil
+}
+
+func (x *BfdSession) GetLastDown() string {
+	if x != nil {
+		return x.LastDown
+	}
+	return ""
+}
+
+func (x *BfdSession) GetRemoteDiagnostic() string {
+	if x != nil {
+		return x.RemoteDiagnostic
+	}
+	return ""
+}
+
+func (x *BfdSession) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *BfdSession) GetRemoteIndependent() bool {
+	if x != nil {
+		return x.RemoteIndependent
+	}
+	return false
+}
+
+func (x *BfdSession) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
 // FaultCount is how often something was wrong.
 type FaultCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1860,7 +2050,7 @@ type FaultCount struct {
 
 func (x *FaultCount) Reset() {
 	*x = FaultCount{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2062,7 @@ func (x *FaultCount) String() string {
 func (*FaultCount) ProtoMessage() {}
 
 func (x *FaultCount) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[18]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2075,7 @@ func (x *FaultCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FaultCount.ProtoReflect.Descriptor instead.
 func (*FaultCount) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{18}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FaultCount) GetReason() string {
@@ -1918,7 +2108,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2120,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[19]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2133,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{19}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Fault) GetTime() *timestamppb.Timestamp {
@@ -1991,7 +2181,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2193,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[20]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2206,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{20}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListEntriesRequest) GetTable() string {
@@ -2035,7 +2225,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +2237,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[21]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +2250,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{21}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -2088,7 +2278,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2290,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[22]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2303,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{22}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Entry) GetTable() string {
@@ -2159,7 +2349,7 @@ type ListVRFsRequest struct {
 
 func (x *ListVRFsRequest) Reset() {
 	*x = ListVRFsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2361,7 @@ func (x *ListVRFsRequest) String() string {
 func (*ListVRFsRequest) ProtoMessage() {}
 
 func (x *ListVRFsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[23]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2374,7 @@ func (x *ListVRFsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVRFsRequest.ProtoReflect.Descriptor instead.
 func (*ListVRFsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{23}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{24}
 }
 
 type ListVRFsResponse struct {
@@ -2196,7 +2386,7 @@ type ListVRFsResponse struct {
 
 func (x *ListVRFsResponse) Reset() {
 	*x = ListVRFsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +2398,7 @@ func (x *ListVRFsResponse) String() string {
 func (*ListVRFsResponse) ProtoMessage() {}
 
 func (x *ListVRFsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[24]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +2411,7 @@ func (x *ListVRFsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVRFsResponse.ProtoReflect.Descriptor instead.
 func (*ListVRFsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{24}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListVRFsResponse) GetVrfs() []*VRF {
@@ -2255,7 +2445,7 @@ type VRF struct {
 
 func (x *VRF) Reset() {
 	*x = VRF{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2457,7 @@ func (x *VRF) String() string {
 func (*VRF) ProtoMessage() {}
 
 func (x *VRF) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[25]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2470,7 @@ func (x *VRF) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VRF.ProtoReflect.Descriptor instead.
 func (*VRF) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{25}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *VRF) GetName() string {
@@ -2361,7 +2551,7 @@ type ListSVIsRequest struct {
 
 func (x *ListSVIsRequest) Reset() {
 	*x = ListSVIsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2563,7 @@ func (x *ListSVIsRequest) String() string {
 func (*ListSVIsRequest) ProtoMessage() {}
 
 func (x *ListSVIsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[26]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2576,7 @@ func (x *ListSVIsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSVIsRequest.ProtoReflect.Descriptor instead.
 func (*ListSVIsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{26}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{27}
 }
 
 type ListSVIsResponse struct {
@@ -2398,7 +2588,7 @@ type ListSVIsResponse struct {
 
 func (x *ListSVIsResponse) Reset() {
 	*x = ListSVIsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2600,7 @@ func (x *ListSVIsResponse) String() string {
 func (*ListSVIsResponse) ProtoMessage() {}
 
 func (x *ListSVIsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[27]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2613,7 @@ func (x *ListSVIsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSVIsResponse.ProtoReflect.Descriptor instead.
 func (*ListSVIsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{27}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListSVIsResponse) GetSvis() []*SVI {
@@ -2457,7 +2647,7 @@ type SVI struct {
 
 func (x *SVI) Reset() {
 	*x = SVI{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2659,7 @@ func (x *SVI) String() string {
 func (*SVI) ProtoMessage() {}
 
 func (x *SVI) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[28]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2672,7 @@ func (x *SVI) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SVI.ProtoReflect.Descriptor instead.
 func (*SVI) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{28}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SVI) GetName() string {
@@ -2560,7 +2750,7 @@ type ListHostsRequest struct {
 
 func (x *ListHostsRequest) Reset() {
 	*x = ListHostsRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2762,7 @@ func (x *ListHostsRequest) String() string {
 func (*ListHostsRequest) ProtoMessage() {}
 
 func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[29]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2775,7 @@ func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
 func (*ListHostsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{29}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListHostsRequest) GetBridge() string {
@@ -2611,7 +2801,7 @@ type ListHostsResponse struct {
 
 func (x *ListHostsResponse) Reset() {
 	*x = ListHostsResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +2813,7 @@ func (x *ListHostsResponse) String() string {
 func (*ListHostsResponse) ProtoMessage() {}
 
 func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[30]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +2826,7 @@ func (x *ListHostsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsResponse.ProtoReflect.Descriptor instead.
 func (*ListHostsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{30}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListHostsResponse) GetHosts() []*Host {
@@ -2668,7 +2858,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +2870,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[31]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +2883,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{31}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Host) GetBridge() string {
@@ -2769,7 +2959,7 @@ type ListPrefixesRequest struct {
 
 func (x *ListPrefixesRequest) Reset() {
 	*x = ListPrefixesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2971,7 @@ func (x *ListPrefixesRequest) String() string {
 func (*ListPrefixesRequest) ProtoMessage() {}
 
 func (x *ListPrefixesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[32]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2984,7 @@ func (x *ListPrefixesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPrefixesRequest.ProtoReflect.Descriptor instead.
 func (*ListPrefixesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{32}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListPrefixesRequest) GetVrf() string {
@@ -2813,7 +3003,7 @@ type ListPrefixesResponse struct {
 
 func (x *ListPrefixesResponse) Reset() {
 	*x = ListPrefixesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2825,7 +3015,7 @@ func (x *ListPrefixesResponse) String() string {
 func (*ListPrefixesResponse) ProtoMessage() {}
 
 func (x *ListPrefixesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[33]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2838,7 +3028,7 @@ func (x *ListPrefixesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPrefixesResponse.ProtoReflect.Descriptor instead.
 func (*ListPrefixesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{33}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListPrefixesResponse) GetPrefixes() []*Prefix {
@@ -2876,7 +3066,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +3078,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[34]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +3091,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{34}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Prefix) GetVrf() string {
@@ -3000,7 +3190,7 @@ type LookupRouteRequest struct {
 
 func (x *LookupRouteRequest) Reset() {
 	*x = LookupRouteRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3202,7 @@ func (x *LookupRouteRequest) String() string {
 func (*LookupRouteRequest) ProtoMessage() {}
 
 func (x *LookupRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3215,7 @@ func (x *LookupRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRouteRequest.ProtoReflect.Descriptor instead.
 func (*LookupRouteRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{35}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LookupRouteRequest) GetVrf() string {
@@ -3058,7 +3248,7 @@ type LookupRouteResponse struct {
 
 func (x *LookupRouteResponse) Reset() {
 	*x = LookupRouteResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3260,7 @@ func (x *LookupRouteResponse) String() string {
 func (*LookupRouteResponse) ProtoMessage() {}
 
 func (x *LookupRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[36]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3273,7 @@ func (x *LookupRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRouteResponse.ProtoReflect.Descriptor instead.
 func (*LookupRouteResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{36}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LookupRouteResponse) GetVrf() string {
@@ -3129,7 +3319,7 @@ type ListUnderlayRoutesRequest struct {
 
 func (x *ListUnderlayRoutesRequest) Reset() {
 	*x = ListUnderlayRoutesRequest{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3331,7 @@ func (x *ListUnderlayRoutesRequest) String() string {
 func (*ListUnderlayRoutesRequest) ProtoMessage() {}
 
 func (x *ListUnderlayRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[37]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3344,7 @@ func (x *ListUnderlayRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnderlayRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListUnderlayRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{37}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{38}
 }
 
 type ListUnderlayRoutesResponse struct {
@@ -3166,7 +3356,7 @@ type ListUnderlayRoutesResponse struct {
 
 func (x *ListUnderlayRoutesResponse) Reset() {
 	*x = ListUnderlayRoutesResponse{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[38]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3368,7 @@ func (x *ListUnderlayRoutesResponse) String() string {
 func (*ListUnderlayRoutesResponse) ProtoMessage() {}
 
 func (x *ListUnderlayRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[38]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3381,7 @@ func (x *ListUnderlayRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnderlayRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListUnderlayRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{38}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListUnderlayRoutesResponse) GetRoutes() []*UnderlayRoute {
@@ -3218,7 +3408,7 @@ type UnderlayRoute struct {
 
 func (x *UnderlayRoute) Reset() {
 	*x = UnderlayRoute{}
-	mi := &file_p4evpn_v1_view_proto_msgTypes[39]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3420,7 @@ func (x *UnderlayRoute) String() string {
 func (*UnderlayRoute) ProtoMessage() {}
 
 func (x *UnderlayRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_view_proto_msgTypes[39]
+	mi := &file_p4evpn_v1_view_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3433,7 @@ func (x *UnderlayRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnderlayRoute.ProtoReflect.Descriptor instead.
 func (*UnderlayRoute) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{39}
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *UnderlayRoute) GetPrefix() string {
@@ -3379,7 +3569,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x13ListSessionsRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"F\n" +
 	"\x14ListSessionsResponse\x12.\n" +
-	"\bsessions\x18\x01 \x03(\v2\x12.p4evpn.v1.SessionR\bsessions\"\xf4\x04\n" +
+	"\bsessions\x18\x01 \x03(\v2\x12.p4evpn.v1.SessionR\bsessions\"\x9d\x05\n" +
 	"\aSession\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x0e\n" +
 	"\x02as\x18\x02 \x01(\rR\x02as\x12-\n" +
@@ -3402,7 +3592,21 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x06losses\x18\x0f \x01(\x04R\x06losses\x12\x1b\n" +
 	"\tlast_loss\x18\x10 \x01(\tR\blastLoss\x128\n" +
 	"\ffault_counts\x18\x11 \x03(\v2\x15.p4evpn.v1.FaultCountR\vfaultCounts\x12(\n" +
-	"\x06faults\x18\x12 \x03(\v2\x10.p4evpn.v1.FaultR\x06faults\":\n" +
+	"\x06faults\x18\x12 \x03(\v2\x10.p4evpn.v1.FaultR\x06faults\x12'\n" +
+	"\x03bfd\x18\x13 \x01(\v2\x15.p4evpn.v1.BfdSessionR\x03bfd\"\xc9\x03\n" +
+	"\n" +
+	"BfdSession\x12)\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x13.p4evpn.v1.BfdStateR\x05state\x126\n" +
+	"\fremote_state\x18\x02 \x01(\x0e2\x13.p4evpn.v1.BfdStateR\vremoteState\x121\n" +
+	"\x06uptime\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12=\n" +
+	"\ftransmission\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\ftransmission\x127\n" +
+	"\tdetection\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tdetection\x12\x1b\n" +
+	"\tlast_down\x18\x06 \x01(\tR\blastDown\x12+\n" +
+	"\x11remote_diagnostic\x18\a \x01(\tR\x10remoteDiagnostic\x12\x1a\n" +
+	"\bfailures\x18\b \x01(\x04R\bfailures\x12-\n" +
+	"\x12remote_independent\x18\t \x01(\bR\x11remoteIndependent\x12\x18\n" +
+	"\atrouble\x18\n" +
+	" \x01(\tR\atrouble\":\n" +
 	"\n" +
 	"FaultCount\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
@@ -3530,7 +3734,13 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fDIRECTION_IN\x10\x01\x12\x11\n" +
-	"\rDIRECTION_OUT\x10\x02*\x83\x01\n" +
+	"\rDIRECTION_OUT\x10\x02*y\n" +
+	"\bBfdState\x12\x19\n" +
+	"\x15BFD_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14BFD_STATE_ADMIN_DOWN\x10\x01\x12\x12\n" +
+	"\x0eBFD_STATE_DOWN\x10\x02\x12\x12\n" +
+	"\x0eBFD_STATE_INIT\x10\x03\x12\x10\n" +
+	"\fBFD_STATE_UP\x10\x04*\x83\x01\n" +
 	"\vFaultAction\x12\x1c\n" +
 	"\x18FAULT_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16FAULT_ACTION_DISCARDED\x10\x01\x12\x1a\n" +
@@ -3576,132 +3786,140 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 	return file_p4evpn_v1_view_proto_rawDescData
 }
 
-var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_p4evpn_v1_view_proto_goTypes = []any{
 	(FDBKind)(0),                       // 0: p4evpn.v1.FDBKind
 	(ClaimSource)(0),                   // 1: p4evpn.v1.ClaimSource
 	(ClaimState)(0),                    // 2: p4evpn.v1.ClaimState
 	(Direction)(0),                     // 3: p4evpn.v1.Direction
-	(FaultAction)(0),                   // 4: p4evpn.v1.FaultAction
-	(HostKind)(0),                      // 5: p4evpn.v1.HostKind
-	(PrefixKind)(0),                    // 6: p4evpn.v1.PrefixKind
-	(*ListBridgesRequest)(nil),         // 7: p4evpn.v1.ListBridgesRequest
-	(*ListBridgesResponse)(nil),        // 8: p4evpn.v1.ListBridgesResponse
-	(*Bridge)(nil),                     // 9: p4evpn.v1.Bridge
-	(*RefusalCount)(nil),               // 10: p4evpn.v1.RefusalCount
-	(*ListFDBRequest)(nil),             // 11: p4evpn.v1.ListFDBRequest
-	(*ListFDBResponse)(nil),            // 12: p4evpn.v1.ListFDBResponse
-	(*FDBEntry)(nil),                   // 13: p4evpn.v1.FDBEntry
-	(*Claim)(nil),                      // 14: p4evpn.v1.Claim
-	(*ListVTEPsRequest)(nil),           // 15: p4evpn.v1.ListVTEPsRequest
-	(*ListVTEPsResponse)(nil),          // 16: p4evpn.v1.ListVTEPsResponse
-	(*VTEP)(nil),                       // 17: p4evpn.v1.VTEP
-	(*Path)(nil),                       // 18: p4evpn.v1.Path
-	(*ListRoutesRequest)(nil),          // 19: p4evpn.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 20: p4evpn.v1.ListRoutesResponse
-	(*Route)(nil),                      // 21: p4evpn.v1.Route
-	(*ListSessionsRequest)(nil),        // 22: p4evpn.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 23: p4evpn.v1.ListSessionsResponse
-	(*Session)(nil),                    // 24: p4evpn.v1.Session
-	(*FaultCount)(nil),                 // 25: p4evpn.v1.FaultCount
-	(*Fault)(nil),                      // 26: p4evpn.v1.Fault
-	(*ListEntriesRequest)(nil),         // 27: p4evpn.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),        // 28: p4evpn.v1.ListEntriesResponse
-	(*Entry)(nil),                      // 29: p4evpn.v1.Entry
-	(*ListVRFsRequest)(nil),            // 30: p4evpn.v1.ListVRFsRequest
-	(*ListVRFsResponse)(nil),           // 31: p4evpn.v1.ListVRFsResponse
-	(*VRF)(nil),                        // 32: p4evpn.v1.VRF
-	(*ListSVIsRequest)(nil),            // 33: p4evpn.v1.ListSVIsRequest
-	(*ListSVIsResponse)(nil),           // 34: p4evpn.v1.ListSVIsResponse
-	(*SVI)(nil),                        // 35: p4evpn.v1.SVI
-	(*ListHostsRequest)(nil),           // 36: p4evpn.v1.ListHostsRequest
-	(*ListHostsResponse)(nil),          // 37: p4evpn.v1.ListHostsResponse
-	(*Host)(nil),                       // 38: p4evpn.v1.Host
-	(*ListPrefixesRequest)(nil),        // 39: p4evpn.v1.ListPrefixesRequest
-	(*ListPrefixesResponse)(nil),       // 40: p4evpn.v1.ListPrefixesResponse
-	(*Prefix)(nil),                     // 41: p4evpn.v1.Prefix
-	(*LookupRouteRequest)(nil),         // 42: p4evpn.v1.LookupRouteRequest
-	(*LookupRouteResponse)(nil),        // 43: p4evpn.v1.LookupRouteResponse
-	(*ListUnderlayRoutesRequest)(nil),  // 44: p4evpn.v1.ListUnderlayRoutesRequest
-	(*ListUnderlayRoutesResponse)(nil), // 45: p4evpn.v1.ListUnderlayRoutesResponse
-	(*UnderlayRoute)(nil),              // 46: p4evpn.v1.UnderlayRoute
-	(State)(0),                         // 47: p4evpn.v1.State
-	(*durationpb.Duration)(nil),        // 48: google.protobuf.Duration
-	(SessionState)(0),                  // 49: p4evpn.v1.SessionState
-	(Family)(0),                        // 50: p4evpn.v1.Family
-	(*timestamppb.Timestamp)(nil),      // 51: google.protobuf.Timestamp
+	(BfdState)(0),                      // 4: p4evpn.v1.BfdState
+	(FaultAction)(0),                   // 5: p4evpn.v1.FaultAction
+	(HostKind)(0),                      // 6: p4evpn.v1.HostKind
+	(PrefixKind)(0),                    // 7: p4evpn.v1.PrefixKind
+	(*ListBridgesRequest)(nil),         // 8: p4evpn.v1.ListBridgesRequest
+	(*ListBridgesResponse)(nil),        // 9: p4evpn.v1.ListBridgesResponse
+	(*Bridge)(nil),                     // 10: p4evpn.v1.Bridge
+	(*RefusalCount)(nil),               // 11: p4evpn.v1.RefusalCount
+	(*ListFDBRequest)(nil),             // 12: p4evpn.v1.ListFDBRequest
+	(*ListFDBResponse)(nil),            // 13: p4evpn.v1.ListFDBResponse
+	(*FDBEntry)(nil),                   // 14: p4evpn.v1.FDBEntry
+	(*Claim)(nil),                      // 15: p4evpn.v1.Claim
+	(*ListVTEPsRequest)(nil),           // 16: p4evpn.v1.ListVTEPsRequest
+	(*ListVTEPsResponse)(nil),          // 17: p4evpn.v1.ListVTEPsResponse
+	(*VTEP)(nil),                       // 18: p4evpn.v1.VTEP
+	(*Path)(nil),                       // 19: p4evpn.v1.Path
+	(*ListRoutesRequest)(nil),          // 20: p4evpn.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 21: p4evpn.v1.ListRoutesResponse
+	(*Route)(nil),                      // 22: p4evpn.v1.Route
+	(*ListSessionsRequest)(nil),        // 23: p4evpn.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 24: p4evpn.v1.ListSessionsResponse
+	(*Session)(nil),                    // 25: p4evpn.v1.Session
+	(*BfdSession)(nil),                 // 26: p4evpn.v1.BfdSession
+	(*FaultCount)(nil),                 // 27: p4evpn.v1.FaultCount
+	(*Fault)(nil),                      // 28: p4evpn.v1.Fault
+	(*ListEntriesRequest)(nil),         // 29: p4evpn.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),        // 30: p4evpn.v1.ListEntriesResponse
+	(*Entry)(nil),                      // 31: p4evpn.v1.Entry
+	(*ListVRFsRequest)(nil),            // 32: p4evpn.v1.ListVRFsRequest
+	(*ListVRFsResponse)(nil),           // 33: p4evpn.v1.ListVRFsResponse
+	(*VRF)(nil),                        // 34: p4evpn.v1.VRF
+	(*ListSVIsRequest)(nil),            // 35: p4evpn.v1.ListSVIsRequest
+	(*ListSVIsResponse)(nil),           // 36: p4evpn.v1.ListSVIsResponse
+	(*SVI)(nil),                        // 37: p4evpn.v1.SVI
+	(*ListHostsRequest)(nil),           // 38: p4evpn.v1.ListHostsRequest
+	(*ListHostsResponse)(nil),          // 39: p4evpn.v1.ListHostsResponse
+	(*Host)(nil),                       // 40: p4evpn.v1.Host
+	(*ListPrefixesRequest)(nil),        // 41: p4evpn.v1.ListPrefixesRequest
+	(*ListPrefixesResponse)(nil),       // 42: p4evpn.v1.ListPrefixesResponse
+	(*Prefix)(nil),                     // 43: p4evpn.v1.Prefix
+	(*LookupRouteRequest)(nil),         // 44: p4evpn.v1.LookupRouteRequest
+	(*LookupRouteResponse)(nil),        // 45: p4evpn.v1.LookupRouteResponse
+	(*ListUnderlayRoutesRequest)(nil),  // 46: p4evpn.v1.ListUnderlayRoutesRequest
+	(*ListUnderlayRoutesResponse)(nil), // 47: p4evpn.v1.ListUnderlayRoutesResponse
+	(*UnderlayRoute)(nil),              // 48: p4evpn.v1.UnderlayRoute
+	(State)(0),                         // 49: p4evpn.v1.State
+	(*durationpb.Duration)(nil),        // 50: google.protobuf.Duration
+	(SessionState)(0),                  // 51: p4evpn.v1.SessionState
+	(Family)(0),                        // 52: p4evpn.v1.Family
+	(*timestamppb.Timestamp)(nil),      // 53: google.protobuf.Timestamp
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
-	9,  // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
-	47, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
-	10, // 2: p4evpn.v1.Bridge.refusals:type_name -> p4evpn.v1.RefusalCount
-	13, // 3: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
+	10, // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
+	49, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
+	11, // 2: p4evpn.v1.Bridge.refusals:type_name -> p4evpn.v1.RefusalCount
+	14, // 3: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
 	0,  // 4: p4evpn.v1.FDBEntry.kind:type_name -> p4evpn.v1.FDBKind
-	48, // 5: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
-	47, // 6: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
-	14, // 7: p4evpn.v1.FDBEntry.claims:type_name -> p4evpn.v1.Claim
+	50, // 5: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
+	49, // 6: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
+	15, // 7: p4evpn.v1.FDBEntry.claims:type_name -> p4evpn.v1.Claim
 	1,  // 8: p4evpn.v1.Claim.sources:type_name -> p4evpn.v1.ClaimSource
-	48, // 9: p4evpn.v1.Claim.age:type_name -> google.protobuf.Duration
+	50, // 9: p4evpn.v1.Claim.age:type_name -> google.protobuf.Duration
 	2,  // 10: p4evpn.v1.Claim.state:type_name -> p4evpn.v1.ClaimState
-	17, // 11: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
-	47, // 12: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
-	18, // 13: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
+	18, // 11: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
+	49, // 12: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
+	19, // 13: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
 	3,  // 14: p4evpn.v1.ListRoutesRequest.direction:type_name -> p4evpn.v1.Direction
-	21, // 15: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
+	22, // 15: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
 	3,  // 16: p4evpn.v1.Route.direction:type_name -> p4evpn.v1.Direction
-	24, // 17: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
-	49, // 18: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
-	48, // 19: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
-	50, // 20: p4evpn.v1.Session.families:type_name -> p4evpn.v1.Family
-	25, // 21: p4evpn.v1.Session.fault_counts:type_name -> p4evpn.v1.FaultCount
-	26, // 22: p4evpn.v1.Session.faults:type_name -> p4evpn.v1.Fault
-	51, // 23: p4evpn.v1.Fault.time:type_name -> google.protobuf.Timestamp
-	4,  // 24: p4evpn.v1.Fault.action:type_name -> p4evpn.v1.FaultAction
-	29, // 25: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
-	32, // 26: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
-	47, // 27: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
-	35, // 28: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
-	47, // 29: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
-	38, // 30: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
-	5,  // 31: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
-	47, // 32: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
-	14, // 33: p4evpn.v1.Host.claims:type_name -> p4evpn.v1.Claim
-	41, // 34: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
-	6,  // 35: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
-	47, // 36: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
-	41, // 37: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
-	46, // 38: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
-	47, // 39: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
-	7,  // 40: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
-	11, // 41: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
-	15, // 42: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
-	19, // 43: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	22, // 44: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
-	27, // 45: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
-	30, // 46: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
-	33, // 47: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
-	36, // 48: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
-	39, // 49: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
-	44, // 50: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
-	42, // 51: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
-	8,  // 52: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
-	12, // 53: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
-	16, // 54: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
-	20, // 55: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	23, // 56: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
-	28, // 57: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
-	31, // 58: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
-	34, // 59: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
-	37, // 60: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
-	40, // 61: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
-	45, // 62: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
-	43, // 63: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
-	52, // [52:64] is the sub-list for method output_type
-	40, // [40:52] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	25, // 17: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
+	51, // 18: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
+	50, // 19: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
+	52, // 20: p4evpn.v1.Session.families:type_name -> p4evpn.v1.Family
+	27, // 21: p4evpn.v1.Session.fault_counts:type_name -> p4evpn.v1.FaultCount
+	28, // 22: p4evpn.v1.Session.faults:type_name -> p4evpn.v1.Fault
+	26, // 23: p4evpn.v1.Session.bfd:type_name -> p4evpn.v1.BfdSession
+	4,  // 24: p4evpn.v1.BfdSession.state:type_name -> p4evpn.v1.BfdState
+	4,  // 25: p4evpn.v1.BfdSession.remote_state:type_name -> p4evpn.v1.BfdState
+	50, // 26: p4evpn.v1.BfdSession.uptime:type_name -> google.protobuf.Duration
+	50, // 27: p4evpn.v1.BfdSession.transmission:type_name -> google.protobuf.Duration
+	50, // 28: p4evpn.v1.BfdSession.detection:type_name -> google.protobuf.Duration
+	53, // 29: p4evpn.v1.Fault.time:type_name -> google.protobuf.Timestamp
+	5,  // 30: p4evpn.v1.Fault.action:type_name -> p4evpn.v1.FaultAction
+	31, // 31: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
+	34, // 32: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
+	49, // 33: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
+	37, // 34: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
+	49, // 35: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
+	40, // 36: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
+	6,  // 37: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
+	49, // 38: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
+	15, // 39: p4evpn.v1.Host.claims:type_name -> p4evpn.v1.Claim
+	43, // 40: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
+	7,  // 41: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
+	49, // 42: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
+	43, // 43: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
+	48, // 44: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
+	49, // 45: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
+	8,  // 46: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
+	12, // 47: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
+	16, // 48: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
+	20, // 49: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
+	23, // 50: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
+	29, // 51: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
+	32, // 52: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
+	35, // 53: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
+	38, // 54: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
+	41, // 55: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
+	46, // 56: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
+	44, // 57: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
+	9,  // 58: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
+	13, // 59: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
+	17, // 60: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
+	21, // 61: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
+	24, // 62: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
+	30, // 63: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
+	33, // 64: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
+	36, // 65: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
+	39, // 66: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
+	42, // 67: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
+	47, // 68: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
+	45, // 69: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
+	58, // [58:70] is the sub-list for method output_type
+	46, // [46:58] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_view_proto_init() }
@@ -3716,8 +3934,8 @@ func file_p4evpn_v1_view_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_view_proto_rawDesc), len(file_p4evpn_v1_view_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   40,
+			NumEnums:      8,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

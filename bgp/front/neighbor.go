@@ -36,6 +36,7 @@ type neighbor struct {
 	events   chan func()       // for run to call
 	ended    chan struct{}     // closed when run calls no more events
 	done     chan struct{}     // closed when all has ended
+	pathEnds chan bool         // BFD lost it, and whether the peer's C bit was set
 	cancel   context.CancelCauseFunc
 	stopping context.Context
 
@@ -69,7 +70,7 @@ func newNeighbor(s *Speaker, cfg bgp.Neighbor) *neighbor {
 	n := &neighbor{
 		s: s, log: s.log.With("peer", cfg.Address), address: cfg.Address,
 		incoming: make(chan *net.TCPConn, maxAccepted), events: make(chan func()),
-		ended: make(chan struct{}), done: make(chan struct{}),
+		ended: make(chan struct{}), done: make(chan struct{}), pathEnds: make(chan bool, 1),
 		settling: stoppedTimer(), dial: newDialer(), restart: newRestart(),
 		cfg:     cfg,
 		state:   idle(&cfg),
@@ -147,6 +148,8 @@ func (n *neighbor) run(ctx context.Context) {
 			n.session.beat()
 		case e := <-over:
 			n.finish(e)
+		case independent := <-n.pathEnds:
+			n.pathLost(independent)
 		}
 	}
 }
@@ -258,9 +261,11 @@ func (n *neighbor) snapshot() bgp.PeerState {
 	if n.evpn != nil {
 		routes, ended = n.evpn.Len(), n.evpn.Ended()
 	}
+	path := n.s.path(n.address)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	st := n.state
+	st.BFD = path
 	st.Routes, st.EndOfRIB = uint64(routes), ended
 	st.Unicast = uint64(n.unicast.Len())
 	st.Faults, st.Recent = n.faults.snapshot()

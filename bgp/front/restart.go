@@ -146,18 +146,25 @@ func (n *neighbor) restartOver() {
 		r.timer.Reset(r.longLived)
 	default:
 		n.log.Info("a BGP neighbour did not come back within its restart time, its routes go")
-		if n.evpn != nil {
-			n.s.counts.withdrawals.Add(uint64(n.evpn.Len()))
-			n.evpn.Down(false)
-		}
-		n.mu.Lock()
-		if !r.long {
-			n.unicast.Down(false)
-		}
-		r.away, n.state.Graceful = false, false
-		n.mu.Unlock()
-		r.long = false
+		n.abandon()
 	}
+}
+
+// abandon lets the routes go that are kept for a peer that is away.
+func (n *neighbor) abandon() {
+	r := &n.restart
+	r.timer.Stop()
+	if n.evpn != nil {
+		n.s.counts.withdrawals.Add(uint64(n.evpn.Len()))
+		n.evpn.Down(false)
+	}
+	n.mu.Lock()
+	if !r.long {
+		n.unicast.Down(false)
+	}
+	r.away, n.state.Graceful = false, false
+	n.mu.Unlock()
+	r.long = false
 }
 
 // endOfRIB takes an End-of-RIB of the session.

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/gobgp"
 	"github.com/p4evpn/p4evpn/bgp/rib"
@@ -97,6 +98,7 @@ type Speaker struct {
 	neighbors []*neighbor
 	refused   map[netip.Addr]refusal // that were asked for and could not be had
 	identity  identity
+	paths     map[netip.Addr]bfd.Status // of BFD, to neighbours
 	// sessions is what neighbours live in; nil before they are started and when they are
 	// over.
 	sessions context.Context
@@ -122,6 +124,7 @@ func New(cfg Config) (*Speaker, error) {
 		table:      rib.NewTable(),
 		unicast:    rib.NewQueue(rib.UnicastKey),
 		identified: make(chan struct{}),
+		paths:      map[netip.Addr]bfd.Status{},
 	}
 	if cfg.BGP.AS != 0 {
 		s.identity = identity{cfg.BGP.AS, cfg.BGP.RouterID}

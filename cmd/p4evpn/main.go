@@ -44,7 +44,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&level, "log-level", "info",
 		"what is logged to standard error: debug, info, warn or error")
 	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
-	root.AddCommand(newRun(), newSwitch(), newClaim(), newShow(), newClear(), newAudit(), newTrace())
+	root.AddCommand(newRun(), newSwitch(), newLiveness(), newClaim(), newShow(), newClear(), newAudit(), newTrace())
 	root.AddCommand(newObjects()...)
 	root.AddCommand(movedDemo(), newMan())
 	return root

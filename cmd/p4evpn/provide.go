@@ -8,6 +8,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/internal/task"
+	"github.com/p4evpn/p4evpn/liveness"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/softswitch"
 	"github.com/p4evpn/p4evpn/softswitch/claim"
@@ -50,12 +51,17 @@ func switchInside(ctx context.Context, f *config.File) ([]task.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := listenMetrics(ctx, f.Metrics.Switch, s)
+	paths, err := liveness.New(liveness.Config{Address: f.Liveness.Address})
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := listenMetrics(ctx, f.Metrics.Switch, s, paths)
 	if err != nil {
 		return nil, err
 	}
 	return []task.Task{
 		{Name: "switch", Run: s.Run, Ready: s.Ready()},
+		livenessInside(paths),
 		{Name: "metrics of the switch", Run: metrics.serve},
 	}, nil
 }
@@ -64,7 +70,7 @@ func switchArgs(f *config.File) []string {
 	args := []string{"switch", "--no-p4", "--grpc-server-addr", f.Target.Address,
 		"--device-id", fmt.Sprint(f.Target.DeviceID),
 		"--cpu-port", fmt.Sprint(p4.CPUPort), "--drop-port", fmt.Sprint(p4.DropPort)}
-	args = append(args, "--claim", f.Target.Claim)
+	args = append(args, "--claim", f.Target.Claim, "--liveness", f.Liveness.Address)
 	if f.Target.UnsafeSharedDevices {
 		args = append(args, "--unsafe-shared-devices")
 	}

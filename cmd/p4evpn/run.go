@@ -28,6 +28,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/internal/footprint"
 	"github.com/p4evpn/p4evpn/internal/task"
+	"github.com/p4evpn/p4evpn/liveness"
 )
 
 func newRun() *cobra.Command {
@@ -67,6 +68,7 @@ type gateway struct {
 	resolver *underlay.Resolver
 	carrier  *carrier.Watcher
 	speaker  *front.Speaker
+	paths    *liveness.Client
 	peering  *peering.Keeper
 	router   *underlayroute.Router
 	client   *p4rt.Client
@@ -138,6 +140,7 @@ func (g *gateway) tasks(sw []task.Task) []task.Task {
 		task.Task{Name: "controller", Run: g.loop.Run},
 		task.Task{Name: "API", Run: g.api.Run, Ready: g.api.Ready()},
 		task.Task{Name: "neighbours", Run: g.peering.Run},
+		task.Task{Name: "BFD client", Run: task.After(g.paths.Run, task.Ready(sw)...)},
 		task.Task{Name: "underlay routes", Run: task.After(g.router.Run, g.loop.Synced())},
 		task.Task{Name: "BGP", Run: task.After(g.speak, g.loop.Synced())},
 	)
@@ -209,7 +212,8 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.speaker, err = front.New(front.Config{BGP: speaker, Logger: slog.Default()}); err != nil {
 		return nil, err
 	}
-	if g.peering, err = peering.New(peering.Config{Intent: store, Speaker: g.speaker}); err != nil {
+	g.paths = liveness.NewClient(f.Liveness.Address, slog.Default())
+	if g.peering, err = peering.New(peering.Config{Intent: store, Speaker: g.speaker, Liveness: g.paths}); err != nil {
 		return nil, err
 	}
 	target, err := clientConfig(f)

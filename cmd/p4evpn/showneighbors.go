@@ -25,10 +25,10 @@ func showNeighbors(ctx context.Context, c p4evpnv1.ViewClient, address string) (
 	case address != "": // it is an object, and BGP has not heard of it yet
 		return nil, fmt.Errorf("neighbor %s: BGP does not have it yet: is there a speaker?", address)
 	}
-	t := &table{columns: []string{"neighbor", "as", "state", "since", "received/limit", "advertised", "reason"}}
+	t := &table{columns: []string{"neighbor", "as", "state", "since", "bfd", "received/limit", "advertised", "reason"}}
 	for _, n := range sessions {
-		t.add(n, n.GetAddress(), n.GetAs(), n.GetState(), age(n.GetUptime()), received(n.GetReceived(), n.GetLimit()),
-			n.GetAdvertised(), n.GetReason())
+		t.add(n, n.GetAddress(), n.GetAs(), n.GetState(), age(n.GetUptime()), bfdState(n.GetBfd()),
+			received(n.GetReceived(), n.GetLimit()), n.GetAdvertised(), n.GetReason())
 	}
 	return t, nil
 }
@@ -71,6 +71,7 @@ func showNeighbor(n *p4evpnv1.Session) *table {
 	line("graceful restart", "%s", yes(n.GetGracefulRestart()))
 	line("sessions lost", "%d", n.GetLosses())
 	line("the last for", "%s", n.GetLastLoss())
+	lineBFD(line, n.GetBfd())
 	line("faults", "%s", strings.Join(counts, ", "))
 	if len(n.GetFaults()) == 0 {
 		return t
@@ -81,6 +82,37 @@ func showNeighbor(n *p4evpnv1.Session) *table {
 		t.addCells(f.GetTime().AsTime().Format(time.RFC3339Nano), f.GetReason(), f.GetWhat(), f.GetAction(), f.GetBytes())
 	}
 	return t
+}
+
+// bfdState is the state in a word, "-" where BFD is off.
+func bfdState(b *p4evpnv1.BfdSession) string {
+	switch {
+	case b == nil:
+		return "-"
+	case b.GetState() == p4evpnv1.BfdState_BFD_STATE_UNSPECIFIED:
+		return "unknown"
+	}
+	return client.Word(b.GetState())
+}
+
+// lineBFD shows what is known of the path to a neighbour.
+func lineBFD(line func(name, format string, args ...any), b *p4evpnv1.BfdSession) {
+	if b.GetState() == p4evpnv1.BfdState_BFD_STATE_UNSPECIFIED {
+		line("bfd", "%s", bfdState(b))
+	} else {
+		fate := "shares fate with its control plane"
+		if b.GetRemoteIndependent() {
+			fate = "independent of its control plane"
+		}
+		line("bfd", "%s for %s, lost %d times", bfdState(b), age(b.GetUptime()), b.GetFailures())
+		line("bfd timers", "sent every %v, lost after %v", b.GetTransmission().AsDuration(), b.GetDetection().AsDuration())
+		line("bfd of the peer", "%s, %s, diagnostic %s", client.Word(b.GetRemoteState()), fate,
+			orDash(b.GetRemoteDiagnostic()))
+		line("bfd last down", "%s", b.GetLastDown())
+	}
+	if b.GetTrouble() != "" {
+		line("bfd trouble", "%s", b.GetTrouble())
+	}
 }
 
 func orDash(s string) string {

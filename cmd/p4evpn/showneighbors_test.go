@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/controller/view"
 )
 
@@ -15,6 +17,8 @@ var shownNeighbor = view.Neighbor{
 	Address: hop, AS: 65101, State: "established", Uptime: time.Hour, Received: 7, Advertised: 3, Limit: 250_000,
 	RouterID: netip.MustParseAddr("10.0.0.3"), Families: []string{"evpn", "ipv4"}, Unicast: 2, EndOfRIB: true,
 	Losses: 1, LastLoss: "hold timer expired",
+	BFD: &view.BFD{State: "up", RemoteState: "up", Uptime: time.Minute, Transmission: 100 * time.Millisecond,
+		Detection: 300 * time.Millisecond, LastDown: "detection time expired", Failures: 2, RemoteIndependent: true},
 	FaultCounts: []view.FaultCount{{Reason: "community", Count: 12}, {Reason: "route_type", Count: 1}},
 	Faults: []view.Fault{
 		{Time: time.Date(2026, 5, 1, 12, 0, 0, 5e6, time.UTC), Reason: "route_type", What: "EVPN route type 6",
@@ -42,6 +46,10 @@ end of rib        yes
 graceful restart  no
 sessions lost     1
 the last for      hold timer expired
+bfd               up for 1m0s, lost 2 times
+bfd timers        sent every 100ms, lost after 300ms
+bfd of the peer   up, independent of its control plane, diagnostic -
+bfd last down     detection time expired
 faults            community 12, route_type 1
 
 TIME                      REASON      WHAT                           DONE       FIRST BYTES
@@ -69,6 +77,25 @@ func TestShowOfOneNeighbourIsOneRowOfJSON(t *testing.T) {
 	if !reflect.DeepEqual(fault, want) || rows[0]["limit"] != 250_000.0 ||
 		!reflect.DeepEqual(rows[0]["families"], []any{"evpn", "ipv4"}) {
 		t.Errorf("got %v\nwith the fault %v", rows[0], fault)
+	}
+}
+
+func TestShowSaysWhyBFDIsNotKnown(t *testing.T) {
+	for want, b := range map[string]*p4evpnv1.BfdSession{
+		"bfd -":                           nil,
+		"bfd unknown":                     {},
+		"bfd trouble the process is away": {Trouble: "the process is away"},
+		"bfd of the peer admin_down, shares fate with its control plane, diagnostic administratively down": {
+			State: p4evpnv1.BfdState_BFD_STATE_DOWN, RemoteState: p4evpnv1.BfdState_BFD_STATE_ADMIN_DOWN,
+			RemoteDiagnostic: "administratively down"},
+	} {
+		var lines []string
+		for _, l := range showNeighbor(&p4evpnv1.Session{Bfd: b}).notes {
+			lines = append(lines, strings.Join(strings.Fields(l), " "))
+		}
+		if !slices.Contains(lines, want) {
+			t.Errorf("no %q in %q", want, lines)
+		}
 	}
 }
 

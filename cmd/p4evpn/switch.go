@@ -9,6 +9,7 @@ import (
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/encoding/prototext"
@@ -16,6 +17,7 @@ import (
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/internal/file"
 	"github.com/p4evpn/p4evpn/internal/task"
+	"github.com/p4evpn/p4evpn/liveness"
 	"github.com/p4evpn/p4evpn/softswitch"
 	"github.com/p4evpn/p4evpn/softswitch/claim"
 )
@@ -30,6 +32,7 @@ func newSwitch() *cobra.Command {
 		claimBy        string
 		metricsAddress string
 		configuration  string
+		bfdAddress     string
 	)
 	cmd := &cobra.Command{
 		Use:   "switch [flags] [PROGRAM.json]",
@@ -73,17 +76,7 @@ has them, also behind --.`,
 			if err != nil {
 				return err
 			}
-			metrics, err := listenMetrics(cmd.Context(), metricsAddress, s)
-			if err != nil {
-				return err
-			}
-			defer metrics.close()
-			tell := func(ctx context.Context) error { return tellPorts(ctx, s) }
-			return task.Run(cmd.Context(), slog.Default(), []task.Task{
-				{Name: "switch", Run: s.Run, Ready: s.Ready()},
-				{Name: "metrics", Run: metrics.serve},
-				{Name: "systemd", Run: task.After(tell, s.Ready())},
-			})
+			return serveSwitch(cmd.Context(), s, metricsAddress, bfdAddress)
 		},
 	}
 	f := cmd.Flags()
@@ -104,6 +97,8 @@ has them, also behind --.`,
 	f.BoolVar(&cfg.UnsafeShared, "unsafe-shared-devices", false,
 		"use an interface that cannot be claimed: whoever is behind it reaches this machine")
 	f.StringVar(&metricsAddress, "metrics", "", "host:port of /metrics; empty for nowhere")
+	f.StringVar(&bfdAddress, "liveness", "",
+		"where a gateway asks for BFD sessions: unix:PATH, for this user alone; empty for nowhere")
 	_ = cmd.RegisterFlagCompletionFunc("claim", choices("auto", "tcx", "clsact", "nft"))
 	f.BoolVar(&noP4, "no-p4", false, "start without a program: one is pushed by P4Runtime")
 	f.BoolVar(&cfg.PromoteNext, "promote-next", false,
@@ -111,6 +106,29 @@ has them, also behind --.`,
 	bmv2.define(f, &cfg)
 	cmd.AddCommand(newSwitchTrace())
 	return cmd
+}
+
+// serveSwitch runs a switch until ctx ends, with BFD where an address for it is given.
+func serveSwitch(ctx context.Context, s *softswitch.Switch, metricsAddress, bfdAddress string) error {
+	tasks := []task.Task{{Name: "switch", Run: s.Run, Ready: s.Ready()}}
+	parts := []prometheus.Collector{s}
+	if bfdAddress != "" {
+		e, err := liveness.New(liveness.Config{Address: bfdAddress})
+		if err != nil {
+			return err
+		}
+		tasks, parts = append(tasks, livenessInside(e)), append(parts, e)
+	}
+	metrics, err := listenMetrics(ctx, metricsAddress, parts...)
+	if err != nil {
+		return err
+	}
+	defer metrics.close()
+	tell := func(ctx context.Context) error { return tellPorts(ctx, s) }
+	return task.Run(ctx, slog.Default(), append(tasks,
+		task.Task{Name: "metrics", Run: metrics.serve},
+		task.Task{Name: "systemd", Run: task.After(tell, s.Ready())},
+	))
 }
 
 // flagsOfFile sets the flags as `p4evpn run` does when it starts the switch itself.

@@ -49,6 +49,7 @@ func configured(f *config.File) []intent.Object {
 			MaxPrefixes: n.MaxPrefixes, Families: families(n.Families), MACIPOnly: n.MACIPOnly, NoARPND: n.NoARPND,
 			AllowOwnAS:  n.AllowOwnAS,
 			TTLSecurity: n.TTLSecurity, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownMessage,
+			BFD: configuredBFD(n.BFD),
 		})
 	}
 	for id, b := range f.Bridges {
@@ -66,6 +67,13 @@ func configured(f *config.File) []intent.Object {
 		}
 	}
 	return objects
+}
+
+func configuredBFD(b *config.BFD) intent.BFD {
+	if b == nil {
+		return intent.BFD{}
+	}
+	return intent.BFD{On: true, Interval: b.Interval, Multiplier: b.Multiplier, Hops: b.Hops}
 }
 
 func configuredInstance(kind intent.Kind, id string, imports, exports []config.RouteTarget) intent.Instance {

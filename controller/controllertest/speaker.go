@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
@@ -31,6 +32,7 @@ type Speaker struct {
 	as             uint32
 	routerID       netip.Addr
 	peers          []bgp.PeerState
+	bfd            []bfd.Status
 }
 
 // NewSpeaker makes a Speaker that refuses nothing.
@@ -205,6 +207,20 @@ func (s *Speaker) SetIdentity(as uint32, routerID netip.Addr) error {
 	defer s.mu.Unlock()
 	s.as, s.routerID = as, routerID
 	return nil
+}
+
+// SetBFD notes it.
+func (s *Speaker) SetBFD(st bfd.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bfd = append(s.bfd, st)
+}
+
+// BFD gives what SetBFD was told, in that order.
+func (s *Speaker) BFD() []bfd.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.bfd)
 }
 
 // Identity gives what SetIdentity was told last.

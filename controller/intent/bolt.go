@@ -21,10 +21,10 @@ import (
 // mac_ip_only, version 4 no ethernet_tag and nothing of allow_own_as, ttl_security and
 // shutdown, version 5 no no_arp_nd, version 6 no logical_switch, version 7 no
 // tagged_multicast, version 8 no max_macs and max_routes, version 9 no port_given, version 10
-// no drop_unknown_unicast, version 11 no max_addresses; such a file is brought to this one when
-// it is opened. A program refuses a file of a version above its own: what it does not know of
-// an object it would take for damage.
-const schemaVersion = 12
+// no drop_unknown_unicast, version 11 no max_addresses, version 12 no bfd; such a file is brought
+// to this one when it is opened. A program refuses a file of a version above its own: what it
+// does not know of an object it would take for damage.
+const schemaVersion = 13
 
 // lockTimeout bounds the wait for a file that another process has open.
 const lockTimeout = time.Second

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 )
 
@@ -75,8 +76,18 @@ type Neighbor struct {
 	MACIPOnly bool `json:"mac_ip_only,omitempty"`
 	// NoARPND: it is told nothing of RFC 9047.
 	NoARPND bool `json:"no_arp_nd,omitempty"`
+	BFD     BFD  `json:"bfd,omitzero"`
 	// Configured says that the configuration file gives it.
 	Configured bool `json:"-"`
+}
+
+// BFD is how the path to a neighbour is watched (RFC 5880). 0 is the default of each.
+type BFD struct {
+	On         bool          `json:"on,omitempty"`
+	Interval   time.Duration `json:"interval,omitempty"` // between two packets
+	Multiplier uint8         `json:"multiplier,omitempty"`
+	// Hops is how many hops away it may be, 1 on our link.
+	Hops uint8 `json:"hops,omitempty"`
 }
 
 // Ref names the neighbour.
@@ -89,7 +100,7 @@ func (n Neighbor) Equal(o Neighbor) bool {
 		n.Password == o.Password && n.Multihop == o.Multihop && n.Passive == o.Passive && n.HoldTime == o.HoldTime &&
 		n.Keepalive == o.Keepalive && n.ConnectRetry == o.ConnectRetry && n.MaxPrefixes == o.MaxPrefixes &&
 		n.MACIPOnly == o.MACIPOnly && n.NoARPND == o.NoARPND && n.TTLSecurity == o.TTLSecurity &&
-		n.AllowOwnAS == o.AllowOwnAS &&
+		n.AllowOwnAS == o.AllowOwnAS && n.BFD == o.BFD &&
 		n.Shutdown == o.Shutdown && n.ShutdownMessage == o.ShutdownMessage
 }
 
@@ -140,6 +151,9 @@ func (n Neighbor) Check() error {
 	v.timer("connect_retry", n.ConnectRetry, time.Second, 65535*time.Second)
 	if n.HoldTime != 0 && n.Keepalive >= n.HoldTime {
 		v.add("keepalive", fmt.Sprintf("%v: want less than the hold time, %v", n.Keepalive, n.HoldTime))
+	}
+	if n.BFD.Interval != 0 {
+		v.check("bfd_interval", bfd.CheckInterval(n.BFD.Interval))
 	}
 	v.families(n)
 	return v.invalid(n.Ref())

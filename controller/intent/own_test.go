@@ -85,7 +85,7 @@ func ownKinds(t *testing.T, s *Store) {
 		Speaker{AS: 65000, RouterID: netip.MustParseAddr("10.0.0.1")},
 		Neighbor{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101, Password: "secret", HoldTime: 9 * time.Second,
 			Families: []bgp.Family{bgp.EVPN, bgp.IPv4Unicast}, AllowOwnAS: 10, TTLSecurity: 254, Shutdown: true,
-			ShutdownMessage: "moved"},
+			ShutdownMessage: "moved", BFD: BFD{On: true, Interval: 50 * time.Millisecond, Multiplier: 5, Hops: 2}},
 	} {
 		if err := createAny(s, o); err != nil {
 			t.Fatal(err)
@@ -152,6 +152,7 @@ func TestRulesOfTheKindsThatTheOPIAPILacks(t *testing.T) {
 		"neighbor too far away":            {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, TTLSecurity: 255}, Invalid, "ttl_security: 255"},
 		"neighbor at two distances":        {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, TTLSecurity: 1, Multihop: 1}, Invalid, "ttl_security: multihop is set too"},
 		"neighbor with a long farewell":    {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, ShutdownMessage: strings.Repeat("x", 256)}, Invalid, "shutdown_message: 256 bytes"},
+		"neighbor that is asked too often": {Neighbor{Address: netip.MustParseAddr("10.1.1.2"), AS: 1, BFD: BFD{Interval: time.Millisecond}}, Invalid, "bfd_interval: 1ms"},
 		"VRF with learned MACs":            {Instance{ID: "vrf.red1", MaxMACs: 1}, Invalid, "max_macs"},
 		"VRF with addresses of hosts":      {Instance{ID: "vrf.red1", MaxAddresses: 1}, Invalid, "max_addresses"},
 		"bridge with routes":               {Instance{ID: "bridge.blue", MaxRoutes: 1}, Invalid, "max_routes"},

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/liveness"
 )
 
 // Intent is where neighbours come from; *intent.Store is one.
@@ -24,12 +24,21 @@ type Intent interface {
 type Speaker interface {
 	SetNeighbors(context.Context, []bgp.Neighbor) error
 	SetIdentity(as uint32, routerID netip.Addr) error
+	SetBFD(bfd.Status)
+}
+
+// Liveness watches the paths to neighbours; *liveness.Client is one.
+type Liveness interface {
+	Want([]liveness.Peer)
+	Events() <-chan liveness.Event
 }
 
 // Config of a Keeper.
 type Config struct {
 	Intent  Intent
 	Speaker Speaker
+	// Liveness is for the neighbours with BFD; nil: there is none.
+	Liveness Liveness
 	// Retry is the pause before what the speaker refused is tried again; 0 = 10 s.
 	Retry  time.Duration
 	Logger *slog.Logger // nil = slog.Default
@@ -57,8 +66,10 @@ func (c Config) check() error {
 type Keeper struct {
 	cfg       Config
 	speaking  bool // there is a speaker; without one there are no sessions
-	neighbors map[netip.Addr]bgp.Neighbor
-	told      string // what was logged of the last refusal
+	as        uint32
+	neighbors map[netip.Addr]intent.Neighbor
+	watched   map[netip.Addr]bool // by BFD
+	told      string              // what was logged of the last refusal
 }
 
 // New prepares a Keeper; Run does the work.
@@ -72,7 +83,11 @@ func New(cfg Config) (*Keeper, error) {
 
 // Run follows the intent until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	k.neighbors = map[netip.Addr]bgp.Neighbor{}
+	k.neighbors, k.watched = map[netip.Addr]intent.Neighbor{}, map[netip.Addr]bool{}
+	var paths <-chan liveness.Event
+	if k.cfg.Liveness != nil {
+		paths = k.cfg.Liveness.Events()
+	}
 	watch := k.cfg.Intent.Watch(ctx)
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
@@ -86,6 +101,12 @@ func (k *Keeper) Run(ctx context.Context) error {
 			if !k.take(batch) {
 				continue
 			}
+		case e, open := <-paths:
+			if !open {
+				paths = nil
+			}
+			k.hear(e)
+			continue
 		case <-retry.C:
 		}
 		if err := k.apply(ctx); err != nil {
@@ -108,7 +129,7 @@ func (k *Keeper) take(batch intent.Batch) bool {
 			changed = true
 		}
 		if n, ok := c.New.(intent.Neighbor); ok {
-			k.neighbors[n.Address] = Neighbor(n)
+			k.neighbors[n.Address] = n
 			changed = true
 		}
 	}
@@ -127,7 +148,7 @@ func (k *Keeper) identify(c intent.Change) bool {
 		}
 	}
 	if was || is {
-		k.speaking = is
+		k.speaking, k.as = is, speaker.AS
 	}
 	return was || is
 }
@@ -135,8 +156,11 @@ func (k *Keeper) identify(c intent.Change) bool {
 func (k *Keeper) apply(ctx context.Context) error {
 	var want []bgp.Neighbor
 	if k.speaking {
-		want = slices.Collect(maps.Values(k.neighbors))
+		for _, n := range k.neighbors {
+			want = append(want, Neighbor(n))
+		}
 	}
+	k.watch()
 	err := k.cfg.Speaker.SetNeighbors(ctx, want)
 	if err == nil {
 		k.told = ""

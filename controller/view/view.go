@@ -157,6 +157,21 @@ type Neighbor struct {
 	// Faults are the last ten, the oldest first.
 	FaultCounts []FaultCount
 	Faults      []Fault
+	BFD         *BFD // nil: it is off
+}
+
+// BFD is what is known of the path to a neighbour.
+type BFD struct {
+	// State is "admin_down", "down", "init" or "up", and RemoteState the peer's; both are
+	// empty while the process that has the session is out of reach.
+	State, RemoteState      string
+	Uptime                  time.Duration // in State
+	Transmission, Detection time.Duration // intervals of ours, without jitter; until the path is lost
+	// LastDown is why it went down the last time, RemoteDiagnostic what the peer said last.
+	LastDown, RemoteDiagnostic string
+	Failures                   uint64 // losses of the path
+	RemoteIndependent          bool   // the peer's C bit
+	Trouble                    string // what is wrong on this side
 }
 
 // FaultCount is how often something was wrong.

@@ -39,9 +39,9 @@ not systemctl is-enabled --quiet p4evpn p4evpn-switch
 ok nothing is started before it is configured
 [ "$(stat -c '%U:%G %a' /etc/p4evpn/p4evpn.yaml)" = 'root:p4evpn 640' ]
 ok the configuration is for the gateway and root alone
-[ -z "$(systemd-analyze verify p4evpn.service p4evpn-switch.service 2>&1)" ]
+[ -z "$(systemd-analyze verify p4evpn.service p4evpn-switch.service p4evpn-liveness.service 2>&1)" ]
 ok the units have nothing that systemd does not know
-systemd-analyze security --offline=true --threshold=30 p4evpn.service p4evpn-switch.service >/dev/null
+systemd-analyze security --offline=true --threshold=30 p4evpn.service p4evpn-switch.service p4evpn-liveness.service >/dev/null
 ok the units are exposed by 3.0 at most
 
 systemctl enable --now p4evpn-switch p4evpn
