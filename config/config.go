@@ -163,7 +163,7 @@ type Port struct {
 	// Storm bounds what of the port is flooded.
 	Storm Storm `yaml:"storm"`
 	// SourceGuard has stations behind the port send from those addresses alone that static
-	// MACs or DHCP gave them. Not with stacked_tags.
+	// MACs or DHCPv4 gave them, and from link-local IPv6 ones. Not with stacked_tags.
 	SourceGuard bool `yaml:"source_guard"`
 }
 

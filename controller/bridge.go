@@ -44,6 +44,7 @@ type bridge struct {
 	// staticMACs are those in place with their ports, staticIPs their addresses.
 	staticMACs map[ether.MAC]uint16
 	staticIPs  map[netip.Addr]ether.MAC
+	leases     map[netip.Addr]lease          // of stations behind guarded ports
 	most       struct{ macs, addresses int } // see without
 }
 
@@ -103,6 +104,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 			early:      map[ether.MAC]early{},
 			sought:     map[netip.Addr]time.Time{},
 			staticMACs: map[ether.MAC]uint16{}, staticIPs: map[netip.Addr]ether.MAC{},
+			leases: map[netip.Addr]lease{},
 		}
 		l.bridges[o.Index], l.byID[o.ID] = b, b
 		l.meterMore(p4.BridgeMeters(o.Index))
@@ -117,6 +119,7 @@ func (l *loop) bridgeChanged(o intent.LogicalBridge, deleted bool) {
 		l.markAttachments(b)
 	}
 	l.markBridge(b)
+	l.restoreLeases(b)
 }
 
 func (l *loop) deleteBridge(b *bridge) {
@@ -126,6 +129,7 @@ func (l *loop) deleteBridge(b *bridge) {
 	}
 	l.forgetHosts(b)
 	l.forgetMoves(b)
+	l.dropLeases(b)
 	old := b.VNI
 	b.VNI = 0
 	l.stretch(b, old)
@@ -249,7 +253,7 @@ func (l *loop) markBridge(b *bridge) {
 	l.mark(p4.Group{ID: b.Index})
 	l.mark(p4.NoFlood{Bridge: b.Index})
 	l.mark(p4.Snooped{Bridge: b.Index})
-	l.markBoundStatics(b)
+	l.markBound(b)
 	for mac := range b.macs {
 		l.markStation(b, mac)
 	}

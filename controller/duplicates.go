@@ -188,6 +188,7 @@ func (l *loop) thaw() {
 	}
 	l.forgetAway(now)
 	l.reviewDeclined()
+	l.endLeases()
 }
 
 // over reports whether a history says nothing any more.

@@ -302,13 +302,19 @@ func registerGateways(r *registry) {
 }
 
 func registerGuards(r *registry) {
-	r[p4.TypeBoundSource] = fromObjects(
-		func(l *loop, k p4.BoundSource) entry { return l.desiredBoundSource(k) },
-		func(l *loop) {
+	r[p4.TypeBoundSource] = of[p4.BoundSource]{
+		desired: func(l *loop, k p4.BoundSource) entry { return l.desiredBoundSource(k) },
+		all: func(l *loop) {
 			for _, b := range l.bridges {
-				l.markBoundStatics(b)
+				l.markBound(b)
 			}
-		})
+		},
+		adopt: adoptNothing[p4.BoundSource], gone: freeNothing[p4.BoundSource],
+		fromBGP: neverFromBGP[p4.BoundSource], flipped: noneDoesWithout[p4.BoundSource],
+		concerns: func(_ *loop, k p4.BoundSource) []subject { return []subject{{ofBridge, k.Bridge}} },
+		given:    func(l *loop, e p4.BoundSource) bool { return l.boundStatic(l.bridges[e.Bridge], e) },
+		most:     asManyAsFit[p4.BoundSource],
+	}.table()
 	r[p4.TypeNoFlood] = fromObjects(
 		func(l *loop, k p4.NoFlood) entry { return l.desiredNoFlood(k.Bridge) },
 		func(l *loop) {

@@ -119,7 +119,7 @@ func start(tb testing.TB, o options) *gateway {
 		tb.Fatal(err)
 	}
 	g.speaker, g.underlay, g.slow = controllertest.NewSpeaker(), newUnderlay(), newFakeSlowPath()
-	in := Inputs{g.store, g.speaker, client, g.underlay, g.slow, nil}
+	in := Inputs{g.store, g.speaker, client, g.underlay, g.slow, g.store, nil}
 	if g.carrier = o.carrier; o.carrier != nil {
 		in.Carrier = o.carrier
 	}

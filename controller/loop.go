@@ -63,6 +63,7 @@ type Inputs struct {
 	Target   Target
 	Underlay Underlay
 	SlowPath SlowPath // nil: the kernel does nothing for the VRFs
+	Leases   Leases   // nil: leases of DHCP are forgotten with the process
 	Carrier  Carrier  // nil: ports have carrier, but for those that the target says have none
 }
 
@@ -143,6 +144,10 @@ type loop struct {
 	underlay Underlay
 	slow     SlowPath // nil = none
 	carrier  Carrier  // nil = none
+
+	questions   map[exchange]leaseQuestion
+	keptLeases  map[string][]intent.Lease // of bridges that are not there yet, by id
+	leaseKeeper *leaseKeeper
 	// neighbors are the slow path's events; nil when there is none any more.
 	neighbors <-chan slowpath.Neighbor
 
@@ -228,7 +233,9 @@ type loop struct {
 func newLoop(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry, stats *stats) *loop {
 	l := &loop{
 		cfg: cfg, log: cfg.Logger, as: cfg.AS, routerID: cfg.RouterID, speaker: in.Speaker, underlay: in.Underlay,
-		slow: in.SlowPath, carrier: in.Carrier, links: makeLinks(cfg.Ports),
+		questions: map[exchange]leaseQuestion{}, keptLeases: readLeases(in.Leases, cfg.Logger),
+		leaseKeeper: newLeaseKeeper(in.Leases, cfg.Logger),
+		slow:        in.SlowPath, carrier: in.Carrier, links: makeLinks(cfg.Ports),
 		bridges: map[uint16]*bridge{}, byID: map[string]*bridge{}, byVNI: map[uint32]*bridge{},
 		ports: map[uint16]*port{}, uplinks: map[string]uint16{}, portKinds: map[p4.Key]entry{},
 		localVTEPs: map[netip.Addr]int{}, bridgePorts: map[string]*bridgePort{},
@@ -280,6 +287,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	var owned sync.WaitGroup
 	owned.Go(func() { c.loop.target.Run(working) })
 	owned.Go(func() { c.loop.out.run(working, c.in.Target, c.loop.log) })
+	owned.Go(func() { c.loop.leaseKeeper.run(working) })
 	defer func() { cancel(); owned.Wait(); close(c.stopped) }()
 
 	watch := c.in.Intent.Watch(working)
@@ -290,6 +298,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			return stopReason(ctx, "intent store")
 		}
 		c.loop.intentChanged(b)
+		c.loop.dropKeptLeases()
 	case <-ctx.Done():
 		return nil
 	}

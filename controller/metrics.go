@@ -50,6 +50,8 @@ type stats struct {
 	unanswered      atomic.Int64
 	punts           [p4.PuntReasons]atomic.Int64
 	refusedRoutes   atomic.Int64
+	leases          atomic.Int64 // of DHCP, now
+	leasesRefused   atomic.Int64
 	originated      atomic.Int64 // routes of ours now
 	target          reconcile.Stats
 	batch           prometheus.Histogram
@@ -115,6 +117,9 @@ var (
 	descProbes     = desc("probes_total", "Questions to hosts whether they still have an address.")
 	descUnanswered = desc("probes_unanswered_total",
 		"Addresses that a host had no more, since it was asked and did not answer.")
+	descLeases        = desc("leases", "Addresses that DHCP gave stations behind guarded ports.")
+	descLeasesRefused = desc("leases_refused_total",
+		"Addresses that DHCP gave stations behind guarded ports and that were not bound to them.")
 	descPunts    = desc("punts_total", "Frames that the pipeline sent to the controller, by reason.", "reason")
 	descPrefixes = desc("vrf_routes", "Routes imported into a VRF, by type.", "vrf", "type")
 	descAudits   = desc("audits_total", "Times that the target's entries were compared with those it acknowledged.")
@@ -132,7 +137,7 @@ func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 		descWaiting, descNoRoom, descVTEPsWaiting,
 		descLearned, descHeld, descAudits, descDiffers,
 		descAged, descMoves, descFrozen, descFrozenAddresses, descAddressMoves, descStatic, descDeclined, descIgnored,
-		descOwn, descBad, descRefused, descUp,
+		descOwn, descBad, descRefused, descLeases, descLeasesRefused, descUp,
 		descHosts, descTooMany, descUnsought, descDisplaced, descProbes, descUnanswered, descNoHost, descPunts,
 		descPrefixes, descLink, descLosses} {
 		ch <- d
@@ -178,9 +183,11 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	counter(descAged, &s.aged)
 	gauge(descOwn, s.originated.Load())
 	counter(descBad, &s.badInput)
+	counter(descLeasesRefused, &s.leasesRefused)
 	counter(descErrors, &s.target.Errors)
 	counter(descRefused, &s.refusedRoutes)
 	gauge(descLearned, s.learned.Load())
+	gauge(descLeases, s.leases.Load())
 	gauge(descFrozen, s.frozen.Load())
 	gauge(descFrozenAddresses, s.frozenAddresses.Load())
 	counter(descAddressMoves, &s.addressMoves)

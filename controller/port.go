@@ -19,6 +19,8 @@ type port struct {
 	learned  int                    // MACs learned on it
 	full     bool                   // it was said that it has its MACs
 	declined int                    // sources declined on it
+	// leases of DHCP that stations behind it have, and questions that wait for an answer.
+	leases, questions int
 
 	addresses int  // that MACs on it claim
 	crowded   bool // it was said that it has its addresses

@@ -45,7 +45,9 @@ func (l *loop) packetArrived(e p4rt.PacketIn) {
 	switch p.Reason {
 	case p4.PuntARP, p4.PuntND, p4.PuntVXLANARP, p4.PuntVXLANND:
 		l.snoop(p)
-	case p4.PuntDHCP, p4.PuntDHCPv6, p4.PuntVXLANDHCP, p4.PuntVXLANDHCPv6:
+	case p4.PuntDHCP, p4.PuntVXLANDHCP:
+		l.snoopDHCP(p)
+	case p4.PuntDHCPv6, p4.PuntVXLANDHCPv6:
 		// Copies: the frame itself is on its way.
 	case p4.PuntGlean:
 		l.gleaned(p)

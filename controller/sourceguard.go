@@ -19,10 +19,24 @@ func (l *loop) desiredBoundSource(k p4.BoundSource) entry {
 	if b == nil || !l.guards(b, k.Port) {
 		return nil
 	}
-	if b.staticIPs[k.Address] == k.MAC && b.staticMACs[k.MAC] == k.Port {
+	le, leased := b.leases[k.Address]
+	if l.boundStatic(b, k) || leased && le.mac == k.MAC && le.port == k.Port {
 		return k
 	}
 	return nil
+}
+
+// boundStatic reports whether a static MAC has the address.
+func (l *loop) boundStatic(b *bridge, k p4.BoundSource) bool {
+	return b != nil && b.staticIPs[k.Address] == k.MAC && b.staticMACs[k.MAC] == k.Port
+}
+
+// markBound marks all addresses that are bound in a bridge.
+func (l *loop) markBound(b *bridge) {
+	l.markBoundStatics(b)
+	for ip, le := range b.leases {
+		l.markLease(b, ip, le)
+	}
 }
 
 // markBoundStatics marks the addresses of static MACs behind guarded ports.

@@ -230,7 +230,8 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 	if g.carrier, err = carrier.New(carrierConfig(f)); err != nil {
 		return nil, err
 	}
-	in := controller.Inputs{Intent: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver, Carrier: g.carrier}
+	in := controller.Inputs{Intent: store, Leases: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver,
+		Carrier: g.carrier}
 	if !f.SlowPath.Disabled {
 		if g.slow, err = slowpath.New(slowPathConfig(f, g.client)); err != nil {
 			return nil, err
