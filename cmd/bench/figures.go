@@ -58,6 +58,7 @@ var figures = append([]figure{
 	{attackNames("storm"), measureStorm},
 	{attackNames("arp"), measureRequests},
 	{[]string{"attack_api_lost", "attack_api_p99_ratio", apiMemory}, measureStrangers},
+	{attackNames("bgp"), measureBGPAttack},
 	{append(attackNames("streams"), "attack_streams_restart_ratio"), measureStreams},
 	{[]string{"api_create", "create_to_up_p50", "create_to_up_p99"}, measureCreates},
 }, packetFigures()...)

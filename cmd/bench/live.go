@@ -48,6 +48,8 @@ var leafLoopback = netip.MustParseAddr("127.0.0.2")
 type liveOptions struct {
 	binary   func(context.Context) (string, error)
 	neighbor string // more keys of the leaf, each behind a comma
+	// neighbors are others, each a line of the configuration's list.
+	neighbors string
 	api      string // how the API is served over TCP; empty: without TLS
 }
 
@@ -132,8 +134,8 @@ func liveConfig(dir string, of liveOptions) string {
 		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
 		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: " +
 		"up1}}\n" +
-		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true%s}\nports:\n", leafLoopback, leafAS,
-			of.neighbor)
+		fmt.Sprintf("bgp:\n  neighbors:\n    - {address: %s, as: %d, passive: true%s}\n%sports:\n", leafLoopback,
+			leafAS, of.neighbor, of.neighbors)
 	for i := range liveHosts {
 		config += fmt.Sprintf("  - {name: port%d, number: %[1]d, interface: port%[1]d}\n", i+1)
 	}
