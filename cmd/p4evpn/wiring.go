@@ -320,7 +320,7 @@ func ovnConfig(f *config.File, store *intent.Store, fabric view.Fabric) ovn.Conf
 	o := f.OVN
 	c := ovn.Config{
 		Intent: store, Fabric: fabric, Addresses: o.Remote == config.OVNAddresses,
-		Tunnels:    o.Mode == config.OVNTunnels, Shared: o.Shared,
+		Tunnels: o.Mode == config.OVNTunnels, Shared: o.Shared,
 		Northbound: o.NB, OpenVSwitch: o.OVS, Chassis: o.Chassis,
 		Owner: o.Owner, Bridge: o.Bridge, Interface: o.Interface, Port: ovnPort(f), Network: o.Network,
 		TLS: ovn.TLS{Certificate: o.TLS.Certificate, Key: o.TLS.Key, CA: o.TLS.CA},
