@@ -68,8 +68,10 @@ type Config struct {
 	Gather time.Duration
 	// Retry is the pause before a database that does not answer, or refused something, is
 	// tried again; 0 = 5 s.
-	Retry  time.Duration
-	Logger *slog.Logger // nil = slog.Default
+	Retry time.Duration
+	// Patience is how long an answer of a database is waited for; 0 = 5 s.
+	Patience time.Duration
+	Logger   *slog.Logger // nil = slog.Default
 }
 
 // TLS names PEM files: our certificate, its key, and the authority of the databases. They
@@ -97,6 +99,7 @@ func (c Config) withDefaults() Config {
 	c.Gather = cmp.Or(c.Gather, 200*time.Millisecond)
 	c.Linger = cmp.Or(c.Linger, 30*time.Second)
 	c.Retry = cmp.Or(c.Retry, 5*time.Second)
+	c.Patience = cmp.Or(c.Patience, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
@@ -124,8 +127,9 @@ func (c Config) check() error {
 		return errors.New("chassis: none: want the system-id of the chassis, or ovs to read it from")
 	case c.OpenVSwitch != "" && c.Interface == "" && !c.Tunnels:
 		return errors.New("interface: none: want the netdev whose peer is a trunk of the target")
-	case c.Gather < 0 || c.Retry < 0 || c.Linger < 0:
-		return fmt.Errorf("gather %v, retry %v, linger %v: want times that are not negative", c.Gather, c.Retry, c.Linger)
+	case c.Gather < 0 || c.Retry < 0 || c.Linger < 0 || c.Patience < 0:
+		return fmt.Errorf("gather %v, retry %v, linger %v, patience %v: want times that are not negative", c.Gather,
+			c.Retry, c.Linger, c.Patience)
 	}
 	if err := checkNetwork(c.Network); err != nil {
 		return fmt.Errorf("network: %w", err)

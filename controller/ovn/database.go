@@ -15,13 +15,6 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 )
 
-const (
-	// patience bounds a connection's making and each call.
-	patience = 5 * time.Second
-	// heartbeat is how often a silent database is asked whether it is there.
-	heartbeat = 5 * time.Second
-)
-
 // database is one that is kept connected, with a copy of the rows that matter. Each
 // connection begins with an empty copy: after a pause nothing says what was deleted
 // meanwhile.
@@ -31,6 +24,9 @@ type database struct {
 	monitor func(client.Client) *client.Monitor
 	nudge   func() // something changed, or the connection did
 	retry   time.Duration
+	// patience bounds each call, and is how often a silent database is asked whether it is
+	// there. A connection is several calls, and has as many times that to be made.
+	patience time.Duration
 
 	mu     sync.Mutex
 	client client.Client // nil while there is none
@@ -63,14 +59,14 @@ func (d *database) connected(ctx context.Context) error {
 		return err
 	}
 	d.set(c, nil)
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(d.patience)
 	defer beat.Stop()
 	for {
 		select {
 		case <-c.DisconnectNotify():
 			return errors.New("the connection was closed")
 		case <-beat.C:
-			waiting, cancel := context.WithTimeout(ctx, patience)
+			waiting, cancel := context.WithTimeout(ctx, d.patience)
 			err := c.Echo(waiting)
 			cancel()
 			if err != nil {
@@ -82,8 +78,11 @@ func (d *database) connected(ctx context.Context) error {
 	}
 }
 
+// connecting is how many calls make a connection.
+const connecting = 4
+
 func (d *database) start(ctx context.Context, c client.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, connecting*d.patience)
 	defer cancel()
 	if err := c.Connect(ctx); err != nil {
 		var unnamed x509.HostnameError
@@ -141,10 +140,9 @@ func joined(parts ...part) (ops []ovsdb.Operation, err error) {
 	return ops, err
 }
 
-// transact does all of a transaction, or nothing and says why.
+// transact does all of a transaction, or nothing and says why; or it says that there was no
+// answer, and then it may have been done.
 func transact(ctx context.Context, c client.Client, ops []ovsdb.Operation) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	results, err := c.Transact(ctx, ops...)
 	if err != nil {
 		return err

@@ -75,7 +75,8 @@ func (k *Keeper) database(name string, m model.ClientDBModel, addresses []string
 		}
 		return client.NewOVSDBClient(m, options...)
 	}
-	return &database{name: name, open: open, monitor: monitor, nudge: k.nudge, retry: k.cfg.Retry}
+	return &database{name: name, open: open, monitor: monitor, nudge: k.nudge, retry: k.cfg.Retry,
+		patience: k.cfg.Patience}
 }
 
 // nudge has the Keeper look at everything again. It may be called from anywhere.
@@ -321,6 +322,8 @@ func (k *Keeper) transact(ctx context.Context, c client.Client, ops []ovsdb.Oper
 		return nil
 	}
 	k.stats.transactions.Inc()
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.Patience)
+	defer cancel()
 	return transact(ctx, c, ops)
 }
 

@@ -236,7 +236,9 @@ func TestABadNorthboundDatabaseIsSaidToBeOneAndTriedAgain(t *testing.T) {
 		}
 		defer func() { _ = l.Close() }()
 		nb := serve(t, northboundSchema)
-		g := start(t, store, nb, nil, func(cfg *Config) { cfg.Northbound = []string{"tcp:" + l.Addr().String()} })
+		g := start(t, store, nb, nil, func(cfg *Config) {
+			cfg.Northbound, cfg.Patience = []string{"tcp:" + l.Addr().String()}, 100*time.Millisecond
+		})
 		g.complains("OVN's northbound database", "context deadline exceeded")
 	})
 	t.Run("another database", func(t *testing.T) {

@@ -131,7 +131,10 @@ func (g groupChange) operations(c client.Client) ([]ovsdb.Operation, error) {
 	if g.rule != nil {
 		r := *g.rule
 		r.UUID = rule
-		parts = append(parts, made(c.Create(&r)))
+		// An answer that was late may have been that it is there.
+		now, seen := 0, &portGroup{UUID: g.have.UUID, ACLs: g.have.ACLs}
+		parts = append(parts, made(c.Where(seen).Wait(ovsdb.WaitConditionEqual, &now, seen, &seen.ACLs)),
+			made(c.Create(&r)))
 		mutate(&row.ACLs, ovsdb.MutateOperationInsert, []string{rule})
 	}
 	mutate(&row.Ports, ovsdb.MutateOperationDelete, missingIn(g.want.Ports, g.have.Ports))
