@@ -174,8 +174,12 @@ control forward(inout headers_t hdr,
 
     choose_path() path;
 
-    bit<2> storm = 0;
-    bit<2> colour = 0;
+    bit<2> colour;
+
+    // Cells of uplinks and of the CPU port are never configured.
+    action police(bit<2> kind) {
+        storm_rate.execute_meter((bit<32>)(meta.ingress_port ++ kind), colour);
+    }
 
     apply {
         if (meta.vtep == 0) {
@@ -185,9 +189,15 @@ control forward(inout headers_t hdr,
             } else if (meta.destination[40:40] == 1) {
                 flood();
                 if (meta.destination == BROADCAST) {
-                    storm = DROP_STORM_BROADCAST[1:0];
+                    police(DROP_STORM_BROADCAST[1:0]);
+                    if (colour == 2) {
+                        meta.drop_reason = DROP_STORM_BROADCAST;
+                    }
                 } else {
-                    storm = DROP_STORM_MULTICAST[1:0];
+                    police(DROP_STORM_MULTICAST[1:0]);
+                    if (colour == 2) {
+                        meta.drop_reason = DROP_STORM_MULTICAST;
+                    }
                 }
             } else if (fdb.apply().hit) {
                 if (meta.vtep == 0 && meta.origin == ORIGIN_BRIDGE &&
@@ -197,13 +207,9 @@ control forward(inout headers_t hdr,
                     meta.drop_reason = DROP_SPLIT_HORIZON;
                 }
             } else if (!unknown.apply().hit) {
-                storm = DROP_STORM_UNKNOWN[1:0];
-            }
-            if (storm != 0) {
-                // Cells of uplinks and of the CPU port are never configured.
-                storm_rate.execute_meter((bit<32>)(meta.ingress_port ++ storm), colour);
+                police(DROP_STORM_UNKNOWN[1:0]);
                 if (colour == 2) {
-                    meta.drop_reason = DROP_SPOOFED[7:2] ++ storm;
+                    meta.drop_reason = DROP_STORM_UNKNOWN;
                 }
             }
         }
