@@ -25,6 +25,7 @@ import (
 	"github.com/p4evpn/p4evpn/api/vtep"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
+	"github.com/p4evpn/p4evpn/internal/journal"
 	"github.com/p4evpn/p4evpn/internal/socket"
 )
 
@@ -61,6 +62,8 @@ type Config struct {
 	Auditor view.Auditor
 	// Tracer traces frames; without it that service is not offered.
 	Tracer view.Tracer
+	// Events are what happened; without them that service is not offered.
+	Events *journal.Log
 	// Duplicates clears duplicates; without it that service is not offered.
 	Duplicates view.Duplicates
 	// Underlay are the routes that BGP learned there; nil: there are none.
@@ -183,6 +186,9 @@ func (s *Server) register(cfg Config) {
 	}
 	if cfg.Tracer != nil {
 		p4evpnv1.RegisterTracingServer(s.services, &tracingService{tracer: cfg.Tracer})
+	}
+	if cfg.Events != nil {
+		p4evpnv1.RegisterEventsServer(s.services, &eventService{log: cfg.Events})
 	}
 	if cfg.Duplicates != nil {
 		p4evpnv1.RegisterDuplicatesServer(s.services, &duplicateService{duplicates: cfg.Duplicates, store: cfg.Store})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // Ages of addresses (RFC 9161 section 3.5): a host is asked for each of them before it
@@ -140,7 +141,7 @@ func (l *loop) makeRoom(b *bridge, mac ether.MAC) bool {
 	if !of.crowded {
 		of.crowded = true
 		l.log.Warn("a MAC has too many addresses: each new one ends the one that was not heard for the longest time",
-			"bridge", b.ID, "mac", mac, "addresses", len(of.of), "oldest", oldest)
+			events.Key, events.Limit, "bridge", b.ID, "mac", mac, "addresses", len(of.of), "oldest", oldest)
 	}
 	l.prober.end(probed{b.Index, oldest, mac})
 	l.endClaim(b, oldest, mac)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -106,7 +107,7 @@ func (l *loop) settleAlias(b *bridge, mac ether.MAC) {
 	case !o.full:
 		o.full = true
 		l.log.Warn("peers advertise the bridge's gateway with too many MACs: frames to the others are bridged, not routed",
-			"bridge", b.ID, "limit", maxAliases)
+			events.Key, events.Limit, "bridge", b.ID, "limit", maxAliases)
 	}
 }
 

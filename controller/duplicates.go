@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // This file is what becomes of MACs and addresses that move too often. Moves that we see
@@ -98,7 +99,7 @@ func (l *loop) macMoved(b *bridge, mac ether.MAC) bool {
 	l.stats.frozen.Add(1)
 	l.log.Warn("MAC moves too often and stays where it is now until that is cleared: look for a loop or a duplicate "+
 		"address",
-		"bridge", b.ID, "mac", mac, "moves", d.Moves, "window", d.Window)
+		events.Key, events.Duplicate, "bridge", b.ID, "mac", mac, "moves", d.Moves, "window", d.Window)
 	return true
 }
 
@@ -118,7 +119,8 @@ func (l *loop) addressMoved(b *bridge, ip netip.Addr, from, to ether.MAC) bool {
 	l.stats.frozenAddresses.Add(1)
 	l.log.Warn("address moves too often between MACs, stays with one and is answered for no more until that is cleared: "+
 		"look for two hosts with one address",
-		"bridge", b.ID, "address", ip, "mac", from, "other", to, "moves", d.Moves, "window", d.Window)
+		events.Key, events.Duplicate, "bridge", b.ID, "address", ip, "mac", from, "other", to, "moves", d.Moves, "window",
+		d.Window)
 	l.addressChanged(b, ip)
 	return true
 }
@@ -272,7 +274,7 @@ func (l *loop) nextSequence(b *bridge, mac ether.MAC, n uint32) uint32 {
 	if !h.told {
 		h.told = true
 		l.log.Warn("a peer advertises the highest sequence number that there is, which a MAC that is here cannot exceed: "+
-			"have the peer withdraw its route, then clear the MAC", "bridge", b.ID, "mac", mac)
+			"have the peer withdraw its route, then clear the MAC", events.Key, events.Conflict, "bridge", b.ID, "mac", mac)
 	}
 	return n
 }
@@ -287,7 +289,8 @@ func (l *loop) alarmMAC(b *bridge, mac ether.MAC, s *station) {
 		s.alarmed = true
 		l.stats.staticConflicts.Add(1)
 		l.log.Warn("a peer advertises a MAC that is static here, which stays here: look for a duplicate",
-			"bridge", b.ID, "mac", mac, "port", l.portName(b, s.static), "vtep", s.best().route.vtep)
+			events.Key, events.Conflict, "bridge", b.ID, "mac", mac, "port", l.portName(b, s.static), "vtep",
+			s.best().route.vtep)
 	}
 }
 
@@ -300,5 +303,5 @@ func (l *loop) alarmStatic(b *bridge, ip netip.Addr, a *address, other ether.MAC
 	a.claims.alarmed = true
 	l.stats.staticConflicts.Add(1)
 	l.log.Warn("another MAC claims the address of a static one, which keeps it: look for a duplicate",
-		"bridge", b.ID, "address", ip, "mac", a.claimant(byStatic), "other", other)
+		events.Key, events.Conflict, "bridge", b.ID, "address", ip, "mac", a.claimant(byStatic), "other", other)
 }

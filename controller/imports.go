@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"log/slog"
 	"slices"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -121,7 +122,7 @@ func (l *loop) importRoute(b *bridge, r *route) {
 	s := b.station(r.MAC)
 	was := s.best()
 	if was != nil && was.route.vtep != r.vtep && r.rank().beats(was.route.rank()) {
-		l.stats.moves[remoteToRemote].Add(1)
+		l.macMovedBy(remoteToRemote, b, r.MAC, vtepAttr("from", was), slog.String("to", "VTEP "+r.vtep.String()))
 	}
 	c := l.candidateIn(b, r)
 	s.routes.add(c, slotKey)

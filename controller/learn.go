@@ -82,12 +82,12 @@ func (l *loop) learn(r p4.Learn) {
 	case s == nil:
 	case s.local != nil: // to EVPN it is where it was
 		sequence = s.local.sequence
-		l.stats.moves[localToLocal].Add(1)
+		l.macMovedBy(localToLocal, b, r.MAC, l.portAttr("from", b, s.local.port), l.portAttr("to", b, r.Port))
 		l.forgetLocal(b, r.MAC, s)
 	default:
 		if c := s.best(); c != nil {
 			sequence = l.nextSequence(b, r.MAC, c.route.sequence)
-			l.stats.moves[remoteToLocal].Add(1)
+			l.macMovedBy(remoteToLocal, b, r.MAC, vtepAttr("from", c), l.portAttr("to", b, r.Port))
 		}
 	}
 	l.setLocal(b, p, r.MAC, &local{port: r.Port, sequence: sequence, since: l.now()})

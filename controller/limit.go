@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // This file is what of the MACs and addresses that tenants send is taken: so many of a port,
@@ -33,11 +34,11 @@ func (l *loop) sayFull(b *bridge, p *port, reason declineReason) {
 	case reason == declinePortLimit && !p.full:
 		p.full = true
 		l.log.Warn("a port has as many MACs as may be learned on it: others are declined",
-			"port", p.Name, "limit", l.maxPortMACs(p))
+			events.Key, events.Limit, "port", p.Name, "limit", l.maxPortMACs(p))
 	case reason == declineBridgeLimit && !b.full:
 		b.full = true
 		l.log.Warn("a bridge has as many MACs as may be learned in it: others are declined",
-			"bridge", b.ID, "limit", l.maxMACs(b))
+			events.Key, events.Limit, "bridge", b.ID, "limit", l.maxMACs(b))
 	}
 }
 
@@ -112,15 +113,15 @@ func (l *loop) admits(b *bridge, s sighting) bool {
 		l.stats.hostsRefused[limitPort].Add(1)
 		if !p.crowded {
 			p.crowded = true
-			l.log.Warn("hosts on a port have as many addresses as they may: others are not taken", "port", p.Name,
-				"limit", l.maxPortAddresses(p))
+			l.log.Warn("hosts on a port have as many addresses as they may: others are not taken",
+				events.Key, events.Limit, "port", p.Name, "limit", l.maxPortAddresses(p))
 		}
 	case l.bridgeAddressRoom(b) <= 0:
 		l.stats.hostsRefused[limitBridge].Add(1)
 		if !b.crowded {
 			b.crowded = true
 			l.log.Warn("hosts on ports of a bridge have as many addresses as they may: others are not taken",
-				"bridge", b.ID, "limit", l.maxBridgeAddresses(b))
+				events.Key, events.Limit, "bridge", b.ID, "limit", l.maxBridgeAddresses(b))
 		}
 	default:
 		return true

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/carrier"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -150,7 +151,7 @@ func (l *loop) carrierDue() time.Duration {
 // carrierCounts has all that depends on a port's carrier follow it.
 func (l *loop) carrierCounts(p Port, k *link) {
 	k.up, k.since, k.due = k.has, l.now(), time.Time{}
-	l.log.Info("carrier of a port", "port", p.Name, "up", k.up)
+	l.log.Info("carrier of a port", events.Key, events.Link, "port", p.Name, "up", k.up)
 	l.followCarrier(p, k)
 	if p.Kind == KindUplink {
 		for _, t := range l.tunnels {

@@ -76,7 +76,7 @@ func (l *loop) changed(b *bridge, mac ether.MAC) {
 	if s.local != nil {
 		if c, here := b.selected(mac, s); !here || s.static != 0 {
 			if c != nil {
-				l.stats.moves[localToRemote].Add(1)
+				l.macMovedBy(localToRemote, b, mac, l.portAttr("from", b, s.local.port), vtepAttr("to", c))
 			}
 			l.forgetLocal(b, mac, s)
 		}

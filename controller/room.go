@@ -7,6 +7,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/reconcile"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -18,8 +19,8 @@ func (l *loop) Most(k entry) int { return l.tables[k.Type()].most(l, k) }
 
 // Declined is of reconcile.Model.
 func (l *loop) Declined(k entry, why string) {
-	l.log.Warn("a table has no room for more of a bridge, a VRF or the underlay: what is new waits", "of", l.ownerName(k),
-		"first", k.Key(), "why", why)
+	l.log.Warn("a table has no room for more of a bridge, a VRF or the underlay: what is new waits",
+		events.Key, events.Limit, "of", l.ownerName(k), "first", k.Key(), "why", why)
 }
 
 // ownerName names the bridge or VRF that an entry is of, "" if it is of none.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -83,7 +84,7 @@ func (l *loop) configuredStaticMACs(b *bridge) map[ether.MAC]uint16 {
 			}
 			if other, ok := want[st.MAC]; ok {
 				l.log.Warn("static MAC is configured on two ports of a bridge, the first one has it",
-					"bridge", b.ID, "mac", st.MAC, "port", l.ports[other].Name, "other", l.ports[n].Name)
+					events.Key, events.Conflict, "bridge", b.ID, "mac", st.MAC, "port", l.ports[other].Name, "other", l.ports[n].Name)
 				continue
 			}
 			want[st.MAC] = n

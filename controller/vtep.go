@@ -9,6 +9,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
 )
@@ -108,7 +109,8 @@ func (l *loop) numberTunnel(t *tunnel) {
 	l.unnumbered[t] = struct{}{}
 	if !l.vtepsFull {
 		l.vtepsFull = true
-		l.log.Warn("as many remote VTEPs are in use as may be: others wait", "limit", l.cfg.MaxVTEPs, "first", t.remote)
+		l.log.Warn("as many remote VTEPs are in use as may be: others wait", events.Key, events.Limit,
+			"limit", l.cfg.MaxVTEPs, "first", t.remote)
 	}
 }
 

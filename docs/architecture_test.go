@@ -90,7 +90,7 @@ func TestTheSwitchAndTheTasksAreUsableAlone(t *testing.T) {
 
 func TestWhatBringsAModelToATargetKnowsNothingOfTheModel(t *testing.T) {
 	deps := goList(t, "-deps", "-f", "{{.ImportPath}}", "./controller/reconcile")
-	may := []string{"controller/reconcile", "controller/p4rt", "internal/keyed", "p4", "ether"}
+	may := []string{"controller/reconcile", "controller/p4rt", "internal/keyed", "p4", "ether", "internal/events"}
 	for _, dep := range deps {
 		if name, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(may, name) {
 			t.Errorf("controller/reconcile links %s", name)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp/wire"
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // SetBFD says how the path to a neighbour is, or will be: it need not be configured. A
@@ -30,18 +31,19 @@ func (s *Speaker) SetBFD(st bfd.Status) {
 	}
 	switch {
 	case st.FailedSince(before):
-		n.log.Warn("BFD: the path to a BGP neighbour is lost", "diagnostic", st.LastDown,
+		n.log.Warn("BFD: the path to a BGP neighbour is lost", events.Key, events.Liveness, "diagnostic", st.LastDown,
 			"detection", before.Detection)
 		select {
 		case n.pathEnds <- st.Independent:
 		default: // it has not yet taken the last one
 		}
 	case st.State == bfd.Up && before.State != bfd.Up:
-		n.log.Info("BFD session up", "interval", st.Transmission, "detection", st.Detection)
+		n.log.Info("BFD session up", events.Key, events.Liveness, "interval", st.Transmission, "detection", st.Detection)
 	case st.State < bfd.Up && before.State == bfd.Up:
-		n.log.Info("BFD session down", "diagnostic", st.LastDown, "remote", st.RemoteState, "trouble", st.Trouble)
+		n.log.Info("BFD session down", events.Key, events.Liveness, "diagnostic", st.LastDown, "remote", st.RemoteState,
+			"trouble", st.Trouble)
 	case st.Trouble != "" && st.Trouble != before.Trouble && before.Discriminator != 0:
-		n.log.Warn("BFD", "trouble", st.Trouble)
+		n.log.Warn("BFD", events.Key, events.Liveness, "trouble", st.Trouble)
 	}
 }
 
@@ -53,7 +55,8 @@ func (n *neighbor) pathLost(independent bool) {
 	case n.session != nil:
 		n.finish(&ending{reason: reason, send: &wire.Notification{Code: wire.Cease, Subcode: wire.BFDDown}, hard: true})
 	case n.restart.away && independent:
-		n.log.Info("the routes of a BGP neighbour that is away go, since the path to it is lost")
+		n.log.Info("the routes of a BGP neighbour that is away go, since the path to it is lost",
+			events.Key, events.Liveness)
 		n.abandon()
 		n.setDown(reason)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // keptFaults is how many faults of a peer are kept, and logEvery how often one of a
@@ -44,7 +45,8 @@ func (n *neighbor) note(list []bgp.Fault) {
 	}
 	n.mu.Unlock()
 	for _, f := range lines {
-		n.log.Warn("a BGP neighbour sent what cannot be taken as it stands", "reason", f.Reason, "what", f.What,
+		n.log.Warn("a BGP neighbour sent what cannot be taken as it stands", events.Key, events.Fault, "reason", f.Reason,
+			"what", f.What,
 			"action", f.Action, "bytes", fmt.Sprintf("% x", f.Bytes))
 	}
 }

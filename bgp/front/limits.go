@@ -5,6 +5,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/wire"
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // excess is what becomes of a neighbour that sends more routes of a family than it may:
@@ -46,7 +47,7 @@ func (s *session) warn(count func() int, f bgp.Family) {
 	limit := uint64(s.n.excess.limit) * warnPercent / 100
 	if n := uint64(count()); n >= max(1, limit) {
 		s.warned = true
-		s.n.log.Warn("a BGP neighbour has sent nearly as many routes as it may", "family", f,
+		s.n.log.Warn("a BGP neighbour has sent nearly as many routes as it may", events.Key, events.Limit, "family", f,
 			"routes", n, "limit", s.n.excess.limit)
 	}
 }

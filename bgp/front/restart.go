@@ -6,6 +6,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/bgp/wire"
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // restart is what is known of a neighbour's graceful restart (RFC 4724), of which the
@@ -59,7 +60,7 @@ func (n *neighbor) up(s *session) {
 			}
 		}
 	}
-	n.log.Info("BGP session up", "graceful_restart", s.graceful(), "returned", wasAway)
+	n.log.Info("BGP session up", events.Key, events.Session, "graceful_restart", s.graceful(), "returned", wasAway)
 	if n.evpn != nil {
 		n.evpn.Up(s.open.ID, slices.Contains(preserved, bgp.EVPN))
 	}
@@ -99,7 +100,7 @@ func (n *neighbor) down(s *session, e *ending) {
 	r := &n.restart
 	r.timer.Stop()
 	away := !e.hard && s.graceful() && (e.graceful || s.notifies()) && len(r.families) > 0
-	n.log.Info("BGP session down", "reason", e.reason, "graceful", away)
+	n.log.Info("BGP session down", events.Key, events.Session, "reason", e.reason, "graceful", away)
 	if n.evpn != nil {
 		kept := away && slices.Contains(r.families, bgp.EVPN)
 		if !kept {
@@ -137,6 +138,7 @@ func (n *neighbor) restartOver() {
 	case !r.away:
 	case r.longLived > 0 && !r.long:
 		n.log.Info("a BGP neighbour did not come back within its restart time, its EVPN routes are kept as a last resort",
+			events.Key, events.Session,
 			"for", r.longLived)
 		r.long = true
 		n.evpn.LongLived()
@@ -145,7 +147,7 @@ func (n *neighbor) restartOver() {
 		n.mu.Unlock()
 		r.timer.Reset(r.longLived)
 	default:
-		n.log.Info("a BGP neighbour did not come back within its restart time, its routes go")
+		n.log.Info("a BGP neighbour did not come back within its restart time, its routes go", events.Key, events.Session)
 		n.abandon()
 	}
 }

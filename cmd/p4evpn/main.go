@@ -44,7 +44,8 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&level, "log-level", "info",
 		"what is logged to standard error: debug, info, warn or error")
 	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
-	root.AddCommand(newRun(), newSwitch(), newLiveness(), newClaim(), newShow(), newClear(), newAudit(), newTrace())
+	root.AddCommand(newRun(), newSwitch(), newLiveness(), newClaim(), newShow(), newClear(), newAudit(), newTrace(),
+		newEvents())
 	root.AddCommand(newObjects()...)
 	root.AddCommand(movedDemo(), newMan())
 	return root

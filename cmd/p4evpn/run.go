@@ -27,6 +27,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/internal/footprint"
+	"github.com/p4evpn/p4evpn/internal/journal"
 	"github.com/p4evpn/p4evpn/internal/task"
 	"github.com/p4evpn/p4evpn/liveness"
 )
@@ -75,6 +76,7 @@ type gateway struct {
 	slow     *slowpath.Slowpath // nil: Linux is to do nothing for the VRFs
 	loop     *controller.Controller
 	ovn      *ovn.Keeper // nil: there is no OVN
+	events   *journal.Log
 	api      *api.Server
 	target   string // its address
 }
@@ -93,7 +95,12 @@ func run(ctx context.Context, f *config.File, inProcess, drain bool) error {
 			slog.Error("closing the store", "err", err)
 		}
 	}()
-	g, err := wire(f, store)
+	happened, err := journal.Open(filepath.Join(filepath.Dir(f.Store), "events.log"))
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(slog.New(happened.Handler(slog.Default().Handler())))
+	g, err := wire(f, store, happened)
 	if err != nil {
 		return err
 	}
@@ -139,6 +146,7 @@ func (g *gateway) tasks(sw []task.Task) []task.Task {
 		task.Task{Name: "P4Runtime client", Run: task.After(g.client.Run, task.Ready(sw)...)},
 		task.Task{Name: "controller", Run: g.loop.Run},
 		task.Task{Name: "API", Run: g.api.Run, Ready: g.api.Ready()},
+		task.Task{Name: "events", Run: g.events.Run},
 		task.Task{Name: "neighbours", Run: g.peering.Run},
 		task.Task{Name: "BFD client", Run: task.After(g.paths.Run, task.Ready(sw)...)},
 		task.Task{Name: "underlay routes", Run: task.After(g.router.Run, g.loop.Synced())},
@@ -203,8 +211,8 @@ func (g *gateway) runSlowPath(ctx context.Context) error {
 // underlayPatience bounds how long EVPN waits for the underlay's own prefixes.
 const underlayPatience = 5 * time.Second
 
-func wire(f *config.File, store *intent.Store) (*gateway, error) {
-	g := &gateway{store: store, target: f.Target.Address}
+func wire(f *config.File, store *intent.Store, happened *journal.Log) (*gateway, error) {
+	g := &gateway{store: store, target: f.Target.Address, events: happened}
 	speaker, err := speakerConfig(f, store)
 	if err != nil {
 		return nil, err
@@ -253,7 +261,7 @@ func wire(f *config.File, store *intent.Store) (*gateway, error) {
 // collectors are the parts that count something.
 func (g *gateway) collectors() []prometheus.Collector {
 	all := []prometheus.Collector{g.loop, g.loop.Counters(), g.client, g.speaker, g.resolver, g.carrier, g.router,
-		g.api}
+		g.events, g.api}
 	if g.slow != nil {
 		all = append(all, g.slow)
 	}

@@ -275,7 +275,7 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
 		Listen: slices.Clone(a.Listen), Insecure: a.Insecure, Hosts: a.Hosts, Store: g.store,
-		Status: g.loop, View: g.loop, Auditor: g.loop, Tracer: tracing(g), Duplicates: g.loop,
+		Status: g.loop, View: g.loop, Auditor: g.loop, Tracer: tracing(g), Duplicates: g.loop, Events: g.events,
 		Underlay: underlayView{g.router}, VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr, OVNPort: ovnPort(f),
 		Roles: map[string]api.Role{},
 		Limits: api.Limits{

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/internal/events"
 )
 
 // Client controls one target. Its methods are safe for concurrent use.
@@ -92,7 +94,7 @@ func (c *Client) lost(err error) {
 		c.cfg.Logger.Debug("target still unreachable", "err", err)
 		return
 	}
-	c.cfg.Logger.Warn("no connection to the target, trying again", "err", err)
+	c.cfg.Logger.Warn("no connection to the target, trying again", events.Key, events.Target, "err", err)
 	c.queue.state(Down{Err: err}, nil)
 }
 

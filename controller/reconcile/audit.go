@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -144,7 +145,8 @@ func (r *Reconciler) reportAudit(a Audit) {
 	s.Unexpected.Add(int64(n[Unexpected]))
 	s.Changed.Add(int64(n[Changed]))
 	first := a.Differences[0]
-	r.log.Warn("the target's entries were changed by somebody else, they are put right", "missing", n[Missing],
+	r.log.Warn("the target's entries were changed by somebody else, they are put right",
+		events.Key, events.Audit, "missing", n[Missing],
 		"unexpected", n[Unexpected], "changed", n[Changed],
 		"first", first.Kind, "was", Text(first.Was), "is", Text(first.Is))
 }

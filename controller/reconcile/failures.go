@@ -10,6 +10,7 @@ import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -74,7 +75,8 @@ func (r *Reconciler) Take(res Result) {
 		r.forget(c.record)
 	}
 	if refused > 0 {
-		r.log.Warn("the target refused entries, they will be tried again", "entries", refused, "first", first)
+		r.log.Warn("the target refused entries, they will be tried again", events.Key, events.Target, "entries", refused,
+			"first", first)
 	}
 	if res.err != nil {
 		r.notAnswered(res.changes)

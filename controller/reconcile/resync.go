@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -32,7 +33,7 @@ func (r *Reconciler) writeFailed(err error) {
 		r.Lost(err.Error()) // an Up follows
 		return
 	}
-	r.log.Warn("a write to the target failed, its entries are read again", "err", err)
+	r.log.Warn("a write to the target failed, its entries are read again", events.Key, events.Target, "err", err)
 	r.readAgain(err)
 }
 
@@ -53,7 +54,7 @@ func (r *Reconciler) readBack(res Result, took time.Duration) {
 	if res.foreign > 0 {
 		r.log.Warn("the target holds entities that are not of this program, they are left alone", "entities", res.foreign)
 	}
-	r.log.Info("read the target's entries", "entries", len(res.entries), "took", took)
+	r.log.Info("read the target's entries", events.Key, events.Target, "entries", len(res.entries), "took", took)
 	a := Audit{Entries: len(res.entries)}
 	if r.reads > 0 && !r.replaced {
 		a = r.compare(res.entries, func(p4.Entry, p4.Entry) {})
