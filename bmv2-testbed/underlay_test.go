@@ -24,6 +24,9 @@ type routedUnderlay struct {
 	leaf    *Leaf
 	h1, l1a *Host
 	config  string
+
+	// elsewhere is h1's device at the leaf, which has no address.
+	elsewhere string
 }
 
 const learnedRoutes = "164" // the protocol number of the routes that p4evpn learns
@@ -65,6 +68,7 @@ func buildRoutedUnderlay(t *testing.T, target string) *routedUnderlay {
 	gw, leaf, h1, l1a := space("gw"), space("leaf1"), space("h1"), space("l1a")
 	check(t, l.Cable(End{NS: h1, Dev: "eth0"}, End{NS: gw, Dev: "port1", Switch: true}))
 	check(t, l.Cable(End{NS: l1a, Dev: "eth0"}, End{NS: leaf, Dev: "l1a"}))
+	check(t, l.Cable(End{NS: h1, Dev: "eth1"}, End{NS: leaf, Dev: "h1"}))
 	ports := []SwitchPort{{1, "port1"}}
 	var config strings.Builder
 	for i, u := range demoUplinks {
@@ -81,9 +85,10 @@ func buildRoutedUnderlay(t *testing.T, target string) *routedUnderlay {
 	check(t, leaf.AddAddress("lo", netip.PrefixFrom(leaf1VTEP, 32)))
 	check(t, leaf.Sysctl("net.ipv4.ip_forward", "1"))
 	n := &routedUnderlay{leaf: &Leaf{FRR: must(l.StartFRR(ctx, leaf, "leaf1", leafUnderlay))(t), Name: "leaf1",
-		AS: leaf1AS, VTEP: leaf1VTEP}}
+		AS: leaf1AS, VTEP: leaf1VTEP}, elsewhere: "eth1"}
 	check(t, n.leaf.AddVNI(blueVNI))
 	check(t, n.leaf.Join("l1a", blueVNI))
+	check(t, n.leaf.Join("h1", blueVNI))
 	host := func(name string, ns *Namespace, number byte) *Host {
 		h := &Host{Name: name, NS: ns, Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, 0, number},
 			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 10, number}), 24)}

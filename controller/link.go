@@ -22,7 +22,9 @@ import (
 // *carrier.Watcher is one.
 type Carrier interface {
 	Changes() <-chan []carrier.State
-	Follow(device string, up bool)
+	// Follow has the Linux side of an uplink be as the uplink is; peer says that the target
+	// bears it when the netdev at its own end is set down.
+	Follow(device string, up, peer bool)
 	Trouble(device string) string
 }
 
@@ -83,9 +85,13 @@ func (l *loop) carrierChanged(states []carrier.State) {
 
 // downPortsChanged takes the ports that the target says are down.
 func (l *loop) downPortsChanged(down map[uint32]string) {
+	first := l.downPorts == nil && down != nil
 	l.downPorts = down
 	for _, p := range l.cfg.Ports {
-		l.judgeCarrier(p, l.links[p.Number])
+		k := l.links[p.Number]
+		if l.judgeCarrier(p, k); first && k.known {
+			l.followCarrier(p, k)
+		}
 	}
 }
 
@@ -174,10 +180,11 @@ func (l *loop) carrierCounts(p Port, k *link) {
 	}
 }
 
-// followCarrier tells the Linux side of an uplink.
+// followCarrier tells the Linux side of an uplink. A target that tells which ports are down
+// bears it when one is set down.
 func (l *loop) followCarrier(p Port, k *link) {
 	if p.Kind == KindUplink && l.carrier != nil && p.HostDevice != "" {
-		l.carrier.Follow(p.HostDevice, k.up)
+		l.carrier.Follow(p.HostDevice, k.up, l.downPorts != nil)
 	}
 }
 

@@ -170,9 +170,7 @@ func underlayConfig(f *config.File) underlay.Config {
 	return c
 }
 
-// carrierConfig follows what the target's ports are here. The other end of a host device is
-// the gateway's alone where it starts the switch: BMv2 stops reading all its interfaces when
-// one of them is set down.
+// carrierConfig follows what the target's ports are here.
 func carrierConfig(f *config.File) carrier.Config {
 	var c carrier.Config
 	for _, p := range f.Ports {
@@ -184,11 +182,7 @@ func carrierConfig(f *config.File) carrier.Config {
 		if u.Interface != "" {
 			c.Netdevs = append(c.Netdevs, u.Interface)
 		}
-		h := carrier.Host{Device: u.Host.Device}
-		if f.Target.Embedded {
-			h.Interface = u.Host.Interface
-		}
-		c.Hosts = append(c.Hosts, h)
+		c.Hosts = append(c.Hosts, carrier.Host{Device: u.Host.Device, Interface: u.Host.Interface})
 	}
 	return c
 }

@@ -15,10 +15,11 @@ import (
 // Host is the Linux side of an uplink, which is to have carrier while the uplink has.
 type Host struct {
 	Device string // the netdev with the underlay's address
-	// Interface is what is set down and up for that where the kernel does not let Device's
-	// carrier be set, as it does a tap's: the netdev at its other end, which must be the
-	// gateway's alone. "" = there is none: Device is then kept dormant (RFC 2863), which
-	// whoever reads its operational state follows, and Linux's own routes do not.
+	// Interface is the netdev at its other end, which is the gateway's alone. It is set down
+	// and up where the kernel does not let Device's carrier be set, as it does a tap's, and
+	// the target bears that. Else, or where it is not in this namespace, Device is kept
+	// dormant (RFC 2863): whoever reads its operational state follows, and Linux's own choice
+	// among routes does not.
 	Interface string
 }
 
@@ -28,22 +29,25 @@ const retryPause = time.Second
 // host is a Host and how far it is.
 type host struct {
 	Host
-	up      *bool // nil = nobody said yet: it is left as it is
+	wish    *wish // nil = nobody said yet: it is left as it is
 	done    bool
 	at      time.Time // when it is tried again; zero = when the kernel announces it
 	trouble string
 }
 
-func (h *host) want(up bool) {
-	if h.up == nil || *h.up != up {
-		h.up, h.done, h.at = &up, false, time.Now()
+// wish is how a host shall be.
+type wish struct{ up, peer bool }
+
+func (h *host) want(w wish) {
+	if h.wish == nil || *h.wish != w {
+		h.wish, h.done, h.at = &w, false, time.Now()
 	}
 }
 
 // seen has a netdev be set as it shall be that came, or has carrier though it shall not.
 func (h *host) seen(n rtnetlink.Link) {
 	has := n.Name == h.Interface && n.Flags&unix.IFF_UP != 0 || n.Name == h.Device && rtnetlink.Running(n.Flags)
-	if h.done && has && !*h.up {
+	if h.done && has && !h.wish.up {
 		h.done = false
 	}
 	if !h.done && h.at.IsZero() {
@@ -51,10 +55,11 @@ func (h *host) seen(n rtnetlink.Link) {
 	}
 }
 
-// Follow has the Linux side of an uplink be as the uplink is. It does not wait for that.
-func (w *Watcher) Follow(device string, up bool) {
+// Follow has the Linux side of an uplink be as the uplink is, and does not wait for that.
+// peer says that the target bears it when Host.Interface is set down.
+func (w *Watcher) Follow(device string, up, peer bool) {
 	w.mu.Lock()
-	w.wanted[device] = up
+	w.wanted[device] = wish{up, peer}
 	w.mu.Unlock()
 	w.poke()
 }
@@ -70,14 +75,14 @@ func (w *Watcher) Trouble(device string) string {
 func (l *loop) lead() time.Duration {
 	next := time.Hour
 	for _, h := range l.hosts {
-		if h.up == nil || h.done || h.at.IsZero() {
+		if h.wish == nil || h.done || h.at.IsZero() {
 			continue
 		}
 		if wait := time.Until(h.at); wait > 0 {
 			next = min(next, wait)
 			continue
 		}
-		err := l.lead1(h, *h.up)
+		err := l.lead1(h)
 		trouble := ""
 		switch {
 		case err == nil:
@@ -100,7 +105,7 @@ func (l *loop) tell(h *host, trouble string) {
 	}
 	h.trouble = trouble
 	if trouble != "" {
-		l.w.log.Warn("the Linux side of an uplink does not follow its carrier", "netdev", h.Device, "up", *h.up,
+		l.w.log.Warn("the Linux side of an uplink does not follow its carrier", "netdev", h.Device, "up", h.wish.up,
 			"err", trouble)
 	}
 	l.w.mu.Lock()
@@ -108,33 +113,47 @@ func (l *loop) tell(h *host, trouble string) {
 	l.w.trouble[h.Device] = trouble
 }
 
-// lead1 sets one, in the way that the netdev takes.
-func (l *loop) lead1(h *host, up bool) error {
+// lead1 sets one, in the way that there is.
+func (l *loop) lead1(h *host) error {
+	up := h.wish.up
 	device, err := l.conn.Handle.LinkByName(h.Device)
 	if err != nil {
 		return fmt.Errorf("read netdev %s: %w", h.Device, err)
 	}
-	err = setLink(device.Attrs().Index, nl.NewRtAttr(unix.IFLA_CARRIER, nl.Uint8Attr(flag(up))))
+	err = setLink(device, nl.NewRtAttr(unix.IFLA_CARRIER, nl.Uint8Attr(flag(up))))
 	if err == nil || !errors.Is(err, unix.EOPNOTSUPP) {
 		return wrap(err, "set the carrier of", h.Device)
 	}
-	if h.Interface == "" {
-		mode, state := uint8(1), netlink.OperDormant // IF_LINK_MODE_DORMANT
-		if up {
-			mode, state = 0, netlink.OperUp
+	var peer netlink.Link
+	if h.Interface != "" {
+		peer, err = l.conn.Handle.LinkByName(h.Interface)
+		if err != nil && !errors.As(err, &netlink.LinkNotFoundError{}) {
+			return fmt.Errorf("read netdev %s: %w", h.Interface, err)
 		}
-		err = setLink(device.Attrs().Index, nl.NewRtAttr(unix.IFLA_LINKMODE, nl.Uint8Attr(mode)),
-			nl.NewRtAttr(unix.IFLA_OPERSTATE, nl.Uint8Attr(uint8(state))))
-		return wrap(err, "set the operational state of", h.Device)
 	}
-	peer, err := l.conn.Handle.LinkByName(h.Interface)
-	if err != nil {
-		return fmt.Errorf("read netdev %s: %w", h.Interface, err)
+	switch there := err == nil && peer != nil; {
+	case !up && there && h.wish.peer:
+		return wrap(l.conn.Handle.LinkSetDown(peer), "set down", h.Interface)
+	case !up:
+		return keepDormant(device, true)
+	default:
+		failed := keepDormant(device, false) // whatever it is now: it may have become so before
+		if there && peer.Attrs().RawFlags&unix.IFF_UP == 0 {
+			failed = errors.Join(failed, wrap(l.conn.Handle.LinkSetUp(peer), "set up", h.Interface))
+		}
+		return failed
 	}
-	if up {
-		return wrap(l.conn.Handle.LinkSetUp(peer), "set up", h.Interface)
+}
+
+// keepDormant has a device be dormant, or up again.
+func keepDormant(device netlink.Link, dormant bool) error {
+	mode, state := uint8(0), netlink.OperUp
+	if dormant {
+		mode, state = 1, netlink.OperDormant // IF_LINK_MODE_DORMANT
 	}
-	return wrap(l.conn.Handle.LinkSetDown(peer), "set down", h.Interface)
+	err := setLink(device, nl.NewRtAttr(unix.IFLA_LINKMODE, nl.Uint8Attr(mode)),
+		nl.NewRtAttr(unix.IFLA_OPERSTATE, nl.Uint8Attr(uint8(state))))
+	return wrap(err, "set the operational state of", device.Attrs().Name)
 }
 
 func flag(b bool) uint8 {
@@ -152,10 +171,10 @@ func wrap(err error, what, netdev string) error {
 }
 
 // setLink sets attributes of a netdev that the library has no call for.
-func setLink(index int, attributes ...nl.NetlinkRequestData) error {
+func setLink(device netlink.Link, attributes ...nl.NetlinkRequestData) error {
 	request := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
 	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	m.Index = int32(index)
+	m.Index = int32(device.Attrs().Index)
 	request.AddData(m)
 	for _, a := range attributes {
 		request.AddData(a)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -70,7 +71,7 @@ type Watcher struct {
 	mu      sync.Mutex
 	news    []rtnetlink.Link // what the kernel announced since the loop looked
 	all     bool             // or more than that
-	wanted  map[string]bool  // what Follow said since, by host device
+	wanted  map[string]wish  // what Follow said since, by host device
 	trouble map[string]string
 }
 
@@ -83,7 +84,7 @@ func New(cfg Config) (*Watcher, error) {
 	return &Watcher{
 		cfg: cfg, log: cfg.Logger, changes: make(chan []State), wake: make(chan struct{}, 1),
 		overruns: rtnetlink.NewOverruns("carrier"), all: true,
-		wanted: map[string]bool{}, trouble: map[string]string{},
+		wanted: map[string]wish{}, trouble: map[string]string{},
 	}, nil
 }
 
@@ -109,7 +110,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 			lost <- err
 		}
 	})
-	err = newLoop(w, conn).run(ctx, lost)
+	l := newLoop(w, conn)
+	if l.asker, err = ethtool.NewEthtool(); err == nil {
+		err = l.run(ctx, lost)
+		l.asker.Close()
+	} else {
+		err = fmt.Errorf("carrier: open a socket for ethtool: %w", err)
+		conn.Socket.Close()
+	}
 	reader.Wait() // it ends with ctx, or was lost
 	conn.Close()
 	return err
@@ -141,6 +149,14 @@ func (w *Watcher) Describe(ch chan<- *prometheus.Desc) { w.overruns.Describe(ch)
 // Collect is of prometheus.Collector.
 func (w *Watcher) Collect(ch chan<- prometheus.Metric) { w.overruns.Collect(ch) }
 
+// Netdevs that are up are looked at this often, each of many less often: the kernel holds
+// back for up to a second that one lost carrier, where another, in any namespace, changed
+// shortly before.
+const (
+	pollInterval = 25 * time.Millisecond
+	pollPause    = time.Millisecond // for each netdev
+)
+
 // loop owns all state but what Watcher guards by its mutex.
 type loop struct {
 	w      *Watcher
@@ -151,6 +167,8 @@ type loop struct {
 	queue  map[string]bool   // changed, and not given yet
 	hosts  map[string]*host  // by their device
 	read   bool              // all were read once, and nothing was lost since
+	asker  *ethtool.Ethtool
+	polled time.Time
 }
 
 func newLoop(w *Watcher, conn *rtnetlink.Conn) *loop {
@@ -189,7 +207,7 @@ func (l *loop) run(ctx context.Context, lost <-chan error) error {
 func (l *loop) look() time.Duration {
 	l.w.mu.Lock()
 	news, all, wanted := l.w.news, l.w.all, l.w.wanted
-	l.w.news, l.w.all, l.w.wanted = nil, false, map[string]bool{}
+	l.w.news, l.w.all, l.w.wanted = nil, false, map[string]wish{}
 	l.w.mu.Unlock()
 
 	for _, n := range news {
@@ -201,16 +219,35 @@ func (l *loop) look() time.Duration {
 	if !l.read {
 		l.readAll()
 	}
-	for device, up := range wanted {
+	for device, as := range wanted {
 		if h := l.hosts[device]; h != nil {
-			h.want(up)
+			h.want(as)
 		}
 	}
 	next := time.Hour
 	if !l.read {
 		next = rtnetlink.DumpPause
 	}
-	return min(next, l.lead())
+	return min(next, l.lead(), l.poll(time.Now()))
+}
+
+// poll looks which netdevs lost carrier and were not announced, if it is time to, and says
+// when it is next.
+func (l *loop) poll(now time.Time) time.Duration {
+	interval := max(pollInterval, time.Duration(len(l.netdev))*pollPause)
+	if wait := l.polled.Add(interval).Sub(now); wait > 0 {
+		return wait
+	}
+	l.polled = now
+	for name, s := range l.netdev {
+		if !s.Up {
+			continue
+		}
+		if has, err := l.asker.LinkState(name); err == nil && has == 0 {
+			l.set(name, true, false)
+		}
+	}
+	return interval
 }
 
 // readAll reads all netdevs. After an error that is repeated soon.

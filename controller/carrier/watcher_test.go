@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -104,8 +105,10 @@ func addVeth(tb testing.TB, a, b string) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if l, err := netlink.LinkByName(a); err == nil {
-			_ = netlink.LinkDel(l)
+		for _, name := range []string{a, b} { // one may have another name now
+			if l, err := netlink.LinkByName(name); err == nil {
+				_ = netlink.LinkDel(l)
+			}
 		}
 	})
 	must(tb, a, netlink.LinkSetUp)
@@ -178,6 +181,47 @@ func TestCarrierIsWhatTheKernelSaysOfAnyNetdev(t *testing.T) {
 	f.wait("tap1", true, false)
 }
 
+func TestALossThatTheKernelHoldsBackIsFound(t *testing.T) {
+	netnstest.Need(t)
+	addVeth(t, "p1", "h1")
+	asker, err := ethtool.NewEthtool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asker.Close()
+	l := newLoop(&Watcher{cfg: Config{Netdevs: []string{"p1", "none"}}}, nil)
+	l.asker = asker
+	now := time.Now()
+	l.set("p1", true, true)
+	l.set("none", true, true)
+	if l.poll(now); !l.netdev["p1"].Up || !l.netdev["none"].Up {
+		t.Error("a netdev with carrier, or of which nothing is known, is taken for down")
+	}
+	must(t, "h1", netlink.LinkSetDown)
+	if l.poll(now.Add(pollInterval - 1)); !l.netdev["p1"].Up {
+		t.Error("it is looked at too often")
+	}
+	if l.poll(now.Add(pollInterval)); l.netdev["p1"].Up || l.netdev["p1"].Losses != 1 {
+		t.Errorf("%+v, want it down", l.netdev["p1"])
+	}
+}
+
+// What a look at one netdev costs, of which there are 40 a second at most.
+func BenchmarkPoll(b *testing.B) {
+	netnstest.Need(b)
+	addVeth(b, "p1", "h1")
+	asker, err := ethtool.NewEthtool()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer asker.Close()
+	for b.Loop() {
+		if _, err := asker.LinkState("p1"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func TestALossBetweenTwoLooksIsCounted(t *testing.T) {
 	l := newLoop(&Watcher{cfg: Config{Netdevs: []string{"p1"}}}, nil)
 	const up = unix.IFF_UP | unix.IFF_LOWER_UP | unix.IFF_RUNNING
@@ -235,25 +279,38 @@ func TestTheLinuxSideFollows(t *testing.T) {
 	addVeth(t, "host2", "sw2")
 	addTap(t, "tap1")
 	readTap(t, "tap1")
-	f := follow(t, Config{Hosts: []Host{{Device: "host1", Interface: "sw1"}, {Device: "host2"}, {Device: "tap1"}}})
-	for name, is := range map[string]func(string) bool{"host1": lower, "host2": running, "tap1": lower} {
-		eventually(t, func() bool { return is(name) }, "%s up at first", name)
-		f.w.Follow(name, false)
-		eventually(t, func() bool { return !is(name) }, "%s without carrier", name)
-		f.w.Follow(name, true)
-		eventually(t, func() bool { return is(name) && f.w.Trouble(name) == "" }, "%s with carrier again", name)
+	addVeth(t, "host3", "sw3")
+	f := follow(t, Config{Hosts: []Host{{"host1", "sw1"}, {"host2", ""}, {"host3", "sw3"}, {"tap1", ""}}})
+	for _, c := range []struct {
+		name string
+		peer bool
+		is   func(string) bool
+	}{{"host1", true, lower}, {"host2", true, running}, {"host3", false, running}, {"tap1", false, lower}} {
+		eventually(t, func() bool { return c.is(c.name) }, "%s up at first", c.name)
+		f.w.Follow(c.name, false, c.peer)
+		eventually(t, func() bool { return !c.is(c.name) }, "%s without carrier", c.name)
+		f.w.Follow(c.name, true, c.peer)
+		eventually(t, func() bool { return c.is(c.name) && f.w.Trouble(c.name) == "" }, "%s with carrier again", c.name)
 	}
-	// It comes again.
-	f.w.Follow("host1", false)
+	// That the target bears it is known later.
+	f.w.Follow("host3", false, false)
+	eventually(t, func() bool { return !running("host3") && lower("sw3") }, "host3 dormant, and its peer as it was")
+	f.w.Follow("host3", false, true)
+	eventually(t, func() bool { return !lower("host3") }, "host3 without carrier")
+	f.w.Follow("host3", true, true)
+	eventually(t, func() bool { return running("host3") }, "host3 as it was")
+	// It comes again, or somebody sets it up.
+	f.w.Follow("host1", false, true)
 	eventually(t, func() bool { return !lower("host1") }, "host1 without carrier")
+	must(t, "sw1", netlink.LinkSetUp)
+	eventually(t, func() bool { return !lower("host1") }, "host1 without carrier though its peer was set up")
 	must(t, "host1", netlink.LinkDel)
 	addVeth(t, "host1", "sw1")
 	eventually(t, func() bool { return !lower("host1") }, "a new host1 without carrier")
-	// A device that is not there yet is waited for.
-	f.w.Follow("host1", true)
+	f.w.Follow("host1", true, true)
 	eventually(t, func() bool { return lower("host1") }, "host1 with carrier")
 	must(t, "host1", netlink.LinkDel)
-	f.w.Follow("host1", false)
+	f.w.Follow("host1", false, true)
 	eventually(t, func() bool { return f.w.Trouble("host1") != "" }, "that it is not there is told")
 }
 

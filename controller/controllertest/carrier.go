@@ -32,7 +32,7 @@ func (c *Carrier) Pending() int { return len(c.changes) }
 
 func (c *Carrier) Changes() <-chan []carrier.State { return c.changes }
 
-func (c *Carrier) Follow(device string, up bool) {
+func (c *Carrier) Follow(device string, up, _ bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.followed[device] = up
