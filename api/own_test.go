@@ -248,7 +248,8 @@ func TestBadRequestsOfTheOwnServicesNameTheFieldAndChangeNothing(t *testing.T) {
 func TestPortsOfTheTargetAreListedInPages(t *testing.T) {
 	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{Ports: []view.Port{
 		{Name: "up1-host", Kind: view.HostPort, Number: 11}, {Name: "eth1", Kind: view.BridgePort, Number: 1, Netdev: "vf1", Link: view.Up,
-			State: view.Up, BridgePorts: []string{"port1"}, MACs: 3, PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4},
+			State: view.Up, BridgePorts: []string{"port1"}, MACs: 3, PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4,
+			Spoofed: 5, StormUnknown: 6, SourceGuard: true, Leases: 7, Storm: view.Storm{Multicast: 8}},
 		{Name: "up1", Kind: view.Uplink, Number: 10, State: view.Down, Reason: "x\xff"},
 	}}})
 	var names []string
@@ -269,7 +270,8 @@ func TestPortsOfTheTargetAreListedInPages(t *testing.T) {
 	}
 	p, err := g.targetPorts().GetPort(t.Context(), &pb.GetPortRequest{Name: "ports/eth1"})
 	if err != nil || p.Kind != pb.PortKind_PORT_KIND_BRIDGE || p.Link != pb.State_STATE_UP || p.Macs != 3 ||
-		p.Counters.BytesOut != 4 || p.BridgePorts[0] != "bridgePorts/port1" {
+		p.Counters.BytesOut != 4 || p.Counters.Spoofed != 5 || p.Counters.StormUnknownUnicast != 6 ||
+		!p.SourceGuard || p.Leases != 7 || p.Storm.Multicast != 8 || p.BridgePorts[0] != "bridgePorts/port1" {
 		t.Errorf("%v %v", p, err)
 	}
 	_, err = g.targetPorts().GetPort(t.Context(), &pb.GetPortRequest{Name: "ports/eth7"})

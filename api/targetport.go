@@ -87,7 +87,11 @@ func writeTargetPort(p view.Port) *pb.Port {
 			BytesOut: p.BytesOut, Spoofed: p.Spoofed, StormBroadcast: p.StormBroadcast,
 			StormMulticast: p.StormMulticast, StormUnknownUnicast: p.StormUnknown,
 			ErrorsIn: p.ErrorsIn, ErrorsOut: p.ErrorsOut},
-		CarrierLosses: p.Losses,
+		CarrierLosses: p.Losses, SourceGuard: p.SourceGuard, Leases: p.Leases,
+	}
+	if p.Kind == view.BridgePort {
+		m.Storm = &pb.PortStorm{Broadcast: p.Storm.Broadcast, Multicast: p.Storm.Multicast,
+			UnknownUnicast: p.Storm.Unknown}
 	}
 	if p.LinkAge > 0 {
 		m.LinkAge = durationpb.New(p.LinkAge.Truncate(time.Millisecond))

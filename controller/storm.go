@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 
+	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -15,13 +16,20 @@ func (s Storm) or(other Storm) Storm {
 // stormMeters bound what a bridge port has flooded. What comes at once may be what comes in
 // a second: after a link is back all hosts behind it speak.
 func (l *loop) stormMeters(p *port) []p4.Meter {
-	most := p.Storm.or(l.cfg.Storm)
+	most := l.storm(p)
 	var all []p4.Meter
-	for of, rate := range map[p4.Policed]int{p4.PolicedBroadcast: most.Broadcast, p4.PolicedMulticast: most.Multicast,
-		p4.PolicedUnknown: most.Unknown} {
-		all = append(all, p4.StormMeter(p.Number, of, int64(max(rate, 0)), int64(max(rate, 0))))
+	for of, rate := range map[p4.Policed]uint32{p4.PolicedBroadcast: most.Broadcast,
+		p4.PolicedMulticast: most.Multicast, p4.PolicedUnknown: most.Unknown} {
+		all = append(all, p4.StormMeter(p.Number, of, int64(rate), int64(rate)))
 	}
 	return all
+}
+
+// storm is how much of a bridge port may be flooded; 0 is any number.
+func (l *loop) storm(p *port) view.Storm {
+	most := p.Storm.or(l.cfg.Storm)
+	return view.Storm{Broadcast: uint32(max(most.Broadcast, 0)), Multicast: uint32(max(most.Multicast, 0)),
+		Unknown: uint32(max(most.Unknown, 0))}
 }
 
 // desiredNoFlood keeps a bridge that says so from flooding frames to unknown stations.

@@ -266,6 +266,7 @@ func TestAPortThatTheTargetRefusesIsDownWithTheReasonUntilItIsNot(t *testing.T) 
 func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 	cfg := testConfig()
 	cfg.Ports[0].Netdev = "vf1"
+	cfg.Ports[1].SourceGuard, cfg.Storm = true, Storm{Broadcast: 10, Unknown: -1}
 	cfg.Link = func(netdev string) (view.State, uint64, uint64) {
 		if netdev == "vf1" {
 			return view.Up, 7, 8
@@ -277,6 +278,9 @@ func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 	g.settle()
 	g.target.SetCounter(uint32(p4.PortIn), 1, &p4v1.CounterData{PacketCount: 5, ByteCount: 500})
 	g.target.SetCounter(uint32(p4.PortOut), 1, &p4v1.CounterData{PacketCount: 6, ByteCount: 600})
+	for of := range p4.PolicedReasons {
+		g.target.SetCounter(uint32(p4.PortPoliced), int64(of.OfPort(1)), &p4v1.CounterData{PacketCount: 10 + int64(of)})
+	}
 	rows, err := g.c.Ports(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -291,6 +295,13 @@ func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 			!slices.Equal(r.BridgePorts, []string{"eth1"}) ||
 			r.PacketsIn != 5 || r.BytesIn != 500 || r.PacketsOut != 6 || r.BytesOut != 600 || r.ErrorsIn != 7 || r.ErrorsOut != 8) {
 			t.Errorf("eth1: %+v", r)
+		}
+		if policed := []uint64{r.Spoofed, r.StormBroadcast, r.StormMulticast, r.StormUnknown}; r.Name == "eth1" &&
+			!slices.Equal(policed, []uint64{10, 11, 12, 13}) {
+			t.Errorf("policed of eth1: %v", policed)
+		}
+		if r.Kind == view.BridgePort && (r.SourceGuard != (r.Name == "eth2") || r.Storm != view.Storm{Broadcast: 10, Multicast: 10_000}) {
+			t.Errorf("%s is guarded: %v, and floods %+v", r.Name, r.SourceGuard, r.Storm)
 		}
 	}
 	if kinds[view.BridgePort] != 3 || kinds[view.Uplink] != 2 || kinds[view.HostPort] != 2 {

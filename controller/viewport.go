@@ -18,6 +18,8 @@ func (c *Controller) Ports(ctx context.Context) (rows []view.Port, err error) {
 			case KindBridge:
 				row := l.portRow(p.Name, view.BridgePort, p.Number, p.Netdev, p4.BridgePort{Port: p.Number})
 				row.MACs = uint32(l.ports[p.Number].learned)
+				row.SourceGuard, row.Leases = p.SourceGuard, uint32(l.ports[p.Number].leases)
+				row.Storm = l.storm(l.ports[p.Number])
 				for _, bp := range l.ports[p.Number].bound {
 					row.BridgePorts = append(row.BridgePorts, bp.ID)
 				}

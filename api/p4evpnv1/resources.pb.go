@@ -2329,6 +2329,12 @@ type Port struct {
 	// Times that carrier was lost since the gateway started, those that the delays kept from
 	// link among them.
 	CarrierLosses uint64 `protobuf:"varint,12,opt,name=carrier_losses,json=carrierLosses,proto3" json:"carrier_losses,omitempty"`
+	// Of a bridge port: how many frames a second of it are flooded.
+	Storm *PortStorm `protobuf:"bytes,13,opt,name=storm,proto3" json:"storm,omitempty"`
+	// Of a bridge port: stations behind it send from addresses alone that were given to them.
+	SourceGuard bool `protobuf:"varint,14,opt,name=source_guard,json=sourceGuard,proto3" json:"source_guard,omitempty"`
+	// How many of these DHCP gave them.
+	Leases        uint32 `protobuf:"varint,15,opt,name=leases,proto3" json:"leases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2447,6 +2453,89 @@ func (x *Port) GetCarrierLosses() uint64 {
 	return 0
 }
 
+func (x *Port) GetStorm() *PortStorm {
+	if x != nil {
+		return x.Storm
+	}
+	return nil
+}
+
+func (x *Port) GetSourceGuard() bool {
+	if x != nil {
+		return x.SourceGuard
+	}
+	return false
+}
+
+func (x *Port) GetLeases() uint32 {
+	if x != nil {
+		return x.Leases
+	}
+	return 0
+}
+
+// PortStorm is how many frames a second of a bridge port are flooded, by what they are to; 0
+// is any number.
+type PortStorm struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Broadcast      uint32                 `protobuf:"varint,1,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
+	Multicast      uint32                 `protobuf:"varint,2,opt,name=multicast,proto3" json:"multicast,omitempty"`
+	UnknownUnicast uint32                 `protobuf:"varint,3,opt,name=unknown_unicast,json=unknownUnicast,proto3" json:"unknown_unicast,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PortStorm) Reset() {
+	*x = PortStorm{}
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortStorm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortStorm) ProtoMessage() {}
+
+func (x *PortStorm) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortStorm.ProtoReflect.Descriptor instead.
+func (*PortStorm) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *PortStorm) GetBroadcast() uint32 {
+	if x != nil {
+		return x.Broadcast
+	}
+	return 0
+}
+
+func (x *PortStorm) GetMulticast() uint32 {
+	if x != nil {
+		return x.Multicast
+	}
+	return 0
+}
+
+func (x *PortStorm) GetUnknownUnicast() uint32 {
+	if x != nil {
+		return x.UnknownUnicast
+	}
+	return 0
+}
+
 // PortCounters are what the pipeline counted since it was loaded.
 type PortCounters struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -2469,7 +2558,7 @@ type PortCounters struct {
 
 func (x *PortCounters) Reset() {
 	*x = PortCounters{}
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2570,7 @@ func (x *PortCounters) String() string {
 func (*PortCounters) ProtoMessage() {}
 
 func (x *PortCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[35]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2583,7 @@ func (x *PortCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortCounters.ProtoReflect.Descriptor instead.
 func (*PortCounters) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{35}
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PortCounters) GetPacketsIn() uint64 {
@@ -2576,7 +2665,7 @@ type GetPortRequest struct {
 
 func (x *GetPortRequest) Reset() {
 	*x = GetPortRequest{}
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[36]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2677,7 @@ func (x *GetPortRequest) String() string {
 func (*GetPortRequest) ProtoMessage() {}
 
 func (x *GetPortRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[36]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2690,7 @@ func (x *GetPortRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPortRequest.ProtoReflect.Descriptor instead.
 func (*GetPortRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{36}
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetPortRequest) GetName() string {
@@ -2621,7 +2710,7 @@ type ListPortsRequest struct {
 
 func (x *ListPortsRequest) Reset() {
 	*x = ListPortsRequest{}
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[37]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +2722,7 @@ func (x *ListPortsRequest) String() string {
 func (*ListPortsRequest) ProtoMessage() {}
 
 func (x *ListPortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[37]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +2735,7 @@ func (x *ListPortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPortsRequest.ProtoReflect.Descriptor instead.
 func (*ListPortsRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{37}
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPortsRequest) GetPageSize() int32 {
@@ -2673,7 +2762,7 @@ type ListPortsResponse struct {
 
 func (x *ListPortsResponse) Reset() {
 	*x = ListPortsResponse{}
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[38]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2774,7 @@ func (x *ListPortsResponse) String() string {
 func (*ListPortsResponse) ProtoMessage() {}
 
 func (x *ListPortsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[38]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2787,7 @@ func (x *ListPortsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPortsResponse.ProtoReflect.Descriptor instead.
 func (*ListPortsResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{38}
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListPortsResponse) GetPorts() []*Port {
@@ -2725,7 +2814,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[39]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2826,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[39]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2839,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{39}
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BackupRequest) GetWithoutSecrets() bool {
@@ -2769,7 +2858,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[40]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2870,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_p4evpn_v1_resources_proto_msgTypes[40]
+	mi := &file_p4evpn_v1_resources_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2883,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{40}
+	return file_p4evpn_v1_resources_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BackupResponse) GetData() []byte {
@@ -2977,7 +3066,7 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"Q\n" +
 	"\x16DeleteStaticMacRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
-	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\xa2\x03\n" +
+	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\x89\x04\n" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x13.p4evpn.v1.PortKindR\x04kind\x12\x16\n" +
@@ -2991,7 +3080,14 @@ const file_p4evpn_v1_resources_proto_rawDesc = "" +
 	"\bcounters\x18\n" +
 	" \x01(\v2\x17.p4evpn.v1.PortCountersR\bcounters\x124\n" +
 	"\blink_age\x18\v \x01(\v2\x19.google.protobuf.DurationR\alinkAge\x12%\n" +
-	"\x0ecarrier_losses\x18\f \x01(\x04R\rcarrierLosses\"\xe2\x02\n" +
+	"\x0ecarrier_losses\x18\f \x01(\x04R\rcarrierLosses\x12*\n" +
+	"\x05storm\x18\r \x01(\v2\x14.p4evpn.v1.PortStormR\x05storm\x12!\n" +
+	"\fsource_guard\x18\x0e \x01(\bR\vsourceGuard\x12\x16\n" +
+	"\x06leases\x18\x0f \x01(\rR\x06leases\"p\n" +
+	"\tPortStorm\x12\x1c\n" +
+	"\tbroadcast\x18\x01 \x01(\rR\tbroadcast\x12\x1c\n" +
+	"\tmulticast\x18\x02 \x01(\rR\tmulticast\x12'\n" +
+	"\x0funknown_unicast\x18\x03 \x01(\rR\x0eunknownUnicast\"\xe2\x02\n" +
 	"\fPortCounters\x12\x1d\n" +
 	"\n" +
 	"packets_in\x18\x01 \x01(\x04R\tpacketsIn\x12\x19\n" +
@@ -3074,7 +3170,7 @@ func file_p4evpn_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_p4evpn_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_p4evpn_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_p4evpn_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_p4evpn_v1_resources_proto_goTypes = []any{
 	(Family)(0),                    // 0: p4evpn.v1.Family
 	(PortKind)(0),                  // 1: p4evpn.v1.PortKind
@@ -3113,109 +3209,111 @@ var file_p4evpn_v1_resources_proto_goTypes = []any{
 	(*UpdateStaticMacRequest)(nil), // 34: p4evpn.v1.UpdateStaticMacRequest
 	(*DeleteStaticMacRequest)(nil), // 35: p4evpn.v1.DeleteStaticMacRequest
 	(*Port)(nil),                   // 36: p4evpn.v1.Port
-	(*PortCounters)(nil),           // 37: p4evpn.v1.PortCounters
-	(*GetPortRequest)(nil),         // 38: p4evpn.v1.GetPortRequest
-	(*ListPortsRequest)(nil),       // 39: p4evpn.v1.ListPortsRequest
-	(*ListPortsResponse)(nil),      // 40: p4evpn.v1.ListPortsResponse
-	(*BackupRequest)(nil),          // 41: p4evpn.v1.BackupRequest
-	(*BackupResponse)(nil),         // 42: p4evpn.v1.BackupResponse
-	(State)(0),                     // 43: p4evpn.v1.State
-	(*fieldmaskpb.FieldMask)(nil),  // 44: google.protobuf.FieldMask
-	(*durationpb.Duration)(nil),    // 45: google.protobuf.Duration
-	(SessionState)(0),              // 46: p4evpn.v1.SessionState
-	(*emptypb.Empty)(nil),          // 47: google.protobuf.Empty
+	(*PortStorm)(nil),              // 37: p4evpn.v1.PortStorm
+	(*PortCounters)(nil),           // 38: p4evpn.v1.PortCounters
+	(*GetPortRequest)(nil),         // 39: p4evpn.v1.GetPortRequest
+	(*ListPortsRequest)(nil),       // 40: p4evpn.v1.ListPortsRequest
+	(*ListPortsResponse)(nil),      // 41: p4evpn.v1.ListPortsResponse
+	(*BackupRequest)(nil),          // 42: p4evpn.v1.BackupRequest
+	(*BackupResponse)(nil),         // 43: p4evpn.v1.BackupResponse
+	(State)(0),                     // 44: p4evpn.v1.State
+	(*fieldmaskpb.FieldMask)(nil),  // 45: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),    // 46: google.protobuf.Duration
+	(SessionState)(0),              // 47: p4evpn.v1.SessionState
+	(*emptypb.Empty)(nil),          // 48: google.protobuf.Empty
 }
 var file_p4evpn_v1_resources_proto_depIdxs = []int32{
-	43, // 0: p4evpn.v1.Status.state:type_name -> p4evpn.v1.State
+	44, // 0: p4evpn.v1.Status.state:type_name -> p4evpn.v1.State
 	4,  // 1: p4evpn.v1.Speaker.spec:type_name -> p4evpn.v1.SpeakerSpec
 	2,  // 2: p4evpn.v1.Speaker.status:type_name -> p4evpn.v1.Status
 	3,  // 3: p4evpn.v1.CreateSpeakerRequest.speaker:type_name -> p4evpn.v1.Speaker
 	3,  // 4: p4evpn.v1.ListSpeakersResponse.speakers:type_name -> p4evpn.v1.Speaker
 	3,  // 5: p4evpn.v1.UpdateSpeakerRequest.speaker:type_name -> p4evpn.v1.Speaker
-	44, // 6: p4evpn.v1.UpdateSpeakerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	45, // 6: p4evpn.v1.UpdateSpeakerRequest.update_mask:type_name -> google.protobuf.FieldMask
 	12, // 7: p4evpn.v1.Neighbor.spec:type_name -> p4evpn.v1.NeighborSpec
 	13, // 8: p4evpn.v1.Neighbor.status:type_name -> p4evpn.v1.NeighborStatus
-	45, // 9: p4evpn.v1.NeighborSpec.hold_time:type_name -> google.protobuf.Duration
-	45, // 10: p4evpn.v1.NeighborSpec.keepalive:type_name -> google.protobuf.Duration
-	45, // 11: p4evpn.v1.NeighborSpec.connect_retry:type_name -> google.protobuf.Duration
+	46, // 9: p4evpn.v1.NeighborSpec.hold_time:type_name -> google.protobuf.Duration
+	46, // 10: p4evpn.v1.NeighborSpec.keepalive:type_name -> google.protobuf.Duration
+	46, // 11: p4evpn.v1.NeighborSpec.connect_retry:type_name -> google.protobuf.Duration
 	0,  // 12: p4evpn.v1.NeighborSpec.families:type_name -> p4evpn.v1.Family
-	45, // 13: p4evpn.v1.NeighborSpec.bfd_interval:type_name -> google.protobuf.Duration
-	43, // 14: p4evpn.v1.NeighborStatus.state:type_name -> p4evpn.v1.State
-	46, // 15: p4evpn.v1.NeighborStatus.session:type_name -> p4evpn.v1.SessionState
-	45, // 16: p4evpn.v1.NeighborStatus.uptime:type_name -> google.protobuf.Duration
+	46, // 13: p4evpn.v1.NeighborSpec.bfd_interval:type_name -> google.protobuf.Duration
+	44, // 14: p4evpn.v1.NeighborStatus.state:type_name -> p4evpn.v1.State
+	47, // 15: p4evpn.v1.NeighborStatus.session:type_name -> p4evpn.v1.SessionState
+	46, // 16: p4evpn.v1.NeighborStatus.uptime:type_name -> google.protobuf.Duration
 	11, // 17: p4evpn.v1.CreateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
 	11, // 18: p4evpn.v1.ListNeighborsResponse.neighbors:type_name -> p4evpn.v1.Neighbor
 	11, // 19: p4evpn.v1.UpdateNeighborRequest.neighbor:type_name -> p4evpn.v1.Neighbor
-	44, // 20: p4evpn.v1.UpdateNeighborRequest.update_mask:type_name -> google.protobuf.FieldMask
+	45, // 20: p4evpn.v1.UpdateNeighborRequest.update_mask:type_name -> google.protobuf.FieldMask
 	21, // 21: p4evpn.v1.Instance.spec:type_name -> p4evpn.v1.InstanceSpec
 	2,  // 22: p4evpn.v1.Instance.status:type_name -> p4evpn.v1.Status
 	20, // 23: p4evpn.v1.CreateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
 	20, // 24: p4evpn.v1.ListInstancesResponse.instances:type_name -> p4evpn.v1.Instance
 	20, // 25: p4evpn.v1.UpdateInstanceRequest.instance:type_name -> p4evpn.v1.Instance
-	44, // 26: p4evpn.v1.UpdateInstanceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	45, // 26: p4evpn.v1.UpdateInstanceRequest.update_mask:type_name -> google.protobuf.FieldMask
 	29, // 27: p4evpn.v1.StaticMac.spec:type_name -> p4evpn.v1.StaticMacSpec
 	2,  // 28: p4evpn.v1.StaticMac.status:type_name -> p4evpn.v1.Status
 	28, // 29: p4evpn.v1.CreateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
 	28, // 30: p4evpn.v1.ListStaticMacsResponse.static_macs:type_name -> p4evpn.v1.StaticMac
 	28, // 31: p4evpn.v1.UpdateStaticMacRequest.static_mac:type_name -> p4evpn.v1.StaticMac
-	44, // 32: p4evpn.v1.UpdateStaticMacRequest.update_mask:type_name -> google.protobuf.FieldMask
+	45, // 32: p4evpn.v1.UpdateStaticMacRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 33: p4evpn.v1.Port.kind:type_name -> p4evpn.v1.PortKind
-	43, // 34: p4evpn.v1.Port.link:type_name -> p4evpn.v1.State
-	43, // 35: p4evpn.v1.Port.state:type_name -> p4evpn.v1.State
-	37, // 36: p4evpn.v1.Port.counters:type_name -> p4evpn.v1.PortCounters
-	45, // 37: p4evpn.v1.Port.link_age:type_name -> google.protobuf.Duration
-	36, // 38: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
-	5,  // 39: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
-	6,  // 40: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
-	7,  // 41: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
-	9,  // 42: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
-	10, // 43: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
-	14, // 44: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
-	15, // 45: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
-	16, // 46: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
-	18, // 47: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
-	19, // 48: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
-	22, // 49: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
-	23, // 50: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
-	24, // 51: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
-	26, // 52: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
-	27, // 53: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
-	30, // 54: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
-	31, // 55: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
-	32, // 56: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
-	34, // 57: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
-	35, // 58: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
-	38, // 59: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
-	39, // 60: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
-	41, // 61: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
-	3,  // 62: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
-	3,  // 63: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
-	8,  // 64: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
-	3,  // 65: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
-	47, // 66: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
-	11, // 67: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
-	11, // 68: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
-	17, // 69: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
-	11, // 70: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
-	47, // 71: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
-	20, // 72: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
-	20, // 73: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
-	25, // 74: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
-	20, // 75: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
-	47, // 76: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
-	28, // 77: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
-	28, // 78: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
-	33, // 79: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
-	28, // 80: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
-	47, // 81: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
-	36, // 82: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
-	40, // 83: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
-	42, // 84: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
-	62, // [62:85] is the sub-list for method output_type
-	39, // [39:62] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	44, // 34: p4evpn.v1.Port.link:type_name -> p4evpn.v1.State
+	44, // 35: p4evpn.v1.Port.state:type_name -> p4evpn.v1.State
+	38, // 36: p4evpn.v1.Port.counters:type_name -> p4evpn.v1.PortCounters
+	46, // 37: p4evpn.v1.Port.link_age:type_name -> google.protobuf.Duration
+	37, // 38: p4evpn.v1.Port.storm:type_name -> p4evpn.v1.PortStorm
+	36, // 39: p4evpn.v1.ListPortsResponse.ports:type_name -> p4evpn.v1.Port
+	5,  // 40: p4evpn.v1.SpeakerService.CreateSpeaker:input_type -> p4evpn.v1.CreateSpeakerRequest
+	6,  // 41: p4evpn.v1.SpeakerService.GetSpeaker:input_type -> p4evpn.v1.GetSpeakerRequest
+	7,  // 42: p4evpn.v1.SpeakerService.ListSpeakers:input_type -> p4evpn.v1.ListSpeakersRequest
+	9,  // 43: p4evpn.v1.SpeakerService.UpdateSpeaker:input_type -> p4evpn.v1.UpdateSpeakerRequest
+	10, // 44: p4evpn.v1.SpeakerService.DeleteSpeaker:input_type -> p4evpn.v1.DeleteSpeakerRequest
+	14, // 45: p4evpn.v1.NeighborService.CreateNeighbor:input_type -> p4evpn.v1.CreateNeighborRequest
+	15, // 46: p4evpn.v1.NeighborService.GetNeighbor:input_type -> p4evpn.v1.GetNeighborRequest
+	16, // 47: p4evpn.v1.NeighborService.ListNeighbors:input_type -> p4evpn.v1.ListNeighborsRequest
+	18, // 48: p4evpn.v1.NeighborService.UpdateNeighbor:input_type -> p4evpn.v1.UpdateNeighborRequest
+	19, // 49: p4evpn.v1.NeighborService.DeleteNeighbor:input_type -> p4evpn.v1.DeleteNeighborRequest
+	22, // 50: p4evpn.v1.InstanceService.CreateInstance:input_type -> p4evpn.v1.CreateInstanceRequest
+	23, // 51: p4evpn.v1.InstanceService.GetInstance:input_type -> p4evpn.v1.GetInstanceRequest
+	24, // 52: p4evpn.v1.InstanceService.ListInstances:input_type -> p4evpn.v1.ListInstancesRequest
+	26, // 53: p4evpn.v1.InstanceService.UpdateInstance:input_type -> p4evpn.v1.UpdateInstanceRequest
+	27, // 54: p4evpn.v1.InstanceService.DeleteInstance:input_type -> p4evpn.v1.DeleteInstanceRequest
+	30, // 55: p4evpn.v1.StaticMacService.CreateStaticMac:input_type -> p4evpn.v1.CreateStaticMacRequest
+	31, // 56: p4evpn.v1.StaticMacService.GetStaticMac:input_type -> p4evpn.v1.GetStaticMacRequest
+	32, // 57: p4evpn.v1.StaticMacService.ListStaticMacs:input_type -> p4evpn.v1.ListStaticMacsRequest
+	34, // 58: p4evpn.v1.StaticMacService.UpdateStaticMac:input_type -> p4evpn.v1.UpdateStaticMacRequest
+	35, // 59: p4evpn.v1.StaticMacService.DeleteStaticMac:input_type -> p4evpn.v1.DeleteStaticMacRequest
+	39, // 60: p4evpn.v1.PortService.GetPort:input_type -> p4evpn.v1.GetPortRequest
+	40, // 61: p4evpn.v1.PortService.ListPorts:input_type -> p4evpn.v1.ListPortsRequest
+	42, // 62: p4evpn.v1.StoreService.Backup:input_type -> p4evpn.v1.BackupRequest
+	3,  // 63: p4evpn.v1.SpeakerService.CreateSpeaker:output_type -> p4evpn.v1.Speaker
+	3,  // 64: p4evpn.v1.SpeakerService.GetSpeaker:output_type -> p4evpn.v1.Speaker
+	8,  // 65: p4evpn.v1.SpeakerService.ListSpeakers:output_type -> p4evpn.v1.ListSpeakersResponse
+	3,  // 66: p4evpn.v1.SpeakerService.UpdateSpeaker:output_type -> p4evpn.v1.Speaker
+	48, // 67: p4evpn.v1.SpeakerService.DeleteSpeaker:output_type -> google.protobuf.Empty
+	11, // 68: p4evpn.v1.NeighborService.CreateNeighbor:output_type -> p4evpn.v1.Neighbor
+	11, // 69: p4evpn.v1.NeighborService.GetNeighbor:output_type -> p4evpn.v1.Neighbor
+	17, // 70: p4evpn.v1.NeighborService.ListNeighbors:output_type -> p4evpn.v1.ListNeighborsResponse
+	11, // 71: p4evpn.v1.NeighborService.UpdateNeighbor:output_type -> p4evpn.v1.Neighbor
+	48, // 72: p4evpn.v1.NeighborService.DeleteNeighbor:output_type -> google.protobuf.Empty
+	20, // 73: p4evpn.v1.InstanceService.CreateInstance:output_type -> p4evpn.v1.Instance
+	20, // 74: p4evpn.v1.InstanceService.GetInstance:output_type -> p4evpn.v1.Instance
+	25, // 75: p4evpn.v1.InstanceService.ListInstances:output_type -> p4evpn.v1.ListInstancesResponse
+	20, // 76: p4evpn.v1.InstanceService.UpdateInstance:output_type -> p4evpn.v1.Instance
+	48, // 77: p4evpn.v1.InstanceService.DeleteInstance:output_type -> google.protobuf.Empty
+	28, // 78: p4evpn.v1.StaticMacService.CreateStaticMac:output_type -> p4evpn.v1.StaticMac
+	28, // 79: p4evpn.v1.StaticMacService.GetStaticMac:output_type -> p4evpn.v1.StaticMac
+	33, // 80: p4evpn.v1.StaticMacService.ListStaticMacs:output_type -> p4evpn.v1.ListStaticMacsResponse
+	28, // 81: p4evpn.v1.StaticMacService.UpdateStaticMac:output_type -> p4evpn.v1.StaticMac
+	48, // 82: p4evpn.v1.StaticMacService.DeleteStaticMac:output_type -> google.protobuf.Empty
+	36, // 83: p4evpn.v1.PortService.GetPort:output_type -> p4evpn.v1.Port
+	41, // 84: p4evpn.v1.PortService.ListPorts:output_type -> p4evpn.v1.ListPortsResponse
+	43, // 85: p4evpn.v1.StoreService.Backup:output_type -> p4evpn.v1.BackupResponse
+	63, // [63:86] is the sub-list for method output_type
+	40, // [40:63] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_resources_proto_init() }
@@ -3230,7 +3328,7 @@ func file_p4evpn_v1_resources_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_resources_proto_rawDesc), len(file_p4evpn_v1_resources_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

@@ -228,7 +228,15 @@ type Port struct {
 	Spoofed, StormBroadcast, StormMulticast, StormUnknown uint64
 	// Frames that the netdev could not receive or send.
 	ErrorsIn, ErrorsOut uint64
+	// Of a bridge port: whether its stations send from addresses alone that were given to them,
+	// how many of these DHCP gave, and how many frames a second of it are flooded.
+	SourceGuard bool
+	Leases      uint32
+	Storm       Storm
 }
+
+// Storm is how many frames a second are flooded, by what they are to; 0 is any number.
+type Storm struct{ Broadcast, Multicast, Unknown uint32 }
 
 // Entry is one desired entry of the target.
 type Entry struct {
