@@ -9,6 +9,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/dhcp"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -68,6 +69,28 @@ func (l *loop) snoopDHCP(p p4.PacketIn) {
 		if le, ok := b.leases[m.Address]; ok && le.mac == m.Client && le.port == p.Port {
 			l.endLease(b, m.Address)
 		}
+	}
+}
+
+// maxAnswers bounds those of the kernel that wait for the loop.
+const maxAnswers = 64
+
+// Injected is to be called with each frame that the kernel sends for a VRF: a relay or server
+// of DHCP may run there. It never waits; a lease that is lost so is asked for again.
+func (c *Controller) Injected(f slowpath.Frame) {
+	if !dhcp.MayBeAnswer(f.Data) {
+		return
+	}
+	select {
+	case c.answers <- f:
+	default:
+	}
+}
+
+// kernelAnswered takes what may be the answer of a server of our own.
+func (l *loop) kernelAnswered(f slowpath.Frame) {
+	if m, ok := dhcp.ReadV4(f.Data); ok && m.Kind == dhcp.Grants {
+		l.granted(p4.PacketIn{Bridge: f.Bridge, VRF: f.VRF}, m)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/controller/dhcp/dhcptest"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -119,6 +120,29 @@ func TestAnAddressIsBoundWhereItsStationAskedForIt(t *testing.T) {
 	g.dhcpFrom(2, b, 0, false, asks(mac(1), 11))
 	g.dhcpFrom(3, b, 0, false, acks(mac(1), 11, "10.10.0.31", time.Hour))
 	g.wantBound(at(2, 1, "10.10.0.31"), true)
+}
+
+func TestALeaseOfTheGatewaysOwnServerOrRelayIsBound(t *testing.T) {
+	g, b := leased(t, options{})
+	vrf := uint16(1)
+	for i, c := range []struct {
+		frame slowpath.Frame
+		want  bool
+	}{
+		{slowpath.Frame{VRF: vrf, Bridge: b}, true}, {slowpath.Frame{VRF: vrf}, true}, {slowpath.Frame{VRF: 2, Bridge: 2}, false},
+	} {
+		ip := "10.10.0.2" + string(rune('0'+i))
+		g.dhcpFrom(1, b, 0, false, asks(mac(i), 7))
+		c.frame.Data = acks(mac(i), 7, ip, time.Hour).Frame()
+		g.c.Injected(c.frame)
+		g.eventually("the loop took it", func() bool { return len(g.c.answers) == 0 })
+		g.settle()
+		g.wantBound(p4.BoundSource{Bridge: b, Port: 1, MAC: mac(i), Address: addr(ip)}, c.want)
+	}
+	g.c.Injected(slowpath.Frame{VRF: vrf, Bridge: b, Data: asks(mac(1), 7).Frame()})
+	if n := len(g.c.answers); n != 0 {
+		t.Errorf("%d frames wait that are no answers", n)
+	}
 }
 
 func TestALeaseEndsUnlessItIsProlonged(t *testing.T) {

@@ -75,9 +75,10 @@ type Controller struct {
 	stats    *stats
 	loop     *loop // is Run's alone
 	requests chan func(*loop)
-	running  chan struct{} // closed when the loop takes requests
-	stopped  chan struct{} // closed when Run returned
-	synced   chan struct{} // closed after the first read-back
+	running  chan struct{}       // closed when the loop takes requests
+	answers  chan slowpath.Frame // of DHCP, that the kernel sent
+	stopped  chan struct{}       // closed when Run returned
+	synced   chan struct{}       // closed after the first read-back
 	// preserved: the target had our pipeline, or kept what fits it of what it held.
 	// It is written before synced is closed.
 	preserved bool
@@ -109,6 +110,7 @@ func newController(cfg Config, in Inputs, program *p4configv1.P4Info, tables *re
 		stats:    newStats(),
 		requests: make(chan func(*loop)),
 		running:  make(chan struct{}),
+		answers:  make(chan slowpath.Frame, maxAnswers),
 		stopped:  make(chan struct{}),
 		synced:   make(chan struct{}),
 		reports:  make(chan string, 1),
@@ -362,6 +364,8 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 			l.target.Take(r)
 		case do := <-c.requests:
 			do(l)
+		case f := <-c.answers:
+			l.kernelAnswered(f)
 		case <-wake:
 			l.target.Retry()
 			l.thaw()

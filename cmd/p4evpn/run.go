@@ -241,7 +241,7 @@ func wire(f *config.File, store *intent.Store, happened *journal.Log) (*gateway,
 	in := controller.Inputs{Intent: store, Leases: store, Speaker: g.speaker, Target: g.client, Underlay: g.resolver,
 		Carrier: g.carrier}
 	if !f.SlowPath.Disabled {
-		if g.slow, err = slowpath.New(slowPathConfig(f, g.client)); err != nil {
+		if g.slow, err = slowpath.New(slowPathConfig(f, g)); err != nil {
 			return nil, err
 		}
 		in.SlowPath = g.slow

@@ -148,11 +148,16 @@ func clientConfig(f *config.File) (p4rt.Config, error) {
 	}, nil
 }
 
-func slowPathConfig(f *config.File, client *p4rt.Client) slowpath.Config {
+// slowPathConfig is of a gateway whose loop is there before the slow path runs.
+func slowPathConfig(f *config.File, g *gateway) slowpath.Config {
+	send := inject.Into(g.client, slog.Default())
 	return slowpath.Config{
 		Prefix: f.SlowPath.Namespaces,
 		MTU:    packet.TenantMTU(underlayConfig(f).MTU()),
-		Inject: inject.Into(client, slog.Default()),
+		Inject: func(frame slowpath.Frame) {
+			g.loop.Injected(frame)
+			send(frame)
+		},
 	}
 }
 

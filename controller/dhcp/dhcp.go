@@ -73,6 +73,14 @@ func ReadV4(frame []byte) (Message, bool) {
 	return Message{}, false
 }
 
+// MayBeAnswer reports whether an untagged frame is to a DHCPv4 client, by what costs nothing
+// to see.
+func MayBeAnswer(frame []byte) bool {
+	const ports = 14 + 20 // of UDP behind Ethernet and IPv4 without options
+	return len(frame) >= ports+4 && frame[12] == 8 && frame[13] == 0 && frame[14] == 0x45 && frame[23] == 17 &&
+		frame[ports+2] == 0 && frame[ports+3] == 68
+}
+
 // asked completes what a client says.
 func (m Message) asked(kind layers.DHCPMsgType, current, requested []byte) (Message, bool) {
 	switch kind {
