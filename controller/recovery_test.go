@@ -126,14 +126,8 @@ func TestAPeerThatIsGoneTakesItsRoutesAndNothingElse(t *testing.T) {
 	for i := range routes {
 		gone = append(gone, withdraw(peer1, macRoute(leaf1, 100, mac(i+1))))
 	}
-	began := time.Now()
 	g.send(append(gone, bgp.Event{Peer: peer1, Kind: bgp.PeerDown})...)
 	g.settle()
-	took := time.Since(began)
-	t.Logf("%d routes gone in %v", routes, took)
-	if took > 5*time.Second { // with the race detector, on a machine that has other work
-		t.Errorf("%d routes took %v to go", routes, took)
-	}
 	g.wantFDB(b, mac(1), "nowhere")
 	g.wantFDB(b, mac(1<<21), "port 1")
 	g.wantFDB(b, mac(1<<22), "10.0.0.11 vni 100")
