@@ -20,68 +20,42 @@ const (
 func TestAPulledCableEndsWhatWasBehindIt(t *testing.T) {
 	for _, target := range []string{Embedded, BMv2} {
 		t.Run(target, func(t *testing.T) {
-			n := buildRoutedUnderlay(t, target)
-			n.awaitBothWays(t)
-			n.reach(t)
+			n := buildTwoUplinks(t, target)
+			check(t, n.AwaitBothWays(t.Context()))
 			n.pullUplink(t)
 			n.plugElsewhere(t)
 		})
 	}
 }
 
-// pullUplink takes the carrier of the uplink that the tunnel uses, and gives it back: the flow
-// loses what was on its way to it.
-func (n *routedUnderlay) pullUplink(t *testing.T) {
+// pullUplink takes the carrier of the uplink that the tunnel uses, and gives it back.
+func (n *TwoUplinks) pullUplink(t *testing.T) {
 	t.Helper()
-	ctx, ns, i := t.Context(), n.leaf.NS, 0
-	entry := must(n.gateway.Show(ctx, "entries", "underlay.path"))(t)
-	if strings.Contains(entry, fmt.Sprintf("port=%d", demoUplinks[1].number)) {
-		i = 1
-	} else if !strings.Contains(entry, fmt.Sprintf("port=%d", demoUplinks[0].number)) {
-		t.Fatalf("the tunnel uses no uplink: %s", entry)
-	}
-	u, far := demoUplinks[i], fmt.Sprintf("gw%d", i+1)
-	both, other := "10.0.0.11 10.1.1.2 10.1.2.2", "10.0.0.11 "+demoUplinks[1-i].peer
-	m := must(StartMeter(Flow{"by two uplinks", n.h1, n.l1a, pullRate}))(t)
-	start := time.Now()
-	check(t, ns.Down(far))
-	n.awaitLearned(t, other)
-	t.Logf("Linux's routes left %s after %.3f s", u.name, time.Since(start).Seconds())
-	check(t, n.hostDevice(ctx, u.host, "NO-CARRIER", true))
-	shown := must(n.gateway.Show(ctx, "ports"))(t)
-	if !strings.Contains(lineOf(shown, u.name+" "), " down ") || !strings.Contains(shown, "no carrier") {
-		t.Errorf("an uplink without carrier is shown as\n%s", shown)
-	}
-	n.reach(t)
-	r := m.Stop()[0]
+	ctx, u := t.Context(), demoUplink{}
+	r, err := n.PullUplink(ctx, pullRate, func(i int) error {
+		u = demoUplinks[i]
+		start := time.Now()
+		n.awaitLearned(t, "10.0.0.11 "+demoUplinks[1-i].peer)
+		t.Logf("Linux's routes left %s after %.3f s", u.name, time.Since(start).Seconds())
+		check(t, n.hostDevice(ctx, u.host, "NO-CARRIER", true))
+		shown := must(n.gateway.Show(ctx, "ports"))(t)
+		if !strings.Contains(lineOf(shown, u.name+" "), " down ") || !strings.Contains(shown, "no carrier") {
+			t.Errorf("an uplink without carrier is shown as\n%s", shown)
+		}
+		return nil
+	})
+	check(t, err)
 	t.Logf("%s pulled: %v", u.name, r)
 	if r.Gap > afterHoldTime {
 		t.Errorf("for %v nothing came, want what carrier tells, and not BGP", r.Gap)
 	}
-	check(t, ns.Up(far))
 	check(t, n.hostDevice(ctx, u.host, "NO-CARRIER", false))
-	n.awaitLearned(t, both)
+	n.awaitLearned(t, "10.0.0.11 10.1.1.2 10.1.2.2")
 	n.awaitPaths(t, 2)
-}
-
-// awaitBothWays waits until gateway and leaf reach each other by both uplinks.
-func (n *routedUnderlay) awaitBothWays(t *testing.T) {
-	t.Helper()
-	n.awaitPaths(t, 2)
-	check(t, Eventually(t.Context(), patience, "the leaf reaches the gateway by both uplinks",
-		func(ctx context.Context) error {
-			out, err := n.leaf.NS.Output(ctx, "ip", "route", "show", gatewayVTEP.String())
-			for _, u := range demoUplinks {
-				if err == nil && !strings.Contains(out, "via "+u.address+" ") {
-					err = errors.New(out)
-				}
-			}
-			return err
-		}))
 }
 
 // hostDevice waits until Linux has a flag for a device, or has not.
-func (n *routedUnderlay) hostDevice(ctx context.Context, dev, flag string, want bool) error {
+func (n *TwoUplinks) hostDevice(ctx context.Context, dev, flag string, want bool) error {
 	return Eventually(ctx, patience, fmt.Sprintf("%s of %s is %t", flag, dev, want), func(ctx context.Context) error {
 		out, err := n.gateway.NS.Output(ctx, "ip", "-o", "link", "show", "dev", dev)
 		if err == nil && strings.Contains(out, flag) != want {
@@ -92,7 +66,7 @@ func (n *routedUnderlay) hostDevice(ctx context.Context, dev, flag string, want 
 }
 
 // plugElsewhere takes the host's cable out of its port and puts it in at the leaf.
-func (n *routedUnderlay) plugElsewhere(t *testing.T) {
+func (n *TwoUplinks) plugElsewhere(t *testing.T) {
 	t.Helper()
 	ctx, h := t.Context(), n.h1
 	m := must(StartMeter(Flow{"to a host that is plugged in elsewhere", n.l1a, h, pullRate}))(t)

@@ -9,7 +9,7 @@ import (
 // not.
 func TestUnderlayRoutesOutliveTheSpeakersAtBothEnds(t *testing.T) {
 	t.Parallel()
-	n, ctx := buildRoutedUnderlay(t, Embedded), t.Context()
+	n, ctx := buildTwoUplinks(t, Embedded), t.Context()
 	both := "10.0.0.11 10.1.1.2 10.1.2.2"
 	n.awaitLearned(t, both)
 	check(t, n.leaf.awaitSessions(ctx, 2))

@@ -1,0 +1,194 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
+
+	"github.com/p4evpn/p4evpn/ether"
+)
+
+/*
+TwoUplinks is one leaf at both uplinks; nobody has a static route.
+
+	h1 ─ gateway ═ uplink1, uplink2 ═ leaf1 (FRR) ─ l1a
+*/
+type TwoUplinks struct {
+	gateway *Gateway
+	leaf    *Leaf
+	h1, l1a *Host
+	config  string
+
+	// elsewhere is h1's device at the leaf, which has no address.
+	elsewhere string
+}
+
+// leafUnderlay are the leaf's BGP lines: EVPN and its connected prefixes, which
+// are its VTEP and the subnets of the uplinks.
+const leafUnderlay = `router bgp 65101
+ bgp graceful-restart
+ bgp graceful-restart preserve-fw-state
+ bgp router-id 10.0.0.11
+ no bgp ebgp-requires-policy
+ no bgp default ipv4-unicast
+ timers bgp 3 9
+ neighbor 10.1.1.1 remote-as 65000
+ neighbor 10.1.1.1 timers connect 1
+ neighbor 10.1.2.1 remote-as 65000
+ neighbor 10.1.2.1 timers connect 1
+ address-family ipv4 unicast
+  redistribute connected
+  neighbor 10.1.1.1 activate
+  neighbor 10.1.2.1 activate
+ exit-address-family
+ address-family l2vpn evpn
+  neighbor 10.1.1.1 activate
+  neighbor 10.1.2.1 activate
+  advertise-all-vni
+ exit-address-family
+`
+
+// BuildTwoUplinks makes the network. Paths and routes come with BGP: see AwaitBothWays.
+func (l *Lab) BuildTwoUplinks(ctx context.Context, target, binary string) (*TwoUplinks, error) {
+	spaces := map[string]*Namespace{}
+	for _, name := range []string{"gw", "leaf1", "h1", "l1a"} {
+		ns, err := l.Namespace(name)
+		if err != nil {
+			return nil, err
+		}
+		spaces[name] = ns
+	}
+	gw, leaf := spaces["gw"], spaces["leaf1"]
+	ports, config, err := l.cableTwoUplinks(spaces)
+	if err != nil {
+		return nil, err
+	}
+	frr, err := l.StartFRR(ctx, leaf, "leaf1", leafUnderlay)
+	if err != nil {
+		return nil, err
+	}
+	n := &TwoUplinks{leaf: &Leaf{FRR: frr, Name: "leaf1", AS: leaf1AS, VTEP: leaf1VTEP}, elsewhere: "eth1"}
+	if err := errors.Join(n.leaf.AddVNI(blueVNI), n.leaf.Join("l1a", blueVNI), n.leaf.Join("h1", blueVNI)); err != nil {
+		return nil, err
+	}
+	host := func(name string, number byte) *Host {
+		h := &Host{Name: name, NS: spaces[name], Dev: "eth0", MAC: ether.MAC{2, 0, 0, 0, 0, number},
+			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 10, number}), 24)}
+		err = errors.Join(err, h.Configure())
+		return h
+	}
+	if n.h1, n.l1a = host("h1", 1), host("l1a", 0x31); err != nil {
+		return nil, err
+	}
+	if n.gateway, err = l.Gateway(gw, binary, target, gatewayVTEP, ports); err != nil {
+		return nil, err
+	}
+	if err := n.gateway.StartSwitch(ctx); err != nil {
+		return nil, err
+	}
+	n.config = fmt.Sprintf("as: %d\nrouter_id: %[2]s\nvteps: [%[2]s]\nstore: %s/p4evpn.db\n", gatewayAS, gatewayVTEP,
+		l.Dir) +
+		fmt.Sprintf("target: {address: %q, embedded: false}\napi: {listen: %q}\n", targetAddress, n.gateway.socket) +
+		"ports:\n  - {name: port1, number: 1, interface: port1}\nuplinks:\n" + config + "bgp:\n  neighbors:\n"
+	for _, u := range demoUplinks {
+		n.config += fmt.Sprintf("    - {address: %s, as: %d, families: [evpn, ipv4], hold_time: 9s, connect_retry: 1s}\n",
+			u.peer, leaf1AS)
+	}
+	if err := n.gateway.StartController(ctx, n.config); err != nil {
+		return nil, err
+	}
+	if err := n.gateway.CreateBridge(ctx, blue, tagBlue, blueVNI); err != nil {
+		return nil, err
+	}
+	return n, n.gateway.CreatePort(ctx, "port1", ether.MAC{2, 0, 0, 0, 1, 1}, opi.BridgePortType_BRIDGE_PORT_TYPE_ACCESS,
+		blue)
+}
+
+// cableTwoUplinks joins the namespaces, and gives the switch's ports and the lines of the
+// configuration that name the uplinks.
+func (l *Lab) cableTwoUplinks(spaces map[string]*Namespace) ([]SwitchPort, string, error) {
+	gw, leaf, h1 := spaces["gw"], spaces["leaf1"], spaces["h1"]
+	errs := []error{
+		l.Cable(End{NS: h1, Dev: "eth0"}, End{NS: gw, Dev: "port1", Switch: true}),
+		l.Cable(End{NS: spaces["l1a"], Dev: "eth0"}, End{NS: leaf, Dev: "l1a"}),
+		l.Cable(End{NS: h1, Dev: "eth1"}, End{NS: leaf, Dev: "h1"}),
+	}
+	ports := []SwitchPort{{1, "port1"}}
+	var config strings.Builder
+	for i, u := range demoUplinks {
+		up := farEnd(i)
+		errs = append(errs,
+			l.Cable(End{NS: leaf, Dev: up, MTU: underlayMTU}, End{NS: gw, Dev: u.name, Switch: true}),
+			l.Cable(End{NS: gw, Dev: u.host, MTU: underlayMTU}, End{NS: gw, Dev: u.hostPortDevice, Switch: true}),
+			gw.AddAddress(u.host, netip.PrefixFrom(netip.MustParseAddr(u.address), 24)),
+			leaf.AddAddress(up, netip.PrefixFrom(netip.MustParseAddr(u.peer), 24)))
+		ports = append(ports, SwitchPort{u.number, u.name}, SwitchPort{u.hostPort, u.hostPortDevice})
+		fmt.Fprintf(&config, "  - {name: %s, number: %d, interface: %[1]s, host: {number: %[3]d, interface: %[4]s, "+
+			"device: %[5]s}}\n",
+			u.name, u.number, u.hostPort, u.hostPortDevice, u.host)
+	}
+	errs = append(errs, leaf.AddAddress("lo", netip.PrefixFrom(leaf1VTEP, 32)), leaf.Sysctl("net.ipv4.ip_forward", "1"))
+	return ports, config.String(), errors.Join(errs...)
+}
+
+// farEnd is the leaf's device at an uplink.
+func farEnd(uplink int) string { return fmt.Sprintf("gw%d", uplink+1) }
+
+// AwaitBothWays waits until gateway and leaf reach each other by both uplinks, and the hosts
+// each other.
+func (n *TwoUplinks) AwaitBothWays(ctx context.Context) error {
+	err := Eventually(ctx, patience, "gateway and leaf reach each other by both uplinks", func(ctx context.Context) error {
+		vteps, err := n.gateway.VTEPs(ctx)
+		if err != nil {
+			return err
+		}
+		if v := vteps[leaf1VTEP.String()]; len(v.GetPaths()) != 2 {
+			return fmt.Errorf("the paths are %v (%s)", v.GetPaths(), v.GetReason())
+		}
+		out, err := n.leaf.NS.Output(ctx, "ip", "route", "show", gatewayVTEP.String())
+		for _, u := range demoUplinks {
+			if err == nil && !strings.Contains(out, "via "+u.address+" ") {
+				err = errors.New(out)
+			}
+		}
+		return err
+	})
+	if err == nil {
+		_, err = n.h1.Reach(ctx, n.l1a.Address.Addr(), patience)
+	}
+	return err
+}
+
+// PullUplink takes the carrier of the uplink that the tunnel uses and says what a flow of so
+// many packets a second lost by that, until meanwhile, which may be nil, and a ping are done.
+// The cable is in its place again at the end.
+func (n *TwoUplinks) PullUplink(ctx context.Context, rate int, meanwhile func(uplink int) error) (Reading, error) {
+	entry, err := n.gateway.Show(ctx, "entries", "underlay.path")
+	if err != nil {
+		return Reading{}, err
+	}
+	i := 0
+	for i < len(demoUplinks) && !strings.Contains(entry, fmt.Sprintf("port=%d", demoUplinks[i].number)) {
+		i++
+	}
+	if i == len(demoUplinks) {
+		return Reading{}, fmt.Errorf("the tunnel uses no uplink: %s", entry)
+	}
+	m, err := StartMeter(Flow{"by two uplinks", n.h1, n.l1a, rate})
+	if err != nil {
+		return Reading{}, err
+	}
+	err = n.leaf.NS.Down(farEnd(i))
+	if err == nil && meanwhile != nil {
+		err = meanwhile(i)
+	}
+	if err == nil {
+		_, err = n.h1.Reach(ctx, n.l1a.Address.Addr(), patience)
+	}
+	r := m.Stop()[0]
+	return r, errors.Join(err, n.leaf.NS.Up(farEnd(i)))
+}
