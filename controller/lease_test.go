@@ -129,7 +129,8 @@ func TestALeaseOfTheGatewaysOwnServerOrRelayIsBound(t *testing.T) {
 		frame slowpath.Frame
 		want  bool
 	}{
-		{slowpath.Frame{VRF: vrf, Bridge: b}, true}, {slowpath.Frame{VRF: vrf}, true}, {slowpath.Frame{VRF: 2, Bridge: 2}, false},
+		{slowpath.Frame{VRF: vrf, Bridge: b}, true}, {slowpath.Frame{VRF: vrf}, true},
+		{slowpath.Frame{VRF: 2, Bridge: 2}, false},
 	} {
 		ip := "10.10.0.2" + string(rune('0'+i))
 		g.dhcpFrom(1, b, 0, false, asks(mac(i), 7))

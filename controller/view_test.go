@@ -293,14 +293,16 @@ func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 		}
 		if r.Name == "eth1" && (r.Netdev != "vf1" || r.Link != view.Up || r.MACs != 1 ||
 			!slices.Equal(r.BridgePorts, []string{"eth1"}) ||
-			r.PacketsIn != 5 || r.BytesIn != 500 || r.PacketsOut != 6 || r.BytesOut != 600 || r.ErrorsIn != 7 || r.ErrorsOut != 8) {
+			r.PacketsIn != 5 || r.BytesIn != 500 || r.PacketsOut != 6 || r.BytesOut != 600 || r.ErrorsIn != 7 ||
+			r.ErrorsOut != 8) {
 			t.Errorf("eth1: %+v", r)
 		}
 		if policed := []uint64{r.Spoofed, r.StormBroadcast, r.StormMulticast, r.StormUnknown}; r.Name == "eth1" &&
 			!slices.Equal(policed, []uint64{10, 11, 12, 13}) {
 			t.Errorf("policed of eth1: %v", policed)
 		}
-		if r.Kind == view.BridgePort && (r.SourceGuard != (r.Name == "eth2") || r.Storm != view.Storm{Broadcast: 10, Multicast: 10_000}) {
+		if r.Kind == view.BridgePort && (r.SourceGuard != (r.Name == "eth2") ||
+			r.Storm != view.Storm{Broadcast: 10, Multicast: 10_000}) {
 			t.Errorf("%s is guarded: %v, and floods %+v", r.Name, r.SourceGuard, r.Storm)
 		}
 	}

@@ -82,23 +82,23 @@ func (c *Controller) count(ctx context.Context, rows []view.Port) {
 	// What was read before an error is true, and zeros say nothing of forwarding.
 	_ = c.in.Target.Read(ctx, []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All(), p4.PortPoliced.All()},
 		func(e *p4v1.Entity) error {
-			n, err := p4.DecodeCount(e)
-			if err != nil {
-				return nil
-			}
-			number, policed := n.Index, p4.Policed(0)
-			if n.Counter == p4.PortPoliced {
-				number, policed = p4.PolicedOf(n.Index)
-			}
-			if row := byNumber[number]; row != nil {
-				countPort(row, n, policed)
+			if n, err := p4.DecodeCount(e); err == nil {
+				countPort(byNumber, n)
 			}
 			return nil
 		})
 }
 
-// countPort adds one cell; policed is what one of PortPoliced counts.
-func countPort(row *view.Port, n p4.Count, policed p4.Policed) {
+// countPort adds one cell to the row of its port, if there is one.
+func countPort(byNumber map[uint16]*view.Port, n p4.Count) {
+	number, policed := n.Index, p4.Policed(0)
+	if n.Counter == p4.PortPoliced {
+		number, policed = p4.PolicedOf(n.Index)
+	}
+	row := byNumber[number]
+	if row == nil {
+		return
+	}
 	switch n.Counter {
 	case p4.PortIn:
 		row.PacketsIn, row.BytesIn = n.Packets, n.Bytes

@@ -270,8 +270,8 @@ func (b *bmv2) clearCounters() error {
 		cells["punts_limited"] = append(cells["punts_limited"], i)
 	}
 	for i := range uint32(bridge3 + 1) {
-		for _, counter := range []string{"bridge_unknown", "bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed", "vrf_vxlan_in",
-			"vrf_vxlan_out"} {
+		for _, counter := range []string{"bridge_unknown", "bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed",
+			"vrf_vxlan_in", "vrf_vxlan_out"} {
 			cells[counter] = append(cells[counter], i)
 		}
 	}

@@ -1,6 +1,7 @@
 package p4_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -163,6 +164,43 @@ func TestWhatIsNotBoundToItsStationIsDroppedAndNobodyHearsOfIt(t *testing.T) {
 			if got := g.send(access1, f); len(got) == 0 && name != "ARP behind two tags" {
 				g.Errorf("%s: nothing went through without source guard", name)
 			}
+		}
+	})
+}
+
+// Claims to have an address that is not bound, in the forms that the guard of the gateway is
+// tried with. Of link-local addresses hosts may say what they like.
+func TestNoFormOfAClaimToAnUnboundAddressLeavesAGuardedPort(t *testing.T) {
+	eachSourceGuarded(t, func(g *gateway) {
+		f := newForms(5)
+		made, through := map[string]int{}, 0
+		n := 20_000
+		if _, fast := g.target.(*softswitch); !fast {
+			n = 2_000
+		}
+		for i := 0; i < n; {
+			c := f.next()
+			for _, frame := range c.frames {
+				i++
+				made[claims(frame)]++
+				for _, out := range reached(g.send(access1, frame)) {
+					through++
+					switch what := claims(out); what {
+					case "arp", "icmp", "solicitation", "advertisement":
+						if !bytes.Contains(out, gatewayLL.AsSlice()) {
+							t.Fatalf("%s (%s) went through:\n%s", what, c.form, dump(access2, out))
+						}
+					}
+				}
+			}
+		}
+		for _, what := range []string{"arp", "icmp", "solicitation", "advertisement"} {
+			if made[what] < n/200 {
+				t.Errorf("of %d frames %d were a claim of kind %q: the forms do not show it", n, made[what], what)
+			}
+		}
+		if through == 0 {
+			t.Error("nothing went through")
 		}
 	})
 }

@@ -46,12 +46,11 @@ func (s *Store) Leases() (leases []Lease, unreadable int, err error) {
 			return nil
 		}
 		return bucket.ForEach(func(key, data []byte) error {
-			var l Lease
-			if json.Unmarshal(data, &l) != nil || !bytes.Equal(l.key(), key) {
+			if l, ok := readLease(key, data); ok {
+				leases = append(leases, l)
+			} else {
 				unreadable++
-				return nil
 			}
-			leases = append(leases, l)
 			return nil
 		})
 	})
@@ -59,6 +58,11 @@ func (s *Store) Leases() (leases []Lease, unreadable int, err error) {
 		err = fmt.Errorf("store %s: leases: %w", s.name, err)
 	}
 	return leases, unreadable, err
+}
+
+func readLease(key, data []byte) (l Lease, ok bool) {
+	err := json.Unmarshal(data, &l)
+	return l, err == nil && bytes.Equal(l.key(), key)
 }
 
 // KeepLeases adds leases, or replaces those of the same bridge and address, and forgets others
