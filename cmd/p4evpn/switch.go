@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 
@@ -108,8 +109,16 @@ has them, also behind --.`,
 	return cmd
 }
 
+// spareProcessors are how many goroutines more may run than there are processors. Go looks for
+// frames when one of them has nothing to do, or else every 10 ms: a port that is flooded and a
+// large Write must not be all that there is room for.
+const spareProcessors = 2
+
 // serveSwitch runs a switch until ctx ends, with BFD where an address for it is given.
 func serveSwitch(ctx context.Context, s *softswitch.Switch, metricsAddress, bfdAddress string) error {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcessors)
+	}
 	tasks := []task.Task{{Name: "switch", Run: s.Run, Ready: s.Ready()}}
 	parts := []prometheus.Collector{s}
 	if bfdAddress != "" {
