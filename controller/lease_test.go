@@ -115,7 +115,8 @@ func TestAnAddressIsBoundWhereItsStationAskedForIt(t *testing.T) {
 		t.Errorf("%d leases were counted as refused, want the gateway's and this one", n)
 	}
 	// Until it gave the address back.
-	g.dhcpFrom(1, b, 0, false, dhcptest.Message{Kind: layers.DHCPMsgTypeRelease, Client: mac(1), Current: addr("10.10.0.31")})
+	g.dhcpFrom(1, b, 0, false,
+		dhcptest.Message{Kind: layers.DHCPMsgTypeRelease, Client: mac(1), Current: addr("10.10.0.31")})
 	g.wantBound(at(1, 1, "10.10.0.31"), false)
 	g.dhcpFrom(2, b, 0, false, asks(mac(1), 11))
 	g.dhcpFrom(3, b, 0, false, acks(mac(1), 11, "10.10.0.31", time.Hour))
