@@ -192,9 +192,11 @@ type Uplink struct {
 // HostPort is the Linux side of an uplink: the switch's port and interface, and
 // the netdev at the other end, which has the underlay's address.
 type HostPort struct {
-	Number    uint16 `yaml:"number"`    // of the target
-	Interface string `yaml:"interface"` // what the embedded switch opens
-	Device    string `yaml:"device"`    // the netdev with the underlay's address
+	Number uint16 `yaml:"number"` // of the target
+	// Interface is what the embedded switch opens. It is the gateway's to set down while the
+	// uplink has no carrier, so that Device has none, and up.
+	Interface string `yaml:"interface"`
+	Device    string `yaml:"device"` // the netdev with the underlay's address
 }
 
 // CarrierDelay is for how long a port's carrier must be as it is before that counts.
