@@ -102,7 +102,8 @@ func TestAHostThatIsPluggedInElsewhereIsThere(t *testing.T) {
 
 func TestAStaticMACIsWithdrawnWhileItsPortHasNoCarrier(t *testing.T) {
 	g, b := wired(t, CarrierDelays{})
-	static, port := intent.Ref{Kind: intent.KindStaticMAC, ID: "host1"}, intent.Ref{Kind: intent.KindBridgePort, ID: "eth1"}
+	static := intent.Ref{Kind: intent.KindStaticMAC, ID: "host1"}
+	port := intent.Ref{Kind: intent.KindBridgePort, ID: "eth1"}
 	g.staticMAC("host1", "eth1", mac(1), "10.10.0.5")
 	g.wantStatus(static, intent.StatusUp)
 	g.plug(netdev("eth1", false))
