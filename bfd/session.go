@@ -53,6 +53,9 @@ func NewSession(discriminator uint32, timing Timing, now time.Time) *Session {
 
 // Receive takes a packet that is the session's (RFC 5880 section 6.8.6).
 func (s *Session) Receive(p *Packet, now time.Time) {
+	// A peer that has another discriminator begins anew, as FRR's does when bgpd tells it more
+	// of the session: we hear it, so that the path was not lost.
+	anew := s.yours != 0 && p.Mine != s.yours
 	s.yours, s.remoteState, s.demand = p.Mine, p.State, p.Demand
 	s.remoteDiag, s.independent = p.Diagnostic, p.Independent
 	if p.RequiredMinRx != s.remoteMinRx {
@@ -79,7 +82,12 @@ func (s *Session) Receive(p *Packet, now time.Time) {
 	case s.state == Down && p.State == Init, s.state == Init && p.State >= Init:
 		s.enter(Up, NoDiagnostic, now)
 	case s.state == Up && p.State == Down:
-		s.failures++
+		// FRR 8.4 says, of a session that it takes away, as when bgpd has BFD switched off, that
+		// we signaled it to be down: we are up. Should the path be lost all the same, BGP's hold
+		// time says so.
+		if !anew && p.Diagnostic != NeighborDown && p.Diagnostic != AdminDownDiag {
+			s.failures++
+		}
 		s.enter(Down, NeighborDown, now)
 	}
 	s.final = s.final || p.Poll

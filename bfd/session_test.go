@@ -66,6 +66,23 @@ func TestAPacketChangesTheStateAsTheRFCSays(t *testing.T) {
 	}
 }
 
+// FRR 8.4 takes its session away when BFD is switched off, and makes it anew when BGP is
+// established: the first two are what it was seen to send then.
+func TestAPeerThatTakesItsSessionAwayHasNotLostThePath(t *testing.T) {
+	for name, change := range map[string]func(*Packet){
+		"its session is another":  func(p *Packet) { p.Mine, p.Yours = 3, 0 },
+		"we signaled it, it says": func(p *Packet) { p.Diagnostic = 3 },
+		"administratively down":   func(p *Packet) { p.Diagnostic = 7 },
+	} {
+		s, p := in(Up), peer(Down)
+		change(p)
+		s.Receive(p, start)
+		if st := s.Status(); st.State != Down || st.Failures != 0 {
+			t.Errorf("%s: %+v", name, st)
+		}
+	}
+}
+
 // RFC 5880 section 6.8.4: the peer's multiplier times the greater of what we want to
 // receive and what it wants to send, without jitter.
 func TestThePathIsLostWhenTheDetectionTimeIsOver(t *testing.T) {

@@ -19,7 +19,7 @@ type Status struct {
 	RemoteDiagnostic Diagnostic `json:"remote_diagnostic"`
 	Since            time.Time  `json:"since"` // of State
 	// Failures is how often the path was lost while the session was up; that the peer went
-	// down by its administrator's will is none.
+	// down by its administrator's will, or took its session away, is none.
 	Failures uint64 `json:"failures"`
 	// Independent is that the peer's BFD does not share fate with its control plane (RFC
 	// 5882 section 4.3). Ours never does.

@@ -21,9 +21,11 @@ type FRR struct {
 	NS     *Namespace
 	Folder string
 
-	lab         *Lab
-	vrfs        []LeafVRF
-	zebra, bgpd *Process
+	lab  *Lab
+	vrfs []LeafVRF
+	bfd  bool // bfdd runs, and outlives bgpd
+
+	zebra, bgpd, bfdd *Process
 }
 
 // frrDaemons is where Debian and the project's own packages put the daemons.
@@ -32,8 +34,8 @@ var frrDaemons = "/usr/lib/frr"
 // NewFRR prepares zebra and bgpd in a namespace with bgpd's configuration. If
 // there are VRFs, their namespaces are what FRR takes for VRFs.
 func (l *Lab) NewFRR(n *Namespace, short, bgpConfig string, vrfs ...LeafVRF) (*FRR, error) {
-	f := &FRR{NS: n, Folder: filepath.Join(l.Dir, short), lab: l, vrfs: vrfs}
-	files := map[string]string{"bgpd.conf": bgpConfig, "zebra.conf": zebraConfig(vrfs),
+	f := &FRR{NS: n, Folder: filepath.Join(l.Dir, short), lab: l, vrfs: vrfs, bfd: strings.Contains(bgpConfig, " bfd")}
+	files := map[string]string{"bgpd.conf": bgpConfig, "bfdd.conf": "", "zebra.conf": zebraConfig(vrfs),
 		"vtysh.conf": "no service integrated-vtysh-config\n"}
 	return f, f.writeFolder(files)
 }
@@ -58,6 +60,14 @@ func (f *FRR) Start(ctx context.Context) (err error) {
 	}
 	if err := f.await(ctx, "zebra", f.zebra); err != nil {
 		return err
+	}
+	if f.bfd {
+		if f.bfdd, err = f.start("bfdd", "--bfdctl", filepath.Join(f.Folder, "bfdd.sock")); err != nil {
+			return err
+		}
+		if err := f.await(ctx, "bfdd", f.bfdd); err != nil {
+			return err
+		}
 	}
 	return f.StartBGP(ctx)
 }

@@ -35,6 +35,7 @@ type SwitchPort struct {
 type Gateway struct {
 	NS   *Namespace
 	VTEP netip.Addr
+	BFD  bool // neighbours may have it
 
 	lab                *Lab
 	folder             string // of its files; the lab's, but for a second gateway
@@ -100,11 +101,28 @@ func (g *Gateway) vrfNamespaces() string { return g.lab.prefix + g.name + "vrf-"
 
 func (g *Gateway) storeFile() string { return filepath.Join(g.folder, "p4evpn.db") }
 
-// StartSwitch starts the target without a program.
+// livenessAddress is where BFD runs for the gateway.
+func (g *Gateway) livenessAddress() string { return "unix:" + filepath.Join(g.folder, "liveness.sock") }
+
+// startBFD starts BFD beside a target that does not have it inside.
+func (g *Gateway) startBFD() error {
+	_, err := g.lab.Start(g.NS, g.name+"liveness", g.binary, "liveness", "--address", g.livenessAddress())
+	return err
+}
+
+// StartSwitch starts the target without a program, and BFD if neighbours are to have it.
 func (g *Gateway) StartSwitch(ctx context.Context) (err error) {
 	args := []string{g.binary, "switch"}
 	common := []string{"--no-p4", "--device-id", "1"}
 	own := append([]string{"--grpc-server-addr", targetAddress, "--cpu-port", fmt.Sprint(cpuPort)}, g.switchFlags...)
+	switch {
+	case g.BFD && g.target == BMv2:
+		if err := g.startBFD(); err != nil {
+			return err
+		}
+	case g.BFD:
+		own = append(own, "--liveness", g.livenessAddress())
+	}
 	if g.target == BMv2 {
 		args = []string{"simple_switch_grpc"}
 		common = append(common, "--thrift-port", thriftPort, "--log-console", "--log-level", "warn")

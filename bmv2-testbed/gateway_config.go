@@ -3,6 +3,7 @@ package testbed
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +42,9 @@ func (f gatewayFile) String() string {
 		fmt.Fprintf(&b, ", duplicates: {moves: %d}", f.moves)
 	}
 	b.WriteString("}\n")
+	if slices.ContainsFunc(f.peers, func(p Peer) bool { return p.BFD }) {
+		fmt.Fprintf(&b, "liveness: {address: %q}\n", g.livenessAddress())
+	}
 	fmt.Fprintf(&b, "slow_path: {namespaces: %s}\n", g.vrfNamespaces())
 	b.WriteString("ports:\n")
 	for _, p := range f.ports {
@@ -70,6 +74,9 @@ func (f gatewayFile) String() string {
 		}
 		if p.Underlay {
 			b.WriteString(", families: [evpn, ipv4]")
+		}
+		if p.BFD {
+			b.WriteString(", bfd: {multiplier: 10}")
 		}
 		b.WriteString("}\n")
 	}

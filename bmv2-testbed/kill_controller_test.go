@@ -107,6 +107,7 @@ func (n *restartNetwork) controllerKilled(t *testing.T) {
 	ctx, r := t.Context(), n.gateway.raw(t)
 	before := must(r.held(ctx))(t)
 	m := n.traffic(t)
+	killed := time.Now()
 	check(t, n.gateway.KillController())
 	n.oldStore = must(os.ReadFile(n.gateway.storeFile()))(t) // for the next claim
 	start := time.Now()
@@ -125,6 +126,10 @@ func (n *restartNetwork) controllerKilled(t *testing.T) {
 	n.awaitQuiet(t)
 	must(n.hosts["a"].Reach(ctx, n.hosts["fa"].Address.Addr(), 2*patience))(t)
 	n.measured(t, m, keeping...)
+	if b := must(n.gateway.Session(ctx, restartUplinks[1].peer))(t).GetBfd(); b.GetState() != bfdUp ||
+		b.GetUptime().AsDuration() < time.Since(killed) {
+		t.Errorf("BFD did not outlive the controller: %v", b)
+	}
 	if updates := must(n.gateway.Updates(ctx))(t); updates != 0 {
 		t.Errorf("%d updates were written though nothing changed, want none", updates)
 	}

@@ -35,6 +35,8 @@ type Peer struct {
 	Multihop bool   // from our VTEP address to one that is not on the link
 	Passive  bool   // it connects to us: two connections that cross cost seconds
 	Underlay bool   // exchange VTEP addresses too, by ipv4 unicast
+	// BFD watches the path, patiently: a machine that others keep busy loses none.
+	BFD bool
 }
 
 // leafAgeing is how long a leaf's bridge keeps a MAC that is silent.
@@ -88,6 +90,9 @@ func leafConfig(as uint32, id netip.Addr, peers []Peer, vrfs []LeafVRF) string {
 		" timers bgp 10 30\n", as, id)
 	for _, p := range peers {
 		fmt.Fprintf(&b, " neighbor %[1]s remote-as %[2]d\n neighbor %[1]s timers connect 1\n", p.Address, p.AS)
+		if p.BFD {
+			fmt.Fprintf(&b, " neighbor %s bfd 10 100 100\n", p.Address)
+		}
 		if p.Passive {
 			fmt.Fprintf(&b, " neighbor %s passive\n", p.Address)
 		}

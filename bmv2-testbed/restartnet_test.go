@@ -15,6 +15,7 @@ import (
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -179,7 +180,7 @@ func (n *restartNetwork) startPeers(t *testing.T, spaces map[string]*Namespace) 
 	t.Helper()
 	ctx := t.Context()
 	gateway := func(u demoUplink) []Peer {
-		return []Peer{{Address: netip.MustParseAddr(u.address), AS: gatewayAS, Passive: true}}
+		return []Peer{{Address: netip.MustParseAddr(u.address), AS: gatewayAS, Passive: true, BFD: u.as == leaf1AS}}
 	}
 	n.kernel = must(n.lab.NewGoBGPLeaf(spaces["kernel"], "kernel", must(gobgpleaf())(t), GoBGPConfig{
 		AS: kernelAS, VTEP: kernelVTEP, Peers: gateway(restartUplinks[0]), RestartTime: restartTime,
@@ -213,7 +214,8 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 		if u.as != kernelAS && !n.size.peers {
 			continue // nobody is there
 		}
-		n.config.peers = append(n.config.peers, Peer{Address: netip.MustParseAddr(u.peer), AS: u.as})
+		n.config.peers = append(n.config.peers, Peer{Address: netip.MustParseAddr(u.peer), AS: u.as,
+			BFD: n.size.peers && u.as != kernelAS})
 	}
 	n.gateway = must(n.lab.Gateway(spaces["gw"], cmp.Or(n.size.binary, binary), n.target, gatewayVTEP,
 		all(n.config.ports, restartUplinks)))(t)
@@ -226,10 +228,11 @@ func (n *restartNetwork) startGateways(t *testing.T, spaces map[string]*Namespac
 	}
 	n.secondConfig = gatewayFile{as: secondAS, ageing: "5m", uplinks: secondUplinks,
 		ports: []SwitchPort{{1, "port1"}, {2, "port2"}},
-		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS}}}
+		peers: []Peer{{Address: netip.MustParseAddr(secondUplinks[0].peer), AS: gatewayAS, BFD: true}}}
 	n.second = must(n.lab.SecondGateway(spaces["second"], "second", binary, Embedded, secondVTEP,
 		all(n.secondConfig.ports, secondUplinks)))(t)
 	n.secondConfig.gateway = n.second
+	n.gateway.BFD, n.second.BFD = n.size.peers, n.size.peers
 	for _, f := range n.files() {
 		check(t, f.gateway.StartSwitch(ctx))
 		check(t, f.gateway.StartController(ctx, f.String()))
@@ -294,6 +297,11 @@ func (n *restartNetwork) settle(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	check(t, n.awaitRoutes(ctx, int(n.size.macs)))
+	for _, p := range n.config.peers {
+		if p.BFD {
+			check(t, n.gateway.AwaitBFD(ctx, p.Address.String(), p4evpnv1.BfdState_BFD_STATE_UP))
+		}
+	}
 	for _, f := range n.all(1) {
 		_, err := f.From.Reach(ctx, f.To.Address.Addr(), 2*patience)
 		check(t, err)

@@ -9,6 +9,7 @@ import (
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
 
+	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
 )
 
@@ -52,8 +53,17 @@ const leafUnderlay = `router bgp 65101
  exit-address-family
 `
 
-// BuildTwoUplinks makes the network. Paths and routes come with BGP: see AwaitBothWays.
-func (l *Lab) BuildTwoUplinks(ctx context.Context, target, binary string) (*TwoUplinks, error) {
+// leafBFD is BFD of the leaf, three packets of 50 ms. Without an update-source bgpd makes its
+// BFD sessions anew, and ends its own, when BGP is established.
+const leafBFD = ` neighbor 10.1.1.1 bfd 3 50 50
+ neighbor 10.1.1.1 update-source 10.1.1.2
+ neighbor 10.1.2.1 bfd 3 50 50
+ neighbor 10.1.2.1 update-source 10.1.2.2
+`
+
+// BuildTwoUplinks makes the network, with BFD or without. Paths and routes come with BGP: see
+// AwaitBothWays.
+func (l *Lab) BuildTwoUplinks(ctx context.Context, target, binary string, bfd bool) (*TwoUplinks, error) {
 	spaces := map[string]*Namespace{}
 	for _, name := range []string{"gw", "leaf1", "h1", "l1a"} {
 		ns, err := l.Namespace(name)
@@ -67,7 +77,12 @@ func (l *Lab) BuildTwoUplinks(ctx context.Context, target, binary string) (*TwoU
 	if err != nil {
 		return nil, err
 	}
-	frr, err := l.StartFRR(ctx, leaf, "leaf1", leafUnderlay)
+	leafConfig, neighborBFD := leafUnderlay, ""
+	if bfd {
+		leafConfig = strings.Replace(leafConfig, " address-family ipv4", leafBFD+" address-family ipv4", 1)
+		neighborBFD = ", bfd: {interval: 50ms}"
+	}
+	frr, err := l.StartFRR(ctx, leaf, "leaf1", leafConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +102,7 @@ func (l *Lab) BuildTwoUplinks(ctx context.Context, target, binary string) (*TwoU
 	if n.gateway, err = l.Gateway(gw, binary, target, gatewayVTEP, ports); err != nil {
 		return nil, err
 	}
+	n.gateway.BFD = bfd
 	if err := n.gateway.StartSwitch(ctx); err != nil {
 		return nil, err
 	}
@@ -95,9 +111,10 @@ func (l *Lab) BuildTwoUplinks(ctx context.Context, target, binary string) (*TwoU
 		fmt.Sprintf("target: {address: %q, embedded: false}\napi: {listen: %q}\n", targetAddress, n.gateway.socket) +
 		"ports:\n  - {name: port1, number: 1, interface: port1}\nuplinks:\n" + config + "bgp:\n  neighbors:\n"
 	for _, u := range demoUplinks {
-		n.config += fmt.Sprintf("    - {address: %s, as: %d, families: [evpn, ipv4], hold_time: 9s, connect_retry: 1s}\n",
-			u.peer, leaf1AS)
+		n.config += fmt.Sprintf("    - {address: %s, as: %d, families: [evpn, ipv4], hold_time: 9s, connect_retry: 1s%s}\n",
+			u.peer, leaf1AS, neighborBFD)
 	}
+	n.config += fmt.Sprintf("liveness: {address: %q}\n", n.gateway.livenessAddress())
 	if err := n.gateway.StartController(ctx, n.config); err != nil {
 		return nil, err
 	}
@@ -167,6 +184,28 @@ func (n *TwoUplinks) AwaitBothWays(ctx context.Context) error {
 // many packets a second lost by that, until meanwhile, which may be nil, and a ping are done.
 // The cable is in its place again at the end.
 func (n *TwoUplinks) PullUplink(ctx context.Context, rate int, meanwhile func(uplink int) error) (Reading, error) {
+	return n.loseUplink(ctx, rate, meanwhile, n.leaf.NS.Down, n.leaf.NS.Up)
+}
+
+// SilenceUplink is PullUplink with a cable that carries nothing more, and keeps its carrier.
+func (n *TwoUplinks) SilenceUplink(ctx context.Context, rate int, meanwhile func(uplink int) error) (Reading, error) {
+	return n.loseUplink(ctx, rate, meanwhile,
+		func(dev string) error { return n.leaf.NS.Silence(ctx, dev) },
+		func(string) error { return n.leaf.NS.Speak(ctx) })
+}
+
+// AwaitBFD waits until BFD to the leaf is up by both uplinks.
+func (n *TwoUplinks) AwaitBFD(ctx context.Context) error {
+	for _, u := range demoUplinks {
+		if err := n.gateway.AwaitBFD(ctx, u.peer, p4evpnv1.BfdState_BFD_STATE_UP); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *TwoUplinks) loseUplink(ctx context.Context, rate int, meanwhile func(uplink int) error,
+	take, back func(dev string) error) (Reading, error) {
 	entry, err := n.gateway.Show(ctx, "entries", "underlay.path")
 	if err != nil {
 		return Reading{}, err
@@ -182,7 +221,7 @@ func (n *TwoUplinks) PullUplink(ctx context.Context, rate int, meanwhile func(up
 	if err != nil {
 		return Reading{}, err
 	}
-	err = n.leaf.NS.Down(farEnd(i))
+	err = take(farEnd(i))
 	if err == nil && meanwhile != nil {
 		err = meanwhile(i)
 	}
@@ -190,5 +229,5 @@ func (n *TwoUplinks) PullUplink(ctx context.Context, rate int, meanwhile func(up
 		_, err = n.h1.Reach(ctx, n.l1a.Address.Addr(), patience)
 	}
 	r := m.Stop()[0]
-	return r, errors.Join(err, n.leaf.NS.Up(farEnd(i)))
+	return r, errors.Join(err, back(farEnd(i)))
 }

@@ -12,6 +12,11 @@ import (
 const learnedRoutes = "164" // the protocol number of the routes that p4evpn learns
 
 func buildTwoUplinks(t *testing.T, target string) *TwoUplinks {
+	t.Helper()
+	return buildTwoUplinksWith(t, target, false)
+}
+
+func buildTwoUplinksWith(t *testing.T, target string, bfd bool) *TwoUplinks {
 	needDemo(t, target)
 	l := needLab(t)
 	t.Cleanup(func() {
@@ -19,7 +24,7 @@ func buildTwoUplinks(t *testing.T, target string) *TwoUplinks {
 			showLogs(testWriter{t}, l)
 		}
 	})
-	return must(l.BuildTwoUplinks(t.Context(), target, must(builtBinary())(t)))(t)
+	return must(l.BuildTwoUplinks(t.Context(), target, must(builtBinary())(t), bfd))(t)
 }
 
 // learned gives the gateway's learned routes as "prefix nexthop ...".

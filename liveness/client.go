@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +23,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	peers   []Peer
+	asked   bool // Want was called; what an earlier client wanted stays until then
 	changed chan struct{}
 }
 
@@ -42,24 +42,26 @@ func NewClient(address string, log *slog.Logger) *Client {
 	return &Client{address: address, log: log, events: make(chan Event), changed: make(chan struct{}, 1)}
 }
 
-// Want asks for exactly these sessions. It does not wait.
+// Want asks for exactly these sessions. It does not wait. Until it is called those of an
+// earlier client go on.
 func (c *Client) Want(peers []Peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if reflect.DeepEqual(c.peers, peers) {
+	if c.asked && slices.Equal(c.peers, peers) {
 		return
 	}
-	c.peers = slices.Clone(peers)
+	c.peers, c.asked = slices.Clone(peers), true
 	select {
 	case c.changed <- struct{}{}:
 	default:
 	}
 }
 
-func (c *Client) wanted() []Peer {
+// wanted gives what Want was told last, and whether it was called.
+func (c *Client) wanted() ([]Peer, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.peers
+	return c.peers, c.asked
 }
 
 // Events gives what changed. It is closed when Run returns.
@@ -83,7 +85,8 @@ func (c *Client) Run(ctx context.Context) error {
 		if heard {
 			pause, said = firstPause, ""
 		}
-		if text := err.Error(); len(c.wanted()) > 0 && text != said {
+		peers, _ := c.wanted()
+		if text := err.Error(); len(peers) > 0 && text != said {
 			said = text
 			c.log.Error("nobody runs BFD for us, trying again: the embedded switch does, "+
 				"or p4evpn liveness beside another target", "address", c.address, "err", err)
@@ -144,7 +147,7 @@ func (c *Client) talk(ctx context.Context) (heard bool, err error) {
 // ask says what is wanted, now and whenever that changes.
 func (c *Client) ask(ctx context.Context, conn net.Conn) {
 	for {
-		if write(conn, request{Peers: c.wanted()}) != nil {
+		if peers, asked := c.wanted(); asked && write(conn, request{Peers: peers}) != nil {
 			return
 		}
 		select {

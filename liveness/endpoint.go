@@ -60,6 +60,7 @@ type Endpoint struct {
 	mu        sync.RWMutex // guards what follows
 	sessions  map[netip.Addr]*session
 	byNumber  map[uint32]*session // by discriminator, those that say farewell too
+	leaving   map[netip.Addr]*session
 	receivers map[reception]*receiver
 	statuses  map[netip.Addr]bfd.Status
 	changed   map[netip.Addr]bool // statuses that the client has not got
@@ -78,8 +79,8 @@ func New(cfg Config) (*Endpoint, error) {
 	return &Endpoint{
 		cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), news: make(chan struct{}, 1),
 		sessions: map[netip.Addr]*session{}, byNumber: map[uint32]*session{},
-		receivers: map[reception]*receiver{},
-		statuses:  map[netip.Addr]bfd.Status{}, changed: map[netip.Addr]bool{},
+		leaving: map[netip.Addr]*session{}, receivers: map[reception]*receiver{},
+		statuses: map[netip.Addr]bfd.Status{}, changed: map[netip.Addr]bool{},
 	}, nil
 }
 
@@ -161,12 +162,19 @@ func (e *Endpoint) begin(ctx context.Context, p Peer) {
 		number = rand.Uint32()
 	}
 	s := newSession(e, p, number)
+	if old := e.leaving[p.Address]; old != nil {
+		close(old.gone) // the peer is to hear of the new one alone
+		delete(e.leaving, p.Address)
+	}
 	e.sessions[p.Address], e.byNumber[number] = s, s
 	e.owned.Go(func() {
 		s.run(ctx)
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		delete(e.byNumber, number)
+		if e.leaving[s.address] == s {
+			delete(e.leaving, s.address)
+		}
 	})
 }
 
@@ -175,6 +183,7 @@ func (e *Endpoint) dismiss(s *session) {
 	delete(e.sessions, s.peer.Address)
 	delete(e.statuses, s.peer.Address)
 	delete(e.changed, s.peer.Address)
+	e.leaving[s.address] = s
 	close(s.off)
 }
 

@@ -115,9 +115,9 @@ func TestASessionComesUpAndIsLostWithItsPeer(t *testing.T) {
 	_, a, _ := start(t, here, false)
 	_, b, end := start(t, there, false)
 	ours, theirs := watch(t, a, with(there, here)), watch(t, b, with(here, there))
-	st := ours.await(t, "up", there, func(st bfd.Status) bool { return up(st) && st.Transmission == 50*time.Millisecond })
+	st := ours.await(t, "up", there, func(st bfd.Status) bool { return up(st) && st.Detection == 200*time.Millisecond })
 	theirs.await(t, "up on the other side", here, up)
-	if !st.Independent || st.Detection != 200*time.Millisecond || st.Failures != 0 || st.Trouble != "" {
+	if !st.Independent || st.Transmission != 50*time.Millisecond || st.Failures != 0 || st.Trouble != "" {
 		t.Errorf("up: %+v", st)
 	}
 	end() // as a process that is killed
@@ -147,12 +147,16 @@ func TestWhatIsSwitchedOffIsNoFailure(t *testing.T) {
 }
 
 func TestSessionsOutliveTheirClient(t *testing.T) {
-	_, a, _ := start(t, here, false)
+	e, a, _ := start(t, here, false)
 	_, b, _ := start(t, there, false)
 	watch(t, b, with(here, there))
 	first := watch(t, a, with(there, here))
 	was := first.await(t, "up", there, up)
 	first.stop()
+	silent := NewClient(a, slog.New(slog.DiscardHandler)) // it knows not yet what it wants
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_ = silent.Run(ctx)
 	second := watch(t, a, with(there, here))
 	known := func(st bfd.Status) bool { return st.Discriminator != 0 }
 	now := second.await(t, "known", there, known)
@@ -166,6 +170,13 @@ func TestSessionsOutliveTheirClient(t *testing.T) {
 	if now.Discriminator != was.Discriminator || now.State != bfd.Up {
 		t.Errorf("with another interval: %+v", now)
 	}
+	second.Want(nil)
+	await(t, "no session", func() bool { e.mu.RLock(); defer e.mu.RUnlock(); return len(e.sessions) == 0 })
+	second.Want([]Peer{changed}) // while the last one says farewell
+	now = second.await(t, "up again", there, func(st bfd.Status) bool {
+		return up(st) && st.Discriminator != was.Discriminator
+	})
+	was = now
 	changed.Hops = 2
 	second.Want([]Peer{changed})
 	second.await(t, "another session", there, func(st bfd.Status) bool {

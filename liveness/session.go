@@ -17,6 +17,7 @@ type session struct {
 	heard   chan heard
 	timing  chan bfd.Timing
 	off     chan struct{} // closed when it is to say farewell
+	gone    chan struct{} // closed when it is to end that
 	out     sender
 
 	// The goroutine's own.
@@ -39,6 +40,7 @@ func newSession(e *Endpoint, p Peer, number uint32) *session {
 	return &session{
 		e: e, peer: p, address: p.Address, minTTL: p.minTTL(),
 		heard: make(chan heard, backlog), timing: make(chan bfd.Timing, 1), off: make(chan struct{}),
+		gone:  make(chan struct{}),
 		out:   sender{local: p.Local, to: netip.AddrPortFrom(p.Address, reception{multihop: p.Hops > 1}.port())},
 		state: bfd.NewSession(number, p.timing(), time.Now()),
 	}
@@ -165,6 +167,8 @@ func (s *session) farewell(ctx context.Context) {
 		s.say(s.state.Farewell(time.Now()))
 		select {
 		case <-time.After(pause):
+		case <-s.gone:
+			return
 		case <-ctx.Done():
 			return
 		}

@@ -40,6 +40,7 @@ var figures = append([]figure{
 	{[]string{"probe_cpu", "probe_pps"}, measureProbes},
 	{[]string{"vip_failover_ms"}, measureFailOver},
 	{[]string{"uplink_pull_lost"}, measureUplinkPull},
+	{[]string{"uplink_bfd_lost"}, measureUplinkBFD},
 	{[]string{"found_host_vs_known"}, measureFound},
 	{[]string{"arp_to_route_p50", "arp_to_route_p99"}, measureARP},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},

@@ -50,7 +50,7 @@ type liveOptions struct {
 	neighbor string // more keys of the leaf, each behind a comma
 	// neighbors are others, each a line of the configuration's list.
 	neighbors string
-	api      string // how the API is served over TCP; empty: without TLS
+	api       string // how the API is served over TCP; empty: without TLS
 }
 
 // startLive starts one with an object for each thing that its hosts need; the lab

@@ -99,6 +99,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 				return ctx.Err()
 			}
 			if !k.take(batch) {
+				if batch.Snapshot {
+					k.watch() // an earlier run may have had some watched
+				}
 				continue
 			}
 		case e, open := <-paths:
