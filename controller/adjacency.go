@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
@@ -18,10 +17,10 @@ type adjacency struct {
 	users int
 }
 
-// useAdjacency gives the path's adjacency and counts one more user. There are
-// as many ids as tunnels, so that one is always free.
-func (l *loop) useAdjacency(p underlay.Path) *adjacency {
-	a := l.adjacency(adjacencyKey{p.Source, p.Destination})
+// useAdjacency gives an adjacency and counts one more user. There are more ids than the
+// kernel has neighbours.
+func (l *loop) useAdjacency(key adjacencyKey) *adjacency {
+	a := l.adjacency(key)
 	if a.id == 0 {
 		a.id, _ = l.adjacencyIDs.take()
 		l.adjacencyByID[a.id] = a

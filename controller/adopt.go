@@ -20,6 +20,7 @@ func (l *loop) adoptTunnels(held iter.Seq[p4.Tunnel]) {
 	clear(l.tunnelByID)
 	for e := range held {
 		t := l.tunnel(tunnelKey{e.Source, e.Destination})
+		t.replicates = t.replicates || e.Adjacency != 0
 		if l.tunnelByID[t.id] != t && l.tunnelIDs.reserve(e.VTEP) {
 			t.id = e.VTEP
 			l.tunnelByID[t.id] = t

@@ -106,8 +106,8 @@ func TestARestartOverAnotherProgramWritesWhatDidNotFitAlone(t *testing.T) {
 		t.Fatal("there was no entry to lose")
 	}
 	g.wantWritten(w, any3, lost...)
-	if !slices.Equal(before, g.facts()) {
-		t.Error("the entries are others")
+	if after := g.facts(); !slices.Equal(before, after) {
+		t.Errorf("the entries are others: %s", difference(after, before))
 	}
 	if !g.c.Preserved() {
 		t.Error("peers are told that forwarding was not preserved")

@@ -95,6 +95,32 @@ func registerUnderlay(r *registry) {
 		fromBGP: neverFromBGP[p4.Adjacency], flipped: noneDoesWithout[p4.Adjacency], concerns: concernsNobody[p4.Adjacency],
 		given: neverGiven[p4.Adjacency], most: asManyAsFit[p4.Adjacency],
 	}.table()
+	r[p4.TypeUplinkSlot] = of[p4.UplinkSlot]{
+		desired: func(l *loop, k p4.UplinkSlot) entry { return l.desiredSlot(k) },
+		all: func(l *loop) {
+			for _, g := range l.uplinkGroups.byID {
+				l.markSlots(g)
+			}
+		},
+		adopt:   (*loop).adoptSlots,
+		gone:    func(l *loop, k p4.UplinkSlot) { l.forgetGroup(k.Group) },
+		fromBGP: neverFromBGP[p4.UplinkSlot],
+		flipped: func(l *loop, k p4.UplinkSlot) { l.groupFlipped(k, k.Group) }, concerns: concernsNobody[p4.UplinkSlot],
+		given: neverGiven[p4.UplinkSlot], most: asManyAsFit[p4.UplinkSlot],
+	}.table()
+	r[p4.TypeUplinkGroup] = of[p4.UplinkGroup]{
+		desired: func(l *loop, k p4.UplinkGroup) entry { return l.desiredUplinkGroup(k.ID) },
+		all: func(l *loop) {
+			for id := range l.uplinkGroups.byID {
+				l.mark(p4.UplinkGroup{ID: id})
+			}
+		},
+		adopt:   adoptNothing[p4.UplinkGroup],
+		gone:    func(l *loop, k p4.UplinkGroup) { l.forgetGroup(k.ID) },
+		fromBGP: neverFromBGP[p4.UplinkGroup],
+		flipped: func(l *loop, k p4.UplinkGroup) { l.groupFlipped(k, k.ID) }, concerns: concernsNobody[p4.UplinkGroup],
+		given: neverGiven[p4.UplinkGroup], most: asManyAsFit[p4.UplinkGroup],
+	}.table()
 	r[p4.TypeTunnel] = of[p4.Tunnel]{
 		desired: func(l *loop, k p4.Tunnel) entry { return l.desiredTunnel(k.VTEP) },
 		all: func(l *loop) {
@@ -122,6 +148,20 @@ func registerUnderlay(r *registry) {
 		flipped:  func(l *loop, k p4.Path) { l.markFloods(k.VTEP) },
 		concerns: func(l *loop, k p4.Path) []subject { return l.tunnelByID[k.VTEP].floodedBy() },
 		given:    neverGiven[p4.Path], most: asManyAsFit[p4.Path],
+	}.table()
+	r[p4.TypeFlows] = of[p4.Flows]{
+		desired: func(l *loop, k p4.Flows) entry { return l.desiredFlows(k.VTEP) },
+		all: func(l *loop) {
+			for id := range l.tunnelByID {
+				l.mark(p4.Flows{VTEP: id})
+			}
+		},
+		adopt:    func(l *loop, _ iter.Seq[p4.Flows]) { l.rejoin() },
+		gone:     func(l *loop, k p4.Flows) { l.forgetTunnel(k.VTEP) },
+		fromBGP:  neverFromBGP[p4.Flows],
+		flipped:  func(l *loop, k p4.Flows) { l.markFloods(k.VTEP) },
+		concerns: func(l *loop, k p4.Flows) []subject { return l.tunnelByID[k.VTEP].floodedBy() },
+		given:    neverGiven[p4.Flows], most: asManyAsFit[p4.Flows],
 	}.table()
 }
 

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/p4evpn/p4evpn/ether"
@@ -34,9 +36,15 @@ var explanations = [p4.Types]func(l *loop, e entry) string{
 	p4.TypeCloneSession: explain(func(*loop, p4.CloneSession) string {
 		return "copies go to the controller"
 	}),
-	p4.TypeTunnel: explain(func(l *loop, e p4.Tunnel) string { return l.explainTunnel(e.VTEP) }),
+	p4.TypeTunnel:      explain(func(l *loop, e p4.Tunnel) string { return l.explainTunnel(e.VTEP) }),
+	p4.TypeUplinkSlot:  explain(func(l *loop, e p4.UplinkSlot) string { return l.explainUplinks(e.Group) }),
+	p4.TypeUplinkGroup: explain(func(l *loop, e p4.UplinkGroup) string { return l.explainUplinks(e.ID) }),
 	p4.TypePath: explain(func(l *loop, e p4.Path) string {
 		return fmt.Sprintf("the kernel routes VTEP %v by uplink %s", l.tunnelByID[e.VTEP].remote, l.uplinkName(e.Port))
+	}),
+	p4.TypeFlows: explain(func(l *loop, e p4.Flows) string {
+		by := l.uplinkGroups.byID[e.Group].names(l)
+		return fmt.Sprintf("the kernel routes VTEP %v by %s", l.tunnelByID[e.VTEP].remote, by)
 	}),
 	p4.TypeReplica: explain(func(l *loop, e p4.Replica) string {
 		return l.explainRoute(l.bridges[e.Bridge].replicas[e.Instance].routes.best())
@@ -89,6 +97,28 @@ func (l *loop) uplinkName(number uint16) string {
 		}
 	}
 	return fmt.Sprint(number)
+}
+
+// names are the uplinks of a group, each with how many of its slots it has, if those are more
+// than one.
+func (g *uplinkGroup) names(l *loop) string {
+	shares := map[string]int{}
+	for _, h := range g.slots {
+		shares[l.uplinkName(h.port)]++
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(shares)) {
+		if len(shares) > 1 {
+			name = fmt.Sprintf("%s (%d of %d)", name, shares[name], len(g.slots))
+		}
+		all = append(all, name)
+	}
+	return "uplink " + strings.Join(all, ", ")
+}
+
+func (l *loop) explainUplinks(group uint16) string {
+	g := l.uplinkGroups.byID[group]
+	return fmt.Sprintf("the kernel routes %d VTEPs by %s", len(g.tunnels), g.names(l))
 }
 
 func (l *loop) vrfName(index uint16) string {

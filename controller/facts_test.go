@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -31,6 +32,9 @@ func (g *gateway) facts() []string { return facts(g.entries()) }
 func facts(held []entry) []string {
 	tunnels, adjacencies, paths := map[uint16]p4.Tunnel{}, map[uint16]p4.Adjacency{}, map[uint16]p4.Path{}
 	replicas := map[[2]uint16]p4.Replica{}
+	floods := map[uint16]bool{}  // tunnels that replicas are for
+	flows := map[uint16]uint16{} // VTEP → group
+	slots := map[uint16]map[uint8]p4.UplinkSlot{}
 	for _, k := range held {
 		switch k := k.(type) {
 		case p4.Tunnel:
@@ -39,8 +43,16 @@ func facts(held []entry) []string {
 			adjacencies[k.ID] = k
 		case p4.Path:
 			paths[k.VTEP] = k
+		case p4.Flows:
+			flows[k.VTEP] = k.Group
+		case p4.UplinkSlot:
+			if slots[k.Group] == nil {
+				slots[k.Group] = map[uint8]p4.UplinkSlot{}
+			}
+			slots[k.Group][k.Slot] = k
 		case p4.Replica:
 			replicas[[2]uint16{k.Bridge, k.Instance}] = k
+			floods[k.VTEP] = true
 		}
 	}
 	vtep := func(id uint16) string {
@@ -48,8 +60,27 @@ func facts(held []entry) []string {
 		if !ok {
 			return "nowhere"
 		}
-		a, p := adjacencies[t.Adjacency], paths[id]
-		return fmt.Sprintf("%v>%v by port %d %v>%v", t.Source, t.Destination, p.Port, a.Source, a.Destination)
+		s := fmt.Sprintf("%v>%v", t.Source, t.Destination)
+		if a := adjacencies[t.Adjacency]; floods[id] {
+			s += fmt.Sprintf(" replicas %v>%v", a.Source, a.Destination)
+		}
+		shares := map[string]int{}
+		for _, slot := range slots[flows[id]] {
+			a := adjacencies[slot.Adjacency]
+			shares[fmt.Sprintf(" by port %d %v>%v", slot.Port, a.Source, a.Destination)]++
+		}
+		if a, p := adjacencies[t.Adjacency], paths[id]; p.Port != 0 {
+			shares[fmt.Sprintf(" by port %d %v>%v", p.Port, a.Source, a.Destination)]++
+		}
+		least, most := p4.Slots, 0
+		for _, by := range slices.Sorted(maps.Keys(shares)) {
+			s += by
+			least, most = min(least, shares[by]), max(most, shares[by])
+		}
+		if most > least+1 {
+			s += fmt.Sprintf(" by %d to %d slots", least, most)
+		}
+		return s
 	}
 	var out []string
 	for _, k := range held {
@@ -77,6 +108,7 @@ func facts(held []entry) []string {
 			if _, ok := tunnels[k.VTEP]; !ok {
 				out = append(out, "path without a tunnel")
 			}
+		case p4.UplinkSlot, p4.UplinkGroup, p4.Flows: // they are in what leads to VTEPs
 		case p4.Adjacency:
 			out = append(out, fmt.Sprintf("adjacency %v>%v", k.Source, k.Destination))
 		case p4.Route:

@@ -33,6 +33,8 @@ func (l *loop) addReplica(b *bridge, r *route) {
 	if rep.routes.add(c, slotKey); rep.routes.size() == 1 {
 		rep.via = c.via
 		rep.via.floods[b] = struct{}{}
+		rep.via.replicates = true
+		l.mark(p4.Tunnel{VTEP: rep.via.id})
 	}
 	b.numberReplica(rep)
 	l.markReplica(b, rep)
@@ -109,7 +111,7 @@ func (l *loop) replicaRefs(index, instance uint16) []entry {
 	out := []entry{p4.Replica{Bridge: index, Instance: instance}}
 	if b := l.bridges[index]; b != nil {
 		if rep := b.replicas[instance]; rep != nil && rep.via != nil {
-			out = append(out, p4.Tunnel{VTEP: rep.via.id}, p4.Path{VTEP: rep.via.id})
+			out = append(out, p4.Tunnel{VTEP: rep.via.id}, p4.Path{VTEP: rep.via.id}, p4.Flows{VTEP: rep.via.id})
 		}
 	}
 	return out

@@ -35,7 +35,11 @@ func plenty(t *testing.T, o options) *gateway {
 	o.cfg.VTEPs = append(o.cfg.VTEPs, vtep2, addr("10.0.0.3"), addr("10.0.0.4"))
 	g := start(t, o)
 	for i := range plentyLeaves {
-		g.underlay.Foresee(plentyLeaf(i), underlay.Path{Uplink: "host1", Source: up1, Destination: mac(0xe00 + i)})
+		paths := []underlay.Path{{Uplink: "host1", Source: up1, Destination: mac(0xe00 + i)}}
+		if i%2 == 0 {
+			paths = append(paths, path2)
+		}
+		g.underlay.Foresee(plentyLeaf(i), paths...)
 	}
 	all := intent.BridgePort{ID: "eth2", Type: intent.Trunk}
 	for i, vrf := range []string{"blue", "blue", "green", "green"} {
@@ -267,7 +271,8 @@ func TestEachTableThatOthersFillIsDeclinedBeforeItIsFull(t *testing.T) {
 	})
 	after := sizes(g.shares())
 	for _, name := range []string{"bridge.source", "bridge.fdb", "flood.replica", "arp.host", "nd.host", "router.ipv4",
-		"router.ipv6", "router.mac", "gateway.mac", "vxlan.peer", "vxlan.tunnel", "underlay.path", "underlay.adjacency"} {
+		"router.ipv6", "router.mac", "gateway.mac", "vxlan.peer", "vxlan.tunnel", "underlay.path", "underlay.flows",
+		"underlay.adjacency"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if after.of(name) >= whole.of(name) {

@@ -249,6 +249,13 @@ func checkOrder(u *p4v1.Update, s *p4rttest.State) error {
 	}
 	switch d := d.(type) {
 	case p4.Tunnel:
+		if d.Adjacency == 0 {
+			return nil
+		}
+		return has(p4.Adjacency{ID: d.Adjacency})
+	case p4.Flows:
+		return has(p4.UplinkGroup{ID: d.Group})
+	case p4.UplinkSlot:
 		return has(p4.Adjacency{ID: d.Adjacency})
 	case p4.Replica:
 		return nil // its tunnel may be unresolved; the group then leaves it out
@@ -277,6 +284,9 @@ func checkOrder(u *p4v1.Update, s *p4rttest.State) error {
 		case p4.RouteHost:
 			return has(p4.RouterInterface{Bridge: d.Bridge})
 		case p4.RouteVTEP:
+			if has(p4.Flows{VTEP: d.VTEP}) == nil {
+				return has(p4.Tunnel{VTEP: d.VTEP})
+			}
 			return cmp.Or(has(p4.Tunnel{VTEP: d.VTEP}), has(p4.Path{VTEP: d.VTEP}))
 		}
 	}
@@ -288,6 +298,9 @@ func checkUnused(d entry, s *p4rttest.State) error {
 		used := false
 		switch o := decode(e).(type) {
 		case p4.Tunnel:
+			a, ok := d.(p4.Adjacency)
+			used = ok && a.ID == o.Adjacency
+		case p4.UplinkSlot:
 			a, ok := d.(p4.Adjacency)
 			used = ok && a.ID == o.Adjacency
 		case p4.Group:
@@ -362,8 +375,17 @@ func (g *gateway) peek(do func(*loop)) {
 // settle waits until everything that was put in is on the target.
 func (g *gateway) settle() {
 	g.Helper()
-	g.eventually("settled", g.settled)
+	polls := 0
+	g.eventually("settled", func() bool {
+		if polls++; polls == 50 && g.now != nil {
+			g.now.advance(gathering) // a clock that stands still
+		}
+		return g.settled()
+	})
 }
+
+// gathering is longer than what follows a large batch gathers.
+const gathering = 2 * time.Millisecond
 
 func (g *gateway) settled() bool {
 	done := false
@@ -371,6 +393,29 @@ func (g *gateway) settled() bool {
 		done = g.intentSeen(l) && g.underlay.Pending() == 0 && l.target.Settled() && len(l.dirtyPorts)+len(l.dirtySVIs) == 0
 	})
 	return done
+}
+
+// regroup has tunnels that differ from the rest of their group leave it, as after a while.
+func (g *gateway) regroup() {
+	g.Helper()
+	g.peek(func(l *loop) {
+		l.uplinkGroups.regroupAt = l.now()
+		l.regroupDue()
+	})
+	g.settle()
+}
+
+// uplinkEntries is how many slots and groups of uplinks the target has: those of the groups
+// that tunnels have, which depends on what was.
+func (g *gateway) uplinkEntries(l *loop) int {
+	n := 0
+	for id, group := range l.uplinkGroups.byID {
+		if len(group.tunnels) == 0 {
+			g.Errorf("group %d of uplinks is nobody's", id)
+		}
+		n += len(group.slots) + 1
+	}
+	return n
 }
 
 // intentSeen reports whether the loop has the objects of the store.

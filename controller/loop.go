@@ -203,6 +203,7 @@ type loop struct {
 	adjacencies   map[adjacencyKey]*adjacency
 	adjacencyByID map[uint16]*adjacency
 	adjacencyIDs  ids
+	uplinkGroups  uplinkGroups
 
 	dirtyPorts       map[uint16]struct{}
 	dirtyStaticMACs  map[uint16]struct{} // bridges
@@ -246,8 +247,8 @@ func newLoop(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry
 		remoteVTEPs: map[netip.Addr]*remoteVTEP{}, tunnels: map[tunnelKey]*tunnel{}, tunnelByID: map[uint16]*tunnel{},
 		tunnelIDs: ids{first: 1, last: 65535}, unnumbered: map[*tunnel]struct{}{},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
-		adjacencyIDs: ids{first: 1, last: 65535},
-		dirtyPorts:   map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
+		adjacencyIDs: ids{first: 1, last: 65535}, uplinkGroups: newUplinkGroups(p4.Uplinks(program)),
+		dirtyPorts: map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
 		vacant:        map[uint16]struct{}{},
 		dirtyExpected: map[macKey]struct{}{}, expected: map[string]*expectation{},
 		dirtyRemoteVTEPs: map[netip.Addr]struct{}{}, dirtyAdverts: map[advertKey]struct{}{},

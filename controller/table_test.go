@@ -81,6 +81,8 @@ func TestAllOfATableIsWhatTheTargetHoldsOfIt(t *testing.T) {
 		update(peer1, hostRoute(leaf1, 100, mac(5), "10.10.0.55", 5000)),
 		update(peer1, hostRoute(leaf1, 100, mac(5), "2001:db8:10::55", 5000)))
 	g.learn(b10, 1, mac(2))
+	g.underlay.Set(leaf1, "", path1, path2)
+	g.send(update(peer1, macRoute(leaf2, 100, mac(6))))
 	g.settle()
 	held := map[p4.Type][]p4.Key{}
 	for _, k := range g.entries() {

@@ -45,6 +45,9 @@ const idleTick = 10 * time.Second
 // to be called again at the latest.
 func (l *loop) flush() time.Duration {
 	next := min(l.carrierDue(), l.tendAges()) // first: what they end is to be written too
+	if in, waiting := l.regroupDue(); waiting {
+		next = min(next, in)
+	}
 	next = min(next, l.target.Flush(), idleTick)
 	l.sweepLeaving()
 	if in, waiting := l.deferralDue(); waiting {

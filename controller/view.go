@@ -153,6 +153,7 @@ func (l *loop) vtepRow(r *remoteVTEP) view.VTEP {
 		}
 		sum.check(l, p4.Tunnel{VTEP: t.id})
 		sum.check(l, p4.Path{VTEP: t.id})
+		sum.check(l, p4.Flows{VTEP: t.id})
 	}
 	sum.checkTarget(l)
 	row.State, row.Reason = sum.viewState()

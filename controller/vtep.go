@@ -11,7 +11,6 @@ import (
 	"github.com/p4evpn/p4evpn/controller/underlay"
 	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/p4"
-	"github.com/p4evpn/p4evpn/packet"
 )
 
 // remoteVTEP is a VTEP that routes point to.
@@ -37,11 +36,15 @@ type tunnel struct {
 	id     uint16 // 0: it waits for one
 	to     *remoteVTEP
 	users  int
+	hops   []hop        // by which flows may leave, in order
+	group  *uplinkGroup // among which they choose; nil: they have the path of replicas, if any
 	path   underlay.Path
 	port   uint16     // uplink of the path
 	adj    *adjacency // nil: there is no path
 	dark   bool       // there were one, if its uplink had carrier
 	floods map[*bridge]struct{}
+	// replicates: it is, or was, flooded to.
+	replicates bool
 	// candidates are those that lead over it, in no order.
 	candidates []*candidate
 }
@@ -154,12 +157,14 @@ func (l *loop) markNumbered(c *candidate) {
 func (l *loop) markTunnel(id uint16) {
 	l.mark(p4.Tunnel{VTEP: id})
 	l.mark(p4.Path{VTEP: id})
+	l.mark(p4.Flows{VTEP: id})
 }
 
 // forgetTunnel drops a tunnel without users once no entry of it is left.
 func (l *loop) forgetTunnel(id uint16) {
 	t := l.tunnelByID[id]
-	if t == nil || t.users > 0 || l.held(p4.Tunnel{VTEP: id}) || l.held(p4.Path{VTEP: id}) {
+	if t == nil || t.users > 0 || l.held(p4.Tunnel{VTEP: id}) || l.held(p4.Path{VTEP: id}) ||
+		l.held(p4.Flows{VTEP: id}) {
 		return
 	}
 	delete(l.tunnelByID, id)
@@ -216,8 +221,9 @@ func (l *loop) underlayChanged(c underlay.Change) {
 	}
 }
 
-// pathChanged chooses the tunnel's path anew and marks what follows from it.
+// pathChanged chooses the tunnel's paths anew and marks what follows from it.
 func (l *loop) pathChanged(t *tunnel) {
+	l.setHops(t, l.hopsOf(t))
 	path, port, ok := l.choosePath(t)
 	t.dark = !ok && slices.ContainsFunc(t.to.paths, func(p underlay.Path) bool { return l.uplinks[p.Uplink] != 0 })
 	if ok == (t.adj != nil) && path == t.path && port == t.port {
@@ -226,7 +232,7 @@ func (l *loop) pathChanged(t *tunnel) {
 	old := t.adj
 	t.path, t.port, t.adj = path, port, nil
 	if ok {
-		t.adj = l.useAdjacency(path)
+		t.adj = l.useAdjacency(adjacencyKey{path.Source, path.Destination})
 	}
 	if old != nil {
 		l.dropAdjacency(old)
@@ -240,8 +246,8 @@ func (l *loop) pathChanged(t *tunnel) {
 	}
 }
 
-// choosePath takes the path with the highest hash over tunnel and path, so that
-// tunnels spread over the uplinks, and when one is lost only its own move.
+// choosePath takes the path of replicas: the one with the highest hash over tunnel and path,
+// so that tunnels spread over the uplinks, and when one is lost only its own move.
 func (l *loop) choosePath(t *tunnel) (best underlay.Path, port uint16, ok bool) {
 	if t.users == 0 || t.id == 0 {
 		return best, 0, false
@@ -290,29 +296,32 @@ func (t *tunnel) unresolved() string {
 	return t.to.reason
 }
 
-// mtu is the largest tenant frame, its Ethernet header included, that fits the
-// tunnel's path.
-func (t *tunnel) mtu() uint16 {
-	if t.path.MTU == 0 {
-		return 65535 // not known
-	}
-	return uint16(max(0, min(t.path.MTU-packet.VXLANOverhead, 65535)))
-}
-
 func (l *loop) desiredTunnel(id uint16) entry {
 	t := l.tunnelByID[id]
 	if t == nil || t.adj == nil {
 		return nil
 	}
-	return p4.Tunnel{VTEP: id, Source: t.local, Destination: t.remote, Adjacency: t.adj.id, MTU: t.mtu()}
+	e := p4.Tunnel{VTEP: id, Source: t.local, Destination: t.remote}
+	if t.replicates || t.group == nil {
+		e.Adjacency, e.MTU = t.adj.id, tenantMTU(t.path)
+	}
+	return e
 }
 
 func (l *loop) desiredPath(id uint16) entry {
 	t := l.tunnelByID[id]
-	if t == nil || t.adj == nil {
+	if t == nil || t.adj == nil || t.group != nil {
 		return nil
 	}
-	return p4.Path{VTEP: id, Port: t.port, MTU: t.mtu()}
+	return p4.Path{VTEP: id, Port: t.port, MTU: tenantMTU(t.path)}
+}
+
+func (l *loop) desiredFlows(id uint16) entry {
+	t := l.tunnelByID[id]
+	if t == nil || t.group == nil {
+		return nil
+	}
+	return p4.Flows{VTEP: id, Group: t.group.id}
 }
 
 // anyRemoteVTEP lets in VXLAN from every source.

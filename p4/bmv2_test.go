@@ -180,10 +180,14 @@ func (b *bmv2) insert(entries ...p4.Entry) error {
 	return b.write(p4v1.Update_INSERT, entities(entries)...)
 }
 
+func (b *bmv2) modify(entries ...p4.Entry) error {
+	return b.write(p4v1.Update_MODIFY, entities(entries)...)
+}
+
 // removeInserted names what is to go, as the controller does.
 func (b *bmv2) removeInserted() error {
 	var names []*p4v1.Entity
-	for _, e := range b.inserted {
+	for _, e := range slices.Backward(b.inserted) { // nothing refers to what came last
 		name := &p4v1.Entity{}
 		if err := proto.Unmarshal(e.AppendName(nil), name); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package p4
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
@@ -11,11 +12,14 @@ import (
 func Decode(e Entry) (Typed, error) {
 	id := e.Key.ID()
 	decode := decoders[id]
+	if id == kindSelectorGroup {
+		decode = groupDecoders[profileOf(e.Key)]
+	}
 	if decode == nil {
 		return nil, fmt.Errorf("entry of %s: %w", e.Key.Table(), errForeign)
 	}
 	k, v := unpacker(e.Key[4:]), unpacker(e.Value)
-	if id == kindGroup || id == kindCloneSession {
+	if id == kindGroup || id == kindCloneSession || id == kindSelectorGroup {
 		return decode(k, 0, v)
 	}
 	action := v.u32()
@@ -42,8 +46,18 @@ var decoders = map[uint32]decoder{
 		return RemoteVTEP{Prefix: netip.PrefixFrom(k.ipv4(), int(k.u8()))}, nil
 	},
 	tableVNI: decodeVNI,
+	profileUplinks: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
+		group, slot := slotOf(k.u32())
+		return UplinkSlot{Group: group, Slot: slot, Port: v.u16(), Adjacency: v.u16(), MTU: v.u16()}, nil
+	},
 	tablePath: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Path{VTEP: k.u16(), Port: v.u16(), MTU: v.u16()}, nil
+	},
+	tableFlows: func(k unpacker, action uint32, v unpacker) (Typed, error) {
+		if action != refersToGroup {
+			return nil, fmt.Errorf("underlay.flows of VTEP %d: no group: %w", k.u16(), errForeign)
+		}
+		return Flows{VTEP: k.u16(), Group: uint16(v.u32())}, nil
 	},
 	tableTunnel: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return Tunnel{VTEP: k.u16(), Source: v.ipv4(), Destination: v.ipv4(), Adjacency: v.u16(), MTU: v.u16()}, nil
@@ -98,6 +112,17 @@ var decoders = map[uint32]decoder{
 	},
 	tableNoFlood: func(k unpacker, _ uint32, _ unpacker) (Typed, error) { return NoFlood{Bridge: k.u16()}, nil },
 	tableSnooped: func(k unpacker, _ uint32, _ unpacker) (Typed, error) { return Snooped{Bridge: k.u16()}, nil },
+}
+
+// profileOf is the id of the action profile of a selector's group.
+func profileOf(k Key) uint32 { return binary.BigEndian.Uint32([]byte(k[4:8])) }
+
+// groupDecoders are the ways back of groups of action selectors, by the profile's id.
+var groupDecoders = map[uint32]decoder{
+	profileUplinks: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		k.u32()
+		return UplinkGroup{ID: uint16(k.u32())}, nil
+	},
 }
 
 func decodeVNI(k unpacker, action uint32, v unpacker) (Typed, error) {

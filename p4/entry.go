@@ -32,6 +32,15 @@ type Entry struct {
 const (
 	kindGroup        = 0xf0000001
 	kindCloneSession = 0xf0000002
+	// kindSelectorGroup is followed by the id of the action profile.
+	kindSelectorGroup = 0xf0000003
+)
+
+// What stands in a Value for the action's id where a table has an action profile: the id of
+// a member, or of a group, follows. No P4Info id has their top byte.
+const (
+	refersToMember = 0xf1000001
+	refersToGroup  = 0xf1000002
 )
 
 // errForeign says that an entity is not one that this program can hold.
@@ -56,7 +65,12 @@ func (k Key) Table() string {
 		return "multicast_group"
 	case kindCloneSession:
 		return "clone_session"
+	case kindSelectorGroup:
+		return "action_selector_group"
 	default:
+		if program().profiles[id] != "" {
+			return "action_profile_member"
+		}
 		if t := program().tables[id]; t != nil {
 			return t.name
 		}
@@ -73,6 +87,10 @@ func (e Entry) Entity() *p4v1.Entity {
 		return e.groupEntity()
 	case kindCloneSession:
 		return e.cloneEntity()
+	case kindSelectorGroup:
+		return e.selectorGroupEntity()
+	case profileUplinks:
+		return e.memberEntity()
 	default:
 		return e.tableEntity()
 	}
@@ -92,6 +110,10 @@ func FromEntity(ent *p4v1.Entity) (Entry, error) {
 	switch v := ent.GetEntity().(type) {
 	case *p4v1.Entity_TableEntry:
 		return fromTableEntry(v.TableEntry)
+	case *p4v1.Entity_ActionProfileMember:
+		return fromMember(v.ActionProfileMember)
+	case *p4v1.Entity_ActionProfileGroup:
+		return fromSelectorGroup(v.ActionProfileGroup)
 	case *p4v1.Entity_PacketReplicationEngineEntry:
 		switch r := v.PacketReplicationEngineEntry.GetType().(type) {
 		case *p4v1.PacketReplicationEngineEntry_MulticastGroupEntry:
@@ -177,7 +199,26 @@ func (f field) pack(key []byte, m *p4v1.FieldMatch) ([]byte, error) {
 }
 
 func (t *tableLayout) packValue(te *p4v1.TableEntry) ([]byte, error) {
-	action := te.GetAction().GetAction()
+	var val []byte
+	switch a := te.GetAction().GetType().(type) {
+	case *p4v1.TableAction_ActionProfileMemberId:
+		val = pack(refersToMember).u32(a.ActionProfileMemberId)
+	case *p4v1.TableAction_ActionProfileGroupId:
+		val = pack(refersToGroup).u32(a.ActionProfileGroupId)
+	default:
+		var err error
+		if val, err = packAction(te.GetAction().GetAction()); err != nil {
+			return nil, err
+		}
+	}
+	if t.ageing {
+		val = binary.BigEndian.AppendUint64(val, uint64(te.GetIdleTimeoutNs()))
+	}
+	return append(val, te.GetMetadata()...), nil
+}
+
+// packAction packs an action's id and its parameters.
+func packAction(action *p4v1.Action) ([]byte, error) {
 	a := program().actions[action.GetActionId()]
 	if a == nil {
 		return nil, fmt.Errorf("action id %#x: %w", action.GetActionId(), errForeign)
@@ -198,8 +239,5 @@ func (t *tableLayout) packValue(te *p4v1.TableEntry) ([]byte, error) {
 			return nil, fmt.Errorf("action %s: %w", a.name, err)
 		}
 	}
-	if t.ageing {
-		val = binary.BigEndian.AppendUint64(val, uint64(te.GetIdleTimeoutNs()))
-	}
-	return append(val, te.GetMetadata()...), nil
+	return val, nil
 }

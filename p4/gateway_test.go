@@ -44,6 +44,7 @@ type entry interface{ Entry() p4.Entry }
 // target is a switch that runs the program: the pipeline in memory or BMv2.
 type target interface {
 	insert(...p4.Entry) error
+	modify(...p4.Entry) error
 	// process runs one frame through and gives all that leaves. A frame to or
 	// from CPUPort starts with packet_out or packet_in.
 	process(port uint32, frame []byte) (out, error)
@@ -148,6 +149,16 @@ func (g *gateway) add(entries ...entry) {
 	}
 	if err := g.target.insert(packed...); err != nil {
 		g.Fatal(err)
+	}
+}
+
+// modify changes entries.
+func (g *gateway) modify(entries ...entry) {
+	g.Helper()
+	for _, e := range entries {
+		if err := g.target.modify(e.Entry()); err != nil {
+			g.Fatal(err)
+		}
 	}
 }
 

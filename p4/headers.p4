@@ -20,6 +20,8 @@ typedef bit<8>  reason_t;
 
 const port_t CPU_PORT = 510;
 
+const bit<64> FLOWS = 0x100000000; // how many a hash tells apart
+
 const bit<16> ETHERTYPE_VLAN = 0x8100;
 const bit<16> ETHERTYPE_IPV4 = 0x0800;
 const bit<16> ETHERTYPE_ARP  = 0x0806;
@@ -333,9 +335,10 @@ struct metadata_t {
     vtep_t    vtep;        // not 0: encapsulate
     vni_t     vni;
     bit<16>   mtu;         // largest tenant frame that fits the path
-    bit<16>   entropy;     // UDP source port of the encapsulation
+    bit<32>   flow;        // hash of the tenant's flow
+    bit<8>    uplink_hash; // the part of it that chooses the uplink
     bit<6>    dscp;        // of the tenant's packet
-    adjacency_t adjacency; // of the tunnel
+    adjacency_t adjacency; // that the flow chose; 0: the tunnel's
 }
 
 // The digest that reports a source MAC on a bridge port.

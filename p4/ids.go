@@ -34,6 +34,10 @@ const (
 	tableSource6 = 0x020000e1
 	tableSnooped = 0x020000e2
 
+	profileUplinks = 0x11000020
+	tableFlows     = 0x02000021
+	actionHop      = 0x01000022
+
 	actionBridgePort = 0x01000001
 	actionUplink     = 0x01000002
 	actionHost       = 0x01000003

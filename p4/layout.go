@@ -34,17 +34,22 @@ type actionLayout struct {
 	name   string
 	params []field
 	size   int // packed, with its id
+	// refers is for what is no action: the field of a TableAction that has the number; else 0.
+	refers byte
 }
 
 type layout struct {
-	tables  map[uint32]*tableLayout
-	actions map[uint32]*actionLayout
+	tables   map[uint32]*tableLayout
+	actions  map[uint32]*actionLayout
+	profiles map[uint32]string // names of the action profiles
 }
 
 // program is the layout of the embedded P4Info. Its fields are packed in id
 // order, which the @id-less fields of one table have in source order.
 var program = sync.OnceValue(func() *layout {
-	l := &layout{tables: map[uint32]*tableLayout{}, actions: map[uint32]*actionLayout{}}
+	l := &layout{
+		tables: map[uint32]*tableLayout{}, actions: map[uint32]*actionLayout{}, profiles: map[uint32]string{},
+	}
 	info := P4Info()
 	for _, t := range info.GetTables() {
 		tl := &tableLayout{
@@ -70,8 +75,20 @@ var program = sync.OnceValue(func() *layout {
 		slices.SortFunc(al.params, func(a, b field) int { return cmp.Compare(a.id, b.id) })
 		l.actions[al.id] = al
 	}
+	for _, p := range info.GetActionProfiles() {
+		l.profiles[p.GetPreamble().GetId()] = p.GetPreamble().GetName()
+	}
+	// What an entry says in the place of an action. The number is the wire's of TableAction.
+	l.actions[refersToMember] = reference(refersToMember, "member", 2)
+	l.actions[refersToGroup] = reference(refersToGroup, "group", 3)
 	return l
 })
+
+// reference is the layout of what an entry refers to instead of having an action.
+func reference(id uint32, name string, number byte) *actionLayout {
+	f := newField(1, name, 32, 0)
+	return &actionLayout{id: id, name: "->", params: []field{f}, size: 4 + f.bytes, refers: number}
+}
 
 func newField(id uint32, name string, bits int32, match p4configv1.MatchField_MatchType) field {
 	bytes := (int(bits) + 7) / 8

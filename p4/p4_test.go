@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/protobuf/proto"
 
@@ -50,7 +51,12 @@ var everyType = []Typed{
 	FDB{Bridge: 1, MAC: mac1, Kind: ToPort, Port: 3},
 	FDB{Bridge: 1, MAC: mac2, Kind: ToVTEP, VTEP: 65535, VNI: 10},
 	FDB{Bridge: 1, MAC: mac2, Kind: Drop},
+	UplinkSlot{Group: 1, Slot: 63, Port: 1, Adjacency: 2, MTU: 1464},
+	UplinkSlot{Group: 65535, Port: 509, Adjacency: 65535, MTU: 65535},
+	UplinkGroup{ID: 65535},
 	Path{VTEP: 1, Port: 1, MTU: 1464},
+	Flows{VTEP: 1, Group: 65535},
+	Tunnel{VTEP: 2, Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.3")},
 	Tunnel{VTEP: 1, Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.3"), Adjacency: 2,
 		MTU: 8964},
 	Adjacency{ID: 2, Source: mac1, Destination: mac2},
@@ -160,11 +166,15 @@ func TestATableWithoutAGoTypeIsNamed(t *testing.T) {
 
 func TestEntriesReadAsOperatorsKnowThem(t *testing.T) {
 	for want, e := range map[string]interface{ Entry() Entry }{
-		"bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=3":                          FDB{Bridge: 1, MAC: mac1, Port: 3},
-		"vxlan.peer source=10.0.0.0/8 -> vxlan.accept":                                                RemoteVTEP{netip.MustParsePrefix("10.1.2.3/8")},
-		"bridge.source bridge=1 mac=02:00:00:00:00:01 ingress_port=3 -> bridge.known idle_timeout=5s": Source{Bridge: 1, MAC: mac1, Port: 3, IdleTimeout: 5 * time.Second},
-		"multicast_group 7 -> 3/1 4/1 1/2":                                                            Group{7, []GroupMember{{1, 2}, {4, 1}, {3, 1}}},
-		"punt.trap ether_type=0x0806 priority=9 -> punt.copy reason=1":                                Trap{EtherType: 0x0806, Priority: 9, Reason: 1},
+		"bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=3":                               FDB{Bridge: 1, MAC: mac1, Port: 3},
+		"vxlan.peer source=10.0.0.0/8 -> vxlan.accept":                                                     RemoteVTEP{netip.MustParsePrefix("10.1.2.3/8")},
+		"bridge.source bridge=1 mac=02:00:00:00:00:01 ingress_port=3 -> bridge.known idle_timeout=5s":      Source{Bridge: 1, MAC: mac1, Port: 3, IdleTimeout: 5 * time.Second},
+		"underlay.flows vtep=1 -> group=2":                                                                 Flows{VTEP: 1, Group: 2},
+		"underlay.path vtep=1 -> underlay.uplink port=3 mtu=1500":                                          Path{VTEP: 1, Port: 3, MTU: 1500},
+		"action_profile_member of underlay.uplinks member=131 -> underlay.hop port=1 adjacency=4 mtu=1500": UplinkSlot{Group: 2, Slot: 3, Port: 1, Adjacency: 4, MTU: 1500},
+		"action_selector_group of underlay.uplinks group=2 -> 128..191":                                    UplinkGroup{ID: 2},
+		"multicast_group 7 -> 3/1 4/1 1/2":                                                                 Group{7, []GroupMember{{1, 2}, {4, 1}, {3, 1}}},
+		"punt.trap ether_type=0x0806 priority=9 -> punt.copy reason=1":                                     Trap{EtherType: 0x0806, Priority: 9, Reason: 1},
 	} {
 		if got := e.Entry().String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -180,6 +190,7 @@ func TestIDsAreThoseOfP4Info(t *testing.T) {
 		te := v.Entry().Entity().GetTableEntry()
 		used[te.GetTableId()] = true
 		used[te.GetAction().GetAction().GetActionId()] = true
+		used[v.Entry().Entity().GetActionProfileMember().GetAction().GetActionId()] = true
 	}
 	for _, table := range P4Info().GetTables() {
 		if !used[table.GetPreamble().GetId()] {
@@ -188,12 +199,15 @@ func TestIDsAreThoseOfP4Info(t *testing.T) {
 		allowed := map[uint32]bool{}
 		for _, ref := range table.GetActionRefs() {
 			allowed[ref.GetId()] = true
-			if ref.GetId() != table.GetConstDefaultActionId() && !used[ref.GetId()] {
+			if ref.GetScope() != p4configv1.ActionRef_DEFAULT_ONLY && !used[ref.GetId()] {
 				t.Errorf("table %s: action %s has no Go type", table.GetPreamble().GetName(), program().actions[ref.GetId()].name)
 			}
 		}
 		for _, v := range everyType {
 			te := v.Entry().Entity().GetTableEntry()
+			if table.GetImplementationId() != 0 && te.GetAction().GetAction() == nil {
+				continue // it refers to a member or a group
+			}
 			if te.GetTableId() == table.GetPreamble().GetId() && !allowed[te.GetAction().GetAction().GetActionId()] {
 				t.Errorf("table %s does not take the action of %#v", table.GetPreamble().GetName(), v)
 			}

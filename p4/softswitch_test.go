@@ -111,12 +111,39 @@ func (s *softswitch) insertOne(e p4.Entry) error {
 	switch v := v.(type) {
 	case p4.Group:
 		return s.pipeline.SetGroup(uint32(v.ID), replicas(v.Members...))
+	case p4.UplinkSlot:
+		m := e.Entity().GetActionProfileMember()
+		name, params := named(m.GetAction())
+		return s.pipeline.Profile("underlay.uplinks").InsertMember(m.GetMemberId(), name, params)
+	case p4.UplinkGroup:
+		var members []pipeline.GroupMember
+		for _, m := range e.Entity().GetActionProfileGroup().GetMembers() {
+			members = append(members, pipeline.GroupMember{Member: m.GetMemberId(), Weight: int(m.GetWeight())})
+		}
+		return s.pipeline.Profile("underlay.uplinks").SetGroup(uint32(v.ID), members, true)
 	case p4.CloneSession:
 		return s.pipeline.SetSession(v.ID, pipeline.Session{Replicas: replicas(p4.GroupMember{Port: v.Port,
 			Instance: p4.LocalInstance})})
 	}
 	table, te := tableEntry(e.Entity().GetTableEntry())
 	return s.pipeline.Table(table).Insert(te)
+}
+
+func (s *softswitch) modify(entries ...p4.Entry) error {
+	for _, e := range entries {
+		var err error
+		if m := e.Entity().GetActionProfileMember(); m != nil {
+			name, params := named(m.GetAction())
+			err = s.pipeline.Profile("underlay.uplinks").ModifyMember(m.GetMemberId(), name, params)
+		} else {
+			table, te := tableEntry(e.Entity().GetTableEntry())
+			err = s.pipeline.Table(table).Modify(te)
+		}
+		if err != nil {
+			return fmt.Errorf("%v: %w", e, err)
+		}
+	}
+	return nil
 }
 
 func replicas(members ...p4.GroupMember) []pipeline.Replica {
@@ -132,11 +159,13 @@ func tableEntry(te *p4v1.TableEntry) (string, *pipeline.Entry) {
 	info := p4.P4Info()
 	i := slices.IndexFunc(info.GetTables(),
 		func(t *p4configv1.Table) bool { return t.GetPreamble().GetId() == te.GetTableId() })
-	j := slices.IndexFunc(info.GetActions(), func(a *p4configv1.Action) bool {
-		return a.GetPreamble().GetId() == te.GetAction().GetAction().GetActionId()
-	})
-	e := &pipeline.Entry{Priority: te.GetPriority(), Action: info.GetActions()[j].GetPreamble().GetName(),
-		TimeoutNs: te.GetIdleTimeoutNs()}
+	e := &pipeline.Entry{
+		Priority: te.GetPriority(), TimeoutNs: te.GetIdleTimeoutNs(),
+		Member: te.GetAction().GetActionProfileMemberId(), Group: te.GetAction().GetActionProfileGroupId(),
+	}
+	if a := te.GetAction().GetAction(); a != nil {
+		e.Action, e.Params = named(a)
+	}
 	for _, f := range info.GetTables()[i].GetMatchFields() {
 		m := pipeline.Match{Any: true}
 		for _, c := range te.GetMatch() {
@@ -154,8 +183,15 @@ func tableEntry(te *p4v1.TableEntry) (string, *pipeline.Entry) {
 		}
 		e.Match = append(e.Match, m)
 	}
-	for _, p := range te.GetAction().GetAction().GetParams() {
-		e.Params = append(e.Params, p.GetValue())
-	}
 	return info.GetTables()[i].GetPreamble().GetName(), e
+}
+
+// named gives an action's name and parameters.
+func named(a *p4v1.Action) (name string, params [][]byte) {
+	all := p4.P4Info().GetActions()
+	i := slices.IndexFunc(all, func(o *p4configv1.Action) bool { return o.GetPreamble().GetId() == a.GetActionId() })
+	for _, p := range a.GetParams() {
+		params = append(params, p.GetValue())
+	}
+	return all[i].GetPreamble().GetName(), params
 }

@@ -197,8 +197,9 @@ func (f FDB) Entry() Entry {
 // Key packs the key alone.
 func (f FDB) Key() Key { return pack(tableFDB).u16(f.Bridge).mac(f.MAC).key() }
 
-// Path is the uplink by which a VTEP is reached (underlay.path). MTU is the
-// largest tenant frame that fits, its Ethernet header included, in bytes.
+// Path is the uplink by which a VTEP is reached that one leads to, with the adjacency of
+// its Tunnel (underlay.path). MTU is the largest tenant frame that fits, its Ethernet header
+// included, in bytes.
 type Path struct{ VTEP, Port, MTU uint16 }
 
 // Entry packs the entry.
@@ -209,8 +210,21 @@ func (p Path) Entry() Entry {
 // Key packs the key alone.
 func (p Path) Key() Key { return pack(tablePath).u16(p.VTEP).key() }
 
-// Tunnel is the encapsulation towards a VTEP: outer IPv4 addresses, the
-// adjacency, and the largest tenant frame that fits (vxlan.tunnel).
+// Flows says by which group of uplinks a VTEP is reached that several lead to
+// (underlay.flows). It comes before a Path.
+type Flows struct{ VTEP, Group uint16 }
+
+// Entry packs the entry.
+func (f Flows) Entry() Entry {
+	return Entry{f.Key(), pack(refersToGroup).u32(uint32(f.Group)).value()}
+}
+
+// Key packs the key alone.
+func (f Flows) Key() Key { return pack(tableFlows).u16(f.VTEP).key() }
+
+// Tunnel is the encapsulation towards a VTEP: outer IPv4 addresses (vxlan.tunnel).
+// Adjacency and MTU are for replicas, and for all where there is a Path: the underlay
+// hop, and the largest tenant frame that fits. 0 = there are none.
 type Tunnel struct {
 	VTEP                uint16
 	Source, Destination netip.Addr

@@ -26,6 +26,8 @@ func (e Entry) String() string {
 		}
 	case kindCloneSession:
 		fmt.Fprintf(&b, " port=%d", binary.BigEndian.Uint16([]byte(e.Value)))
+	case kindSelectorGroup:
+		writeMembers(&b, unpacker(e.Value))
 	default:
 		e.writeAction(&b)
 	}
@@ -36,12 +38,18 @@ func (e Entry) writeAction(b *strings.Builder) {
 	val := []byte(e.Value)
 	a := program().actions[binary.BigEndian.Uint32(val)]
 	val = val[4:]
-	b.WriteString(" " + a.name)
+	if a.refers == 0 {
+		b.WriteString(" " + a.name)
+	}
 	for _, p := range a.params {
-		fmt.Fprintf(b, " %s=%s", p.name, p.text(val[:p.bytes]))
+		text := p.text(val[:p.bytes])
+		if a.refers != 0 {
+			text = fmt.Sprint(binary.BigEndian.Uint32(val))
+		}
+		fmt.Fprintf(b, " %s=%s", p.name, text)
 		val = val[p.bytes:]
 	}
-	if program().tables[e.Key.ID()].ageing {
+	if t := program().tables[e.Key.ID()]; t != nil && t.ageing {
 		if d := time.Duration(binary.BigEndian.Uint64(val)); d != 0 {
 			fmt.Fprintf(b, " idle_timeout=%v", d)
 		}
@@ -57,6 +65,13 @@ func (k Key) String() string {
 	id := k.ID()
 	if id == kindGroup || id == kindCloneSession {
 		return fmt.Sprintf("%s %d", k.Table(), binary.BigEndian.Uint32([]byte(k[4:])))
+	}
+	if id == kindSelectorGroup {
+		profile := program().profiles[profileOf(k)]
+		return fmt.Sprintf("%s of %s group=%d", k.Table(), profile, binary.BigEndian.Uint32([]byte(k[8:])))
+	}
+	if profile := program().profiles[id]; profile != "" {
+		return fmt.Sprintf("%s of %s member=%d", k.Table(), profile, binary.BigEndian.Uint32([]byte(k[4:])))
 	}
 	t := program().tables[id]
 	if t == nil {

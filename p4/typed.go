@@ -34,8 +34,11 @@ const (
 	TypeEgressVLAN
 	TypeRouterInterface
 	TypeCloneSession
+	TypeUplinkSlot
+	TypeUplinkGroup
 	TypeTunnel
 	TypePath
+	TypeFlows
 	TypeReplica
 	TypeGroup
 	TypeVNI
@@ -62,7 +65,10 @@ var typeNames = [Types]string{
 	TypeHostPort:  "port.kind of a host port",
 	TypeLocalVTEP: "vxlan.local", TypeRemoteVTEP: "vxlan.peer", TypeAdjacency: "underlay.adjacency",
 	TypeEgressVLAN: "bridge.egress_vlan", TypeRouterInterface: "router.interface", TypeCloneSession: "clone_session",
-	TypeTunnel: "vxlan.tunnel", TypePath: "underlay.path", TypeReplica: "flood.replica", TypeGroup: "multicast_group",
+	TypeUplinkSlot:  "action_profile_member of underlay.uplinks",
+	TypeUplinkGroup: "action_selector_group of underlay.uplinks",
+	TypeTunnel:      "vxlan.tunnel", TypePath: "underlay.path", TypeFlows: "underlay.flows",
+	TypeReplica: "flood.replica", TypeGroup: "multicast_group",
 	TypeVNI: "vxlan.vni of a bridge", TypeL3VNI: "vxlan.vni of a VRF",
 	TypeMember: "bridge.vlan", TypeSource: "bridge.source", TypeFDB: "bridge.fdb", TypeTrap: "punt.trap",
 	TypeRouterMAC: "router.mac", TypeRoute: "router.ipv4, router.ipv6", TypeARPHost: "arp.host", TypeNDHost: "nd.host",
@@ -80,12 +86,14 @@ type Level uint8
 
 // The levels. To what is of the last one nothing refers.
 const (
-	LevelBase    Level = iota // refers to nothing
-	LevelTunnel               // tunnels and paths: refer to adjacencies and ports
-	LevelReplica              // refer to tunnels
-	LevelGroup                // refer to replicas and egress VLANs
-	LevelLeaf                 // refer to any of them
-	Levels                    // how many there are
+	LevelBase     Level = iota // refers to nothing
+	LevelSlot                  // slots of groups: refer to adjacencies
+	LevelSelector              // refer to slots
+	LevelTunnel                // tunnels and paths: refer to adjacencies and groups of slots
+	LevelReplica               // refer to tunnels
+	LevelGroup                 // refer to replicas and egress VLANs
+	LevelLeaf                  // refer to any of them
+	Levels                     // how many there are
 )
 
 // CheckTables reports the tables of a program whose entries have no Go type here.
@@ -102,7 +110,9 @@ func CheckTables(info *p4configv1.P4Info) error {
 }
 
 // reaches are the keys of what the encapsulation to a VTEP takes.
-func reaches(vtep uint16) []Key { return []Key{Tunnel{VTEP: vtep}.Key(), Path{VTEP: vtep}.Key()} }
+func reaches(vtep uint16) []Key {
+	return []Key{Tunnel{VTEP: vtep}.Key(), Path{VTEP: vtep}.Key(), Flows{VTEP: vtep}.Key()}
+}
 
 func (BridgePort) Type() Type { return TypeBridgePort }
 
@@ -158,17 +168,46 @@ func (CloneSession) Level() Level { return LevelBase }
 
 func (CloneSession) Refs() []Key { return nil }
 
+func (UplinkSlot) Type() Type { return TypeUplinkSlot }
+
+func (UplinkSlot) Level() Level { return LevelSlot }
+
+func (s UplinkSlot) Refs() []Key { return []Key{Adjacency{ID: s.Adjacency}.Key()} }
+
+func (UplinkGroup) Type() Type { return TypeUplinkGroup }
+
+func (UplinkGroup) Level() Level { return LevelSelector }
+
+func (g UplinkGroup) Refs() []Key {
+	keys := make([]Key, Slots)
+	for i := range keys {
+		keys[i] = UplinkSlot{Group: g.ID, Slot: uint8(i)}.Key()
+	}
+	return keys
+}
+
 func (Tunnel) Type() Type { return TypeTunnel }
 
 func (Tunnel) Level() Level { return LevelTunnel }
 
-func (t Tunnel) Refs() []Key { return []Key{Adjacency{ID: t.Adjacency}.Key()} }
+func (t Tunnel) Refs() []Key {
+	if t.Adjacency == 0 {
+		return nil
+	}
+	return []Key{Adjacency{ID: t.Adjacency}.Key()}
+}
 
 func (Path) Type() Type { return TypePath }
 
 func (Path) Level() Level { return LevelTunnel }
 
 func (Path) Refs() []Key { return nil }
+
+func (Flows) Type() Type { return TypeFlows }
+
+func (Flows) Level() Level { return LevelTunnel }
+
+func (f Flows) Refs() []Key { return []Key{UplinkGroup{ID: f.Group}.Key()} }
 
 func (Replica) Type() Type { return TypeReplica }
 

@@ -117,7 +117,7 @@ control terminate_vxlan(inout headers_t hdr,
     }
 }
 
-// Chooses the uplink towards meta.vtep and the flow's UDP source port.
+// Chooses the uplink towards meta.vtep, for each flow one of those that lead there.
 control choose_path(inout headers_t hdr,
                     inout metadata_t meta,
                     inout standard_metadata_t standard_metadata) {
@@ -131,7 +131,7 @@ control choose_path(inout headers_t hdr,
     @name(".underlay.no_path") @id(0x01000021)
     action no_path() { meta.drop_reason = DROP_NO_PATH; }
 
-    @brief("By which uplink each VTEP is reached")
+    @brief("By which uplink each VTEP is reached that one leads to")
     @name(".underlay.path") @id(0x02000020)
     table path {
         key = { meta.vtep: exact @name("vtep"); }
@@ -140,21 +140,54 @@ control choose_path(inout headers_t hdr,
         size = 65536;
     }
 
+#ifndef P4EVPN_NO_SELECTORS
+    @brief("An uplink, its neighbour that leads to the VTEP, and the largest tenant frame that fits, in bytes")
+    @name(".underlay.hop") @id(0x01000022)
+    action hop(port_t port, adjacency_t adjacency, bit<16> mtu) {
+        standard_metadata.egress_spec = port;
+        meta.adjacency = adjacency;
+        meta.mtu = mtu;
+    }
+
+    @brief("What flows choose among; a group has each uplink several times, so that its flows stay when another one goes")
+    @name(".underlay.uplinks") @id(0x11000020)
+    @max_group_size(64)
+    action_selector(HashAlgorithm.identity, 131072, 8) uplinks;
+
+    @brief("By which uplinks each VTEP is reached that several lead to")
+    @name(".underlay.flows") @id(0x02000021)
+    table flows {
+        key = {
+            meta.vtep: exact @name("vtep");
+            meta.uplink_hash: selector;
+        }
+        actions = { hop; }
+        implementation = uplinks;
+        size = 65536;
+    }
+#endif
+
     apply {
-        if (path.apply().hit) {
-            if (meta.length > meta.mtu) {
-                if (meta.routed == 1) {
-                    meta.punt_reason = PUNT_MTU;
-                } else {
-                    meta.drop_reason = DROP_MTU;
-                }
+#ifndef P4EVPN_NO_SELECTORS
+        flows.apply();
+#endif
+        // A group without members leaves none either.
+        if (meta.adjacency == 0) {
+            path.apply();
+        }
+        if (meta.drop_reason == DROP_NONE && meta.length > meta.mtu) {
+            if (meta.routed == 1) {
+                meta.punt_reason = PUNT_MTU;
+            } else {
+                meta.drop_reason = DROP_MTU;
             }
         }
     }
 }
 
-// The outer UDP source port, of the dynamic range and with the entropy of the
-// tenant's flow (RFC 7348 section 5), and the DSCP that is carried over.
+// What tells flows apart, and the DSCP that is carried over. The outer UDP source port and
+// the choices of a path each have bits of the hash of their own, so that none of them says
+// anything of the others.
 control hash_flow(in headers_t hdr, inout metadata_t meta) {
     bit<16> source_port = 0;
     bit<16> destination_port = 0;
@@ -173,28 +206,29 @@ control hash_flow(in headers_t hdr, inout metadata_t meta) {
         }
         if (meta.terminated == 1 && hdr.inner_ipv4.isValid()) {
             meta.dscp = hdr.inner_ipv4.dscp;
-            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+            hash(meta.flow, HashAlgorithm.crc32, 32w0,
                  { hdr.inner_ipv4.source, hdr.inner_ipv4.destination, hdr.inner_ipv4.protocol,
-                   source_port, destination_port }, 32w16384);
+                   source_port, destination_port }, FLOWS);
         } else if (meta.terminated == 1 && hdr.inner_ipv6.isValid()) {
             meta.dscp = hdr.inner_ipv6.dscp;
-            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+            hash(meta.flow, HashAlgorithm.crc32, 32w0,
                  { hdr.inner_ipv6.source, hdr.inner_ipv6.destination, hdr.inner_ipv6.next_header,
-                   source_port, destination_port }, 32w16384);
+                   source_port, destination_port }, FLOWS);
         } else if (meta.terminated == 0 && hdr.ipv4.isValid()) {
             meta.dscp = hdr.ipv4.dscp;
-            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+            hash(meta.flow, HashAlgorithm.crc32, 32w0,
                  { meta.destination, meta.source, hdr.ipv4.source, hdr.ipv4.destination,
-                   hdr.ipv4.protocol, source_port, destination_port }, 32w16384);
+                   hdr.ipv4.protocol, source_port, destination_port }, FLOWS);
         } else if (meta.terminated == 0 && hdr.ipv6.isValid()) {
             meta.dscp = hdr.ipv6.dscp;
-            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
+            hash(meta.flow, HashAlgorithm.crc32, 32w0,
                  { meta.destination, meta.source, hdr.ipv6.source, hdr.ipv6.destination,
-                   hdr.ipv6.next_header, source_port, destination_port }, 32w16384);
+                   hdr.ipv6.next_header, source_port, destination_port }, FLOWS);
         } else {
-            hash(meta.entropy, HashAlgorithm.crc32, 16w49152,
-                 { meta.destination, meta.source, meta.ether_type }, 32w16384);
+            hash(meta.flow, HashAlgorithm.crc32, 32w0,
+                 { meta.destination, meta.source, meta.ether_type }, FLOWS);
         }
+        meta.uplink_hash = meta.flow[21:14];
     }
 }
 
@@ -213,12 +247,16 @@ control encapsulate(inout headers_t hdr,
     @name(".vxlan.tunnel_out") @id(0x13000002)
     direct_counter(CounterType.packets_and_bytes) tunnel_out;
 
-    @brief("The outer addresses, the underlay hop to send to, the largest tenant frame that fits")
+    // Where ingress chose none: of the VTEP's one path, and of replicas.
+    adjacency_t only_adjacency = 0;
+    bit<16> only_mtu = 0;
+
+    @brief("The outer addresses; of replicas, and where one path leads to the VTEP, the underlay hop to send to, the largest tenant frame that fits")
     @name(".vxlan.encap") @id(0x01000030)
     action encap(ipv4_addr_t source, ipv4_addr_t destination, adjacency_t adjacency, bit<16> mtu) {
         tunnel_out.count();
-        meta.adjacency = adjacency;
-        meta.mtu = mtu;
+        only_adjacency = adjacency;
+        only_mtu = mtu;
         hdr.encap_ethernet.setValid();
         hdr.encap_ethernet.ether_type = ETHERTYPE_IPV4;
         hdr.encap_ipv4.setValid();
@@ -238,7 +276,7 @@ control encapsulate(inout headers_t hdr,
         hdr.encap_ipv4.source = source;
         hdr.encap_ipv4.destination = destination;
         hdr.encap_udp.setValid();
-        hdr.encap_udp.source = meta.entropy;
+        hdr.encap_udp.source = 2w3 ++ meta.flow[13:0]; // RFC 7348 section 5
         hdr.encap_udp.destination = UDP_PORT_VXLAN;
         hdr.encap_udp.length = meta.length + UDP_ENCAP_LEN;
         hdr.encap_udp.checksum = 0;
@@ -283,6 +321,10 @@ control encapsulate(inout headers_t hdr,
 
     apply {
         if (tunnel.apply().hit) {
+            if (meta.adjacency == 0) {
+                meta.adjacency = only_adjacency;
+                meta.mtu = only_mtu;
+            }
             if (meta.length > meta.mtu) {
                 meta.drop_reason = DROP_MTU; // a replica: ingress saw the rest
             } else if (adjacency.apply().hit) {

@@ -18,7 +18,7 @@ func (e Entry) AppendName(b []byte) []byte { return e.append(b, true) }
 
 func (e Entry) append(b []byte, name bool) []byte {
 	id := e.Key.ID()
-	if id == kindGroup || id == kindCloneSession {
+	if program().tables[id] == nil {
 		// A group of 65,535 members is far below what cannot be encoded.
 		b, _ = proto.MarshalOptions{}.MarshalAppend(b, e.Entity())
 		return b
@@ -93,6 +93,9 @@ func (f *field) appendMatch(b []byte, key string) []byte {
 // append appends the TableEntry.action with packed parameters.
 func (a *actionLayout) append(b []byte, val string) []byte {
 	b, outer := begin(b, 3)
+	if a.refers != 0 {
+		return end(appendNumber(b, a.refers, uint64(binary.BigEndian.Uint32([]byte(val)))), outer)
+	}
 	b, inner := begin(b, 1)
 	b = appendNumber(b, 1, uint64(a.id))
 	for i := range a.params {

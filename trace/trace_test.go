@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"iter"
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -33,7 +32,19 @@ var _ Held = (*world)(nil)
 
 func (w *world) Entry(k p4.Key) (p4.Entry, bool) { e, ok := w.entries[k]; return e, ok }
 
-func (w *world) Entries() iter.Seq[p4.Entry] { return maps.Values(w.entries) }
+// Entries come after those that they refer to, as a Read of the groups of selectors before the
+// tables gives them.
+func (w *world) Entries() iter.Seq[p4.Entry] {
+	var levels [p4.Levels][]p4.Entry
+	for _, e := range w.entries {
+		level := p4.LevelBase // of what has no meaning here
+		if d, err := p4.Decode(e); err == nil {
+			level = d.Level()
+		}
+		levels[level] = append(levels[level], e)
+	}
+	return slices.Values(slices.Concat(levels[:]...))
+}
 
 func (w *world) Why(e p4.Entry) string { return "the test has " + e.Key.Table() }
 
@@ -106,7 +117,7 @@ func small() *world {
 		p4.FDB{Bridge: 10, MAC: mac(3), Kind: p4.ToVTEP, VTEP: 5, VNI: 100}, p4.LocalVTEP{Address: addr("192.0.2.1")},
 		p4.RemoteVTEP{Prefix: netip.MustParsePrefix("192.0.2.2/32")}, p4.VNI{Local: addr("192.0.2.1"), VNI: 100, Bridge: 10},
 		p4.Tunnel{VTEP: 5, Source: addr("192.0.2.1"), Destination: addr("192.0.2.2"), Adjacency: 3, MTU: 1450},
-		p4.Path{VTEP: 5, Port: 11, MTU: 1450}, p4.Adjacency{ID: 3, Source: mac(0xa1), Destination: mac(0xa2)},
+		p4.UplinkGroup{ID: 2}, p4.Flows{VTEP: 5, Group: 2}, p4.Adjacency{ID: 3, Source: mac(0xa1), Destination: mac(0xa2)},
 		p4.Replica{Bridge: 10, Instance: 2, VTEP: 5, VNI: 100},
 		p4.Group{ID: 10, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 2, Instance: 1}, {Port: 11, Instance: 2}}},
 		p4.RouterMAC{Bridge: 10, MAC: mac(0xff), VRF: 1}, p4.RouterInterface{Bridge: 10, MAC: mac(0xff)},
@@ -115,6 +126,9 @@ func small() *world {
 		p4.CloneSession{ID: p4.CPUCloneSession, Port: p4.CPUPort},
 		p4.Trap{EtherType: 0x0806, Origin: p4.OriginBridge, Priority: 1, Reason: p4.PuntARP},
 	)
+	for i := range uint8(p4.Slots) {
+		w.add(p4.UplinkSlot{Group: 2, Slot: i, Port: 11, Adjacency: 3, MTU: 1450})
+	}
 	w.places["10.0.0.1"] = []view.Place{{Bridge: "blue", MAC: mac(1), Addresses: []netip.Addr{addr("10.0.0.1")}, Port: 1,
 		VNI: 100, Gateway: mac(0xff)}}
 	w.places[mac(3).String()] = []view.Place{{Bridge: "blue", MAC: mac(3), Addresses: []netip.Addr{addr("10.0.0.3")},
@@ -146,7 +160,7 @@ func TestATraceSaysWhatLeavesAndWhy(t *testing.T) {
 			view.TraceRequest{From: "10.0.0.1", To: mac(3).String()},
 			[]string{"leaves by up1 to VTEP 192.0.2.2 with VNI 100 (outer " + mac(0xa1).String() + " > " + mac(0xa2).String() +
 				", from 192.0.2.1, source port "},
-			[]string{"bridge.fdb", "vxlan.tunnel", "underlay.path", "underlay.adjacency"}, []string{"up1"},
+			[]string{"bridge.fdb", "vxlan.tunnel", "underlay.flows", "underlay.adjacency"}, []string{"up1"},
 		},
 		"decapsulated": {
 			view.TraceRequest{From: mac(3).String(), To: "10.0.0.1"},
@@ -314,9 +328,16 @@ func randomWorld(r *rand.Rand) *world {
 	for id := range uint16(3) {
 		id++
 		w.add(p4.Tunnel{VTEP: id, Source: addr("192.0.2.1"), Destination: addr("192.0.2.2"), Adjacency: n(3), MTU: 1450},
-			p4.Path{VTEP: id, Port: 11, MTU: 1450}, p4.Adjacency{ID: n(3), Source: mac(0xa1), Destination: mac(0xa2)},
+			p4.UplinkGroup{ID: id}, p4.Path{VTEP: id, Port: 11, MTU: 1450},
+			p4.Adjacency{ID: n(3), Source: mac(0xa1), Destination: mac(0xa2)},
 			p4.Group{ID: id, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 2, Instance: 1}, {Port: 11, Instance: 1 +
 				n(3)}}})
+		for slot := range uint8(p4.Slots) {
+			w.add(p4.UplinkSlot{Group: id, Slot: slot, Port: 11, Adjacency: n(3), MTU: 1450})
+		}
+		if r.IntN(2) == 0 {
+			w.add(p4.Flows{VTEP: id, Group: id})
+		}
 	}
 	for i := range int32(5) {
 		w.add(p4.Trap{Bridge: n(4) - 1, EtherType: []uint16{0x0806, 0x86dd, 0x0800, 0}[r.IntN(4)], Origin: uint8(r.IntN(3)),
@@ -400,8 +421,8 @@ func TestAnEntryOnTheTargetThatWasNotWrittenIsSaidToBeForeign(t *testing.T) {
 	other := p4.FDB{Bridge: 10, MAC: mac(2), Kind: p4.ToPort, Port: 1}
 	tracer := w.tracer(t)
 	tracer.cfg.Read = func(_ context.Context, _ []*p4v1.Entity, each func(*p4v1.Entity) error) error {
-		for k, e := range w.entries {
-			if k == other.Key() {
+		for e := range w.Entries() {
+			if e.Key == other.Key() {
 				e = other.Entry()
 			}
 			if err := each(e.Entity()); err != nil {

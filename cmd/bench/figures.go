@@ -45,6 +45,7 @@ var figures = append([]figure{
 	{[]string{"arp_to_route_p50", "arp_to_route_p99"}, measureARP},
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
 	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
+	{[]string{"uplink_loss_writes", "uplink_loss_members", "uplink_loss_ms"}, measureUplinkLoss},
 	{[]string{"refill_100k"}, measureRefill},
 	{[]string{"resync_100k", "resync_100k_writes"}, measureResync},
 	{[]string{"trace_ms"}, measureTrace},

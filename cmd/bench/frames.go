@@ -45,7 +45,11 @@ var (
 func packetEntries() []p4.Entry {
 	group := p4.Group{ID: packetBridge, Members: []p4.GroupMember{
 		{Port: portA, Instance: p4.LocalInstance}, {Port: portB, Instance: p4.LocalInstance}}}
-	var entries []p4.Entry
+	// Frames choose among the slots, whatever is in them.
+	entries := []p4.Entry{p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: nextHopMAC}.Entry()}
+	for i := range uint8(p4.Slots) {
+		entries = append(entries, p4.UplinkSlot{Group: 1, Slot: i, Port: portUp, Adjacency: 1, MTU: tunnelMTU}.Entry())
+	}
 	for _, e := range []interface{ Entry() p4.Entry }{
 		p4.BridgePort{Port: portA}, p4.BridgePort{Port: portB},
 		p4.Uplink{Port: portUp, HostPort: portHost}, p4.HostPort{Port: portHost, Uplink: portUp},
@@ -53,9 +57,8 @@ func packetEntries() []p4.Entry {
 		p4.EgressVLAN{Port: portA, Bridge: packetBridge}, p4.EgressVLAN{Port: portB, Bridge: packetBridge},
 		p4.LocalVTEP{Address: gatewayVTEP}, p4.RemoteVTEP{Prefix: netip.PrefixFrom(remoteVTEP, 32)},
 		p4.VNI{Local: gatewayVTEP, VNI: packetVNI, Bridge: packetBridge},
-		p4.Adjacency{ID: 1, Source: uplinkMAC, Destination: nextHopMAC},
-		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1, MTU: tunnelMTU}, p4.Path{VTEP: 1,
-			Port: portUp, MTU: tunnelMTU},
+		p4.UplinkGroup{ID: 1}, p4.Flows{VTEP: 1, Group: 1},
+		p4.Tunnel{VTEP: 1, Source: gatewayVTEP, Destination: remoteVTEP, Adjacency: 1, MTU: tunnelMTU},
 		group,
 		p4.Source{Bridge: packetBridge, MAC: macA, Port: portA},
 		p4.BridgePort{Port: portC}, p4.Member{Port: portC, Bridge: routedBridge}, p4.EgressVLAN{Port: portC,

@@ -97,19 +97,8 @@ func primary(t *testing.T, tg *target) *p4rt.Client {
 // held reads all that the target holds.
 func held(t *testing.T, c *p4rt.Client) map[p4.Key]p4.Value {
 	t.Helper()
-	ask := []*p4v1.Entity{
-		{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
-			Type: &p4v1.PacketReplicationEngineEntry_MulticastGroupEntry{MulticastGroupEntry: &p4v1.MulticastGroupEntry{}}}}},
-		{Entity: &p4v1.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: &p4v1.PacketReplicationEngineEntry{
-			Type: &p4v1.PacketReplicationEngineEntry_CloneSessionEntry{CloneSessionEntry: &p4v1.CloneSessionEntry{}}}}},
-	}
-	for _, table := range p4.P4Info().GetTables() {
-		if !table.GetIsConstTable() {
-			ask = append(ask, tableOf(table.GetPreamble().GetId()))
-		}
-	}
 	entries := map[p4.Key]p4.Value{}
-	for _, e := range ask {
+	for _, e := range p4.Wildcards() {
 		if err := c.Read(context.Background(), []*p4v1.Entity{e}, func(e *p4v1.Entity) error {
 			entry, err := p4.FromEntity(e)
 			entries[entry.Key] = entry.Value
@@ -123,11 +112,18 @@ func held(t *testing.T, c *p4rt.Client) map[p4.Key]p4.Value {
 
 func empty(t *testing.T, c *p4rt.Client) {
 	t.Helper()
-	var updates []p4rt.Update
+	var updates [p4.Levels][]p4rt.Update
 	for k, v := range held(t, c) {
-		updates = append(updates, &p4v1.Update{Type: remove, Entity: p4.Entry{Key: k, Value: v}.Entity()})
+		e := p4.Entry{Key: k, Value: v}
+		typed, err := p4.Decode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		updates[typed.Level()] = append(updates[typed.Level()], &p4v1.Update{Type: remove, Entity: e.Entity()})
 	}
-	writeEntries(t, c, updates)
+	for _, level := range slices.Backward(updates[:]) {
+		writeEntries(t, c, level)
+	}
 }
 
 func writeEntries(t *testing.T, c *p4rt.Client, updates []p4rt.Update) {
@@ -164,7 +160,9 @@ func oneOfEach() []p4.Entry {
 		p4.FDB{Bridge: 1, MAC: someMAC(1), Kind: p4.ToPort, Port: 1}.Entry(),
 		p4.FDB{Bridge: 1, MAC: someMAC(3), Kind: p4.ToVTEP, VTEP: 256, VNI: 77}.Entry(),
 		p4.FDB{Bridge: 1, MAC: someMAC(4), Kind: p4.Drop}.Entry(),
-		p4.Path{VTEP: 256, Port: 2}.Entry(), p4.Tunnel{VTEP: 256, Source: vtep, Destination: peer, Adjacency: 1}.Entry(),
+		p4.Path{VTEP: 256, Port: 2}.Entry(),
+		p4.Flows{VTEP: 257, Group: 8}.Entry(),
+		p4.Tunnel{VTEP: 256, Source: vtep, Destination: peer, Adjacency: 1}.Entry(),
 		p4.Adjacency{ID: 1, Source: someMAC(5), Destination: someMAC(6)}.Entry(),
 		p4.Replica{Bridge: 1, Instance: 2, VTEP: 256, VNI: 77}.Entry(),
 		p4.Group{ID: 1, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 2, Instance: 2},
@@ -175,13 +173,27 @@ func oneOfEach() []p4.Entry {
 	}
 }
 
+// selectorGroup is what some of oneOfEach refers to.
+func selectorGroup() (slots []p4.Entry, group p4.Entry) {
+	for i := range uint8(p4.Slots) {
+		slots = append(slots, p4.UplinkSlot{Group: 8, Slot: i, Port: 2, Adjacency: 1}.Entry())
+	}
+	return slots, p4.UplinkGroup{ID: 8}.Entry()
+}
+
 func readsBack(t *testing.T, tg *target) {
 	c := primary(t, tg)
 	want := map[p4.Key]p4.Value{}
 	for _, e := range oneOfEach() {
 		want[e.Key] = e.Value
 	}
+	slots, group := selectorGroup()
+	writeEntries(t, c, inserts(slots...))
+	writeEntries(t, c, inserts(group))
 	writeEntries(t, c, inserts(oneOfEach()...))
+	for _, e := range append(slots, group) {
+		want[e.Key] = e.Value
+	}
 	got := held(t, c)
 	for k, v := range want {
 		if got[k] != v {
@@ -198,6 +210,7 @@ func readsBack(t *testing.T, tg *target) {
 		p4.Source{Bridge: 1, MAC: someMAC(1), Port: 1, Verdict: p4.Ignore, IdleTimeout: time.Minute, Metadata: "8"}.Entry(),
 		p4.Group{ID: 1, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 4, Instance: 2}}}.Entry(),
 		p4.FDB{Bridge: 1, MAC: someMAC(1), Kind: p4.ToVTEP, VTEP: 256, VNI: 5}.Entry(),
+		p4.UplinkSlot{Group: 8, Slot: 63, Port: 4, Adjacency: 1}.Entry(), p4.Path{VTEP: 256, Port: 4, MTU: 9}.Entry(),
 	} {
 		writeEntries(t, c, []p4rt.Update{&p4v1.Update{Type: modify, Entity: e.Entity()}})
 		want[e.Key] = e.Value

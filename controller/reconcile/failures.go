@@ -240,7 +240,7 @@ func (r *Reconciler) blockedOn(want p4.Typed) (on p4.Key, blocked bool) {
 	if len(r.failed)+r.waits == 0 {
 		return "", false
 	}
-	for k := range (follower{r: r}).refs(want) {
+	for k := range r.follow.refs(want) {
 		if r.failed[k] != nil || r.waitsForRoom(k) {
 			return k, true
 		}
@@ -252,9 +252,11 @@ func (r *Reconciler) blockedOn(want p4.Typed) (on p4.Key, blocked bool) {
 // refers to as that is on the target. It is good while nothing changes there.
 type follower struct {
 	r *Reconciler
-	// seen is where what was followed led, nil if that is not to be remembered.
+	// seen is where what was followed led: many lead over the same few.
 	seen map[p4.Key][]p4.Key
 }
+
+func (r *Reconciler) newFollower() follower { return follower{r, map[p4.Key][]p4.Key{}} }
 
 // refs yields what an entry refers to.
 func (f follower) refs(e p4.Typed) iter.Seq[p4.Key] {
@@ -272,20 +274,23 @@ func (f follower) refs(e p4.Typed) iter.Seq[p4.Key] {
 	}
 }
 
-// behind gives what an entry as the target holds it refers to.
+// behind gives what an entry as the target holds it refers to, each once: the slots of a
+// group lead over the same few.
 func (f follower) behind(key p4.Key) []p4.Key {
 	if all, ok := f.seen[key]; ok {
 		return all
 	}
 	var all []p4.Key
 	if e, held := f.r.Held(key); held {
+		once := map[p4.Key]struct{}{}
 		for k := range f.refs(e) {
-			all = append(all, k)
+			if _, twice := once[k]; !twice {
+				once[k] = struct{}{}
+				all = append(all, k)
+			}
 		}
 	}
-	if f.seen != nil {
-		f.seen[key] = all
-	}
+	f.seen[key] = all
 	return all
 }
 
@@ -293,7 +298,7 @@ func (f follower) behind(key p4.Key) []p4.Key {
 // on the target, and which entry it is.
 func (r *Reconciler) stillUsed() map[p4.Key]p4.Key {
 	used := map[p4.Key]p4.Key{}
-	f := follower{r, map[p4.Key][]p4.Key{}}
+	f := r.newFollower()
 	for key := range r.failed {
 		for _, k := range f.behind(key) {
 			used[k] = key

@@ -145,6 +145,7 @@ func (r *Reconciler) forgetUnwanted() {
 // changes takes from the marked entries what differs from the target.
 func (r *Reconciler) changes() []change {
 	r.callWaiting()
+	r.follow = r.newFollower()
 	out := r.spare
 	r.spare = nil
 	var removals []p4.Typed // of levels that others refer to: they come last
@@ -295,17 +296,27 @@ func (r *Reconciler) relate(changes []change) {
 	if !upserts && !deletes {
 		return
 	}
-	f := follower{r, map[p4.Key][]p4.Key{}} // many lead over the same few
+	inJob := make(map[p4.Key]struct{}, len(changes)) // of what others may refer to
+	for i := range changes {
+		if c := &changes[i]; c.what.Level() != p4.LevelLeaf {
+			inJob[c.entry.Key] = struct{}{}
+		}
+	}
+	f := r.newFollower()
 	for i := range changes {
 		c := &changes[i]
 		if upserts && c.op != p4v1.Update_DELETE {
 			for k := range f.refs(c.what) {
-				c.needs = append(c.needs, string(k))
+				if _, in := inJob[k]; in {
+					c.needs = append(c.needs, string(k))
+				}
 			}
 		}
 		if deletes && c.op != p4v1.Update_INSERT {
 			for _, k := range f.behind(c.entry.Key) {
-				c.releases = append(c.releases, string(k))
+				if _, in := inJob[k]; in {
+					c.releases = append(c.releases, string(k))
+				}
 			}
 		}
 	}

@@ -47,6 +47,7 @@ type Reconciler struct {
 	setups []Setup
 	rooms  map[uint32]*room // of the tables, by id
 	waits  int              // entries that wait for room
+	follow follower         // while changes are computed
 
 	deferral deferral
 	audits   auditor

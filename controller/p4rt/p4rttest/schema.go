@@ -17,6 +17,7 @@ type schema struct {
 	actions  map[uint32]map[uint32]int32 // widths of the parameters by id
 	digests  map[uint32]bool
 	counters map[uint32]int64 // sizes
+	profiles map[uint32]*profile
 }
 
 type table struct {
@@ -27,6 +28,7 @@ type table struct {
 	constDefault bool
 	ages         bool
 	size         int64
+	profile      uint32 // id of its action profile, 0 = it has none
 }
 
 type field struct {
@@ -53,6 +55,7 @@ func newSchema(info *p4configv1.P4Info) (*schema, error) {
 	for _, t := range info.GetTables() {
 		s.tables[t.GetPreamble().GetId()] = newTable(t)
 	}
+	s.profiles = newProfiles(info, s.tables)
 	for _, d := range info.GetDigests() {
 		s.digests[d.GetPreamble().GetId()] = true
 	}
@@ -103,6 +106,10 @@ func (s *schema) check(u *p4v1.Update) error {
 			return checkSession(r.CloneSessionEntry)
 		}
 		return invalid("Invalid PRE operation")
+	case *p4v1.Entity_ActionProfileMember:
+		return s.checkMember(u.GetType(), e.ActionProfileMember)
+	case *p4v1.Entity_ActionProfileGroup:
+		return s.checkSelectorGroup(u.GetType(), e.ActionProfileGroup)
 	case *p4v1.Entity_DigestEntry:
 		return s.checkDigest(u.GetType(), e.DigestEntry)
 	default:
@@ -132,6 +139,9 @@ func (s *schema) checkTableEntry(typ p4v1.Update_Type, e *p4v1.TableEntry) error
 		return nil // resets it
 	case e.GetAction() == nil:
 		return invalid("%s: 'action' field must be set", t.name)
+	}
+	if t.profile != 0 {
+		return s.checkReference(t, e.GetAction())
 	}
 	a := e.GetAction().GetAction()
 	if a == nil {

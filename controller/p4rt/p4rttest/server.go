@@ -171,7 +171,7 @@ func (s *Server) Lose() {
 
 func (s *Server) lose() {
 	s.config, s.schema = nil, nil
-	s.state = &State{entries: map[string]*p4v1.Entity{}, tables: map[uint32]int{}}
+	s.state = &State{entries: map[string]*p4v1.Entity{}, tables: map[uint32]int{}, members: map[uint32]int{}}
 	s.counters = map[counterCell]*p4v1.CounterData{}
 }
 

@@ -3,6 +3,8 @@ package p4rttest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
@@ -100,7 +102,17 @@ func (s *Server) commit(r *p4v1.SetForwardingPipelineConfigRequest) error {
 
 // keep puts into the state what of another fits the schema. It needs s.mu.
 func (s *Server) keep(before *State) {
-	for _, e := range before.entries {
+	order := func(e *p4v1.Entity) int { // members before groups before what refers to them
+		switch {
+		case e.GetActionProfileMember() != nil:
+			return 0
+		case e.GetActionProfileGroup() != nil:
+			return 1
+		}
+		return 2
+	}
+	all := slices.SortedFunc(maps.Values(before.entries), func(a, b *p4v1.Entity) int { return order(a) - order(b) })
+	for _, e := range all {
 		u := &p4v1.Update{Type: p4v1.Update_INSERT, Entity: e}
 		if e.GetTableEntry().GetIsDefaultAction() {
 			u.Type = p4v1.Update_MODIFY

@@ -15,12 +15,14 @@ import (
 type State struct {
 	entries map[string]*p4v1.Entity
 	tables  map[uint32]int // entries by table
+	members map[uint32]int // by action profile
 }
 
 // Get gives the entity with the identity of e, nil if there is none.
 func (s *State) Get(e *p4v1.Entity) *p4v1.Entity { return s.entries[Identity(e)] }
 
-// All gives the table entries, multicast groups and clone sessions in no order.
+// All gives the table entries, members and groups of action profiles, multicast groups and
+// clone sessions in no order.
 // Default entries and digest configurations are not among them.
 func (s *State) All() iter.Seq[*p4v1.Entity] {
 	return func(yield func(*p4v1.Entity) bool) {
@@ -54,6 +56,12 @@ func Identity(e *p4v1.Entity) string {
 		case *p4v1.PacketReplicationEngineEntry_CloneSessionEntry:
 			return fmt.Sprintf("session %08x", r.CloneSessionEntry.GetSessionId())
 		}
+	case *p4v1.Entity_ActionProfileMember:
+		m := e.ActionProfileMember
+		return fmt.Sprintf("member %08x %08x", m.GetActionProfileId(), m.GetMemberId())
+	case *p4v1.Entity_ActionProfileGroup:
+		g := e.ActionProfileGroup
+		return fmt.Sprintf("selector %08x %08x", g.GetActionProfileId(), g.GetGroupId())
 	case *p4v1.Entity_DigestEntry:
 		return fmt.Sprintf("digest %08x", e.DigestEntry.GetDigestId())
 	}
@@ -106,7 +114,7 @@ func (s *State) check(u *p4v1.Update, sch *schema) error {
 	case u.GetType() == p4v1.Update_INSERT && t != nil && s.tables[t.GetTableId()] >= int(sch.tables[t.GetTableId()].size):
 		return status.Error(codes.Unknown, "Error when adding match entry to target") // BMv2's way to say full
 	}
-	return nil
+	return s.checkProfiles(u, sch)
 }
 
 func (s *State) apply(u *p4v1.Update) {
@@ -124,6 +132,9 @@ func (s *State) put(e *p4v1.Entity) {
 	if t := e.GetTableEntry(); t != nil && !t.GetIsDefaultAction() && s.entries[key] == nil {
 		s.tables[t.GetTableId()]++
 	}
+	if m := e.GetActionProfileMember(); m != nil && s.entries[key] == nil {
+		s.members[m.GetActionProfileId()]++
+	}
 	s.entries[key] = e
 }
 
@@ -131,6 +142,9 @@ func (s *State) remove(e *p4v1.Entity) {
 	key := Identity(e)
 	if t := e.GetTableEntry(); t != nil && !t.GetIsDefaultAction() && s.entries[key] != nil {
 		s.tables[t.GetTableId()]--
+	}
+	if m := e.GetActionProfileMember(); m != nil && s.entries[key] != nil {
+		s.members[m.GetActionProfileId()]--
 	}
 	delete(s.entries, key)
 }
@@ -159,6 +173,20 @@ func (s *State) read(want *p4v1.Entity) ([]*p4v1.Entity, error) {
 			same = func(e *p4v1.Entity) bool {
 				return e.GetPacketReplicationEngineEntry().GetCloneSessionEntry() != nil
 			}
+		}
+	case *p4v1.Entity_ActionProfileMember:
+		id := w.ActionProfileMember.GetActionProfileId()
+		one = w.ActionProfileMember.GetMemberId() != 0
+		same = func(e *p4v1.Entity) bool {
+			m := e.GetActionProfileMember()
+			return m != nil && (id == 0 || m.GetActionProfileId() == id)
+		}
+	case *p4v1.Entity_ActionProfileGroup:
+		id := w.ActionProfileGroup.GetActionProfileId()
+		one = w.ActionProfileGroup.GetGroupId() != 0
+		same = func(e *p4v1.Entity) bool {
+			g := e.GetActionProfileGroup()
+			return g != nil && (id == 0 || g.GetActionProfileId() == id)
 		}
 	case *p4v1.Entity_DigestEntry:
 		one = w.DigestEntry.GetDigestId() != 0

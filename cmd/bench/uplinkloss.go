@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/controllertest"
+	"github.com/p4evpn/p4evpn/controller/p4rt"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+const (
+	spreadRoutes = 100_000
+	spreadVTEPs  = 100
+)
+
+// measureUplinkLoss has 100,000 MACs behind 100 VTEPs, which two uplinks reach, and takes
+// one of the uplinks away, as the kernel tells of it: VTEP by VTEP. It counts what is
+// written until no slot leads by the lost uplink, and a second more.
+func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
+	speaker := controllertest.NewSpeaker()
+	g, _, err := b.startBridges(ctx, speaker, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer g.stop()
+	acked := g.target.countAcked(map[string]int64{"bridge.fdb": spreadRoutes})
+	if err := feed(ctx, speaker, spreadStations()); err != nil {
+		return nil, err
+	}
+	if err := await(ctx, acked.done, acked.progress); err != nil {
+		return nil, fmt.Errorf("filling the switch: %w", err)
+	}
+	slots := &slotWatch{by: map[p4.Key]uint16{}, changed: make(chan struct{}, 1)}
+	g.target.watch(slots.observe)
+	g.underlay.SetAll(path2) // so that all slots are seen
+	if _, err := slots.await(ctx, uplink2); err != nil {
+		return nil, err
+	}
+	g.underlay.SetAll(path1, path2)
+	if err := pause(ctx, 2*time.Second); err != nil { // groups have settled
+		return nil, err
+	}
+	slots.reset()
+	lost := time.Now()
+	g.underlay.SetAll(path1)
+	moved, err := slots.await(ctx, uplink1)
+	if err != nil {
+		return nil, err
+	}
+	if err := pause(ctx, 2*time.Second); err != nil {
+		return nil, err
+	}
+	tables, members := slots.written()
+	return []value{
+		{name: "uplink_loss_writes", number: float64(tables), unit: "entries", goal: atMost(0),
+			against: fmt.Sprintf("of tables (one is removed, the adjacency's), for %d MACs behind %d VTEPs", spreadRoutes,
+				spreadVTEPs)},
+		{name: "uplink_loss_members", number: float64(members), unit: "members", goal: atMost(p4.Slots),
+			against: "of action selectors, for all VTEPs together"},
+		{name: "uplink_loss_ms", number: float64(moved.Sub(lost).Microseconds()) / 1000, unit: "ms",
+			against: "the first word of the kernel to the last slot acknowledged"},
+	}, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// spreadStations are type-2 routes of the first bridge, from VTEPs in turn.
+func spreadStations() [][]bgp.Event {
+	rts := bgp.MakeRouteTargets(bgp.AutoRouteTarget(leafAS, firstVNI))
+	var batches [][]bgp.Event
+	for i := 0; i < spreadRoutes; i += eventBatch {
+		var events []bgp.Event
+		for n := i; n < min(i+eventBatch, spreadRoutes); n++ {
+			from := vtep(n % spreadVTEPs)
+			events = append(events, bgp.Event{Peer: from, Kind: bgp.RouteUpdate, Route: bgp.Route{
+				Key: bgp.MACKey(bgp.RouterRD(from, 1), stationMAC(uint32(n)), netip.Addr{}), NextHop: from, Label: firstVNI,
+				RouteTargets: rts,
+			}})
+		}
+		batches = append(batches, events)
+	}
+	return batches
+}
+
+// slotWatch knows by which uplink each slot leads that was written, and counts what was.
+type slotWatch struct {
+	changed chan struct{} // one slot
+
+	mu              sync.Mutex
+	by              map[p4.Key]uint16
+	tables, members int
+	at              time.Time // of the last change
+}
+
+func (w *slotWatch) observe(at time.Time, updates []p4rt.Update, errs []error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, u := range updates {
+		entity := u.GetEntity()
+		if errs[i] != nil {
+			continue
+		}
+		if entity.GetTableEntry() != nil && u.GetType() != p4v1.Update_DELETE { // the lost adjacency goes
+			w.tables++
+		}
+		if entity.GetActionProfileMember() == nil {
+			continue
+		}
+		w.members++
+		if e, err := p4.FromEntity(entity); err == nil {
+			if d, _ := p4.Decode(e); d != nil {
+				w.by[e.Key] = d.(p4.UplinkSlot).Port
+			}
+		}
+		w.at = at
+	}
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (w *slotWatch) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tables, w.members = 0, 0
+}
+
+func (w *slotWatch) written() (tables, members int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tables, w.members
+}
+
+// await waits until all slots lead by an uplink, and gives when the last one came to.
+func (w *slotWatch) await(ctx context.Context, uplink uint16) (time.Time, error) {
+	for {
+		w.mu.Lock()
+		left, at := 0, w.at
+		for _, by := range w.by {
+			if by != uplink {
+				left++
+			}
+		}
+		if left == 0 && len(w.by) > 0 {
+			w.mu.Unlock()
+			return at, nil
+		}
+		w.mu.Unlock()
+		select {
+		case <-w.changed:
+		case <-ctx.Done():
+			return time.Time{}, fmt.Errorf("%d slots do not lead by uplink %d: %w", left, uplink, context.Cause(ctx))
+		case <-time.After(30 * time.Second):
+			return time.Time{}, fmt.Errorf("after 30 s %d slots do not lead by uplink %d", left, uplink)
+		}
+	}
+}

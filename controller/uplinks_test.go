@@ -1,0 +1,250 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/controller/p4rt/p4rttest"
+	"github.com/p4evpn/p4evpn/controller/underlay"
+	"github.com/p4evpn/p4evpn/ether"
+	"github.com/p4evpn/p4evpn/p4"
+)
+
+// pathOf is the i-th way to a VTEP, by one of the two uplinks.
+func pathOf(i int) underlay.Path {
+	return underlay.Path{Uplink: fmt.Sprintf("host%d", 1+i%2), Source: ether.MAC{2, 1, byte(i)},
+		Destination: ether.MAC{2, 2, byte(i)}}
+}
+
+// slotsOf gives the slots by which a VTEP is reached, each as the adjacency that it leads to,
+// or its one path's.
+func (g *gateway) slotsOf(vtep netip.Addr) (slots []uint16) {
+	g.Helper()
+	for _, k := range g.entries() {
+		t, ok := k.(p4.Tunnel)
+		if !ok || t.Destination != vtep {
+			continue
+		}
+		if path, ok := g.get(p4.Path{VTEP: t.VTEP}).(p4.Path); ok && path.Port != 0 {
+			slots = append(slots, t.Adjacency)
+		}
+		flows, ok := g.get(p4.Flows{VTEP: t.VTEP}).(p4.Flows)
+		for i := range uint8(p4.Slots) {
+			if s, is := g.get(p4.UplinkSlot{Group: flows.Group, Slot: i}).(p4.UplinkSlot); ok && is {
+				slots = append(slots, s.Adjacency)
+			}
+		}
+	}
+	return slots
+}
+
+func (g *gateway) wantShares(vtep netip.Addr, want ...int) {
+	g.Helper()
+	shares := map[uint16]int{}
+	slots := g.slotsOf(vtep)
+	for _, a := range slots {
+		shares[a]++
+	}
+	if got := slices.Sorted(maps.Values(shares)); !slices.Equal(got, want) {
+		g.Errorf("the slots to %v are shared %v, want %v", vtep, got, want)
+	}
+}
+
+// spread is a gateway with 300 prefixes behind three VTEPs, which are reached by three ways.
+func spread(t *testing.T, o options) (g *gateway, vteps []netip.Addr) {
+	g, _, _, _ = routed(t, o)
+	vteps = []netip.Addr{leaf0, leaf1, leaf2}
+	var routes []bgp.Event
+	for i, vtep := range vteps {
+		g.underlay.Set(vtep, "", pathOf(0), pathOf(1), pathOf(2))
+		for n := range 100 {
+			routes = append(routes, update(peer1, prefixRoute(vtep, 5000, fmt.Sprintf("10.%d.%d.0/24", 100+i, n))))
+		}
+	}
+	g.send(routes...)
+	g.settle()
+	return g, vteps
+}
+
+func TestAWayThatIsLostCostsItsSlotsAndNoEntryOfATable(t *testing.T) {
+	server := p4rttest.New(t, p4rttest.Config{Check: checkOrder})
+	g, vteps := spread(t, options{server: server})
+	g.wantShares(leaf1, 21, 21, 22)
+	before := g.slotsOf(leaf1)
+	w := watch(server)
+	for _, vtep := range vteps {
+		g.underlay.Set(vtep, "", pathOf(0), pathOf(2))
+	}
+	g.settle()
+	g.regroup()
+	after := g.slotsOf(leaf1)
+	moved := 0
+	for i := range before {
+		if before[i] != after[i] {
+			moved++
+		}
+	}
+	got := w.of(changing...)
+	of := map[string]int{}
+	for _, s := range got {
+		what, _, _ := strings.Cut(s, "=")
+		of[what]++
+	}
+	want := map[string]int{
+		"MODIFY action_profile_member of underlay.uplinks member": moved, "DELETE underlay.adjacency adjacency": 1,
+	}
+	if !maps.Equal(of, want) || moved < 21 || moved > 22 {
+		t.Errorf("%d slots moved, written\n%s\nwant one slot in three, and the adjacency gone", moved,
+			strings.Join(got, "\n"))
+	}
+	g.wantShares(leaf1, 32, 32)
+	t.Logf("300 routes behind a lost way: %d slots written, 0 entries of tables but its adjacency", moved)
+}
+
+func TestAWayThatReturnsTakesItsShareAndNoMore(t *testing.T) {
+	g, vteps := spread(t, options{})
+	for _, vtep := range vteps {
+		g.underlay.Set(vtep, "", pathOf(0), pathOf(2))
+	}
+	g.settle()
+	g.regroup()
+	before := g.slotsOf(leaf2)
+	for _, vtep := range vteps {
+		g.underlay.Set(vtep, "", pathOf(0), pathOf(1), pathOf(2))
+	}
+	g.settle()
+	g.regroup()
+	g.wantShares(leaf2, 21, 21, 22)
+	after := g.slotsOf(leaf2)
+	moved := 0
+	for i := range before {
+		if before[i] != after[i] {
+			moved++
+		}
+	}
+	if moved < 21 || moved > 22 {
+		t.Errorf("%d slots moved, want those of the way that returned", moved)
+	}
+}
+
+// What one VTEP loses the others do without for a moment, and get back when it turns out that
+// they have it still.
+func TestAVTEPThatLosesAWayAloneLeavesTheGroup(t *testing.T) {
+	g, _ := spread(t, options{})
+	g.underlay.Set(leaf0, "", pathOf(0), pathOf(1))
+	g.settle()
+	g.wantShares(leaf0, 32, 32)
+	g.regroup()
+	g.wantShares(leaf0, 32, 32)
+	g.wantShares(leaf1, 21, 21, 22)
+	g.wantShares(leaf2, 21, 21, 22)
+	g.underlay.Set(leaf0, "no route")
+	g.settle()
+	if slots := g.slotsOf(leaf0); len(slots) != 0 {
+		t.Errorf("a VTEP without a way has slots %v", slots)
+	}
+	g.wantShares(leaf1, 21, 21, 22)
+}
+
+func TestAWayNamedTwiceIsOneAndManyAreAsManyAsThereAreSlots(t *testing.T) {
+	g, _ := spread(t, options{})
+	g.underlay.Set(leaf0, "", pathOf(0), pathOf(0), pathOf(1))
+	var many []underlay.Path
+	for i := range 2 * p4.Slots {
+		many = append(many, pathOf(i))
+	}
+	g.underlay.Set(leaf1, "", many...)
+	g.settle()
+	g.regroup()
+	g.wantShares(leaf0, 32, 32)
+	g.wantShares(leaf1, slices.Repeat([]int{1}, p4.Slots)...)
+}
+
+func TestWhereAGroupIsNotToBeHadAVTEPHasOneWay(t *testing.T) {
+	edit := func(change func(size *int64, group *int32, selector *bool)) options {
+		program := proto.CloneOf(p4.P4Info())
+		a := program.GetActionProfiles()[0]
+		change(&a.Size, &a.MaxGroupSize, &a.WithSelector)
+		return options{program: program}
+	}
+	for name, o := range map[string]options{
+		"no selector":    edit(func(_ *int64, group *int32, selector *bool) { *group, *selector = 0, false }),
+		"small groups":   edit(func(_ *int64, group *int32, _ *bool) { *group = p4.Slots - 1 }),
+		"no room":        edit(func(size *int64, _ *int32, _ *bool) { *size = p4.Slots - 1 }),
+		"target refuses": {target: p4rttest.Config{MayFail: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if o.target.MayFail {
+				o.server = p4rttest.New(t, o.target)
+				o.server.FailUpdates(func(u *p4v1.Update) error {
+					if u.GetEntity().GetActionProfileGroup() != nil {
+						return status.Error(codes.ResourceExhausted, "no group more")
+					}
+					return nil
+				})
+			}
+			g, vteps := spread(t, o)
+			used := map[uint16]bool{}
+			for _, vtep := range vteps {
+				slots := g.slotsOf(vtep)
+				if len(slots) != 1 {
+					t.Fatalf("%v has slots %v, want one way", vtep, slots)
+				}
+				used[slots[0]] = true
+			}
+			if len(used) < 2 {
+				t.Errorf("all VTEPs take the same of three ways")
+			}
+			slots := g.slotsOf(leaf1)
+			ways := []underlay.Path{pathOf(0), pathOf(1), pathOf(2)}
+			lost := slices.DeleteFunc(ways, func(p underlay.Path) bool {
+				a, _ := g.get(p4.Adjacency{ID: slots[0]}).(p4.Adjacency)
+				return a.Destination == p.Destination
+			})
+			g.underlay.Set(leaf1, "", lost...)
+			g.settle()
+			if moved := g.slotsOf(leaf1); len(moved) != 1 || moved[0] == slots[0] {
+				t.Errorf("after its way is lost it has %v", moved)
+			}
+		})
+	}
+}
+
+func TestARestartKeepsEachSlotWhereItIs(t *testing.T) {
+	server := p4rttest.New(t, p4rttest.Config{Check: checkOrder})
+	var before, after []uint16
+	t.Run("before", func(t *testing.T) {
+		g, vteps := spread(t, options{server: server})
+		for _, vtep := range vteps { // so that no two slots follow from each other
+			g.underlay.Set(vtep, "", pathOf(0), pathOf(2))
+		}
+		g.settle()
+		for _, vtep := range vteps {
+			g.underlay.Set(vtep, "", pathOf(0), pathOf(1), pathOf(2))
+		}
+		g.settle()
+		g.regroup()
+		before = g.slotsOf(leaf1)
+	})
+	w := watch(server)
+	g, _ := spread(t, options{server: server, deferring: true})
+	after = g.slotsOf(leaf1)
+	if !slices.Equal(before, after) || len(after) != p4.Slots {
+		t.Errorf("the slots were %v, and are %v", before, after)
+	}
+	for _, s := range w.of(any3...) {
+		if strings.Contains(s, "underlay.") {
+			t.Errorf("written: %s", s)
+		}
+	}
+}
