@@ -157,7 +157,7 @@ func ovnFailsOver(ctx context.Context, o *ovnNet) (string, error) {
 		return "", err
 	}
 	second := o.second.gateway
-	err := errors.Join(o.joinedAt(ctx, o.edge.Name, o.gateway, second), o.sees(ctx, second, gatewayVTEP), o.reach(ctx))
+	err := errors.Join(o.joinedAt(ctx, o.edge.Name, o.gateway, second), o.reach(ctx), o.sees(ctx, second, gatewayVTEP))
 	if err != nil {
 		return "", err
 	}
@@ -225,15 +225,16 @@ func (o *ovnNet) leafLost(ctx context.Context, vtep netip.Addr) error {
 	})
 }
 
-// sees waits until a gateway knows the VMs to be behind a VTEP.
+// sees waits until a gateway knows the VMs to be behind a VTEP, and the host behind the leaf.
 func (o *ovnNet) sees(ctx context.Context, g *Gateway, vtep netip.Addr) error {
 	what := fmt.Sprintf("the gateway of %v has the VMs behind %v", g.VTEP, vtep)
 	return Eventually(ctx, patience, what, func(ctx context.Context) error {
 		fdb, err := g.FDB(ctx, blue)
-		for _, vm := range o.vms {
-			e := fdb[vm.MAC.String()]
+		at := map[*Host]netip.Addr{o.vms[0]: vtep, o.vms[1]: vtep, o.host: leaf1VTEP}
+		for h, vtep := range at {
+			e := fdb[h.MAC.String()]
 			if err == nil && (e.GetKind() != p4evpnv1.FDBKind_FDB_KIND_REMOTE || e.GetVtep() != vtep.String()) {
-				err = fmt.Errorf("it has %v of %s", e, vm.Name)
+				err = fmt.Errorf("it has %v of %s", e, h.Name)
 			}
 		}
 		return err
