@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	opi "github.com/opiproject/opi-api/network/evpn-gw/v1alpha1/gen/go"
@@ -204,21 +205,53 @@ func (n *TwoUplinks) AwaitBFD(ctx context.Context) error {
 	return nil
 }
 
+// uplinkOfFlow finds the uplink by which the most frames come to the leaf: a flow's hash says
+// by which it goes.
+func (n *TwoUplinks) uplinkOfFlow(ctx context.Context) (uplink int, err error) {
+	before, err := n.received(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = Eventually(ctx, patience, "one uplink carries the flow", func(ctx context.Context) error {
+		now, err := n.received(ctx)
+		if err != nil {
+			return err
+		}
+		first, second := now[0]-before[0], now[1]-before[1]
+		if uplink = 0; second > first {
+			uplink = 1
+		}
+		if max(first, second) < 100 || max(first, second) < 4*min(first, second) {
+			return fmt.Errorf("the leaf had %d and %d frames", first, second)
+		}
+		return nil
+	})
+	return uplink, err
+}
+
+// received counts the frames that came to the leaf by each uplink.
+func (n *TwoUplinks) received(ctx context.Context) (frames [2]int, err error) {
+	out, err := n.leaf.NS.Output(ctx, "cat", "/proc/net/dev")
+	for _, line := range strings.Split(out, "\n") {
+		fields := strings.Fields(line)
+		for i := range frames {
+			if err == nil && len(fields) > 2 && fields[0] == farEnd(i)+":" {
+				frames[i], err = strconv.Atoi(fields[2])
+			}
+		}
+	}
+	return frames, err
+}
+
 func (n *TwoUplinks) loseUplink(ctx context.Context, rate int, meanwhile func(uplink int) error,
 	take, back func(dev string) error) (Reading, error) {
-	entry, err := n.gateway.Show(ctx, "entries", "underlay.path")
+	m, err := StartMeter(Flow{"by two uplinks", n.h1, n.l1a, rate})
 	if err != nil {
 		return Reading{}, err
 	}
-	i := 0
-	for i < len(demoUplinks) && !strings.Contains(entry, fmt.Sprintf("port=%d", demoUplinks[i].number)) {
-		i++
-	}
-	if i == len(demoUplinks) {
-		return Reading{}, fmt.Errorf("the tunnel uses no uplink: %s", entry)
-	}
-	m, err := StartMeter(Flow{"by two uplinks", n.h1, n.l1a, rate})
+	i, err := n.uplinkOfFlow(ctx)
 	if err != nil {
+		m.Stop()
 		return Reading{}, err
 	}
 	err = take(farEnd(i))
