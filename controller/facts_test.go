@@ -19,6 +19,15 @@ import (
 // entries gives what is on the target, decoded.
 func (g *gateway) entries() []entry {
 	var out []entry
+	if g.target == nil { // a switch: none while it is away
+		for _, all := range p4.Wildcards() {
+			_ = g.client.Read(g.Context(), []*p4v1.Entity{all}, func(e *p4v1.Entity) error {
+				out = append(out, decode(e))
+				return nil
+			})
+		}
+		return out
+	}
 	for _, e := range g.target.Entries() {
 		out = append(out, decode(e))
 	}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -27,10 +28,46 @@ const plentyLeaves = 8
 
 func plentyLeaf(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}) }
 
-// plenty starts a gateway with several of everything that has entries.
+// plenty starts a gateway with several of everything that has entries. Bridge-10 is the first
+// that is there: eth1, and a station on eth2.
 func plenty(t *testing.T, o options) *gateway {
 	t.Helper()
+	g := plentyAsked(t, o)
+	for i := range plentyLeaves {
+		g.send(plentyRoutes(i)...)
+	}
+	g.eventually("the hosts are known", func() bool {
+		for n := range plentyHosts {
+			g.target.SendDigest(p4.DigestID(), learnData(1, mac(n+1), 1))
+			g.target.SendPacketIn(packetIn(p4.PuntARP, 1, 1, 0, plentyHost(n)))
+		}
+		return g.hostsKnown()
+	})
+	return g
+}
+
+// plentyHosts are how many hosts there are at eth1.
+const plentyHosts = 6
+
+// plentyHost is what a host says of itself.
+func plentyHost(n int) []byte { return arp(mac(n+1), fmt.Sprint("10.10.0.", n+11), "10.10.0.99") }
+
+func (g *gateway) hostsKnown() bool {
+	known := 0
+	g.peek(func(l *loop) {
+		for n := range plentyHosts {
+			known += l.bridges[1].addressCount(mac(n + 1))
+		}
+	})
+	return known == plentyHosts
+}
+
+// plentyAsked has what the operator asks for.
+func plentyAsked(t *testing.T, o options) *gateway {
+	t.Helper()
+	logger := cmp.Or(o.cfg.Logger, quietly)
 	o.cfg = testConfig()
+	o.cfg.Logger = logger
 	o.cfg.Ports[1].SourceGuard = true
 	o.cfg.VTEPs = append(o.cfg.VTEPs, vtep2, addr("10.0.0.3"), addr("10.0.0.4"))
 	g := start(t, o)
@@ -41,46 +78,35 @@ func plenty(t *testing.T, o options) *gateway {
 		}
 		g.underlay.Foresee(plentyLeaf(i), paths...)
 	}
-	all := intent.BridgePort{ID: "eth2", Type: intent.Trunk}
+	all := intent.BridgePort{ID: "eth2", Type: intent.Trunk, MAC: mac(0xbb)}
 	for i, vrf := range []string{"blue", "blue", "green", "green"} {
 		vlan := uint16(10 * (i + 1))
+		id := fmt.Sprintf("bridge-%d", vlan)
 		g.bridge(vlan, uint32(10*vlan))
-		all.Bridges = append(all.Bridges, fmt.Sprintf("bridge-%d", vlan))
+		all.Bridges = append(all.Bridges, id)
+		if i == 0 {
+			g.access("eth1", 10)
+			g.port(all)
+		}
+		g.update(func(tx *intent.Tx) (err error) {
+			_, err = tx.Ports().Update(all)
+			if i < 2 {
+				_, one := tx.StaticMACs().Create(intent.StaticMAC{ID: id, Bridge: id, Port: "eth2", MAC: mac(0x4000 + i),
+					IPs: []netip.Addr{addr(fmt.Sprintf("10.%d.0.201", vlan)), addr(fmt.Sprintf("2001:db8:%d::201", vlan))}})
+				_, other := tx.Instances().Create(intent.Instance{ID: "bridge." + id, DropUnknownUnicast: true})
+				err = errors.Join(err, one, other)
+			}
+			return err
+		})
 		if i%2 == 0 {
 			g.vrf(vrf, uint32(5000+i))
 		}
 		g.svi(vrf, vlan, fmt.Sprintf("10.%d.0.1/24", vlan), fmt.Sprintf("2001:db8:%d::1/64", vlan))
-	}
-	g.access("eth1", 10)
-	g.port(all)
-	g.update(func(tx *intent.Tx) (err error) {
-		for i, id := range []string{"bridge-10", "bridge-20"} {
-			_, one := tx.StaticMACs().Create(intent.StaticMAC{ID: id, Bridge: id, Port: "eth2", MAC: mac(0x4000 + i),
-				IPs: []netip.Addr{addr(fmt.Sprintf("10.%d.0.201", 10*(i+1))), addr(fmt.Sprintf("2001:db8:%d::201", 10*(i+1)))}})
-			_, other := tx.Instances().Create(intent.Instance{ID: "bridge." + id, DropUnknownUnicast: true})
-			err = errors.Join(err, one, other)
+		if i == 0 {
+			g.without()
 		}
-		return err
-	})
-	g.eventually("the objects are there", func() (there bool) {
-		g.peek(func(l *loop) {
-			there = g.intentSeen(l) && len(l.bridges[1].ports) == 2 && len(l.dirtySVIs) == 0
-		})
-		return there
-	})
+	}
 	g.without() // what the operator asks for comes first
-	for i := range plentyLeaves {
-		g.send(plentyRoutes(i)...)
-	}
-	g.eventually("the hosts are known", func() bool {
-		var known int
-		for n := range 6 {
-			g.target.SendDigest(p4.DigestID(), learnData(1, mac(n+1), 1))
-			g.target.SendPacketIn(packetIn(p4.PuntARP, 1, 1, 0, arp(mac(n+1), fmt.Sprint("10.10.0.", n+11), "10.10.0.99")))
-			g.peek(func(l *loop) { known += l.bridges[1].addressCount(mac(n + 1)) })
-		}
-		return known == 6
-	})
 	return g
 }
 

@@ -33,7 +33,8 @@ type gateway struct {
 	testing.TB
 	c        *Controller
 	cfg      Config
-	target   *p4rttest.Server
+	target   *p4rttest.Server // nil = a switch, by its address
+	client   *p4rt.Client
 	store    *intent.Store
 	speaker  *controllertest.Speaker
 	underlay *controllertest.Underlay
@@ -74,10 +75,11 @@ func testConfig() Config {
 }
 
 type options struct {
-	cfg    Config
-	target p4rttest.Config
-	server *p4rttest.Server // instead of a new one
-	store  *intent.Store    // instead of a new one
+	cfg      Config
+	target   p4rttest.Config
+	server   *p4rttest.Server // instead of a new one
+	at, json string           // address of a switch instead, which is device 1, and the program for it
+	store    *intent.Store    // instead of a new one
 
 	program    *p4configv1.P4Info // instead of ours; of tables it has the same
 	noSlowPath bool
@@ -101,23 +103,28 @@ func start(tb testing.TB, o options) *gateway {
 	if g.store == nil {
 		g.store = intent.NewMemory()
 	}
-	if g.target == nil {
+	if g.target == nil && o.at == "" {
 		if o.target.Check == nil {
 			o.target.Check = checkOrder
 		}
 		g.target = p4rttest.New(tb, o.target)
 	}
+	device := uint64(1)
+	if g.target != nil {
+		o.at, o.json, device = g.target.Target(), string(p4.DeviceConfig()), 0
+	}
 	if o.program == nil {
 		o.program = p4.P4Info()
 	}
 	client, err := p4rt.New(p4rt.Config{
-		Target: g.target.Target(), ElectionID: p4rt.ElectionID{Low: 1}, P4Info: o.program,
-		DeviceConfig: p4.DeviceConfig(), Cookie: p4.Cookie(), Digests: []p4rt.DigestConfig{{ID: p4.DigestID()}},
+		Target: o.at, DeviceID: device, ElectionID: p4rt.ElectionID{Low: 1}, P4Info: o.program,
+		DeviceConfig: []byte(o.json), Cookie: p4.Cookie(), Digests: []p4rt.DigestConfig{{ID: p4.DigestID()}},
 		QueueSize: o.queue, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Logger: quietly,
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	g.client = client
 	g.speaker, g.underlay, g.slow = controllertest.NewSpeaker(), newUnderlay(), newFakeSlowPath()
 	in := Inputs{g.store, g.speaker, client, g.underlay, g.slow, g.store, nil}
 	if g.carrier = o.carrier; o.carrier != nil {

@@ -362,11 +362,12 @@ func (l *loop) groupFlipped(k entry, id uint16) {
 }
 
 // doubt gives every tunnel one way from now on, which needs no group, if the target refuses
-// one.
+// one. That it keeps one which has nobody says nothing of the others.
 func (l *loop) doubt() {
 	u := &l.uplinkGroups
 	for key := range u.doubtful {
-		if f := l.target.Failure(key); f != nil && f.Refused() && !u.refused {
+		f := l.target.Failure(key)
+		if f != nil && f.Refused() && l.Desired(f.What) != nil && !u.refused {
 			u.refused = true
 			l.log.Warn("the target does not take a group of uplinks: each VTEP has one path from now on", "err", f.Err)
 			l.dissolve()

@@ -156,6 +156,31 @@ func TestAVTEPThatLosesAWayAloneLeavesTheGroup(t *testing.T) {
 	g.wantShares(leaf1, 21, 21, 22)
 }
 
+// BMv2 does not let go of a group that an entry was for which it refused since the table was
+// full (ref_count_increase in its match_tables.cpp).
+func TestAGroupThatTheTargetDoesNotLetGoOfLeavesTheOthersTheirWays(t *testing.T) {
+	server := p4rttest.New(t, p4rttest.Config{MayFail: true})
+	g, _ := spread(t, options{server: server})
+	g.underlay.Set(leaf0, "", pathOf(0), pathOf(1))
+	g.settle()
+	g.regroup()
+	server.FailUpdates(func(u *p4v1.Update) error {
+		if u.GetType() == p4v1.Update_DELETE && u.GetEntity().GetActionProfileGroup() != nil {
+			return status.Error(codes.Unknown, "Error when deleting group on target")
+		}
+		return nil
+	})
+	g.underlay.Set(leaf0, "no route")
+	g.eventually("the group stays and it is shown", func() bool { return g.shown()["action_selector_group"] == 1 })
+	server.FailUpdates(nil)
+	g.settle()
+	g.wantShares(leaf1, 21, 21, 22)
+	g.wantShares(leaf2, 21, 21, 22)
+	g.underlay.Set(leaf0, "", pathOf(0), pathOf(1))
+	g.settle()
+	g.wantShares(leaf0, 32, 32)
+}
+
 func TestAWayNamedTwiceIsOneAndManyAreAsManyAsThereAreSlots(t *testing.T) {
 	g, _ := spread(t, options{})
 	g.underlay.Set(leaf0, "", pathOf(0), pathOf(0), pathOf(1))
