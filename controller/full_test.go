@@ -327,19 +327,23 @@ func owned(table string) bool {
 
 // small is the program with room in one table for what there is of it and no more.
 func small(table string, fits sizes) *p4configv1.P4Info {
-	program := proto.Clone(p4.P4Info()).(*p4configv1.P4Info)
+	n, most := fits.of(table), 0
+	if owned(table) { // the largest one has as much as is left
+		for _, of := range fits[table] {
+			most = max(most, of)
+		}
+	}
+	size := int64(n + most)
+	return withSize(table, size+max(1, size/15))
+}
+
+// withSize is the program with another size of one table.
+func withSize(table string, size int64) *p4configv1.P4Info {
+	program := proto.CloneOf(p4.P4Info())
 	for _, t := range program.GetTables() {
-		if t.GetPreamble().GetName() != table {
-			continue
+		if t.GetPreamble().GetName() == table {
+			t.Size = size
 		}
-		n, most := fits.of(table), 0
-		if owned(table) { // the largest one has as much as is left
-			for _, of := range fits[table] {
-				most = max(most, of)
-			}
-		}
-		t.Size = int64(n + most)
-		t.Size += max(1, t.Size/15)
 	}
 	return program
 }

@@ -100,27 +100,36 @@ func (e *embedded) replace(t *testing.T) {
 func (e *embedded) at() string { return e.address }
 
 func (e *embedded) speak() {
+	for n := range plentyHosts {
+		e.forward(1, plentyHost(n))
+	}
+	out := e.forward(1, toStation)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.arrived = slices.ContainsFunc(out, func(p pipeline.Packet) bool { return passes(p.Port, p.Data) })
+}
+
+// forward gives what comes out for a frame that comes in.
+func (e *embedded) forward(port uint32, frame []byte) (out []pipeline.Packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.server.Forwarding()
 	if f == nil {
-		return
+		return nil
 	}
 	if f != e.forwarding {
 		e.forwarding, e.worker = f, f.Pipeline.NewWorker(f)
 	}
-	e.arrived = false
-	for n := range plentyHosts {
-		e.worker.Process(1, plentyHost(n))
-	}
-	e.worker.Process(1, toStation)
+	e.worker.Process(port, frame)
 	for _, p := range e.worker.Out {
 		if p.Port == p4.CPUPort {
 			f.PacketIn(p.Data)
+			continue
 		}
-		e.arrived = e.arrived || passes(p.Port, p.Data)
+		out = append(out, pipeline.Packet{Port: p.Port, Data: bytes.Clone(p.Data)})
 	}
 	e.worker.Reset()
+	return out
 }
 
 func (e *embedded) passed() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.arrived }
