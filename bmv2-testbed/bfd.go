@@ -2,32 +2,30 @@ package testbed
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 )
 
+// Sessions reads the gateway's view of its BGP sessions, by the peer's address.
+func (g *Gateway) Sessions(ctx context.Context) (map[string]*p4evpnv1.Session, error) {
+	stream, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
+	found := map[string]*p4evpnv1.Session{}
+	return found, collect("sessions", stream, err, func(part *p4evpnv1.ListSessionsResponse) {
+		for _, s := range part.GetSessions() {
+			found[s.GetAddress()] = s
+		}
+	})
+}
+
 // Session is what the gateway says of that with a peer.
 func (g *Gateway) Session(ctx context.Context, peer string) (*p4evpnv1.Session, error) {
-	stream, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
-	for err == nil {
-		var part *p4evpnv1.ListSessionsResponse
-		if part, err = stream.Recv(); err != nil {
-			break
-		}
-		for _, s := range part.GetSessions() {
-			if s.GetAddress() == peer {
-				return s, nil
-			}
-		}
+	all, err := g.Sessions(ctx)
+	if err == nil && all[peer] == nil {
+		err = fmt.Errorf("the gateway has no session with %s", peer)
 	}
-	if errors.Is(err, io.EOF) {
-		err = errors.New("there is none")
-	}
-	return nil, fmt.Errorf("read the gateway's session with %s: %w", peer, err)
+	return all[peer], err
 }
 
 // AwaitBFD waits until BFD to a peer is in a state.

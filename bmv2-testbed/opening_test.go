@@ -70,24 +70,13 @@ func TestTwoGatewaysThatOpenAtTheSameTimeAreEstablishedWithinThreeSeconds(t *tes
 func (g *Gateway) awaitSession(ctx context.Context, peer string, up bool) error {
 	what := fmt.Sprintf("the session with %s is up: %t", peer, up)
 	return Eventually(ctx, patience, what, func(ctx context.Context) error {
-		stream, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
+		all, err := g.Sessions(ctx)
 		if err != nil {
 			return err
 		}
-		part, err := stream.Recv()
-		for err == nil {
-			for _, s := range part.GetSessions() {
-				if s.GetAddress() == peer && s.GetState() == p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED {
-					if !up {
-						return fmt.Errorf("it is %v", s)
-					}
-					return nil
-				}
-			}
-			part, err = stream.Recv()
-		}
-		if up {
-			return fmt.Errorf("it is not; the last answer ends with %w", err)
+		s := all[peer]
+		if is := s.GetState() == p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED; is != up {
+			return fmt.Errorf("it is %v", s)
 		}
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -143,25 +142,14 @@ func (r *reflected) awaitBy(t *testing.T, want ...int) {
 
 // received counts the routes of each neighbour whose session is up.
 func (g *Gateway) received(ctx context.Context) (map[string]uint64, error) {
-	stream, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
-	if err != nil {
-		return nil, err
-	}
+	all, err := g.Sessions(ctx)
 	found := map[string]uint64{}
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the gateway's sessions: %w", err)
-		}
-		for _, s := range part.GetSessions() {
-			if s.GetState() == p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED {
-				found[s.GetAddress()] = s.GetReceived()
-			}
+	for peer, s := range all {
+		if s.GetState() == p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED {
+			found[peer] = s.GetReceived()
 		}
 	}
+	return found, err
 }
 
 // Of two reflectors either may die and return: what the switch has is never touched, and no

@@ -22,15 +22,10 @@ func measureRefill(ctx context.Context, b *bench) ([]value, error) {
 		return nil, err
 	}
 	defer g.stop()
-	entries := map[string]int64{"bridge.fdb": refillEntries}
-	acked := g.target.countAcked(entries)
-	if err := feed(ctx, speaker, stationRoutes(refillEntries)); err != nil {
+	if err := g.fill(ctx, speaker, refillEntries, 1); err != nil {
 		return nil, err
 	}
-	if err := await(ctx, acked.done, acked.progress); err != nil {
-		return nil, fmt.Errorf("filling the first switch: %w", err)
-	}
-	acked = g.target.countAcked(entries)
+	acked := g.target.countAcked(map[string]int64{"bridge.fdb": refillEntries})
 	g.process.stop()
 	start := time.Now()
 	again, err := b.startSwitch(ctx, o)
@@ -47,16 +42,29 @@ func measureRefill(ctx context.Context, b *bench) ([]value, error) {
 			refillEntries)}}, nil
 }
 
-// stationRoutes are n type-2 routes of the first bridge, from one leaf.
-func stationRoutes(n int) [][]bgp.Event {
+// fill has the switch hold n MACs of the first bridge, from so many leaves in turn.
+func (g *gateway) fill(ctx context.Context, speaker *controllertest.Speaker, n, leaves int) error {
+	acked := g.target.countAcked(map[string]int64{"bridge.fdb": int64(n)})
+	if err := feed(ctx, speaker, stationRoutes(n, leaves)); err != nil {
+		return err
+	}
+	if err := await(ctx, acked.done, acked.progress); err != nil {
+		return fmt.Errorf("filling the switch: %w", err)
+	}
+	return nil
+}
+
+// stationRoutes are n type-2 routes of the first bridge, from so many leaves in turn.
+func stationRoutes(n, leaves int) [][]bgp.Event {
 	rts := bgp.MakeRouteTargets(bgp.AutoRouteTarget(leafAS, firstVNI))
-	rd := bgp.RouterRD(vtep(0), 1)
 	var batches [][]bgp.Event
 	for i := 0; i < n; i += eventBatch {
 		var events []bgp.Event
 		for j := i; j < min(i+eventBatch, n); j++ {
-			events = append(events, bgp.Event{Peer: vtep(0), Kind: bgp.RouteUpdate, Route: bgp.Route{
-				Key: bgp.MACKey(rd, stationMAC(uint32(j)), netip.Addr{}), NextHop: vtep(0), Label: firstVNI, RouteTargets: rts,
+			from := vtep(j % leaves)
+			events = append(events, bgp.Event{Peer: from, Kind: bgp.RouteUpdate, Route: bgp.Route{
+				Key: bgp.MACKey(bgp.RouterRD(from, 1), stationMAC(uint32(j)), netip.Addr{}), NextHop: from, Label: firstVNI,
+				RouteTargets: rts,
 			}})
 		}
 		batches = append(batches, events)

@@ -24,12 +24,8 @@ func measureTrace(ctx context.Context, b *bench) ([]value, error) {
 		return nil, err
 	}
 	defer g.stop()
-	acked := g.target.countAcked(map[string]int64{"bridge.fdb": refillEntries})
-	if err := feed(ctx, speaker, stationRoutes(refillEntries)); err != nil {
+	if err := g.fill(ctx, speaker, refillEntries, 1); err != nil {
 		return nil, err
-	}
-	if err := await(ctx, acked.done, acked.progress); err != nil {
-		return nil, fmt.Errorf("filling the switch: %w", err)
 	}
 	tracer := trace.New(trace.Config{
 		Program: &p4v1.ForwardingPipelineConfig{P4Info: p4.P4Info(), P4DeviceConfig: p4.DeviceConfig()},

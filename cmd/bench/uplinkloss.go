@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
-	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/controllertest"
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/p4"
@@ -30,12 +28,8 @@ func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
 		return nil, err
 	}
 	defer g.stop()
-	acked := g.target.countAcked(map[string]int64{"bridge.fdb": spreadRoutes})
-	if err := feed(ctx, speaker, spreadStations()); err != nil {
+	if err := g.fill(ctx, speaker, spreadRoutes, spreadVTEPs); err != nil {
 		return nil, err
-	}
-	if err := await(ctx, acked.done, acked.progress); err != nil {
-		return nil, fmt.Errorf("filling the switch: %w", err)
 	}
 	slots := &slotWatch{by: map[p4.Key]uint16{}, changed: make(chan struct{}, 1)}
 	g.target.watch(slots.observe)
@@ -44,7 +38,7 @@ func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
 		return nil, err
 	}
 	g.underlay.SetAll(path1, path2)
-	if err := pause(ctx, 2*time.Second); err != nil { // groups have settled
+	if err := sleep(ctx, 2*time.Second); err != nil { // groups have settled
 		return nil, err
 	}
 	slots.reset()
@@ -54,7 +48,7 @@ func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, 2*time.Second); err != nil {
+	if err := sleep(ctx, 2*time.Second); err != nil {
 		return nil, err
 	}
 	tables, members := slots.written()
@@ -67,33 +61,6 @@ func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
 		{name: "uplink_loss_ms", number: float64(moved.Sub(lost).Microseconds()) / 1000, unit: "ms",
 			against: "the first word of the kernel to the last slot acknowledged"},
 	}, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// spreadStations are type-2 routes of the first bridge, from VTEPs in turn.
-func spreadStations() [][]bgp.Event {
-	rts := bgp.MakeRouteTargets(bgp.AutoRouteTarget(leafAS, firstVNI))
-	var batches [][]bgp.Event
-	for i := 0; i < spreadRoutes; i += eventBatch {
-		var events []bgp.Event
-		for n := i; n < min(i+eventBatch, spreadRoutes); n++ {
-			from := vtep(n % spreadVTEPs)
-			events = append(events, bgp.Event{Peer: from, Kind: bgp.RouteUpdate, Route: bgp.Route{
-				Key: bgp.MACKey(bgp.RouterRD(from, 1), stationMAC(uint32(n)), netip.Addr{}), NextHop: from, Label: firstVNI,
-				RouteTargets: rts,
-			}})
-		}
-		batches = append(batches, events)
-	}
-	return batches
 }
 
 // slotWatch knows by which uplink each slot leads that was written, and counts what was.
