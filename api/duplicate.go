@@ -51,7 +51,7 @@ func readDuplicate(r *pb.ClearDuplicateRequest) (which view.Duplicate, err error
 	case r.GetMacAddress() != "" && r.GetAddress() != "":
 		return which, badField("address", "want mac_address or address, not both")
 	case r.GetMacAddress() != "":
-		which.MAC, err = macField(r.GetMacAddress())
+		which.MAC, err = macField("mac_address", r.GetMacAddress())
 		if err == nil && which.MAC.IsZero() {
 			err = badField("mac_address", "want a MAC address such as 02:00:00:00:00:01")
 		}

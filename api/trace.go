@@ -85,10 +85,7 @@ func traceRequest(r *p4evpnv1.TraceFrameRequest) (view.TraceRequest, error) {
 		if value == "" || bad != nil {
 			return ether.MAC{}
 		}
-		m, err := ether.ParseMAC(value)
-		if err != nil {
-			bad = badField(field, fmt.Sprintf("%q: want a MAC address", value))
-		}
+		m, bad = macField(field, value)
 		return m
 	}
 	number := func(field string, value, most uint32) uint16 {

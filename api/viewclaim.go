@@ -57,7 +57,7 @@ func (s *viewService) macs(ctx context.Context, bridge, only string) ([]view.MAC
 		}
 		return rows, nil
 	}
-	mac, err := macField(only)
+	mac, err := macField("mac_address", only)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +144,11 @@ func duration(d time.Duration) *durationpb.Duration {
 	return durationpb.New(d)
 }
 
-// macField reads the field mac_address of a request.
-func macField(s string) (ether.MAC, error) {
+// macField reads a field of a request that is a MAC.
+func macField(field, s string) (ether.MAC, error) {
 	m, err := ether.ParseMAC(s)
 	if err != nil {
-		return ether.MAC{}, badField("mac_address", "want a MAC address such as 02:00:00:00:00:01")
+		return ether.MAC{}, badField(field, "want a MAC address such as 02:00:00:00:00:01")
 	}
 	return m, nil
 }

@@ -95,6 +95,11 @@ func registerUnderlay(r *registry) {
 		fromBGP: neverFromBGP[p4.Adjacency], flipped: noneDoesWithout[p4.Adjacency], concerns: concernsNobody[p4.Adjacency],
 		given: neverGiven[p4.Adjacency], most: asManyAsFit[p4.Adjacency],
 	}.table()
+	registerUplinks(r)
+	registerTunnels(r)
+}
+
+func registerUplinks(r *registry) {
 	r[p4.TypeUplinkSlot] = of[p4.UplinkSlot]{
 		desired: func(l *loop, k p4.UplinkSlot) entry { return l.desiredSlot(k) },
 		all: func(l *loop) {
@@ -121,6 +126,9 @@ func registerUnderlay(r *registry) {
 		flipped: func(l *loop, k p4.UplinkGroup) { l.groupFlipped(k, k.ID) }, concerns: concernsNobody[p4.UplinkGroup],
 		given: neverGiven[p4.UplinkGroup], most: asManyAsFit[p4.UplinkGroup],
 	}.table()
+}
+
+func registerTunnels(r *registry) {
 	r[p4.TypeTunnel] = of[p4.Tunnel]{
 		desired: func(l *loop, k p4.Tunnel) entry { return l.desiredTunnel(k.VTEP) },
 		all: func(l *loop) {

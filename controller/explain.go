@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -91,12 +92,7 @@ func explain[T p4.Typed](of func(l *loop, e T) string) func(*loop, entry) string
 }
 
 func (l *loop) uplinkName(number uint16) string {
-	for _, p := range l.cfg.Ports {
-		if p.Kind == KindUplink && p.Number == number {
-			return p.Name
-		}
-	}
-	return fmt.Sprint(number)
+	return cmp.Or(l.targetPort(number), fmt.Sprint(number))
 }
 
 // names are the uplinks of a group, each with how many of its slots it has, if those are more

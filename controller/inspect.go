@@ -66,8 +66,10 @@ func (i Inspection) Port(name string) (number uint16, ok bool) {
 }
 
 // PortName is the name of a port of the target, "" of one that has none.
-func (i Inspection) PortName(number uint16) string {
-	for _, p := range i.l.cfg.Ports {
+func (i Inspection) PortName(number uint16) string { return i.l.targetPort(number) }
+
+func (l *loop) targetPort(number uint16) string {
+	for _, p := range l.cfg.Ports {
 		switch {
 		case p.Number == number:
 			return p.Name

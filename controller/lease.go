@@ -163,16 +163,10 @@ func (l *loop) bindLease(b *bridge, ip netip.Addr, le lease) string {
 	case !had && p.leases >= l.maxPortMACs(p):
 		return "the port has as many as it may have MACs (max_macs)"
 	}
-	if had && (old.mac != le.mac || old.port != le.port) {
+	if had {
 		l.forgetLease(b, ip)
-		had = false
 	}
-	if !had {
-		p.leases++
-		l.stats.leases.Add(1)
-	}
-	b.leases[ip] = le
-	l.markLease(b, ip, le)
+	l.addLease(b, ip, le)
 	l.leaseKeeper.put(l.stored(b, ip, le), false)
 	return ""
 }
@@ -181,6 +175,13 @@ func (l *loop) bindLease(b *bridge, ip netip.Addr, le lease) string {
 func (l *loop) endLease(b *bridge, ip netip.Addr) {
 	l.leaseKeeper.put(l.stored(b, ip, b.leases[ip]), true)
 	l.forgetLease(b, ip)
+}
+
+func (l *loop) addLease(b *bridge, ip netip.Addr, le lease) {
+	b.leases[ip] = le
+	l.ports[le.port].leases++
+	l.stats.leases.Add(1)
+	l.markLease(b, ip, le)
 }
 
 func (l *loop) forgetLease(b *bridge, ip netip.Addr) {
@@ -237,10 +238,7 @@ func (l *loop) restoreLeases(b *bridge) {
 			l.leaseKeeper.put(kept, true)
 			continue
 		}
-		b.leases[kept.Address] = le
-		l.ports[le.port].leases++
-		l.stats.leases.Add(1)
-		l.markLease(b, kept.Address, le)
+		l.addLease(b, kept.Address, le)
 	}
 	delete(l.keptLeases, b.ID)
 }

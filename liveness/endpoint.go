@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,7 @@ type Endpoint struct {
 	sessions  map[netip.Addr]*session
 	byNumber  map[uint32]*session // by discriminator, those that say farewell too
 	leaving   map[netip.Addr]*session
-	receivers map[reception]*receiver
+	receivers map[reception]*net.UDPConn
 	statuses  map[netip.Addr]bfd.Status
 	changed   map[netip.Addr]bool // statuses that the client has not got
 	news      chan struct{}       // there are some
@@ -79,7 +80,7 @@ func New(cfg Config) (*Endpoint, error) {
 	return &Endpoint{
 		cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), news: make(chan struct{}, 1),
 		sessions: map[netip.Addr]*session{}, byNumber: map[uint32]*session{},
-		leaving: map[netip.Addr]*session{}, receivers: map[reception]*receiver{},
+		leaving: map[netip.Addr]*session{}, receivers: map[reception]*net.UDPConn{},
 		statuses: map[netip.Addr]bfd.Status{}, changed: map[netip.Addr]bool{},
 	}, nil
 }

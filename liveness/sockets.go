@@ -28,9 +28,6 @@ func (r reception) port() uint16 {
 	return 3784
 }
 
-// receiver is a socket of one.
-type receiver struct{ conn *net.UDPConn }
-
 // receive opens the sockets that the sessions want, and closes the others; e.mu is held.
 func (e *Endpoint) receive() {
 	wanted := map[reception]bool{}
@@ -41,10 +38,10 @@ func (e *Endpoint) receive() {
 			}
 		}
 	}
-	for at, r := range e.receivers {
+	for at, conn := range e.receivers {
 		if !wanted[at] {
 			delete(e.receivers, at)
-			_ = r.conn.Close()
+			_ = conn.Close()
 		}
 	}
 	e.trouble = nil
@@ -57,7 +54,7 @@ func (e *Endpoint) receive() {
 			e.trouble = errors.Join(e.trouble, fmt.Errorf("receiving BFD packets: %w", err))
 			continue
 		}
-		e.receivers[at] = &receiver{conn}
+		e.receivers[at] = conn
 		e.owned.Go(func() { e.read(conn, at) })
 	}
 }
@@ -65,9 +62,9 @@ func (e *Endpoint) receive() {
 func (e *Endpoint) closeReceivers() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for at, r := range e.receivers {
+	for at, conn := range e.receivers {
 		delete(e.receivers, at)
-		_ = r.conn.Close()
+		_ = conn.Close()
 	}
 }
 

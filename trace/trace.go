@@ -69,8 +69,7 @@ func (t *Tracer) Trace(ctx context.Context, r view.TraceRequest) (out view.Trace
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.empty
-	t.empty = nil
-	if s == nil {
+	if t.empty = nil; s == nil {
 		if s, err = shadow.New(t.cfg.Program); err != nil {
 			return view.Trace{}, err
 		}
@@ -95,8 +94,7 @@ func (t *Tracer) Trace(ctx context.Context, r view.TraceRequest) (out view.Trace
 			out = of.account()
 		}
 	})
-	slices.Reverse(of.inserted)
-	if s.Delete(of.inserted...) == nil { // what is constant cannot be, and was not inserted
+	if slices.Reverse(of.inserted); !r.Read && s.Delete(of.inserted...) == nil {
 		t.empty = s
 	}
 	return out, errors.Join(err, traced)

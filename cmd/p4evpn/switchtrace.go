@@ -35,7 +35,7 @@ FRAME is in hexadecimal; blanks and colons are left out.`,
 			if err != nil {
 				return err
 			}
-			frame, err := hex.DecodeString(strings.NewReplacer(" ", "", ":", "", "\n", "").Replace(args[1]))
+			frame, err := parseFrame(args[1])
 			if err != nil {
 				return fmt.Errorf("FRAME: %w", err)
 			}
@@ -64,6 +64,11 @@ FRAME is in hexadecimal; blanks and colons are left out.`,
 	f.Uint32Var(&port, "port", 1, "port at which the frame arrives")
 	f.StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+// parseFrame reads a frame in hexadecimal; blanks, colons and ends of lines are left out.
+func parseFrame(text string) ([]byte, error) {
+	return hex.DecodeString(strings.NewReplacer(" ", "", ":", "", "\n", "").Replace(text))
 }
 
 // insertFrom fills a shadow with the entities of a file.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -129,8 +128,7 @@ var asFlags = strings.NewReplacer("headers.vlan_id:", "--vlan:", "headers.source
 func (t *tracer) readFrame() (err error) {
 	switch {
 	case t.frame != "":
-		if t.request.Frame, err = hex.DecodeString(strings.NewReplacer(" ", "", ":", "", "\n",
-			"").Replace(t.frame)); err != nil {
+		if t.request.Frame, err = parseFrame(t.frame); err != nil {
 			return fmt.Errorf("--frame: %w", err)
 		}
 	case t.pcap != "":

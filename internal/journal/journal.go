@@ -127,29 +127,46 @@ func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	e := Event{Time: r.Time.UTC(), Level: r.Level.String(), Text: r.Message, Attributes: map[string]string{}}
-	if r.Level == events.Level {
-		e.Level = slog.LevelInfo.String()
-	}
-	take := func(a slog.Attr) bool {
-		if a.Key == events.Key {
-			e.Kind = events.Kind(a.Value.String())
-		} else {
-			e.Attributes[a.Key] = a.Value.Resolve().String()
-		}
-		return true
-	}
-	for _, a := range h.attrs {
-		take(a)
-	}
-	r.Attrs(take)
-	if e.Kind != "" {
-		h.log.add(e)
+	if kind, is := h.kind(&r); is {
+		h.log.add(h.event(kind, &r))
 	}
 	if h.next.Enabled(ctx, r.Level) {
 		return h.next.Handle(ctx, r)
 	}
 	return nil
+}
+
+// kind is that of the event that a line is, if it is one: most are none.
+func (h *handler) kind(r *slog.Record) (kind events.Kind, is bool) {
+	h.all(r, func(a slog.Attr) {
+		if a.Key == events.Key {
+			kind, is = events.Kind(a.Value.String()), true
+		}
+	})
+	return kind, is
+}
+
+// all calls do with each attribute of a line.
+func (h *handler) all(r *slog.Record, do func(slog.Attr)) {
+	for _, a := range h.attrs {
+		do(a)
+	}
+	r.Attrs(func(a slog.Attr) bool { do(a); return true })
+}
+
+func (h *handler) event(kind events.Kind, r *slog.Record) Event {
+	e := Event{
+		Time: r.Time.UTC(), Kind: kind, Level: r.Level.String(), Text: r.Message, Attributes: map[string]string{},
+	}
+	if r.Level == events.Level {
+		e.Level = slog.LevelInfo.String()
+	}
+	h.all(r, func(a slog.Attr) {
+		if a.Key != events.Key {
+			e.Attributes[a.Key] = a.Value.Resolve().String()
+		}
+	})
+	return e
 }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
