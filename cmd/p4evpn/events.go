@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/p4evpn/p4evpn/api/client"
@@ -82,27 +84,42 @@ func (w *watcher) run(cmd *cobra.Command) error {
 		ctx, cancel = context.WithTimeout(ctx, w.gateway.timeout)
 	}
 	defer cancel()
-	err = w.print(ctx, conn, q, cmd.OutOrStdout())
-	if w.follow && cmd.Context().Err() != nil {
-		return nil // Ctrl-C
+	for again := false; ; {
+		heard, err := w.print(ctx, conn, q, cmd.OutOrStdout(), grpc.WaitForReady(again))
+		again = again || heard
+		gone := status.Code(err) == codes.Unavailable || status.Code(err) == codes.Canceled
+		switch {
+		case w.follow && cmd.Context().Err() != nil:
+			return nil // Ctrl-C
+		case err == nil:
+			return nil
+		case !w.follow || !again || !gone:
+			return w.gateway.explain(err)
+		}
+		// The gateway starts anew, as a rule: what happened meanwhile comes by its id.
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "p4evpn:", w.gateway.explain(err))
+		select {
+		case <-time.After(watchFastest):
+		case <-ctx.Done():
+		}
 	}
-	return err
 }
 
-// print writes what a call gives, until that ends.
+// print writes what a call gives, until that ends, and whether that was anything. The request
+// is for what comes behind it, then.
 func (w *watcher) print(ctx context.Context, conn *grpc.ClientConn, q *p4evpnv1.WatchEventsRequest,
-	out io.Writer) error {
-	s, err := p4evpnv1.NewEventsClient(conn).WatchEvents(ctx, q)
+	out io.Writer, opts ...grpc.CallOption) (heard bool, err error) {
+	s, err := p4evpnv1.NewEventsClient(conn).WatchEvents(ctx, q, opts...)
 	if err != nil {
-		return w.gateway.explain(err)
+		return false, err
 	}
 	paint := paint(out)
-	for {
+	for ; ; heard = true {
 		m, err := s.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return heard, nil
 		} else if err != nil {
-			return w.gateway.explain(err)
+			return heard, err
 		}
 		if m.GetMissed() > 0 {
 			_, _ = fmt.Fprintf(out, "%s\n", paint(amber, fmt.Sprintf("%d events are gone", m.GetMissed())))
@@ -113,8 +130,9 @@ func (w *watcher) print(ctx context.Context, conn *grpc.ClientConn, q *p4evpnv1.
 				_, err = fmt.Fprintln(out, line)
 			}
 			if err != nil {
-				return err
+				return heard, err
 			}
+			q.After = e.GetId()
 		}
 	}
 }

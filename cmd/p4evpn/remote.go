@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -40,13 +41,20 @@ func (r *remote) addFlags(cmd *cobra.Command) {
 	}
 }
 
+// redial has who goes on after a restart of the gateway hear from it soon.
+var redial = grpc.ConnectParams{
+	Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	// As it is without a word of ours.
+	MinConnectTimeout: 20 * time.Second,
+}
+
 // dial gives a connection, which is made when it is first used.
 func (r *remote) dial() (*grpc.ClientConn, error) {
 	creds, err := r.credentials()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(creds))
+	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(creds), grpc.WithConnectParams(redial))
 	if err != nil {
 		return nil, fmt.Errorf("API at %s: %w", r.address, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -20,8 +21,9 @@ import (
 
 // shower is what the show commands share.
 type shower struct {
-	gateway remote
-	format  string
+	gateway  remote
+	format   string
+	interval time.Duration // of --watch
 }
 
 func newShow() *cobra.Command {
@@ -33,6 +35,9 @@ func newShow() *cobra.Command {
 	s.gateway.addFlags(cmd)
 	cmd.PersistentFlags().StringVarP(&s.format, "output", "o", "table", "table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", choices("table", "json"))
+	cmd.PersistentFlags().DurationVar(&s.interval, "watch", 0,
+		"show it again and again until Ctrl-C, each `INTERVAL` (--watch=10s); with -o json a line whenever it changed")
+	cmd.PersistentFlags().Lookup("watch").NoOptDefVal = watchInterval.String()
 	routes := s.filtered("routes [in|out]", "EVPN routes, received and advertised", showRoutes)
 	routes.ValidArgsFunction = choices("in", "out")
 	cmd.AddCommand(
@@ -112,9 +117,15 @@ func (s *shower) run(cmd *cobra.Command, q query, filter string) error {
 }
 
 // runConn is run for what other services than View tell.
-func (s *shower) runConn(cmd *cobra.Command, q func(context.Context, *grpc.ClientConn) (*table, error)) error {
+func (s *shower) runConn(cmd *cobra.Command, q tableQuery) error {
 	if s.format != "table" && s.format != "json" {
 		return fmt.Errorf("--output %q: want table or json", s.format)
+	}
+	if cmd.Flags().Changed("watch") {
+		if s.interval < watchFastest {
+			return fmt.Errorf("--watch=%v: want %v or more", s.interval, watchFastest)
+		}
+		return s.watch(cmd, q)
 	}
 	return s.gateway.call(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
 		t, err := q(ctx, conn)
@@ -122,7 +133,7 @@ func (s *shower) runConn(cmd *cobra.Command, q func(context.Context, *grpc.Clien
 			return s.gateway.explain(err)
 		}
 		if s.format == "json" {
-			return t.writeJSON(cmd.OutOrStdout())
+			return t.writeJSON(cmd.OutOrStdout(), "  ")
 		}
 		return t.write(cmd.OutOrStdout())
 	})
@@ -143,7 +154,8 @@ func (t *table) write(w io.Writer) error {
 	return tw.Flush()
 }
 
-func (t *table) writeJSON(w io.Writer) error {
+// writeJSON writes the messages as one array, on one line without an indent.
+func (t *table) writeJSON(w io.Writer, indent string) error {
 	rows := make([]json.RawMessage, 0, len(t.rowsPB))
 	for _, m := range t.rowsPB {
 		b, err := client.JSON(m)
@@ -153,7 +165,7 @@ func (t *table) writeJSON(w io.Writer) error {
 		rows = append(rows, b)
 	}
 	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
+	enc.SetIndent("", indent)
 	return enc.Encode(rows)
 }
 
