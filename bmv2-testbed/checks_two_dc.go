@@ -239,6 +239,11 @@ func limitedNeighbor(ctx context.Context, d *twoDC) (string, error) {
 	if err := errors.Join(d.limitNetwork(ctx, false), d.a.clientUp(ctx, 1)); err != nil {
 		return "", err
 	}
+	// os-ken withdraws nothing whose UPDATE is still in its queue (info_base/base.py, sent_routes),
+	// and sends that UPDATE afterwards: what is deleted next must have arrived.
+	if err := d.b.awaitClient(ctx, d.a.clients[1], true); err != nil {
+		return "", err
+	}
 	if notes, err := withdrawClients(ctx, d); err != nil {
 		return notes, err
 	}
