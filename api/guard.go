@@ -179,9 +179,10 @@ func (g *guard) record(c caller, method string, start time.Time, err error) {
 		level = slog.LevelDebug
 	}
 	c.recorded = true
-	g.metrics.call(c.via, code)
+	took := time.Since(start)
+	g.metrics.call(method, code, took)
 	attrs := append(c.attrs(), slog.String("method", clip(method)), slog.String("via", c.via),
-		slog.String("code", code.String()), slog.Duration("took", time.Since(start)))
+		slog.String("code", code.String()), slog.Duration("took", took))
 	if err != nil {
 		attrs = append(attrs, slog.String("err", status.Convert(err).Message()))
 	}

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"strings"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 )
@@ -18,12 +21,18 @@ const (
 	refusedBody      = "body"  // too large, or it did not come in time
 )
 
-// metrics count what is refused, and calls.
+// metrics count what is refused, and time calls.
 type metrics struct {
-	connections, requests, calls *prometheus.CounterVec
+	connections, requests *prometheus.CounterVec
+
+	calls   *prometheus.HistogramVec
+	methods map[string]method // by "/service/method": no others have metrics of their own
 
 	lost prometheus.Counter // lines of the audit log
 }
+
+// method is how a method is called in metrics.
+type method struct{ service, name string }
 
 func newMetrics() *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -35,8 +44,18 @@ func newMetrics() *metrics {
 		requests:    counter("requests_refused_total", "API requests that were refused before a call, by reason.", "reason"),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "p4evpn", Subsystem: "api",
 			Name: "audit_lost_total", Help: "Lines that could not be written to the audit log."}),
-		calls: counter("calls_total", "API calls, by way and gRPC code.", "via", "code"),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "p4evpn", Subsystem: "api",
+			Name: "call_duration_seconds", Help: "Time that API calls took, those that were refused included; of a " +
+				"stream until its end.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
+		}, []string{"service", "method", "code"}),
+		methods: map[string]method{},
 	}
+}
+
+// serves makes a method known: clients may ask for others, which are counted as one.
+func (m *metrics) serves(service, name string) {
+	m.methods["/"+service+"/"+name] = method{service, name}
 }
 
 func (m *metrics) counters() []prometheus.Collector {
@@ -45,13 +64,20 @@ func (m *metrics) counters() []prometheus.Collector {
 
 func (m *metrics) connection(reason string) { m.connections.WithLabelValues(reason).Inc() }
 func (m *metrics) request(reason string)    { m.requests.WithLabelValues(reason).Inc() }
-func (m *metrics) call(via string, code codes.Code) {
-	m.calls.WithLabelValues(via, code.String()).Inc()
+
+// call counts a call of what the guard calls a method; of package vtep's the verb is one.
+func (m *metrics) call(asked string, code codes.Code, took time.Duration) {
+	name, _, _ := strings.Cut(asked, " ")
+	called, ok := m.methods[name]
+	if !ok {
+		called = method{"unknown", "unknown"}
+	}
+	m.calls.WithLabelValues(called.service, called.name, code.String()).Observe(took.Seconds())
 }
 
 var (
 	descOpen   = prometheus.NewDesc("p4evpn_api_connections", "Open connections to the API.", nil, nil)
-	descNow    = prometheus.NewDesc("p4evpn_api_calls", "API calls that are being answered.", nil, nil)
+	descNow    = prometheus.NewDesc("p4evpn_api_calls_in_flight", "API calls that are being answered.", nil, nil)
 	descFailed = prometheus.NewDesc("p4evpn_store_failed", "1 if the store takes no more changes, since one could not be "+
 		"written.", nil, nil)
 	descRead = prometheus.NewDesc("p4evpn_api_request_bytes", "Bytes of the API's requests under way.", nil, nil)

@@ -50,6 +50,7 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	for i := range d.Methods {
 		m := &d.Methods[i]
 		name, handler := "/"+d.ServiceName+"/"+m.MethodName, m.Handler
+		s.guard.metrics.serves(d.ServiceName, m.MethodName)
 		m.Handler = func(impl any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (resp any,
 			err error) {
 			err = s.guard.call(ctx, name, func() error {
@@ -62,6 +63,7 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	}
 	for i := range d.Streams {
 		name, handler := "/"+d.ServiceName+"/"+d.Streams[i].StreamName, d.Streams[i].Handler
+		s.guard.metrics.serves(d.ServiceName, d.Streams[i].StreamName)
 		guarded := func(impl any, stream grpc.ServerStream) error {
 			return s.guard.call(stream.Context(), name, func() error { return handler(impl, readable{stream}) })
 		}

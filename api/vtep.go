@@ -15,6 +15,9 @@ import (
 // newVTEP puts the gate and the guard before the REST API of package vtep.
 func newVTEP(g *guard, maxBody int, h *vtep.Handler) http.Handler {
 	mux := vtep.NewMux(h)
+	for _, verb := range []string{"Get", "post", "put", "delete"} { // as vtepMethod says
+		g.metrics.serves("vtep", verb)
+	}
 	refuse := func(w http.ResponseWriter, _ *http.Request, err error) {
 		code := runtime.HTTPStatusFromCode(status.Code(err))
 		if with, ok := errors.AsType[*runtime.HTTPStatusError](err); ok {

@@ -59,7 +59,7 @@ func (g *Gateway) Metrics(ctx context.Context) (map[string]float64, error) {
 // started.
 func (g *Gateway) Updates(ctx context.Context) (int, error) {
 	values, err := g.Metrics(ctx)
-	return int(counted(values, "p4rt_updates_total")), err
+	return int(counted(values, "p4evpn_p4rt_updates_total")), err
 }
 
 // counted sums a metric over its labels.

@@ -27,6 +27,7 @@ need tshark tshark
 need ovs-vswitchd openvswitch-switch
 need ovn-northd ovn-central
 need ovn-controller ovn-host
+need prometheus prometheus
 need debootstrap debootstrap
 need systemd-nspawn systemd-container
 need lintian lintian

@@ -100,7 +100,7 @@ func toPort(fdb []*p4v1.Entity) *p4v1.Entity {
 // differences is how many entries audits have found to differ.
 func (n *restartNetwork) differences(ctx context.Context) (float64, error) {
 	values, err := n.gateway.Metrics(ctx)
-	if err == nil && counted(values, "p4rt_connected") == 0 {
+	if err == nil && counted(values, "p4evpn_p4rt_connected") == 0 {
 		err = fmt.Errorf("no metrics")
 	}
 	return counted(values, "p4evpn_controller_audit_differences_total"), err

@@ -41,9 +41,9 @@ func (n *restartNetwork) cableCut(t *testing.T) {
 	mended := time.Now()
 	n.awaitQuiet(t)
 	took, after := time.Since(mended)-quiet, must(n.gateway.Metrics(ctx))(t)
-	sent := counted(after, "p4rt_updates_total") - counted(before, "p4rt_updates_total")
+	sent := counted(after, "p4evpn_p4rt_updates_total") - counted(before, "p4evpn_p4rt_updates_total")
 	// the cut came before the answer
-	unanswered := counted(after, "p4rt_update_errors_total") - counted(before, "p4rt_update_errors_total")
+	unanswered := counted(after, "p4evpn_p4rt_update_errors_total") - counted(before, "p4evpn_p4rt_update_errors_total")
 	// no entry in use changed
 	n.measured(t, m, "")
 	t.Logf("cut for %.1f s: %.0f updates for %d changes, and %.0f that the cut kept from an answer, %.2f s after it "+

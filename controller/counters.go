@@ -33,7 +33,9 @@ var (
 	descVRFPackets = pipelineDesc("vrf_packets_total",
 		"Packets of a VRF: routed, and of them those in and out by its L3 VNI.", "vrf", "direction")
 	descVRFBytes = pipelineDesc("vrf_bytes_total", "Bytes of packets of a VRF.", "vrf", "direction")
-	descSession  = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.",
+	descRead     = pipelineDesc("up",
+		"1 if this scrape read the pipeline's counters; else the target did not answer, and they are left out.")
+	descSession = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.",
 		[]string{"neighbor", "as"}, nil)
 	descFaults = prometheus.NewDesc("p4evpn_bgp_faults_total",
 		"What neighbours sent that was not taken as it stood, by reason.", []string{"neighbor", "reason"}, nil)
@@ -65,7 +67,7 @@ func (k Counters) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descPuntsLimited, descPoliced,
 		descUnknownStation, descBridgePackets,
 		descBridgeBytes, descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit,
-		descBFD, descBFDFailures} {
+		descBFD, descBFDFailures, descRead} {
 		ch <- d
 	}
 }
@@ -76,17 +78,20 @@ func (k Counters) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), k.timeout)
 	defer cancel()
-	labels, err := k.labels(ctx)
-	if err != nil {
-		return
-	}
-	// What was read before an error is true, and the next scrape has the rest.
-	_ = k.c.in.Target.Read(ctx, labels.cells(), func(e *p4v1.Entity) error {
-		if n, err := p4.DecodeCount(e); err == nil {
-			labels.emit(ch, n)
+	up := 0.0
+	if labels, err := k.labels(ctx); err == nil {
+		// What was read before an error is true, and the next scrape has the rest.
+		err = k.c.in.Target.Read(ctx, labels.cells(), func(e *p4v1.Entity) error {
+			if n, err := p4.DecodeCount(e); err == nil {
+				labels.emit(ch, n)
+			}
+			return nil
+		})
+		if err == nil {
+			up = 1
 		}
-		return nil
-	})
+	}
+	ch <- prometheus.MustNewConstMetric(descRead, prometheus.GaugeValue, up)
 }
 
 // collectPeer gives the metrics of one neighbour. Reasons that never occurred with it are
@@ -191,16 +196,15 @@ func (names cellNames) name(n p4.Count) (name string, ok bool) {
 	return name, ok
 }
 
-// emit makes the metrics of one cell. Cells of nothing that we know are left
-// out, and so are drops that never happened: there is a metric for each reason
-// that did.
+// emit makes the metrics of one cell. Cells of nothing that we know are left out. What
+// never happened is 0: who asks for a rate sees the first time too.
 func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 	send := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	switch n.Counter {
 	case p4.IngressDrops, p4.EgressDrops:
-		if n.Packets == 0 || n.Index >= uint16(p4.DropReasons) {
+		if n.Index == uint16(p4.DropNone) || n.Index >= uint16(p4.DropReasons) {
 			return
 		}
 		stage := "ingress"
@@ -210,18 +214,18 @@ func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 		send(descDrops, n.Packets, stage, p4.DropReason(n.Index).String())
 		return
 	case p4.PuntsLimited:
-		if n.Packets > 0 {
-			send(descPuntsLimited, n.Packets, p4.PuntReason(n.Index).String())
+		if reason := p4.PuntReason(n.Index); reason >= p4.PuntARP && reason < p4.PuntReasons {
+			send(descPuntsLimited, n.Packets, reason.String())
 		}
 		return
 	case p4.PortPoliced:
 		port, of := p4.PolicedOf(n.Index)
-		if name, ok := names.ports[port]; ok && n.Packets > 0 {
+		if name, ok := names.ports[port]; ok {
 			send(descPoliced, n.Packets, name, of.String())
 		}
 		return
 	case p4.BridgeUnknown:
-		if name, ok := names.bridges[n.Index]; ok && n.Packets > 0 {
+		if name, ok := names.bridges[n.Index]; ok {
 			send(descUnknownStation, n.Packets, name)
 		}
 		return

@@ -42,10 +42,9 @@ func TestAScrapeGivesThePipelinesCountersTheirNames(t *testing.T) {
 # TYPE p4evpn_pipeline_bridge_vxlan_packets_total counter
 p4evpn_pipeline_bridge_vxlan_packets_total{bridge="bridge-10",direction="in"} 0
 p4evpn_pipeline_bridge_vxlan_packets_total{bridge="bridge-10",direction="out"} 5
-# HELP p4evpn_pipeline_drops_total Frames dropped, by reason.
-# TYPE p4evpn_pipeline_drops_total counter
-p4evpn_pipeline_drops_total{reason="hairpin",stage="ingress"} 2
-p4evpn_pipeline_drops_total{reason="mtu",stage="egress"} 1
+# HELP p4evpn_pipeline_up 1 if this scrape read the pipeline's counters; else the target did not answer, and they are left out.
+# TYPE p4evpn_pipeline_up gauge
+p4evpn_pipeline_up 1
 # HELP p4evpn_pipeline_vrf_bytes_total Bytes of packets of a VRF.
 # TYPE p4evpn_pipeline_vrf_bytes_total counter
 p4evpn_pipeline_vrf_bytes_total{direction="in",vrf="blue"} 400
@@ -58,7 +57,7 @@ p4evpn_pipeline_vrf_packets_total{direction="out",vrf="blue"} 6
 p4evpn_pipeline_vrf_packets_total{direction="routed",vrf="blue"} 11
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want),
-		"p4evpn_pipeline_drops_total", "p4evpn_pipeline_bridge_vxlan_packets_total",
+		"p4evpn_pipeline_up", "p4evpn_pipeline_bridge_vxlan_packets_total",
 		"p4evpn_pipeline_vrf_packets_total", "p4evpn_pipeline_vrf_bytes_total"); err != nil {
 		t.Error(err)
 	}
@@ -66,8 +65,13 @@ p4evpn_pipeline_vrf_packets_total{direction="routed",vrf="blue"} 11
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := map[string]float64{}
+	ports, drops := map[string]float64{}, map[string]float64{}
 	for _, f := range families {
+		if f.GetName() == "p4evpn_pipeline_drops_total" {
+			for _, m := range f.GetMetric() {
+				drops[m.GetLabel()[1].GetValue()+" "+m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+			}
+		}
 		if f.GetName() != "p4evpn_pipeline_port_packets_total" {
 			continue
 		}
@@ -77,6 +81,11 @@ p4evpn_pipeline_vrf_packets_total{direction="routed",vrf="blue"} 11
 	}
 	if ports["eth1 in"] != 7 || ports["up1-host out"] != 3 || len(ports) != 2*7 {
 		t.Errorf("ports: %v", ports)
+	}
+	// Those that never happened are there too: a rate is to see the first one.
+	if len(drops) != 2*int(p4.DropReasons-1) || drops["ingress hairpin"] != 2 || drops["egress mtu"] != 1 ||
+		drops["ingress mtu"] != 0 {
+		t.Errorf("drops: %v", drops)
 	}
 }
 

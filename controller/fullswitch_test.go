@@ -177,9 +177,9 @@ func (g *gateway) updates() (taken float64, refused map[string]float64) {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			switch f.GetName() {
-			case "p4rt_updates_total":
+			case "p4evpn_p4rt_updates_total":
 				taken += m.GetCounter().GetValue()
-			case "p4rt_update_errors_total":
+			case "p4evpn_p4rt_update_errors_total":
 				taken -= m.GetCounter().GetValue()
 				refused[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
 			}

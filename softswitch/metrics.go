@@ -36,8 +36,15 @@ func portDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("p4evpn_switch_"+name, help, append(portLabels[:2:2], labels...), nil)
 }
 
-func (s *Switch) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, out) }
+// Describe is of prometheus.Collector.
+func (s *Switch) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descUp, descClaimed, descRefused, descLost, descFrames, descDropped,
+		descReconciled, descConnections, descStreams, descBytes, descBounded} {
+		out <- d
+	}
+}
 
+// Collect is of prometheus.Collector.
 func (s *Switch) Collect(out chan<- prometheus.Metric) {
 	stats := s.Stats()
 	s.collectClients(out, stats)

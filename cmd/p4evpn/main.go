@@ -61,8 +61,8 @@ func movedDemo() *cobra.Command {
 	}
 }
 
-// release is what packages set by the linker's -X.
-var release string
+// release and commit are what packages set by the linker's -X.
+var release, commit string
 
 // version is the release's or the module's, or says from which commit this was built.
 func version() string {
@@ -71,6 +71,21 @@ func version() string {
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// revision is the commit that this was built from, as far as that is known.
+func revision() string {
+	if commit != "" {
+		return commit
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
 	}
 	return "unknown"
 }

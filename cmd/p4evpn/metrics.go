@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,7 +36,7 @@ func listenMetrics(ctx context.Context, address string, parts ...prometheus.Coll
 	}
 	registry := prometheus.NewPedanticRegistry()
 	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
-	for _, c := range append(parts, collectors.NewGoCollector(), process) {
+	for _, c := range append(parts, collectors.NewGoCollector(), process, buildInfo()) {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
@@ -50,6 +51,16 @@ func listenMetrics(ctx context.Context, address string, parts ...prometheus.Coll
 	return &metrics{listener: listener, server: &http.Server{
 		Handler: http.MaxBytesHandler(mux, 0), ReadTimeout: 5 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 16 << 10}}, nil
+}
+
+// buildInfo is a metric of which program this is: its value is 1, its labels say it.
+func buildInfo() prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "p4evpn_build_info", Help: "1, with the version, the commit and Go's version.",
+		ConstLabels: prometheus.Labels{"version": version(), "revision": revision(), "goversion": runtime.Version()},
+	})
+	g.Set(1)
+	return g
 }
 
 // serve answers until ctx ends.

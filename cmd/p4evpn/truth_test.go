@@ -65,7 +65,16 @@ slow_path: {disabled: true}
 // runGateway runs a gateway for that switch and gives the way to ask its API.
 func runGateway(t *testing.T, target string) askFunc {
 	t.Helper()
-	f := gatewayFile(t, target)
+	return runFile(t, gatewayFile(t, target))
+}
+
+// runFile runs a gateway by its configuration.
+func runFile(t *testing.T, f *config.File) askFunc {
+	t.Helper()
+	// As main does: slog's own default cannot stand behind the journal.
+	if err := setLogger("error"); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, f, false, false) }()

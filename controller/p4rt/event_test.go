@@ -73,7 +73,7 @@ func TestStalledReaderLosesNoState(t *testing.T) {
 	c := start(t, cfg)
 	primary := func(connections int) func() bool {
 		return func() bool {
-			return s.Counts().Connections >= connections && testutil.ToFloat64(gauge(t, c, "p4rt_primary")) == 1
+			return s.Counts().Connections >= connections && testutil.ToFloat64(gauge(t, c, "p4evpn_p4rt_primary")) == 1
 		}
 	}
 	s.WaitFor("the first connection", primary(1))
@@ -87,12 +87,12 @@ func TestStalledReaderLosesNoState(t *testing.T) {
 		s.SendPacketIn(&p4v1.PacketIn{})
 		s.SendIdle()
 	}
-	received := func() float64 { return testutil.ToFloat64(gauge(t, c, "p4rt_events_total", "digest")) }
+	received := func() float64 { return testutil.ToFloat64(gauge(t, c, "p4evpn_p4rt_events_total", "digest")) }
 	s.WaitFor("all digests", func() bool { return received() == 10*size })
 
 	var ups, downs, digests, packets, idles int
 	var pushed bool
-	for digests+packets+idles < 3*size || testutil.ToFloat64(gauge(t, c, "p4rt_event_queue")) > 0 {
+	for digests+packets+idles < 3*size || testutil.ToFloat64(gauge(t, c, "p4evpn_p4rt_event_queue")) > 0 {
 		select {
 		case e := <-c.Events():
 			switch e := e.(type) {
@@ -121,7 +121,7 @@ func TestStalledReaderLosesNoState(t *testing.T) {
 	if s.Acked(last) {
 		t.Error("a digest list that was dropped is acknowledged")
 	}
-	if got := testutil.ToFloat64(gauge(t, c, "p4rt_events_dropped_total", "digest")); got != 9*size {
+	if got := testutil.ToFloat64(gauge(t, c, "p4evpn_p4rt_events_dropped_total", "digest")); got != 9*size {
 		t.Errorf("%v digests counted as dropped, want %d", got, 9*size)
 	}
 }

@@ -25,10 +25,10 @@ type metrics struct {
 
 func newMetrics() *metrics {
 	counter := func(name, help string) prometheus.CounterOpts {
-		return prometheus.CounterOpts{Namespace: "p4rt", Name: name, Help: help}
+		return prometheus.CounterOpts{Namespace: "p4evpn", Subsystem: "p4rt", Name: name, Help: help}
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "p4rt", Name: name, Help: help})
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "p4evpn", Subsystem: "p4rt", Name: name, Help: help})
 	}
 	return &metrics{
 		connected: gauge("connected", "1 while there is a connection to the target."),
@@ -36,11 +36,11 @@ func newMetrics() *metrics {
 		connects:  prometheus.NewCounter(counter("connects_total", "Connections made to the target.")),
 		pushes:    prometheus.NewCounter(counter("pipeline_pushes_total", "Pipelines pushed to the target.")),
 		writeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "p4rt", Name: "write_seconds", Help: "Time from a Write RPC to its answer.",
+			Namespace: "p4evpn", Subsystem: "p4rt", Name: "write_seconds", Help: "Time from a Write RPC to its answer.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 2, 16),
 		}),
 		batchUpdates: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "p4rt", Name: "write_updates", Help: "Updates in one Write RPC.",
+			Namespace: "p4evpn", Subsystem: "p4rt", Name: "write_updates", Help: "Updates in one Write RPC.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
 		}),
 		updates: prometheus.NewCounterVec(counter("updates_total", "Updates sent, by type."), []string{"type"}),
@@ -89,7 +89,7 @@ func (m *metrics) wrote(batch []Update, errs []error, took time.Duration) {
 	}
 }
 
-var queueLength = prometheus.NewDesc("p4rt_event_queue", "Events that wait for the controller.", nil, nil)
+var queueLength = prometheus.NewDesc("p4evpn_p4rt_event_queue", "Events that wait for the controller.", nil, nil)
 
 func (c *Client) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range c.metrics.all() {

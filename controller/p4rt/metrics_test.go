@@ -56,16 +56,16 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		name string
 		of   []string
 	}{
-		{1, "p4rt_connected", nil},
-		{1, "p4rt_primary", nil},
-		{1, "p4rt_connects_total", nil},
-		{1, "p4rt_pipeline_pushes_total", nil},
-		{3, "p4rt_write_seconds", nil}, // the digest's too
-		{3, "p4rt_write_updates", nil},
-		{3, "p4rt_updates_total", []string{"insert"}},
-		{2, "p4rt_updates_total", []string{"delete"}},
-		{1, "p4rt_update_errors_total", []string{"AlreadyExists"}},
-		{2, "p4rt_update_errors_total", []string{"NotFound"}},
+		{1, "p4evpn_p4rt_connected", nil},
+		{1, "p4evpn_p4rt_primary", nil},
+		{1, "p4evpn_p4rt_connects_total", nil},
+		{1, "p4evpn_p4rt_pipeline_pushes_total", nil},
+		{3, "p4evpn_p4rt_write_seconds", nil}, // the digest's too
+		{3, "p4evpn_p4rt_write_updates", nil},
+		{3, "p4evpn_p4rt_updates_total", []string{"insert"}},
+		{2, "p4evpn_p4rt_updates_total", []string{"delete"}},
+		{1, "p4evpn_p4rt_update_errors_total", []string{"AlreadyExists"}},
+		{2, "p4evpn_p4rt_update_errors_total", []string{"NotFound"}},
 	} {
 		if got := testutil.ToFloat64(gauge(t, c, m.name, m.of...)); got != m.want {
 			t.Errorf("%s%v is %v, want %v", m.name, m.of, got, m.want)
@@ -76,7 +76,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	}
 	s.Stop()
 	next[p4rt.Down](t, c)
-	if got := testutil.ToFloat64(gauge(t, c, "p4rt_connected")); got != 0 {
-		t.Errorf("p4rt_connected is %v after the target stopped", got)
+	if got := testutil.ToFloat64(gauge(t, c, "p4evpn_p4rt_connected")); got != 0 {
+		t.Errorf("p4evpn_p4rt_connected is %v after the target stopped", got)
 	}
 }

@@ -64,7 +64,7 @@ func TestMessagesOfTheArchitectureAreUnderstoodOrCountedAndNeverHurt(t *testing.
 			if want := (map[uint32]string{3: "an address", 4294967295: ""}); !maps.Equal(got, want) {
 				t.Errorf("refused ports %v, want %v", got, want)
 			}
-			if n := testutil.ToFloat64(gauge(t, c, "p4rt_stream_messages_ignored_total")); n != 1 {
+			if n := testutil.ToFloat64(gauge(t, c, "p4evpn_p4rt_stream_messages_ignored_total")); n != 1 {
 				t.Errorf("%v messages counted as ignored, want 1", n)
 			}
 		})
@@ -79,7 +79,7 @@ func TestOfTheRefusedPortsThatWaitTheLatestAreKept(t *testing.T) {
 	}
 	s.SendOther(other(t, `{"refused_ports": {}}`))
 	s.SendPacketIn(&p4v1.PacketIn{})
-	received := func() float64 { return testutil.ToFloat64(gauge(t, c, "p4rt_events_total", "packet_in")) }
+	received := func() float64 { return testutil.ToFloat64(gauge(t, c, "p4evpn_p4rt_events_total", "packet_in")) }
 	s.WaitFor("the packet", func() bool { return received() == 1 })
 	// One may have been in the hand of the deliverer since the beginning.
 	got := next[p4rt.PortStates](t, c)

@@ -121,6 +121,10 @@ func (l *Log) write() error {
 	} else {
 		err = appendTo(j.path, text)
 	}
+	l.failed.Set(0)
+	if err != nil {
+		l.failed.Set(1)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.lines += len(events); anew {

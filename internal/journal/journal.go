@@ -33,6 +33,7 @@ type Event struct {
 // Log keeps events. It is safe for concurrent use.
 type Log struct {
 	suppressed *prometheus.CounterVec
+	failed     prometheus.Gauge
 
 	mu      sync.Mutex
 	ring    []Event // the last ones
@@ -51,14 +52,24 @@ func New() *Log {
 			Name: "p4evpn_events_suppressed_total",
 			Help: "Events that were not kept since there were too many of their kind, by kind.",
 		}, []string{"kind"}),
+		failed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "p4evpn_events_file_failed",
+			Help: "1 while events are kept in memory alone, since their file cannot be written.",
+		}),
 	}
 }
 
 // Describe and Collect make a Log a prometheus.Collector.
-func (l *Log) Describe(ch chan<- *prometheus.Desc) { l.suppressed.Describe(ch) }
+func (l *Log) Describe(ch chan<- *prometheus.Desc) {
+	l.suppressed.Describe(ch)
+	l.failed.Describe(ch)
+}
 
-// Collect gives what was not kept.
-func (l *Log) Collect(ch chan<- prometheus.Metric) { l.suppressed.Collect(ch) }
+// Collect gives what was not kept, and whether the file is written.
+func (l *Log) Collect(ch chan<- prometheus.Metric) {
+	l.suppressed.Collect(ch)
+	l.failed.Collect(ch)
+}
 
 // add keeps an event, whose ID it gives.
 func (l *Log) add(e Event) {

@@ -197,3 +197,30 @@ func FuzzAnyFileIsReadOrRefused(f *testing.F) {
 		}
 	})
 }
+
+func TestAFileThatCannotBeWrittenIsInTheMetricsUntilItCan(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "gone")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(filepath.Join(folder, "events.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	fill(l, 1)
+	run(t, l)
+	if got := testutil.ToFloat64(l.failed); got != 1 {
+		t.Errorf("the gauge is %v", got)
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fill(l, 1)
+	run(t, l)
+	if got := testutil.ToFloat64(l.failed); got != 0 {
+		t.Errorf("the gauge is %v after the file was written", got)
+	}
+}
