@@ -1,7 +1,9 @@
 package front
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -45,9 +47,12 @@ func (n *neighbor) note(list []bgp.Fault) {
 	}
 	n.mu.Unlock()
 	for _, f := range lines {
-		n.log.Warn("a BGP neighbour sent what cannot be taken as it stands", events.Key, events.Fault, "reason", f.Reason,
-			"what", f.What,
-			"action", f.Action, "bytes", fmt.Sprintf("% x", f.Bytes))
+		level := slog.LevelWarn
+		if f.Reason == bgp.ASLoop || f.Reason == bgp.RouterLoop {
+			level = slog.LevelDebug // spines and reflectors send routes also to whom they are of
+		}
+		n.log.Log(context.Background(), level, "a BGP neighbour sent what cannot be taken as it stands", events.Key,
+			events.Fault, "reason", f.Reason, "what", f.What, "action", f.Action, "bytes", fmt.Sprintf("% x", f.Bytes))
 	}
 }
 

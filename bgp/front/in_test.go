@@ -217,7 +217,7 @@ func TestWhatCannotBeTakenIsCountedAndShownAndTheSessionStands(t *testing.T) {
 	}
 }
 
-func TestTheLastTenFaultsAreKeptAndOneOfAReasonIsLoggedInAMinute(t *testing.T) {
+func TestTheLastTenFaultsAreKeptAndOneOfAReasonIsLoggedInAMinuteButForLoops(t *testing.T) {
 	l := newLab(t)
 	var log lines
 	s, err := New(Config{BGP: l.config(l.raw(2, 65002)), Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -226,6 +226,9 @@ func TestTheLastTenFaultsAreKeptAndOneOfAReasonIsLoggedInAMinute(t *testing.T) {
 	}
 	v := follow(t, s)
 	peer := l.dial(2, 65002)
+	back := leafAttributes() // as a spine sends our routes
+	back.ASPath = []uint32{65002, 65000}
+	must(t, peer, bgptest.Update(back, leafMAC(3)))
 	for typ := range byte(25) {
 		must(t, peer, bgptest.Update(leafAttributes(), bgptest.Route(100+typ, []byte{typ})))
 	}
@@ -241,6 +244,9 @@ func TestTheLastTenFaultsAreKeptAndOneOfAReasonIsLoggedInAMinute(t *testing.T) {
 	}
 	if n := log.count("reason=route_type"); n != 1 {
 		t.Errorf("%d lines of log, want one", n)
+	}
+	if n := log.count("reason=as_loop"); p.Faults[bgp.ASLoop] != 1 || n != 0 {
+		t.Errorf("our AS in the path: %v counted, and logged %d times; want once and never", p.Faults, n)
 	}
 }
 
