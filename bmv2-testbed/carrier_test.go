@@ -104,13 +104,3 @@ func (n *TwoUplinks) plugElsewhere(t *testing.T) {
 		t.Errorf("the gateway has the host at %v, want the leaf", e)
 	}
 }
-
-// lineOf is the first line that begins with a text.
-func lineOf(text, prefix string) string {
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, prefix) {
-			return line
-		}
-	}
-	return ""
-}

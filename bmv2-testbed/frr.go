@@ -136,6 +136,15 @@ func (f *FRR) StopBGP() error { return f.bgpd.Stop() }
 // KillBGP ends bgpd without a word to its peers but for the kernel's TCP reset.
 func (f *FRR) KillBGP() error { return f.bgpd.Kill() }
 
+// Kill ends all daemons so. Start starts them again.
+func (f *FRR) Kill() error {
+	err := errors.Join(f.bgpd.Kill(), f.zebra.Kill())
+	if f.bfd {
+		err = errors.Join(err, f.bfdd.Kill())
+	}
+	return err
+}
+
 func (f *FRR) vtysh(ctx context.Context, args ...string) (string, error) {
 	args = append([]string{"--vty_socket", f.Folder, "--config_dir", f.Folder}, args...)
 	cmd := exec.CommandContext(ctx, "vtysh", args...)

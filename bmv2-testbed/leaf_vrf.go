@@ -24,9 +24,12 @@ type LeafVRF struct {
 	Hidden, Hidden6 netip.Prefix
 }
 
-// zebraConfig gives the VRFs their L3 VNIs.
+// zebraConfig gives the VRFs their L3 VNIs. With next hop groups in the kernel zebra 8.4 loses
+// a path of several for good when its device loses carrier and has it back soon: the kernel
+// took it out of the group, and zebra uses that group again.
 func zebraConfig(vrfs []LeafVRF) string {
 	var b strings.Builder
+	b.WriteString("no zebra nexthop kernel enable\n")
 	for _, v := range vrfs {
 		if v.VNI != 0 {
 			fmt.Fprintf(&b, "vrf %s\n vni %d\nexit-vrf\n", v.Name, v.VNI)

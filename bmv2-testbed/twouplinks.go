@@ -231,13 +231,20 @@ func (n *TwoUplinks) uplinkOfFlow(ctx context.Context) (uplink int, err error) {
 
 // received counts the frames that came to the leaf by each uplink.
 func (n *TwoUplinks) received(ctx context.Context) (frames [2]int, err error) {
-	out, err := n.leaf.NS.Output(ctx, "cat", "/proc/net/dev")
-	for _, line := range strings.Split(out, "\n") {
-		fields := strings.Fields(line)
-		for i := range frames {
-			if err == nil && len(fields) > 2 && fields[0] == farEnd(i)+":" {
-				frames[i], err = strconv.Atoi(fields[2])
-			}
+	all, err := n.leaf.NS.received(ctx)
+	for i := range frames {
+		frames[i] = all[farEnd(i)]
+	}
+	return frames, err
+}
+
+// received counts the frames that came by each device of the namespace.
+func (n *Namespace) received(ctx context.Context) (map[string]int, error) {
+	frames := map[string]int{}
+	out, err := n.Output(ctx, "cat", "/proc/net/dev")
+	for line := range strings.Lines(out) {
+		if dev, counts, is := strings.Cut(strings.TrimSpace(line), ":"); is && err == nil {
+			frames[dev], err = strconv.Atoi(strings.Fields(counts)[1])
 		}
 	}
 	return frames, err
