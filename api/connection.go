@@ -56,19 +56,19 @@ type conn struct {
 
 // newConn makes one of what a listener accepted. TLS is for TCP alone: on a Unix socket
 // the kernel says who asks.
-func (s *Server) newConn(raw *socket.Conn) *conn {
+func (s *Server) newConn(raw *socket.Conn, with *tls.Config) *conn {
 	c := &conn{Conn: raw, raw: raw, server: s, party: party{peer: raw.Peer}}
 	switch {
 	case raw.Peer.Local:
 		c.party.role = s.local.of(raw.Peer)
 		return c
-	case s.tls == nil:
+	case with == nil:
 		c.party.plain = true
 		if s.insecure {
 			c.party.role = RoleOperator
 		}
 	default:
-		c.tls = tls.Server(raw, s.tls)
+		c.tls = tls.Server(raw, with)
 		c.Conn = c.tls
 	}
 	c.party.address = raw.RemoteAddr().String()
@@ -151,6 +151,7 @@ func subjectOf(raw []byte) string {
 type connections struct {
 	net.Listener
 	server *Server
+	tls    *tls.Config // over TCP; nil: none
 }
 
 func (l connections) Accept() (net.Conn, error) {
@@ -158,16 +159,16 @@ func (l connections) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.server.newConn(c.(*socket.Conn)), nil
+	return l.server.newConn(c.(*socket.Conn), l.tls), nil
 }
 
 // accept is a listener with the bounds of the API.
-func (s *Server) accept(l net.Listener) net.Listener {
-	b := socket.Bound(l, s.bounds())
+func (s *Server) accept(at served) net.Listener {
+	b := socket.Bound(at.listener, s.bounds())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bounded = append(s.bounded, b)
-	return connections{b, s}
+	return connections{b, s, at.tls}
 }
 
 // bounds are those of one listener.

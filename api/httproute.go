@@ -48,6 +48,7 @@ var ownMethods = map[string][3]string{
 	"Events.WatchEvents":         {"GET", "view/events"},
 	"Duplicates.ClearDuplicate":  {"POST", "duplicates:clear", "*"},
 	"Target.Audit":               {"POST", "target:audit", "*"},
+	"Tokens.CreateToken":         {"POST", "tokens", "*"},
 	"Tracing.TraceFrame":         {"GET", "view/trace"},
 	"Tracing.TraceFrameOnTarget": {"POST", "target:trace", "*"},
 }

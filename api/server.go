@@ -23,6 +23,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/api/vtep"
+	"github.com/p4evpn/p4evpn/api/web"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/internal/journal"
@@ -78,6 +79,12 @@ type Config struct {
 	// Hosts are the names, besides localhost, by which it may be called then.
 	Hosts  []string
 	Limits Limits
+	// WebListen are addresses for the page; none: it is not served. TokenKey is the file of the
+	// key that signs its tokens, which is made where there is none. Changed gives another
+	// number after something changed that View shows; without it pages wait for their time.
+	WebListen []string
+	TokenKey  string
+	Changed   func() uint64
 	// AuditLog is the file that gets a line for each change; "": none.
 	AuditLog string
 	Logger   *slog.Logger // nil: slog.Default()
@@ -93,6 +100,11 @@ type Server struct {
 	http      *http.Server
 	vtep      []socket.Address // none or one
 	vtepHTTP  *http.Server
+	web       []socket.Address
+	webTLS    *tls.Config // that a client without a certificate can use too
+	webHTTP   *http.Server
+	pages     *web.Pages // nil: there is no page
+	key       *tokenKey  // nil: the same
 	services  *services
 	guard     *guard
 	health    *health.Server
@@ -143,6 +155,9 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.services = newServices(s.guard, grpc.MaxRecvMsgSize(cfg.Limits.MessageBytes))
+	if err := s.newPages(cfg); err != nil {
+		return nil, err
+	}
 	s.register(cfg)
 	gateway, err := newREST(s.services, cfg.Limits.BodyBytes)
 	if err != nil {
@@ -177,6 +192,7 @@ func (s *Server) add(to []socket.Address, text string) ([]socket.Address, error)
 func (s *Server) register(cfg Config) {
 	registerObjects(s.services, cfg.Store, cfg.Status, cfg.View)
 	p4evpnv1.RegisterStoreServiceServer(s.services, &storeService{store: cfg.Store})
+	p4evpnv1.RegisterTokensServer(s.services, &tokenService{key: s.key})
 	if cfg.View != nil {
 		p4evpnv1.RegisterPortServiceServer(s.services, &targetPortService{view: cfg.View})
 		p4evpnv1.RegisterViewServer(s.services, &viewService{view: cfg.View, underlay: cfg.Underlay, store: cfg.Store})
@@ -251,20 +267,37 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Run listens and serves until ctx ends, then lets calls in progress finish for
 // a moment. An address that cannot be had is an error at once.
 func (s *Server) Run(ctx context.Context) error {
-	var listeners []net.Listener
-	for _, a := range append(s.addresses, s.vtep...) {
-		lis, err := s.listen(ctx, a)
-		if err != nil {
-			for _, l := range listeners {
-				_ = l.Close()
+	var all []served
+	add := func(to served, addresses []socket.Address) (err error) {
+		for _, a := range addresses {
+			if to.listener, err = s.listen(ctx, a); err != nil {
+				return err
 			}
-			return err
+			all = append(all, to)
 		}
-		listeners = append(listeners, lis)
+		return nil
 	}
-	n := len(s.addresses)
-	return s.serve(ctx, listeners[:n], listeners[n:])
+	err := cmp.Or(add(s.api(), s.addresses), add(s.restVTEP(), s.vtep), add(s.page(), s.web))
+	if err != nil {
+		for _, at := range all {
+			_ = at.listener.Close()
+		}
+		return err
+	}
+	return s.serve(ctx, all)
 }
+
+// served is what is served at a listener, with which TLS over TCP.
+type served struct {
+	what     string
+	http     *http.Server
+	tls      *tls.Config
+	listener net.Listener
+}
+
+func (s *Server) api() served      { return served{what: "API", http: s.http, tls: s.tls} }
+func (s *Server) restVTEP() served { return served{what: "API of VTEPs", http: s.vtepHTTP, tls: s.tls} }
+func (s *Server) page() served     { return served{what: "page", http: s.webHTTP, tls: s.webTLS} }
 
 func (s *Server) listen(ctx context.Context, a socket.Address) (net.Listener, error) {
 	lis, err := a.Listen(ctx, socket.File{Mode: 0o660, Group: ownGroup})
@@ -280,22 +313,29 @@ func (s *Server) listen(ctx context.Context, a socket.Address) (net.Listener, er
 
 // Serve is Run on listeners for gRPC and REST, which it closes.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
-	return s.serve(ctx, listeners, nil)
+	var all []served
+	for _, lis := range listeners {
+		at := s.api()
+		at.listener = lis
+		all = append(all, at)
+	}
+	return s.serve(ctx, all)
 }
 
-func (s *Server) serve(ctx context.Context, listeners, vtep []net.Listener) error {
+func (s *Server) serve(ctx context.Context, all []served) error {
 	s.health.Resume() // every service that is registered is now serving
 	group, serving := errgroup.WithContext(ctx)
-	start := func(what string, server *http.Server, lis net.Listener) {
-		s.log.Info(what+" listens", "address", lis.Addr().String(), "tls", s.tls != nil && lis.Addr().Network() == "tcp")
-		lis = s.accept(lis)
-		group.Go(func() error { return server.Serve(lis) })
+	for _, at := range all {
+		s.log.Info(at.what+" listens", "address", at.listener.Addr().String(),
+			"tls", at.tls != nil && at.listener.Addr().Network() == "tcp")
+		lis := s.accept(at)
+		group.Go(func() error { return at.http.Serve(lis) })
 	}
-	for _, lis := range listeners {
-		start("API", s.http, lis)
-	}
-	for _, lis := range vtep {
-		start("API of VTEPs", s.vtepHTTP, lis)
+	if s.pages != nil {
+		group.Go(func() error {
+			_ = s.pages.Run(serving) // it ends with what serves
+			return nil
+		})
 	}
 	close(s.ready)
 	defer s.guard.audit.close()
@@ -315,7 +355,7 @@ func (s *Server) stop() {
 	s.health.Shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	for _, server := range []*http.Server{s.http, s.vtepHTTP} {
+	for _, server := range []*http.Server{s.http, s.vtepHTTP, s.webHTTP} {
 		if server != nil && server.Shutdown(ctx) != nil {
 			_ = server.Close()
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -9,8 +10,10 @@ import (
 	"google.golang.org/grpc/encoding"
 	encodingproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // services puts a guard before the methods of every service that is registered
@@ -94,10 +97,59 @@ func (s *services) Invoke(ctx context.Context, method string, args, reply any, _
 	return nil
 }
 
-// NewStream is not offered from within: see call.
-func (s *services) NewStream(_ context.Context, _ *grpc.StreamDesc, method string,
+// NewStream calls a method that answers with a stream from within the process. Its answer is
+// whole before the first part is read, so that a stream that goes on for ever is none for it.
+func (s *services) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 	_ ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, status.Errorf(codes.Unimplemented, "%s is for gRPC only", method)
+	run, ok := s.streamed[method]
+	if !ok || s.fromClient[method] {
+		return nil, status.Errorf(codes.Unimplemented, "there is no method %s that answers with a stream", method)
+	}
+	return &answer{gathered: gathered{ctx: ctx}, run: run}, nil
+}
+
+// answer is a stream of parts that are all there.
+type answer struct {
+	gathered
+	run   streamedMethod
+	parts []proto.Message
+}
+
+// SendMsg takes the request.
+func (a *answer) SendMsg(m any) error {
+	a.in = m.(proto.Message)
+	return nil
+}
+
+// CloseSend calls the method.
+func (a *answer) CloseSend() error { return a.run(keeper{&a.gathered, a}) }
+
+// RecvMsg gives a part, whose lists are not copied.
+func (a *answer) RecvMsg(m any) error {
+	if len(a.parts) == 0 {
+		return io.EOF
+	}
+	into := m.(proto.Message).ProtoReflect()
+	a.parts[0].ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		into.Set(f, v)
+		return true
+	})
+	a.parts = a.parts[1:]
+	return nil
+}
+
+func (*answer) Header() (metadata.MD, error) { return nil, nil }
+func (*answer) Trailer() metadata.MD         { return nil }
+
+// keeper is the stream that the method sends to.
+type keeper struct {
+	*gathered
+	answer *answer
+}
+
+func (k keeper) SendMsg(m any) error {
+	k.answer.parts = append(k.answer.parts, m.(proto.Message))
+	return k.ctx.Err()
 }
 
 // incoming is a message that is being read. gRPC answers Internal by itself to

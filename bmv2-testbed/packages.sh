@@ -34,6 +34,7 @@ need lintian lintian
 need buildah buildah
 need podman podman
 need runc runc
+need chromium chromium
 need gcc gcc
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 # Go fetches modules by HTTPS.

@@ -83,6 +83,27 @@ type Limits struct {
 	Burst                int     `yaml:"burst"`                  // calls at once; 0: 2000
 }
 
+// Web is where the page is, on which the gateway shows itself.
+type Web struct {
+	// Listen is an address, or a list of them: "unix:PATH" or "host:port". Over TCP it has the
+	// certificate of api.tls, and is for clients with a certificate and a role, or with a token
+	// (p4evpn token create); without api.tls it is for loopback addresses alone, with a token.
+	// Left out: there is no page.
+	Listen Addresses `yaml:"listen"`
+}
+
+func (c *checker) checkWeb() {
+	for _, listen := range c.file.Web.Listen {
+		a, err := socket.Parse(listen)
+		switch {
+		case err != nil:
+			c.fail("web.listen", "%v", err)
+		case !a.Unix() && !a.Loopback() && c.file.API.TLS == (TLS{}):
+			c.fail("web.listen", "%q is no loopback address: others reach it, which wants api.tls", listen)
+		}
+	}
+}
+
 func (c *checker) checkAPI() {
 	a := c.file.API
 	if len(a.Listen) == 0 {

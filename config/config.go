@@ -16,6 +16,7 @@ type File struct {
 	Store   string  `yaml:"store"`
 	Target  Target  `yaml:"target"`
 	API     API     `yaml:"api"`
+	Web     Web     `yaml:"web"`
 	Metrics Metrics `yaml:"metrics"`
 	// Liveness is where BFD runs.
 	Liveness Liveness `yaml:"liveness"`

@@ -160,6 +160,8 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"subject with blanks":    {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {\"CN=a, O=b\": viewer}\n", "RFC2253", "line 6:"},
 		"subject by OpenSSL":     {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {\"/CN=a/O=b,c\": viewer}\n", "RFC2253", "line 6:"},
 		"subject with two roles": {minimal + "api:\n  tls: {certificate: a, key: b, client_ca: c}\n  roles: {CN=a: viewer, CN=a: operator}\n", "CN=a", "6"},
+		"a page for others":      {minimal + "web:\n  listen: [unix:/a, 0.0.0.0:1]\n", "api.tls", "line 5:"},
+		"a page nowhere":         {minimal + "web: {listen: here}\n", "web.listen", "line 4:"},
 		"no address of the API":  {minimal + "api: {listen: \"\"}\n", "api.listen", "line 4:"},
 		"target that is nowhere": {minimal + "target: {address: x}\n", "target.address", "line 4:"},
 		"half of target's TLS":   {minimal + "target:\n  address: a:1\n  embedded: false\n  tls: {ca: a, key: b}\n", "target.tls.certificate", "line 7:"},

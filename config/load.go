@@ -206,6 +206,7 @@ func (c *checker) check() {
 		c.fail("liveness.address", "%q: want unix:PATH", f.Liveness.Address)
 	}
 	c.checkAPI()
+	c.checkWeb()
 	c.checkOVN()
 	c.checkBGP()
 	c.checkPorts()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
@@ -87,6 +88,7 @@ type Controller struct {
 	reported *string
 
 	behindChanged chan struct{}
+	turns         atomic.Uint64 // in which there was something new
 }
 
 // New checks the configuration and makes a Controller. It does nothing until
@@ -332,7 +334,7 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 	l := c.loop
 	var wake <-chan time.Time
 	for {
-		ok := true
+		ok, asked := true, false
 		input := ""
 		select {
 		case b, open := <-watch:
@@ -365,6 +367,7 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 			l.target.Take(r)
 		case do := <-c.requests:
 			do(l)
+			asked = true
 		case f := <-c.answers:
 			l.kernelAnswered(f)
 		case <-wake:
@@ -377,6 +380,9 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 			return stopReason(ctx, input)
 		}
 		wake = l.clock.clock.Wake(l.flush())
+		if !asked { // what comes of a request comes with what the target says
+			c.turns.Add(1)
+		}
 		c.announce()
 		c.report()
 		c.tellBehind()

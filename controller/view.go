@@ -21,6 +21,10 @@ var (
 	_ view.Duplicates = (*Controller)(nil)
 )
 
+// Changed is another number after anything changed that the rows show, but for counters,
+// times, and what BGP has not told yet.
+func (c *Controller) Changed() uint64 { return c.turns.Load() }
+
 // viewState is how a summary shows in a row.
 func (s summary) viewState() (view.State, string) {
 	switch {

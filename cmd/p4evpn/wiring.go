@@ -276,7 +276,9 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 		Listen: slices.Clone(a.Listen), Insecure: a.Insecure, Hosts: a.Hosts, Store: g.store,
 		Status: g.loop, View: g.loop, Auditor: g.loop, Tracer: tracing(g), Duplicates: g.loop, Events: g.events,
 		Underlay: underlayView{g.router}, VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr, OVNPort: ovnPort(f),
-		Roles: map[string]api.Role{},
+		WebListen: f.Web.Listen, TokenKey: filepath.Join(filepath.Dir(f.Store), "token.key"),
+		Changed: func() uint64 { return g.loop.Changed() + g.events.Last() },
+		Roles:   map[string]api.Role{},
 		Limits: api.Limits{
 			MessageBytes: a.Limits.MessageBytes, BodyBytes: a.Limits.BodyBytes, Connections: a.Limits.Connections,
 			ConnectionsPerClient: a.Limits.ConnectionsPerClient, CallsPerSecond: a.Limits.CallsPerSecond, Burst: a.Limits.Burst,

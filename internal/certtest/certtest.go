@@ -17,7 +17,7 @@ import (
 // SelfSigned writes a certificate that is its own authority, and its key, as PEM files. It is a
 // server's and a client's, for the host that is named. It has no subject: by that a client
 // would see which one a server does not want, and show none.
-func SelfSigned(t *testing.T, name, host string) (cert, key string) {
+func SelfSigned(t testing.TB, name, host string) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
