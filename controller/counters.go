@@ -37,6 +37,8 @@ var (
 		"1 if this scrape read the pipeline's counters; else the target did not answer, and they are left out.")
 	descSession = prometheus.NewDesc("p4evpn_bgp_session_up", "1 while the session is established.",
 		[]string{"neighbor", "as"}, nil)
+	descShutdown = prometheus.NewDesc("p4evpn_bgp_neighbor_shutdown",
+		"1 if the neighbour is configured not to be spoken with.", []string{"neighbor"}, nil)
 	descFaults = prometheus.NewDesc("p4evpn_bgp_faults_total",
 		"What neighbours sent that was not taken as it stood, by reason.", []string{"neighbor", "reason"}, nil)
 	descBFD = prometheus.NewDesc("p4evpn_bgp_bfd_up", "1 while BFD to a neighbour is up.", []string{"neighbor"}, nil)
@@ -66,7 +68,7 @@ func (c *Controller) Counters() Counters { return Counters{c, scrapeTimeout} }
 func (k Counters) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPortPackets, descPortBytes, descDrops, descPuntsLimited, descPoliced,
 		descUnknownStation, descBridgePackets,
-		descBridgeBytes, descVRFPackets, descVRFBytes, descSession, descFaults, descReceived, descLimit,
+		descBridgeBytes, descVRFPackets, descVRFBytes, descSession, descShutdown, descFaults, descReceived, descLimit,
 		descBFD, descBFDFailures, descRead} {
 		ch <- d
 	}
@@ -97,12 +99,16 @@ func (k Counters) Collect(ch chan<- prometheus.Metric) {
 // collectPeer gives the metrics of one neighbour. Reasons that never occurred with it are
 // left out: there are many neighbours and many reasons.
 func collectPeer(ch chan<- prometheus.Metric, p *bgp.PeerState) {
-	up := 0.0
+	up, shutdown := 0.0, 0.0
 	if p.Up {
 		up = 1
 	}
+	if p.Shutdown {
+		shutdown = 1
+	}
 	address := p.Address.String()
 	ch <- prometheus.MustNewConstMetric(descSession, prometheus.GaugeValue, up, address, fmt.Sprint(p.AS))
+	ch <- prometheus.MustNewConstMetric(descShutdown, prometheus.GaugeValue, shutdown, address)
 	ch <- prometheus.MustNewConstMetric(descReceived, prometheus.GaugeValue, float64(p.Routes), address)
 	ch <- prometheus.MustNewConstMetric(descLimit, prometheus.GaugeValue, float64(p.Limit), address)
 	if st := &p.BFD; *st != (bfd.Status{}) {

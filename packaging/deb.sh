@@ -35,6 +35,9 @@ doc=/usr/share/doc/p4evpn
 put 644 packaging/debian/copyright $doc/copyright
 put 644 p4evpn.example.yaml $doc/examples/p4evpn.example.yaml
 put 644 CHANGELOG.md $doc/NEWS.md
+for file in README.md rules/p4evpn.yml rules/p4evpn_test.yml dashboards/p4evpn.json; do
+	put 644 "monitoring/$file" "$doc/examples/monitoring/$file"
+done
 cat >"$root$doc/changelog" <<EOF
 p4evpn ($version) unstable; urgency=medium
 

@@ -270,7 +270,8 @@ func TestMetricsAreAsPrometheusWantsThem(t *testing.T) {
 	defer runSwitch(t, target)()
 	f := gatewayFile(t, target)
 	f.Metrics.Listen = freeAddress(t)
-	ask := runFile(t, f)
+	runFile(t, f)
+	ask := asker(t, f)
 	text := awaitScrape(t, f.Metrics.Listen, "the target is written to, and a call was made",
 		func(m map[string]*dto.MetricFamily) bool {
 			code, _ := ask("GET", "", "")

@@ -65,11 +65,13 @@ slow_path: {disabled: true}
 // runGateway runs a gateway for that switch and gives the way to ask its API.
 func runGateway(t *testing.T, target string) askFunc {
 	t.Helper()
-	return runFile(t, gatewayFile(t, target))
+	f := gatewayFile(t, target)
+	runFile(t, f)
+	return asker(t, f)
 }
 
 // runFile runs a gateway by its configuration.
-func runFile(t *testing.T, f *config.File) askFunc {
+func runFile(t *testing.T, f *config.File) {
 	t.Helper()
 	// As main does: slog's own default cannot stand behind the journal.
 	if err := setLogger("error"); err != nil {
@@ -84,17 +86,22 @@ func runFile(t *testing.T, f *config.File) askFunc {
 			t.Error(err)
 		}
 	})
-	return asker(t, f)
 }
 
 func asker(t *testing.T, f *config.File) askFunc {
+	ask := asks(t, f)
+	return func(method, path, body string) (int, string) { return ask(method, "/v1/logicalBridges"+path, body) }
+}
+
+// asks calls a gateway's API over REST.
+func asks(t *testing.T, f *config.File) askFunc {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
 		error) {
 		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(f.API.Listen[0], "unix:"))
 	}}}
 	t.Cleanup(client.CloseIdleConnections)
 	return func(method, path, body string) (int, string) {
-		r, err := http.NewRequestWithContext(t.Context(), method, "http://localhost/v1/logicalBridges"+path,
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://localhost"+path,
 			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
