@@ -465,6 +465,9 @@ func (l *loop) forgetInactive() {
 				if !at.here() || c.mac != at.mac {
 					b.removeClaim(ip, a, c.mac, spoken)
 				}
+				if !at.claimed && c.mac != at.mac {
+					b.removeClaim(ip, a, c.mac, bySlowPath)
+				}
 			}
 			l.addressFollows(b, ip)
 		}

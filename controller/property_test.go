@@ -36,6 +36,7 @@ type story struct {
 	rand   *rand.Rand
 	best   map[bgp.Key]bgp.Event // of the peers' routes
 	leaves []netip.Addr
+	failed map[neighborKey]bool // the kernel asked for it in vain
 }
 
 // Whatever comes in whatever order, the entries on the target are in the end
@@ -59,7 +60,7 @@ func TestTheOrderOfInputsDoesNotMatter(t *testing.T) {
 			h := &story{
 				gateway: start(t, options{cfg: cfg, target: p4rttest.Config{Seed: seed, MayFail: true}}),
 				rand:    rand.New(rand.NewPCG(seed, 0)), best: map[bgp.Key]bgp.Event{},
-				leaves: []netip.Addr{leaf0, leaf1, leaf2, vtep2},
+				leaves: []netip.Addr{leaf0, leaf1, leaf2, vtep2}, failed: map[neighborKey]bool{},
 			}
 			for range *length {
 				h.step()
@@ -166,17 +167,23 @@ func (h *story) resolve() {
 	if h.rand.IntN(3) > 0 {
 		n.MAC, n.Present = mac(1+h.rand.IntN(5)), true
 	}
+	h.failed[neighborKey{n.Bridge, n.IP}] = !n.Present
 	h.slow.events <- n
 }
 
-// neighbors are what the kernel knows of the SVIs that are in place.
+// neighbors are what the kernel knows of the SVIs that are in place. What it said of a host
+// that has moved since would be news if it said it now. What did not answer it, and has not
+// spoken since, is not there because a peer once said that its MAC has the address.
 func (h *story) neighbors() (out []slowpath.Neighbor) {
 	h.peek(func(l *loop) {
 		for _, b := range l.bridges {
 			for ip, a := range b.addresses {
-				if mac := a.claimant(bySlowPath); !mac.IsZero() {
+				mac := a.claimant(bySlowPath)
+				if at := b.locate(ip); !mac.IsZero() && (at.claimed || at.mac == mac) {
 					out = append(out, slowpath.Neighbor{VRF: b.svi.vrf.Index, Bridge: b.Index, IP: ip, MAC: mac,
 						Present: true})
+				} else if b.svi != nil && h.failed[neighborKey{b.Index, ip}] && !at.here() {
+					out = append(out, slowpath.Neighbor{VRF: b.svi.vrf.Index, Bridge: b.Index, IP: ip})
 				}
 			}
 		}
