@@ -3,6 +3,7 @@ package testbed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,58 @@ func TestASilentlyDeadPathIsNoticedByBFDAndItsRoutesGo(t *testing.T) {
 			check(t, n.gateway.StartController(ctx, n.config))
 			check(t, n.leaf.awaitSessions(ctx, 2)) // also of the peer that has none
 			check(t, n.gateway.AwaitBFD(ctx, other, bfdUp))
+			n.staticNextHops(t)
 		})
 	}
+}
+
+// staticNextHops has static routes in the place of BGP's, whose next hops BFD watches; BGP, whose
+// hold time is 9 s, has EVPN alone and no BFD.
+func (n *TwoUplinks) staticNextHops(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	check(t, n.gateway.KillController())
+	leaf := []string{"bfd"}
+	toLeaf, hops := []string{"ip", "route", "replace", leaf1VTEP.String()}, "underlay:\n  next_hops:\n"
+	toGateway := []string{"ip", "route", "replace", gatewayVTEP.String()}
+	for _, u := range demoUplinks {
+		check(t, n.leaf.Configure(ctx, "router bgp 65101", "no neighbor "+u.address+" bfd"))
+		leaf = append(leaf, "peer "+u.address, "receive-interval 50", "transmit-interval 50", "exit")
+		toLeaf = append(toLeaf, "nexthop", "via", u.peer)
+		toGateway = append(toGateway, "nexthop", "via", u.address)
+		hops += fmt.Sprintf("    - {address: %s, bfd: {interval: 50ms}}\n", u.peer)
+	}
+	check(t, n.leaf.Configure(ctx, leaf...))
+	must(n.gateway.NS.Output(ctx, toLeaf...))(t)
+	must(n.leaf.NS.Output(ctx, toGateway...))(t)
+	config := strings.ReplaceAll(strings.ReplaceAll(n.config, ", bfd: {interval: 50ms}", ""), "[evpn, ipv4]", "[evpn]")
+	check(t, n.gateway.StartController(ctx, config+hops))
+	n.awaitPaths(t, 2)
+	n.reach(t)
+	r := must(n.SilenceUplink(ctx, 1000, func(uplink int) error {
+		start, dead := time.Now(), demoUplinks[uplink]
+		// The leaf's routes are its own business.
+		must(n.leaf.NS.Output(ctx, "ip", "route", "replace", gatewayVTEP.String(), "via", demoUplinks[1-uplink].address))(t)
+		n.awaitPaths(t, 1)
+		t.Logf("static routes: the other path alone is used %.0f ms after the first fell silent",
+			time.Since(start).Seconds()*1000)
+		s, err := n.gateway.Session(ctx, dead.peer)
+		if err == nil && s.GetState() != p4evpnv1.SessionState_SESSION_STATE_ESTABLISHED {
+			t.Errorf("BGP ended before the paths were looked at: %v", s)
+		}
+		return err
+	}))(t)
+	t.Log("static routes, ", r)
+	n.awaitPaths(t, 2)
+
+	// Whose BFD is switched off at the other end is used as before (RFC 5882 section 3.2), whose
+	// has gone is not.
+	check(t, n.leaf.Configure(ctx, "bfd", "peer "+demoUplinks[0].address, "shutdown"))
+	check(t, n.leaf.Configure(ctx, "bfd", "no peer "+demoUplinks[1].address))
+	n.awaitPaths(t, 1)
+	vteps := must(n.gateway.VTEPs(ctx))(t)
+	if by := fmt.Sprint(vteps[leaf1VTEP.String()].GetPaths()); !strings.Contains(by, demoUplinks[0].host) {
+		t.Errorf("the path is %s, want that by %s", by, demoUplinks[0].host)
+	}
+	n.reach(t)
 }

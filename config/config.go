@@ -24,6 +24,8 @@ type File struct {
 	// Ports are the tenants' ports, Uplinks those towards the underlay.
 	Ports   []Port   `yaml:"ports"`
 	Uplinks []Uplink `yaml:"uplinks"`
+	// Underlay is what is known of it besides the kernel's routes.
+	Underlay Underlay `yaml:"underlay"`
 	// CarrierDelay keeps a port that flaps from being used.
 	CarrierDelay CarrierDelay `yaml:"carrier_delay"`
 	Learning     Learning     `yaml:"learning"`
@@ -95,10 +97,10 @@ type Metrics struct {
 
 // BGP is the embedded speaker.
 type BGP struct {
-	ListenAddresses []Addr     `yaml:"listen_addresses"` // left out: all
-	Port            int        `yaml:"port"`             // 0: 179; -1: do not listen
-	Neighbors       []Neighbor `yaml:"neighbors"`        // others come by the API
-	Underlay        Underlay   `yaml:"underlay"`
+	ListenAddresses []Addr      `yaml:"listen_addresses"` // left out: all
+	Port            int         `yaml:"port"`             // 0: 179; -1: do not listen
+	Neighbors       []Neighbor  `yaml:"neighbors"`        // others come by the API
+	Underlay        BGPUnderlay `yaml:"underlay"`
 
 	GracefulRestart GracefulRestart `yaml:"graceful_restart"`
 }

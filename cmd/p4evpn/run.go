@@ -221,9 +221,6 @@ func wire(f *config.File, store *intent.Store, happened *journal.Log) (*gateway,
 		return nil, err
 	}
 	g.paths = liveness.NewClient(f.Liveness.Address, slog.Default())
-	if g.peering, err = peering.New(peering.Config{Intent: store, Speaker: g.speaker, Liveness: g.paths}); err != nil {
-		return nil, err
-	}
 	target, err := clientConfig(f)
 	if err != nil {
 		return nil, err
@@ -233,6 +230,10 @@ func wire(f *config.File, store *intent.Store, happened *journal.Log) (*gateway,
 	}
 	g.router = underlayroute.New(routerConfig(f, g.speaker))
 	if g.resolver, err = underlay.New(underlayConfig(f)); err != nil {
+		return nil, err
+	}
+	if g.peering, err = peering.New(peering.Config{Intent: store, Speaker: g.speaker, Liveness: g.paths,
+		NextHops: nextHops(f), Underlay: g.resolver}); err != nil {
 		return nil, err
 	}
 	if g.carrier, err = carrier.New(carrierConfig(f)); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/p4evpn/p4evpn/api"
+	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
@@ -27,6 +29,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/internal/socket"
+	"github.com/p4evpn/p4evpn/liveness"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
 	"github.com/p4evpn/p4evpn/softswitch"
@@ -173,6 +176,16 @@ func underlayConfig(f *config.File) underlay.Config {
 		c.Uplinks = append(c.Uplinks, u.Host.Device)
 	}
 	return c
+}
+
+// nextHops are those of the underlay that BFD watches.
+func nextHops(f *config.File) (peers []liveness.Peer) {
+	for _, h := range f.Underlay.NextHops {
+		peers = append(peers, liveness.Peer{Address: h.Address.Addr, Hops: 1,
+			Interval:   cmp.Or(h.BFD.Interval, bfd.DefaultInterval),
+			Multiplier: cmp.Or(h.BFD.Multiplier, bfd.DefaultMultiplier)})
+	}
+	return peers
 }
 
 // carrierConfig follows what the target's ports are here.

@@ -2,11 +2,13 @@ package peering
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/internal/events"
 	"github.com/p4evpn/p4evpn/liveness"
 )
 
@@ -45,7 +47,6 @@ func (k *Keeper) watch() {
 			want = append(want, p)
 		}
 	}
-	slices.SortFunc(want, func(a, b liveness.Peer) int { return a.Address.Compare(b.Address) })
 	left := k.watched
 	k.watched = map[netip.Addr]bool{}
 	for _, p := range want {
@@ -57,21 +58,66 @@ func (k *Keeper) watch() {
 	for a := range left {
 		k.cfg.Speaker.SetBFD(bfd.Status{Peer: a})
 	}
+	for a, h := range k.nextHops {
+		if !k.watched[a] {
+			want = append(want, h.Peer)
+		}
+	}
+	slices.SortFunc(want, func(a, b liveness.Peer) int { return a.Address.Compare(b.Address) })
 	k.cfg.Liveness.Want(want)
 }
 
-// hear tells the speaker how paths are.
+// hear tells the speaker, and the underlay, how paths are.
 func (k *Keeper) hear(e liveness.Event) {
 	for _, st := range e.Sessions {
 		if k.watched[st.Peer] {
 			k.cfg.Speaker.SetBFD(st)
 		}
+		k.hearNextHop(st)
 	}
 	if e.Lost == nil {
 		return
+	}
+	for a := range k.nextHops {
+		k.hearNextHop(bfd.Status{Peer: a}) // nobody knows: the kernel's word counts
 	}
 	for a := range k.watched {
 		k.cfg.Speaker.SetBFD(bfd.Status{Peer: a, Trouble: "the process that watches the path is out of reach: " +
 			e.Lost.Error()})
 	}
+}
+
+// nextHop is one that is watched, and why it is not to be used, as the underlay was told.
+type nextHop struct {
+	liveness.Peer
+	down string
+}
+
+// hearNextHop tells the underlay whether a next hop may be used.
+func (k *Keeper) hearNextHop(st bfd.Status) {
+	h, ours := k.nextHops[st.Peer]
+	down := whyNot(st)
+	if !ours || h.down == down {
+		return
+	}
+	if (h.down == "") != (down == "") {
+		k.cfg.Logger.Info("BFD of a next hop of the underlay", events.Key, events.Liveness, "next_hop", st.Peer,
+			"used", down == "", "state", st.State, "diagnostic", st.LastDown)
+	}
+	h.down = down
+	k.nextHops[st.Peer] = h
+	k.cfg.Underlay.SetNextHop(st.Peer, down)
+}
+
+// whyNot says why a next hop is not to be used, as its session has it, "" if it may be (RFC
+// 5882 section 5). That the peer's administrator switched BFD off means nothing (section 3.2), nor
+// does that nobody says how the session is.
+func whyNot(st bfd.Status) string {
+	switch {
+	case st.Discriminator == 0 || st.State == bfd.Up || st.RemoteState == bfd.AdminDown:
+		return ""
+	case st.LastDown == 0:
+		return "BFD has not come up"
+	}
+	return fmt.Sprintf("BFD is down: %v", st.LastDown)
 }

@@ -33,12 +33,22 @@ type Liveness interface {
 	Events() <-chan liveness.Event
 }
 
+// Underlay is told which next hops are lost; *underlay.Resolver is one.
+type Underlay interface {
+	// SetNextHop says why a next hop is not to be used, "" if it may be.
+	SetNextHop(address netip.Addr, down string)
+}
+
 // Config of a Keeper.
 type Config struct {
 	Intent  Intent
 	Speaker Speaker
-	// Liveness is for the neighbours with BFD; nil: there is none.
+	// Liveness is for the neighbours with BFD, and for NextHops; nil: there is none.
 	Liveness Liveness
+	// NextHops of the underlay are watched as long as the Keeper runs, and Underlay is told of
+	// them. Who is a neighbour with BFD too is watched as that wants it.
+	NextHops []liveness.Peer
+	Underlay Underlay // needed for NextHops
 	// Retry is the pause before what the speaker refused is tried again; 0 = 10 s.
 	Retry  time.Duration
 	Logger *slog.Logger // nil = slog.Default
@@ -56,6 +66,8 @@ func (c Config) check() error {
 		return errors.New("no intent to follow")
 	case c.Speaker == nil:
 		return errors.New("no speaker to keep")
+	case len(c.NextHops) > 0 && c.Underlay == nil:
+		return errors.New("no underlay to tell of its next hops")
 	case c.Retry < 0:
 		return fmt.Errorf("retry %v: want a time that is not negative", c.Retry)
 	}
@@ -68,8 +80,9 @@ type Keeper struct {
 	speaking  bool // there is a speaker; without one there are no sessions
 	as        uint32
 	neighbors map[netip.Addr]intent.Neighbor
-	watched   map[netip.Addr]bool // by BFD
-	told      string              // what was logged of the last refusal
+	watched   map[netip.Addr]bool // neighbours, by BFD
+	nextHops  map[netip.Addr]nextHop
+	told      string // what was logged of the last refusal
 }
 
 // New prepares a Keeper; Run does the work.
@@ -84,6 +97,10 @@ func New(cfg Config) (*Keeper, error) {
 // Run follows the intent until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
 	k.neighbors, k.watched = map[netip.Addr]intent.Neighbor{}, map[netip.Addr]bool{}
+	k.nextHops = map[netip.Addr]nextHop{}
+	for _, p := range k.cfg.NextHops {
+		k.nextHops[p.Address] = nextHop{Peer: p}
+	}
 	var paths <-chan liveness.Event
 	if k.cfg.Liveness != nil {
 		paths = k.cfg.Liveness.Events()

@@ -38,6 +38,7 @@ type loop struct {
 	k *kernel
 
 	uplinks    map[int]uplink
+	down       map[netip.Addr]string       // next hops that are not to be used, and why
 	neighbours map[hop]rtnetlink.Neighbour // of uplinks only
 	vteps      map[netip.Addr]*vtep
 	asks       map[hop]ask              // one for each hop in use
@@ -49,6 +50,7 @@ type loop struct {
 func newLoop(r *Resolver, k *kernel) *loop {
 	return &loop{
 		r: r, k: k,
+		down:       map[netip.Addr]string{},
 		neighbours: map[hop]rtnetlink.Neighbour{},
 		vteps:      map[netip.Addr]*vtep{},
 		asks:       map[hop]ask{},
@@ -81,8 +83,8 @@ func (l *loop) run(ctx context.Context, lost <-chan error) error {
 // look takes what arrived since the last look and brings all state up to date.
 func (l *loop) look() {
 	l.r.mu.Lock()
-	arrivals, news := l.r.arrivals, l.r.news
-	l.r.arrivals, l.r.news = map[netip.Addr]bool{}, rtnetlink.News{}
+	arrivals, news, hops := l.r.arrivals, l.r.news, l.r.hops
+	l.r.arrivals, l.r.news, l.r.hops = map[netip.Addr]bool{}, rtnetlink.News{}, map[netip.Addr]string{}
 	wanted := map[netip.Addr]bool{}
 	for a := range arrivals {
 		wanted[a] = l.r.tracked[a]
@@ -95,6 +97,7 @@ func (l *loop) look() {
 		}
 	}
 	dirty := l.arrive(arrivals, wanted)
+	l.nextHopsChanged(hops, dirty)
 	l.neighboursChanged(news.Neighbours, dirty)
 	l.routesChanged(news.Routes, dirty)
 	for a := range dirty {
@@ -122,6 +125,30 @@ func (l *loop) arrive(arrivals, wanted map[netip.Addr]bool) map[netip.Addr]bool 
 		}
 	}
 	return dirty
+}
+
+// nextHopsChanged notes which next hops may be used, and marks the VTEPs that use one of them.
+func (l *loop) nextHopsChanged(hops map[netip.Addr]string, dirty map[netip.Addr]bool) {
+	if len(hops) == 0 {
+		return
+	}
+	for address, why := range hops {
+		if why == "" {
+			delete(l.down, address)
+		} else {
+			l.down[address] = why
+		}
+	}
+	l.markUsers(dirty, func(h hop) bool { _, changed := hops[h.IP]; return changed })
+}
+
+// markUsers marks the VTEPs with a next hop among some.
+func (l *loop) markUsers(dirty map[netip.Addr]bool, of func(hop) bool) {
+	for a, v := range l.vteps {
+		if slices.ContainsFunc(v.hops, of) {
+			dirty[a] = true
+		}
+	}
 }
 
 // linksChanged reports whether an uplink differs from what we know of it.
@@ -186,11 +213,7 @@ func (l *loop) neighboursChanged(news map[hop]rtnetlink.Neighbour, dirty map[net
 	if len(changed) == 0 {
 		return
 	}
-	for a, v := range l.vteps {
-		if slices.ContainsFunc(v.hops, func(h hop) bool { return changed[h] }) {
-			dirty[a] = true
-		}
-	}
+	l.markUsers(dirty, func(h hop) bool { return changed[h] })
 }
 
 // routesChanged looks up again the VTEPs that a changed prefix covers.
@@ -225,6 +248,8 @@ func (l *loop) evaluate(a netip.Addr) {
 			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("route to %s leaves by a device that is not an uplink", a))
 		case !u.up:
 			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("uplink %s is down", u.name))
+		case l.down[h.IP] != "":
+			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("next hop %s on %s: %s", h.IP, u.name, l.down[h.IP]))
 		case !usable(n):
 			c.Reason = cmp.Or(c.Reason, fmt.Sprintf("next hop %s on %s is not resolved", h.IP, u.name))
 		default:

@@ -13,7 +13,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/internal/rtnetlink"
 )
 
-// Resolver finds and follows the paths to tracked VTEPs. Track, Untrack and
+// Resolver finds and follows the paths to tracked VTEPs. Track, Untrack, SetNextHop and
 // Events may be called from any goroutine, before and while Run runs.
 type Resolver struct {
 	cfg    Config
@@ -24,9 +24,10 @@ type Resolver struct {
 	overruns prometheus.Counter
 
 	mu       sync.Mutex
-	tracked  map[netip.Addr]bool // what the caller wants now
-	arrivals map[netip.Addr]bool // tracked (false) or untracked (true) at least once since the loop looked
-	news     rtnetlink.News      // what the kernel announced since the loop looked
+	tracked  map[netip.Addr]bool   // what the caller wants now
+	arrivals map[netip.Addr]bool   // tracked (false) or untracked (true) at least once since the loop looked
+	news     rtnetlink.News        // what the kernel announced since the loop looked
+	hops     map[netip.Addr]string // what SetNextHop said since the loop looked
 }
 
 // New prepares a Resolver; Run does the work.
@@ -43,6 +44,7 @@ func New(cfg Config) (*Resolver, error) {
 		overruns: rtnetlink.NewOverruns("underlay"),
 		tracked:  map[netip.Addr]bool{},
 		arrivals: map[netip.Addr]bool{},
+		hops:     map[netip.Addr]string{},
 	}, nil
 }
 
@@ -68,6 +70,15 @@ func (r *Resolver) want(vtep netip.Addr, wanted bool) {
 		delete(r.tracked, vtep)
 	}
 	r.arrivals[vtep] = r.arrivals[vtep] || !wanted
+	r.mu.Unlock()
+	r.poke()
+}
+
+// SetNextHop says why a next hop is not to be used whatever the kernel has of it, "" if it
+// may be.
+func (r *Resolver) SetNextHop(address netip.Addr, down string) {
+	r.mu.Lock()
+	r.hops[address.Unmap()] = down
 	r.mu.Unlock()
 	r.poke()
 }

@@ -187,13 +187,19 @@ func TestVTEPOnTheLinkIsResolved(t *testing.T) {
 	}
 }
 
-func TestMultipathRouteGivesEveryLiveNextHop(t *testing.T) {
-	l := newLab(t)
+// twoWays joins the two by two cables and gives a route over both.
+func (l *lab) twoWays() {
+	l.t.Helper()
 	for i, name := range []string{"up1", "up2"} {
 		l.cable(name, fmt.Sprintf("10.%d.0.1/24", i+1))
 		l.address(l.peer, name, fmt.Sprintf("10.%d.0.2/24", i+1))
 	}
-	must(t, l.gw.RouteAdd(l.routeVia("10.0.0.0/24", "10.1.0.2@up1", "10.2.0.2@up2")))
+	must(l.t, l.gw.RouteAdd(l.routeVia("10.0.0.0/24", "10.1.0.2@up1", "10.2.0.2@up2")))
+}
+
+func TestMultipathRouteGivesEveryLiveNextHop(t *testing.T) {
+	l := newLab(t)
+	l.twoWays()
 	r := l.start("up1", "up2")
 	r.Track(netip.MustParseAddr("10.0.0.2"))
 	await(t, r, "both paths", paths(l.path("up1"), l.path("up2")))
@@ -205,6 +211,23 @@ func TestMultipathRouteGivesEveryLiveNextHop(t *testing.T) {
 
 	must(t, l.gw.RouteDel(l.routeVia("10.0.0.0/24", "10.1.0.2@up1", "10.2.0.2@up2")))
 	await(t, r, "loss of the route", reason("no route to 10.0.0.2"))
+}
+
+// RFC 5882 section 5: who watches a next hop knows more than the kernel.
+func TestANextHopThatIsSaidToBeDownLeadsNowhere(t *testing.T) {
+	l := newLab(t)
+	l.twoWays()
+	r := l.start("up1", "up2")
+	first, second := netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("10.2.0.2")
+	r.SetNextHop(first, "lost") // before anybody asks for a VTEP
+	r.Track(netip.MustParseAddr("10.0.0.2"))
+	await(t, r, "the path by the other next hop alone", paths(l.path("up2")))
+	r.SetNextHop(first, "")
+	await(t, r, "both paths", paths(l.path("up1"), l.path("up2")))
+	r.SetNextHop(second, "lost")
+	await(t, r, "the first path alone", paths(l.path("up1")))
+	r.SetNextHop(first, "gone")
+	await(t, r, "no path, and why", reason("next hop 10.1.0.2 on up1: gone"))
 }
 
 func TestLongestPrefixWins(t *testing.T) {
