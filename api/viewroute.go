@@ -121,6 +121,7 @@ func prefixRow(p view.Prefix) *p4evpnv1.Prefix {
 	return &p4evpnv1.Prefix{
 		Vrf: p.VRF, Prefix: text(p.Prefix), Kind: prefixKinds[p.Kind], Bridge: p.Bridge, Mac: mac(p.MAC),
 		Vtep: text(p.VTEP), Vni: p.VNI, RouterMac: mac(p.RouterMAC), NextHop: text(p.NextHop),
+		Uplinks: p.Uplinks, Slots: p.Slots,
 		Selected: p.Selected, State: states[p.State], Reason: utf8(p.Reason),
 	}
 }

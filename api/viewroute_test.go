@@ -55,10 +55,10 @@ func TestUnderlayRoutesAreListedByPrefix(t *testing.T) {
 func TestEveryFieldOfARoutingRowIsShown(t *testing.T) {
 	remote := view.Prefix{VRF: "green", Prefix: prefix("6.6.6.0/24"), Kind: view.PrefixRemote, VTEP: leaf, VNI: 100,
 		RouterMAC: mac2,
-		Selected:  true, State: view.Pending, Reason: "why"}
+		Selected:  true, State: view.Pending, Reason: "why", Uplinks: []string{"up1", "up2"}, Slots: 32}
 	remotePB := &p4evpnv1.Prefix{Vrf: "green", Prefix: "6.6.6.0/24", Kind: p4evpnv1.PrefixKind_PREFIX_KIND_REMOTE,
 		Vtep: "10.0.0.3", Vni: 100, RouterMac: "02:00:00:00:00:02",
-		Selected: true, State: p4evpnv1.State_STATE_PENDING, Reason: "why"}
+		Selected: true, State: p4evpnv1.State_STATE_PENDING, Reason: "why", Uplinks: []string{"up1", "up2"}, Slots: 32}
 	g := serve(t, intent.NewMemory(), fakeStatus{}, &controllertest.View{Rows: controllertest.Rows{
 		VRFs: []view.VRF{{Name: "green", VNI: 100, Loopback: prefix("10.100.0.1/24"), VTEP: prefix("10.0.0.2/32"),
 			RouterMAC: mac1,

@@ -74,13 +74,16 @@ func (l *loop) dropCandidate(c *candidate) {
 
 // tunnelFlipped has chosen anew what leads over a tunnel that found or lost its path.
 func (l *loop) tunnelFlipped(t *tunnel) {
+	l.nextHopsOver(t)
 	for _, c := range t.candidates {
 		switch r := c.route; {
 		case c.inVRF:
 			v := l.vrfs[c.owner]
 			routes := v.prefixes[r.prefix()]
 			routes.flipped(c)
-			l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix()})
+			if l.nextHopsMayChange(v, r.prefix(), &routes); routes.many == nil {
+				l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix()})
+			}
 		case r.Type == bgp.TypeMulticast:
 			l.bridges[c.owner].flood[r.vtep].routes.flipped(c)
 		default:

@@ -22,6 +22,7 @@ type contest struct {
 	few   []*candidate // looked at one by one; nil if there is a crowd
 	crowd *crowd
 	slot  slot
+	group *nextHopGroup // of a prefix: among which its flows choose; nil: they have one next hop
 }
 
 // maxFew is how many are looked at one by one.
@@ -179,7 +180,7 @@ func (s *candidates) add(c *candidate, in slot) {
 			w.add(o)
 		}
 		w.add(c)
-		*s.many = contest{crowd: w, slot: in}
+		*s.many = contest{crowd: w, slot: in, group: s.many.group}
 	}
 }
 
@@ -191,7 +192,7 @@ func (s *candidates) remove(c *candidate) {
 	}
 	if w := s.many.crowd; w != nil {
 		if w.remove(c); len(w.byRoute) <= maxFew/2 {
-			*s.many = contest{few: slices.Collect(maps.Values(w.byRoute)), slot: w.slot}
+			*s.many = contest{few: slices.Collect(maps.Values(w.byRoute)), slot: w.slot, group: s.many.group}
 		}
 		return
 	}

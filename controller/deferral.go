@@ -43,6 +43,8 @@ func (l *loop) endDeferral() {
 		return
 	}
 	n := l.target.EndDeferral()
+	l.claimNextHops()
+	l.settleNextHops()
 	for _, b := range l.bridges {
 		l.mark(p4.Group{ID: b.Index})
 	}

@@ -167,9 +167,10 @@ func registerTunnels(r *registry) {
 		adopt:    func(l *loop, _ iter.Seq[p4.Flows]) { l.rejoin() },
 		gone:     func(l *loop, k p4.Flows) { l.forgetTunnel(k.VTEP) },
 		fromBGP:  neverFromBGP[p4.Flows],
-		flipped:  func(l *loop, k p4.Flows) { l.markFloods(k.VTEP) },
+		flipped:  func(l *loop, k p4.Flows) { l.flowsFlipped(k) },
 		concerns: func(l *loop, k p4.Flows) []subject { return l.tunnelByID[k.VTEP].floodedBy() },
-		given:    neverGiven[p4.Flows], most: asManyAsFit[p4.Flows],
+		given:    alwaysGiven[p4.Flows], // who finds no room has one path
+		most:     asManyAsFit[p4.Flows],
 	}.table()
 }
 
@@ -283,6 +284,7 @@ func registerRouting(r *registry) {
 				}
 			}
 		})
+	registerNextHops(r)
 	r[p4.TypeRoute] = of[p4.Route]{
 		desired: func(l *loop, k p4.Route) entry { return l.desiredRoute(k.VRF, k.Prefix) },
 		all: func(l *loop) {
@@ -292,7 +294,7 @@ func registerRouting(r *registry) {
 				}
 			}
 		},
-		adopt: adoptNothing[p4.Route], gone: freeNothing[p4.Route],
+		adopt: func(l *loop, _ iter.Seq[p4.Route]) { l.claimNextHops() }, gone: freeNothing[p4.Route],
 		fromBGP:  (*loop).routeFromBGP,
 		flipped:  noneDoesWithout[p4.Route],
 		concerns: func(_ *loop, k p4.Route) []subject { return []subject{{ofVRF, k.VRF}} },
@@ -314,6 +316,49 @@ func registerRouting(r *registry) {
 				l.mark(p4.RouterInterface{Bridge: s.bridge.Index})
 			}
 		})
+}
+
+func registerNextHops(r *registry) {
+	r[p4.TypeNextHopSlot] = of[p4.NextHopSlot]{
+		desired: func(l *loop, k p4.NextHopSlot) entry { return l.desiredNextHopSlot(k) },
+		all: func(l *loop) {
+			for _, g := range l.nextHops.byID {
+				l.markNextHopSlots(g)
+			}
+		},
+		adopt:   (*loop).adoptNextHops,
+		gone:    func(l *loop, k p4.NextHopSlot) { l.forgetNextHops(k.Group) },
+		fromBGP: neverFromBGP[p4.NextHopSlot], // see leads
+		flipped: func(l *loop, k p4.NextHopSlot) { l.nextHopsFlipped(k, k.Group) }, concerns: concernsNobody[p4.NextHopSlot],
+		given: neverGiven[p4.NextHopSlot], most: asManyAsFit[p4.NextHopSlot],
+	}.table()
+	r[p4.TypeNextHopGroup] = of[p4.NextHopGroup]{
+		desired: func(l *loop, k p4.NextHopGroup) entry { return l.desiredNextHopGroup(k) },
+		all: func(l *loop) {
+			for id := range l.nextHops.byID {
+				l.mark(p4.NextHopGroup{ID: id})
+			}
+		},
+		adopt:   adoptNothing[p4.NextHopGroup],
+		gone:    func(l *loop, k p4.NextHopGroup) { l.forgetNextHops(k.ID) },
+		fromBGP: neverFromBGP[p4.NextHopGroup],
+		flipped: func(l *loop, k p4.NextHopGroup) { l.nextHopsFlipped(k, k.ID) }, concerns: concernsNobody[p4.NextHopGroup],
+		given: neverGiven[p4.NextHopGroup], most: asManyAsFit[p4.NextHopGroup],
+	}.table()
+	r[p4.TypeMultipath] = of[p4.Multipath]{
+		desired: func(l *loop, k p4.Multipath) entry { return l.desiredMultipath(k) },
+		all: func(l *loop) {
+			for id := range l.nextHops.byID {
+				l.mark(p4.Multipath{Group: id})
+			}
+		},
+		adopt:   adoptNothing[p4.Multipath],
+		gone:    func(l *loop, k p4.Multipath) { l.forgetNextHops(k.Group) },
+		fromBGP: neverFromBGP[p4.Multipath],
+		flipped: func(l *loop, k p4.Multipath) { l.nextHopsFlipped(k, k.Group) }, concerns: concernsNobody[p4.Multipath],
+		given: alwaysGiven[p4.Multipath], // who finds no room for a group has one next hop
+		most:  asManyAsFit[p4.Multipath],
+	}.table()
 }
 
 func registerGateways(r *registry) {
@@ -452,5 +497,5 @@ func (l *loop) routeFromBGP(e p4.Route) bool {
 		_, here := l.bridges[e.Bridge].rankHere(e.MAC)
 		return !here
 	}
-	return e.Kind == p4.RouteVTEP
+	return e.Kind == p4.RouteVTEP || e.Kind == p4.RouteVTEPs
 }

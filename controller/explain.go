@@ -71,6 +71,9 @@ var explanations = [p4.Types]func(l *loop, e entry) string{
 	}),
 	p4.TypeRouterMAC:     explain((*loop).explainRouterMAC),
 	p4.TypeRoute:         explain((*loop).explainPrefix),
+	p4.TypeNextHopSlot:   explain(func(l *loop, e p4.NextHopSlot) string { return l.explainNextHops(e.Group) }),
+	p4.TypeNextHopGroup:  explain(func(l *loop, e p4.NextHopGroup) string { return l.explainNextHops(e.ID) }),
+	p4.TypeMultipath:     explain(func(l *loop, e p4.Multipath) string { return l.explainNextHops(e.Group) }),
 	p4.TypeARPHost:       explain(func(l *loop, e p4.ARPHost) string { return l.explainAddress(e.Bridge, e.Address) }),
 	p4.TypeNDHost:        explain(func(l *loop, e p4.NDHost) string { return l.explainAddress(e.Bridge, e.Address) }),
 	p4.TypeGateway:       explain(func(l *loop, e p4.Gateway) string { return l.explainGuard(e.Bridge) }),
@@ -115,6 +118,24 @@ func (g *uplinkGroup) names(l *loop) string {
 func (l *loop) explainUplinks(group uint16) string {
 	g := l.uplinkGroups.byID[group]
 	return fmt.Sprintf("the kernel routes %d VTEPs by %s", len(g.tunnels), g.names(l))
+}
+
+// names are the VTEPs of a group, each with how many of its slots it has.
+func (g *nextHopGroup) names() string {
+	shares := map[string]int{}
+	for _, h := range g.slots {
+		shares[h.remote.String()]++
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(shares)) {
+		all = append(all, fmt.Sprintf("%s (%d of %d)", name, shares[name], len(g.slots)))
+	}
+	return "VTEP " + strings.Join(all, ", ")
+}
+
+func (l *loop) explainNextHops(group uint16) string {
+	g := l.nextHops.byID[group]
+	return fmt.Sprintf("the routes of %d prefixes are equal: each has a share of their flows, by %s", g.users, g.names())
 }
 
 func (l *loop) vrfName(index uint16) string {
@@ -215,7 +236,12 @@ func (l *loop) explainPrefix(e p4.Route) string {
 	case ownStatic:
 		return fmt.Sprintf("the configuration of VRF %s routes it to %v", v.ID, l.staticNextHop(v, e.Prefix))
 	}
-	return l.explainRoute(c)
+	text := l.explainRoute(c)
+	if e.Kind == p4.RouteVTEPs {
+		g := l.nextHops.byID[e.Group]
+		text = fmt.Sprintf("%d routes are equal (%s): %s, and others", len(g.hops), g.names(), text)
+	}
+	return text
 }
 
 // explainAddress says why an address of a bridge is its MAC's.

@@ -44,6 +44,7 @@ func facts(held []entry) []string {
 	floods := map[uint16]bool{}  // tunnels that replicas are for
 	flows := map[uint16]uint16{} // VTEP → group
 	slots := map[uint16]map[uint8]p4.UplinkSlot{}
+	nextHops := map[uint16][]p4.NextHopSlot{} // by group
 	for _, k := range held {
 		switch k := k.(type) {
 		case p4.Tunnel:
@@ -59,6 +60,8 @@ func facts(held []entry) []string {
 				slots[k.Group] = map[uint8]p4.UplinkSlot{}
 			}
 			slots[k.Group][k.Slot] = k
+		case p4.NextHopSlot:
+			nextHops[k.Group] = append(nextHops[k.Group], k)
 		case p4.Replica:
 			replicas[[2]uint16{k.Bridge, k.Instance}] = k
 			floods[k.VTEP] = true
@@ -73,7 +76,7 @@ func facts(held []entry) []string {
 		if a := adjacencies[t.Adjacency]; floods[id] {
 			s += fmt.Sprintf(" replicas %v>%v", a.Source, a.Destination)
 		}
-		shares := map[string]int{}
+		shares := shares{}
 		for _, slot := range slots[flows[id]] {
 			a := adjacencies[slot.Adjacency]
 			shares[fmt.Sprintf(" by port %d %v>%v", slot.Port, a.Source, a.Destination)]++
@@ -81,15 +84,7 @@ func facts(held []entry) []string {
 		if a, p := adjacencies[t.Adjacency], paths[id]; p.Port != 0 {
 			shares[fmt.Sprintf(" by port %d %v>%v", p.Port, a.Source, a.Destination)]++
 		}
-		least, most := p4.Slots, 0
-		for _, by := range slices.Sorted(maps.Keys(shares)) {
-			s += by
-			least, most = min(least, shares[by]), max(most, shares[by])
-		}
-		if most > least+1 {
-			s += fmt.Sprintf(" by %d to %d slots", least, most)
-		}
-		return s
+		return s + shares.text()
 	}
 	var out []string
 	for _, k := range held {
@@ -118,12 +113,21 @@ func facts(held []entry) []string {
 				out = append(out, "path without a tunnel")
 			}
 		case p4.UplinkSlot, p4.UplinkGroup, p4.Flows: // they are in what leads to VTEPs
+		case p4.NextHopSlot, p4.NextHopGroup, p4.Multipath: // they are in routes
 		case p4.Adjacency:
 			out = append(out, fmt.Sprintf("adjacency %v>%v", k.Source, k.Destination))
 		case p4.Route:
-			if k.Kind == p4.RouteVTEP {
+			switch k.Kind {
+			case p4.RouteVTEP:
 				out = append(out, fmt.Sprintf("route %d %v -> vni %d %v>%v %s", k.VRF, k.Prefix, k.VNI, k.Source, k.Destination,
 					vtep(k.VTEP)))
+				continue
+			case p4.RouteVTEPs:
+				shares := shares{}
+				for _, s := range nextHops[k.Group] {
+					shares[fmt.Sprintf(" vni %d %v>%v %s", s.VNI, s.Source, s.Destination, vtep(s.VTEP))]++
+				}
+				out = append(out, fmt.Sprintf("route %d %v -> flows%s", k.VRF, k.Prefix, shares.text()))
 				continue
 			}
 			out = append(out, k.Entry().String())
@@ -133,6 +137,22 @@ func facts(held []entry) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// shares are how many slots of a group lead by each way.
+type shares map[string]int
+
+// text is all ways, and what is wrong with their shares.
+func (s shares) text() (text string) {
+	least, most := p4.Slots, 0
+	for _, by := range slices.Sorted(maps.Keys(s)) {
+		text += by
+		least, most = min(least, s[by]), max(most, s[by])
+	}
+	if most > least+1 {
+		text += fmt.Sprintf(" by %d to %d slots", least, most)
+	}
+	return text
 }
 
 // get finds the entry that k names on the target, nil if it is not there.

@@ -121,6 +121,7 @@ func plentyRoutes(i int) (all []bgp.Event) {
 		hostRoute(leaf, 100, mac(0x1000+i), fmt.Sprint("2001:db8:10::", 100+i), 5000),
 		prefixRoute(leaf, 5000, fmt.Sprintf("10.100.%d.0/24", i)),
 		prefixRoute(leaf, 5000, fmt.Sprintf("2001:db8:100:%d::/64", i)),
+		prefixRoute(leaf, 5000, fmt.Sprintf("10.101.%d.0/24", i/2)), // as another leaf
 	} {
 		all = append(all, update(peer1, r))
 	}
@@ -249,6 +250,13 @@ func TestEachTableMayBeFullOnTheTargetAndTheRestStaysRight(t *testing.T) {
 				}
 				return checkOrder(u, s)
 			}}})
+			if doneWithout[name] {
+				if n := g.without(); len(n) != 0 || sizes(g.shares()).of(name) != whole.of(name)/2 || refused.Load() == 0 {
+					t.Errorf("missing: %v, and %d entries of %s: want as many as fit, and others do without", n,
+						sizes(g.shares()).of(name), name)
+				}
+				return
+			}
 			if n := g.without()[name]; n != whole.of(name)-whole.of(name)/2 || refused.Load() == 0 {
 				t.Errorf("%d entries of %s are missing, want all but the %d that fit", n, name, whole.of(name)/2)
 			}
@@ -260,6 +268,9 @@ func TestEachTableMayBeFullOnTheTargetAndTheRestStaysRight(t *testing.T) {
 		})
 	}
 }
+
+// doneWithout are the tables in whose place another one has an entry where there is no room.
+var doneWithout = map[string]bool{"underlay.flows": true, "router.multipath": true}
 
 // settledPlenty is plenty where there is room.
 func settledPlenty(t *testing.T) *gateway {
@@ -297,7 +308,7 @@ func TestEachTableThatOthersFillIsDeclinedBeforeItIsFull(t *testing.T) {
 	})
 	after := sizes(g.shares())
 	for _, name := range []string{"bridge.source", "bridge.fdb", "flood.replica", "arp.host", "nd.host", "router.ipv4",
-		"router.ipv6", "router.mac", "gateway.mac", "vxlan.peer", "vxlan.tunnel", "underlay.path", "underlay.flows",
+		"router.ipv6", "router.mac", "gateway.mac", "vxlan.peer", "vxlan.tunnel", "underlay.path",
 		"underlay.adjacency"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -291,11 +290,14 @@ func checkOrder(u *p4v1.Update, s *p4rttest.State) error {
 		case p4.RouteHost:
 			return has(p4.RouterInterface{Bridge: d.Bridge})
 		case p4.RouteVTEP:
-			if has(p4.Flows{VTEP: d.VTEP}) == nil {
-				return has(p4.Tunnel{VTEP: d.VTEP})
-			}
-			return cmp.Or(has(p4.Tunnel{VTEP: d.VTEP}), has(p4.Path{VTEP: d.VTEP}))
+			return hasWay(has, d.VTEP)
+		case p4.RouteVTEPs:
+			return has(p4.Multipath{Group: d.Group})
 		}
+	case p4.NextHopSlot:
+		return hasWay(has, d.VTEP)
+	case p4.Multipath:
+		return has(p4.NextHopGroup{ID: d.Group})
 	}
 	return nil
 }
@@ -321,7 +323,12 @@ func checkUnused(d entry, s *p4rttest.State) error {
 		case p4.Route:
 			i, ok := d.(p4.RouterInterface)
 			t, tunnel := d.(p4.Tunnel)
-			used = ok && o.Kind == p4.RouteHost && i.Bridge == o.Bridge || tunnel && o.Kind == p4.RouteVTEP && t.VTEP == o.VTEP
+			m, group := d.(p4.Multipath)
+			used = ok && o.Kind == p4.RouteHost && i.Bridge == o.Bridge ||
+				tunnel && o.Kind == p4.RouteVTEP && t.VTEP == o.VTEP || group && o.Kind == p4.RouteVTEPs && m.Group == o.Group
+		case p4.NextHopSlot:
+			t, tunnel := d.(p4.Tunnel)
+			used = tunnel && t.VTEP == o.VTEP
 		case p4.RouterMAC:
 			i, ok := d.(p4.RouterInterface)
 			used = ok && i.Bridge == o.Bridge
@@ -410,19 +417,6 @@ func (g *gateway) regroup() {
 		l.regroupDue()
 	})
 	g.settle()
-}
-
-// uplinkEntries is how many slots and groups of uplinks the target has: those of the groups
-// that tunnels have, which depends on what was.
-func (g *gateway) uplinkEntries(l *loop) int {
-	n := 0
-	for id, group := range l.uplinkGroups.byID {
-		if len(group.tunnels) == 0 {
-			g.Errorf("group %d of uplinks is nobody's", id)
-		}
-		n += len(group.slots) + 1
-	}
-	return n
 }
 
 // intentSeen reports whether the loop has the objects of the store.

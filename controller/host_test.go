@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -443,15 +444,17 @@ func TestWhatIsShownOfRouting(t *testing.T) {
 	g.send(update(peer1, prefixRoute(leaf1, 5000, "0.0.0.0/0")), update(peer1, prefixRoute(leaf2, 5000, "0.0.0.0/0")),
 		update(peer1, hostRoute(leaf1, 100, mac(9), "10.10.0.9", 0)))
 	g.settle()
+	const equals = "each flow to one of VTEP 10.0.0.11 by L3 VNI 5000, router MAC 02:00:00:00:00:d1 (32 of 64); " +
+		"VTEP 10.0.0.12 by L3 VNI 5000, router MAC 02:00:00:00:00:d2 (32 of 64)"
 	for ip, want := range map[string]string{
 		"10.10.0.5":      "to the host 02:00:00:00:00:05 of bridge bridge-10, port eth1",
 		"10.10.0.9":      "to the host 02:00:00:00:00:09 of bridge bridge-10, VTEP 10.0.0.11 by VNI 100",
 		"10.10.0.6":      "to an attached subnet whose host is not known: the gateway looks for it",
 		"10.10.0.1":      "to this gateway",
-		"8.8.8.8":        "to VTEP 10.0.0.11 by L3 VNI 5000, router MAC 02:00:00:00:00:d1",
+		"8.8.8.8":        equals,
 		"2001:db8::1":    "dropped: no route",
 		"fe80::1":        "to this gateway: a link-local address goes no further",
-		"::ffff:8.8.8.8": "to VTEP 10.0.0.11 by L3 VNI 5000, router MAC 02:00:00:00:00:d1",
+		"::ffff:8.8.8.8": equals,
 	} {
 		got, err := g.c.Lookup(t.Context(), "blue", netip.MustParseAddr(ip))
 		if err != nil || got.Result != want {
@@ -459,8 +462,12 @@ func TestWhatIsShownOfRouting(t *testing.T) {
 		}
 	}
 	got, _ := g.c.Lookup(t.Context(), "blue", addr("8.8.8.8"))
-	if len(got.Candidates) != 2 || !got.Candidates[0].Selected || got.Candidates[1].Selected ||
-		got.Candidates[1].Reason != "another route is better: lower VTEP" {
+	for _, c := range got.Candidates {
+		if !c.Selected || c.Reason != "" || c.Slots != 32 || !slices.Equal(c.Uplinks, []string{"up1"}) {
+			t.Errorf("candidate: %+v", c)
+		}
+	}
+	if len(got.Candidates) != 2 {
 		t.Errorf("candidates: %+v", got.Candidates)
 	}
 	hosts, _ := g.c.Hosts(t.Context(), "bridge-10")

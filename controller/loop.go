@@ -206,6 +206,7 @@ type loop struct {
 	adjacencyByID map[uint16]*adjacency
 	adjacencyIDs  ids
 	uplinkGroups  uplinkGroups
+	nextHops      nextHopGroups
 
 	dirtyPorts       map[uint16]struct{}
 	dirtyStaticMACs  map[uint16]struct{} // bridges
@@ -250,6 +251,7 @@ func newLoop(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry
 		tunnelIDs: ids{first: 1, last: 65535}, unnumbered: map[*tunnel]struct{}{},
 		adjacencies: map[adjacencyKey]*adjacency{}, adjacencyByID: map[uint16]*adjacency{},
 		adjacencyIDs: ids{first: 1, last: 65535}, uplinkGroups: newUplinkGroups(p4.Uplinks(program)),
+		nextHops:   newNextHopGroups(p4.NextHops(program)),
 		dirtyPorts: map[uint16]struct{}{}, dirtyStaticMACs: map[uint16]struct{}{},
 		vacant:        map[uint16]struct{}{},
 		dirtyExpected: map[macKey]struct{}{}, expected: map[string]*expectation{},

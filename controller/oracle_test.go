@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -67,7 +68,7 @@ func moved(routes []bgp.Route) []bgp.Route {
 	return keep(routes, func(r bgp.Route) string { return r.MAC.String() })
 }
 
-// decided goes by RFC 4271 section 9.1.2.2, a to d; then by what the routes say.
+// decided goes by RFC 4271 section 9.1.2.2, a to d.
 func decided(routes []bgp.Route) []bgp.Route {
 	routes = keep(routes, func(r bgp.Route) int64 { return -int64(r.Preference.LocalPref) })
 	routes = keep(routes, func(r bgp.Route) uint16 { return r.Preference.PathLength })
@@ -80,10 +81,7 @@ func decided(routes []bgp.Route) []bgp.Route {
 			}
 		}
 	}
-	routes = keep(left, func(r bgp.Route) int { return no(!r.Preference.Internal) })
-	routes = keep(routes, func(r bgp.Route) string { return fmt.Sprintf("%x", r.NextHop.AsSlice()) })
-	routes = keep(routes, func(r bgp.Route) uint32 { return r.Label })
-	return keep(routes, func(r bgp.Route) string { return r.RouterMAC.String() })
+	return keep(left, func(r bgp.Route) int { return no(!r.Preference.Internal) })
 }
 
 // reachable are those whose VTEP can be reached, or all where that is none and all is true.
@@ -196,8 +194,11 @@ func (o *oracle) prefix(p netip.Prefix) string {
 		w := moved(configured(hosts))[0]
 		return fmt.Sprintf("%v vni %d %v", w.NextHop, w.Label2, w.RouterMAC)
 	case len(prefixes) > 0:
-		w := decided(prefixes)[0]
-		return fmt.Sprintf("%v vni %d %v", w.NextHop, w.Label, w.RouterMAC)
+		ways := map[string]bool{}
+		for _, w := range decided(prefixes) {
+			ways[fmt.Sprintf("%v vni %d %v", w.NextHop, w.Label, w.RouterMAC)] = true
+		}
+		return strings.Join(slices.Sorted(maps.Keys(ways)), " + ")
 	}
 	return ""
 }
@@ -207,6 +208,8 @@ func (l *loop) entriesOfRoutes() (out []string) {
 	to := func(id uint16) netip.Addr { return l.tunnelByID[id].remote }
 	groups := map[[2]uint16]bool{}
 	var replicas []p4.Replica
+	ways := map[uint16]map[string]bool{} // by group of next hops
+	routes := map[netip.Prefix]uint16{}  // by such a group
 	for e := range l.target.Entries() {
 		d, err := p4.Decode(e)
 		if err != nil {
@@ -225,7 +228,14 @@ func (l *loop) entriesOfRoutes() (out []string) {
 				out = append(out, fmt.Sprintf("route %v: host %v", d.Prefix, d.MAC))
 			case p4.RouteVTEP:
 				out = append(out, fmt.Sprintf("route %v: %v vni %d %v", d.Prefix, to(d.VTEP), d.VNI, d.Destination))
+			case p4.RouteVTEPs:
+				routes[d.Prefix] = d.Group
 			}
+		case p4.NextHopSlot:
+			if ways[d.Group] == nil {
+				ways[d.Group] = map[string]bool{}
+			}
+			ways[d.Group][fmt.Sprintf("%v vni %d %v", to(d.VTEP), d.VNI, d.Destination)] = true
 		case p4.Replica:
 			replicas = append(replicas, d)
 		case p4.Group:
@@ -233,6 +243,9 @@ func (l *loop) entriesOfRoutes() (out []string) {
 				groups[[2]uint16{d.ID, m.Instance}] = true
 			}
 		}
+	}
+	for p, group := range routes {
+		out = append(out, fmt.Sprintf("route %v: %s", p, strings.Join(slices.Sorted(maps.Keys(ways[group])), " + ")))
 	}
 	for _, d := range replicas {
 		out = append(out, fmt.Sprintf("flood %d: %v vni %d, %v", d.Bridge, to(d.VTEP), d.VNI,
@@ -392,6 +405,9 @@ func TestEntriesAreThoseOfTheRFCsText(t *testing.T) {
 			}
 			clear(f.known)
 			f.check(t)
+			for _, g := range f.nextHops.byID {
+				t.Errorf("a group of next hops is left with %d prefixes", g.users)
+			}
 			for _, tn := range f.tunnels {
 				t.Errorf("a tunnel to %v is left with %d candidates", tn.remote, len(tn.candidates))
 			}

@@ -17,6 +17,7 @@ func (l *loop) importPrefix(v *vrf, r *route) {
 	routes := v.prefixes[r.prefix()]
 	routes.add(l.candidateInVRF(v, r), slotKey)
 	v.prefixes[r.prefix()] = routes
+	l.nextHopsMayChange(v, r.prefix(), &routes)
 	v.imported[r.Type]++
 	l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix()})
 }
@@ -27,7 +28,12 @@ func (l *loop) unimportPrefix(v *vrf, r *route) {
 	if c == nil {
 		return
 	}
-	if routes.remove(c); routes.size() > 0 {
+	w := routes.many
+	if routes.remove(c); w != nil && routes.many == nil {
+		l.leaveNextHops(w)
+	}
+	l.nextHopsMayChange(v, r.prefix(), &routes)
+	if routes.size() > 0 {
 		v.prefixes[r.prefix()] = routes
 	} else {
 		v.prefixes = without(v.prefixes, r.prefix(), &v.most)
@@ -165,7 +171,7 @@ func (l *loop) choose(v *vrf, p netip.Prefix) (p4.Route, ownKind, *svi, *candida
 }
 
 // desiredRoute sends packets of a VRF to what has the prefix: this gateway, a
-// host of an attached subnet, or the router behind the best VTEP.
+// host of an attached subnet, or the routers behind the best VTEPs.
 func (l *loop) desiredRoute(id uint16, p netip.Prefix) entry {
 	v := l.vrfs[id]
 	if v == nil {
@@ -177,6 +183,10 @@ func (l *loop) desiredRoute(id uint16, p netip.Prefix) entry {
 	}
 	if c == nil {
 		return nil
+	}
+	if w := v.prefixes[p].many; w != nil && w.group != nil {
+		r.Kind, r.Group = p4.RouteVTEPs, w.group.id
+		return r
 	}
 	r.Kind, r.VTEP, r.VNI = p4.RouteVTEP, c.via.id, c.route.encapsulation()
 	r.Source, r.Destination = l.routerMAC, c.route.routerMAC

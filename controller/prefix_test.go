@@ -27,7 +27,8 @@ func TestWhichRouteAPrefixUses(t *testing.T) {
 		{"half of all, which holds 0.0.0.0/8 and 127.0.0.0/8", []bgp.Route{prefixRoute(leaf1, 5000, "0.0.0.0/1")}, "0.0.0.0/1", viaLeaf1},
 		{"the other half", []bgp.Route{prefixRoute(leaf1, 5000, "128.0.0.0/1")}, "128.0.0.0/1", viaLeaf1},
 		{"the IPv6 default route", []bgp.Route{prefixRoute(leaf1, 5000, "::/0")}, "::/0", viaLeaf1},
-		{"the lower VTEP of two", []bgp.Route{prefixRoute(leaf2, 5000, "10.50.0.0/16"), prefixRoute(leaf1, 5000, "10.50.0.0/16")}, "10.50.0.0/16", viaLeaf1},
+		{"both of two VTEPs", []bgp.Route{prefixRoute(leaf2, 5000, "10.50.0.0/16"), prefixRoute(leaf1, 5000, "10.50.0.0/16")}, "10.50.0.0/16", viaLeaf1 + " + " + viaLeaf2},
+		{"one VTEP of two for a host, which moves", []bgp.Route{hostRoute(leaf2, 777, mac(5), "10.50.0.5", 5000), hostRoute(leaf1, 777, mac(5), "10.50.0.5", 5000)}, "10.50.0.5/32", viaLeaf1},
 		{"a host before a prefix", []bgp.Route{prefixRoute(leaf1, 5000, "10.50.0.5/32"), hostRoute(leaf2, 777, mac(5), "10.50.0.5", 5000)}, "10.50.0.5/32", viaLeaf2},
 		{"our own subnet before a peer's", []bgp.Route{prefixRoute(leaf1, 5000, "10.10.0.0/24")}, "10.10.0.0/24", "glean"},
 		{"our own address before a peer's", []bgp.Route{prefixRoute(leaf1, 5000, "10.10.0.1/32"), hostRoute(leaf2, 777, mac(5), "10.10.0.1", 5000)}, "10.10.0.1/32", "local"},
@@ -138,11 +139,11 @@ func TestAPrefixFollowsItsVTEPsInTheUnderlay(t *testing.T) {
 	g.wantRouteTo(v, "10.60.0.0/16", "nowhere")
 	g.underlay.Set(leaf1, "", path1)
 	g.settle()
-	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1)
+	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1+" + "+viaLeaf2)
 	g.wantRouteTo(v, "10.60.0.0/16", viaLeaf1)
 	g.underlay.Set(leaf1, "", path2) // another path is no reason to leave
 	g.settle()
-	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1)
+	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1+" + "+viaLeaf2)
 	g.underlay.Set(leaf1, "no route")
 	g.settle()
 	g.wantRouteTo(v, "10.50.0.0/16", viaLeaf2)

@@ -577,7 +577,7 @@ func (h *story) wantSameMemory(t *testing.T, fresh *gateway) {
 			out += fmt.Sprintf("%d tunnels, %d VTEPs, %d adjacencies, %d stations, %d replicas, "+
 				"%d sets of route targets, %d learned too many, %d records, %d failed",
 				len(l.tunnels), len(l.remoteVTEPs), len(l.adjacencies), stations, replicas, len(l.routeTargets), learned,
-				l.target.Len()-len(declinedSources(l))-g.uplinkEntries(l), l.target.FailureCount())
+				l.target.Len()-len(declinedSources(l))-g.groupEntries(l), l.target.FailureCount())
 		})
 		return out
 	}

@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -105,14 +107,53 @@ func (g *gateway) routeTo(vrf uint16, p string) string {
 	case p4.RouteHost:
 		return fmt.Sprintf("host %v in %d", r.MAC, r.Bridge)
 	case p4.RouteVTEP:
-		t, _ := g.get(p4.Tunnel{VTEP: r.VTEP}).(p4.Tunnel)
-		return fmt.Sprintf("%v vni %d %v>%v", t.Destination, r.VNI, r.Source, r.Destination)
+		return g.by(r.VTEP, r.VNI, r.Source, r.Destination)
+	case p4.RouteVTEPs:
+		ways := map[string]bool{}
+		for i := range uint8(p4.Slots) {
+			s, _ := g.get(p4.NextHopSlot{Group: r.Group, Slot: i}).(p4.NextHopSlot)
+			ways[g.by(s.VTEP, s.VNI, s.Source, s.Destination)] = true
+		}
+		return strings.Join(slices.Sorted(maps.Keys(ways)), " + ")
 	case p4.RouteGlean:
 		return "glean"
 	case p4.RouteLocal:
 		return "local"
 	}
 	return "drop"
+}
+
+// by is a VTEP's router in words.
+func (g *gateway) by(vtep uint16, vni uint32, source, destination ether.MAC) string {
+	t, _ := g.get(p4.Tunnel{VTEP: vtep}).(p4.Tunnel)
+	return fmt.Sprintf("%v vni %d %v>%v", t.Destination, vni, source, destination)
+}
+
+// hasWay is what a next hop needs: a tunnel, and a path to its end.
+func hasWay(has func(entry) error, vtep uint16) error {
+	if has(p4.Flows{VTEP: vtep}) == nil {
+		return has(p4.Tunnel{VTEP: vtep})
+	}
+	return cmp.Or(has(p4.Tunnel{VTEP: vtep}), has(p4.Path{VTEP: vtep}))
+}
+
+// groupEntries is how many slots and groups of uplinks and of next hops the target has: those
+// of the groups that tunnels and prefixes have. Which these are depends on what was.
+func (g *gateway) groupEntries(l *loop) int {
+	n := 0
+	for id, group := range l.uplinkGroups.byID {
+		if len(group.tunnels) == 0 {
+			g.Errorf("group %d of uplinks is nobody's", id)
+		}
+		n += len(group.slots) + 1
+	}
+	for id, group := range l.nextHops.byID {
+		if group.users == 0 {
+			g.Errorf("group %d of next hops is nobody's", id)
+		}
+		n += len(group.slots) + 2
+	}
+	return n
 }
 
 // answer says who the pipeline answers is at an address.

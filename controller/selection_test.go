@@ -77,8 +77,9 @@ func (g *gateway) wantChoice(p string, vtep netip.Addr, want string) {
 	g.Errorf("%s: nothing by %v", p, vtep)
 }
 
-// What RFC 4271 section 9.1.2.2 leaves equal is decided by what the routes say.
-func TestWhichOfEqualPrefixesIsUsed(t *testing.T) {
+// What RFC 4271 section 9.1.2.2 leaves equal is decided by what the routes say, where a prefix
+// cannot have several next hops.
+func TestWhichOfEqualPrefixesIsUsedWhereOneIs(t *testing.T) {
 	same := func(*bgp.Preference) {}
 	at := func(leaf netip.Addr, rd uint16, vni uint32, m ether.MAC) bgp.Route {
 		r := preferred(leaf, same)
@@ -92,7 +93,7 @@ func TestWhichOfEqualPrefixesIsUsed(t *testing.T) {
 	} {
 		t.Run(step, func(t *testing.T) {
 			for _, order := range [][]bgp.Route{{routes[0], routes[1]}, {routes[1], routes[0]}} {
-				g, _, _, _ := routed(t, options{})
+				g, _, _, _ := routed(t, options{program: withoutSelector("router.next_hops")})
 				for _, r := range order {
 					g.send(update(peer1, r))
 				}
@@ -143,10 +144,10 @@ func TestMEDCountsWithinOneNeighbouringAS(t *testing.T) {
 			g.send(update(peer1, routes[i]))
 		}
 		g.settle()
-		g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1)
+		g.wantRouteTo(v, "10.50.0.0/16", viaLeaf1+" + "+viaLeaf2)
 		g.wantReason("[5]:[0]:[16]:[10.50.0.0]", leaf0, "another route is better: MED")
-		g.wantReason("[5]:[0]:[16]:[10.50.0.0]", leaf2, "another route is better: lower VTEP")
-		g.send(withdraw(peer1, routes[2])) // nothing beats the lowest VTEP any more
+		g.wantReason("[5]:[0]:[16]:[10.50.0.0]", leaf2, "")
+		g.send(withdraw(peer1, routes[2])) // nothing beats the highest MED any more
 		g.settle()
 		g.wantReason("[5]:[0]:[16]:[10.50.0.0]", leaf0, "")
 	}

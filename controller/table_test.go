@@ -77,7 +77,7 @@ func TestAllOfATableIsWhatTheTargetHoldsOfIt(t *testing.T) {
 	g.staticMAC("server", "eth1", mac(9), "10.10.0.9", "2001:db8:10::9")
 	g.instance(intent.Instance{ID: "bridge.bridge-10", DropUnknownUnicast: true})
 	g.send(update(peer1, floodRoute(leaf1, 100)), update(peer1, macRoute(leaf1, 100, mac(1))),
-		update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")),
+		update(peer1, prefixRoute(leaf1, 5000, "10.50.0.0/16")), update(peer1, prefixRoute(leaf2, 5000, "10.50.0.0/16")),
 		update(peer1, hostRoute(leaf1, 100, mac(5), "10.10.0.55", 5000)),
 		update(peer1, hostRoute(leaf1, 100, mac(5), "2001:db8:10::55", 5000)))
 	g.learn(b10, 1, mac(2))

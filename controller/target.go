@@ -45,6 +45,8 @@ const idleTick = 10 * time.Second
 // to be called again at the latest.
 func (l *loop) flush() time.Duration {
 	next := min(l.carrierDue(), l.tendAges()) // first: what they end is to be written too
+	l.doubtUplinks()
+	l.doubtNextHops()
 	if in, waiting := l.regroupDue(); waiting {
 		next = min(next, in)
 	}
@@ -84,6 +86,7 @@ func (l *loop) settle() {
 	l.settleRemoteVTEPs()
 	l.settleVacant()
 	l.settleExpected() // those for whom there is room now
+	l.settleNextHops()
 }
 
 // Desired is of reconcile.Model. It computes the entry that k names from the loop's

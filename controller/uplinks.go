@@ -67,28 +67,19 @@ const regroupAfter = time.Second
 
 // uplinkGroups are all groups, and what is to be done about them.
 type uplinkGroups struct {
-	selector  p4.Selector
+	grouping
 	byID      map[uint16]*uplinkGroup
 	byHops    map[string]*uplinkGroup // by what is live; there may be more
-	ids       ids
 	mixed     map[*uplinkGroup]struct{}
 	regroupAt time.Time // zero: none is mixed
-	// refused: the target did not take a group, though its P4Info says that it would.
-	refused  bool
-	doubtful map[p4.Key]struct{} // slots and groups that it may have refused
+	tunnels   int       // that are in a group
 }
 
 func newUplinkGroups(s p4.Selector) uplinkGroups {
 	return uplinkGroups{
-		selector: s, byID: map[uint16]*uplinkGroup{}, byHops: map[string]*uplinkGroup{},
-		ids: ids{first: 1, last: 65535}, mixed: map[*uplinkGroup]struct{}{},
-		doubtful: map[p4.Key]struct{}{},
+		grouping: newGrouping(s), byID: map[uint16]*uplinkGroup{}, byHops: map[string]*uplinkGroup{},
+		mixed: map[*uplinkGroup]struct{}{},
 	}
-}
-
-// mayAdd reports whether there may be one group more.
-func (u *uplinkGroups) mayAdd() bool {
-	return !u.refused && u.selector.Group >= p4.Slots && (len(u.byID)+1)*p4.Slots <= u.selector.Members
 }
 
 // hopsOf gives the ways to a tunnel's VTEP, each once, as many as there are slots at most.
@@ -155,6 +146,7 @@ func (l *loop) leave(t *tunnel) {
 	g.count(t.hops, -1)
 	delete(g.tunnels, t)
 	t.group = nil
+	l.uplinkGroups.tunnels--
 	l.markTunnel(t.id)
 }
 
@@ -163,9 +155,12 @@ func (l *loop) leave(t *tunnel) {
 // had, and where there is one way, it does without.
 func (l *loop) join(t *tunnel) {
 	u := &l.uplinkGroups
+	if t.alone {
+		return
+	}
 	g := l.heldGroup(t)
-	if g == nil && len(t.hops) > 1 {
-		if g = u.byHops[hopsKey(t.hops)]; g == nil && u.mayAdd() {
+	if g == nil && len(t.hops) > 1 && u.tunnels < u.Entries {
+		if g = u.byHops[hopsKey(t.hops)]; g == nil && u.mayAdd(len(u.byID), u.tunnels) {
 			g = u.add()
 		}
 	}
@@ -173,6 +168,7 @@ func (l *loop) join(t *tunnel) {
 		return
 	}
 	t.group = g
+	u.tunnels++
 	g.tunnels[t] = struct{}{}
 	g.count(t.hops, 1)
 	l.refill(g)
@@ -183,7 +179,7 @@ func (l *loop) join(t *tunnel) {
 func (l *loop) heldGroup(t *tunnel) *uplinkGroup {
 	held, _ := l.target.Held(p4.Flows{VTEP: t.id}.Key())
 	flows, ok := held.(p4.Flows)
-	if !ok || len(t.hops) == 0 || l.uplinkGroups.refused {
+	if !ok || len(t.hops) == 0 {
 		return nil
 	}
 	g := l.uplinkGroups.byID[flows.Group]
@@ -245,10 +241,10 @@ func (l *loop) refill(g *uplinkGroup) {
 	}
 }
 
-// fill has slots lead by the hops that are live, each by its share, and gives those that it
+// fill has slots lead to the hops that are live, each by its share, and gives those that it
 // changed: what led elsewhere, and then as few as make the shares equal.
-func fill(slots, live []hop) (changed []int) {
-	has := make(map[hop]int, len(live))
+func fill[H comparable](slots, live []H) (changed []int) {
+	has := make(map[H]int, len(live))
 	for _, h := range live {
 		has[h] = 0
 	}
@@ -260,7 +256,7 @@ func fill(slots, live []hop) (changed []int) {
 			free = append(free, i)
 		}
 	}
-	least := func() hop { return slices.MinFunc(live, func(a, b hop) int { return cmp.Compare(has[a], has[b]) }) }
+	least := func() H { return slices.MinFunc(live, func(a, b H) int { return cmp.Compare(has[a], has[b]) }) }
 	for _, i := range free {
 		h := least()
 		slots[i] = h
@@ -311,7 +307,6 @@ func (l *loop) markSlots(g *uplinkGroup) {
 // their group for a while, and the time until there are more.
 func (l *loop) regroupDue() (in time.Duration, waiting bool) {
 	u := &l.uplinkGroups
-	l.doubt()
 	if u.regroupAt.IsZero() {
 		return 0, false
 	}
@@ -352,40 +347,51 @@ func (l *loop) regroup(g *uplinkGroup) {
 	}
 }
 
-// groupFlipped is called when the target begins or ceases to refuse a slot or a group, and
-// before it is known why.
+// groupFlipped is called when the target begins or ceases to refuse an entry of a group.
 func (l *loop) groupFlipped(k entry, id uint16) {
-	u := &l.uplinkGroups
-	if g := u.byID[id]; g != nil && !u.refused {
-		u.doubtful[k.Key()] = struct{}{}
+	if l.uplinkGroups.byID[id] != nil {
+		l.uplinkGroups.flipped(k)
 	}
 }
 
-// doubt gives every tunnel one way from now on, which needs no group, if the target refuses
-// one. That it keeps one which has nobody says nothing of the others.
-func (l *loop) doubt() {
-	u := &l.uplinkGroups
-	for key := range u.doubtful {
-		f := l.target.Failure(key)
-		if f != nil && f.Refused() && l.Desired(f.What) != nil && !u.refused {
-			u.refused = true
-			l.log.Warn("the target does not take a group of uplinks: each VTEP has one path from now on", "err", f.Err)
-			l.dissolve()
-		}
+// flowsFlipped is groupFlipped for the entry of a VTEP that refers to a group.
+func (l *loop) flowsFlipped(k p4.Flows) {
+	if t := l.tunnelByID[k.VTEP]; t != nil && t.group != nil {
+		l.uplinkGroups.flipped(k)
 	}
-	clear(u.doubtful)
+	l.markFloods(k.VTEP)
 }
 
-// dissolve has the tunnels leave their groups.
-func (l *loop) dissolve() {
-	u := &l.uplinkGroups
-	for _, g := range slices.Collect(maps.Values(u.byID)) {
-		tunnels := slices.Collect(maps.Keys(g.tunnels))
-		for _, t := range tunnels {
-			l.leave(t)
+// doubtUplinks gives tunnels one way from now on, which needs no group, if the target refuses
+// theirs.
+func (l *loop) doubtUplinks() {
+	for _, e := range l.doubts(&l.uplinkGroups.grouping, "uplinks") {
+		switch e := e.(type) {
+		case p4.Flows:
+			if t := l.tunnelByID[e.VTEP]; t != nil && t.group != nil {
+				g := t.group
+				t.alone = true
+				l.leave(t)
+				l.refill(g)
+			}
+		case p4.UplinkGroup:
+			l.dissolve(l.uplinkGroups.byID[e.ID])
+		case p4.UplinkSlot:
+			l.dissolve(l.uplinkGroups.byID[e.Group])
 		}
-		l.refill(g)
 	}
+}
+
+// dissolve has the tunnels leave a group.
+func (l *loop) dissolve(g *uplinkGroup) {
+	if g == nil {
+		return
+	}
+	for _, t := range slices.Collect(maps.Keys(g.tunnels)) {
+		t.alone = true
+		l.leave(t)
+	}
+	l.refill(g)
 }
 
 // forgetGroup drops a group without tunnels once no entry of it is left.
@@ -413,9 +419,9 @@ func (l *loop) adoptSlots(held iter.Seq[p4.UplinkSlot]) {
 		}
 	}
 	for _, t := range l.tunnels {
-		t.group = nil
+		t.group, t.alone = nil, false
 	}
-	*u = newUplinkGroups(u.selector)
+	*u = newUplinkGroups(u.Selector)
 	slots := map[uint16][]p4.UplinkSlot{}
 	for e := range held {
 		slots[e.Group] = append(slots[e.Group], e)

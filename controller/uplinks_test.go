@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -198,26 +199,20 @@ func TestAWayNamedTwiceIsOneAndManyAreAsManyAsThereAreSlots(t *testing.T) {
 func TestWhereAGroupIsNotToBeHadAVTEPHasOneWay(t *testing.T) {
 	edit := func(change func(size *int64, group *int32, selector *bool)) options {
 		program := proto.CloneOf(p4.P4Info())
-		a := program.GetActionProfiles()[0]
+		a := profile(program, "underlay.uplinks")
 		change(&a.Size, &a.MaxGroupSize, &a.WithSelector)
 		return options{program: program}
 	}
 	for name, o := range map[string]options{
-		"no selector":    edit(func(_ *int64, group *int32, selector *bool) { *group, *selector = 0, false }),
-		"small groups":   edit(func(_ *int64, group *int32, _ *bool) { *group = p4.Slots - 1 }),
-		"no room":        edit(func(size *int64, _ *int32, _ *bool) { *size = p4.Slots - 1 }),
-		"target refuses": {target: p4rttest.Config{MayFail: true}},
+		"no selector":                  edit(func(_ *int64, group *int32, selector *bool) { *group, *selector = 0, false }),
+		"small groups":                 edit(func(_ *int64, group *int32, _ *bool) { *group = p4.Slots - 1 }),
+		"no room":                      edit(func(size *int64, _ *int32, _ *bool) { *size = p4.Slots - 1 }),
+		"no table":                     {program: withoutTable("underlay.flows")},
+		"the target refuses a slot":    refusing(t, "action_profile_member of underlay.uplinks"),
+		"the target refuses a group":   refusing(t, "action_selector_group of underlay.uplinks"),
+		"the target refuses the entry": refusing(t, "underlay.flows"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if o.target.MayFail {
-				o.server = p4rttest.New(t, o.target)
-				o.server.FailUpdates(func(u *p4v1.Update) error {
-					if u.GetEntity().GetActionProfileGroup() != nil {
-						return status.Error(codes.ResourceExhausted, "no group more")
-					}
-					return nil
-				})
-			}
 			g, vteps := spread(t, o)
 			used := map[uint16]bool{}
 			for _, vtep := range vteps {
@@ -243,6 +238,29 @@ func TestWhereAGroupIsNotToBeHadAVTEPHasOneWay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refusing is a target that refuses all entries of a type.
+func refusing(t *testing.T, typ string) options {
+	server := p4rttest.New(t, p4rttest.Config{MayFail: true})
+	server.FailUpdates(func(u *p4v1.Update) error {
+		if d := decode(u.GetEntity()); u.GetType() != p4v1.Update_DELETE && d != nil && d.Type().String() == typ {
+			return status.Error(codes.ResourceExhausted, "no more")
+		}
+		return nil
+	})
+	return options{server: server}
+}
+
+// withoutTable is our program with a table that has no room.
+func withoutTable(name string) *p4configv1.P4Info {
+	program := proto.CloneOf(p4.P4Info())
+	for _, table := range program.GetTables() {
+		if table.GetPreamble().GetName() == name {
+			table.Size = 0
+		}
+	}
+	return program
 }
 
 func TestARestartKeepsEachSlotWhereItIs(t *testing.T) {
@@ -272,4 +290,23 @@ func TestARestartKeepsEachSlotWhereItIs(t *testing.T) {
 			t.Errorf("written: %s", s)
 		}
 	}
+}
+
+func profile(program *p4configv1.P4Info, name string) *p4configv1.ActionProfile {
+	for _, a := range program.GetActionProfiles() {
+		if a.GetPreamble().GetName() == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// withoutSelector is our program where one of its selectors, if it is named, is an action
+// profile.
+func withoutSelector(name string) *p4configv1.P4Info {
+	program := proto.CloneOf(p4.P4Info())
+	if a := profile(program, name); a != nil {
+		a.WithSelector, a.MaxGroupSize = false, 0
+	}
+	return program
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/p4"
@@ -195,8 +196,8 @@ func (l *loop) remoteChoice(v *vrf, all *candidates, c *candidate, own ownKind, 
 	row := view.Prefix{VRF: v.ID, Prefix: p, Kind: view.PrefixRemote, VTEP: c.route.vtep,
 		VNI: c.route.encapsulation(), RouterMAC: c.route.routerMAC, State: view.Down}
 	switch {
-	case own == notOwn && best == c:
-		row.Selected = true
+	case own == notOwn && (best == c || best != nil && all.shares(c, best)):
+		row.Selected, row.Uplinks, row.Slots = true, c.via.uplinks(l), all.slotsOf(c)
 		row.State, row.Reason = l.routeState(v, p)
 	default:
 		row.Reason = v.passedOver(all, c, own, best)
@@ -278,12 +279,44 @@ func (l *loop) outcome(d entry) string {
 			to = "VTEP " + t.remote.String()
 		}
 		return fmt.Sprintf("to %s by L3 VNI %d, router MAC %v", to, r.VNI, r.Destination)
+	case p4.RouteVTEPs:
+		return "each flow to one of " + l.members(r.Group)
 	case p4.RouteGlean:
 		return "to an attached subnet whose host is not known: the gateway looks for it"
 	case p4.RouteLocal:
 		return toGateway
 	}
 	return "dropped"
+}
+
+// members puts into words among what next hops a group has flows choose, as the target holds
+// it.
+func (l *loop) members(group uint16) string {
+	slots := map[nextHop]int{}
+	for i := range uint8(p4.Slots) {
+		e, _ := l.target.Held(p4.NextHopSlot{Group: group, Slot: i}.Key())
+		if s, ok := e.(p4.NextHopSlot); ok && l.tunnelByID[s.VTEP] != nil {
+			slots[nextHop{l.tunnelByID[s.VTEP].tunnelKey, s.VNI, s.Destination}]++
+		}
+	}
+	var all []string
+	for _, h := range slices.SortedFunc(maps.Keys(slots), nextHop.compare) {
+		all = append(all, fmt.Sprintf("VTEP %v by L3 VNI %d, router MAC %v (%d of %d)", h.remote, h.vni, h.routerMAC,
+			slots[h], p4.Slots))
+	}
+	return strings.Join(all, "; ")
+}
+
+// uplinks are the names of those by which flows to the VTEP leave.
+func (t *tunnel) uplinks(l *loop) []string {
+	if t.group == nil {
+		return []string{l.uplinkName(t.port)}
+	}
+	names := map[string]struct{}{}
+	for _, h := range t.group.slots {
+		names[l.uplinkName(h.port)] = struct{}{}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 func (l *loop) bridgeName(index uint16) string {

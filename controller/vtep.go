@@ -38,6 +38,7 @@ type tunnel struct {
 	users  int
 	hops   []hop        // by which flows may leave, in order
 	group  *uplinkGroup // among which they choose; nil: they have the path of replicas, if any
+	alone  bool         // the target refused to have them choose
 	path   underlay.Path
 	port   uint16     // uplink of the path
 	adj    *adjacency // nil: there is no path
@@ -215,9 +216,12 @@ func (l *loop) underlayChanged(c underlay.Change) {
 	if r == nil || !r.tracked {
 		return
 	}
+	first := !r.answered
 	r.paths, r.reason, r.answered = c.Paths, c.Reason, true
 	for _, t := range r.tunnels {
-		l.pathChanged(t)
+		if l.pathChanged(t); first {
+			l.nextHopsOver(t)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (l *loop) unselectedPrefix(v *vrf, r *route) string {
 	}
 	_, kind, _, best := l.choose(v, r.prefix())
 	if kind == notOwn && best != nil {
-		if n, _ := best.route.compare(r); n == 0 {
+		if n, _ := best.route.compare(r); n == 0 || routes.shares(c, best) {
 			return "" // or one that says the same
 		}
 	}

@@ -87,6 +87,19 @@ var decoders = map[uint32]decoder{
 	tableIPv6: func(k unpacker, action uint32, v unpacker) (Typed, error) {
 		return decodeRoute(k.u16(), netip.PrefixFrom(k.ipv6(), int(k.u8())), action, v)
 	},
+	profileNextHops: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
+		group, slot := slotOf(k.u32())
+		return NextHopSlot{
+			Group: group, Slot: slot, VTEP: v.u16(), VNI: v.vni(), Source: v.mac(), Destination: v.mac(),
+		}, nil
+	},
+	tableMultipath: func(k unpacker, action uint32, v unpacker) (Typed, error) {
+		m := Multipath{Group: k.u16()}
+		if group := v.u32(); action != refersToGroup || group != uint32(m.Group) {
+			return nil, fmt.Errorf("router.multipath of group %d: leads to another one: %w", m.Group, errForeign)
+		}
+		return m, nil
+	},
 	tableInterface: func(k unpacker, _ uint32, v unpacker) (Typed, error) {
 		return RouterInterface{Bridge: k.u16(), MAC: v.mac()}, nil
 	},
@@ -122,6 +135,10 @@ var groupDecoders = map[uint32]decoder{
 	profileUplinks: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
 		k.u32()
 		return UplinkGroup{ID: uint16(k.u32())}, nil
+	},
+	profileNextHops: func(k unpacker, _ uint32, _ unpacker) (Typed, error) {
+		k.u32()
+		return NextHopGroup{ID: uint16(k.u32())}, nil
 	},
 }
 
@@ -186,6 +203,8 @@ func decodeRoute(vrf uint16, prefix netip.Prefix, action uint32, v unpacker) (Ty
 		r.Kind, r.Bridge, r.MAC = RouteHost, v.u16(), v.mac()
 	case actionRouteVTEP:
 		r.Kind, r.VTEP, r.VNI, r.Source, r.Destination = RouteVTEP, v.u16(), v.vni(), v.mac(), v.mac()
+	case actionRouteVTEPs:
+		r.Kind, r.Group = RouteVTEPs, v.u16()
 	case actionGlean:
 		r.Kind = RouteGlean
 	case actionLocal:

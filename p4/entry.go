@@ -89,7 +89,7 @@ func (e Entry) Entity() *p4v1.Entity {
 		return e.cloneEntity()
 	case kindSelectorGroup:
 		return e.selectorGroupEntity()
-	case profileUplinks:
+	case profileUplinks, profileNextHops:
 		return e.memberEntity()
 	default:
 		return e.tableEntity()

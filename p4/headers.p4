@@ -16,6 +16,8 @@ typedef bit<16> vrf_t;
 typedef bit<16> vtep_t;
 // An adjacency is a neighbour of an uplink: the two MACs of the underlay hop.
 typedef bit<16> adjacency_t;
+// Several routers that flows of a prefix choose among. 0: none.
+typedef bit<16> next_hops_t;
 typedef bit<8>  reason_t;
 
 const port_t CPU_PORT = 510;
@@ -337,6 +339,8 @@ struct metadata_t {
     bit<16>   mtu;         // largest tenant frame that fits the path
     bit<32>   flow;        // hash of the tenant's flow
     bit<8>    uplink_hash; // the part of it that chooses the uplink
+    bit<8>    next_hop_hash; // the part of it that chooses the next hop of a prefix
+    next_hops_t next_hops; // not 0: what it chooses among
     bit<6>    dscp;        // of the tenant's packet
     adjacency_t adjacency; // that the flow chose; 0: the tunnel's
 }

@@ -38,6 +38,10 @@ const (
 	tableFlows     = 0x02000021
 	actionHop      = 0x01000022
 
+	profileNextHops  = 0x110000b2
+	tableMultipath   = 0x020000b2
+	actionRouteVTEPs = 0x010000b6
+
 	actionBridgePort = 0x01000001
 	actionUplink     = 0x01000002
 	actionHost       = 0x01000003

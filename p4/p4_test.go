@@ -54,6 +54,10 @@ var everyType = []Typed{
 	UplinkSlot{Group: 1, Slot: 63, Port: 1, Adjacency: 2, MTU: 1464},
 	UplinkSlot{Group: 65535, Port: 509, Adjacency: 65535, MTU: 65535},
 	UplinkGroup{ID: 65535},
+	NextHopSlot{Group: 1, Slot: 63, VTEP: 2, VNI: 5000, Source: mac1, Destination: mac2},
+	NextHopSlot{Group: 65535, VTEP: 65535, VNI: 1<<24 - 1, Source: mac1, Destination: mac2},
+	NextHopGroup{ID: 65535},
+	Multipath{Group: 65535},
 	Path{VTEP: 1, Port: 1, MTU: 1464},
 	Flows{VTEP: 1, Group: 65535},
 	Tunnel{VTEP: 2, Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.3")},
@@ -74,6 +78,8 @@ var everyType = []Typed{
 		Destination: mac2},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("::/0"), Kind: RouteVTEP, VTEP: 3, VNI: 5000, Source: mac1,
 		Destination: mac2},
+	Route{VRF: 1, Prefix: netip.MustParsePrefix("10.9.0.0/16"), Kind: RouteVTEPs, Group: 65535},
+	Route{VRF: 1, Prefix: netip.MustParsePrefix("2001:db8:9::/48"), Kind: RouteVTEPs, Group: 1},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("192.168.1.0/25"), Kind: RouteGlean},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("192.168.1.1/32"), Kind: RouteLocal},
 	Route{VRF: 1, Prefix: netip.MustParsePrefix("10.0.0.0/7"), Kind: RouteDrop},
@@ -119,10 +125,11 @@ func TestEveryTypeSurvivesP4Runtime(t *testing.T) {
 
 func TestEveryTypeNamesItsTableAndRefersToLowerLevelsAlone(t *testing.T) {
 	levels, seen := map[Type]Level{}, map[Type]bool{}
-	byKey := map[string]Level{} // by table
+	byKey := map[string]Level{} // by table, or action profile
+	place := func(k Key) string { name, _, _ := strings.Cut(k.String(), "="); return name }
 	for _, v := range everyType {
 		seen[v.Type()], levels[v.Type()] = true, v.Level()
-		byKey[v.Key().Table()] = v.Level()
+		byKey[place(v.Key())] = v.Level()
 		if v.Key() != v.Entry().Key {
 			t.Errorf("%#v: its key is %v, its entry's %v", v, v.Key(), v.Entry().Key)
 		}
@@ -132,7 +139,7 @@ func TestEveryTypeNamesItsTableAndRefersToLowerLevelsAlone(t *testing.T) {
 	}
 	for _, v := range everyType {
 		for _, k := range v.Refs() {
-			if to, known := byKey[k.Table()]; !known || to >= v.Level() {
+			if to, known := byKey[place(k)]; !known || to >= v.Level() {
 				t.Errorf("%#v, of level %d, refers to %v, of level %d", v, v.Level(), k, to)
 			}
 		}
@@ -166,15 +173,17 @@ func TestATableWithoutAGoTypeIsNamed(t *testing.T) {
 
 func TestEntriesReadAsOperatorsKnowThem(t *testing.T) {
 	for want, e := range map[string]interface{ Entry() Entry }{
-		"bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=3":                               FDB{Bridge: 1, MAC: mac1, Port: 3},
-		"vxlan.peer source=10.0.0.0/8 -> vxlan.accept":                                                     RemoteVTEP{netip.MustParsePrefix("10.1.2.3/8")},
-		"bridge.source bridge=1 mac=02:00:00:00:00:01 ingress_port=3 -> bridge.known idle_timeout=5s":      Source{Bridge: 1, MAC: mac1, Port: 3, IdleTimeout: 5 * time.Second},
-		"underlay.flows vtep=1 -> group=2":                                                                 Flows{VTEP: 1, Group: 2},
-		"underlay.path vtep=1 -> underlay.uplink port=3 mtu=1500":                                          Path{VTEP: 1, Port: 3, MTU: 1500},
-		"action_profile_member of underlay.uplinks member=131 -> underlay.hop port=1 adjacency=4 mtu=1500": UplinkSlot{Group: 2, Slot: 3, Port: 1, Adjacency: 4, MTU: 1500},
-		"action_selector_group of underlay.uplinks group=2 -> 128..191":                                    UplinkGroup{ID: 2},
-		"multicast_group 7 -> 3/1 4/1 1/2":                                                                 Group{7, []GroupMember{{1, 2}, {4, 1}, {3, 1}}},
-		"punt.trap ether_type=0x0806 priority=9 -> punt.copy reason=1":                                     Trap{EtherType: 0x0806, Priority: 9, Reason: 1},
+		"bridge.fdb bridge=1 mac=02:00:00:00:00:01 -> bridge.to_port port=3":                                                                            FDB{Bridge: 1, MAC: mac1, Port: 3},
+		"vxlan.peer source=10.0.0.0/8 -> vxlan.accept":                                                                                                  RemoteVTEP{netip.MustParsePrefix("10.1.2.3/8")},
+		"bridge.source bridge=1 mac=02:00:00:00:00:01 ingress_port=3 -> bridge.known idle_timeout=5s":                                                   Source{Bridge: 1, MAC: mac1, Port: 3, IdleTimeout: 5 * time.Second},
+		"underlay.flows vtep=1 -> group=2":                                                                                                              Flows{VTEP: 1, Group: 2},
+		"underlay.path vtep=1 -> underlay.uplink port=3 mtu=1500":                                                                                       Path{VTEP: 1, Port: 3, MTU: 1500},
+		"action_profile_member of underlay.uplinks member=131 -> underlay.hop port=1 adjacency=4 mtu=1500":                                              UplinkSlot{Group: 2, Slot: 3, Port: 1, Adjacency: 4, MTU: 1500},
+		"action_selector_group of underlay.uplinks group=2 -> 128..191":                                                                                 UplinkGroup{ID: 2},
+		"action_profile_member of router.next_hops member=129 -> router.to_vtep vtep=1 vni=5000 source=02:00:00:00:00:01 destination=00:11:22:33:44:55": NextHopSlot{Group: 2, Slot: 1, VTEP: 1, VNI: 5000, Source: mac1, Destination: mac2},
+		"router.multipath group=2 -> group=2":                                                                                                           Multipath{Group: 2},
+		"multicast_group 7 -> 3/1 4/1 1/2":                                                                                                              Group{7, []GroupMember{{1, 2}, {4, 1}, {3, 1}}},
+		"punt.trap ether_type=0x0806 priority=9 -> punt.copy reason=1":                                                                                  Trap{EtherType: 0x0806, Priority: 9, Reason: 1},
 	} {
 		if got := e.Entry().String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

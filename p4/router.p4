@@ -58,6 +58,12 @@ control route_packet(inout headers_t hdr,
         meta.destination = destination;
     }
 
+#ifndef P4EVPN_NO_SELECTORS
+    @brief("The next hops are routers of several VTEPs: each flow takes one of the group")
+    @name(".router.to_vteps") @id(0x010000b6)
+    action to_vteps(next_hops_t group) { meta.next_hops = group; }
+#endif
+
     @brief("The host of an attached subnet is unknown: the controller finds it")
     @name(".router.glean") @id(0x010000b2)
     action glean() { meta.punt_reason = PUNT_GLEAN; }
@@ -81,7 +87,17 @@ control route_packet(inout headers_t hdr,
             meta.vrf: exact @name("vrf");
             meta.ipv4: lpm @name("destination");
         }
-        actions = { to_host; to_vtep; glean; local; drop; @defaultonly unreachable; }
+        actions = {
+            to_host;
+            to_vtep;
+#ifndef P4EVPN_NO_SELECTORS
+            to_vteps;
+#endif
+            glean;
+            local;
+            drop;
+            @defaultonly unreachable;
+        }
         const default_action = unreachable;
         size = 262144;
     }
@@ -93,10 +109,42 @@ control route_packet(inout headers_t hdr,
             meta.vrf: exact @name("vrf");
             meta.ipv6: lpm @name("destination");
         }
-        actions = { to_host; to_vtep; glean; local; drop; @defaultonly unreachable; }
+        actions = {
+            to_host;
+            to_vtep;
+#ifndef P4EVPN_NO_SELECTORS
+            to_vteps;
+#endif
+            glean;
+            local;
+            drop;
+            @defaultonly unreachable;
+        }
         const default_action = unreachable;
         size = 262144;
     }
+
+#ifndef P4EVPN_NO_SELECTORS
+    @brief("What flows choose among; a group has each VTEP several times, so that its flows stay when another one goes")
+    @name(".router.next_hops") @id(0x110000b2)
+    @max_group_size(64)
+    action_selector(HashAlgorithm.identity, 131072, 8) next_hops;
+
+    @brief("The next hops of routes that have several")
+    @name(".router.multipath") @id(0x020000b2)
+    table multipath {
+        key = {
+            meta.next_hops: exact @name("group");
+            meta.next_hop_hash: selector;
+        }
+        actions = { to_vtep; }
+        implementation = next_hops;
+        size = 2048;
+    }
+
+    // A group without members.
+    action lead_nowhere() { meta.drop_reason = DROP_NO_PATH; }
+#endif
 
     // A packet to the gateway itself may arrive with TTL 1, and one of the
     // controller's leave with it.
@@ -205,6 +253,14 @@ control route_packet(inout headers_t hdr,
                 expire();
             } else {
                 meta.origin = ORIGIN_ROUTED;
+#ifndef P4EVPN_NO_SELECTORS
+                if (meta.next_hops != 0) {
+                    multipath.apply();
+                    if (meta.vtep == 0) {
+                        lead_nowhere();
+                    }
+                }
+#endif
             }
         }
     }

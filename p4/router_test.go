@@ -1,6 +1,7 @@
 package p4_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -123,6 +124,8 @@ type packet struct {
 	from, to string
 	ttl      uint8 // 64 where it is 0
 	size     int   // of the payload
+	// Ports, 5000 and 6000 where they are 0.
+	source, destination uint16
 }
 
 // both gives the packet and its like of IPv6.
@@ -147,7 +150,9 @@ func (p packet) frame() []byte {
 	}
 	from, to := netip.MustParseAddr(p.from), netip.MustParseAddr(p.to)
 	eth := &layers.Ethernet{SrcMAC: p.src[:], DstMAC: p.dst[:], EthernetType: layers.EthernetTypeIPv4}
-	udp := &layers.UDP{SrcPort: 5000, DstPort: 6000}
+	udp := &layers.UDP{
+		SrcPort: layers.UDPPort(cmp.Or(p.source, 5000)), DstPort: layers.UDPPort(cmp.Or(p.destination, 6000)),
+	}
 	payload := gopacket.Payload(make([]byte, p.size))
 	if from.Is4() {
 		return assemble(eth, &layers.IPv4{Version: 4, TTL: ttl, TOS: 0xb9, Id: 7, Protocol: layers.IPProtocolUDP,

@@ -46,6 +46,7 @@ type RouteKind uint8
 const (
 	RouteHost  RouteKind = iota // to a host of an attached subnet: Bridge and MAC
 	RouteVTEP                   // to the router behind VTEP, by an L3 VNI
+	RouteVTEPs                  // to the routers of Group, to each some flows
 	RouteGlean                  // to an attached subnet: the host is to be found
 	RouteLocal                  // to the gateway itself
 	RouteDrop
@@ -63,6 +64,8 @@ type Route struct {
 	VTEP                uint16
 	VNI                 uint32
 	Source, Destination ether.MAC
+	// RouteVTEPs: that of a Multipath.
+	Group uint16
 }
 
 // Key packs the key alone.
@@ -82,6 +85,8 @@ func (r Route) Entry() Entry {
 		return Entry{k, pack(actionRouteHost).u16(r.Bridge).mac(r.MAC).value()}
 	case RouteVTEP:
 		return Entry{k, pack(actionRouteVTEP).u16(r.VTEP).vni(r.VNI).mac(r.Source).mac(r.Destination).value()}
+	case RouteVTEPs:
+		return Entry{k, pack(actionRouteVTEPs).u16(r.Group).value()}
 	case RouteGlean:
 		return Entry{k, pack(actionGlean).value()}
 	case RouteLocal:
@@ -90,6 +95,18 @@ func (r Route) Entry() Entry {
 		return Entry{k, pack(actionRouteDrop).value()}
 	}
 }
+
+// Multipath says by which group of next hops the routes go that lead to Group
+// (router.multipath): by the one of that number.
+type Multipath struct{ Group uint16 }
+
+// Entry packs the entry.
+func (m Multipath) Entry() Entry {
+	return Entry{m.Key(), pack(refersToGroup).u32(uint32(m.Group)).value()}
+}
+
+// Key packs the key alone.
+func (m Multipath) Key() Key { return pack(tableMultipath).u16(m.Group).key() }
 
 // RouterInterface is the source MAC of what is routed into a bridge
 // (router.interface).

@@ -8,6 +8,8 @@ import (
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+
+	"github.com/p4evpn/p4evpn/ether"
 )
 
 // Slots is how many slots a group of an action selector has. Targets choose the slot by
@@ -46,6 +48,37 @@ func (g UplinkGroup) Key() Key {
 	return pack(kindSelectorGroup).u32(profileUplinks).u32(uint32(g.ID)).key()
 }
 
+// NextHopSlot is one router that packets of some prefixes are sent to: a member of the action
+// profile router.next_hops. The flows that choose the slot go to the router behind VTEP, by
+// an L3 VNI; our router MAC is Source, its own Destination.
+type NextHopSlot struct {
+	Group uint16
+	Slot  uint8 // below Slots
+
+	VTEP                uint16
+	VNI                 uint32
+	Source, Destination ether.MAC
+}
+
+// Entry packs the entry.
+func (s NextHopSlot) Entry() Entry {
+	return Entry{s.Key(), pack(actionRouteVTEP).u16(s.VTEP).vni(s.VNI).mac(s.Source).mac(s.Destination).value()}
+}
+
+// Key packs the key alone.
+func (s NextHopSlot) Key() Key { return pack(profileNextHops).u32(slotID(s.Group, s.Slot)).key() }
+
+// NextHopGroup has flows choose among its slots, all Slots of them (router.next_hops).
+type NextHopGroup struct{ ID uint16 }
+
+// Entry packs the entry.
+func (g NextHopGroup) Entry() Entry { return Entry{g.Key(), groupOfSlots(g.ID)} }
+
+// Key packs the key alone.
+func (g NextHopGroup) Key() Key {
+	return pack(kindSelectorGroup).u32(profileNextHops).u32(uint32(g.ID)).key()
+}
+
 // slotID is the member id of a slot. Groups begin at 1.
 func slotID(group uint16, slot uint8) uint32 { return uint32(group)*Slots + uint32(slot) }
 
@@ -67,11 +100,15 @@ func groupOfSlots(id uint16) Value {
 type Selector struct {
 	Members int // that its groups have together
 	Group   int // members of one group; 0 = there are no groups
+	Entries int // of the table that may refer to groups
 }
 
 // Uplinks is the selector of the uplinks of VTEPs in a program: one without groups if
 // there is only an action profile.
 func Uplinks(info *p4configv1.P4Info) Selector { return selectorOf(info, profileUplinks) }
+
+// NextHops is the selector of the next hops of routes, as Uplinks is that of VTEPs.
+func NextHops(info *p4configv1.P4Info) Selector { return selectorOf(info, profileNextHops) }
 
 func selectorOf(info *p4configv1.P4Info, id uint32) Selector {
 	for _, p := range info.GetActionProfiles() {
@@ -84,6 +121,11 @@ func selectorOf(info *p4configv1.P4Info, id uint32) Selector {
 			s.Group = 0
 		case s.Group == 0: // no bound (P4Info, ActionProfile.max_group_size)
 			s.Group = s.Members
+		}
+		for _, t := range info.GetTables() {
+			if t.GetImplementationId() == id {
+				s.Entries += int(t.GetSize())
+			}
 		}
 		return s
 	}

@@ -111,16 +111,17 @@ func (s *softswitch) insertOne(e p4.Entry) error {
 	switch v := v.(type) {
 	case p4.Group:
 		return s.pipeline.SetGroup(uint32(v.ID), replicas(v.Members...))
-	case p4.UplinkSlot:
+	case p4.UplinkSlot, p4.NextHopSlot:
 		m := e.Entity().GetActionProfileMember()
 		name, params := named(m.GetAction())
-		return s.pipeline.Profile("underlay.uplinks").InsertMember(m.GetMemberId(), name, params)
-	case p4.UplinkGroup:
+		return s.profile(m.GetActionProfileId()).InsertMember(m.GetMemberId(), name, params)
+	case p4.UplinkGroup, p4.NextHopGroup:
+		g := e.Entity().GetActionProfileGroup()
 		var members []pipeline.GroupMember
-		for _, m := range e.Entity().GetActionProfileGroup().GetMembers() {
+		for _, m := range g.GetMembers() {
 			members = append(members, pipeline.GroupMember{Member: m.GetMemberId(), Weight: int(m.GetWeight())})
 		}
-		return s.pipeline.Profile("underlay.uplinks").SetGroup(uint32(v.ID), members, true)
+		return s.profile(g.GetActionProfileId()).SetGroup(g.GetGroupId(), members, true)
 	case p4.CloneSession:
 		return s.pipeline.SetSession(v.ID, pipeline.Session{Replicas: replicas(p4.GroupMember{Port: v.Port,
 			Instance: p4.LocalInstance})})
@@ -134,7 +135,7 @@ func (s *softswitch) modify(entries ...p4.Entry) error {
 		var err error
 		if m := e.Entity().GetActionProfileMember(); m != nil {
 			name, params := named(m.GetAction())
-			err = s.pipeline.Profile("underlay.uplinks").ModifyMember(m.GetMemberId(), name, params)
+			err = s.profile(m.GetActionProfileId()).ModifyMember(m.GetMemberId(), name, params)
 		} else {
 			table, te := tableEntry(e.Entity().GetTableEntry())
 			err = s.pipeline.Table(table).Modify(te)
@@ -194,4 +195,14 @@ func named(a *p4v1.Action) (name string, params [][]byte) {
 		params = append(params, p.GetValue())
 	}
 	return all[i].GetPreamble().GetName(), params
+}
+
+// profile is an action profile, by its id in P4Info.
+func (s *softswitch) profile(id uint32) *pipeline.Profile {
+	for _, p := range p4.P4Info().GetActionProfiles() {
+		if p.GetPreamble().GetId() == id {
+			return s.pipeline.Profile(p.GetPreamble().GetName())
+		}
+	}
+	return nil
 }

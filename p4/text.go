@@ -60,6 +60,23 @@ func (e Entry) writeAction(b *strings.Builder) {
 	}
 }
 
+// ActionText renders an action, by its name in P4Info, with the values of its parameters by
+// theirs, each in at most as many bytes as it has. What is not of the program is only named.
+func ActionText(name string, values map[string][]byte) string {
+	text := name
+	for _, a := range program().actions {
+		if a.name != name {
+			continue
+		}
+		for _, p := range a.params {
+			if v, err := p.widen(nil, values[p.name]); err == nil {
+				text += fmt.Sprintf(" %s=%s", p.name, p.text(v))
+			}
+		}
+	}
+	return text
+}
+
 // String renders the key: the table and its match fields.
 func (k Key) String() string {
 	id := k.ID()

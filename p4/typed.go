@@ -40,7 +40,10 @@ const (
 	TypePath
 	TypeFlows
 	TypeReplica
+	TypeNextHopSlot
 	TypeGroup
+	TypeNextHopGroup
+	TypeMultipath
 	TypeVNI
 	TypeL3VNI
 	TypeMember
@@ -69,6 +72,8 @@ var typeNames = [Types]string{
 	TypeUplinkGroup: "action_selector_group of underlay.uplinks",
 	TypeTunnel:      "vxlan.tunnel", TypePath: "underlay.path", TypeFlows: "underlay.flows",
 	TypeReplica: "flood.replica", TypeGroup: "multicast_group",
+	TypeNextHopSlot:  "action_profile_member of router.next_hops",
+	TypeNextHopGroup: "action_selector_group of router.next_hops", TypeMultipath: "router.multipath",
 	TypeVNI: "vxlan.vni of a bridge", TypeL3VNI: "vxlan.vni of a VRF",
 	TypeMember: "bridge.vlan", TypeSource: "bridge.source", TypeFDB: "bridge.fdb", TypeTrap: "punt.trap",
 	TypeRouterMAC: "router.mac", TypeRoute: "router.ipv4, router.ipv6", TypeARPHost: "arp.host", TypeNDHost: "nd.host",
@@ -86,14 +91,15 @@ type Level uint8
 
 // The levels. To what is of the last one nothing refers.
 const (
-	LevelBase     Level = iota // refers to nothing
-	LevelSlot                  // slots of groups: refer to adjacencies
-	LevelSelector              // refer to slots
-	LevelTunnel                // tunnels and paths: refer to adjacencies and groups of slots
-	LevelReplica               // refer to tunnels
-	LevelGroup                 // refer to replicas and egress VLANs
-	LevelLeaf                  // refer to any of them
-	Levels                     // how many there are
+	LevelBase      Level = iota // refers to nothing
+	LevelSlot                   // slots of groups: refer to adjacencies
+	LevelSelector               // refer to slots
+	LevelTunnel                 // tunnels and paths: refer to adjacencies and groups of slots
+	LevelReplica                // replicas and next hops: refer to tunnels
+	LevelGroup                  // refer to replicas and egress VLANs, or to next hops
+	LevelMultipath              // refer to groups of next hops
+	LevelLeaf                   // refer to any of them
+	Levels                      // how many there are
 )
 
 // CheckTables reports the tables of a program whose entries have no Go type here.
@@ -231,6 +237,30 @@ func (g Group) Refs() []Key {
 	return keys
 }
 
+func (NextHopSlot) Type() Type { return TypeNextHopSlot }
+
+func (NextHopSlot) Level() Level { return LevelReplica }
+
+func (s NextHopSlot) Refs() []Key { return reaches(s.VTEP) }
+
+func (NextHopGroup) Type() Type { return TypeNextHopGroup }
+
+func (NextHopGroup) Level() Level { return LevelGroup }
+
+func (g NextHopGroup) Refs() []Key {
+	keys := make([]Key, Slots)
+	for i := range keys {
+		keys[i] = NextHopSlot{Group: g.ID, Slot: uint8(i)}.Key()
+	}
+	return keys
+}
+
+func (Multipath) Type() Type { return TypeMultipath }
+
+func (Multipath) Level() Level { return LevelMultipath }
+
+func (m Multipath) Refs() []Key { return []Key{NextHopGroup{ID: m.Group}.Key()} }
+
 func (VNI) Type() Type { return TypeVNI }
 
 func (VNI) Level() Level { return LevelLeaf }
@@ -288,6 +318,8 @@ func (r Route) Refs() []Key {
 		return []Key{RouterInterface{Bridge: r.Bridge}.Key()}
 	case RouteVTEP:
 		return reaches(r.VTEP)
+	case RouteVTEPs:
+		return []Key{Multipath{Group: r.Group}.Key()}
 	}
 	return nil
 }

@@ -229,6 +229,7 @@ control hash_flow(in headers_t hdr, inout metadata_t meta) {
                  { meta.destination, meta.source, meta.ether_type }, FLOWS);
         }
         meta.uplink_hash = meta.flow[21:14];
+        meta.next_hop_hash = meta.flow[29:22];
     }
 }
 

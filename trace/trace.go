@@ -228,11 +228,24 @@ func (r *run) hit(s *pipeline.Step) (entry, why string) {
 	case err != nil:
 		return "", "nothing of this gateway: " + err.Error()
 	default:
+		text := e.String() + chosen(s)
 		if held, ok := r.held.Entry(e.Key); !ok || held != e {
-			return e.String(), "nothing of this gateway: it was not told so by it"
+			return text, "nothing of this gateway: it was not told so by it"
 		}
-		return e.String(), r.held.Why(e)
+		return text, r.held.Why(e)
 	}
+}
+
+// chosen is what the flow takes of the group that an entry refers to, as text behind it.
+func chosen(s *pipeline.Step) string {
+	if s.Entry.Group == 0 {
+		return ""
+	}
+	values, err := valuesOf(s.Params)
+	if err != nil {
+		return ""
+	}
+	return ": this flow takes " + p4.ActionText(s.Action, values)
 }
 
 // account is the whole for people.

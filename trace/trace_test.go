@@ -123,11 +123,16 @@ func small() *world {
 		p4.RouterMAC{Bridge: 10, MAC: mac(0xff), VRF: 1}, p4.RouterInterface{Bridge: 10, MAC: mac(0xff)},
 		p4.Route{VRF: 1, Prefix: netip.MustParsePrefix("10.0.0.2/32"), Kind: p4.RouteHost, Bridge: 10, MAC: mac(2)},
 		p4.Route{VRF: 1, Prefix: netip.MustParsePrefix("10.0.0.0/24"), Kind: p4.RouteGlean},
+		p4.Route{VRF: 1, Prefix: netip.MustParsePrefix("198.51.100.0/24"), Kind: p4.RouteVTEPs, Group: 9},
+		p4.Multipath{Group: 9}, p4.NextHopGroup{ID: 9},
+		p4.Tunnel{VTEP: 6, Source: addr("192.0.2.1"), Destination: addr("192.0.2.3")}, p4.Flows{VTEP: 6, Group: 2},
 		p4.CloneSession{ID: p4.CPUCloneSession, Port: p4.CPUPort},
 		p4.Trap{EtherType: 0x0806, Origin: p4.OriginBridge, Priority: 1, Reason: p4.PuntARP},
 	)
 	for i := range uint8(p4.Slots) {
-		w.add(p4.UplinkSlot{Group: 2, Slot: i, Port: 11, Adjacency: 3, MTU: 1450})
+		w.add(p4.UplinkSlot{Group: 2, Slot: i, Port: 11, Adjacency: 3, MTU: 1450},
+			p4.NextHopSlot{Group: 9, Slot: i, VTEP: 5 + uint16(i%2), VNI: 500, Source: mac(0xff),
+				Destination: mac(0xb0 + int(i%2))})
 	}
 	w.places["10.0.0.1"] = []view.Place{{Bridge: "blue", MAC: mac(1), Addresses: []netip.Addr{addr("10.0.0.1")}, Port: 1,
 		VNI: 100, Gateway: mac(0xff)}}
@@ -252,6 +257,38 @@ func TestATraceSaysWhatLeavesAndWhy(t *testing.T) {
 	}
 }
 
+// Each flow to a prefix of two VTEPs goes to one of them, which the entry names, and what leaves
+// shows; over many flows both are met.
+func TestATraceNamesWhatAFlowTakesOfAGroup(t *testing.T) {
+	w, met := small(), map[string]int{}
+	tracer := w.tracer(t)
+	for port := range uint16(20) {
+		got, err := tracer.Trace(t.Context(), view.TraceRequest{From: "10.0.0.1", To: "198.51.100.1",
+			Headers: view.TraceHeaders{SourcePort: 1000 + port}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, vtep := range []string{"192.0.2.2", "192.0.2.3"} {
+			if !strings.Contains(fmt.Sprint(got.Results), "to VTEP "+vtep+" with VNI 500") {
+				continue
+			}
+			met[vtep]++
+			want := fmt.Sprintf("router.multipath group=9 -> group=9: this flow takes router.to_vtep vtep=%d vni=500 "+
+				"source=%v destination=%v", 5+i, mac(0xff), mac(0xb0+i))
+			uplink := fmt.Sprintf("underlay.flows vtep=%d -> group=2: this flow takes underlay.hop port=11 adjacency=3 mtu=1450",
+				5+i)
+			for _, entry := range []string{want, uplink} {
+				if !slices.ContainsFunc(got.Steps, func(s view.TraceStep) bool { return s.Entry == entry }) {
+					t.Errorf("no step with %s:\n%+v", entry, got.Steps)
+				}
+			}
+		}
+	}
+	if len(met) != 2 || met["192.0.2.2"]+met["192.0.2.3"] != 20 {
+		t.Errorf("flows go to %v", met)
+	}
+}
+
 // What is met on the way is all that decides: a target that holds everything does the same.
 func TestATraceByTheEntriesThatAFrameMeetsIsThatByAll(t *testing.T) {
 	for seed := range uint64(*worlds) {
@@ -315,12 +352,10 @@ func randomWorld(r *rand.Rand) *world {
 			p4.Replica{Bridge: n(3), Instance: 1 + n(3), VTEP: n(3), VNI: 100},
 			p4.RemoteVTEP{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n(4))}), 31+r.IntN(2)).Masked()},
 			p4.VNI{Local: addr("192.0.2.1"), VNI: uint32(99 + n(3)), Bridge: n(3)},
-			p4.Route{VRF: n(2), Prefix: netip.PrefixFrom(v4(), 29+r.IntN(4)).Masked(), Kind: p4.RouteKind(r.IntN(5)),
-				Bridge: n(3),
-				MAC:    mac(int(n(6))), VTEP: n(3), VNI: 500},
-			p4.Route{VRF: n(2), Prefix: netip.PrefixFrom(v6(), 120+r.IntN(9)).Masked(), Kind: p4.RouteKind(r.IntN(5)),
-				Bridge: n(3),
-				MAC:    mac(int(n(6))), VTEP: n(3), VNI: 500},
+			p4.Route{VRF: n(2), Prefix: netip.PrefixFrom(v4(), 29+r.IntN(4)).Masked(), Kind: p4.RouteKind(r.IntN(6)),
+				Bridge: n(3), MAC: mac(int(n(6))), VTEP: n(3), VNI: 500, Group: n(4)},
+			p4.Route{VRF: n(2), Prefix: netip.PrefixFrom(v6(), 120+r.IntN(9)).Masked(), Kind: p4.RouteKind(r.IntN(6)),
+				Bridge: n(3), MAC: mac(int(n(6))), VTEP: n(3), VNI: 500, Group: n(4)},
 			p4.ARPHost{Bridge: n(3), Address: v4(), MAC: mac(int(n(6))), Port: n(4), VXLAN: r.IntN(2) == 0},
 			p4.NDHost{Bridge: n(3), Address: v6(), MAC: mac(int(n(6))), Port: n(4), Unanswered: r.IntN(2) == 0},
 			p4.RouterMAC{Bridge: n(3), MAC: mac(int(n(6))), VRF: n(2)}, p4.RouterInterface{Bridge: n(3), MAC: mac(0xff)})
@@ -333,8 +368,10 @@ func randomWorld(r *rand.Rand) *world {
 			p4.Group{ID: id, Members: []p4.GroupMember{{Port: 1, Instance: 1}, {Port: 2, Instance: 1}, {Port: 11, Instance: 1 +
 				n(3)}}})
 		for slot := range uint8(p4.Slots) {
-			w.add(p4.UplinkSlot{Group: id, Slot: slot, Port: 11, Adjacency: n(3), MTU: 1450})
+			w.add(p4.UplinkSlot{Group: id, Slot: slot, Port: 11, Adjacency: n(3), MTU: 1450},
+				p4.NextHopSlot{Group: id, Slot: slot, VTEP: n(3), VNI: 500, Destination: mac(int(n(6)))})
 		}
+		w.add(p4.NextHopGroup{ID: id}, p4.Multipath{Group: id})
 		if r.IntN(2) == 0 {
 			w.add(p4.Flows{VTEP: id, Group: id})
 		}

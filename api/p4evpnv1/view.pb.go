@@ -3054,12 +3054,17 @@ type Prefix struct {
 	RouterMac string `protobuf:"bytes,8,opt,name=router_mac,json=routerMac,proto3" json:"router_mac,omitempty"`
 	// The next hop of a static one.
 	NextHop string `protobuf:"bytes,9,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
-	// It is the one that its prefix uses.
+	// Its prefix uses it. Several remote ones that are equal are: each flow takes one.
 	Selected bool `protobuf:"varint,10,opt,name=selected,proto3" json:"selected,omitempty"`
 	// Of a selected one.
 	State State `protobuf:"varint,11,opt,name=state,proto3,enum=p4evpn.v1.State" json:"state,omitempty"`
 	// Why it is not selected or not up.
-	Reason        string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The uplinks by which the VTEP of a selected remote one is reached: each flow takes one.
+	Uplinks []string `protobuf:"bytes,13,rep,name=uplinks,proto3" json:"uplinks,omitempty"`
+	// Of how many of 64 slots, among which flows choose, it is the next hop; 0 if it is the
+	// only one.
+	Slots         uint32 `protobuf:"varint,14,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3176,6 +3181,20 @@ func (x *Prefix) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Prefix) GetUplinks() []string {
+	if x != nil {
+		return x.Uplinks
+	}
+	return nil
+}
+
+func (x *Prefix) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
 }
 
 type LookupRouteRequest struct {
@@ -3674,7 +3693,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x13ListPrefixesRequest\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\"E\n" +
 	"\x14ListPrefixesResponse\x12-\n" +
-	"\bprefixes\x18\x01 \x03(\v2\x11.p4evpn.v1.PrefixR\bprefixes\"\xc3\x02\n" +
+	"\bprefixes\x18\x01 \x03(\v2\x11.p4evpn.v1.PrefixR\bprefixes\"\xf3\x02\n" +
 	"\x06Prefix\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12)\n" +
@@ -3689,7 +3708,9 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\bselected\x18\n" +
 	" \x01(\bR\bselected\x12&\n" +
 	"\x05state\x18\v \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\f \x01(\tR\x06reason\"@\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\x12\x18\n" +
+	"\auplinks\x18\r \x03(\tR\auplinks\x12\x14\n" +
+	"\x05slots\x18\x0e \x01(\rR\x05slots\"@\n" +
 	"\x12LookupRouteRequest\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xa2\x01\n" +

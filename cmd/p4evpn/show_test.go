@@ -61,7 +61,7 @@ var shown = &controllertest.View{Rows: controllertest.Rows{
 
 var toLeaf = view.Prefix{VRF: "green", Prefix: netip.MustParsePrefix("6.6.6.0/24"), Kind: view.PrefixRemote,
 	VTEP: leaf, VNI: 5000,
-	RouterMAC: mac, Selected: true, State: view.Up}
+	RouterMAC: mac, Selected: true, State: view.Up, Uplinks: []string{"eth8", "eth9"}, Slots: 22}
 
 var shownUnderlay = controllertest.UnderlayRoutes{{Prefix: netip.MustParsePrefix("10.0.0.4/32"),
 	NextHops: []netip.Addr{hop}, Neighbors: []netip.Addr{hop}, State: view.Up}}
@@ -135,7 +135,7 @@ func TestShowPrintsOneLineForEachRow(t *testing.T) {
 		"hosts":               {"ADDRESS", "10.10.10.11", "02:00:00:00:00:01", "remote", "10.0.0.3"},
 		"ports":               {"CARRIER", "port1", "vf1", "up", "1m1s", "17", "23", "29"},
 		"underlay":            {"PREFIX", "10.0.0.4/32", "10.1.1.1", "up"},
-		"prefixes":            {"PREFIX", "10.10.10.0/24", "bridge blue", "6.6.6.0/24", "10.0.0.3 vni 5000 router mac 02:00:00:00:00:01"},
+		"prefixes":            {"PREFIX", "10.10.10.0/24", "bridge blue", "6.6.6.0/24", "10.0.0.3 vni 5000 router mac 02:00:00:00:00:01 by eth8,eth9 (22 of 64 slots)"},
 		"route green 6.6.6.6": {"6.6.6.6 in VRF green: to VTEP 10.0.0.3", "entry: router.ipv4 vrf=1", "CANDIDATE", "6.6.6.0/24"},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -90,5 +90,11 @@ func nextHop(p *p4evpnv1.Prefix) string {
 			parts = append(parts, part.name+part.value)
 		}
 	}
+	if len(p.GetUplinks()) > 0 {
+		parts = append(parts, "by "+strings.Join(p.GetUplinks(), ","))
+	}
+	if p.GetSlots() > 0 {
+		parts = append(parts, fmt.Sprintf("(%d of 64 slots)", p.GetSlots()))
+	}
 	return strings.Join(parts, " ")
 }

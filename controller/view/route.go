@@ -79,9 +79,11 @@ type Prefix struct {
 	VNI       uint32     // remote: the encapsulation's L3 VNI
 	RouterMAC ether.MAC  // remote: the next hop's
 	NextHop   netip.Addr // static
-	Selected  bool       // it is the one that its prefix uses
+	Selected  bool       // its prefix uses it; several remote ones that are equal are
 	State     State      // of what is selected
 	Reason    string     // why it is not selected or not up
+	Uplinks   []string   // remote and selected: by which its VTEP is reached, each flow by one
+	Slots     uint32     // of those among which flows choose it is the next hop of; 0 = it is the only one
 }
 
 // Underlay gives the routes of the underlay that BGP learned, in any order, from
