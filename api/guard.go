@@ -167,7 +167,7 @@ func reads(method string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Lookup") ||
-		strings.HasPrefix(name, "Watch") || name == "TraceFrame"
+		strings.HasPrefix(name, "Watch") || name == "TraceFrame" || name == "CheckTarget"
 }
 
 // record writes the access log: what changed something or failed at level info,

@@ -49,6 +49,8 @@ var ownMethods = map[string][3]string{
 	"Duplicates.ClearDuplicate":  {"POST", "duplicates:clear", "*"},
 	"Target.Audit":               {"POST", "target:audit", "*"},
 	"Tokens.CreateToken":         {"POST", "tokens", "*"},
+	"Checking.CheckTarget":       {"GET", "view/check"},
+	"Checking.CheckTargetRead":   {"POST", "target:check", "*"},
 	"Tracing.TraceFrame":         {"GET", "view/trace"},
 	"Tracing.TraceFrameOnTarget": {"POST", "target:trace", "*"},
 }

@@ -63,6 +63,8 @@ type Config struct {
 	Auditor view.Auditor
 	// Tracer traces frames; without it that service is not offered.
 	Tracer view.Tracer
+	// Checker checks the target; without it that service is not offered.
+	Checker view.Checker
 	// Events are what happened; without them that service is not offered.
 	Events *journal.Log
 	// Duplicates clears duplicates; without it that service is not offered.
@@ -199,6 +201,9 @@ func (s *Server) register(cfg Config) {
 	}
 	if cfg.Auditor != nil {
 		p4evpnv1.RegisterTargetServer(s.services, &targetService{auditor: cfg.Auditor})
+	}
+	if cfg.Checker != nil {
+		p4evpnv1.RegisterCheckingServer(s.services, &checkingService{checker: cfg.Checker})
 	}
 	if cfg.Tracer != nil {
 		p4evpnv1.RegisterTracingServer(s.services, &tracingService{tracer: cfg.Tracer})

@@ -18,6 +18,7 @@ type File struct {
 	API     API     `yaml:"api"`
 	Web     Web     `yaml:"web"`
 	Metrics Metrics `yaml:"metrics"`
+	Check   Check   `yaml:"check"`
 	// Liveness is where BFD runs.
 	Liveness Liveness `yaml:"liveness"`
 	BGP      BGP      `yaml:"bgp"`
@@ -93,6 +94,15 @@ type Metrics struct {
 	Switch string `yaml:"switch"` // the same of the embedded switch that is started; left out: nowhere
 	// The same of p4evpn liveness; the embedded switch has BFD's with its own.
 	Liveness string `yaml:"liveness"`
+}
+
+// Check looks again and again whether the target does what objects, configuration and routes
+// ask for. The embedded switch is read for that; of other targets it takes what they
+// acknowledged.
+type Check struct {
+	// CPUPercent is how much of a core it may take, up to 100; left out: 1; 0: it looks only
+	// when it is asked.
+	CPUPercent float64 `yaml:"cpu_percent"`
 }
 
 // BGP is the embedded speaker.

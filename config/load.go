@@ -58,6 +58,7 @@ func Parse(b []byte) (*File, error) {
 			AuditInterval: leftOut},
 		API: API{Listen: Addresses{DefaultAPI}},
 
+		Check:        Check{CPUPercent: 1},
 		VTEPRoutes:   VTEPRoutesNotDefault,
 		CarrierDelay: CarrierDelay{Up: defaultCarrierUp},
 
@@ -189,6 +190,9 @@ func (c *checker) check() {
 	if l := f.Learning; min(int(l.Ageing), l.MaxMACs, l.MaxPortMACs, l.MaxAddresses, l.MaxBridgeAddresses,
 		l.MaxPortAddresses) < 0 {
 		c.fail("learning", "negative values have no meaning")
+	}
+	if p := f.Check.CPUPercent; p != 0 && (p < 0.01 || p > 100 || p != p) {
+		c.fail("check.cpu_percent", "%v: want 0.01 to 100, or 0 to look only when it is asked", p)
 	}
 	if f.Limits.VTEPs < 0 || f.Limits.Replicas < 0 || f.Limits.Routes < 0 {
 		c.fail("limits", "negative values have no meaning: 0 is the default")

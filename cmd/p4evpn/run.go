@@ -16,6 +16,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/bgp/front"
+	"github.com/p4evpn/p4evpn/check"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/carrier"
@@ -75,7 +76,8 @@ type gateway struct {
 	client   *p4rt.Client
 	slow     *slowpath.Slowpath // nil: Linux is to do nothing for the VRFs
 	loop     *controller.Controller
-	ovn      *ovn.Keeper // nil: there is no OVN
+	ovn      *ovn.Keeper  // nil: there is no OVN
+	watch    *check.Watch // nil = it checks only when it is asked
 	events   *journal.Log
 	api      *api.Server
 	target   string // its address
@@ -154,6 +156,9 @@ func (g *gateway) tasks(sw []task.Task) []task.Task {
 	)
 	if g.slow != nil {
 		tasks = append(tasks, task.Task{Name: "slow path", Run: g.runSlowPath})
+	}
+	if g.watch != nil {
+		tasks = append(tasks, task.Task{Name: "check", Run: task.After(g.watch.Run, g.loop.Synced())})
 	}
 	if g.ovn != nil {
 		tasks = append(tasks, task.Task{Name: "OVN", Run: g.ovn.Run})
@@ -255,6 +260,7 @@ func wire(f *config.File, store *intent.Store, happened *journal.Log) (*gateway,
 			return nil, err
 		}
 	}
+	g.watch = watching(f, g)
 	g.api, err = api.New(apiConfig(f, g))
 	return g, err
 }
@@ -268,6 +274,9 @@ func (g *gateway) collectors() []prometheus.Collector {
 	}
 	if g.ovn != nil {
 		all = append(all, g.ovn)
+	}
+	if g.watch != nil {
+		all = append(all, g.watch)
 	}
 	return all
 }

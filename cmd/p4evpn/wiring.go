@@ -16,6 +16,7 @@ import (
 	"github.com/p4evpn/p4evpn/api"
 	"github.com/p4evpn/p4evpn/bfd"
 	"github.com/p4evpn/p4evpn/bgp"
+	"github.com/p4evpn/p4evpn/check"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
 	"github.com/p4evpn/p4evpn/controller/carrier"
@@ -287,7 +288,8 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	a := f.API
 	c := api.Config{
 		Listen: slices.Clone(a.Listen), Insecure: a.Insecure, Hosts: a.Hosts, Store: g.store,
-		Status: g.loop, View: g.loop, Auditor: g.loop, Tracer: tracing(g), Duplicates: g.loop, Events: g.events,
+		Status: g.loop, View: g.loop, Auditor: g.loop, Tracer: tracing(g), Checker: check.New(checkConfig(f, g)),
+		Duplicates: g.loop, Events: g.events,
 		Underlay: underlayView{g.router}, VTEPListen: a.VTEPListen, VTEP: f.VTEPs[0].Addr, OVNPort: ovnPort(f),
 		WebListen: f.Web.Listen, TokenKey: filepath.Join(filepath.Dir(f.Store), "token.key"),
 		Changed: func() uint64 { return g.loop.Changed() + g.events.Last() },

@@ -106,5 +106,11 @@ func (r *Reconciler) Settled() bool {
 	return r.phase == phaseUp && r.jobs == 0 && r.Depth() == 0 && len(r.failed) == 0 && len(r.setups) == 0
 }
 
+// Idle reports whether the target is up and nothing is on its way: what it refuses may be
+// tried again.
+func (r *Reconciler) Idle() bool {
+	return r.phase == phaseUp && r.jobs == 0 && r.Depth() == 0 && len(r.setups) == 0
+}
+
 // Counts gives how many entries the target holds, by table.
 func (r *Reconciler) Counts() map[string]int { return maps.Clone(r.counts) }

@@ -21,12 +21,13 @@ const (
 	Duplicate Kind = "duplicate" // a MAC or an address moved too often
 	Conflict  Kind = "conflict"  // two say what only one of them can have
 	Limit     Kind = "limit"     // something has as much as it may
+	Check     Kind = "check"     // the target does not do what is asked for, or does again
 	Fault     Kind = "fault"     // a neighbour sent what cannot be taken as it stands
 )
 
 // Kinds are all of them, in the order of their names.
 func Kinds() []Kind {
-	return []Kind{Audit, Conflict, Duplicate, Fault, Limit, Link, Liveness, Move, Session, Target}
+	return []Kind{Audit, Check, Conflict, Duplicate, Fault, Limit, Link, Liveness, Move, Session, Target}
 }
 
 // Key is the attribute's.

@@ -18,7 +18,14 @@ type Shadow struct {
 	mu     sync.Mutex // one frame at a time
 	worker *pipeline.Worker
 	filled sync.Once
+	digests
 }
+
+// digests counts those of a frame.
+type digests int
+
+// Digest is of pipeline.Sink.
+func (d *digests) Digest(uint32, string, [][]byte) { *d++ }
 
 // New makes a shadow of a target with this configuration, which has the entries
 // that the program gives and no others. The configuration is checked as a
@@ -31,7 +38,9 @@ func New(config *p4v1.ForwardingPipelineConfig) (*Shadow, error) {
 	if err := server.Configure(config); err != nil {
 		return nil, fmt.Errorf("shadow: %w", err)
 	}
-	return &Shadow{server: server, worker: server.Forwarding().Pipeline.NewWorker(nil)}, nil
+	s := &Shadow{server: server}
+	s.worker = s.pipeline().NewWorker(&s.digests)
+	return s, nil
 }
 
 // Write applies updates in their order, each whether or not others fail, and
@@ -120,6 +129,20 @@ func (s *Shadow) Trace(port uint32, frame []byte) *pipeline.Account {
 	s.worker.Reset()
 	return s.worker.Trace(port, frame)
 }
+
+// Process gives what leaves for one frame that arrives on port, without an account, and the
+// number of digests. The frames are good until the next one is processed.
+func (s *Shadow) Process(port uint32, frame []byte) (out []pipeline.Packet, digested int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.worker.Reset()
+	s.digests = 0
+	s.worker.Process(port, frame)
+	return s.worker.Out, int(s.digests)
+}
+
+// Counter is a counter of the shadow's own by its name, nil if the program has none.
+func (s *Shadow) Counter(name string) *pipeline.Counter { return s.pipeline().Counter(name) }
 
 // Hit gives the entry that a step of an account of this shadow hit, as a Read answers it;
 // nil if the step hit none.

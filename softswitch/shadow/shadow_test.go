@@ -133,6 +133,10 @@ func TestAShadowOfWhatATargetHoldsSendsWhatTheTargetSends(t *testing.T) {
 		if got, want := packets(a.Out), frameTexts(target.Out); got != want {
 			t.Errorf("frame %s: the shadow sends %s, the target %s\n%s", f, got, want, a)
 		}
+		if out, digests := s.Process(3, mustHex(f)); frameTexts(out) != frameTexts(target.Out) || digests != 1 {
+			t.Errorf("frame %s: without an account the shadow sends %s and %d digests, the target %s", f, frameTexts(out),
+				digests, frameTexts(target.Out))
+		}
 	}
 	text := s.Trace(3, mustHex(frames[0])).String()
 	if want := "table ingress.host: hdr.ethernet.dst=0x020000000001: hit (hdr.ethernet.dst=0x020000000001), " +
