@@ -37,6 +37,14 @@ func (n *TwoUplinks) pullUplink(t *testing.T) {
 		start := time.Now()
 		n.awaitLearned(t, "10.0.0.11 "+demoUplinks[1-i].peer)
 		t.Logf("Linux's routes left %s after %.3f s", u.name, time.Since(start).Seconds())
+		check(t, Eventually(ctx, patience, "BGP ends with the link", func(ctx context.Context) error {
+			s, err := n.gateway.Session(ctx, u.peer)
+			if err == nil && !strings.Contains(s.GetLastLoss(), "no carrier") {
+				err = fmt.Errorf("it is %v", s)
+			}
+			return err
+		}))
+		t.Logf("BGP by it ended after %.3f s", time.Since(start).Seconds())
 		check(t, n.hostDevice(ctx, u.host, "NO-CARRIER", true))
 		shown := must(n.gateway.Show(ctx, "ports"))(t)
 		if !strings.Contains(lineOf(shown, u.name+" "), " down ") || !strings.Contains(shown, "no carrier") {

@@ -33,10 +33,8 @@ func (s *Speaker) SetBFD(st bfd.Status) {
 	case st.FailedSince(before):
 		n.log.Warn("BFD: the path to a BGP neighbour is lost", events.Key, events.Liveness, "diagnostic", st.LastDown,
 			"detection", before.Detection)
-		select {
-		case n.pathEnds <- st.Independent:
-		default: // it has not yet taken the last one
-		}
+		n.endPath(pathEnd{reason: "BFD: the path is lost", independent: st.Independent,
+			send: &wire.Notification{Code: wire.Cease, Subcode: wire.BFDDown}})
 	case st.State == bfd.Up && before.State != bfd.Up:
 		n.log.Info("BFD session up", events.Key, events.Liveness, "interval", st.Transmission, "detection", st.Detection)
 	case st.State < bfd.Up && before.State == bfd.Up:
@@ -47,18 +45,31 @@ func (s *Speaker) SetBFD(st bfd.Status) {
 	}
 }
 
-// pathLost ends what relies on the path to the peer; independent is the peer's C bit, ours
-// is always set.
-func (n *neighbor) pathLost(independent bool) {
-	const reason = "BFD: the path is lost"
+// pathEnd is that the path to a neighbour is lost.
+type pathEnd struct {
+	reason      string
+	send        *wire.Notification
+	independent bool // of the peer's control plane, which may restart
+}
+
+// endPath has run take that the path is lost, and does not wait for it.
+func (n *neighbor) endPath(e pathEnd) {
+	select {
+	case n.pathEnds <- e:
+	default: // it has not yet taken the last one
+	}
+}
+
+// pathLost ends what relies on the path to the peer.
+func (n *neighbor) pathLost(e pathEnd) {
 	switch {
 	case n.session != nil:
-		n.finish(&ending{reason: reason, send: &wire.Notification{Code: wire.Cease, Subcode: wire.BFDDown}, hard: true})
-	case n.restart.away && independent:
+		n.finish(&ending{reason: e.reason, send: e.send, hard: true})
+	case n.restart.away && e.independent:
 		n.log.Info("the routes of a BGP neighbour that is away go, since the path to it is lost",
-			events.Key, events.Liveness)
+			events.Key, events.Liveness, "reason", e.reason)
 		n.abandon()
-		n.setDown(reason)
+		n.setDown(e.reason)
 	}
 }
 

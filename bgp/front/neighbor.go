@@ -36,7 +36,8 @@ type neighbor struct {
 	events   chan func()       // for run to call
 	ended    chan struct{}     // closed when run calls no more events
 	done     chan struct{}     // closed when all has ended
-	pathEnds chan bool         // BFD lost it, and whether the peer's C bit was set
+	pathEnds chan pathEnd      // one slot
+	linkBack chan struct{}     // one slot
 	cancel   context.CancelCauseFunc
 	stopping context.Context
 
@@ -70,7 +71,8 @@ func newNeighbor(s *Speaker, cfg bgp.Neighbor) *neighbor {
 	n := &neighbor{
 		s: s, log: s.log.With("peer", cfg.Address), address: cfg.Address,
 		incoming: make(chan *net.TCPConn, maxAccepted), events: make(chan func()),
-		ended: make(chan struct{}), done: make(chan struct{}), pathEnds: make(chan bool, 1),
+		ended: make(chan struct{}), done: make(chan struct{}), pathEnds: make(chan pathEnd, 1),
+		linkBack: make(chan struct{}, 1),
 		settling: stoppedTimer(), dial: newDialer(), restart: newRestart(),
 		cfg:     cfg,
 		state:   idle(&cfg),
@@ -148,8 +150,10 @@ func (n *neighbor) run(ctx context.Context) {
 			n.session.beat()
 		case e := <-over:
 			n.finish(e)
-		case independent := <-n.pathEnds:
-			n.pathLost(independent)
+		case e := <-n.pathEnds:
+			n.pathLost(e)
+		case <-n.linkBack:
+			n.dialSoon()
 		}
 	}
 }

@@ -99,6 +99,7 @@ type Speaker struct {
 	refused   map[netip.Addr]refusal // that were asked for and could not be had
 	identity  identity
 	paths     map[netip.Addr]bfd.Status // of BFD, to neighbours
+	links     []netip.Prefix            // subnets of links with carrier
 	// sessions is what neighbours live in; nil before they are started and when they are
 	// over.
 	sessions context.Context

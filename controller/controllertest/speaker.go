@@ -26,6 +26,7 @@ type Speaker struct {
 	observe        func(add []bgp.Route, withdraw []bgp.Key)
 	refuseNeighbor func(bgp.Neighbor) error
 	routes         map[bgp.Key]bgp.Route
+	links          []netip.Prefix
 	prefixes       []netip.Prefix
 	neighbors      []bgp.Neighbor   // those it has
 	asked          [][]bgp.Neighbor // those it was told to have, call by call
@@ -153,6 +154,20 @@ func (s *Speaker) AdvertiseUnicast(prefixes []netip.Prefix) error {
 	defer s.mu.Unlock()
 	s.prefixes = prefixes
 	return nil
+}
+
+// SetLinks notes it.
+func (s *Speaker) SetLinks(subnets []netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.links = subnets
+}
+
+// Links gives what SetLinks was told last.
+func (s *Speaker) Links() []netip.Prefix {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.links)
 }
 
 // Prefixes gives the underlay's prefixes that are advertised, in the order given.

@@ -24,6 +24,7 @@ import (
 type Speaker interface {
 	UnicastEvents() <-chan []bgp.UnicastEvent
 	AdvertiseUnicast([]netip.Prefix) error // all of ours
+	SetLinks([]netip.Prefix)               // all subnets of links with carrier
 }
 
 // Config of a Router.
@@ -174,6 +175,7 @@ func (r *Router) reconcile(k *kernel) error {
 	if err != nil {
 		return err
 	}
+	r.cfg.Speaker.SetLinks(slices.Collect(maps.Keys(now.connected)))
 	if r.adopted == nil {
 		r.adopted = map[netip.Prefix]hops{}
 		for p, h := range now.routes {

@@ -175,6 +175,32 @@ func (l *lab) await(want ...string) {
 	l.t.Fatalf("the kernel has %q\nwant %q", got, want)
 }
 
+func TestBGPHearsWhichSubnetsAreOnLinksWithCarrier(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	await := func(want ...string) {
+		t.Helper()
+		var got []string
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+			got = nil
+			for _, p := range l.speaker.Links() {
+				got = append(got, p.String())
+			}
+			if slices.Sort(got); slices.Equal(got, want) {
+				return
+			}
+		}
+		t.Fatalf("it heard of %q, want %q", got, want)
+	}
+	await("10.1.1.0/24", "10.1.2.0/24", "2001:db8:0:1::/64", "2001:db8:0:2::/64")
+	must(t, l.handle.LinkSetDown(l.link("up1x")))
+	await("10.1.2.0/24", "2001:db8:0:2::/64")
+	l.up("up1x")
+	await("10.1.1.0/24", "10.1.2.0/24", "2001:db8:0:1::/64", "2001:db8:0:2::/64")
+	must(t, l.handle.LinkDel(l.link("up2")))
+	await("10.1.1.0/24", "2001:db8:0:1::/64")
+}
+
 func TestLearnedRoutesAreInstalledWithMultipathAndRemoved(t *testing.T) {
 	for _, f := range []struct {
 		prefix     netip.Prefix
