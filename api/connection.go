@@ -147,11 +147,16 @@ func subjectOf(raw []byte) string {
 	return ""
 }
 
+// pageBuffer is how much the kernel takes of a page that its client does not read: it would
+// take megabytes, of each stream.
+const pageBuffer = 64 << 10
+
 // connections is a listener whose connections say who they are of.
 type connections struct {
 	net.Listener
 	server *Server
 	tls    *tls.Config // over TCP; nil: none
+	page   bool
 }
 
 func (l connections) Accept() (net.Conn, error) {
@@ -159,7 +164,11 @@ func (l connections) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.server.newConn(c.(*socket.Conn), l.tls), nil
+	of := c.(*socket.Conn)
+	if tcp, ok := of.Conn.(*net.TCPConn); ok && l.page {
+		_ = tcp.SetWriteBuffer(pageBuffer)
+	}
+	return l.server.newConn(of, l.tls), nil
 }
 
 // accept is a listener with the bounds of the API.
@@ -168,7 +177,7 @@ func (s *Server) accept(at served) net.Listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bounded = append(s.bounded, b)
-	return connections{b, s, at.tls}
+	return connections{b, s, at.tls, at.http == s.webHTTP}
 }
 
 // bounds are those of one listener.

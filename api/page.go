@@ -113,10 +113,13 @@ func (g *pageGate) serve(w http.ResponseWriter, r *http.Request) {
 		g.pages.Refuse(w, r, http.StatusTooManyRequests, status.Convert(err).Message())
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.guard.body))
+	login := r.URL.Path == "/login" && r.Method == http.MethodPost
+	if r.ContentLength != 0 && !login {
+		turnAway(w) // nobody reads the body
+	}
 	switch {
 	case web.Asset(w, r):
-	case r.URL.Path == "/login" && r.Method == http.MethodPost:
+	case login:
 		g.login(w, r)
 	case r.URL.Path == "/logout" && r.Method == http.MethodPost:
 		http.SetCookie(w, cookie("", -1))
@@ -185,6 +188,9 @@ func whyLogin(p party, err error) string {
 
 // login takes a token from the form, and has the browser keep it.
 func (g *pageGate) login(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(g.guard.body))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	r.Body = http.MaxBytesReader(w, r.Body, maxLogin)
 	if err := r.ParseForm(); err != nil {
 		g.pages.Login(w, r, "What was sent is no login: "+clip(err.Error())+".")

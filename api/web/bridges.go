@@ -26,12 +26,9 @@ func bridges(q *query) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []*p4evpnv1.Bridge
-	for _, b := range all {
-		if matches(q.get("q"), b.GetName(), fmt.Sprint(b.GetVlan()), fmt.Sprint(b.GetVni())) {
-			found = append(found, b)
-		}
-	}
+	found := where(all, func(b *p4evpnv1.Bridge) bool {
+		return matches(q.get("q"), b.GetName(), fmt.Sprint(b.GetVlan()), fmt.Sprint(b.GetVni()))
+	})
 	shown, pager := cut(q, found)
 	t := &table{Caption: "Logical bridges", Empty: "There is no such bridge.", Pager: pager,
 		Columns: []string{"Bridge", "State", "VLAN", "VNI", "VTEP", "MACs", "Remote VTEPs", "Ports", "Reason"}}

@@ -13,13 +13,11 @@ func entries(q *query) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, byTable := all[:0], map[string]int{}
-	for _, e := range all {
+	byTable := map[string]int{}
+	found := where(all, func(e *p4evpnv1.Entry) bool {
 		byTable[e.GetTable()]++
-		if matches(q.get("q"), e.GetText(), e.GetError()) {
-			found = append(found, e)
-		}
-	}
+		return matches(q.get("q"), e.GetText(), e.GetError())
+	})
 	shown, pager := cut(q, found)
 	t := &table{Caption: "Entries of the target", Empty: "There is no such entry.", Pager: pager,
 		Columns: []string{"Entry", "Level", "Held", "What the target said"}}
@@ -39,24 +37,23 @@ func entries(q *query) (*page, error) {
 		Sections: []section{{Table: t}, {Table: tables}}}, nil
 }
 
-// maxKinds are the kinds of events by which a page can be narrowed at once: one.
 func events(q *query) (*page, error) {
-	found, err := q.happened()
+	all, err := q.happened()
 	if err != nil {
 		return nil, err
 	}
 	kinds := map[string]bool{}
-	for _, e := range found {
+	for _, e := range all {
 		kinds[e.GetKind()] = true
 	}
 	options := append([]string{"any"}, slices.Sorted(maps.Keys(kinds))...)
 	if k := q.get("kind"); k != "" && !slices.Contains(options, k) {
 		options = append(options, k)
 	}
-	found = slices.DeleteFunc(found, func(e *p4evpnv1.Event) bool {
+	found := where(all, func(e *p4evpnv1.Event) bool {
 		texts := append([]string{e.GetText(), e.GetKind()}, slices.Collect(maps.Values(e.GetAttributes()))...)
 		k := q.get("kind")
-		return k != "" && k != "any" && k != e.GetKind() || !matches(q.get("q"), texts...)
+		return (k == "" || k == "any" || k == e.GetKind()) && matches(q.get("q"), texts...)
 	})
 	slices.Reverse(found)
 	shown, pager := cut(q, found)
@@ -77,7 +74,7 @@ func (q *query) latest(n int) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	all = all[max(0, len(all)-n):]
+	all = slices.Clone(all[max(0, len(all)-n):])
 	slices.Reverse(all)
 	return eventTable("The latest events", all, nil), nil
 }

@@ -32,14 +32,15 @@ const (
 	afterChange = 300 * time.Millisecond
 	afterAll    = 10 * time.Second
 	tick        = 100 * time.Millisecond
-	share       = 30
+	share       = 20
 )
 
 // live makes the pages that somebody looks at anew, each once for all that do.
 type live struct {
-	pages *Pages
-	wake  chan struct{} // when somebody comes
-	done  chan struct{} // closed when Run has ended
+	pages    *Pages
+	patience time.Duration
+	wake     chan struct{} // when somebody comes
+	done     chan struct{} // closed when Run has ended
 
 	mu      sync.Mutex
 	topics  map[string]*topic
@@ -60,27 +61,33 @@ type topic struct {
 }
 
 func newLive(p *Pages) *live {
-	return &live{pages: p, wake: make(chan struct{}, 1), done: make(chan struct{}), topics: map[string]*topic{},
+	return &live{pages: p, patience: patience, wake: make(chan struct{}, 1), done: make(chan struct{}), topics: map[string]*topic{},
 		clients: map[string]int{}}
 }
 
-// Run has the pages live until ctx ends, which ends their streams.
+// Run has the pages live until ctx ends, which ends their streams. Pages that are due at one
+// time are made together, since many show the same rows.
 func (p *Pages) Run(ctx context.Context) error {
-	defer close(p.live.done)
+	l := p.live
+	defer close(l.done)
 	for ctx.Err() == nil {
-		var wait time.Duration
-		if t := p.live.next(time.Now(), p.cfg.Changed()); t != nil {
-			start := time.Now()
-			p.live.renew(ctx, t)
+		start := time.Now()
+		memo := map[string]any{}
+		due := l.due(start, p.cfg.Changed())
+		for _, t := range due {
+			l.renew(ctx, t, memo)
+		}
+		wait := tick
+		if len(due) > 0 {
 			wait = share * time.Since(start)
-		} else if wait = tick; p.live.idle() {
+		} else if l.idle() {
 			wait = time.Hour
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-		case <-p.live.wakes(wait):
+		case <-l.wakes(wait):
 		}
 		timer.Stop()
 	}
@@ -101,28 +108,26 @@ func (l *live) idle() bool {
 	return len(l.topics) == 0
 }
 
-// next gives the page that is due, of several the one that waits longest.
-func (l *live) next(now time.Time, changed uint64) (due *topic) {
+// due gives the pages whose time has come.
+func (l *live) due(now time.Time, changed uint64) (due []*topic) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, t := range l.topics {
-		age := now.Sub(t.at)
-		if (age >= t.every || t.changed != changed && age >= afterChange) && (due == nil || t.at.Before(due.at)) {
-			due = t
+		if age := now.Sub(t.at); age >= t.every || t.changed != changed && age >= afterChange {
+			t.at, t.changed = now, changed
+			due = append(due, t)
 		}
-	}
-	if due != nil {
-		due.at, due.changed = now, changed
 	}
 	return due
 }
 
-// renew makes a page anew, and tells it to those that look at it if it is another.
-func (l *live) renew(ctx context.Context, t *topic) {
+// renew makes a page anew, and tells it to those that look at it if it is another. The memo
+// is that of the pages that are made with it.
+func (l *live) renew(ctx context.Context, t *topic, memo map[string]any) {
 	ctx, cancel := context.WithTimeout(l.pages.cfg.Viewer(ctx), patience)
 	defer cancel()
 	q := t.query
-	q.ctx = ctx
+	q.ctx, q.memo = ctx, memo
 	shown, err := t.show(&q)
 	if err != nil {
 		shown = &page{Sections: []section{{Text: "This cannot be shown now: " + status.Convert(err).Message() + "."}}}
@@ -229,7 +234,7 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, path string) {
 	alive := time.NewTicker(beat)
 	defer alive.Stop()
 	for text := []byte(":\n\n"); ; {
-		_ = control.SetWriteDeadline(time.Now().Add(patience))
+		_ = control.SetWriteDeadline(time.Now().Add(l.patience))
 		if _, err := w.Write(text); err != nil || control.Flush() != nil {
 			return
 		}

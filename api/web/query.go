@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"strconv"
@@ -16,9 +17,10 @@ import (
 type query struct {
 	ctx    context.Context
 	pages  *Pages
-	path   string     // of the page
-	id     string     // of the thing that it is about
-	values url.Values // parameters that the page knows, one value each
+	path   string         // of the page
+	id     string         // of the thing that it is about
+	values url.Values     // parameters that the page knows, one value each
+	memo   map[string]any // answers by the request; nil: none is remembered
 }
 
 // maxParameter bounds what is taken of a parameter, in bytes.
@@ -52,8 +54,25 @@ func (q *query) page() int {
 	return n
 }
 
-// rows calls a method that answers with a stream of parts, and gives the rows of all.
+// rows calls a method that answers with a stream of parts, and gives the rows of all, which
+// are not to be changed.
 func rows[Request, Part, Row any](q *query,
+	call func(context.Context, *Request, ...grpc.CallOption) (grpc.ServerStreamingClient[Part], error), r *Request,
+	of func(*Part) []Row) ([]Row, error) {
+	key := fmt.Sprintf("%T %v", r, r)
+	if q.memo != nil {
+		if all, ok := q.memo[key]; ok {
+			return all.([]Row), nil
+		}
+	}
+	all, err := gather(q, call, r, of)
+	if err == nil && q.memo != nil {
+		q.memo[key] = all
+	}
+	return all, err
+}
+
+func gather[Request, Part, Row any](q *query,
 	call func(context.Context, *Request, ...grpc.CallOption) (grpc.ServerStreamingClient[Part], error), r *Request,
 	of func(*Part) []Row) ([]Row, error) {
 	stream, err := call(q.ctx, r)
@@ -74,6 +93,16 @@ func rows[Request, Part, Row any](q *query,
 			all = append(all, of(part)...)
 		}
 	}
+}
+
+// where gives the rows that fit.
+func where[Row any](all []Row, fits func(Row) bool) (found []Row) {
+	for _, r := range all {
+		if fits(r) {
+			found = append(found, r)
+		}
+	}
+	return found
 }
 
 // matches reports whether a text that somebody looks for is in one of the others, whatever

@@ -22,12 +22,7 @@ func vrfs(q *query) (*page, error) {
 	}
 	t := &table{Caption: "VRFs", Empty: "There is no such VRF.",
 		Columns: []string{"VRF", "State", "VNI", "Loopback", "VTEP", "Router MAC", "Hosts", "Prefixes", "SVIs", "Reason"}}
-	var found []*p4evpnv1.VRF
-	for _, v := range all {
-		if matches(q.get("q"), v.GetName(), fmt.Sprint(v.GetVni())) {
-			found = append(found, v)
-		}
-	}
+	found := where(all, func(v *p4evpnv1.VRF) bool { return matches(q.get("q"), v.GetName(), fmt.Sprint(v.GetVni())) })
 	found, t.Pager = cut(q, found)
 	for _, v := range found {
 		t.add(ref("vrfs", v.GetName()), v.GetState(), number(v.GetVni()), mono(v.GetLoopback()), mono(v.GetVtep()),
@@ -96,13 +91,10 @@ func (q *query) showVRF(v *p4evpnv1.VRF) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := prefixes[:0]
-	for _, p := range prefixes {
-		if matches(q.get("q"), p.GetPrefix(), p.GetVtep(), p.GetMac(), p.GetBridge(), client.Word(p.GetKind()),
-			p.GetReason()) {
-			found = append(found, p)
-		}
-	}
+	found := where(prefixes, func(p *p4evpnv1.Prefix) bool {
+		return matches(q.get("q"), p.GetPrefix(), p.GetVtep(), p.GetMac(), p.GetBridge(), client.Word(p.GetKind()),
+			p.GetReason())
+	})
 	shown, pager := cut(q, found)
 	p := &page{Title: v.GetName(), Up: []span{{Text: "VRFs", Href: "/vrfs"}}, Forms: q.search(
 		"Search for a prefix", "part of a prefix, VTEP, MAC", field{Name: "address", Label: "Look up an address",
@@ -165,14 +157,11 @@ func routes(q *query) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := all[:0]
-	for _, r := range all {
-		kind := q.get("type")
-		if (kind == "" || kind == "any" || kind == fmt.Sprint(r.GetType())) && matches(q.get("q"), r.GetKey(), r.GetRd(),
-			r.GetNextHop(), r.GetPeer(), fmt.Sprint(r.GetVni()), strings.Join(r.GetRouteTargets(), " "), r.GetReason()) {
-			found = append(found, r)
-		}
-	}
+	kind := q.get("type")
+	found := where(all, func(r *p4evpnv1.Route) bool {
+		return (kind == "" || kind == "any" || kind == fmt.Sprint(r.GetType())) && matches(q.get("q"), r.GetKey(), r.GetRd(),
+			r.GetNextHop(), r.GetPeer(), fmt.Sprint(r.GetVni()), strings.Join(r.GetRouteTargets(), " "), r.GetReason())
+	})
 	shown, pager := cut(q, found)
 	t := &table{Caption: "EVPN routes", Empty: "There is no such route.", Pager: pager,
 		Columns: []string{"Route", "Direction", "Used", "The step that decided, or why not", "Next hop", "VNI", "Peer",

@@ -18,12 +18,9 @@ func macs(q *query) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := all[:0]
-	for _, e := range all {
-		if matches(q.get("q"), e.GetMac(), e.GetPort(), e.GetVtep(), client.Word(e.GetKind()), e.GetReason()) {
-			found = append(found, e)
-		}
-	}
+	found := where(all, func(e *p4evpnv1.FDBEntry) bool {
+		return matches(q.get("q"), e.GetMac(), e.GetPort(), e.GetVtep(), client.Word(e.GetKind()), e.GetReason())
+	})
 	shown, pager := cut(q, found)
 	return &page{Title: "MACs", Forms: q.search("Search for a MAC", "part of a MAC, port, VTEP", q.bridgeField()),
 		Sections: []section{{Table: macTable("MAC addresses", shown, pager)}}}, nil
@@ -91,12 +88,9 @@ func hosts(q *query) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := all[:0]
-	for _, h := range all {
-		if matches(q.get("q"), h.GetIp(), h.GetMac(), h.GetPort(), h.GetVtep(), client.Word(h.GetKind()), h.GetReason()) {
-			found = append(found, h)
-		}
-	}
+	found := where(all, func(h *p4evpnv1.Host) bool {
+		return matches(q.get("q"), h.GetIp(), h.GetMac(), h.GetPort(), h.GetVtep(), client.Word(h.GetKind()), h.GetReason())
+	})
 	shown, pager := cut(q, found)
 	return &page{Title: "Hosts",
 		Forms:    q.search("Search for a host", "part of an address, MAC, port, VTEP", q.bridgeField()),

@@ -49,6 +49,8 @@ var figures = append([]figure{
 	{[]string{"refill_100k"}, measureRefill},
 	{[]string{"resync_100k", "resync_100k_writes"}, measureResync},
 	{[]string{"trace_ms"}, measureTrace},
+	{[]string{"page_10k_ms"}, measurePaint},
+	{[]string{"page_watch_cpu_pct", "page_watch_cpu_quiet_pct"}, measureWatch},
 	{[]string{"switch_bytes_per_entry", "switch_bytes_per_source", "switch_bytes_per_route"}, measureMemory},
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"punt_isolation_lost"}, measureIsolation},

@@ -51,6 +51,7 @@ type liveOptions struct {
 	// neighbors are others, each a line of the configuration's list.
 	neighbors string
 	api       string // how the API is served over TCP; empty: without TLS
+	web       string // where the page is; empty: there is none
 }
 
 // startLive starts one with an object for each thing that its hosts need; the lab
@@ -131,6 +132,7 @@ func liveConfig(dir string, of liveOptions) string {
 		"target: {address: \"127.0.0.1:9559\", embedded: false}\nmetrics: {listen: \"127.0.0.1:9464\"}\n" +
 		fmt.Sprintf("api: {listen: [\"unix:%s\", %q], %s}\n", filepath.Join(dir, "api.sock"), liveAPI,
 			cmp.Or(of.api, "insecure: true")) +
+		fmt.Sprintf("web: {listen: [%s]}\n", of.web) +
 		fmt.Sprintf("slow_path: {namespaces: %s-vrf-}\n", filepath.Base(dir)) +
 		"uplinks:\n  - {name: uplink1, number: 10, interface: uplink1, host: {number: 11, interface: up1-sw, device: " +
 		"up1}}\n" +
