@@ -127,6 +127,19 @@ func addTap(tb testing.TB, name string) {
 	must(tb, name, netlink.LinkSetUp)
 }
 
+// addAlone makes a netdev as most physical ones are for the kernel: it has no other end here, and
+// its driver does not let its carrier be set.
+func addAlone(tb testing.TB, name string) {
+	tb.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	if err := netlink.LinkAdd(&netlink.Ifb{LinkAttrs: attrs}); err != nil {
+		tb.Skipf("this kernel has no ifb: %v", err)
+	}
+	tb.Cleanup(func() { must(tb, name, netlink.LinkDel) })
+	must(tb, name, netlink.LinkSetUp)
+}
+
 // readTap is a reader of a tap.
 func readTap(tb testing.TB, name string) *os.File {
 	tb.Helper()
@@ -265,20 +278,34 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+func lower(name string) bool {
+	l, err := netlink.LinkByName(name)
+	return err == nil && l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0
+}
+
+func running(name string) bool {
+	l, err := netlink.LinkByName(name)
+	return err == nil && rtnetlink.Running(l.Attrs().RawFlags)
+}
+
+func TestALinuxSideWithoutAnotherEndFollows(t *testing.T) {
+	netnstest.Need(t)
+	addAlone(t, "phys")
+	f := follow(t, Config{Hosts: []Host{{"phys", "nothing"}}})
+	for range 2 {
+		f.w.Follow("phys", false, true)
+		eventually(t, func() bool { return !running("phys") && f.w.Trouble("phys") == "" }, "phys dormant")
+		f.w.Follow("phys", true, true)
+		eventually(t, func() bool { return running("phys") && f.w.Trouble("phys") == "" }, "phys as it was")
+	}
+}
+
 func TestTheLinuxSideFollows(t *testing.T) {
 	netnstest.Need(t)
-	lower := func(name string) bool {
-		l, err := netlink.LinkByName(name)
-		return err == nil && l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0
-	}
-	running := func(name string) bool {
-		l, err := netlink.LinkByName(name)
-		return err == nil && rtnetlink.Running(l.Attrs().RawFlags)
-	}
 	addVeth(t, "host1", "sw1")
 	addVeth(t, "host2", "sw2")
 	addTap(t, "tap1")
-	readTap(t, "tap1")
+	reader := readTap(t, "tap1")
 	addVeth(t, "host3", "sw3")
 	f := follow(t, Config{Hosts: []Host{{"host1", "sw1"}, {"host2", ""}, {"host3", "sw3"}, {"tap1", ""}}})
 	for _, c := range []struct {
@@ -299,6 +326,14 @@ func TestTheLinuxSideFollows(t *testing.T) {
 	eventually(t, func() bool { return !lower("host3") }, "host3 without carrier")
 	f.w.Follow("host3", true, true)
 	eventually(t, func() bool { return running("host3") }, "host3 as it was")
+	// Who reads the tap goes, and another one comes.
+	f.w.Follow("tap1", false, true)
+	eventually(t, func() bool { return !lower("tap1") }, "tap1 without carrier")
+	_ = reader.Close()
+	readTap(t, "tap1")
+	eventually(t, func() bool { return !lower("tap1") }, "tap1 without carrier though another one reads it")
+	f.w.Follow("tap1", true, true)
+	eventually(t, func() bool { return lower("tap1") }, "tap1 with carrier again")
 	// It comes again, or somebody sets it up.
 	f.w.Follow("host1", false, true)
 	eventually(t, func() bool { return !lower("host1") }, "host1 without carrier")
