@@ -65,6 +65,12 @@ func TestGracefulRestartIsOnAndItsKeysStandAlone(t *testing.T) {
 	}
 }
 
+// twoUplinks is a file's port and uplinks, with what the second uplink is.
+func twoUplinks(second string) string {
+	return "ports: [{name: p, number: 9, interface: p}]\nuplinks: [{name: a, number: 1, interface: a, host: {number: 2, " +
+		"interface: b, device: d}}, {" + second + "}]\n"
+}
+
 func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 	for name, tc := range map[string]struct{ in, want, line string }{
 		"unknown key":              {minimal + "colour: red\n", `"colour"`, "[4:1]"},
@@ -146,9 +152,14 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"routes of no kind":      {minimal + "vtep_routes: some\n", "vtep_routes", "line 4:"},
 		"carrier before it is":   {minimal + "carrier_delay: {up: -1s}\n", "carrier_delay.up", "line 4:"},
 		"carrier after an hour":  {minimal + "carrier_delay: {down: 1h}\n", "carrier_delay.down", "line 4:"},
-		"one device for two uplinks": {minimal + "uplinks: [{name: a, number: 1, interface: a, host: {number: 2, " +
-			"interface: b, device: d}}, {name: c, number: 3, interface: c, host: {number: 4, interface: e, device: d}}]\n",
-			"uplinks[1].host.device", "line 4:"},
+		"two uplinks, a device":  {minimal + twoUplinks("name: c, number: 3, interface: c, host: {number: 4, interface: e, device: d}"), "uplinks[1].host.device", "line 5:"},
+		"two uplinks, a name":    {minimal + twoUplinks("name: a, number: 3, interface: c, host: {number: 4, interface: e, device: f}"), "uplinks[1].name", "line 5:"},
+		"an uplink and a port":   {minimal + twoUplinks("name: p, number: 3, interface: c, host: {number: 4, interface: e, device: f}"), "uplinks[1].name", "line 5:"},
+		"two uplinks, a number":  {minimal + twoUplinks("name: c, number: 1, interface: c, host: {number: 4, interface: e, device: f}"), "uplinks[1].number", "line 5:"},
+		"two uplinks, a netdev":  {minimal + twoUplinks("name: c, number: 3, interface: a, host: {number: 4, interface: e, device: f}"), "uplinks[1].interface", "line 5:"},
+		"two hosts, a number":    {minimal + twoUplinks("name: c, number: 3, interface: c, host: {number: 2, interface: e, device: f}"), "uplinks[1].host.number", "line 5:"},
+		"two hosts, a netdev":    {minimal + twoUplinks("name: c, number: 3, interface: c, host: {number: 4, interface: b, device: f}"), "uplinks[1].host.interface", "line 5:"},
+		"an uplink twice":        {minimal + twoUplinks("name: a, number: 1, interface: a, host: {number: 2, interface: b, device: d}"), "uplinks[1].host.device", "line 5:"},
 		"fewer than no VTEPs":    {minimal + "limits: {vteps: -1}\n", "limits", "line 4:"},
 		"fewer addresses":        {minimal + "learning: {max_addresses_per_port: -1}\n", "learning", "line 4:"},
 		"fewer than no MACs":     {minimal + "learning: {max_macs_per_port: -1}\n", "learning", "line 4:"},
