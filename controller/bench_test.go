@@ -76,7 +76,7 @@ func newHastyLoopTo(b testing.TB, t Target) *loop {
 
 // finish has all that is marked written, and what follows from that.
 func (l *loop) finish() {
-	for l.flush(); !l.target.Settled(); l.flush() {
+	for l.flush(); !l.target.Settled() || len(l.nextHops.dirty) > 0; l.flush() {
 		select {
 		case r := <-l.target.Results():
 			l.target.Take(r)

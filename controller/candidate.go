@@ -81,7 +81,7 @@ func (l *loop) tunnelFlipped(t *tunnel) {
 			v := l.vrfs[c.owner]
 			routes := v.prefixes[r.prefix()]
 			routes.flipped(c)
-			if l.nextHopsMayChange(v, r.prefix(), &routes); routes.many == nil {
+			if l.nextHopsMayChange(v, r.prefix(), &routes); routes.many == nil || routes.many.group == nil {
 				l.mark(p4.Route{VRF: v.Index, Prefix: r.prefix()})
 			}
 		case r.Type == bgp.TypeMulticast:

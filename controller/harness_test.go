@@ -404,7 +404,8 @@ const gathering = 2 * time.Millisecond
 func (g *gateway) settled() bool {
 	done := false
 	g.peek(func(l *loop) {
-		done = g.intentSeen(l) && g.underlay.Pending() == 0 && l.target.Settled() && len(l.dirtyPorts)+len(l.dirtySVIs) == 0
+		done = g.intentSeen(l) && g.underlay.Pending() == 0 && l.target.Settled() && len(l.dirtyPorts)+len(l.dirtySVIs)+
+			len(l.nextHops.dirty) == 0
 	})
 	return done
 }

@@ -29,6 +29,10 @@ type nextHopGroups struct {
 	byHops map[string]*nextHopGroup
 	over   map[tunnelKey]map[*nextHopGroup]struct{} // by what a next hop is reached
 	dirty  map[prefixOf]struct{}                    // may have other next hops
+	// slotsFirst: what a lost VTEP's flows wait for is marked, and is to be written before all
+	// prefixes that it had are looked at. emptied: some group leads nowhere, so that what
+	// refers to it cannot wait.
+	slotsFirst, emptied bool
 }
 
 // prefixOf is a prefix of a VRF.
@@ -54,13 +58,19 @@ func (l *loop) nextHopsMayChange(v *vrf, p netip.Prefix, routes *candidates) {
 
 // settleNextHops gives prefixes the groups of the next hops that they have now.
 func (l *loop) settleNextHops() {
-	for k := range l.nextHops.dirty {
+	u := &l.nextHops
+	if u.slotsFirst && !u.emptied {
+		u.slotsFirst = false
+		return
+	}
+	for k := range u.dirty {
 		if v := l.vrfs[k.vrf]; v != nil {
 			routes := v.prefixes[k.prefix]
 			l.choosesAmong(k, &routes)
 		}
 	}
-	clear(l.nextHops.dirty)
+	clear(u.dirty)
+	u.slotsFirst, u.emptied = false, false
 }
 
 // choosesAmong gives a prefix its group. Where that stays the same its entry does.
@@ -193,8 +203,10 @@ func (l *loop) refillNextHops(g *nextHopGroup) {
 	if len(g.live) > 0 {
 		for _, slot := range fill(g.slots[:], g.live) {
 			l.mark(p4.NextHopSlot{Group: g.id, Slot: uint8(slot)})
+			l.nextHops.slotsFirst = l.nextHops.slotsFirst || g.users > 0
 		}
 	}
+	l.nextHops.emptied = l.nextHops.emptied || before > 0 && len(g.live) == 0
 	if (before == 0) != (len(g.live) == 0) {
 		l.markNextHops(g)
 	}
@@ -356,7 +368,6 @@ func (l *loop) doubtNextHops() {
 			}
 		}
 	}
-	l.settleNextHops()
 }
 
 func (l *loop) desiredNextHopSlot(k p4.NextHopSlot) entry {

@@ -51,6 +51,9 @@ func (l *loop) flush() time.Duration {
 		next = min(next, in)
 	}
 	next = min(next, l.target.Flush(), idleTick)
+	if len(l.nextHops.dirty) > 0 {
+		next = 0 // slots went first
+	}
 	l.sweepLeaving()
 	if in, waiting := l.deferralDue(); waiting {
 		next = min(next, max(in, time.Millisecond))

@@ -46,6 +46,7 @@ var figures = append([]figure{
 	{[]string{"write_batch1000", "write_single"}, measureWrites},
 	{[]string{"flood_100k_replicas", "flood_uplink_loss"}, measureFlood},
 	{[]string{"uplink_loss_writes", "uplink_loss_members", "uplink_loss_ms"}, measureUplinkLoss},
+	{[]string{"vtep_loss_ms", "vtep_loss_writes", "vtep_loss_members"}, measureVTEPLoss},
 	{[]string{"refill_100k"}, measureRefill},
 	{[]string{"resync_100k", "resync_100k_writes"}, measureResync},
 	{[]string{"trace_ms"}, measureTrace},

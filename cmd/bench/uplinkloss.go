@@ -31,10 +31,10 @@ func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
 	if err := g.fill(ctx, speaker, spreadRoutes, spreadVTEPs); err != nil {
 		return nil, err
 	}
-	slots := &slotWatch{by: map[p4.Key]uint16{}, changed: make(chan struct{}, 1)}
+	slots := newSlotWatch(func(e p4.Typed) (uint16, bool) { s, is := e.(p4.UplinkSlot); return s.Port, is })
 	g.target.watch(slots.observe)
 	g.underlay.SetAll(path2) // so that all slots are seen
-	if _, err := slots.await(ctx, uplink2); err != nil {
+	if _, err := slots.await(ctx, leadBy(uplink2)); err != nil {
 		return nil, err
 	}
 	g.underlay.SetAll(path1, path2)
@@ -44,7 +44,7 @@ func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
 	slots.reset()
 	lost := time.Now()
 	g.underlay.SetAll(path1)
-	moved, err := slots.await(ctx, uplink1)
+	moved, err := slots.await(ctx, leadBy(uplink1))
 	if err != nil {
 		return nil, err
 	}
@@ -63,14 +63,19 @@ func measureUplinkLoss(ctx context.Context, b *bench) ([]value, error) {
 	}, nil
 }
 
-// slotWatch knows by which uplink each slot leads that was written, and counts what was.
+// slotWatch knows where each slot leads that was written, and counts what was written.
 type slotWatch struct {
-	changed chan struct{} // one slot
+	where   func(p4.Typed) (to uint16, is bool) // where a slot leads, false for other entries
+	changed chan struct{}                       // one slot
 
 	mu              sync.Mutex
 	by              map[p4.Key]uint16
 	tables, members int
 	at              time.Time // of the last change
+}
+
+func newSlotWatch(where func(p4.Typed) (uint16, bool)) *slotWatch {
+	return &slotWatch{where: where, by: map[p4.Key]uint16{}, changed: make(chan struct{}, 1)}
 }
 
 func (w *slotWatch) observe(at time.Time, updates []p4rt.Update, errs []error) {
@@ -90,7 +95,9 @@ func (w *slotWatch) observe(at time.Time, updates []p4rt.Update, errs []error) {
 		w.members++
 		if e, err := p4.FromEntity(entity); err == nil {
 			if d, _ := p4.Decode(e); d != nil {
-				w.by[e.Key] = d.(p4.UplinkSlot).Port
+				if to, is := w.where(d); is {
+					w.by[e.Key] = to
+				}
 			}
 		}
 		w.at = at
@@ -113,27 +120,33 @@ func (w *slotWatch) written() (tables, members int) {
 	return w.tables, w.members
 }
 
-// await waits until all slots lead by an uplink, and gives when the last one came to.
-func (w *slotWatch) await(ctx context.Context, uplink uint16) (time.Time, error) {
-	for {
-		w.mu.Lock()
-		left, at := 0, w.at
-		for _, by := range w.by {
+// leadBy counts the slots that do not lead by an uplink.
+func leadBy(uplink uint16) func(map[p4.Key]uint16) int {
+	return func(slots map[p4.Key]uint16) (others int) {
+		for _, by := range slots {
 			if by != uplink {
-				left++
+				others++
 			}
 		}
-		if left == 0 && len(w.by) > 0 {
-			w.mu.Unlock()
+		return others
+	}
+}
+
+// await waits until no slot leads elsewhere, and gives when the last one came to do.
+func (w *slotWatch) await(ctx context.Context, elsewhere func(map[p4.Key]uint16) int) (time.Time, error) {
+	for {
+		w.mu.Lock()
+		left, n, at := elsewhere(w.by), len(w.by), w.at
+		w.mu.Unlock()
+		if left == 0 && n > 0 {
 			return at, nil
 		}
-		w.mu.Unlock()
 		select {
 		case <-w.changed:
 		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("%d slots do not lead by uplink %d: %w", left, uplink, context.Cause(ctx))
+			return time.Time{}, fmt.Errorf("%d of %d slots lead elsewhere: %w", left, n, context.Cause(ctx))
 		case <-time.After(30 * time.Second):
-			return time.Time{}, fmt.Errorf("after 30 s %d slots do not lead by uplink %d", left, uplink)
+			return time.Time{}, fmt.Errorf("after 30 s %d of %d slots lead elsewhere", left, n)
 		}
 	}
 }
