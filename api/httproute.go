@@ -45,6 +45,7 @@ var ownMethods = map[string][3]string{
 	"View.ListPrefixes":          {"GET", "view/prefixes"},
 	"View.ListUnderlayRoutes":    {"GET", "view/underlayRoutes"},
 	"View.LookupRoute":           {"GET", "view/lookup"},
+	"View.ListDrops":             {"GET", "view/drops"},
 	"Events.WatchEvents":         {"GET", "view/events"},
 	"Duplicates.ClearDuplicate":  {"POST", "duplicates:clear", "*"},
 	"Target.Audit":               {"POST", "target:audit", "*"},

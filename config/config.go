@@ -31,6 +31,7 @@ type File struct {
 	CarrierDelay CarrierDelay `yaml:"carrier_delay"`
 	Learning     Learning     `yaml:"learning"`
 	Limits       TableLimits  `yaml:"limits"`
+	Drops        Drops        `yaml:"drops"`
 	// AcceptUnknownVTEPs terminates VXLAN from any source address, not only
 	// from VTEPs that advertised a route to us.
 	AcceptUnknownVTEPs bool `yaml:"accept_unknown_vteps"`

@@ -163,6 +163,8 @@ func TestErrorsNameTheLineAndTheKey(t *testing.T) {
 		"fewer than no VTEPs":    {minimal + "limits: {vteps: -1}\n", "limits", "line 4:"},
 		"fewer addresses":        {minimal + "learning: {max_addresses_per_port: -1}\n", "learning", "line 4:"},
 		"fewer than no MACs":     {minimal + "learning: {max_macs_per_port: -1}\n", "learning", "line 4:"},
+		"too many samples":       {minimal + "drops: {sample: 101}\n", "drops.sample", "line 4:"},
+		"fewer than no drops":    {minimal + "drops: {report_above: -2}\n", "drops.report_above", "line 4:"},
 		"negative limit":         {minimal + "api:\n  limits: {burst: -1}\n", "api.limits", "line 5:"},
 		"limit that is none":     {minimal + "api:\n  limits: {calls_per_second: .nan}\n", "api.limits", "line 5:"},
 		"no name to call it by":  {minimal + "api:\n  hosts: [\"gw:1\"]\n", "api.hosts", "line 5:"},

@@ -209,6 +209,7 @@ func (c *checker) check() {
 	if a, err := socket.Parse(f.Liveness.Address); err != nil || !a.Unix() {
 		c.fail("liveness.address", "%q: want unix:PATH", f.Liveness.Address)
 	}
+	c.checkDrops()
 	c.checkAPI()
 	c.checkWeb()
 	c.checkOVN()

@@ -71,6 +71,9 @@ type Config struct {
 	// acknowledged; 0 = only when the connection was made, and when asked. Some
 	// targets forward nothing while they are read.
 	AuditInterval time.Duration
+	// DropSamples is of how many dropped frames a second, of each reason, a copy goes to the
+	// controller: 0 = 1, -1 = of none.
+	DropSamples int
 	// Link reports whether a netdev is up, "" if that is not known, and how many frames it
 	// could not receive and send; nil = not known.
 	Link func(netdev string) (state view.State, received, sent uint64)
@@ -205,6 +208,7 @@ func (c Config) withDefaults() Config {
 	c.MaxReplicas = cmp.Or(c.MaxReplicas, defaultMaxReplicas)
 	c.MaxRoutes = cmp.Or(c.MaxRoutes, defaultMaxRoutes)
 	c.Storm = c.Storm.or(Storm{defaultStorm, defaultStorm, defaultStorm})
+	c.DropSamples = cmp.Or(c.DropSamples, 1)
 	c.Duplicates.Moves = cmp.Or(c.Duplicates.Moves, 5)
 	c.Duplicates.Window = cmp.Or(c.Duplicates.Window, 180*time.Second)
 	c.Retry = cmp.Or(c.Retry, 500*time.Millisecond)

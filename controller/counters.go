@@ -136,18 +136,20 @@ type cellNames struct {
 func (names cellNames) cells() []*p4v1.Entity {
 	out := []*p4v1.Entity{p4.IngressDrops.All(), p4.EgressDrops.All(), p4.PuntsLimited.All()}
 	for index := range names.ports {
-		out = append(out, p4.PortIn.Cell(index), p4.PortOut.Cell(index))
+		out = append(out, p4.PortIn.Cell(uint32(index)), p4.PortOut.Cell(uint32(index)))
 	}
 	for _, port := range names.tenants {
 		for of := range p4.PolicedReasons {
-			out = append(out, p4.PortPoliced.Cell(of.OfPort(port)))
+			out = append(out, p4.PortDrops.Cell(of.Drop().Of(port)))
 		}
 	}
 	for index := range names.bridges {
-		out = append(out, p4.BridgeUnknown.Cell(index), p4.BridgeVXLANIn.Cell(index), p4.BridgeVXLANOut.Cell(index))
+		out = append(out, p4.BridgeDrops.Cell(p4.DropUnknownStation.Of(index)), p4.BridgeVXLANIn.Cell(uint32(index)),
+			p4.BridgeVXLANOut.Cell(uint32(index)))
 	}
 	for index := range names.vrfs {
-		out = append(out, p4.VRFRouted.Cell(index), p4.VRFVXLANIn.Cell(index), p4.VRFVXLANOut.Cell(index))
+		out = append(out, p4.VRFRouted.Cell(uint32(index)), p4.VRFVXLANIn.Cell(uint32(index)),
+			p4.VRFVXLANOut.Cell(uint32(index)))
 	}
 	return out
 }
@@ -193,11 +195,11 @@ var counterLabels = map[p4.Counter]struct {
 func (names cellNames) name(n p4.Count) (name string, ok bool) {
 	switch n.Counter {
 	case p4.PortIn, p4.PortOut:
-		name, ok = names.ports[n.Index]
+		name, ok = names.ports[uint16(n.Index)]
 	case p4.BridgeVXLANIn, p4.BridgeVXLANOut:
-		name, ok = names.bridges[n.Index]
+		name, ok = names.bridges[uint16(n.Index)]
 	case p4.VRFRouted, p4.VRFVXLANIn, p4.VRFVXLANOut:
-		name, ok = names.vrfs[n.Index]
+		name, ok = names.vrfs[uint16(n.Index)]
 	}
 	return name, ok
 }
@@ -210,7 +212,7 @@ func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 	}
 	switch n.Counter {
 	case p4.IngressDrops, p4.EgressDrops:
-		if n.Index == uint16(p4.DropNone) || n.Index >= uint16(p4.DropReasons) {
+		if n.Index == uint32(p4.DropNone) || n.Index >= uint32(p4.DropReasons) {
 			return
 		}
 		stage := "ingress"
@@ -224,14 +226,15 @@ func (names cellNames) emit(ch chan<- prometheus.Metric, n p4.Count) {
 			send(descPuntsLimited, n.Packets, reason.String())
 		}
 		return
-	case p4.PortPoliced:
-		port, of := p4.PolicedOf(n.Index)
+	case p4.PortDrops:
+		port, why := p4.DropOf(n.Index)
 		if name, ok := names.ports[port]; ok {
-			send(descPoliced, n.Packets, name, of.String())
+			send(descPoliced, n.Packets, name, why.String())
 		}
 		return
-	case p4.BridgeUnknown:
-		if name, ok := names.bridges[n.Index]; ok {
+	case p4.BridgeDrops:
+		bridge, _ := p4.DropOf(n.Index)
+		if name, ok := names.bridges[bridge]; ok {
 			send(descUnknownStation, n.Packets, name)
 		}
 		return

@@ -51,8 +51,11 @@ func registerPorts(r *registry) {
 			}
 		})
 	r[p4.TypeCloneSession] = fromObjects(
-		func(_ *loop, k p4.CloneSession) entry { return desiredCloneSession(k) },
-		func(l *loop) { l.mark(p4.CloneSession{ID: p4.CPUCloneSession}) })
+		func(l *loop, k p4.CloneSession) entry { return l.desiredCloneSession(k) },
+		func(l *loop) {
+			l.mark(p4.CloneSession{ID: p4.CPUCloneSession})
+			l.mark(p4.CloneSession{ID: p4.SampleCloneSession})
+		})
 	r[p4.TypeTrap] = fromObjects(
 		func(l *loop, k p4.Trap) entry { return l.desiredTrap(k) },
 		func(l *loop) {
@@ -430,12 +433,12 @@ func (l *loop) markAllGatewayMACs() {
 	}
 }
 
-// desiredCloneSession is the one that carries copies to the CPU.
-func desiredCloneSession(k p4.CloneSession) entry {
-	if k.ID != p4.CPUCloneSession {
+// desiredCloneSession is one of those that carry copies to the CPU.
+func (l *loop) desiredCloneSession(k p4.CloneSession) entry {
+	if k.ID != p4.CPUCloneSession && (k.ID != p4.SampleCloneSession || l.cfg.DropSamples < 0) {
 		return nil
 	}
-	return p4.CloneSession{ID: p4.CPUCloneSession, Port: p4.CPUPort}
+	return p4.CloneSession{ID: k.ID, Port: p4.CPUPort}
 }
 
 // desiredTrap is one of ours.

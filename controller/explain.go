@@ -34,7 +34,10 @@ var explanations = [p4.Types]func(l *loop, e entry) string{
 		return fmt.Sprintf("bridge port %s is in bridge %s", l.portName(l.bridges[e.Bridge], e.Port), l.bridgeName(e.Bridge))
 	}),
 	p4.TypeRouterInterface: explain(func(l *loop, e p4.RouterInterface) string { return l.explainGateway(e.Bridge) }),
-	p4.TypeCloneSession: explain(func(*loop, p4.CloneSession) string {
+	p4.TypeCloneSession: explain(func(_ *loop, e p4.CloneSession) string {
+		if e.ID == p4.SampleCloneSession {
+			return "samples of what is dropped go to the controller"
+		}
 		return "copies go to the controller"
 	}),
 	p4.TypeTunnel:      explain(func(l *loop, e p4.Tunnel) string { return l.explainTunnel(e.VTEP) }),

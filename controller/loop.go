@@ -232,6 +232,7 @@ type loop struct {
 	behindChanged bool // since that was told
 	clock         steady
 	meters        meters
+	samples       samples // of dropped frames
 	stats         *stats
 	asked         func(*bridge, netip.Addr, ether.MAC) // stands in for probes
 }
@@ -263,8 +264,8 @@ func newLoop(cfg Config, in Inputs, program *p4configv1.P4Info, tables *registry
 		instances: map[string]instance{}, explicitRDs: map[bgp.RD]bool{},
 		staticMACs: map[string]map[string]intent.StaticMAC{},
 		svis:       map[string]*svi{}, kernelHosts: map[neighborKey]ether.MAC{}, askers: map[neighborKey]ether.MAC{},
-		forgotten: map[neighborKey]struct{}{},
-		tables:    tables, clock: steady{clock: cfg.Clock}, stats: stats,
+		forgotten: map[neighborKey]struct{}{}, samples: samples{},
+		tables: tables, clock: steady{clock: cfg.Clock}, stats: stats,
 	}
 	l.target = reconcile.New(reconcile.Config{
 		Retry: cfg.Retry, AuditInterval: cfg.AuditInterval, Now: l.now, Logger: cfg.Logger,

@@ -24,7 +24,7 @@ type meters struct {
 
 // meterAll configures the meters of a target that was reached.
 func (l *loop) meterAll() reconcile.Setup {
-	all := p4.PuntMeters()
+	all := append(p4.PuntMeters(), p4.SampleMeters(int64(max(l.cfg.DropSamples, 1)))...)
 	var storms []p4.Meter
 	for number, p := range l.ports {
 		all = append(all, p4.PortMeters(number)...)

@@ -63,7 +63,7 @@ func TestEachPortBridgeAndVRFHasItsMeters(t *testing.T) {
 	}
 	want := map[string]*p4v1.MeterEntry{}
 	for _, m := range slices.Concat(p4.PuntMeters(), p4.PortMeters(1), p4.PortMeters(2), p4.PortMeters(3),
-		p4.BridgeMeters(b), p4.VRFMeters(v)) {
+		p4.BridgeMeters(b), p4.VRFMeters(v), p4.SampleMeters(1)) {
 		want[m.Cell().String()] = m.Update().GetEntity().GetMeterEntry()
 	}
 	for port := range uint16(3) {

@@ -17,12 +17,13 @@ func TestPortsOfTheConfigurationHaveTheirKinds(t *testing.T) {
 		p4.Uplink{Port: 11, HostPort: 21}, p4.HostPort{Port: 21, Uplink: 11},
 		p4.Uplink{Port: 12, HostPort: 22}, p4.HostPort{Port: 22, Uplink: 12},
 		p4.LocalVTEP{Address: vtep1}, p4.CloneSession{ID: p4.CPUCloneSession, Port: p4.CPUPort},
+		p4.CloneSession{ID: p4.SampleCloneSession, Port: p4.CPUPort},
 	} {
 		if got := g.get(want); got != want {
 			t.Errorf("%v, want %v", got, want)
 		}
 	}
-	if n := len(g.entries()); n != 9+len(g.c.loop.traps()) {
+	if n := len(g.entries()); n != 10+len(g.c.loop.traps()) {
 		t.Errorf("%d entries, want those and the traps:\n%s", n, strings.Join(g.facts(), "\n"))
 	}
 }

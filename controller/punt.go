@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"bytes"
+
 	"github.com/p4evpn/p4evpn/controller/p4rt"
 	"github.com/p4evpn/p4evpn/controller/slowpath"
 	"github.com/p4evpn/p4evpn/p4"
@@ -36,6 +38,10 @@ func (l *loop) traps() []p4.Trap {
 // packetArrived takes a frame that the pipeline punted.
 func (l *loop) packetArrived(e p4rt.PacketIn) {
 	p, err := p4.DecodePacketIn(e.Packet)
+	if why, is := p.Reason.Dropped(); is && err == nil {
+		l.samples.take(sample{port: p.Port, bridge: p.Bridge, why: why, frame: bytes.Clone(p.Frame), at: l.now()})
+		return
+	}
 	if err != nil || p.Reason == 0 || p.Reason >= p4.PuntReasons {
 		l.stats.badInput.Add(1)
 		l.log.Debug("packet-in that makes no sense", "reason", p.Reason, "err", err)

@@ -279,7 +279,7 @@ func TestPortsAreShownWithWhatIsBoundToThemAndWhatTheyCounted(t *testing.T) {
 	g.target.SetCounter(uint32(p4.PortIn), 1, &p4v1.CounterData{PacketCount: 5, ByteCount: 500})
 	g.target.SetCounter(uint32(p4.PortOut), 1, &p4v1.CounterData{PacketCount: 6, ByteCount: 600})
 	for of := range p4.PolicedReasons {
-		g.target.SetCounter(uint32(p4.PortPoliced), int64(of.OfPort(1)), &p4v1.CounterData{PacketCount: 10 + int64(of)})
+		g.target.SetCounter(uint32(p4.PortDrops), int64(of.Drop().Of(1)), &p4v1.CounterData{PacketCount: 10 + int64(of)})
 	}
 	rows, err := g.c.Ports(t.Context())
 	if err != nil {

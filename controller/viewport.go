@@ -76,24 +76,29 @@ func (c *Controller) count(ctx context.Context, rows []view.Port) {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
 	defer cancel()
 	byNumber := map[uint16]*view.Port{}
+	cells := []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All()}
 	for i := range rows {
 		byNumber[rows[i].Number] = &rows[i]
+		for of := range p4.PolicedReasons {
+			if rows[i].Kind == view.BridgePort {
+				cells = append(cells, p4.PortDrops.Cell(of.Drop().Of(rows[i].Number)))
+			}
+		}
 	}
 	// What was read before an error is true, and zeros say nothing of forwarding.
-	_ = c.in.Target.Read(ctx, []*p4v1.Entity{p4.PortIn.All(), p4.PortOut.All(), p4.PortPoliced.All()},
-		func(e *p4v1.Entity) error {
-			if n, err := p4.DecodeCount(e); err == nil {
-				countPort(byNumber, n)
-			}
-			return nil
-		})
+	_ = c.in.Target.Read(ctx, cells, func(e *p4v1.Entity) error {
+		if n, err := p4.DecodeCount(e); err == nil {
+			countPort(byNumber, n)
+		}
+		return nil
+	})
 }
 
 // countPort adds one cell to the row of its port, if there is one.
 func countPort(byNumber map[uint16]*view.Port, n p4.Count) {
-	number, policed := n.Index, p4.Policed(0)
-	if n.Counter == p4.PortPoliced {
-		number, policed = p4.PolicedOf(n.Index)
+	number, why := uint16(n.Index), p4.DropNone
+	if n.Counter == p4.PortDrops {
+		number, why = p4.DropOf(n.Index)
 	}
 	row := byNumber[number]
 	if row == nil {
@@ -104,8 +109,8 @@ func countPort(byNumber map[uint16]*view.Port, n p4.Count) {
 		row.PacketsIn, row.BytesIn = n.Packets, n.Bytes
 	case p4.PortOut:
 		row.PacketsOut, row.BytesOut = n.Packets, n.Bytes
-	case p4.PortPoliced:
-		*[...]*uint64{p4.PolicedSource: &row.Spoofed, p4.PolicedBroadcast: &row.StormBroadcast,
-			p4.PolicedMulticast: &row.StormMulticast, p4.PolicedUnknown: &row.StormUnknown}[policed] = n.Packets
+	case p4.PortDrops:
+		*map[p4.DropReason]*uint64{p4.DropSpoofed: &row.Spoofed, p4.DropStormBroadcast: &row.StormBroadcast,
+			p4.DropStormMulticast: &row.StormMulticast, p4.DropStormUnknown: &row.StormUnknown}[why] = n.Packets
 	}
 }

@@ -262,8 +262,9 @@ func (b *bmv2) clearCounters() error {
 	for port := range b.ports {
 		cells["port_in"] = append(cells["port_in"], port)
 		cells["port_out"] = append(cells["port_out"], port)
-		for of := range p4.PolicedReasons {
-			cells["port_policed"] = append(cells["port_policed"], uint32(of.OfPort(uint16(port))))
+		for why := range p4.DropReasons {
+			cells["port_drops"] = append(cells["port_drops"], why.Of(uint16(port)))
+			cells["port_egress_drops"] = append(cells["port_egress_drops"], why.Of(uint16(port)))
 		}
 	}
 	for i := range uint32(p4.DropReasons) {
@@ -274,7 +275,10 @@ func (b *bmv2) clearCounters() error {
 		cells["punts_limited"] = append(cells["punts_limited"], i)
 	}
 	for i := range uint32(bridge3 + 1) {
-		for _, counter := range []string{"bridge_unknown", "bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed",
+		for why := range p4.DropReasons {
+			cells["bridge_drops"] = append(cells["bridge_drops"], why.Of(uint16(i)))
+		}
+		for _, counter := range []string{"bridge_vxlan_in", "bridge_vxlan_out", "vrf_routed",
 			"vrf_vxlan_in", "vrf_vxlan_out"} {
 			cells[counter] = append(cells[counter], i)
 		}

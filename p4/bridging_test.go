@@ -172,30 +172,69 @@ func TestDropsAreCountedByReason(t *testing.T) {
 		port   uint32
 		in     []byte
 		reason p4.DropReason
+		bridge uint16 // that it came into
 	}{
-		"port without a kind":      {unused, frame(hostA, hostB), p4.DropUnknownPort},
-		"tag on an access port":    {access1, tagged(frame(hostA, hostB), 10), p4.DropNotMember},
-		"no tag on a trunk":        {trunk, frame(hostT, hostB), p4.DropNotMember},
-		"foreign VLAN":             {trunk, tagged(frame(hostT, hostB), 30), p4.DropNotMember},
-		"unknown VTEP":             {uplink, tunnelled(netip.MustParseAddr("10.0.0.9"), ours, vni1, inner), p4.DropUnknownVTEP},
-		"unknown VNI":              {uplink, tunnelled(vtep1, ours, 12345, inner), p4.DropUnknownVNI},
-		"no valid-VNI flag":        {uplink, noFlag, p4.DropBadVXLAN},
-		"no inner Ethernet header": {uplink, tunnelled(vtep1, ours, vni1, []byte{1, 2, 3}), p4.DropBadVXLAN},
-		"no VXLAN header":          {uplink, tunnelled(vtep1, ours, vni1, nil)[:44], p4.DropBadVXLAN},
-		"outer checksum":           {uplink, badChecksum, p4.DropBadChecksum},
-		"tag inside VXLAN":         {uplink, tunnelled(vtep1, ours, vni1, tagged(inner, 10)), p4.DropInnerVLAN},
-		"group source":             {access1, frame(ether.MAC{1, 0, 0, 0, 0, 1}, hostB), p4.DropBadSource},
-		"zero source":              {access1, frame(ether.MAC{}, hostB), p4.DropBadSource},
-		"group source by VXLAN":    {uplink, tunnelled(vtep1, ours, vni1, frame(ether.Broadcast, hostA)), p4.DropBadSource},
-		"spanning tree":            {access1, frame(hostA, ether.MAC{1, 0x80, 0xc2, 0, 0, 0}), p4.DropReservedGroup},
-		"LACP":                     {access1, frame(hostA, ether.MAC{1, 0x80, 0xc2, 0, 0, 2}), p4.DropReservedGroup},
+		"port without a kind":      {unused, frame(hostA, hostB), p4.DropUnknownPort, 0},
+		"tag on an access port":    {access1, tagged(frame(hostA, hostB), 10), p4.DropNotMember, 0},
+		"no tag on a trunk":        {trunk, frame(hostT, hostB), p4.DropNotMember, 0},
+		"foreign VLAN":             {trunk, tagged(frame(hostT, hostB), 30), p4.DropNotMember, 0},
+		"unknown VTEP":             {uplink, tunnelled(netip.MustParseAddr("10.0.0.9"), ours, vni1, inner), p4.DropUnknownVTEP, 0},
+		"unknown VNI":              {uplink, tunnelled(vtep1, ours, 12345, inner), p4.DropUnknownVNI, 0},
+		"no valid-VNI flag":        {uplink, noFlag, p4.DropBadVXLAN, 0},
+		"no inner Ethernet header": {uplink, tunnelled(vtep1, ours, vni1, []byte{1, 2, 3}), p4.DropBadVXLAN, 0},
+		"no VXLAN header":          {uplink, tunnelled(vtep1, ours, vni1, nil)[:44], p4.DropBadVXLAN, 0},
+		"outer checksum":           {uplink, badChecksum, p4.DropBadChecksum, 0},
+		"tag inside VXLAN":         {uplink, tunnelled(vtep1, ours, vni1, tagged(inner, 10)), p4.DropInnerVLAN, bridge1},
+		"group source":             {access1, frame(ether.MAC{1, 0, 0, 0, 0, 1}, hostB), p4.DropBadSource, bridge1},
+		"zero source":              {access1, frame(ether.MAC{}, hostB), p4.DropBadSource, bridge1},
+		"group source by VXLAN":    {uplink, tunnelled(vtep1, ours, vni1, frame(ether.Broadcast, hostA)), p4.DropBadSource, bridge1},
+		"spanning tree":            {access1, frame(hostA, ether.MAC{1, 0x80, 0xc2, 0, 0, 0}), p4.DropReservedGroup, bridge1},
+		"tagged, to its own port":  {trunk, tagged(frame(hostA, hostT), 10), p4.DropHairpin, bridge1},
+		"LACP":                     {access1, frame(hostA, ether.MAC{1, 0x80, 0xc2, 0, 0, 2}), p4.DropReservedGroup, bridge1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(g *gateway) {
 				g.dropped("ingress_drops", tc.reason, g.send(tc.port, tc.in))
+				g.add(p4.CloneSession{ID: p4.SampleCloneSession, Port: p4.CPUPort})
+				got := g.send(tc.port, tc.in)
+				if sample := sampleOf(t, got); sample.Reason != p4.PuntDropped|p4.PuntReason(tc.reason) ||
+					sample.Port != uint16(tc.port) || sample.Bridge != tc.bridge || !bytes.Equal(sample.Frame, tc.in) {
+					g.Errorf("the sample is\n%+v, want it as it came, of bridge %d:\n%s", sample, tc.bridge, dump(tc.port, tc.in))
+				}
+				for by, who := range map[string]uint16{"port_drops": uint16(tc.port), "bridge_drops": tc.bridge} {
+					if n := g.count(by, tc.reason.Of(who)); who != 0 && n != (counted{2, 2 * uint64(len(tc.in))}) {
+						g.Errorf("%s of %d are %v, want 2 frames", by, who, n)
+					}
+				}
+				if n := g.count("bridge_drops", tc.reason.Of(0)).packets; n != 0 {
+					g.Errorf("%d are counted of no bridge", n)
+				}
 			})
 		})
 	}
+}
+
+// sampleOf is the copy of a dropped frame, and nothing else leaves.
+func sampleOf(t *testing.T, got out) p4.PacketIn {
+	t.Helper()
+	if len(got) != 1 || len(got[p4.CPUPort]) != 1 {
+		t.Fatalf("%v leaves: want one sample", got)
+	}
+	sample, err := p4.CutPacketIn(got[p4.CPUPort][0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sample
+}
+
+func TestAFrameOfWhichATrapHasACopyIsNoSample(t *testing.T) {
+	each(t, func(g *gateway) {
+		g.add(p4.CloneSession{ID: p4.SampleCloneSession, Port: p4.CPUPort},
+			p4.Trap{EtherType: 0x0800, Origin: p4.OriginBridge, Priority: 1, Reason: p4.PuntARP})
+		if s := sampleOf(t, g.send(access1, frame(nobody, hostA))); s.Reason != p4.PuntARP {
+			g.Errorf("the copy is for %v", s.Reason)
+		}
+	})
 }
 
 func TestAMissingEntryIsADropWithItsReason(t *testing.T) {
@@ -217,6 +256,10 @@ func TestAMissingEntryIsADropWithItsReason(t *testing.T) {
 			each(t, func(g *gateway) {
 				g.add(tc.entries...)
 				g.dropped(tc.counter, tc.reason, g.send(access1, frame(hostA, nobody)))
+				by := map[string]string{"ingress_drops": "port_drops", "egress_drops": "port_egress_drops"}[tc.counter]
+				if n := g.count(by, tc.reason.Of(access1)).packets; n != 1 {
+					g.Errorf("%d of the port are counted", n)
+				}
 				if n := g.count("bridge_vxlan_out", bridge1).packets; n != 0 {
 					g.Errorf("bridge_vxlan_out = %d, want 0: nothing left", n)
 				}

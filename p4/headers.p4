@@ -73,7 +73,7 @@ const bit<3> ORIGIN_PASS   = 4; // uplink to host port and back, injected raw
 const bit<3> ORIGIN_ROUTED = 5; // left the bridge or VNI that it came by: it may
                                 // go back the way it came
 
-// Why a frame was dropped: the index of the two drop counters.
+// Why a frame was dropped: the index of the drop counters, below 64.
 const reason_t DROP_NONE            = 0;
 const reason_t DROP_UNKNOWN_PORT    = 1;
 const reason_t DROP_NOT_MEMBER      = 2;
@@ -106,7 +106,7 @@ const reason_t DROP_STACKED_TAGS    = 28; // one VLAN tag more than the port car
 const reason_t DROP_ROGUE_ROUTER    = 29; // a router advertisement or redirect of a tenant
 const reason_t DROP_ROGUE_DHCP      = 30; // a tenant answers as a DHCP server
 const reason_t DROP_HIDDEN          = 31; // may be one of these, behind what is not looked through
-// What a port is policed for; the last two bits are those of the cell of port_policed.
+// What a port is policed for; the last two bits are those of the cell of storm_rate.
 const reason_t DROP_SPOOFED         = 32; // a source address that is not bound to the station
 const reason_t DROP_STORM_BROADCAST = 33; // more broadcasts than the port may send
 const reason_t DROP_STORM_MULTICAST = 34;
@@ -120,6 +120,8 @@ const reason_t PUNT_GLEAN = 3; // for a host of an attached subnet, unknown
 const reason_t PUNT_LOCAL = 4; // for the gateway itself
 const reason_t PUNT_TTL   = 5; // TTL or hop limit is used up
 const reason_t PUNT_MTU   = 6; // routed, and does not fit
+// A copy of a frame that was dropped, as it came: the reason of that in the lower bits.
+const reason_t COPY_DROPPED = 64;
 // Copies of DHCP: of what came by VXLAN, and of bridge ports.
 const reason_t PUNT_VXLAN_DHCP   = 9;
 const reason_t PUNT_VXLAN_DHCPV6 = 10;

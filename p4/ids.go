@@ -95,6 +95,9 @@ const DropPort = 511
 // CPUCloneSession is the clone session that punt.copy uses.
 const CPUCloneSession = 1
 
+// SampleCloneSession is that of copies of frames that were dropped: without it there are none.
+const SampleCloneSession = 2
+
 // LocalInstance is the replica instance that all local ports of a bridge share;
 // those of VTEPs start above it.
 const LocalInstance = 1

@@ -17,6 +17,9 @@ const (
 // stormMeter is of what bridge ports have flooded.
 const stormMeter = 0x14000005
 
+// sampleMeter is of copies of frames that were dropped.
+const sampleMeter = 0x14000006
+
 // puntRate is in frames a second, and how many may come at once.
 type puntRate struct{ rate, burst int64 }
 
@@ -131,18 +134,21 @@ func (p Policed) Drop() DropReason { return DropSpoofed + DropReason(p) }
 // String gives the name that metrics use.
 func (p Policed) String() string { return p.Drop().String() }
 
-// OfPort is the index of a port's cell in PortPoliced.
-func (p Policed) OfPort(port uint16) uint16 { return port<<2 | uint16(p) }
-
-// PolicedOf reads an index of PortPoliced.
-func PolicedOf(index uint16) (port uint16, p Policed) { return index >> 2, Policed(index & 3) }
-
 // StormMeter bounds what a bridge port has flooded of a kind, in frames a second and at
 // once. A rate of 0 bounds nothing.
 func StormMeter(port uint16, of Policed, rate, burst int64) Meter {
-	m := meter(stormMeter, int64(of.OfPort(port)), puntRate{rate, burst})
+	m := meter(stormMeter, int64(port)<<2|int64(of), puntRate{rate, burst})
 	if rate == 0 {
 		m.entry.Config = nil
 	}
 	return m
+}
+
+// SampleMeters bound the copies of frames that were dropped, of each reason, a second.
+func SampleMeters(rate int64) []Meter {
+	all := make([]Meter, 0, DropReasons-1)
+	for reason := DropNone + 1; reason < DropReasons; reason++ {
+		all = append(all, meter(sampleMeter, int64(reason), puntRate{rate, rate}))
+	}
+	return all
 }

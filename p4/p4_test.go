@@ -376,7 +376,8 @@ func TestCountersAreThoseOfP4Info(t *testing.T) {
 		PortIn: "port_in", PortOut: "port_out", IngressDrops: "ingress_drops", EgressDrops: "egress_drops",
 		BridgeVXLANIn: "bridge_vxlan_in", BridgeVXLANOut: "bridge_vxlan_out",
 		VRFRouted: "vrf_routed", VRFVXLANIn: "vrf_vxlan_in", VRFVXLANOut: "vrf_vxlan_out",
-		PuntsLimited: "punts_limited", PortPoliced: "port_policed", BridgeUnknown: "bridge_unknown",
+		PuntsLimited: "punts_limited", PortDrops: "port_drops", BridgeDrops: "bridge_drops",
+		PortEgressDrops: "port_egress_drops",
 	}
 	for _, c := range P4Info().GetCounters() {
 		id := Counter(c.GetPreamble().GetId())

@@ -42,13 +42,19 @@ control ingress(inout headers_t hdr,
     @name(".ingress_drops") @id(0x12000004)
     counter(64, CounterType.packets_and_bytes) ingress_drops;
 
-    @brief("Policed frames, by port and 0 spoofed source, 1 broadcast, 2 multicast, 3 to unknown stations")
-    @name(".port_policed") @id(0x1200000b)
-    counter(2048, CounterType.packets_and_bytes) port_policed;
+    @brief("The same by port and reason")
+    @name(".port_drops") @id(0x1200000d)
+    counter(32768, CounterType.packets_and_bytes) port_drops;
 
-    @brief("Frames to unknown stations that were not flooded, by bridge id")
-    @name(".bridge_unknown") @id(0x1200000c)
-    counter(4096, CounterType.packets_and_bytes) bridge_unknown;
+    @brief("The same by bridge id and reason, of frames that were in one")
+    @name(".bridge_drops") @id(0x1200000e)
+    counter(262144, CounterType.packets_and_bytes) bridge_drops;
+
+    @brief("Dropped frames of which a copy goes to the controller, by reason")
+    @name(".drop_sample_rate") @id(0x14000006)
+    meter(64, MeterType.packets) drop_sample_rate;
+
+    bit<2> sampled = 0; // the meter's colour
 
     classify_port() ports;
     terminate_vxlan() vxlan;
@@ -58,6 +64,9 @@ control ingress(inout headers_t hdr,
     snoop_dhcp() snooping;
     punt_frame() punts;
     inject() injection;
+
+    // Nothing without its clone session.
+    action send_sample() { clone_preserving_field_list(CloneType.I2E, 2, 1); }
 
     apply {
         meta.ingress_port = standard_metadata.ingress_port;
@@ -86,10 +95,20 @@ control ingress(inout headers_t hdr,
         }
         if (meta.drop_reason != DROP_NONE) {
             ingress_drops.count((bit<32>)meta.drop_reason);
-            if (meta.drop_reason[7:2] == DROP_SPOOFED[7:2]) {
-                port_policed.count((bit<32>)(meta.ingress_port ++ meta.drop_reason[1:0]));
-            } else if (meta.drop_reason == DROP_UNKNOWN_STATION) {
-                bridge_unknown.count((bit<32>)meta.bridge);
+            port_drops.count((bit<32>)(meta.ingress_port ++ meta.drop_reason[5:0]));
+            if (meta.in_bridge == 0) {
+                meta.in_bridge = meta.bridge; // it came no further than there
+            }
+            if (meta.in_bridge != 0) {
+                bridge_drops.count((bit<32>)(meta.in_bridge[11:0] ++ meta.drop_reason[5:0]));
+            }
+            // A frame has one copy: that of a trap is of more use.
+            if (meta.copy_reason == 0 && meta.origin != ORIGIN_CPU) {
+                drop_sample_rate.execute_meter((bit<32>)meta.drop_reason, sampled);
+                if (sampled == 0) {
+                    meta.copy_reason = COPY_DROPPED | meta.drop_reason;
+                    send_sample();
+                }
             }
             mark_to_drop(standard_metadata);
         }
@@ -106,6 +125,10 @@ control egress(inout headers_t hdr,
     @brief("Frames that egress dropped, by reason")
     @name(".egress_drops") @id(0x12000006)
     counter(64, CounterType.packets_and_bytes) egress_drops;
+
+    @brief("The same by the port that they came from, and reason")
+    @name(".port_egress_drops") @id(0x1200000f)
+    counter(32768, CounterType.packets_and_bytes) port_egress_drops;
 
     finish_replica() replicas;
     strip_frame() strip;
@@ -137,7 +160,9 @@ control egress(inout headers_t hdr,
             if (meta.terminated == 1) {
                 vtep = hdr.ipv4.source;
             }
-            strip.apply(hdr, meta);
+            if (meta.copy_reason < COPY_DROPPED) {
+                strip.apply(hdr, meta);
+            }
             if (meta.punt_reason != 0) {
                 add_packet_in(meta.punt_reason);
             } else if (standard_metadata.instance_type == INSTANCE_INGRESS_CLONE) {
@@ -158,6 +183,7 @@ control egress(inout headers_t hdr,
             }
             if (meta.drop_reason != DROP_NONE) {
                 egress_drops.count((bit<32>)meta.drop_reason);
+                port_egress_drops.count((bit<32>)(meta.ingress_port ++ meta.drop_reason[5:0]));
                 mark_to_drop(standard_metadata);
             } else {
                 port_out.count((bit<32>)standard_metadata.egress_port);

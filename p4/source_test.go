@@ -155,7 +155,7 @@ func TestWhatIsNotBoundToItsStationIsDroppedAndNobodyHearsOfIt(t *testing.T) {
 		if got := g.count("ingress_drops", uint32(p4.DropSpoofed)).packets; got != n {
 			g.Errorf("%d were counted by reason, want %d", got, n)
 		}
-		if got := g.count("port_policed", uint32(p4.PolicedSource.OfPort(access1))).packets; got != n {
+		if got := g.count("port_drops", p4.DropSpoofed.Of(access1)).packets; got != n {
 			g.Errorf("%d were counted of the port, want %d", got, n)
 		}
 	})
@@ -280,7 +280,7 @@ func TestAPortFloodsAsManyFramesOfAKindAsItMay(t *testing.T) {
 						sent, n, most, through[access2])
 				}
 				limited := uint64(sent - through[access1])
-				if n := g.count("port_policed", uint32(kind.OfPort(access1))).packets; n != limited {
+				if n := g.count("port_drops", kind.Drop().Of(access1)).packets; n != limited {
 					g.Errorf("%d were counted of the port, want %d", n, limited)
 				}
 				if n := g.count("ingress_drops", uint32(kind.Drop())).packets; n != limited {
@@ -307,7 +307,7 @@ func TestABridgeMayKeepFramesToUnknownStationsToItself(t *testing.T) {
 		g.expect(g.send(trunk, tagged(frame(hostT, nobody), 10)), nil)
 		g.expect(g.send(uplink, tunnelled(vtep1, ours, vni1, frame(remote, nobody))), nil)
 		g.expect(g.inject(p4.PacketOut{Bridge: bridge1, Frame: in}), nil)
-		if n := g.count("bridge_unknown", bridge1).packets; n != 4 {
+		if n := g.count("bridge_drops", p4.DropUnknownStation.Of(bridge1)).packets; n != 4 {
 			g.Errorf("%d were counted of the bridge, want 4", n)
 		}
 		if n := g.count("ingress_drops", uint32(p4.DropUnknownStation)).packets; n != 4 {

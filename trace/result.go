@@ -28,7 +28,8 @@ func (r *run) results() (out []string) {
 		case pipeline.StepDigest:
 			out = append(out, "the controller is told of the source MAC: it is new at this port")
 		case pipeline.StepReplicate:
-			if s.Result != "" {
+			// Without a session of theirs no samples are wanted.
+			if s.Result != "" && (s.Name != "clone" || s.Group != p4.SampleCloneSession) {
 				out = append(out, fmt.Sprintf("nothing is copied: %s", s.Result))
 			}
 		case pipeline.StepSend:
@@ -130,6 +131,9 @@ func punted(frame []byte) string {
 	in, err := p4.CutPacketIn(frame)
 	if err != nil {
 		return "goes to the controller: " + err.Error()
+	}
+	if _, is := in.Reason.Dropped(); is {
+		return "a copy goes to the controller, as a sample of what is dropped"
 	}
 	of := "it came from a bridge port"
 	if in.VTEP != (netip.Addr{}) {

@@ -3490,6 +3490,393 @@ func (x *UnderlayRoute) GetReason() string {
 	return ""
 }
 
+// ListDropsRequest says which dropped frames are meant: of one port, of one bridge, or all.
+type ListDropsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of a port of the target, or of a bridge port.
+	Port string `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"`
+	// A bridge's id or name. The target does not know both at once.
+	Bridge string `protobuf:"bytes,2,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	// The time over which they are counted, at most a minute; not set: since the program was
+	// loaded.
+	Over          *durationpb.Duration `protobuf:"bytes,3,opt,name=over,proto3" json:"over,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDropsRequest) Reset() {
+	*x = ListDropsRequest{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDropsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDropsRequest) ProtoMessage() {}
+
+func (x *ListDropsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDropsRequest.ProtoReflect.Descriptor instead.
+func (*ListDropsRequest) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListDropsRequest) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
+}
+
+func (x *ListDropsRequest) GetBridge() string {
+	if x != nil {
+		return x.Bridge
+	}
+	return ""
+}
+
+func (x *ListDropsRequest) GetOver() *durationpb.Duration {
+	if x != nil {
+		return x.Over
+	}
+	return nil
+}
+
+type ListDropsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drops         []*Drop                `protobuf:"bytes,1,rep,name=drops,proto3" json:"drops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDropsResponse) Reset() {
+	*x = ListDropsResponse{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDropsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDropsResponse) ProtoMessage() {}
+
+func (x *ListDropsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDropsResponse.ProtoReflect.Descriptor instead.
+func (*ListDropsResponse) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListDropsResponse) GetDrops() []*Drop {
+	if x != nil {
+		return x.Drops
+	}
+	return nil
+}
+
+// Drop is frames that the target dropped for one reason.
+type Drop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "spoofed"; as in metrics.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The reason in words.
+	Means string `protobuf:"bytes,2,opt,name=means,proto3" json:"means,omitempty"`
+	// "ingress" or "egress" of the pipeline.
+	Stage   string   `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
+	Dropped *Dropped `protobuf:"bytes,4,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// By where they came from, most first.
+	Ports []*DropsOf `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
+	// By the bridge that they were in, most first; those that were in none are left out, and
+	// those of egress.
+	Bridges []*DropsOf `protobuf:"bytes,6,rep,name=bridges,proto3" json:"bridges,omitempty"`
+	// The last one of which a copy came, of ingress.
+	Sample        *DropSample `protobuf:"bytes,7,opt,name=sample,proto3" json:"sample,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drop) Reset() {
+	*x = Drop{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drop) ProtoMessage() {}
+
+func (x *Drop) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drop.ProtoReflect.Descriptor instead.
+func (*Drop) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Drop) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Drop) GetMeans() string {
+	if x != nil {
+		return x.Means
+	}
+	return ""
+}
+
+func (x *Drop) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *Drop) GetDropped() *Dropped {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+func (x *Drop) GetPorts() []*DropsOf {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *Drop) GetBridges() []*DropsOf {
+	if x != nil {
+		return x.Bridges
+	}
+	return nil
+}
+
+func (x *Drop) GetSample() *DropSample {
+	if x != nil {
+		return x.Sample
+	}
+	return nil
+}
+
+// Dropped is how much was dropped.
+type Dropped struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Packets uint64                 `protobuf:"varint,1,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes   uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Frames a second, where a time is meant.
+	Rate          float64 `protobuf:"fixed64,3,opt,name=rate,proto3" json:"rate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dropped) Reset() {
+	*x = Dropped{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dropped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dropped) ProtoMessage() {}
+
+func (x *Dropped) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dropped.ProtoReflect.Descriptor instead.
+func (*Dropped) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Dropped) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *Dropped) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Dropped) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+// DropsOf is the part of a port or a bridge.
+type DropsOf struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Dropped       *Dropped               `protobuf:"bytes,2,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropsOf) Reset() {
+	*x = DropsOf{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropsOf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropsOf) ProtoMessage() {}
+
+func (x *DropsOf) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropsOf.ProtoReflect.Descriptor instead.
+func (*DropsOf) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *DropsOf) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DropsOf) GetDropped() *Dropped {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+// DropSample is a frame that was dropped, for TraceFrame.
+type DropSample struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The port of the target that it came by.
+	Port string                 `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// As it came, with its outer headers.
+	Frame         []byte `protobuf:"bytes,3,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropSample) Reset() {
+	*x = DropSample{}
+	mi := &file_p4evpn_v1_view_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropSample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropSample) ProtoMessage() {}
+
+func (x *DropSample) ProtoReflect() protoreflect.Message {
+	mi := &file_p4evpn_v1_view_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropSample.ProtoReflect.Descriptor instead.
+func (*DropSample) Descriptor() ([]byte, []int) {
+	return file_p4evpn_v1_view_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *DropSample) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
+}
+
+func (x *DropSample) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *DropSample) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
 var File_p4evpn_v1_view_proto protoreflect.FileDescriptor
 
 const file_p4evpn_v1_view_proto_rawDesc = "" +
@@ -3730,7 +4117,33 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\tneighbors\x18\x02 \x03(\tR\tneighbors\x12\x1b\n" +
 	"\tnext_hops\x18\x03 \x03(\tR\bnextHops\x12&\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x10.p4evpn.v1.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason*a\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"m\n" +
+	"\x10ListDropsRequest\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\tR\x04port\x12\x16\n" +
+	"\x06bridge\x18\x02 \x01(\tR\x06bridge\x12-\n" +
+	"\x04over\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04over\":\n" +
+	"\x11ListDropsResponse\x12%\n" +
+	"\x05drops\x18\x01 \x03(\v2\x0f.p4evpn.v1.DropR\x05drops\"\xff\x01\n" +
+	"\x04Drop\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05means\x18\x02 \x01(\tR\x05means\x12\x14\n" +
+	"\x05stage\x18\x03 \x01(\tR\x05stage\x12,\n" +
+	"\adropped\x18\x04 \x01(\v2\x12.p4evpn.v1.DroppedR\adropped\x12(\n" +
+	"\x05ports\x18\x05 \x03(\v2\x12.p4evpn.v1.DropsOfR\x05ports\x12,\n" +
+	"\abridges\x18\x06 \x03(\v2\x12.p4evpn.v1.DropsOfR\abridges\x12-\n" +
+	"\x06sample\x18\a \x01(\v2\x15.p4evpn.v1.DropSampleR\x06sample\"M\n" +
+	"\aDropped\x12\x18\n" +
+	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x01R\x04rate\"K\n" +
+	"\aDropsOf\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
+	"\adropped\x18\x02 \x01(\v2\x12.p4evpn.v1.DroppedR\adropped\"f\n" +
+	"\n" +
+	"DropSample\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\tR\x04port\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05frame\x18\x03 \x01(\fR\x05frame*a\n" +
 	"\aFDBKind\x12\x18\n" +
 	"\x14FDB_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eFDB_KIND_LOCAL\x10\x01\x12\x13\n" +
@@ -3779,7 +4192,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x12PREFIX_KIND_REMOTE\x10\x02\x12\x19\n" +
 	"\x15PREFIX_KIND_CONNECTED\x10\x03\x12\x17\n" +
 	"\x13PREFIX_KIND_GATEWAY\x10\x04\x12\x16\n" +
-	"\x12PREFIX_KIND_STATIC\x10\x052\xb2\a\n" +
+	"\x12PREFIX_KIND_STATIC\x10\x052\xfc\a\n" +
 	"\x04View\x12N\n" +
 	"\vListBridges\x12\x1d.p4evpn.v1.ListBridgesRequest\x1a\x1e.p4evpn.v1.ListBridgesResponse0\x01\x12B\n" +
 	"\aListFDB\x12\x19.p4evpn.v1.ListFDBRequest\x1a\x1a.p4evpn.v1.ListFDBResponse0\x01\x12H\n" +
@@ -3793,7 +4206,8 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\tListHosts\x12\x1b.p4evpn.v1.ListHostsRequest\x1a\x1c.p4evpn.v1.ListHostsResponse0\x01\x12Q\n" +
 	"\fListPrefixes\x12\x1e.p4evpn.v1.ListPrefixesRequest\x1a\x1f.p4evpn.v1.ListPrefixesResponse0\x01\x12c\n" +
 	"\x12ListUnderlayRoutes\x12$.p4evpn.v1.ListUnderlayRoutesRequest\x1a%.p4evpn.v1.ListUnderlayRoutesResponse0\x01\x12L\n" +
-	"\vLookupRoute\x12\x1d.p4evpn.v1.LookupRouteRequest\x1a\x1e.p4evpn.v1.LookupRouteResponseB'Z%github.com/p4evpn/p4evpn/api/p4evpnv1b\x06proto3"
+	"\vLookupRoute\x12\x1d.p4evpn.v1.LookupRouteRequest\x1a\x1e.p4evpn.v1.LookupRouteResponse\x12H\n" +
+	"\tListDrops\x12\x1b.p4evpn.v1.ListDropsRequest\x1a\x1c.p4evpn.v1.ListDropsResponse0\x01B'Z%github.com/p4evpn/p4evpn/api/p4evpnv1b\x06proto3"
 
 var (
 	file_p4evpn_v1_view_proto_rawDescOnce sync.Once
@@ -3808,7 +4222,7 @@ func file_p4evpn_v1_view_proto_rawDescGZIP() []byte {
 }
 
 var file_p4evpn_v1_view_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_p4evpn_v1_view_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_p4evpn_v1_view_proto_goTypes = []any{
 	(FDBKind)(0),                       // 0: p4evpn.v1.FDBKind
 	(ClaimSource)(0),                   // 1: p4evpn.v1.ClaimSource
@@ -3859,88 +4273,104 @@ var file_p4evpn_v1_view_proto_goTypes = []any{
 	(*ListUnderlayRoutesRequest)(nil),  // 46: p4evpn.v1.ListUnderlayRoutesRequest
 	(*ListUnderlayRoutesResponse)(nil), // 47: p4evpn.v1.ListUnderlayRoutesResponse
 	(*UnderlayRoute)(nil),              // 48: p4evpn.v1.UnderlayRoute
-	(State)(0),                         // 49: p4evpn.v1.State
-	(*durationpb.Duration)(nil),        // 50: google.protobuf.Duration
-	(SessionState)(0),                  // 51: p4evpn.v1.SessionState
-	(Family)(0),                        // 52: p4evpn.v1.Family
-	(*timestamppb.Timestamp)(nil),      // 53: google.protobuf.Timestamp
+	(*ListDropsRequest)(nil),           // 49: p4evpn.v1.ListDropsRequest
+	(*ListDropsResponse)(nil),          // 50: p4evpn.v1.ListDropsResponse
+	(*Drop)(nil),                       // 51: p4evpn.v1.Drop
+	(*Dropped)(nil),                    // 52: p4evpn.v1.Dropped
+	(*DropsOf)(nil),                    // 53: p4evpn.v1.DropsOf
+	(*DropSample)(nil),                 // 54: p4evpn.v1.DropSample
+	(State)(0),                         // 55: p4evpn.v1.State
+	(*durationpb.Duration)(nil),        // 56: google.protobuf.Duration
+	(SessionState)(0),                  // 57: p4evpn.v1.SessionState
+	(Family)(0),                        // 58: p4evpn.v1.Family
+	(*timestamppb.Timestamp)(nil),      // 59: google.protobuf.Timestamp
 }
 var file_p4evpn_v1_view_proto_depIdxs = []int32{
 	10, // 0: p4evpn.v1.ListBridgesResponse.bridges:type_name -> p4evpn.v1.Bridge
-	49, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
+	55, // 1: p4evpn.v1.Bridge.state:type_name -> p4evpn.v1.State
 	11, // 2: p4evpn.v1.Bridge.refusals:type_name -> p4evpn.v1.RefusalCount
 	14, // 3: p4evpn.v1.ListFDBResponse.entries:type_name -> p4evpn.v1.FDBEntry
 	0,  // 4: p4evpn.v1.FDBEntry.kind:type_name -> p4evpn.v1.FDBKind
-	50, // 5: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
-	49, // 6: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
+	56, // 5: p4evpn.v1.FDBEntry.age:type_name -> google.protobuf.Duration
+	55, // 6: p4evpn.v1.FDBEntry.state:type_name -> p4evpn.v1.State
 	15, // 7: p4evpn.v1.FDBEntry.claims:type_name -> p4evpn.v1.Claim
 	1,  // 8: p4evpn.v1.Claim.sources:type_name -> p4evpn.v1.ClaimSource
-	50, // 9: p4evpn.v1.Claim.age:type_name -> google.protobuf.Duration
+	56, // 9: p4evpn.v1.Claim.age:type_name -> google.protobuf.Duration
 	2,  // 10: p4evpn.v1.Claim.state:type_name -> p4evpn.v1.ClaimState
 	18, // 11: p4evpn.v1.ListVTEPsResponse.vteps:type_name -> p4evpn.v1.VTEP
-	49, // 12: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
+	55, // 12: p4evpn.v1.VTEP.state:type_name -> p4evpn.v1.State
 	19, // 13: p4evpn.v1.VTEP.paths:type_name -> p4evpn.v1.Path
 	3,  // 14: p4evpn.v1.ListRoutesRequest.direction:type_name -> p4evpn.v1.Direction
 	22, // 15: p4evpn.v1.ListRoutesResponse.routes:type_name -> p4evpn.v1.Route
 	3,  // 16: p4evpn.v1.Route.direction:type_name -> p4evpn.v1.Direction
 	25, // 17: p4evpn.v1.ListSessionsResponse.sessions:type_name -> p4evpn.v1.Session
-	51, // 18: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
-	50, // 19: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
-	52, // 20: p4evpn.v1.Session.families:type_name -> p4evpn.v1.Family
+	57, // 18: p4evpn.v1.Session.state:type_name -> p4evpn.v1.SessionState
+	56, // 19: p4evpn.v1.Session.uptime:type_name -> google.protobuf.Duration
+	58, // 20: p4evpn.v1.Session.families:type_name -> p4evpn.v1.Family
 	27, // 21: p4evpn.v1.Session.fault_counts:type_name -> p4evpn.v1.FaultCount
 	28, // 22: p4evpn.v1.Session.faults:type_name -> p4evpn.v1.Fault
 	26, // 23: p4evpn.v1.Session.bfd:type_name -> p4evpn.v1.BfdSession
 	4,  // 24: p4evpn.v1.BfdSession.state:type_name -> p4evpn.v1.BfdState
 	4,  // 25: p4evpn.v1.BfdSession.remote_state:type_name -> p4evpn.v1.BfdState
-	50, // 26: p4evpn.v1.BfdSession.uptime:type_name -> google.protobuf.Duration
-	50, // 27: p4evpn.v1.BfdSession.transmission:type_name -> google.protobuf.Duration
-	50, // 28: p4evpn.v1.BfdSession.detection:type_name -> google.protobuf.Duration
-	53, // 29: p4evpn.v1.Fault.time:type_name -> google.protobuf.Timestamp
+	56, // 26: p4evpn.v1.BfdSession.uptime:type_name -> google.protobuf.Duration
+	56, // 27: p4evpn.v1.BfdSession.transmission:type_name -> google.protobuf.Duration
+	56, // 28: p4evpn.v1.BfdSession.detection:type_name -> google.protobuf.Duration
+	59, // 29: p4evpn.v1.Fault.time:type_name -> google.protobuf.Timestamp
 	5,  // 30: p4evpn.v1.Fault.action:type_name -> p4evpn.v1.FaultAction
 	31, // 31: p4evpn.v1.ListEntriesResponse.entries:type_name -> p4evpn.v1.Entry
 	34, // 32: p4evpn.v1.ListVRFsResponse.vrfs:type_name -> p4evpn.v1.VRF
-	49, // 33: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
+	55, // 33: p4evpn.v1.VRF.state:type_name -> p4evpn.v1.State
 	37, // 34: p4evpn.v1.ListSVIsResponse.svis:type_name -> p4evpn.v1.SVI
-	49, // 35: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
+	55, // 35: p4evpn.v1.SVI.state:type_name -> p4evpn.v1.State
 	40, // 36: p4evpn.v1.ListHostsResponse.hosts:type_name -> p4evpn.v1.Host
 	6,  // 37: p4evpn.v1.Host.kind:type_name -> p4evpn.v1.HostKind
-	49, // 38: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
+	55, // 38: p4evpn.v1.Host.state:type_name -> p4evpn.v1.State
 	15, // 39: p4evpn.v1.Host.claims:type_name -> p4evpn.v1.Claim
 	43, // 40: p4evpn.v1.ListPrefixesResponse.prefixes:type_name -> p4evpn.v1.Prefix
 	7,  // 41: p4evpn.v1.Prefix.kind:type_name -> p4evpn.v1.PrefixKind
-	49, // 42: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
+	55, // 42: p4evpn.v1.Prefix.state:type_name -> p4evpn.v1.State
 	43, // 43: p4evpn.v1.LookupRouteResponse.candidates:type_name -> p4evpn.v1.Prefix
 	48, // 44: p4evpn.v1.ListUnderlayRoutesResponse.routes:type_name -> p4evpn.v1.UnderlayRoute
-	49, // 45: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
-	8,  // 46: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
-	12, // 47: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
-	16, // 48: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
-	20, // 49: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
-	23, // 50: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
-	29, // 51: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
-	32, // 52: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
-	35, // 53: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
-	38, // 54: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
-	41, // 55: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
-	46, // 56: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
-	44, // 57: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
-	9,  // 58: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
-	13, // 59: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
-	17, // 60: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
-	21, // 61: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
-	24, // 62: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
-	30, // 63: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
-	33, // 64: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
-	36, // 65: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
-	39, // 66: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
-	42, // 67: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
-	47, // 68: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
-	45, // 69: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
-	58, // [58:70] is the sub-list for method output_type
-	46, // [46:58] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	55, // 45: p4evpn.v1.UnderlayRoute.state:type_name -> p4evpn.v1.State
+	56, // 46: p4evpn.v1.ListDropsRequest.over:type_name -> google.protobuf.Duration
+	51, // 47: p4evpn.v1.ListDropsResponse.drops:type_name -> p4evpn.v1.Drop
+	52, // 48: p4evpn.v1.Drop.dropped:type_name -> p4evpn.v1.Dropped
+	53, // 49: p4evpn.v1.Drop.ports:type_name -> p4evpn.v1.DropsOf
+	53, // 50: p4evpn.v1.Drop.bridges:type_name -> p4evpn.v1.DropsOf
+	54, // 51: p4evpn.v1.Drop.sample:type_name -> p4evpn.v1.DropSample
+	52, // 52: p4evpn.v1.DropsOf.dropped:type_name -> p4evpn.v1.Dropped
+	59, // 53: p4evpn.v1.DropSample.time:type_name -> google.protobuf.Timestamp
+	8,  // 54: p4evpn.v1.View.ListBridges:input_type -> p4evpn.v1.ListBridgesRequest
+	12, // 55: p4evpn.v1.View.ListFDB:input_type -> p4evpn.v1.ListFDBRequest
+	16, // 56: p4evpn.v1.View.ListVTEPs:input_type -> p4evpn.v1.ListVTEPsRequest
+	20, // 57: p4evpn.v1.View.ListRoutes:input_type -> p4evpn.v1.ListRoutesRequest
+	23, // 58: p4evpn.v1.View.ListSessions:input_type -> p4evpn.v1.ListSessionsRequest
+	29, // 59: p4evpn.v1.View.ListEntries:input_type -> p4evpn.v1.ListEntriesRequest
+	32, // 60: p4evpn.v1.View.ListVRFs:input_type -> p4evpn.v1.ListVRFsRequest
+	35, // 61: p4evpn.v1.View.ListSVIs:input_type -> p4evpn.v1.ListSVIsRequest
+	38, // 62: p4evpn.v1.View.ListHosts:input_type -> p4evpn.v1.ListHostsRequest
+	41, // 63: p4evpn.v1.View.ListPrefixes:input_type -> p4evpn.v1.ListPrefixesRequest
+	46, // 64: p4evpn.v1.View.ListUnderlayRoutes:input_type -> p4evpn.v1.ListUnderlayRoutesRequest
+	44, // 65: p4evpn.v1.View.LookupRoute:input_type -> p4evpn.v1.LookupRouteRequest
+	49, // 66: p4evpn.v1.View.ListDrops:input_type -> p4evpn.v1.ListDropsRequest
+	9,  // 67: p4evpn.v1.View.ListBridges:output_type -> p4evpn.v1.ListBridgesResponse
+	13, // 68: p4evpn.v1.View.ListFDB:output_type -> p4evpn.v1.ListFDBResponse
+	17, // 69: p4evpn.v1.View.ListVTEPs:output_type -> p4evpn.v1.ListVTEPsResponse
+	21, // 70: p4evpn.v1.View.ListRoutes:output_type -> p4evpn.v1.ListRoutesResponse
+	24, // 71: p4evpn.v1.View.ListSessions:output_type -> p4evpn.v1.ListSessionsResponse
+	30, // 72: p4evpn.v1.View.ListEntries:output_type -> p4evpn.v1.ListEntriesResponse
+	33, // 73: p4evpn.v1.View.ListVRFs:output_type -> p4evpn.v1.ListVRFsResponse
+	36, // 74: p4evpn.v1.View.ListSVIs:output_type -> p4evpn.v1.ListSVIsResponse
+	39, // 75: p4evpn.v1.View.ListHosts:output_type -> p4evpn.v1.ListHostsResponse
+	42, // 76: p4evpn.v1.View.ListPrefixes:output_type -> p4evpn.v1.ListPrefixesResponse
+	47, // 77: p4evpn.v1.View.ListUnderlayRoutes:output_type -> p4evpn.v1.ListUnderlayRoutesResponse
+	45, // 78: p4evpn.v1.View.LookupRoute:output_type -> p4evpn.v1.LookupRouteResponse
+	50, // 79: p4evpn.v1.View.ListDrops:output_type -> p4evpn.v1.ListDropsResponse
+	67, // [67:80] is the sub-list for method output_type
+	54, // [54:67] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_p4evpn_v1_view_proto_init() }
@@ -3956,7 +4386,7 @@ func file_p4evpn_v1_view_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_p4evpn_v1_view_proto_rawDesc), len(file_p4evpn_v1_view_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   41,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

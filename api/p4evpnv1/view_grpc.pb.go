@@ -36,6 +36,7 @@ const (
 	View_ListPrefixes_FullMethodName       = "/p4evpn.v1.View/ListPrefixes"
 	View_ListUnderlayRoutes_FullMethodName = "/p4evpn.v1.View/ListUnderlayRoutes"
 	View_LookupRoute_FullMethodName        = "/p4evpn.v1.View/LookupRoute"
+	View_ListDrops_FullMethodName          = "/p4evpn.v1.View/ListDrops"
 )
 
 // ViewClient is the client API for View service.
@@ -72,6 +73,9 @@ type ViewClient interface {
 	ListUnderlayRoutes(ctx context.Context, in *ListUnderlayRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnderlayRoutesResponse], error)
 	// LookupRoute says which entry a packet to an address would use, and why.
 	LookupRoute(ctx context.Context, in *LookupRouteRequest, opts ...grpc.CallOption) (*LookupRouteResponse, error)
+	// ListDrops lists why frames were dropped, the most frequent reason first. It takes as long
+	// as it is to count.
+	ListDrops(ctx context.Context, in *ListDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListDropsResponse], error)
 }
 
 type viewClient struct {
@@ -301,6 +305,25 @@ func (c *viewClient) LookupRoute(ctx context.Context, in *LookupRouteRequest, op
 	return out, nil
 }
 
+func (c *viewClient) ListDrops(ctx context.Context, in *ListDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListDropsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &View_ServiceDesc.Streams[11], View_ListDrops_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListDropsRequest, ListDropsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListDropsClient = grpc.ServerStreamingClient[ListDropsResponse]
+
 // ViewServer is the server API for View service.
 // All implementations must embed UnimplementedViewServer
 // for forward compatibility.
@@ -335,6 +358,9 @@ type ViewServer interface {
 	ListUnderlayRoutes(*ListUnderlayRoutesRequest, grpc.ServerStreamingServer[ListUnderlayRoutesResponse]) error
 	// LookupRoute says which entry a packet to an address would use, and why.
 	LookupRoute(context.Context, *LookupRouteRequest) (*LookupRouteResponse, error)
+	// ListDrops lists why frames were dropped, the most frequent reason first. It takes as long
+	// as it is to count.
+	ListDrops(*ListDropsRequest, grpc.ServerStreamingServer[ListDropsResponse]) error
 	mustEmbedUnimplementedViewServer()
 }
 
@@ -380,6 +406,9 @@ func (UnimplementedViewServer) ListUnderlayRoutes(*ListUnderlayRoutesRequest, gr
 }
 func (UnimplementedViewServer) LookupRoute(context.Context, *LookupRouteRequest) (*LookupRouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookupRoute not implemented")
+}
+func (UnimplementedViewServer) ListDrops(*ListDropsRequest, grpc.ServerStreamingServer[ListDropsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListDrops not implemented")
 }
 func (UnimplementedViewServer) mustEmbedUnimplementedViewServer() {}
 func (UnimplementedViewServer) testEmbeddedByValue()              {}
@@ -541,6 +570,17 @@ func _View_LookupRoute_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _View_ListDrops_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListDropsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ViewServer).ListDrops(m, &grpc.GenericServerStream[ListDropsRequest, ListDropsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type View_ListDropsServer = grpc.ServerStreamingServer[ListDropsResponse]
+
 // View_ServiceDesc is the grpc.ServiceDesc for View service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -607,6 +647,11 @@ var View_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListUnderlayRoutes",
 			Handler:       _View_ListUnderlayRoutes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListDrops",
+			Handler:       _View_ListDrops_Handler,
 			ServerStreams: true,
 		},
 	},

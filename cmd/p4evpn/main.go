@@ -45,7 +45,7 @@ func newRoot() *cobra.Command {
 		"what is logged to standard error: debug, info, warn or error")
 	_ = root.RegisterFlagCompletionFunc("log-level", choices("debug", "info", "warn", "error"))
 	root.AddCommand(newRun(), newSwitch(), newLiveness(), newClaim(), newShow(), newClear(), newAudit(), newTrace(),
-		newCheck(), newEvents(), newToken())
+		newCheck(), newWhy(), newEvents(), newToken())
 	root.AddCommand(newObjects()...)
 	root.AddCommand(movedDemo(), newMan())
 	return root

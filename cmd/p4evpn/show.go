@@ -52,6 +52,7 @@ func newShow() *cobra.Command {
 		s.filtered("hosts [BRIDGE|ADDRESS]", "Addresses of bridges: who claims each, and who has it", showHosts),
 		s.filtered("prefixes [VRF]", "Prefixes of VRFs: where each leads, and why", showPrefixes),
 		s.ports(),
+		s.command("drops", "Frames that the target dropped, by reason, port and bridge", showDrops),
 		s.command("underlay", "Routes of the underlay that BGP learned", showUnderlay),
 		s.route(),
 	)

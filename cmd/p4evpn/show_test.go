@@ -55,6 +55,8 @@ var shown = &controllertest.View{Rows: controllertest.Rows{
 		{VRF: "green", Prefix: netip.MustParsePrefix("10.10.10.0/24"), Kind: view.PrefixConnected, Bridge: "blue", Selected: true, State: view.Up},
 		toLeaf,
 	},
+	Drops: []view.Drop{{Stage: "ingress", Reason: "hairpin", Means: "it goes back", Dropped: view.Dropped{Packets: 31},
+		Ports: []view.DropsOf{{Name: "port1", Dropped: view.Dropped{Packets: 30}}}}},
 	Lookup: view.Lookup{Entry: "router.ipv4 vrf=1 destination=6.6.6.0/24 -> router.to_vtep vtep=1",
 		Result: "to VTEP 10.0.0.3", Candidates: []view.Prefix{toLeaf}},
 }}
@@ -134,6 +136,7 @@ func TestShowPrintsOneLineForEachRow(t *testing.T) {
 		"svis":                {"SVI", "svi-blue", "green", "10.10.10.1/24,2001:db8::1/64", "yes", "02:00:00:00:00:71"},
 		"hosts":               {"ADDRESS", "10.10.10.11", "02:00:00:00:00:01", "remote", "10.0.0.3"},
 		"ports":               {"CARRIER", "port1", "vf1", "up", "1m1s", "17", "23", "29"},
+		"drops":               {"REASON", "hairpin", "31", "port1 30", "it goes back"},
 		"underlay":            {"PREFIX", "10.0.0.4/32", "10.1.1.1", "up"},
 		"prefixes":            {"PREFIX", "10.10.10.0/24", "bridge blue", "6.6.6.0/24", "10.0.0.3 vni 5000 router mac 02:00:00:00:00:01 by eth8,eth9 (22 of 64 slots)"},
 		"route green 6.6.6.6": {"6.6.6.6 in VRF green: to VTEP 10.0.0.3", "entry: router.ipv4 vrf=1", "CANDIDATE", "6.6.6.0/24"},

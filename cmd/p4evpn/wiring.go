@@ -222,6 +222,7 @@ func controllerConfig(f *config.File) controller.Config {
 		MaxReplicas: f.Limits.Replicas,
 		MaxRoutes:   f.Limits.Routes,
 		Storm:       storm(f.Limits.Storm),
+		DropSamples: f.Drops.Sample,
 		Duplicates: controller.Duplicates{
 			Moves: f.Learning.Duplicates.Moves, Window: f.Learning.Duplicates.Window, Freeze: f.Learning.Duplicates.Freeze,
 		},

@@ -24,6 +24,7 @@ type Rows struct {
 	Hosts     []view.Host
 	Prefixes  []view.Prefix
 	Lookup    view.Lookup // the answer for every VRF and address
+	Drops     []view.Drop // the answer for every query
 }
 
 // View answers with its rows, those of one bridge, table or VRF if one is named,
@@ -31,6 +32,8 @@ type Rows struct {
 type View struct {
 	Rows Rows
 	Err  error
+	// DropQuery is what Drops was asked last.
+	DropQuery view.DropQuery
 }
 
 func (v *View) Bridges(context.Context) ([]view.Bridge, error) {
@@ -81,6 +84,11 @@ func (v *View) Lookup(_ context.Context, vrf string, address netip.Addr) (view.L
 	l := v.Rows.Lookup
 	l.VRF, l.Address = vrf, address
 	return l, v.Err
+}
+
+func (v *View) Drops(_ context.Context, q view.DropQuery) ([]view.Drop, error) {
+	v.DropQuery = q
+	return slices.Clone(v.Rows.Drops), v.Err
 }
 
 // of gives the rows of one thing, of all if none is named.

@@ -42,6 +42,9 @@ type View interface {
 	// Lookup says what becomes of a packet to an address in a VRF; one that is
 	// unknown has no candidates.
 	Lookup(ctx context.Context, vrf string, address netip.Addr) (Lookup, error)
+	// Drops gives a row for each reason for which the target dropped frames; ErrUnknown of a
+	// port or bridge that there is not. It takes as long as the query says.
+	Drops(context.Context, DropQuery) ([]Drop, error)
 }
 
 // State is whether something works.
