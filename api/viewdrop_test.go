@@ -48,8 +48,8 @@ func TestEveryFieldOfADropIsShown(t *testing.T) {
 	if want := (view.DropQuery{Port: "eth1", Over: 5 * time.Second}); v.DropQuery != want {
 		t.Errorf("asked for %+v, want %+v", v.DropQuery, want)
 	}
-	if _, err := g.listDrops(t, &p4evpnv1.ListDropsRequest{Bridge: "//network.opiproject.org/bridges/vlan10"}); err != nil ||
-		v.DropQuery != (view.DropQuery{Bridge: "vlan10"}) {
+	_, err = g.listDrops(t, &p4evpnv1.ListDropsRequest{Bridge: "//network.opiproject.org/bridges/vlan10"})
+	if err != nil || v.DropQuery != (view.DropQuery{Bridge: "vlan10"}) {
 		t.Errorf("asked for %+v, %v", v.DropQuery, err)
 	}
 	r := g.do(t, "GET", ownPrefix+"view/drops?port=eth1&over=2s", "")

@@ -47,6 +47,9 @@ func (c *Controller) Drops(ctx context.Context, q view.DropQuery) ([]view.Drop, 
 		of.over = ended.Sub(began)
 	}
 	rows := of.rows(after)
+	if of.totals {
+		return rows, nil
+	}
 	return rows, c.ask(ctx, func(l *loop) { of.addSamples(l, rows) })
 }
 
@@ -55,6 +58,7 @@ type dropNames struct {
 	ports, bridges map[uint16]string
 	ofPort         bool // those of one port alone
 	ofBridge       bool // those of one bridge alone
+	totals         bool // without ports and bridges
 	over           time.Duration
 }
 
@@ -64,7 +68,8 @@ func (c *Controller) dropsOf(ctx context.Context, q view.DropQuery) (of dropName
 	if err != nil {
 		return of, err
 	}
-	of = dropNames{ports: labels.ports, bridges: labels.bridges, ofPort: q.Port != "", ofBridge: q.Bridge != ""}
+	of = dropNames{ports: labels.ports, bridges: labels.bridges, ofPort: q.Port != "", ofBridge: q.Bridge != "",
+		totals: q.Totals}
 	of.ports[p4.CPUPort] = "controller"
 	if of.ofPort {
 		number, known := uint16(0), false
@@ -104,19 +109,25 @@ func (of dropNames) read(ctx context.Context, t Target) (dropCount, error) {
 		return err
 	}
 	err := t.Read(ctx, []*p4v1.Entity{p4.IngressDrops.All(), p4.EgressDrops.All()}, take)
-	if err != nil {
-		return nil, fmt.Errorf("read the target's counters of drops: %w", err)
-	}
 	for some := range slices.Chunk(of.cells(n), dropCells) {
-		if err := t.Read(ctx, some, take); err != nil {
-			return nil, fmt.Errorf("read the target's counters of drops by port and bridge: %w", err)
+		if err == nil {
+			err = t.Read(ctx, some, take)
 		}
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, fmt.Errorf("read the target's counters of drops: %w", err)
 	}
 	return n, nil
 }
 
 // cells are those of ports and bridges for reasons that occurred.
 func (of dropNames) cells(occurred dropCount) (cells []*p4v1.Entity) {
+	if of.totals {
+		return nil
+	}
 	for c := range occurred {
 		why := p4.DropReason(c.index)
 		add := func(by p4.Counter, who map[uint16]string) {

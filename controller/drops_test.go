@@ -68,6 +68,8 @@ func TestDropsAreToldByReasonPortAndBridge(t *testing.T) {
 		{view.DropQuery{Port: "eth1"}, []string{"ingress hairpin 7/700 [eth1:7] []", "egress mtu 5/50 [eth1:5] []"}},
 		{view.DropQuery{Bridge: "bridge-20"}, []string{"ingress spoofed 9/900 [] [bridge-20:9]"}},
 		{view.DropQuery{Port: "up1-host"}, nil},
+		{view.DropQuery{Totals: true}, []string{"ingress spoofed 9/900 [] []", "ingress hairpin 7/700 [] []", "egress mtu 5/50 [] []",
+			"ingress unknown_port 3/300 [] []"}},
 	} {
 		rows, err := g.c.Drops(t.Context(), tc.q)
 		if got := dropLines(rows); err != nil || !reflect.DeepEqual(got, tc.want) {

@@ -69,7 +69,7 @@ var dropMeanings = [DropReasons]string{
 	DropInnerVLAN:      "a VLAN tag inside VXLAN (RFC 7348 section 6.1)",
 	DropBadSource:      "its source MAC is a group address or zero",
 	DropReservedGroup:  "for a group that no bridge forwards, such as spanning tree's and LLDP's (IEEE 802.1Q)",
-	DropDeclinedSource: "its source MAC is not taken: a limit is reached, it is static elsewhere, or frozen as a duplicate",
+	DropDeclinedSource: "its source MAC is not taken: a limit is reached, it is static elsewhere, or a duplicate",
 	DropFDB:            "the FDB has its destination MAC dropped: it is nowhere now",
 	DropHairpin:        "its destination is at the port and in the bridge that it came from",
 	DropSplitHorizon:   "it came by VXLAN and would leave by VXLAN",

@@ -38,7 +38,7 @@ func newEvents() *cobra.Command {
 		Short: "Print what happened: sessions, moves, duplicates, limits, links",
 		Long: `Prints what happened on a gateway, oldest first: BGP sessions that came and went, MACs that
 moved, duplicates and conflicts, limits that were reached, links, what somebody else changed
-on the target. The last 10,000 events are kept, also over a restart.`,
+on the target, objects that went down, frames that are dropped. The last 10,000 events are kept, also over a restart.`,
 		Example: `  p4evpn events --since 10m
   p4evpn events -f --kind session,duplicate`,
 		Args: cobra.NoArgs,

@@ -19,6 +19,7 @@ import (
 	"github.com/p4evpn/p4evpn/check"
 	"github.com/p4evpn/p4evpn/config"
 	"github.com/p4evpn/p4evpn/controller"
+	"github.com/p4evpn/p4evpn/controller/alert"
 	"github.com/p4evpn/p4evpn/controller/carrier"
 	"github.com/p4evpn/p4evpn/controller/intent"
 	"github.com/p4evpn/p4evpn/controller/ovn"
@@ -79,6 +80,7 @@ type gateway struct {
 	ovn      *ovn.Keeper  // nil: there is no OVN
 	watch    *check.Watch // nil = it checks only when it is asked
 	events   *journal.Log
+	alerts   *alert.Watcher
 	api      *api.Server
 	target   string // its address
 }
@@ -149,6 +151,7 @@ func (g *gateway) tasks(sw []task.Task) []task.Task {
 		task.Task{Name: "controller", Run: g.loop.Run},
 		task.Task{Name: "API", Run: g.api.Run, Ready: g.api.Ready()},
 		task.Task{Name: "events", Run: g.events.Run},
+		task.Task{Name: "alerts", Run: task.After(g.alerts.Run, g.loop.Synced())},
 		task.Task{Name: "neighbours", Run: g.peering.Run},
 		task.Task{Name: "BFD client", Run: task.After(g.paths.Run, task.Ready(sw)...)},
 		task.Task{Name: "underlay routes", Run: task.After(g.router.Run, g.loop.Synced())},
@@ -261,6 +264,7 @@ func wire(f *config.File, store *intent.Store, happened *journal.Log) (*gateway,
 		}
 	}
 	g.watch = watching(f, g)
+	g.alerts = alert.New(alert.Config{Store: store, Status: g.loop, Drops: g.loop, DropRate: f.Drops.ReportAbove})
 	g.api, err = api.New(apiConfig(f, g))
 	return g, err
 }

@@ -54,7 +54,8 @@ mtu: 3 frames
 	}
 	out, err = command(t, "why", "drop", "--api", address, "-o", "json")
 	var rows []struct{ Reason string }
-	if jerr := json.Unmarshal([]byte(out), &rows); err != nil || jerr != nil || len(rows) != 2 || rows[0].Reason != "hairpin" {
+	jerr := json.Unmarshal([]byte(out), &rows)
+	if err != nil || jerr != nil || len(rows) != 2 || rows[0].Reason != "hairpin" {
 		t.Errorf("%v, %v in\n%s", err, jerr, out)
 	}
 	if v.DropQuery.Over != 5*time.Second {

@@ -12,6 +12,8 @@ var ErrUnknown = errors.New("there is none")
 type DropQuery struct {
 	Port   string // those that came by this port of the target or bridge port; "" = any
 	Bridge string // those that were in this bridge when ingress dropped them; "" = any
+	// Totals leaves out ports, bridges and samples, which cost a target more to tell.
+	Totals bool
 	// Over is the time over which they are counted; 0 = since the program was loaded.
 	Over time.Duration
 }

@@ -23,11 +23,13 @@ const (
 	Limit     Kind = "limit"     // something has as much as it may
 	Check     Kind = "check"     // the target does not do what is asked for, or does again
 	Fault     Kind = "fault"     // a neighbour sent what cannot be taken as it stands
+	Object    Kind = "object"    // an object of the API went down, or is up again
+	Drops     Kind = "drops"     // the target drops many frames for one reason, or no longer does
 )
 
 // Kinds are all of them, in the order of their names.
 func Kinds() []Kind {
-	return []Kind{Audit, Check, Conflict, Duplicate, Fault, Limit, Link, Liveness, Move, Session, Target}
+	return []Kind{Audit, Check, Conflict, Drops, Duplicate, Fault, Limit, Link, Liveness, Move, Object, Session, Target}
 }
 
 // Key is the attribute's.
