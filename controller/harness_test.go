@@ -410,12 +410,16 @@ func (g *gateway) settled() bool {
 	return done
 }
 
-// regroup has tunnels that differ from the rest of their group leave it, as after a while.
+// regroup has tunnels that differ from the rest of their group leave it, and who goes without
+// a group ask for one once more, as after a while.
 func (g *gateway) regroup() {
 	g.Helper()
 	g.peek(func(l *loop) {
 		l.uplinkGroups.regroupAt = l.now()
 		l.regroupDue()
+		for _, s := range []*grouping{&l.uplinkGroups.grouping, &l.nextHops.grouping} {
+			s.again = l.now()
+		}
 	})
 	g.settle()
 }

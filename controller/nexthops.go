@@ -123,7 +123,7 @@ func (l *loop) groupFor(k prefixOf, hops []nextHop) *nextHopGroup {
 	}
 	if g := u.byHops[nextHopsKey(hops)]; g != nil {
 		if g.refused {
-			return nil
+			return l.groupLater()
 		}
 		return g
 	}
@@ -132,16 +132,34 @@ func (l *loop) groupFor(k prefixOf, hops []nextHop) *nextHopGroup {
 		return held
 	}
 	if !u.mayAdd(len(u.byID), len(u.byID)) {
-		return nil
+		return l.groupLater()
 	}
 	id, ok := u.ids.take()
 	if !ok {
-		return nil
+		return l.groupLater()
 	}
 	g := &nextHopGroup{id: id}
 	u.byID[id] = g
 	l.regroupNextHops(g, hops)
 	return g
+}
+
+// groupLater gives no group now, and has one be asked for later if there are any.
+func (l *loop) groupLater() *nextHopGroup {
+	if u := &l.nextHops; u.offered() {
+		u.goWithout(l.now())
+	}
+	return nil
+}
+
+// askForNextHops has prefixes that go without a group have one if that is to be had now.
+func (l *loop) askForNextHops() {
+	for _, g := range l.nextHops.byID {
+		g.refused = false
+	}
+	for k := range l.contests() {
+		l.nextHops.dirty[k] = struct{}{}
+	}
 }
 
 // heldNextHops is the group that the target has for a prefix, nil if it has none.

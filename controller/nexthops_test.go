@@ -216,6 +216,15 @@ func TestWhereAGroupIsNotToBeHadAPrefixHasOneNextHop(t *testing.T) {
 					t.Fatalf("%v leads to a group", r.Entry())
 				}
 			}
+			if o.server == nil {
+				return
+			}
+			o.server.FailUpdates(nil) // there is room again
+			g.underlay.Set(leaf0, "", path1)
+			g.settle()
+			g.regroup()
+			g.wantNextHops(v, equalPrefix(0), leaf0, leaf1, leaf2)
+			g.wantNextHops(v, equalPrefix(299), leaf0, leaf1, leaf2)
 		})
 	}
 }

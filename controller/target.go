@@ -50,6 +50,9 @@ func (l *loop) flush() time.Duration {
 	if in, waiting := l.regroupDue(); waiting {
 		next = min(next, in)
 	}
+	if in, waiting := l.groupsDue(); waiting {
+		next = min(next, in)
+	}
 	next = min(next, l.target.Flush(), idleTick)
 	if len(l.nextHops.dirty) > 0 {
 		next = 0 // slots went first

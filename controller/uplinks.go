@@ -165,6 +165,9 @@ func (l *loop) join(t *tunnel) {
 		}
 	}
 	if g == nil {
+		if len(t.hops) > 1 && u.offered() {
+			u.goWithout(l.now())
+		}
 		return
 	}
 	t.group = g
@@ -378,6 +381,15 @@ func (l *loop) doubtUplinks() {
 			l.dissolve(l.uplinkGroups.byID[e.ID])
 		case p4.UplinkSlot:
 			l.dissolve(l.uplinkGroups.byID[e.Group])
+		}
+	}
+}
+
+// askForUplinks gives the tunnels that go without a group one if that is to be had now.
+func (l *loop) askForUplinks() {
+	for _, t := range l.tunnels {
+		if t.alone = false; t.group == nil {
+			l.join(t)
 		}
 	}
 }

@@ -227,7 +227,7 @@ func TestWhereAGroupIsNotToBeHadAVTEPHasOneWay(t *testing.T) {
 			}
 			slots := g.slotsOf(leaf1)
 			ways := []underlay.Path{pathOf(0), pathOf(1), pathOf(2)}
-			lost := slices.DeleteFunc(ways, func(p underlay.Path) bool {
+			lost := slices.DeleteFunc(slices.Clone(ways), func(p underlay.Path) bool {
 				a, _ := g.get(p4.Adjacency{ID: slots[0]}).(p4.Adjacency)
 				return a.Destination == p.Destination
 			})
@@ -235,6 +235,16 @@ func TestWhereAGroupIsNotToBeHadAVTEPHasOneWay(t *testing.T) {
 			g.settle()
 			if moved := g.slotsOf(leaf1); len(moved) != 1 || moved[0] == slots[0] {
 				t.Errorf("after its way is lost it has %v", moved)
+			}
+			if o.server == nil {
+				return
+			}
+			o.server.FailUpdates(nil) // there is room again
+			g.underlay.Set(leaf1, "", ways...)
+			g.settle()
+			g.regroup()
+			for _, vtep := range vteps {
+				g.wantShares(vtep, 21, 21, 22)
 			}
 		})
 	}
