@@ -17,6 +17,7 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	"google.golang.org/grpc"
 
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 	"github.com/p4evpn/p4evpn/ether"
@@ -46,7 +47,31 @@ func TestATraceIsWhatTheTargetDoes(t *testing.T) {
 			c.verify(t, r, batch)
 		}
 		c.nothingMore(t)
+		ends(t, r)
 	})
+}
+
+// ends has the gateway check whether frames end where they must: by what the target
+// acknowledged, and by what it holds.
+func ends(t *testing.T, r *routed) {
+	t.Helper()
+	checking := p4evpnv1.NewCheckingClient(r.gateway.Conn())
+	for name, call := range map[string]func(context.Context, *p4evpnv1.CheckTargetRequest,
+		...grpc.CallOption) (*p4evpnv1.CheckTargetResponse, error){
+		"acknowledged": checking.CheckTarget, "read": checking.CheckTargetRead,
+	} {
+		got, err := call(t.Context(), &p4evpnv1.CheckTargetRequest{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, d := range got.GetDifferences() {
+			t.Errorf("%s: %v", name, d)
+		}
+		if got.GetFrames() < 50 || got.GetEntries() < 50 {
+			t.Errorf("%s: %d frames with %d entries", name, got.GetFrames(), got.GetEntries())
+		}
+	}
 }
 
 // traced is a frame that is sent, and what is to come of it.
