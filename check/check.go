@@ -103,7 +103,8 @@ type pass struct {
 	view.Check
 	oracle   *oracle
 	shadow   *shadow.Shadow
-	inserted []*p4v1.Entity      // into it
+	inserted []p4.Entry          // into it
+	foreign  []*p4v1.Entity      // the same, of no type of ours
 	drops    []*pipeline.Counter // of it, by reason
 	ack      map[p4.Key]p4.Entry // what the target acknowledged
 	held     map[p4.Key]p4.Entry // what the shadow has
@@ -159,9 +160,10 @@ func (c *Checker) pass(ctx context.Context, r view.CheckRequest, pace pacer, bef
 	}
 	p.Entries = len(entries)
 	slices.SortFunc(entries, func(a, b p4.Entry) int { return strings.Compare(string(a.Key), string(b.Key)) })
-	if err = p.fill(ctx, entries, foreign, pace); err == nil {
-		err = p.run(ctx, entries, pace)
+	if err = p.fill(ctx, entries, foreign, pace); err != nil {
+		return nil, err
 	}
+	err = p.run(ctx, entries, pace)
 	if p.clear(ctx, pace) == nil {
 		c.empty = p.shadow
 	}
@@ -242,31 +244,38 @@ func (p *pass) fill(ctx context.Context, entries []p4.Entry, foreign []*p4v1.Ent
 		}
 		levels[level] = append(levels[level], e)
 	}
-	for _, of := range levels {
-		for part := range slices.Chunk(of, some) {
-			for _, e := range part {
-				p.inserted = append(p.inserted, e.Entity())
-			}
-			if err := p.shadow.Insert(p.inserted[len(p.inserted)-len(part):]...); err != nil {
-				return fmt.Errorf("the shadow of the target does not take its entries: %w", err)
-			}
-			if err := pace(ctx); err != nil {
-				return err
-			}
+	for part := range slices.Chunk(slices.Concat(levels[:]...), some) {
+		if err := p.shadow.Insert(entities(part)...); err != nil {
+			return fmt.Errorf("the shadow of the target does not take its entries: %w", err)
+		}
+		p.inserted = append(p.inserted, part...)
+		if err := pace(ctx); err != nil {
+			return err
 		}
 	}
-	p.inserted = append(p.inserted, foreign...)
 	if err := p.shadow.Insert(foreign...); err != nil {
 		return fmt.Errorf("the shadow of the target does not take its entries: %w", err)
 	}
+	p.foreign = foreign
 	return nil
+}
+
+func entities(of []p4.Entry) []*p4v1.Entity {
+	out := make([]*p4v1.Entity, len(of))
+	for i, e := range of {
+		out[i] = e.Entity()
+	}
+	return out
 }
 
 // clear takes out of the shadow what was put into it.
 func (p *pass) clear(ctx context.Context, pace pacer) error {
+	if err := p.shadow.Delete(p.foreign...); err != nil {
+		return err
+	}
 	slices.Reverse(p.inserted)
 	for part := range slices.Chunk(p.inserted, some) {
-		if err := p.shadow.Delete(part...); err != nil {
+		if err := p.shadow.Delete(entities(part)...); err != nil {
 			return err
 		}
 		if err := pace(ctx); err != nil {

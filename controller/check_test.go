@@ -114,11 +114,16 @@ func TestTheOracleFindsNoDifferenceInAnyState(t *testing.T) {
 			cfg.AcceptUnknownVTEPs = seed%5 == 0
 			cfg.SVIs = map[string]SVI{"svi-1": {Unique: seed%3 == 0}, "svi-2": {OtherSubnets: true}}
 			cfg.VRFs = map[string]VRF{"vrf-0": {StaticRoutes: []StaticRoute{{prefix("10.99.0.0/16"), addr("10.0.0.102")}}}}
+			cfg.Ports[0].Trust = Trust(seed % 3)
+			cfg.Ports[1].StackedTags, cfg.Ports[1].SourceGuard = seed%4 == 0, seed%4 == 1
+			if seed%7 == 0 {
+				cfg.Ports = append(cfg.Ports, Port{Name: "eth4", Number: 4, Kind: KindBridge, Everywhere: true})
+			}
 			cfg.Ports[2].StaticMACs = []StaticMAC{{MAC: mac(3)}, {MAC: mac(4), VLAN: 10}}
 			h := &story{
 				gateway: start(t, options{cfg: cfg, target: p4rttest.Config{Seed: seed}}),
 				rand:    rand.New(rand.NewPCG(seed, 3)), best: map[bgp.Key]bgp.Event{},
-				leaves: []netip.Addr{leaf0, leaf1, leaf2, vtep2},
+				leaves: []netip.Addr{leaf0, leaf1, leaf2, vtep2}, failed: map[neighborKey]bool{},
 			}
 			c := h.checker()
 			for range *length / 15 {

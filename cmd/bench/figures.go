@@ -52,6 +52,7 @@ var figures = append([]figure{
 	{[]string{"trace_ms"}, measureTrace},
 	{[]string{"page_10k_ms"}, measurePaint},
 	{[]string{"page_watch_cpu_pct", "page_watch_cpu_quiet_pct"}, measureWatch},
+	{[]string{"check_10k_s", "check_cpu_pct"}, measureCheck},
 	{[]string{"switch_bytes_per_entry", "switch_bytes_per_source", "switch_bytes_per_route"}, measureMemory},
 	{[]string{"controller_kill_lost"}, measureKill},
 	{[]string{"punt_isolation_lost"}, measureIsolation},
