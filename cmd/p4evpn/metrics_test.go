@@ -50,6 +50,7 @@ var labelBounds = map[string]string{
 	"location":  "`local` and `remote`",
 	"method":    "the methods of the API; `unknown` for all others that clients ask for",
 	"neighbor":  "the neighbours that there are",
+	"next_hop":  "those of `underlay.next_hops`",
 	"of":        "`mac`, `port` and `bridge`",
 	"port":      "the ports of the configuration; in the switch's metrics their numbers",
 	"reason":    "fixed by the program for each metric",

@@ -2,7 +2,9 @@ package peering
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 
@@ -100,10 +102,12 @@ func (k *Keeper) hearNextHop(st bfd.Status) {
 	if !ours || h.down == down {
 		return
 	}
-	if (h.down == "") != (down == "") {
-		k.cfg.Logger.Info("BFD of a next hop of the underlay", events.Key, events.Liveness, "next_hop", st.Peer,
-			"used", down == "", "state", st.State, "diagnostic", st.LastDown)
+	level := slog.LevelInfo
+	if down != "" && st.LastDown != 0 {
+		level = slog.LevelWarn
 	}
+	k.cfg.Logger.Log(context.Background(), level, "BFD of a next hop of the underlay", events.Key, events.Liveness,
+		"next_hop", st.Peer, "used", down == "", "reason", down)
 	h.down = down
 	k.nextHops[st.Peer] = h
 	k.cfg.Underlay.SetNextHop(st.Peer, down)

@@ -197,7 +197,7 @@ func TestTheUnderlayHearsOfItsNextHopsAlsoOfThoseThatAreNeighbours(t *testing.T)
 		t.Errorf("asked for %+v once it was a next hop alone", asked)
 	}
 	for _, want := range []string{
-		"10.1.1.1 BFD has not come up", "10.1.1.1 ", "10.1.2.1 BFD is down: detection time expired", "10.1.2.1 ",
+		"10.1.1.1 ", "10.1.2.1 ", "10.1.1.1 BFD has not come up", "10.1.1.1 ", "10.1.2.1 BFD is down: detection time expired", "10.1.2.1 ",
 	} {
 		if got := <-told; got != want {
 			t.Errorf("told %q, want %q", got, want)

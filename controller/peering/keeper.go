@@ -100,6 +100,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	k.nextHops = map[netip.Addr]nextHop{}
 	for _, p := range k.cfg.NextHops {
 		k.nextHops[p.Address] = nextHop{Peer: p}
+		k.cfg.Underlay.SetNextHop(p.Address, "")
 	}
 	var paths <-chan liveness.Event
 	if k.cfg.Liveness != nil {

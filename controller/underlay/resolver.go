@@ -22,6 +22,7 @@ type Resolver struct {
 	wake   chan struct{} // one slot: something below changed
 
 	overruns prometheus.Counter
+	hopUp    *prometheus.GaugeVec
 
 	mu       sync.Mutex
 	tracked  map[netip.Addr]bool   // what the caller wants now
@@ -42,6 +43,10 @@ func New(cfg Config) (*Resolver, error) {
 		events:   make(chan Change),
 		wake:     make(chan struct{}, 1),
 		overruns: rtnetlink.NewOverruns("underlay"),
+		hopUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "p4evpn_underlay_next_hop_up",
+			Help: "1 while a next hop of underlay.next_hops is used, 0 while BFD says that it is down.",
+		}, []string{"next_hop"}),
 		tracked:  map[netip.Addr]bool{},
 		arrivals: map[netip.Addr]bool{},
 		hops:     map[netip.Addr]string{},
@@ -77,8 +82,14 @@ func (r *Resolver) want(vtep netip.Addr, wanted bool) {
 // SetNextHop says why a next hop is not to be used whatever the kernel has of it, "" if it
 // may be.
 func (r *Resolver) SetNextHop(address netip.Addr, down string) {
+	address = address.Unmap()
+	up := 1.0
+	if down != "" {
+		up = 0
+	}
+	r.hopUp.WithLabelValues(address.String()).Set(up)
 	r.mu.Lock()
-	r.hops[address.Unmap()] = down
+	r.hops[address] = down
 	r.mu.Unlock()
 	r.poke()
 }
@@ -121,7 +132,13 @@ func (r *Resolver) heard(messages []syscall.NetlinkMessage) {
 }
 
 // Describe is of prometheus.Collector.
-func (r *Resolver) Describe(ch chan<- *prometheus.Desc) { r.overruns.Describe(ch) }
+func (r *Resolver) Describe(ch chan<- *prometheus.Desc) {
+	r.overruns.Describe(ch)
+	r.hopUp.Describe(ch)
+}
 
 // Collect is of prometheus.Collector.
-func (r *Resolver) Collect(ch chan<- prometheus.Metric) { r.overruns.Collect(ch) }
+func (r *Resolver) Collect(ch chan<- prometheus.Metric) {
+	r.overruns.Collect(ch)
+	r.hopUp.Collect(ch)
+}

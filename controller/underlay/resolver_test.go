@@ -14,6 +14,7 @@ import (
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/internal/netnstest"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -228,6 +229,13 @@ func TestANextHopThatIsSaidToBeDownLeadsNowhere(t *testing.T) {
 	await(t, r, "the first path alone", paths(l.path("up1")))
 	r.SetNextHop(first, "gone")
 	await(t, r, "no path, and why", reason("next hop 10.1.0.2 on up1: gone"))
+	r.SetNextHop(second, "")
+	want := "# HELP p4evpn_underlay_next_hop_up 1 while a next hop of underlay.next_hops is used, 0 while BFD says that it " +
+		"is down.\n# TYPE p4evpn_underlay_next_hop_up gauge\n" +
+		"p4evpn_underlay_next_hop_up{next_hop=\"10.1.0.2\"} 0\np4evpn_underlay_next_hop_up{next_hop=\"10.2.0.2\"} 1\n"
+	if err := testutil.CollectAndCompare(r, strings.NewReader(want), "p4evpn_underlay_next_hop_up"); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestLongestPrefixWins(t *testing.T) {
