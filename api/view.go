@@ -137,7 +137,9 @@ func (s *viewService) ListRoutes(r *p4evpnv1.ListRoutesRequest,
 		return &p4evpnv1.Route{
 			Direction: directions[r.Direction], Type: uint32(r.Type), Rd: r.RD, RouteTargets: r.RouteTargets, Key: utf8(r.Key),
 			NextHop: text(r.NextHop), Vni: r.VNI, Sequence: r.Sequence, Sticky: r.Sticky, Peer: text(r.Peer),
-			Selected: r.Selected, Reason: utf8(r.Reason), ArpNdFlags: r.ARPND,
+			Selected: r.Selected, Reason: utf8(r.Reason), ArpNdFlags: r.ARPND, LocalPref: r.LocalPref,
+			AsPathLength: uint32(r.PathLength), Origin: r.Origin, Med: r.MED, NeighborAs: r.NeighborAS, Internal: r.Internal,
+			Stale: r.Stale, Step: r.Step, RouterMac: mac(r.RouterMAC), L3Vni: r.L3VNI,
 		}
 	}, func(p []*p4evpnv1.Route) *p4evpnv1.ListRoutesResponse { return &p4evpnv1.ListRoutesResponse{Routes: p} })
 }

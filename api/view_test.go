@@ -75,7 +75,9 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 			{Uplink: "up1"}}, Bridges: []string{"vlan10"}, Reason: "why"}},
 		Routes: []view.Route{{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"},
 			Key:     "[2]:[0]:[48]:[02:00:00:00:00:01]",
-			NextHop: leaf, VNI: 100, Sequence: 4, Sticky: true, Peer: leaf, Selected: true, Reason: "why"}},
+			NextHop: leaf, VNI: 100, Sequence: 4, Sticky: true, Peer: leaf, Selected: true, Reason: "why", LocalPref: 5,
+			MED: 6, NeighborAS: 7, PathLength: 8, Origin: "IGP", Internal: true, Stale: true, Step: "MED", RouterMAC: mac1,
+			L3VNI: 9}},
 		Neighbors: []view.Neighbor{aNeighbor},
 		Entries:   []view.Entry{{Table: "bridge.fdb", Text: "a -> b", Level: 3, Acked: true, Error: "why"}},
 	}})
@@ -102,8 +104,9 @@ func TestEveryFieldOfARowIsShown(t *testing.T) {
 	routes, err := g.listRoutes(ctx, p4evpnv1.Direction_DIRECTION_UNSPECIFIED)
 	check("routes", []*p4evpnv1.Route{{Direction: p4evpnv1.Direction_DIRECTION_IN, Type: 2, Rd: "10.0.0.3:10",
 		RouteTargets: []string{"65000:100"}, Key: "[2]:[0]:[48]:[02:00:00:00:00:01]",
-		NextHop: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Peer: "10.0.0.3", Selected: true, Reason: "why"}}, routes,
-		err)
+		NextHop: "10.0.0.3", Vni: 100, Sequence: 4, Sticky: true, Peer: "10.0.0.3", Selected: true, Reason: "why",
+		LocalPref: 5, Med: 6, NeighborAs: 7, AsPathLength: 8, Origin: "IGP", Internal: true, Stale: true, Step: "MED",
+		RouterMac: "02:00:00:00:00:01", L3Vni: 9}}, routes, err)
 	ns, err := g.view.ListSessions(ctx, &p4evpnv1.ListSessionsRequest{})
 	neighbors, err := collect(ns, err, (*p4evpnv1.ListSessionsResponse).GetSessions)
 	check("neighbors", []*p4evpnv1.Session{aSession}, neighbors, err)

@@ -217,12 +217,16 @@ func (c *Controller) Routes(ctx context.Context) (rows []view.Route, err error) 
 				row := routeRow(r.Key, r.RouteTargets)
 				row.Direction, row.Selected, row.NextHop, row.VNI = view.Out, true, r.NextHop, r.Label
 				row.Sequence, row.Sticky, row.ARPND = r.Sequence, r.Sticky, r.ARPND.String()
+				row.RouterMAC, row.L3VNI = r.RouterMAC, r.Label2
 				rows = append(rows, row)
 			}
 		}
 	})
 	return rows, err
 }
+
+// origins are by their numbers (RFC 4271 section 4.3).
+var origins = [...]string{"IGP", "EGP", "incomplete"}
 
 // receivedRow is what a peer's route says, and why it is not used, as far as that is known
 // from itself and its like.
@@ -231,6 +235,15 @@ func receivedRow(p *bgp.Path) view.Route {
 	r := readRoute(&p.Route)
 	row.Direction, row.Peer, row.NextHop, row.VNI = view.In, p.Peer, r.vtep, r.vni
 	row.Sequence, row.Sticky, row.ARPND = p.Sequence, p.Sticky, p.ARPND.String()
+	pref := p.Preference
+	row.LocalPref, row.MED, row.NeighborAS, row.PathLength = pref.LocalPref, pref.MED, pref.NeighborAS, pref.PathLength
+	row.Internal, row.Stale, row.RouterMAC, row.L3VNI = pref.Internal, p.Stale, p.RouterMAC, p.Label2
+	if row.Origin = "incomplete"; int(pref.Origin) < len(origins) {
+		row.Origin = origins[pref.Origin]
+	}
+	if p.Step != bgp.Equal {
+		row.Step = p.Step.String()
+	}
 	reason, bad := r.unusable()
 	switch {
 	case !p.Best:

@@ -1496,7 +1496,25 @@ type Route struct {
 	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What the ARP/ND community says (RFC 9047), "router, override"; bits without a meaning
 	// as a number. Empty if it sets none or there is none.
-	ArpNdFlags    string `protobuf:"bytes,13,opt,name=arp_nd_flags,json=arpNdFlags,proto3" json:"arp_nd_flags,omitempty"`
+	ArpNdFlags string `protobuf:"bytes,13,opt,name=arp_nd_flags,json=arpNdFlags,proto3" json:"arp_nd_flags,omitempty"`
+	// Of a route received, what the decision process goes by (RFC 4271 section 9.1.2.2).
+	LocalPref    uint32 `protobuf:"varint,14,opt,name=local_pref,json=localPref,proto3" json:"local_pref,omitempty"`
+	AsPathLength uint32 `protobuf:"varint,15,opt,name=as_path_length,json=asPathLength,proto3" json:"as_path_length,omitempty"`
+	// "IGP", "EGP" or "incomplete".
+	Origin string `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
+	Med    uint32 `protobuf:"varint,17,opt,name=med,proto3" json:"med,omitempty"`
+	// The first AS of the path; 0 for an empty one.
+	NeighborAs uint32 `protobuf:"varint,18,opt,name=neighbor_as,json=neighborAs,proto3" json:"neighbor_as,omitempty"`
+	// Learned by iBGP.
+	Internal bool `protobuf:"varint,19,opt,name=internal,proto3" json:"internal,omitempty"`
+	// Kept for a peer that is away.
+	Stale bool `protobuf:"varint,20,opt,name=stale,proto3" json:"stale,omitempty"`
+	// The step that told it from the best route of its key or, of the best, from the next one;
+	// empty if it is alone.
+	Step string `protobuf:"bytes,21,opt,name=step,proto3" json:"step,omitempty"`
+	// Of symmetric IRB (RFC 9135).
+	RouterMac     string `protobuf:"bytes,22,opt,name=router_mac,json=routerMac,proto3" json:"router_mac,omitempty"`
+	L3Vni         uint32 `protobuf:"varint,23,opt,name=l3_vni,json=l3Vni,proto3" json:"l3_vni,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1620,6 +1638,76 @@ func (x *Route) GetArpNdFlags() string {
 		return x.ArpNdFlags
 	}
 	return ""
+}
+
+func (x *Route) GetLocalPref() uint32 {
+	if x != nil {
+		return x.LocalPref
+	}
+	return 0
+}
+
+func (x *Route) GetAsPathLength() uint32 {
+	if x != nil {
+		return x.AsPathLength
+	}
+	return 0
+}
+
+func (x *Route) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *Route) GetMed() uint32 {
+	if x != nil {
+		return x.Med
+	}
+	return 0
+}
+
+func (x *Route) GetNeighborAs() uint32 {
+	if x != nil {
+		return x.NeighborAs
+	}
+	return 0
+}
+
+func (x *Route) GetInternal() bool {
+	if x != nil {
+		return x.Internal
+	}
+	return false
+}
+
+func (x *Route) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *Route) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Route) GetRouterMac() string {
+	if x != nil {
+		return x.RouterMac
+	}
+	return ""
+}
+
+func (x *Route) GetL3Vni() uint32 {
+	if x != nil {
+		return x.L3Vni
+	}
+	return 0
 }
 
 type ListSessionsRequest struct {
@@ -3955,7 +4043,7 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\x11ListRoutesRequest\x122\n" +
 	"\tdirection\x18\x01 \x01(\x0e2\x14.p4evpn.v1.DirectionR\tdirection\">\n" +
 	"\x12ListRoutesResponse\x12(\n" +
-	"\x06routes\x18\x01 \x03(\v2\x10.p4evpn.v1.RouteR\x06routes\"\xe1\x02\n" +
+	"\x06routes\x18\x01 \x03(\v2\x10.p4evpn.v1.RouteR\x06routes\"\xed\x04\n" +
 	"\x05Route\x122\n" +
 	"\tdirection\x18\x01 \x01(\x0e2\x14.p4evpn.v1.DirectionR\tdirection\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\rR\x04type\x12\x0e\n" +
@@ -3971,7 +4059,20 @@ const file_p4evpn_v1_view_proto_rawDesc = "" +
 	"\bselected\x18\v \x01(\bR\bselected\x12\x16\n" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12 \n" +
 	"\farp_nd_flags\x18\r \x01(\tR\n" +
-	"arpNdFlags\"1\n" +
+	"arpNdFlags\x12\x1d\n" +
+	"\n" +
+	"local_pref\x18\x0e \x01(\rR\tlocalPref\x12$\n" +
+	"\x0eas_path_length\x18\x0f \x01(\rR\fasPathLength\x12\x16\n" +
+	"\x06origin\x18\x10 \x01(\tR\x06origin\x12\x10\n" +
+	"\x03med\x18\x11 \x01(\rR\x03med\x12\x1f\n" +
+	"\vneighbor_as\x18\x12 \x01(\rR\n" +
+	"neighborAs\x12\x1a\n" +
+	"\binternal\x18\x13 \x01(\bR\binternal\x12\x14\n" +
+	"\x05stale\x18\x14 \x01(\bR\x05stale\x12\x12\n" +
+	"\x04step\x18\x15 \x01(\tR\x04step\x12\x1d\n" +
+	"\n" +
+	"router_mac\x18\x16 \x01(\tR\trouterMac\x12\x15\n" +
+	"\x06l3_vni\x18\x17 \x01(\rR\x05l3Vni\"1\n" +
 	"\x13ListSessionsRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"F\n" +
 	"\x14ListSessionsResponse\x12.\n" +

@@ -133,7 +133,7 @@ func oneBridgePort(q *query) (*page, error) {
 	}
 	facts := []fact{{"Kind", toCell("bridge port")}}
 	for _, port := range ports {
-		for _, of := range port.GetBridgePorts() {
+		for _, of := range boundTo(port) {
 			if of == q.id {
 				facts = append(facts, fact{"Bound to port", ref("ports", portName(port))})
 			}

@@ -197,7 +197,7 @@ func ports(q *query) (*page, error) {
 		t.add(ref("ports", portName(p)), p.GetState(), p.GetKind(), p.GetNumber(), mono(p.GetNetdev()), link(p.GetLink()),
 			age(p.GetLinkAge()), p.GetMacs(), cell{{Text: in, Class: "num"}}, cell{{Text: out, Class: "num"}},
 			cell{{Text: count(p.GetCounters().GetPacketsIn()), Class: "num"}},
-			cell{{Text: count(p.GetCounters().GetPacketsOut()), Class: "num"}}, refs("objects", p.GetBridgePorts()),
+			cell{{Text: count(p.GetCounters().GetPacketsOut()), Class: "num"}}, refs("objects", boundTo(p)),
 			why(p.GetReason()))
 	}
 	return &page{Title: "Ports", Every: counting, Sections: []section{{Table: t}}}, nil
@@ -217,7 +217,7 @@ func onePort(q *query) (*page, error) {
 	}
 	flows := q.pages.rates.take(all, time.Now())
 	for _, p := range all {
-		if portName(p) != q.id {
+		if p != named(all, q.id) {
 			continue
 		}
 		c := p.GetCounters()
@@ -231,7 +231,7 @@ func onePort(q *query) (*page, error) {
 				{"Link", link(p.GetLink())}, {"Link for", toCell(age(p.GetLinkAge()))},
 				{"Carrier lost", toCell(p.GetCarrierLosses())}, {"Kind", toCell(p.GetKind())},
 				{"Number", toCell(p.GetNumber())}, {"Device", mono(p.GetNetdev())}, {"Rate", toCell(flows[p.GetName()].line())},
-				{"Bridge ports", refs("objects", p.GetBridgePorts())}, {"MACs learned", toCell(p.GetMacs())},
+				{"Bridge ports", refs("objects", boundTo(p))}, {"MACs learned", toCell(p.GetMacs())},
 				{"Source guard", toCell(p.GetSourceGuard())}, {"Leases", number(p.GetLeases())},
 				{"Flooded at most (broadcast, multicast, unknown)", toCell(fmt.Sprintf("%d, %d, %d frames/s", s.GetBroadcast(),
 					s.GetMulticast(), s.GetUnknownUnicast()))}}},
@@ -242,6 +242,19 @@ func onePort(q *query) (*page, error) {
 		}}, nil
 	}
 	return nil, missing("port", q.id)
+}
+
+// named finds a port by its name, or else by its device.
+func named(all []*p4evpnv1.Port, id string) (found *p4evpnv1.Port) {
+	for _, p := range all {
+		if portName(p) == id {
+			return p
+		}
+		if p.GetNetdev() == id {
+			found = p
+		}
+	}
+	return found
 }
 
 func drops(q *query) (*page, error) {

@@ -97,6 +97,23 @@ func (tracer) Trace(_ context.Context, r view.TraceRequest) (view.Trace, error) 
 	}, nil
 }
 
+type checker struct{}
+
+// Check finds that one frame goes astray.
+func (checker) Check(_ context.Context, r view.CheckRequest) (view.Check, error) {
+	if r.Bridge == "none" {
+		return view.Check{}, &view.CheckError{Problem: "there is no bridge none"}
+	}
+	return view.Check{Frames: 1234, Entries: 567, Took: 1500 * time.Millisecond, Differences: []view.CheckDifference{{
+		Object: "MAC 02:00:00:00:00:02 of bridge blue", Bridge: "blue", Port: "port1", Frame: make([]byte, 64),
+		Arrives: "02:00:00:00:00:01 > 02:00:00:00:00:02 arrives at port1", Expected: "to VTEP 10.0.0.3 with VNI 100",
+		Rule: "RFC 7432 section 9.2.2", Actual: "leaves by port2 untagged",
+		Steps: []view.CheckStep{{Text: "bridge.vlan", Entry: "bridge.vlan port=1 vlan=10 -> bridge 1",
+			Why: "bridge port port1"},
+			{Text: "bridge.fdb", Entry: "bridge.fdb bridge=1 mac=02:00:00:00:00:02 -> port 2",
+				Odd: "bridge.fdb bridge=1 mac=02:00:00:00:00:02 -> VTEP 3"}}}}}, nil
+}
+
 type statuses struct{}
 
 func (statuses) Status(_ context.Context, refs ...intent.Ref) []intent.Status {
@@ -115,6 +132,7 @@ func serve(t testing.TB, rs controllertest.Rows) *gateway {
 	g.events = slog.New(log.Handler(slog.DiscardHandler))
 	start := func(cfg api.Config) *api.Server {
 		cfg.Store, cfg.Status, cfg.View, cfg.Tracer, cfg.Events = store(t), statuses{}, g.rows, tracer{}, log
+		cfg.Checker = checker{}
 		cfg.TokenKey, cfg.Changed, cfg.Logger = filepath.Join(dir, "token.key"), g.changed.Load, slog.New(slog.DiscardHandler)
 		cfg.Underlay = controllertest.UnderlayRoutes{}
 		cfg.Limits = api.Limits{Connections: 4096, ConnectionsPerClient: 4096}
@@ -184,7 +202,12 @@ func store(t testing.TB) *intent.Store {
 		if err != nil {
 			return err
 		}
-		_, err = tx.Neighbors().Create(intent.Neighbor{Address: netip.MustParseAddr("10.1.1.1"), AS: 65101})
+		for i, address := range []string{"10.1.1.1", "10.1.2.1"} {
+			n := intent.Neighbor{Address: netip.MustParseAddr(address), AS: uint32(65101 + i)}
+			if _, err = tx.Neighbors().Create(n); err != nil {
+				break
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -261,7 +284,8 @@ func sample(hosts int) controllertest.Rows {
 		},
 		Routes: []view.Route{
 			{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, VNI: 100, Peer: spine,
-				Key: "[2]:[0]:[48]:[02:00:00:00:00:02]:[32]:[10.10.10.12]", NextHop: leaf, Sequence: 1, Selected: true},
+				Key: "[2]:[0]:[48]:[02:00:00:00:00:02]:[32]:[10.10.10.12]", NextHop: leaf, Sequence: 1, Selected: true,
+				LocalPref: 100, NeighborAS: 65101, PathLength: 2, Origin: "IGP", Step: "AS path length", RouterMAC: mac(99), L3VNI: 5000},
 			{Direction: view.In, Type: 2, RD: "10.0.0.4:10", RouteTargets: []string{"65000:100"}, VNI: 100, Peer: spine,
 				Key: "[2]:[0]:[48]:[02:00:00:00:00:02]:[32]:[10.10.10.12]", NextHop: netip.MustParseAddr("10.0.0.4"),
 				Reason: "another route is better: sequence number of MAC mobility"},

@@ -61,8 +61,8 @@ type topic struct {
 }
 
 func newLive(p *Pages) *live {
-	return &live{pages: p, patience: patience, wake: make(chan struct{}, 1), done: make(chan struct{}), topics: map[string]*topic{},
-		clients: map[string]int{}}
+	return &live{pages: p, patience: patience, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		topics: map[string]*topic{}, clients: map[string]int{}}
 }
 
 // Run has the pages live until ctx ends, which ends their streams. Pages that are due at one

@@ -85,6 +85,14 @@ func (q *query) allPorts() (all []*p4evpnv1.Port, err error) {
 // portName is a port's name without its collection.
 func portName(p *p4evpnv1.Port) string { return strings.TrimPrefix(p.GetName(), "ports/") }
 
+// boundTo are the ids of the bridge ports that are bound to a port.
+func boundTo(p *p4evpnv1.Port) (ids []string) {
+	for _, name := range p.GetBridgePorts() {
+		ids = append(ids, strings.TrimPrefix(name, "bridgePorts/"))
+	}
+	return ids
+}
+
 // sight is all that the overview shows.
 type sight struct {
 	ports    []*p4evpnv1.Port

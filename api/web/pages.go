@@ -67,18 +67,19 @@ type view struct {
 
 // Pages serves the pages.
 type Pages struct {
-	cfg     Config
-	views   map[string]view // by the first part of the path
-	live    *live
-	rates   rates
-	view    p4evpnv1.ViewClient
-	ports   p4evpnv1.PortServiceClient
-	events  p4evpnv1.EventsClient
-	tracing p4evpnv1.TracingClient
-	bridge  pb.LogicalBridgeServiceClient
-	port    pb.BridgePortServiceClient
-	vrf     pb.VrfServiceClient
-	svi     pb.SviServiceClient
+	cfg      Config
+	views    map[string]view // by the first part of the path
+	live     *live
+	rates    rates
+	view     p4evpnv1.ViewClient
+	ports    p4evpnv1.PortServiceClient
+	events   p4evpnv1.EventsClient
+	tracing  p4evpnv1.TracingClient
+	checking p4evpnv1.CheckingClient
+	bridge   pb.LogicalBridgeServiceClient
+	port     pb.BridgePortServiceClient
+	vrf      pb.VrfServiceClient
+	svi      pb.SviServiceClient
 }
 
 // New makes the pages; Run has them live.
@@ -86,7 +87,7 @@ func New(cfg Config) *Pages {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	c := cfg.API
 	p := &Pages{cfg: cfg, view: p4evpnv1.NewViewClient(c), ports: p4evpnv1.NewPortServiceClient(c),
-		events: p4evpnv1.NewEventsClient(c), tracing: p4evpnv1.NewTracingClient(c),
+		events: p4evpnv1.NewEventsClient(c), tracing: p4evpnv1.NewTracingClient(c), checking: p4evpnv1.NewCheckingClient(c),
 		bridge: pb.NewLogicalBridgeServiceClient(c), port: pb.NewBridgePortServiceClient(c),
 		vrf: pb.NewVrfServiceClient(c), svi: pb.NewSviServiceClient(c)}
 	p.live = newLive(p)
@@ -99,7 +100,7 @@ var views map[string]view
 
 // order is that of the navigation.
 var order = []string{"", "bridges", "macs", "hosts", "vrfs", "routes", "neighbors", "vteps", "ports", "drops",
-	"entries", "events", "trace"}
+	"entries", "events", "trace", "check"}
 
 func init() { // for the pages' functions reach the views by way of the layout
 	views = map[string]view{
@@ -117,6 +118,7 @@ func init() { // for the pages' functions reach the views by way of the layout
 		"entries":   {name: "Entries", parameters: []string{"q", "table", "page"}, list: entries},
 		"events":    {name: "Events", parameters: []string{"q", "kind", "page"}, list: events},
 		"trace":     {name: "Trace", parameters: traceParameters, list: traceFrame},
+		"check":     {name: "Check", parameters: []string{"bridge", "vrf", "show"}, list: checkTarget},
 		"objects":   {list: nil, one: oneBridgePort},
 	}
 }

@@ -132,7 +132,8 @@ func (q *query) lookup(vrf string) section {
 
 func prefixTable(caption string, rows []*p4evpnv1.Prefix, pager *pager) *table {
 	t := &table{Caption: caption, Empty: "There is no such prefix.", Pager: pager,
-		Columns: []string{"Prefix", "State", "Kind", "Selected", "Next hop", "VNI", "Router MAC", "Bridge", "Reason"}}
+		Columns: []string{"Prefix", "State", "Kind", "Selected", "Next hop", "Share of flows", "Uplinks", "VNI", "Router MAC",
+			"Bridge", "Reason"}}
 	for _, p := range rows {
 		address, _, _ := strings.Cut(p.GetPrefix(), "/")
 		from := with("/routes", "q", address)
@@ -143,10 +144,19 @@ func prefixTable(caption string, rows []*p4evpnv1.Prefix, pager *pager) *table {
 		if len(next) == 0 {
 			next = ref("macs", p.GetMac())
 		}
-		t.add(refTo(p.GetPrefix(), from), p.GetState(), p.GetKind(), yes(p.GetSelected()), next, number(p.GetVni()),
+		t.add(refTo(p.GetPrefix(), from), p.GetState(), p.GetKind(), yes(p.GetSelected()), next, portion(p.GetSlots()),
+			refs("ports", p.GetUplinks()), number(p.GetVni()),
 			mono(p.GetRouterMac()), ref("bridges", p.GetBridge()), why(p.GetReason()))
 	}
 	return t
+}
+
+// portion is the part of the flows that a member of a group gets, of whose slots it has some.
+func portion(slots uint32) string {
+	if slots == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of 64", slots)
 }
 
 func routes(q *query) (*page, error) {
@@ -165,16 +175,38 @@ func routes(q *query) (*page, error) {
 	shown, pager := cut(q, found)
 	t := &table{Caption: "EVPN routes", Empty: "There is no such route.", Pager: pager,
 		Columns: []string{"Route", "Direction", "Used", "The step that decided, or why not", "Next hop", "VNI", "Peer",
-			"Sequence", "Flags", "Route targets", "RD"}}
+			"Preference", "AS path", "Origin", "MED", "Sequence", "Flags", "Route targets", "RD", "L3 VNI", "Router MAC"}}
 	for _, r := range shown {
-		t.add(refTo(r.GetKey(), speaksOf(r)), r.GetDirection(), used(r), why(r.GetReason()), ref("vteps", r.GetNextHop()),
-			number(r.GetVni()), ref("neighbors", r.GetPeer()), r.GetSequence(), routeFlags(r),
-			mono(strings.Join(r.GetRouteTargets(), " ")), mono(r.GetRd()))
+		t.add(refTo(r.GetKey(), speaksOf(r)), r.GetDirection(), used(r), why(decided(r)), ref("vteps", r.GetNextHop()),
+			number(r.GetVni()), ref("neighbors", r.GetPeer()), number(r.GetLocalPref()), asPath(r), r.GetOrigin(),
+			number(r.GetMed()), r.GetSequence(), routeFlags(r), mono(strings.Join(r.GetRouteTargets(), " ")), mono(r.GetRd()),
+			number(r.GetL3Vni()), mono(r.GetRouterMac()))
 	}
 	return &page{Title: "Routes", Forms: q.search("Search for a route", "part of key, RD, next hop, target",
 		field{Name: "direction", Label: "Direction", Value: q.get("direction"), Options: []string{"both", "in", "out"}},
 		field{Name: "type", Label: "Type", Value: q.get("type"), Options: []string{"any", "1", "2", "3", "4", "5"}}),
 		Sections: []section{{Table: t}}}, nil
+}
+
+// decided says what a route won or lost by.
+func decided(r *p4evpnv1.Route) string {
+	if r.GetReason() == "" && r.GetStep() != "" {
+		return "better than the next one: " + r.GetStep()
+	}
+	return r.GetReason()
+}
+
+// asPath says what is compared of an AS path.
+func asPath(r *p4evpnv1.Route) string {
+	switch {
+	case r.GetDirection() == p4evpnv1.Direction_DIRECTION_OUT:
+		return ""
+	case r.GetNeighborAs() == 0:
+		return "empty"
+	case r.GetAsPathLength() == 1:
+		return fmt.Sprint("AS ", r.GetNeighborAs())
+	}
+	return fmt.Sprintf("AS %d, %d long", r.GetNeighborAs(), r.GetAsPathLength())
 }
 
 func used(r *p4evpnv1.Route) cell {
@@ -189,8 +221,13 @@ func used(r *p4evpnv1.Route) cell {
 
 func routeFlags(r *p4evpnv1.Route) string {
 	flags := r.GetArpNdFlags()
-	if r.GetSticky() {
-		flags = strings.TrimPrefix(flags+", sticky", ", ")
+	for _, f := range []struct {
+		is   bool
+		text string
+	}{{r.GetSticky(), "sticky"}, {r.GetInternal(), "iBGP"}, {r.GetStale(), "stale"}} {
+		if f.is {
+			flags = strings.TrimPrefix(flags+", "+f.text, ", ")
+		}
 	}
 	return flags
 }

@@ -21,6 +21,7 @@ type account struct {
 
 type step struct {
 	Kind, Text, Why, Class string
+	Odd                    string // what the gateway wrote instead
 	Changes                []string
 }
 

@@ -69,7 +69,8 @@ func pageRoutes(sequence uint32, n int) (updates [][]byte) {
 		bgptest.RouteTarget(leafAS, firstVNI), bgptest.VXLAN(), bgptest.MACMobility(sequence, false)}}
 	var nlri [][]byte
 	for i := range n {
-		nlri = append(nlri, bgptest.MACRoute([8]byte{0, 1, 10, 255, 1, 0, 0, 1}, 0, stationMAC(uint32(i)), tenantAddress(i), firstVNI))
+		nlri = append(nlri, bgptest.MACRoute([8]byte{0, 1, 10, 255, 1, 0, 0, 1}, 0, stationMAC(uint32(i)), tenantAddress(i),
+			firstVNI))
 		if len(nlri) == pagePer || i == n-1 {
 			updates = append(updates, bgptest.Update(attributes, nlri...))
 			nlri = nil
@@ -226,7 +227,7 @@ func measureWatch(ctx context.Context, b *bench) ([]value, error) {
 		if i := slices.Index(updates, 0); i >= 0 {
 			return nil, fmt.Errorf("nothing was told of %s", watchedPages(i))
 		}
-		how := fmt.Sprintf("of a core, p4evpn run: %d pages, of %d hosts, a host changes each second", pageWatchers, pageHosts)
+		how := fmt.Sprintf("of a core, p4evpn run: %d pages, of %d hosts, one changes each second", pageWatchers, pageHosts)
 		return []value{
 			{name: "page_watch_cpu_pct", number: looked - quiet, unit: "%", goal: atMost(5), against: how +
 				", less what the changes alone take"},

@@ -136,6 +136,17 @@ type Route struct {
 	Peer         netip.Addr // in: whom we have it from
 	Selected     bool       // it is used for forwarding, or (out) advertised
 	Reason       string     // why it is not selected
+	// Of a route in: what the decision process goes by (RFC 4271 section 9.1.2.2). Step is what
+	// told it from the best one or, of the best, from the next; "" if it is alone.
+	LocalPref, MED, NeighborAS uint32
+	PathLength                 uint16
+	Origin                     string // "IGP", "EGP", "incomplete"
+	Internal                   bool   // learned by iBGP
+	Stale                      bool   // kept for a peer that is away
+	Step                       string
+	// RouterMAC and L3VNI are of symmetric IRB.
+	RouterMAC ether.MAC
+	L3VNI     uint32
 }
 
 // Neighbor is one BGP peer.
