@@ -230,8 +230,8 @@ func TestANextHopThatIsSaidToBeDownLeadsNowhere(t *testing.T) {
 	r.SetNextHop(first, "gone")
 	await(t, r, "no path, and why", reason("next hop 10.1.0.2 on up1: gone"))
 	r.SetNextHop(second, "")
-	want := "# HELP p4evpn_underlay_next_hop_up 1 while a next hop of underlay.next_hops is used, 0 while BFD says that it " +
-		"is down.\n# TYPE p4evpn_underlay_next_hop_up gauge\n" +
+	want := "# HELP p4evpn_underlay_next_hop_up 1 while a next hop of underlay.next_hops is used, 0 while BFD says that " +
+		"it is down.\n# TYPE p4evpn_underlay_next_hop_up gauge\n" +
 		"p4evpn_underlay_next_hop_up{next_hop=\"10.1.0.2\"} 0\np4evpn_underlay_next_hop_up{next_hop=\"10.2.0.2\"} 1\n"
 	if err := testutil.CollectAndCompare(r, strings.NewReader(want), "p4evpn_underlay_next_hop_up"); err != nil {
 		t.Error(err)
