@@ -40,7 +40,7 @@ type gate struct {
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	request := &arrival{id: requestID(r.Header.Values(requestIDHeader)...), via: "rest"}
+	request := &arrival{id: requestID(r.Header.Values(requestIDHeader)...), via: "rest", headers: r.Header}
 	w.Header().Set(requestIDHeader, request.id)
 	r = r.WithContext(request.context(r.Context()))
 	answer := &recorder{ResponseWriter: w, code: http.StatusOK}
@@ -147,7 +147,7 @@ const messagePrefix = 5
 
 func (g *callGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	request := &arrival{id: requestID(r.Header.Values(requestIDHeader)...), via: "grpc"}
+	request := &arrival{id: requestID(r.Header.Values(requestIDHeader)...), via: "grpc", headers: r.Header}
 	ctx := request.context(r.Context())
 	r = r.WithContext(ctx)
 	method := r.URL.Path

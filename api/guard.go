@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/p4evpn/p4evpn/controller/intent"
+	"github.com/p4evpn/p4evpn/internal/tracing"
 )
 
 // Role is what a client may do.
@@ -39,6 +40,7 @@ type arrival struct {
 	id       string
 	via      string // "grpc" or "rest"
 	recorded bool   // in the access log, as a call
+	headers  http.Header
 	changes  []intent.Batch
 }
 
@@ -64,6 +66,7 @@ type guard struct {
 	hosts   map[string]bool // names that the gateway is called by, besides localhost
 	origin  *http.CrossOriginProtection
 	limit   *limiter
+	spans   *tracing.Tracer // nil: calls have none
 	flight  *flight
 	metrics *metrics
 	audit   *auditLog     // nil: there is none
@@ -115,9 +118,11 @@ func (g *guard) calledBy(host string) bool {
 }
 
 // call runs a method that the caller may use.
-func (g *guard) call(ctx context.Context, method string, do func() error) (err error) {
+func (g *guard) call(ctx context.Context, method string, do func(context.Context) error) (err error) {
 	start := time.Now()
 	c := g.identify(ctx)
+	ctx, span := g.span(ctx, c, method)
+	defer func() { span.End(err) }()
 	// Over REST the header is set with the answer.
 	_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDHeader, c.id))
 	defer func() {
@@ -131,7 +136,22 @@ func (g *guard) call(ctx context.Context, method string, do func() error) (err e
 	if err := c.mayCall(method, reads(method)); err != nil {
 		return err
 	}
-	return do()
+	return do(ctx)
+}
+
+// span begins that of a call, if calls have any.
+func (g *guard) span(ctx context.Context, c caller, method string) (context.Context, tracing.Span) {
+	if g.spans == nil {
+		return ctx, tracing.Span{}
+	}
+	called := g.metrics.method(method)
+	ctx, span := g.spans.Request(ctx, c.headers, called.service+"/"+called.name)
+	span.Text("rpc.system", "grpc")
+	span.Text("rpc.service", called.service)
+	span.Text("rpc.method", called.name)
+	span.Text("p4evpn.via", c.via)
+	span.Text("p4evpn.request_id", c.id)
+	return ctx, span
 }
 
 // identify says who makes the call of a context.

@@ -65,13 +65,18 @@ func (m *metrics) counters() []prometheus.Collector {
 func (m *metrics) connection(reason string) { m.connections.WithLabelValues(reason).Inc() }
 func (m *metrics) request(reason string)    { m.requests.WithLabelValues(reason).Inc() }
 
+// method is what a call is counted as.
+func (m *metrics) method(asked string) method {
+	name, _, _ := strings.Cut(asked, " ")
+	if called, ok := m.methods[name]; ok {
+		return called
+	}
+	return method{"unknown", "unknown"}
+}
+
 // call counts a call of what the guard calls a method; of package vtep's the verb is one.
 func (m *metrics) call(asked string, code codes.Code, took time.Duration) {
-	name, _, _ := strings.Cut(asked, " ")
-	called, ok := m.methods[name]
-	if !ok {
-		called = method{"unknown", "unknown"}
-	}
+	called := m.method(asked)
 	m.calls.WithLabelValues(called.service, called.name, code.String()).Observe(took.Seconds())
 }
 

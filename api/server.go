@@ -28,6 +28,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/internal/journal"
 	"github.com/p4evpn/p4evpn/internal/socket"
+	"github.com/p4evpn/p4evpn/internal/tracing"
 )
 
 // drainTimeout bounds how long calls in progress may hold up the end of Run.
@@ -89,7 +90,9 @@ type Config struct {
 	Changed   func() uint64
 	// AuditLog is the file that gets a line for each change; "": none.
 	AuditLog string
-	Logger   *slog.Logger // nil: slog.Default()
+	// Spans begins the spans of calls; nil: they have none.
+	Spans  *tracing.Tracer
+	Logger *slog.Logger // nil: slog.Default()
 }
 
 // Server serves gRPC and REST on the same addresses. It runs once.
@@ -147,6 +150,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.guard = &guard{origin: http.NewCrossOriginProtection(), hosts: map[string]bool{}, limit: newLimiter(cfg.Limits),
+		spans:  cfg.Spans,
 		flight: newFlight(), body: bodyTimeout, metrics: s.metrics, log: s.log}
 	for _, name := range cfg.Hosts {
 		s.guard.hosts[strings.ToLower(name)] = true

@@ -56,7 +56,7 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		s.guard.metrics.serves(d.ServiceName, m.MethodName)
 		m.Handler = func(impl any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (resp any,
 			err error) {
-			err = s.guard.call(ctx, name, func() error {
+			err = s.guard.call(ctx, name, func(ctx context.Context) error {
 				resp, err = handler(impl, ctx, func(m any) error { return readInto(m, dec) }, nil)
 				return err
 			})
@@ -68,7 +68,7 @@ func (s *services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		name, handler := "/"+d.ServiceName+"/"+d.Streams[i].StreamName, d.Streams[i].Handler
 		s.guard.metrics.serves(d.ServiceName, d.Streams[i].StreamName)
 		guarded := func(impl any, stream grpc.ServerStream) error {
-			return s.guard.call(stream.Context(), name, func() error { return handler(impl, readable{stream}) })
+			return s.guard.call(stream.Context(), name, func(context.Context) error { return handler(impl, readable{stream}) })
 		}
 		d.Streams[i].Handler = guarded
 		s.fromClient[name] = d.Streams[i].ClientStreams

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -28,9 +29,9 @@ func newVTEP(g *guard, maxBody int, h *vtep.Handler) http.Handler {
 	return &gate{guard: g, maxBody: maxBody, refuse: refuse,
 		next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			asked := false
-			err := g.call(r.Context(), vtepMethod(r), func() error {
+			err := g.call(r.Context(), vtepMethod(r), func(ctx context.Context) error {
 				asked = true
-				mux.ServeHTTP(w, r)
+				mux.ServeHTTP(w, r.WithContext(ctx))
 				return answered(w)
 			})
 			if err != nil && !asked {

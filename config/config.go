@@ -19,6 +19,8 @@ type File struct {
 	Web     Web     `yaml:"web"`
 	Metrics Metrics `yaml:"metrics"`
 	Check   Check   `yaml:"check"`
+	// Telemetry sends traces of API calls to a collector.
+	Telemetry Telemetry `yaml:"telemetry"`
 	// Liveness is where BFD runs.
 	Liveness Liveness `yaml:"liveness"`
 	BGP      BGP      `yaml:"bgp"`

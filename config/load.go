@@ -56,7 +56,8 @@ func Parse(b []byte) (*File, error) {
 		Store: DefaultStore,
 		Target: Target{Address: DefaultTarget, DeviceID: defaultDeviceID, ElectionID: 1, Embedded: true, Claim: "auto",
 			AuditInterval: leftOut},
-		API: API{Listen: Addresses{DefaultAPI}},
+		API:       API{Listen: Addresses{DefaultAPI}},
+		Telemetry: Telemetry{OTLP: OTLP{Protocol: OTLPoverGRPC, Sample: 1}},
 
 		Check:        Check{CPUPercent: 1},
 		VTEPRoutes:   VTEPRoutesNotDefault,
@@ -212,6 +213,7 @@ func (c *checker) check() {
 	c.checkDrops()
 	c.checkAPI()
 	c.checkWeb()
+	c.checkTelemetry()
 	c.checkOVN()
 	c.checkBGP()
 	c.checkPorts()

@@ -342,7 +342,9 @@ func (c *Controller) run(ctx context.Context, watch <-chan intent.Batch) error {
 		select {
 		case b, open := <-watch:
 			if input, ok = "intent store", open; ok {
+				span := b.Cause.Child("controller")
 				l.intentChanged(b)
+				l.target.Because(span)
 			}
 		case events, open := <-l.routeEvents():
 			if input, ok = "BGP speaker", open; ok {

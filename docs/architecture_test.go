@@ -90,7 +90,8 @@ func TestTheSwitchAndTheTasksAreUsableAlone(t *testing.T) {
 
 func TestWhatBringsAModelToATargetKnowsNothingOfTheModel(t *testing.T) {
 	deps := goList(t, "-deps", "-f", "{{.ImportPath}}", "./controller/reconcile")
-	may := []string{"controller/reconcile", "controller/p4rt", "internal/keyed", "p4", "ether", "internal/events"}
+	may := []string{"controller/reconcile", "controller/p4rt", "internal/keyed", "p4", "ether", "internal/events",
+		"internal/tracing"}
 	for _, dep := range deps {
 		if name, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(may, name) {
 			t.Errorf("controller/reconcile links %s", name)
@@ -117,6 +118,29 @@ func TestOnlyTheSpeakerAndItsCounterpartsImportGoBGP(t *testing.T) {
 	want := []string{"bgp/bgptest", "bgp/gobgp", "bmv2-testbed/gobgpleaf", "cmd/bench"}
 	if got := slices.Sorted(maps.Keys(importers)); !slices.Equal(got, want) {
 		t.Errorf("GoBGP is imported by %v, want %v", got, want)
+	}
+}
+
+// What is traced knows spans by internal/tracing alone, and only the gateway's wiring links what
+// sends them.
+func TestOnlyTracingImportsOpenTelemetry(t *testing.T) {
+	const openTelemetry = "go.opentelemetry.io"
+	importers := map[string]bool{}
+	for _, line := range goList(t, "-f", `{{$p := .ImportPath}}{{range .Imports}}{{$p}}>{{.}} {{end}}`, "./...") {
+		if pkg, imported, _ := strings.Cut(line, ">"); of(imported, openTelemetry) {
+			importers[strings.TrimPrefix(pkg, module)] = true
+		}
+	}
+	want := []string{"internal/tracing", "internal/tracing/otlp"}
+	if got := slices.Sorted(maps.Keys(importers)); !slices.Equal(got, want) {
+		t.Errorf("OpenTelemetry is imported by %v, want %v", got, want)
+	}
+	for _, pkg := range []string{"api", "controller", "controller/intent", "controller/reconcile"} {
+		for _, dep := range goList(t, "-deps", "-f", "{{.ImportPath}}", "./"+pkg) {
+			if of(dep, openTelemetry+"/otel/sdk") || of(dep, openTelemetry+"/otel/exporters") {
+				t.Errorf("%s links %s", pkg, dep)
+			}
+		}
 	}
 }
 

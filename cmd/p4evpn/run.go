@@ -31,6 +31,7 @@ import (
 	"github.com/p4evpn/p4evpn/internal/footprint"
 	"github.com/p4evpn/p4evpn/internal/journal"
 	"github.com/p4evpn/p4evpn/internal/task"
+	"github.com/p4evpn/p4evpn/internal/tracing/otlp"
 	"github.com/p4evpn/p4evpn/liveness"
 )
 
@@ -82,7 +83,8 @@ type gateway struct {
 	events   *journal.Log
 	alerts   *alert.Watcher
 	api      *api.Server
-	target   string // its address
+	spans    *otlp.Sender // nil: nobody wants them
+	target   string       // its address
 }
 
 // run wires the gateway and runs it until ctx ends or a part fails.
@@ -165,6 +167,9 @@ func (g *gateway) tasks(sw []task.Task) []task.Task {
 	}
 	if g.ovn != nil {
 		tasks = append(tasks, task.Task{Name: "OVN", Run: g.ovn.Run})
+	}
+	if g.spans != nil {
+		tasks = append(tasks, task.Task{Name: "traces", Run: g.spans.Run})
 	}
 	return tasks
 }
@@ -265,7 +270,16 @@ func wire(f *config.File, store *intent.Store, happened *journal.Log) (*gateway,
 	}
 	g.watch = watching(f, g)
 	g.alerts = alert.New(alert.Config{Store: store, Status: g.loop, Drops: g.loop, DropRate: f.Drops.ReportAbove})
-	g.api, err = api.New(apiConfig(f, g))
+	if f.Telemetry.OTLP.Endpoint != "" {
+		if g.spans, err = otlp.New(spansConfig(f)); err != nil {
+			return nil, err
+		}
+	}
+	asked := apiConfig(f, g)
+	if g.spans != nil {
+		asked.Spans = g.spans.Tracer()
+	}
+	g.api, err = api.New(asked)
 	return g, err
 }
 
@@ -281,6 +295,9 @@ func (g *gateway) collectors() []prometheus.Collector {
 	}
 	if g.watch != nil {
 		all = append(all, g.watch)
+	}
+	if g.spans != nil {
+		all = append(all, g.spans)
 	}
 	return all
 }

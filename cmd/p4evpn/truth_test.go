@@ -93,8 +93,8 @@ func asker(t *testing.T, f *config.File) askFunc {
 	return func(method, path, body string) (int, string) { return ask(method, "/v1/logicalBridges"+path, body) }
 }
 
-// asks calls a gateway's API over REST.
-func asks(t *testing.T, f *config.File) askFunc {
+// asks calls a gateway's API over REST, with a header.
+func asks(t *testing.T, f *config.File, header ...string) askFunc {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
 		error) {
 		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(f.API.Listen[0], "unix:"))
@@ -105,6 +105,9 @@ func asks(t *testing.T, f *config.File) askFunc {
 			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
 		}
 		resp, err := client.Do(r)
 		if err != nil {

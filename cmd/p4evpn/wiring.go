@@ -30,6 +30,7 @@ import (
 	"github.com/p4evpn/p4evpn/controller/underlayroute"
 	"github.com/p4evpn/p4evpn/controller/view"
 	"github.com/p4evpn/p4evpn/internal/socket"
+	"github.com/p4evpn/p4evpn/internal/tracing/otlp"
 	"github.com/p4evpn/p4evpn/liveness"
 	"github.com/p4evpn/p4evpn/p4"
 	"github.com/p4evpn/p4evpn/packet"
@@ -315,6 +316,17 @@ func apiConfig(f *config.File, g *gateway) api.Config {
 	}
 	for subject, role := range a.Roles {
 		c.Roles[subject] = api.Role(role)
+	}
+	return c
+}
+
+// spansConfig is of a gateway that has a collector.
+func spansConfig(f *config.File) otlp.Config {
+	o := f.Telemetry.OTLP
+	c := otlp.Config{Endpoint: o.Endpoint, Insecure: o.Insecure, CA: o.CA, Sample: o.Sample, Version: version(),
+		Instance: f.RouterID.String()}
+	if c.Protocol = otlp.GRPC; o.Protocol == config.OTLPoverHTTP {
+		c.Protocol = otlp.HTTP
 	}
 	return c
 }

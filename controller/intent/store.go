@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/p4evpn/p4evpn/internal/tracing"
 )
 
 // Store keeps the objects. All methods may be called concurrently; writers
@@ -35,6 +37,7 @@ type version struct {
 type entry struct {
 	done    chan struct{}
 	changes []Change
+	cause   tracing.Span
 	next    *entry
 }
 
@@ -112,12 +115,16 @@ func (s *Store) UpdateFor(ctx context.Context, do func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("store %s: nothing was changed: %w", s.name, err)
 	}
-	if err := s.backend.Commit(kept); err != nil {
+	span := tracing.Of(ctx).Child("store")
+	span.Count("p4evpn.changes", len(kept))
+	err = s.backend.Commit(kept)
+	span.End(err)
+	if err != nil {
 		return s.fail(err)
 	}
 	log := &entry{done: make(chan struct{})}
 	s.head.Store(&version{head.number + 1, tx.model(), log})
-	head.log.changes, head.log.next = tx.changes, log
+	head.log.changes, head.log.cause, head.log.next = tx.changes, span, log
 	close(head.log.done)
 	if record, ok := ctx.Value(recordKey{}).(func(Batch)); ok {
 		record(Batch{Changes: tx.changes, Version: head.number + 1})
@@ -164,6 +171,8 @@ type Batch struct {
 	Changes  []Change
 	// Version is the store's with these changes.
 	Version uint64
+	// Cause is the span of the transaction, the zero one if nobody wants to know.
+	Cause tracing.Span
 }
 
 // Watch gives a snapshot and then every later transaction, in order and without
@@ -184,7 +193,7 @@ func (s *Store) Watch(ctx context.Context) <-chan Batch {
 			}
 			select {
 			case <-at.done:
-				batch = Batch{Changes: at.changes, Version: batch.Version + 1}
+				batch = Batch{Changes: at.changes, Version: batch.Version + 1, Cause: at.cause}
 			case <-ctx.Done():
 				return
 			}

@@ -32,6 +32,7 @@ func (r *Reconciler) Take(res Result) {
 	took := now.Sub(r.began)
 	r.began = now // the writer goes on with the job that is prepared
 	r.jobs--
+	res.acknowledged()
 	for i := range res.changes {
 		c := &res.changes[i]
 		if c.record.inJob = false; c.op == p4v1.Update_INSERT {

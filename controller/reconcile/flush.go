@@ -35,6 +35,7 @@ func (r *Reconciler) Flush() time.Duration {
 		r.give(j)
 	case r.phase != phaseUp:
 		r.forgetUnwanted()
+		r.endCauses(errAway)
 	case r.jobs > 0:
 		if !auditDue && r.mayPrepare() {
 			r.giveChanges()
@@ -66,6 +67,9 @@ func (r *Reconciler) giveChanges() bool {
 	changes := r.changes()
 	if len(changes) == 0 {
 		r.spare = changes
+		if r.Depth() == 0 {
+			r.endCauses(nil) // there is nothing to be written for them
+		}
 		return false
 	}
 	r.leaves = true
@@ -73,7 +77,7 @@ func (r *Reconciler) giveChanges() bool {
 		changes[i].record.inJob = true
 		r.leaves = r.leaves && changes[i].what.Level() == p4.LevelLeaf
 	}
-	r.give(job{changes: changes, setup: r.takeSetups()})
+	r.give(job{changes: changes, setup: r.takeSetups(), causes: r.takeCauses()})
 	return true
 }
 

@@ -43,6 +43,8 @@ type Reconciler struct {
 	// gatherUntil lets marks gather after a large batch, until there are enough for
 	// another.
 	gatherUntil time.Time
+	// causes want to know of what is marked.
+	causes []cause
 	// setups are to be done once the writer is free.
 	setups []Setup
 	rooms  map[uint32]*room // of the tables, by id

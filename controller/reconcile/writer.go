@@ -29,9 +29,10 @@ const maxJobs = 2
 type job struct {
 	session uint64
 	changes []change
-	setup   Setup // what comes before; nil = nothing
-	alone   bool  // nothing follows the set-up
-	audit   bool  // of a read: of a target that is written to
+	setup   Setup   // what comes before; nil = nothing
+	alone   bool    // nothing follows the set-up
+	audit   bool    // of a read: of a target that is written to
+	causes  []cause // mostly none
 }
 
 // change is one update. It is written as it is: no message is made of it.
@@ -108,7 +109,11 @@ func (w *writer) do(ctx context.Context, j job) Result {
 		res.entries, res.foreign, res.err = readAll(ctx, w.target)
 	case j.changes != nil && res.err == nil:
 		w.plan = plan(w.plan[:0], j.changes)
+		spans := writing(j.causes, len(j.changes))
 		res.errs, res.err = w.plan.Write(ctx, w.target)
+		for _, s := range spans {
+			s.End(res.failure())
+		}
 		clear(w.plan)
 	case j.changes != nil:
 		res.errs = slices.Repeat([]error{p4rt.ErrNotWritten}, len(j.changes))
