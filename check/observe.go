@@ -33,6 +33,10 @@ func (p *pass) observe(port uint16, b []byte) (s seen) {
 			}
 		}
 	}
+	// Samples of what is dropped go to the controller: with them no frame ends elsewhere.
+	s.exits = slices.DeleteFunc(s.exits, func(e exit) bool {
+		return e.punt&p4.PuntDropped != 0 && e.punt == p4.PuntDropped|p4.PuntReason(s.drop)
+	})
 	return s
 }
 
