@@ -25,7 +25,7 @@ func checkTarget(q *query) (*page, error) {
 		return p, nil
 	}
 	r, err := q.pages.checking.CheckTarget(q.ctx, &p4evpnv1.CheckTargetRequest{Bridge: q.get("bridge"), Vrf: q.get("vrf")})
-	if c := status.Code(err); c == codes.InvalidArgument || c == codes.NotFound {
+	if c := status.Code(err); c == codes.InvalidArgument || c == codes.NotFound || c == codes.Unavailable {
 		p.Sections = []section{{Text: status.Convert(err).Message() + "."}}
 		return p, nil
 	} else if err != nil {

@@ -185,14 +185,14 @@ func ports(q *query) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	flows := q.pages.rates.take(all, time.Now())
+	flows := q.flows(all)
 	t := &table{Caption: "Ports of the target", Empty: "There are no ports.", Columns: []string{"Port", "State", "Kind",
 		"Number", "Device", "Link", "For", "MACs", "In", "Out", "Frames in", "Frames out", "Bridge ports", "Reason"}}
 	for _, p := range all {
 		f := flows[p.GetName()]
 		in, out := "", ""
 		if f.known {
-			in, out = rate(f.bitsIn, "b/s"), rate(f.bitsOut, "b/s")
+			in, out = rate(f.in, "b/s"), rate(f.out, "b/s")
 		}
 		t.add(ref("ports", portName(p)), p.GetState(), p.GetKind(), p.GetNumber(), mono(p.GetNetdev()), link(p.GetLink()),
 			age(p.GetLinkAge()), p.GetMacs(), cell{{Text: in, Class: "num"}}, cell{{Text: out, Class: "num"}},
@@ -215,7 +215,7 @@ func onePort(q *query) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	flows := q.pages.rates.take(all, time.Now())
+	flows := q.flows(all)
 	for _, p := range all {
 		if p != named(all, q.id) {
 			continue
@@ -233,15 +233,23 @@ func onePort(q *query) (*page, error) {
 				{"Number", toCell(p.GetNumber())}, {"Device", mono(p.GetNetdev())}, {"Rate", toCell(flows[p.GetName()].line())},
 				{"Bridge ports", refs("objects", boundTo(p))}, {"MACs learned", toCell(p.GetMacs())},
 				{"Source guard", toCell(p.GetSourceGuard())}, {"Leases", number(p.GetLeases())},
-				{"Flooded at most (broadcast, multicast, unknown)", toCell(fmt.Sprintf("%d, %d, %d frames/s", s.GetBroadcast(),
-					s.GetMulticast(), s.GetUnknownUnicast()))}}},
+				{"Flooded at most (broadcast, multicast, unknown)", toCell(atMost(s.GetBroadcast()) + ", " +
+					atMost(s.GetMulticast()) + ", " + atMost(s.GetUnknownUnicast()))}}},
 			{Table: counters},
-			{Facts: []fact{{"Drops", cell{{Text: "of all ports", Href: "/drops"}}},
+			{Facts: []fact{{"Drops", cell{{Text: "of what came by it", Href: with("/drops", "port", portName(p))}}},
 				{"Trace", cell{{Text: "a frame that arrives here", Href: with("/trace", "port", q.id)}}},
 				{"Events", cell{{Text: "that name it", Href: with("/events", "q", q.id)}}}}},
 		}}, nil
 	}
 	return nil, missing("port", q.id)
+}
+
+// atMost is how many frames may be flooded in a second; 0 is any number.
+func atMost(n uint32) string {
+	if n == 0 {
+		return "any number"
+	}
+	return fmt.Sprintf("%d/s", n)
 }
 
 // named finds a port by its name, or else by its device.
@@ -255,28 +263,4 @@ func named(all []*p4evpnv1.Port, id string) (found *p4evpnv1.Port) {
 		}
 	}
 	return found
-}
-
-func drops(q *query) (*page, error) {
-	all, err := q.allPorts()
-	if err != nil {
-		return nil, err
-	}
-	t := &table{Caption: "Dropped at ports since the program was loaded", Empty: "There are no ports.",
-		Columns: []string{"Port", "Source guard", "Storm: broadcast", "Storm: multicast", "Storm: unknown unicast",
-			"Errors in", "Errors out", "Of frames in"}}
-	for _, p := range all {
-		c := p.GetCounters()
-		t.add(ref("ports", portName(p)), dropped(c.GetSpoofed()), dropped(c.GetStormBroadcast()),
-			dropped(c.GetStormMulticast()), dropped(c.GetStormUnknownUnicast()), dropped(c.GetErrorsIn()),
-			dropped(c.GetErrorsOut()), cell{{Text: count(c.GetPacketsIn()), Class: "num"}})
-	}
-	return &page{Title: "Drops", Every: counting, Sections: []section{{Table: t}}}, nil
-}
-
-func dropped(n uint64) cell {
-	if n == 0 {
-		return cell{{Text: "0", Class: "num"}}
-	}
-	return cell{{Text: count(n), Class: "st down num"}}
 }

@@ -3,70 +3,10 @@ package web
 import (
 	"fmt"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/p4evpn/p4evpn/api/client"
 	"github.com/p4evpn/p4evpn/api/p4evpnv1"
 )
-
-// counting is how often pages with rates are shown anew.
-const counting = 2 * time.Second
-
-// rates remembers what ports counted, by which of two moments a rate is.
-type rates struct {
-	mu       sync.Mutex
-	old, now map[string]*p4evpnv1.PortCounters
-	oldAt    time.Time
-	nowAt    time.Time
-}
-
-// flow is what passes a port in a second.
-type flow struct {
-	known                               bool
-	bitsIn, bitsOut, framesIn, frameOut float64
-}
-
-// between is how far apart two moments are at least, so that a rate says something.
-const between = time.Second
-
-// take notes what the ports have counted now, and gives the rates by name.
-func (r *rates) take(ports []*p4evpnv1.Port, at time.Time) map[string]flow {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if at.Sub(r.nowAt) >= between {
-		r.old, r.oldAt, r.now, r.nowAt = r.now, r.nowAt, map[string]*p4evpnv1.PortCounters{}, at
-		for _, p := range ports {
-			r.now[p.GetName()] = p.GetCounters()
-		}
-	}
-	flows := map[string]flow{}
-	seconds := r.nowAt.Sub(r.oldAt).Seconds()
-	if r.old == nil || seconds > 60 { // nobody looked for long: that is no rate of now
-		return flows
-	}
-	for name, now := range r.now {
-		old := r.old[name]
-		if old == nil || now.GetBytesIn() < old.GetBytesIn() || now.GetBytesOut() < old.GetBytesOut() {
-			continue // the target began anew
-		}
-		flows[name] = flow{known: true,
-			bitsIn:   float64(8*(now.GetBytesIn()-old.GetBytesIn())) / seconds,
-			bitsOut:  float64(8*(now.GetBytesOut()-old.GetBytesOut())) / seconds,
-			framesIn: float64(now.GetPacketsIn()-old.GetPacketsIn()) / seconds,
-			frameOut: float64(now.GetPacketsOut()-old.GetPacketsOut()) / seconds,
-		}
-	}
-	return flows
-}
-
-// line says a flow in a few words.
-func (f flow) line() string {
-	if !f.known {
-		return ""
-	}
-	return "in " + rate(f.bitsIn, "b/s") + "  out " + rate(f.bitsOut, "b/s")
-}
 
 // allPorts gives the ports of the target, all pages of them.
 func (q *query) allPorts() (all []*p4evpnv1.Port, err error) {
@@ -108,7 +48,7 @@ func (q *query) look() (s sight, err error) {
 	if s.ports, err = q.allPorts(); err != nil {
 		return s, err
 	}
-	s.flows = q.pages.rates.take(s.ports, time.Now())
+	s.flows = q.flows(s.ports)
 	if s.bridges, err = rows(q, v.ListBridges, &p4evpnv1.ListBridgesRequest{},
 		(*p4evpnv1.ListBridgesResponse).GetBridges); err != nil {
 		return s, err

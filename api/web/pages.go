@@ -70,7 +70,8 @@ type Pages struct {
 	cfg      Config
 	views    map[string]view // by the first part of the path
 	live     *live
-	rates    rates
+	passed   rates // ports
+	dropped  rates // by reason
 	view     p4evpnv1.ViewClient
 	ports    p4evpnv1.PortServiceClient
 	events   p4evpnv1.EventsClient
@@ -114,7 +115,7 @@ func init() { // for the pages' functions reach the views by way of the layout
 		"neighbors": {name: "Neighbours", list: neighbors, one: oneNeighbor},
 		"vteps":     {name: "VTEPs", list: vteps, one: oneVTEP},
 		"ports":     {name: "Ports", list: ports, one: onePort},
-		"drops":     {name: "Drops", list: drops},
+		"drops":     {name: "Drops", parameters: []string{"port", "bridge"}, list: drops},
 		"entries":   {name: "Entries", parameters: []string{"q", "table", "page"}, list: entries},
 		"events":    {name: "Events", parameters: []string{"q", "kind", "page"}, list: events},
 		"trace":     {name: "Trace", parameters: traceParameters, list: traceFrame},
