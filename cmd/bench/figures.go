@@ -50,6 +50,7 @@ var figures = append([]figure{
 	{[]string{"refill_100k"}, measureRefill},
 	{[]string{"resync_100k", "resync_100k_writes"}, measureResync},
 	{[]string{"trace_ms"}, measureTrace},
+	{[]string{"scrape_ms"}, measureScrape},
 	{[]string{"page_10k_ms"}, measurePaint},
 	{[]string{"page_watch_cpu_pct", "page_watch_cpu_quiet_pct"}, measureWatch},
 	{[]string{"check_10k_s", "check_cpu_pct"}, measureCheck},
