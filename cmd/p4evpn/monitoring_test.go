@@ -100,9 +100,11 @@ func program(t *testing.T, name string) string {
 }
 
 func TestAlertsFireWhenTheyShouldAndAreSilentWhenAllIsWell(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), program(t, "promtool"), "test", "rules", ruleTests).CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for _, args := range [][]string{{"check", "rules", rulesFile}, {"test", "rules", ruleTests}} {
+		out, err := exec.CommandContext(t.Context(), program(t, "promtool"), args...).CombinedOutput()
+		if err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
 	}
 }
 
