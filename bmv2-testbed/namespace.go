@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/safchain/ethtool"
@@ -94,10 +95,18 @@ func (n *Namespace) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", n.Name}, args...)...)
 }
 
+// commandPatience is how long a command may take that ends by itself.
+const commandPatience = 5 * time.Minute
+
 // Output runs a command in the namespace and gives what it printed; the error
 // holds it too.
 func (n *Namespace) Output(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, commandPatience, fmt.Errorf("it had not ended after %v", commandPatience))
+	defer cancel()
 	out, err := n.Command(ctx, args...).CombinedOutput()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	text := strings.TrimSpace(string(out))
 	if err != nil {
 		return text, fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, text)

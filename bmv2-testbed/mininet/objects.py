@@ -61,7 +61,8 @@ class API:
         request, response = reflection_messages()
         ask = self._channel.stream_stream(
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", request.SerializeToString, response.FromString)
-        return pool_of(next(ask(iter([request(symbol=service)]), timeout=TIMEOUT)).files.file)
+        (answer,) = ask(iter([request(symbol=service)]), timeout=TIMEOUT)
+        return pool_of(answer.files.file)
 
     def call(self, service: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
         """Calls a method with the JSON form of its request; gives that of its answer."""

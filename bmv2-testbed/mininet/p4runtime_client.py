@@ -12,7 +12,7 @@ import json
 import queue
 import sys
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Optional
 
 import grpc
 from google.protobuf import descriptor_pb2, message_factory
@@ -63,13 +63,19 @@ class Client:
         """Gives the id of an object of P4Info, such as ("tables", "bridge.fdb")."""
         return int(next(o.preamble.id for o in getattr(self.info, kind) if o.preamble.name == name))
 
-    def read(self, **entity: Any) -> Iterator[Any]:
-        """Reads entities, by the field that they have in Entity."""
+    def read(self, **entity: Any) -> list[Any]:
+        """Reads entities, by the field that they have in Entity. All are taken from the stream: one that
+        is left before its end may hang the interpreter when that ends."""
         rpc = self._channel.unary_stream(SERVICE + "Read", *self._types("Read"))
         (field,) = entity
-        for part in rpc(self.message("ReadRequest", device_id=self._device_id, entities=[entity]), timeout=TIMEOUT):
-            for e in part.entities:
-                yield getattr(e, field)
+        parts = list(rpc(self.message("ReadRequest", device_id=self._device_id, entities=[entity]), timeout=TIMEOUT))
+        return [getattr(e, field) for part in parts for e in part.entities]
+
+    def close(self) -> None:
+        """Ends the stream and the connection."""
+        self._requests.put(None)
+        self._stream.cancel()
+        self._channel.close()
 
     def insert(self, **entity: Any) -> None:
         """Inserts an entity, which is the primary's right."""
@@ -99,7 +105,7 @@ def fdb(client: Client, bridge: bytes) -> dict[str, str]:
 def counter(client: Client, name: str, index: int) -> int:
     """Reads the packets of one cell of a counter."""
     cells = client.read(counter_entry={"counter_id": client.id("counters", name), "index": {"index": index}})
-    return int(next(cells).data.packet_count)
+    return int(cells[0].data.packet_count)
 
 
 def main() -> None:
@@ -109,7 +115,7 @@ def main() -> None:
     value = number.to_bytes((number.bit_length() + 7) // 8, "big")
     client = Client(Path(descriptors).read_bytes(), address, int(device_id), int(election_id))
     arbitration = outcome(client.arbitrate)
-    group = client.read(packet_replication_engine_entry={"multicast_group_entry": {"multicast_group_id": number}})
+    (group,) = client.read(packet_replication_engine_entry={"multicast_group_entry": {"multicast_group_id": number}})
     entry = {"table_id": client.id("tables", "bridge.fdb"),
              "match": [{"field_id": 1, "exact": {"value": value}}, {"field_id": 2, "exact": {"value": b"\x99"}}],
              "action": {"action": {"action_id": client.id("actions", "bridge.drop")}}}
@@ -119,9 +125,10 @@ def main() -> None:
         "fdb": fdb(client, value),
         "in": counter(client, "bridge_vxlan_in", number),
         "out": counter(client, "bridge_vxlan_out", number),
-        "group": sorted([r.egress_port, r.instance] for r in next(group).multicast_group_entry.replicas),
+        "group": sorted([r.egress_port, r.instance] for r in group.multicast_group_entry.replicas),
         "write": outcome(lambda: client.insert(table_entry=entry)),
     }))
+    client.close()
 
 
 if __name__ == "__main__":
