@@ -8,7 +8,6 @@ import (
 
 	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/controller/controllertest"
-	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/p4"
 )
 
@@ -108,7 +107,7 @@ func leafPrefixes(from netip.Addr, n int) [][]bgp.Event {
 		for j := i; j < min(i+eventBatch, n); j++ {
 			p := netip.PrefixFrom(address(firstPrefix+uint32(j)<<8), 24)
 			events = append(events, bgp.Event{Peer: from, Kind: bgp.RouteUpdate, Route: bgp.Route{
-				Key: bgp.PrefixKey(bgp.RouterRD(from, 1), p), NextHop: from, Label: l3VNI, RouteTargets: rts, RouterMAC: ether.MAC(mac),
+				Key: bgp.PrefixKey(bgp.RouterRD(from, 1), p), NextHop: from, Label: l3VNI, RouteTargets: rts, RouterMAC: mac,
 			}})
 		}
 		batches = append(batches, events)
