@@ -147,9 +147,9 @@ func (s *tokenService) CreateToken(_ context.Context,
 		return nil, badField("holder", fmt.Sprintf("%.80q: want at most %d letters, digits and any of \"-_.@\"",
 			r.GetHolder(), maxHolder))
 	}
-	expires := time.Now().Add(lifetime)
+	expires := time.Now().Add(lifetime + time.Second - 1).Truncate(time.Second) // a token has whole seconds
 	return &p4evpnv1.CreateTokenResponse{Token: s.key.sign(r.GetHolder(), expires),
-		Expires: timestamppb.New(expires.Truncate(time.Second))}, nil
+		Expires: timestamppb.New(expires)}, nil
 }
 
 func holderFits(s string) bool {

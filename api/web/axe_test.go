@@ -3,6 +3,7 @@ package web_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha512"
 	"encoding/base64"
@@ -63,10 +64,7 @@ func axe(t *testing.T) (script, reason string) {
 }
 
 func fetch() ([]byte, error) {
-	registry := os.Getenv("npm_config_registry")
-	if registry == "" {
-		registry = "https://registry.npmjs.org"
-	}
+	registry := cmp.Or(os.Getenv("npm_config_registry"), os.Getenv("NPM_CONFIG_REGISTRY"), "https://registry.npmjs.org")
 	c := &http.Client{Timeout: 30 * time.Second}
 	resp, err := c.Get(strings.TrimSuffix(registry, "/") + "/axe-core/-/" + axeFile)
 	if err != nil {

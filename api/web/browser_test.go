@@ -144,7 +144,7 @@ func TestEachPageIsForEverybodyInBothThemes(t *testing.T) {
 	b := browse(t, g)
 	script, reason := axe(t)
 	if reason != "" {
-		t.Logf("SKIP axe-core, which cannot be had: %s", reason)
+		t.Run("axe-core", func(t *testing.T) { t.Skipf("SKIP: axe-core cannot be had: %s", reason) })
 	}
 	for _, path := range every {
 		for _, s := range []struct {
@@ -211,8 +211,32 @@ func TestAChangeIsSeenWithoutAsking(t *testing.T) {
 	})
 	b.until(t, `document.body.textContent.includes("10.99.0.1")`)
 	t.Logf("seen after %v", time.Since(start))
+	focused := ask[string](t, b, `document.querySelector("td a[href^='/bridges/']").focus(),
+		document.activeElement.getAttribute("href")`)
+	g.change(func(r *controllertest.Rows) { r.Hosts[len(r.Hosts)-1].Reason = "it is another one" })
+	b.until(t, `document.body.textContent.includes("it is another one")`)
+	if now := ask[string](t, b, `document.activeElement.getAttribute("href") || ""`); now != focused {
+		t.Errorf("the focus was on %q and is on %q after a change", focused, now)
+	}
 	if p := b.quiet(); len(p) > 0 {
 		t.Errorf("the console has %q", p)
+	}
+}
+
+func TestWithoutScriptsThePageIsThereAndIsSearched(t *testing.T) {
+	g := serve(t, sample(10_000))
+	b := browse(t, g)
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.do(t, chromedp.Navigate("https://"+g.address+"/hosts"), chromedp.SendKeys(chromedp.CSS("#f-q"), "10.30.39.15\n"),
+		chromedp.WaitVisible(chromedp.CSS(`a[href="/hosts/10.30.39.15"]`)),
+		chromedp.Click(chromedp.CSS(`a[href="/hosts/10.30.39.15"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`a[href="/hosts"]`)))
+	status, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("#status")))
+	if err != nil || status != "Reload for what is newer" {
+		t.Errorf("it says %q (%v)", status, err)
 	}
 }
 
