@@ -19,8 +19,11 @@ type eventService struct {
 	log *journal.Log
 }
 
-// WatchEvents holds nothing for a watcher but the id of what it was given last: one that does
-// not read misses what goes meanwhile, and is told how much.
+// eventsAtOnce bounds what is held for a watcher that does not read.
+const eventsAtOnce = 100
+
+// WatchEvents holds nothing for a watcher but the id of what it was given last and what is on
+// its way: one that does not read misses what goes meanwhile, and is told how much.
 func (s *eventService) WatchEvents(r *p4evpnv1.WatchEventsRequest,
 	out grpc.ServerStreamingServer[p4evpnv1.WatchEventsResponse]) error {
 	for i, k := range r.GetKinds() {
@@ -40,8 +43,8 @@ func (s *eventService) WatchEvents(r *p4evpnv1.WatchEventsRequest,
 		after, watched = 0, false
 	}
 	for first := true; ; first = false {
-		found, more := s.log.After(after)
-		missed := uint64(0)
+		found, more := s.log.Some(after, eventsAtOnce)
+		last, missed := len(found) < eventsAtOnce, uint64(0)
 		if len(found) > 0 {
 			if watched {
 				missed = found[0].ID - after - 1
@@ -56,7 +59,10 @@ func (s *eventService) WatchEvents(r *p4evpnv1.WatchEventsRequest,
 				return err
 			}
 		}
-		if !r.GetFollow() {
+		switch {
+		case !last:
+			continue
+		case !r.GetFollow():
 			return nil
 		}
 		select {

@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -105,6 +108,93 @@ func TestWhoFollowsIsTold(t *testing.T) {
 	if _, err := s.Recv(); err == nil {
 		t.Error("it goes on")
 	}
+}
+
+// stuck is a watcher that reads nothing, until it is let go.
+type stuck struct {
+	grpc.ServerStream
+	ctx    context.Context
+	begun  chan<- struct{}
+	let    <-chan struct{}
+	events int
+	missed uint64
+}
+
+func (s *stuck) Context() context.Context { return s.ctx }
+
+func (s *stuck) Send(m *p4evpnv1.WatchEventsResponse) error {
+	if s.events == 0 {
+		s.begun <- struct{}{}
+	}
+	select {
+	case <-s.let:
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+	s.events += len(m.GetEvents())
+	s.missed += m.GetMissed()
+	return nil
+}
+
+func TestAThousandWatchersThatDoNotReadHoldUpNothingAndCostLittle(t *testing.T) {
+	l := journal.New()
+	log := slog.New(l.Handler(slog.DiscardHandler))
+	at := time.Unix(1000, 0)
+	add := func(n int) {
+		for range n {
+			at = at.Add(time.Second)
+			r := slog.NewRecord(at, slog.LevelInfo, "a port's carrier is as it is", 0)
+			r.AddAttrs(events.Link.Attr(), slog.String("port", "port1"))
+			if err := log.Handler().Handle(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(journal.Kept)
+	const watchers = 1000
+	service, heap := &eventService{log: l}, liveHeap()
+	begun, let := make(chan struct{}), make(chan struct{})
+	var all []*stuck
+	var running errgroup.Group
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	for range watchers {
+		s := &stuck{ctx: ctx, begun: begun, let: let}
+		all = append(all, s)
+		if len(all) == 1 {
+			s.ctx = t.Context() // it reads at last
+		}
+		running.Go(func() error {
+			if err := service.WatchEvents(&p4evpnv1.WatchEventsRequest{}, s); s.ctx.Err() == nil {
+				return err
+			}
+			return nil
+		})
+		<-begun
+	}
+	add(journal.Kept / 2) // nobody waits for them
+	if used := liveHeap() - heap; used > 100<<20 {
+		t.Errorf("%d watchers that do not read hold %d MB", watchers, used>>20)
+	}
+	if got, _ := l.After(0); len(got) != journal.Kept || got[len(got)-1].ID != journal.Kept*3/2 {
+		t.Errorf("%d events are kept, the last is %d", len(got), got[len(got)-1].ID)
+	}
+	leave()
+	close(let)
+	if err := running.Wait(); err != nil {
+		t.Error(err)
+	}
+	if s := all[0]; s.events+int(s.missed) != journal.Kept*3/2 || s.missed == 0 {
+		t.Errorf("who reads at last has %d events and hears that %d are gone, of %d", s.events, s.missed, journal.Kept*3/2)
+	}
+}
+
+// liveHeap is what the heap holds.
+func liveHeap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func TestWhoIsLateIsToldHowMuchIsMissing(t *testing.T) {

@@ -104,7 +104,10 @@ func (l *Log) keep(e Event) {
 
 // After gives the events after one, oldest first, of those that are kept, and what is closed
 // when there are more. Which are gone already can be seen by the first one's ID.
-func (l *Log) After(id uint64) (events []Event, more <-chan struct{}) {
+func (l *Log) After(id uint64) (events []Event, more <-chan struct{}) { return l.Some(id, Kept) }
+
+// Some is After for the first ones alone, so many at most: there may be more already.
+func (l *Log) Some(id uint64, most int) (events []Event, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept := l.ring[max(0, len(l.ring)-Kept):]
@@ -114,7 +117,7 @@ func (l *Log) After(id uint64) (events []Event, more <-chan struct{}) {
 		}
 		return 1
 	})
-	return slices.Clone(kept[i:]), l.changed
+	return slices.Clone(kept[i:min(len(kept), i+most)]), l.changed
 }
 
 // Last is the ID of the last event, 0 = there was none.
