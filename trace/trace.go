@@ -76,11 +76,12 @@ func (t *Tracer) Trace(ctx context.Context, r view.TraceRequest) (out view.Trace
 	}
 	of := &run{shadow: s, known: map[p4.Key]bool{}, all: map[string]bool{}, whole: r.Read}
 	if r.Read {
-		if of.inserted, err = t.read(ctx); err == nil {
-			err = s.Insert(of.inserted...)
-		}
-		if err != nil {
+		if of.inserted, err = t.read(ctx); err != nil {
 			return view.Trace{}, fmt.Errorf("read the target: %w", err)
+		}
+		if err = s.Insert(of.inserted...); err != nil {
+			return view.Trace{}, fmt.Errorf("what the target says to hold does not fit this gateway's program: either "+
+				"it runs another, or it told a part alone: %w", err)
 		}
 	}
 	var traced error
@@ -102,11 +103,27 @@ func (t *Tracer) Trace(ctx context.Context, r view.TraceRequest) (out view.Trace
 
 // read gives what the target itself holds.
 func (t *Tracer) read(ctx context.Context) (all []*p4v1.Entity, err error) {
+	room := t.room()
 	err = t.cfg.Read(ctx, p4.Wildcards(), func(e *p4v1.Entity) error {
+		if len(all) == room {
+			return fmt.Errorf("it tells more than the %d entries that there is room for", room)
+		}
 		all = append(all, e)
 		return nil
 	})
 	return all, err
+}
+
+// room is above what a target holds of the program.
+func (t *Tracer) room() int {
+	room := 1 << 17 // multicast groups and clone sessions
+	for _, table := range t.cfg.Program.GetP4Info().GetTables() {
+		room += int(table.GetSize())
+	}
+	for _, profile := range t.cfg.Program.GetP4Info().GetActionProfiles() {
+		room += 2 * int(profile.GetSize()) // members and groups
+	}
+	return room
 }
 
 // run is one frame on its way.

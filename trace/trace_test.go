@@ -490,6 +490,63 @@ func TestAnEntryOnTheTargetThatWasNotWrittenIsSaidToBeForeign(t *testing.T) {
 	}
 }
 
+func TestATargetThatAnswersWhatMakesNoSenseIsSaidTo(t *testing.T) {
+	request := view.TraceRequest{VTEP: addr("192.0.2.2"), VNI: 100, Read: true,
+		Headers: view.TraceHeaders{SourceMAC: mac(3), DestinationMAC: mac(2)}}
+	w := small()
+	var whole []*p4v1.Entity
+	for e := range w.Entries() {
+		whole = append(whole, e.Entity())
+	}
+	cut := errors.New("the connection was cut")
+	table := func(id uint32) *p4v1.Entity {
+		return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: id}}}
+	}
+	endless := func(each func(*p4v1.Entity) error) error {
+		for {
+			if err := each(whole[0]); err != nil {
+				return err
+			}
+		}
+	}
+	given := func(entities []*p4v1.Entity, then error) func(func(*p4v1.Entity) error) error {
+		return func(each func(*p4v1.Entity) error) error {
+			for _, e := range entities {
+				if err := each(e); err != nil {
+					return err
+				}
+			}
+			return then
+		}
+	}
+	for name, tc := range map[string]struct {
+		read func(each func(*p4v1.Entity) error) error
+		want string
+	}{
+		"half, and then none":     {given(whole[:len(whole)/2], cut), "read the target: the connection was cut"},
+		"of another program":      {given([]*p4v1.Entity{table(0x02abcdef)}, nil), "it runs another"},
+		"an entry without a key":  {given([]*p4v1.Entity{table(whole[len(whole)-1].GetTableEntry().GetTableId())}, nil), "it runs another"},
+		"an empty entity":         {given([]*p4v1.Entity{{}}, nil), "it runs another"},
+		"the same entry twice":    {given([]*p4v1.Entity{whole[0], whole[0]}, nil), "it told a part alone"},
+		"members of no group":     {given([]*p4v1.Entity{{Entity: &p4v1.Entity_ActionProfileGroup{ActionProfileGroup: &p4v1.ActionProfileGroup{ActionProfileId: 99}}}}, nil), "it runs another"},
+		"more than there is room": {endless, "more than the "},
+	} {
+		tracer := w.tracer(t)
+		tracer.cfg.Read = func(_ context.Context, _ []*p4v1.Entity, each func(*p4v1.Entity) error) error {
+			return tc.read(each)
+		}
+		if _, err := tracer.Trace(t.Context(), request); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q in it", name, err, tc.want)
+		}
+		tracer.cfg.Read = func(_ context.Context, _ []*p4v1.Entity, each func(*p4v1.Entity) error) error {
+			return given(whole, nil)(each)
+		}
+		if got, err := tracer.Trace(t.Context(), request); err != nil || len(got.Out) != 1 {
+			t.Errorf("%s: a trace after it: %v, %v", name, got.Results, err)
+		}
+	}
+}
+
 func FuzzAnyFrameIsTraced(f *testing.F) {
 	w := small()
 	tracer := w.tracer(f)
