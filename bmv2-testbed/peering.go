@@ -25,7 +25,7 @@ var (
 
 	peeringUplinks = []demoUplink{{"uplink1", 10, "up1", peeringVTEP.String(), foreignVTEP.String(), gatewayAS,
 		foreignVTEP, 11, "up1-sw", ""}}
-	peeringPorts = []SwitchPort{{1, "port1"}, {2, "port2"}}
+	peeringPorts = []SwitchPort{{1, "port1"}, {2, "port2"}, {3, "port3"}, {4, "port4"}}
 )
 
 // peering is the gateway's side of that network, and the foreign namespace.

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,16 +38,17 @@ func TestATraceIsWhatTheTargetDoes(t *testing.T) {
 			}
 		}
 		check(t, r.reach(t.Context(), "east1", farPrefix4.Addr(), farPrefix6.Addr()))
-		c := newCaptures(t, r)
-		random := rand.New(rand.NewPCG(1, 2))
-		for left := *tracedFrames; left > 0; left -= min(left, 50) {
-			var batch []*traced
-			for range min(left, 50) {
-				batch = append(batch, randomTraced(r, random))
+		ports := map[string]End{}
+		for i, s := range segments {
+			if s.atPort {
+				ports[fmt.Sprintf("port%d", i+1)] = End{NS: r.hosts[s.host].NS, Dev: r.hosts[s.host].Dev}
 			}
-			c.verify(t, r, batch)
 		}
-		c.nothingMore(t)
+		c := newCaptures(t, r.gateway, ports, routedUplinks[0].name, End{NS: r.leaf.NS, Dev: "gw"})
+		random := rand.New(rand.NewPCG(1, 2))
+		c.verifyAll(t, *tracedFrames, func() *traced { return randomTraced(r, random) })
+		c.readsTheSame(t)
+		whyDropHasSamples(t, r.gateway)
 		ends(t, r)
 	})
 }
@@ -77,7 +79,8 @@ func ends(t *testing.T, r *routed) {
 // traced is a frame that is sent, and what is to come of it.
 type traced struct {
 	what    string // it is, for people
-	from    *Host  // nil: the leaf, by VXLAN
+	port    string // "": it comes by VXLAN, from vtep with vni
+	vtep    netip.Addr
 	vni     uint32
 	make    func(mark []byte) []byte
 	mark    []byte
@@ -86,9 +89,10 @@ type traced struct {
 
 // captures hears what leaves the gateway by its ports.
 type captures struct {
+	gateway *Gateway
 	magic   []byte
 	sent    uint64
-	leaf    *RawSocket
+	fabric  *RawSocket // of those at the end of the uplink
 	ports   map[string]*RawSocket
 	running sync.WaitGroup
 
@@ -100,18 +104,17 @@ type captures struct {
 // markSize is the length of a mark: a random number, and another one for each frame.
 const markSize = 16
 
-func newCaptures(t *testing.T, r *routed) *captures {
+// newCaptures hears what leaves by ports to their other ends, and by an uplink.
+func newCaptures(t *testing.T, g *Gateway, ends map[string]End, uplink string, fabric End) *captures {
 	t.Helper()
-	c := &captures{magic: make([]byte, markSize-8), ports: map[string]*RawSocket{}, heard: map[uint64][]string{},
-		expected: map[uint64]*traced{}}
+	c := &captures{gateway: g, magic: make([]byte, markSize-8), ports: map[string]*RawSocket{},
+		heard: map[uint64][]string{}, expected: map[uint64]*traced{}}
 	_, _ = crand.Read(c.magic)
-	for i, s := range segments {
-		if s.atPort {
-			c.ports[fmt.Sprintf("port%d", i+1)] = must(r.hosts[s.host].NS.OpenRaw(r.hosts[s.host].Dev))(t)
-		}
+	for port, end := range ends {
+		c.ports[port] = must(end.NS.OpenRaw(end.Dev))(t)
 	}
-	c.leaf = must(r.leaf.NS.OpenRaw("gw"))(t)
-	c.ports[routedUplinks[0].name] = c.leaf
+	c.fabric = must(fabric.NS.OpenRaw(fabric.Dev))(t)
+	c.ports[uplink] = c.fabric
 	for port, s := range c.ports {
 		c.running.Go(func() { c.listen(port, s) })
 	}
@@ -160,15 +163,14 @@ func leaving(port string, frame []byte) string { return fmt.Sprintf("%s %x", por
 
 // verify sends frames and waits until of each just that came which its trace had said. One
 // that was sent while the gateway learned or forgot something is sent again.
-func (c *captures) verify(t *testing.T, r *routed, batch []*traced) {
+func (c *captures) verify(t *testing.T, batch []*traced) {
 	t.Helper()
 	for try := 0; len(batch) > 0; try++ {
 		for _, f := range batch {
-			check(t, c.predict(t.Context(), r, f))
-			if f.from == nil {
-				continue
+			check(t, c.predict(t.Context(), f))
+			if f.port != "" {
+				check(t, c.ports[f.port].Send(f.make(f.mark)))
 			}
-			check(t, sendFrom(f.from, f.make(f.mark)))
 		}
 		err := Eventually(t.Context(), patience, "what was said leaves", func(context.Context) error {
 			batch = slices.DeleteFunc(batch, c.came)
@@ -212,16 +214,10 @@ func same(a, b []string) bool {
 
 // predict asks what becomes of a frame; one that comes by VXLAN it sends too, with the outer
 // headers that the trace gave it.
-func (c *captures) predict(ctx context.Context, r *routed, f *traced) error {
+func (c *captures) predict(ctx context.Context, f *traced) error {
 	c.sent++
 	f.mark = binary.BigEndian.AppendUint64(slices.Clone(c.magic), c.sent)
-	q := &p4evpnv1.TraceFrameRequest{Frame: f.make(f.mark)}
-	if f.from == nil {
-		q.Vtep, q.Vni = leaf1VTEP.String(), f.vni
-	} else {
-		q.Port = r.portOf(f.from)
-	}
-	a, err := p4evpnv1.NewTracingClient(r.gateway.Conn()).TraceFrame(ctx, q)
+	a, err := p4evpnv1.NewTracingClient(c.gateway.Conn()).TraceFrame(ctx, f.request())
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.what, err)
 	}
@@ -234,10 +230,57 @@ func (c *captures) predict(ctx context.Context, r *routed, f *traced) error {
 	c.mu.Lock()
 	c.expected[f.number()] = f
 	c.mu.Unlock()
-	if f.from == nil {
-		return c.leaf.Send(a.GetFrame())
+	if f.port == "" {
+		return c.fabric.Send(a.GetFrame())
 	}
 	return nil
+}
+
+func (f *traced) request() *p4evpnv1.TraceFrameRequest {
+	if f.port != "" {
+		return &p4evpnv1.TraceFrameRequest{Frame: f.make(f.mark), Port: f.port}
+	}
+	return &p4evpnv1.TraceFrameRequest{Frame: f.make(f.mark), Vtep: f.vtep.String(), Vni: f.vni}
+}
+
+// verifyAll verifies so many frames, and that nothing more of them leaves.
+func (c *captures) verifyAll(t *testing.T, frames int, next func() *traced) {
+	t.Helper()
+	for left := frames; left > 0 && !t.Failed(); left -= min(left, 50) {
+		var batch []*traced
+		for range min(left, 50) {
+			batch = append(batch, next())
+		}
+		c.verify(t, batch)
+	}
+	c.nothingMore(t)
+}
+
+// readsTheSame checks that a trace by what the target is read to have says what one by what
+// it acknowledged says.
+func (c *captures) readsTheSame(t *testing.T) {
+	t.Helper()
+	trace, tried := p4evpnv1.NewTracingClient(c.gateway.Conn()), 0
+	for _, f := range c.expected {
+		if tried++; tried > 10 {
+			return
+		}
+		acknowledged := must(trace.TraceFrame(t.Context(), f.request()))(t)
+		read := must(trace.TraceFrameOnTarget(t.Context(), f.request()))(t)
+		if !same(acknowledged.GetResults(), read.GetResults()) { // copies come in any order
+			t.Errorf("%s:\nas acknowledged %q\nas read         %q", f.what, acknowledged.GetResults(), read.GetResults())
+		}
+	}
+}
+
+// whyDropHasSamples checks that `why drop` explains a frame that was dropped.
+func whyDropHasSamples(t *testing.T, g *Gateway) {
+	t.Helper()
+	out := must(g.command(t.Context(), "why", "drop", "--for", "0s"))(t)
+	if !strings.Contains(out, " frames\n") || !strings.Contains(out, "\n  came by ") ||
+		!strings.Contains(out, "\n    => dropped: ") {
+		t.Errorf("why drop says\n%s", out)
+	}
 }
 
 // nothingMore checks that no copy came too late to be seen.
@@ -282,9 +325,9 @@ func randomTraced(r *routed, random *rand.Rand) *traced {
 	}
 	s := at[random.IntN(len(at))]
 	from := r.hosts[s.host]
-	f := &traced{from: from}
+	f := &traced{port: r.portOf(from)}
 	if random.IntN(4) == 0 {
-		f.from, from = nil, r.hosts["near2"]
+		f.port, f.vtep, from = "", leaf1VTEP, r.hosts["near2"]
 		f.vni = []uint32{1011, 1012, 1014, 1032, 2011, tenantVNI, 77}[random.IntN(7)]
 	}
 	source := from.MAC
@@ -301,10 +344,10 @@ func randomTraced(r *routed, random *rand.Rand) *traced {
 		netip.MustParseAddr("3fff::9"), netip.MustParseAddr("ff02::5")}[random.IntN(7)]
 	ttl := []uint8{64, 64, 2, 1}[random.IntN(4)]
 	switch kind := random.IntN(5); {
-	case kind == 0 && source == from.MAC && f.from != nil:
+	case kind == 0 && source == from.MAC && f.port != "":
 		f.what = fmt.Sprintf("ARP of %v for %v", from.Address, ip4)
 		f.make = func(mark []byte) []byte { return append(packet.ARPRequest(source, from.Address.Addr(), ip4), mark...) }
-	case kind == 1 && source == from.MAC && f.from != nil:
+	case kind == 1 && source == from.MAC && f.port != "":
 		f.what = fmt.Sprintf("ND of %v for %v", from.MAC, ip6)
 		f.make = func(mark []byte) []byte {
 			return append(packet.Query{MAC: source, Target: ip6}.Frame(), mark...)
@@ -327,12 +370,17 @@ func randomTraced(r *routed, random *rand.Rand) *traced {
 			return slices.Concat(destination[:], source[:], []byte{0x88, 0xb5}, mark, make([]byte, 46-len(mark)))
 		}
 	}
-	if f.from == nil {
-		f.what += fmt.Sprintf(" by VXLAN with VNI %d", f.vni)
-	} else {
-		f.what += " by " + r.portOf(f.from)
-	}
+	f.comes()
 	return f
+}
+
+// comes says by what it comes.
+func (f *traced) comes() {
+	if f.port == "" {
+		f.what += fmt.Sprintf(" by VXLAN from %v with VNI %d", f.vtep, f.vni)
+	} else {
+		f.what += " by " + f.port
+	}
 }
 
 // unknownIn is an address of a subnet that nobody has.
