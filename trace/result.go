@@ -16,15 +16,20 @@ import (
 // results say in a sentence each what leaves, or why nothing does.
 func (r *run) results() (out []string) {
 	var ingress, egress verdict
+	cloned := false // a copy is parsed again, and has nothing of what ingress decided
 	for i := range r.steps.Steps {
 		s := &r.steps.Steps[i]
 		switch s.Kind {
 		case pipeline.StepPacket:
-			ingress = verdict{}
 			egress = verdict{}
+			if cloned = s.Name == "clone"; !cloned {
+				ingress = verdict{}
+			}
 		case pipeline.StepEgress:
-			egress = ingress // what ingress set is set for each copy
-			egress.port = *s.Port
+			if egress = ingress; cloned { // what ingress set is set for each copy
+				egress = verdict{}
+			}
+			egress.port, cloned = *s.Port, false
 		case pipeline.StepDigest:
 			out = append(out, "the controller is told of the source MAC: it is new at this port")
 		case pipeline.StepReplicate:

@@ -547,6 +547,18 @@ func TestATargetThatAnswersWhatMakesNoSenseIsSaidTo(t *testing.T) {
 	}
 }
 
+func TestADroppedFrameOfWhichASampleIsTakenIsSaidToBeDropped(t *testing.T) {
+	w := small()
+	w.add(p4.CloneSession{ID: p4.SampleCloneSession, Port: p4.CPUPort})
+	got, err := w.tracer(t).Trace(t.Context(), view.TraceRequest{VTEP: addr("192.0.2.2"), VNI: 99,
+		Headers: view.TraceHeaders{SourceMAC: mac(3), DestinationMAC: mac(2)}})
+	want := []string{"a copy goes to the controller, as a sample of what is dropped",
+		"dropped: unknown vni, decided at vxlan.vni"}
+	if err != nil || !slices.Equal(got.Results, want) {
+		t.Errorf("%q, %v, want %q", got.Results, err, want)
+	}
+}
+
 func FuzzAnyFrameIsTraced(f *testing.F) {
 	w := small()
 	tracer := w.tracer(f)
