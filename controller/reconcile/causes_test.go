@@ -28,7 +28,7 @@ func causeOf(name string) (tracing.Span, func() []string) {
 }
 
 func TestACauseEndsWithTheAcknowledgementOfWhatItMarked(t *testing.T) {
-	b := start(t, options{mayFail: true})
+	b := many(t, true)
 	for _, c := range []struct {
 		name  string
 		marks func()
@@ -38,13 +38,16 @@ func TestACauseEndsWithTheAcknowledgementOfWhatItMarked(t *testing.T) {
 		{"nothing that differs", func() { b.wants(alone) }, []string{"nothing that differs"}},
 		{"its removal", func() { b.wantsNot(alone) }, []string{"P4Runtime Write", "its removal"}},
 		{"several levels", func() { b.wants(chain...) }, []string{"P4Runtime Write", "several levels"}},
+		{"more than a job has", func() { b.wants(leaves(2)...) },
+			[]string{"P4Runtime Write", "P4Runtime Write", "more than a job has"}},
 		{"a refused entry", func() { b.refuse(alone); b.wants(alone) },
 			[]string{"P4Runtime Write: refused on purpose", "a refused entry: refused on purpose"}},
 	} {
 		span, ended := causeOf(c.name)
 		c.marks()
 		b.Because(span)
-		b.settle()
+		b.Flush()
+		b.finish()
 		got := ended()
 		for i := range got { // what the client adds to the target's text
 			if j := strings.Index(got[i], ": "); j > 0 && strings.Contains(got[i], "on purpose") {
