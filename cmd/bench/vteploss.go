@@ -72,7 +72,17 @@ func measureVTEPLoss(ctx context.Context, b *bench) ([]value, error) {
 		}
 	}
 	what := fmt.Sprintf("for %d prefixes behind two VTEPs, of which one is lost", equalPrefixes)
-	return []value{
+	frr := value{name: "vtep_loss_ms_frr", unit: "ms"}
+	theirs, look, err := frrVTEPLoss(ctx)
+	if reason, absent := skipped(err); absent {
+		frr.missing = reason
+	} else if err != nil {
+		return nil, fmt.Errorf("FRR: %w", err)
+	}
+	frr.number = float64(theirs.Microseconds()) / 1000
+	frr.against = fmt.Sprintf("FRR with kernel nexthop groups: the VTEP's route deleted to the last route that leads to it, looked "+
+		"at every %.0f ms", look.Seconds()*1000)
+	return []value{frr,
 		{name: "vtep_loss_ms", number: median(took), unit: "ms", goal: atMost(100),
 			against: fmt.Sprintf("median of %d: the word of the kernel to the last slot acknowledged, %s", rounds, what)},
 		{name: "vtep_loss_writes", number: float64(tables), unit: "entries", goal: atMost(0),
