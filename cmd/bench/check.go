@@ -90,7 +90,7 @@ func measureCheck(ctx context.Context, b *bench) ([]value, error) {
 			against: fmt.Sprintf("%d frames with %d entries of %d hosts, which are read from the embedded switch", once.Frames,
 				once.Entries, checkedHosts)},
 		{name: "check_cpu_pct", number: busy - idle, unit: "%", goal: atMost(1.5),
-			against: fmt.Sprintf("of a core, gateway and switch together, in %v of checking without being asked; %.2g %% without",
+			against: fmt.Sprintf("of a core, gateway and switch together, in %v of checking unasked; %.2g %% without",
 				checkedWindow, idle)},
 	}, nil
 }
@@ -120,7 +120,8 @@ func hostRoutes() [][]bgp.Event {
 	for i := range checkedLeaves {
 		from := vtep(i)
 		floods = append(floods, bgp.Event{Peer: from, Kind: bgp.RouteUpdate, Route: bgp.Route{
-			Key: bgp.MulticastKey(bgp.RouterRD(from, 1), from), NextHop: from, Label: firstVNI, Tunnel: from, RouteTargets: rts}})
+			Key: bgp.MulticastKey(bgp.RouterRD(from, 1), from), NextHop: from, Label: firstVNI, Tunnel: from,
+			RouteTargets: rts}})
 	}
 	batches = append(batches, floods)
 	for i := 0; i < checkedHosts; i += eventBatch {
