@@ -110,6 +110,7 @@ func (p *pass) steps(a *pipeline.Account) (out []view.CheckStep) {
 		if e, hit := p.hit(s, keys); hit {
 			step.Entry, step.Text = e.String(), e.String()
 			p.because = append(p.because, because{len(p.Differences), len(out), e})
+			keys = append(keys, chosenAmong(e)...)
 		}
 		for _, k := range keys {
 			is, has := p.held[k]
@@ -124,6 +125,20 @@ func (p *pass) steps(a *pipeline.Account) (out []view.CheckStep) {
 		out = append(out, step)
 	}
 	return out
+}
+
+// chosenAmong are the group that an entry refers to, and what flows choose among in it.
+func chosenAmong(e p4.Entry) []p4.Key {
+	var group p4.Typed
+	switch d, _ := p4.Decode(e); d := d.(type) {
+	case p4.Flows:
+		group = p4.UplinkGroup{ID: d.Group}
+	case p4.Multipath:
+		group = p4.NextHopGroup{ID: d.Group}
+	default:
+		return nil
+	}
+	return append(group.Refs(), group.Key())
 }
 
 // hit is the entry that a step hit.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/p4evpn/p4evpn/bgp"
 	"github.com/p4evpn/p4evpn/ether"
 	"github.com/p4evpn/p4evpn/packet"
 )
@@ -38,11 +39,13 @@ type prober struct {
 	o    *oracle
 	take func(probe) bool
 	done bool
+	// spread is how often each choice of flows was tried.
+	spread map[string]int
 }
 
 // probes gives the frames that objects, hosts and routes ask for, until take has enough.
 func (o *oracle) probes(take func(probe) bool) bool {
-	p := &prober{o: o, take: take}
+	p := &prober{o: o, take: take, spread: map[string]int{}}
 	for _, n := range slices.Sorted(maps.Keys(o.ports)) {
 		p.port(n)
 	}
@@ -191,6 +194,7 @@ func (p *prober) ofBridge(b *bridge) {
 		p.add(b, nil, a, frame{source: ether.MAC{3, 0, 0, 0, 0, 1}, destination: ether.Broadcast}, "bridge %s", b.ID)
 	}
 	p.discovery(b, ports, vteps)
+	p.flows(b, ports)
 	for _, mac := range slices.SortedFunc(maps.Keys(b.macs), ether.MAC.Compare) {
 		p.station(b, mac, ports, vteps)
 	}
@@ -465,6 +469,59 @@ func (p *prober) prefix(v *vrf, prefix netip.Prefix, in []entrance) {
 			p.add(e.bridge, v, e.arrival, f, what, prefix, v.ID)
 		}
 	}
+	e, d := in[n%len(in)], v.prefixes[prefix]
+	if !e.vxlan() && p.o.ports[e.port].SourceGuard || !p.several(d.routes) {
+		return
+	}
+	for i := range manyFlows {
+		f := e.packet(ip)
+		f.from = spreadAddress(f.from, i)
+		p.add(e.bridge, v, e.arrival, f, what, prefix, v.ID)
+	}
+}
+
+// manyFlows are so many that of what flows choose among, which has up to 64 places, nearly each
+// place has one. maxSpread is how often the same choice is tried.
+const (
+	manyFlows = 256
+	maxSpread = 4
+)
+
+// several reports whether flows to what routes lead to have a choice that was not tried often:
+// of VTEPs, or of the ways to one.
+func (p *prober) several(routes []*bgp.Route) bool {
+	ways, choice := 0, ""
+	for _, r := range routes {
+		ways += len(p.o.hops[tunnelOf(r)])
+		choice += fmt.Sprint(tunnelOf(r), p.o.hops[tunnelOf(r)])
+	}
+	p.spread[choice]++
+	return ways > 1 && p.spread[choice] <= maxSpread
+}
+
+// flows are frames of many stations to some behind VTEPs.
+func (p *prober) flows(b *bridge, ports []arrival) {
+	if len(ports) == 0 {
+		return
+	}
+	for _, mac := range slices.SortedFunc(maps.Keys(b.macs), ether.MAC.Compare) {
+		at := p.o.where(b, mac)
+		if at.route == nil || b.aliases[mac] || !p.several([]*bgp.Route{at.route}) {
+			continue
+		}
+		for i := range manyFlows {
+			p.add(b, nil, ports[0], frame{source: ether.MAC{2, 0x70, 0x34, 0xee, 3, byte(i)}, destination: mac},
+				"MAC %v of bridge %s", mac, b.ID)
+		}
+	}
+}
+
+// spreadAddress is one of many addresses that are none of the gateway's.
+func spreadAddress(like netip.Addr, i int) netip.Addr {
+	if like.Is4() {
+		return netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+	}
+	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff, 15: byte(i)})
 }
 
 // inside is an address of a prefix that is in no longer one, false if none is found.

@@ -32,6 +32,7 @@ func plant(t *testing.T) *planted {
 	cfg.SVIs = map[string]SVI{"svi-20": {Unique: true}}
 	sw := startEmbedded(t).(*embedded)
 	g := start(t, options{at: sw.at(), json: string(p4.DeviceConfig()), cfg: cfg})
+	g.underlay.Foresee(leaf2, path1, path2)
 	b10, b20 := g.bridge(10, 100), g.bridge(20, 200)
 	g.access("eth1", 10)
 	g.port(intent.BridgePort{ID: "eth2", Type: intent.Trunk, Bridges: []string{"bridge-10", "bridge-20"}})
@@ -54,6 +55,7 @@ func plant(t *testing.T) *planted {
 		update(peer1, floodRoute(leaf2, 200)),
 		update(peer1, macRoute(leaf1, 100, mac(0x41))), update(peer1, hostRoute(leaf2, 100, mac(0x43), "10.10.0.43", 5000)),
 		update(peer1, hostRoute(leaf2, 200, mac(0x44), "10.20.0.44", 0)), update(peer1, told),
+		update(peer1, prefixRoute(leaf1, 5000, "10.78.0.0/16")), update(peer1, prefixRoute(leaf2, 5000, "10.78.0.0/16")),
 		update(peer1, prefixRoute(leaf1, 5000, "10.77.0.0/16")), update(peer1, prefixRoute(leaf2, 5000, "2001:db8:77::/48")))
 	g.settle()
 	g.peek(func(l *loop) {
@@ -214,6 +216,16 @@ func (p *planted) faults() (all []fault) {
 			x := d
 			x.Destination = addr("10.9.9.9")
 			add("wrong VTEP", d, x)
+		case p4.UplinkSlot:
+			if x := d; d.Slot%8 == 0 {
+				x.Port = 23 - d.Port
+				add("wrong uplink of some flows", d, x)
+			}
+		case p4.NextHopSlot:
+			if x := d; d.Slot%8 == 0 {
+				x.VNI++
+				add("wrong VNI of some flows", d, x)
+			}
 		case p4.Path:
 			x := d
 			x.Port = 12
