@@ -226,7 +226,8 @@ func TestAChangeIsSeenWithoutAsking(t *testing.T) {
 func TestWithoutScriptsThePageIsThereAndIsSearched(t *testing.T) {
 	g := serve(t, sample(10_000))
 	b := browse(t, g)
-	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,17 +54,17 @@ func checkTarget(q *query) (*page, error) {
 func difference(d *p4evpnv1.CheckDifference) section {
 	a := &account{Arrives: d.GetArrives()}
 	for _, s := range d.GetSteps() {
-		one := step{Kind: "table", Text: s.GetText(), Why: s.GetWhy(), Class: "hit"}
+		one := step{Kind: "table", Text: toCell(s.GetText()), Why: linked(s.GetWhy(), ""), Class: "hit"}
 		if s.GetEntry() != "" {
-			one.Text = s.GetEntry()
+			one.Text = linked(s.GetEntry(), "")
 		}
 		if s.GetOdd() != "" {
 			one.Class, one.Kind, one.Odd = "drop", "odd entry", s.GetOdd()
 		}
 		a.Steps = append(a.Steps, one)
 	}
-	a.Results = []result{{Word: "must", Class: "st up", Text: d.GetExpected() + " (" + d.GetRule() + ")"},
-		{Word: "does", Class: "st down", Text: d.GetActual()}}
+	a.Results = []result{{Word: "must", Class: "st up", Text: linked(d.GetExpected()+" ("+d.GetRule()+")", "")},
+		{Word: "does", Class: "st down", Text: linked(d.GetActual(), "")}}
 	s := section{Title: d.GetObject(), Account: a}
 	frame := hex.EncodeToString(d.GetFrame())
 	s.Facts = slices.DeleteFunc([]fact{{"Bridge", ref("bridges", d.GetBridge())}, {"VRF", ref("vrfs", d.GetVrf())},

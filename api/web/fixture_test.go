@@ -285,7 +285,8 @@ func sample(hosts int) controllertest.Rows {
 		Routes: []view.Route{
 			{Direction: view.In, Type: 2, RD: "10.0.0.3:10", RouteTargets: []string{"65000:100"}, VNI: 100, Peer: spine,
 				Key: "[2]:[0]:[48]:[02:00:00:00:00:02]:[32]:[10.10.10.12]", NextHop: leaf, Sequence: 1, Selected: true,
-				LocalPref: 100, NeighborAS: 65101, PathLength: 2, Origin: "IGP", Step: "AS path length", RouterMAC: mac(99), L3VNI: 5000},
+				LocalPref: 100, NeighborAS: 65101, PathLength: 2, Origin: "IGP", Step: "AS path length",
+				RouterMAC: mac(99), L3VNI: 5000},
 			{Direction: view.In, Type: 2, RD: "10.0.0.4:10", RouteTargets: []string{"65000:100"}, VNI: 100, Peer: spine,
 				Key: "[2]:[0]:[48]:[02:00:00:00:00:02]:[32]:[10.10.10.12]", NextHop: netip.MustParseAddr("10.0.0.4"),
 				Reason: "another route is better: sequence number of MAC mobility"},

@@ -26,7 +26,7 @@ func entries(q *query) (*page, error) {
 		if !e.GetAcked() {
 			held = cell{{Text: "not held", Class: "st down"}}
 		}
-		t.add(mono(e.GetText()), e.GetLevel(), held, why(e.GetError()))
+		t.add(linked(e.GetText(), "mono"), e.GetLevel(), held, why(e.GetError()))
 	}
 	tables := &table{Caption: "Tables", Columns: []string{"Table", "Entries"}, Empty: "There are no entries."}
 	for _, name := range slices.Sorted(maps.Keys(byTable)) {

@@ -20,12 +20,16 @@ type account struct {
 }
 
 type step struct {
-	Kind, Text, Why, Class string
-	Odd                    string // what the gateway wrote instead
-	Changes                []string
+	Kind, Class string
+	Text, Why   cell
+	Odd         string // what the gateway wrote instead
+	Changes     []string
 }
 
-type result struct{ Word, Class, Text string }
+type result struct {
+	Word, Class string
+	Text        cell
+}
 
 var traceParameters = []string{"from", "to", "port", "vtep", "vni", "vlan", "smac", "dmac", "target", "source",
 	"destination", "protocol", "sport", "dport", "ttl", "frame"}
@@ -112,23 +116,24 @@ func accountOf(t *p4evpnv1.TraceFrameResponse) *account {
 	for _, s := range t.GetSteps() {
 		switch s.GetKind() {
 		case "packet", "egress":
-			a.Steps = append(a.Steps, step{Kind: "", Text: s.GetText(), Class: "stage"})
+			a.Steps = append(a.Steps, step{Text: linked(s.GetText(), ""), Class: "stage"})
 		case "parser state":
 			states = append(states, s.GetName())
 		case "parsed":
-			a.Steps = append(a.Steps, step{Kind: "parser", Text: strings.Join(states, ", ") + ": " + s.GetResult()})
+			a.Steps = append(a.Steps, step{Kind: "parser", Text: toCell(strings.Join(states, ", ") + ": " + s.GetResult())})
 			states = nil
 		case "table":
 			text := s.GetEntry()
 			if text == "" {
 				text = strings.TrimPrefix(s.GetText(), "table ")
 			}
-			a.Steps = append(a.Steps, step{Kind: "table " + s.GetResult(), Text: text, Why: s.GetWhy(), Class: s.GetResult(),
-				Changes: s.GetChanges()})
+			a.Steps = append(a.Steps, step{Kind: "table " + s.GetResult(), Text: linked(text, ""),
+				Why: linked(s.GetWhy(), ""), Class: s.GetResult(), Changes: s.GetChanges()})
 		case "drop":
-			a.Steps = append(a.Steps, step{Kind: s.GetKind(), Text: s.GetText(), Class: "drop"})
+			a.Steps = append(a.Steps, step{Kind: s.GetKind(), Text: toCell(s.GetText()), Class: "drop"})
 		case "replicate", "digest", "note", "send":
-			a.Steps = append(a.Steps, step{Kind: s.GetKind(), Text: s.GetText(), Why: s.GetWhy(), Changes: s.GetChanges()})
+			a.Steps = append(a.Steps, step{Kind: s.GetKind(), Text: linked(s.GetText(), ""), Why: linked(s.GetWhy(), ""),
+				Changes: s.GetChanges()})
 		default:
 			if n := len(a.Steps); n > 0 {
 				a.Steps[n-1].Changes = append(a.Steps[n-1].Changes, s.GetChanges()...)
@@ -136,7 +141,7 @@ func accountOf(t *p4evpnv1.TraceFrameResponse) *account {
 		}
 	}
 	for _, text := range t.GetResults() {
-		r := result{Word: "leaves", Class: "st up", Text: text}
+		r := result{Word: "leaves", Class: "st up", Text: linked(text, "")}
 		switch {
 		case strings.HasPrefix(text, "dropped"), strings.HasPrefix(text, "nothing"):
 			r.Word, r.Class = "dropped", "st down"
