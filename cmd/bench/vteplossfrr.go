@@ -24,7 +24,8 @@ func frrVTEPLoss(ctx context.Context) (took, look time.Duration, err error) {
 		if err := f.Configure(ctx, "zebra nexthop kernel enable"); err != nil {
 			return err
 		}
-		if _, err := f.ns.Output(ctx, "ip", "route", "add", vtep(1).String(), "via", leafAddress.Addr().String()); err != nil {
+		_, err := f.ns.Output(ctx, "ip", "route", "add", vtep(1).String(), "via", leafAddress.Addr().String())
+		if err != nil {
 			return err
 		}
 		var wire bytes.Buffer
