@@ -167,14 +167,14 @@ func oneVTEP(q *query) (*page, error) {
 		paths := &table{Caption: "Paths over the underlay", Columns: []string{"Uplink", "Next hop's MAC"},
 			Empty: "No path leads there."}
 		for _, p := range v.GetPaths() {
-			paths.add(mono(p.GetUplink()), mono(p.GetNextHopMac()))
+			paths.add(ref("ports", p.GetUplink()), mono(p.GetNextHopMac()))
 		}
 		return &page{Title: q.id, Up: []span{{Text: "VTEPs", Href: "/vteps"}}, Sections: []section{
 			{Facts: []fact{{"State", cell{state(v.GetState())}}, {"Reason", toCell(v.GetReason())},
 				{"Bridges", refs("bridges", v.GetBridges())},
 				{"MACs behind it", cell{{Text: "all", Href: with("/macs", "q", q.id)}}},
 				{"Hosts behind it", cell{{Text: "all", Href: with("/hosts", "q", q.id)}}}}},
-			{Table: paths}, q.made(q.id),
+			{Table: paths}, q.made(q.id, "vtep", q.id),
 		}}, nil
 	}
 	return nil, missing("VTEP", q.id)
