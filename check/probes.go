@@ -484,7 +484,7 @@ func (p *prober) prefix(v *vrf, prefix netip.Prefix, in []entrance) {
 // place has one. maxSpread is how often the same choice is tried.
 const (
 	manyFlows = 256
-	maxSpread = 4
+	maxSpread = 2
 )
 
 // several reports whether flows to what routes lead to have a choice that was not tried often:
@@ -493,7 +493,11 @@ func (p *prober) several(routes []*bgp.Route) bool {
 	ways, choice := 0, ""
 	for _, r := range routes {
 		ways += len(p.o.hops[tunnelOf(r)])
-		choice += fmt.Sprint(tunnelOf(r), p.o.hops[tunnelOf(r)])
+		if len(routes) > 1 {
+			choice += tunnelOf(r).String() + " "
+		} else { // VTEPs that the same ways lead to share what flows choose among
+			choice = fmt.Sprint(p.o.hops[tunnelOf(r)])
+		}
 	}
 	p.spread[choice]++
 	return ways > 1 && p.spread[choice] <= maxSpread
