@@ -80,8 +80,8 @@ func measureVTEPLoss(ctx context.Context, b *bench) ([]value, error) {
 		return nil, fmt.Errorf("FRR: %w", err)
 	}
 	frr.number = float64(theirs.Microseconds()) / 1000
-	frr.against = fmt.Sprintf("FRR with kernel nexthop groups: the VTEP's route deleted to the last route that leads to it, "+
-		"looked at every %.0f ms", look.Seconds()*1000)
+	frr.against = fmt.Sprintf("FRR with kernel nexthop groups: the VTEP's route deleted to the last route "+
+		"that leads to it, looked at every %.0f ms", look.Seconds()*1000)
 	return []value{frr,
 		{name: "vtep_loss_ms", number: median(took), unit: "ms", goal: atMost(100),
 			against: fmt.Sprintf("median of %d: the word of the kernel to the last slot acknowledged, %s", rounds, what)},

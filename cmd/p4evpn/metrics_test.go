@@ -137,8 +137,8 @@ func everyMetric(t *testing.T) map[string]bool {
 	for _, parts := range everyPart(t) {
 		for _, d := range describe(t, parts...) {
 			names[d.name] = true
-			if strings.HasSuffix(d.name, "_seconds") && !strings.HasSuffix(d.name, "_timestamp_seconds") || d.name == "p4evpn_p4rt_write_updates" ||
-				d.name == "p4evpn_controller_batch_entries" {
+			if strings.HasSuffix(d.name, "_seconds") && !strings.HasSuffix(d.name, "_timestamp_seconds") ||
+				d.name == "p4evpn_p4rt_write_updates" || d.name == "p4evpn_controller_batch_entries" {
 				for _, suffix := range []string{"_bucket", "_sum", "_count"} {
 					names[d.name+suffix] = true
 				}
