@@ -246,6 +246,7 @@ func TestALostVTEPsFlowsGoToTheOtherOneBeforeBGPKnows(t *testing.T) {
 			n, ctx, rate := buildTwoVTEPs(t, target), t.Context(), 1000
 			_, err := n.h1.Reach(ctx, anycastService.Addr(), 2*patience)
 			check(t, err)
+			check(t, n.shared(ctx)) // one leaf may be reached before the other
 			f := n.startFlows(t, 50, rate)
 			defer f.end()
 			before := f.awaitAnswers(t, "both leaves have flows", bothAnswer)
@@ -287,6 +288,17 @@ func TestALostVTEPsFlowsGoToTheOtherOneBeforeBGPKnows(t *testing.T) {
 			t.Logf("back after %.0f ms, %d lost", (time.Since(f.start)-at).Seconds()*1000, lost)
 		})
 	}
+}
+
+// shared waits until either leaf has half of the slots of the service.
+func (n *twoVTEPs) shared(ctx context.Context) error {
+	return Eventually(ctx, 2*patience, "either leaf has half of the slots", func(ctx context.Context) error {
+		shown, err := n.gateway.Show(ctx, "route", "tenant", anycastService.Addr().String())
+		if err == nil && strings.Count(shown, "(32 of 64)") != len(n.leaves) {
+			err = fmt.Errorf("show route:\n%s", shown)
+		}
+		return err
+	})
 }
 
 // tracePredicts checks that a trace says of flows which leaf they take.
