@@ -14,6 +14,8 @@ if [ "${1-}" = --inside ]; then # FOLDER, in a mount and PID namespace of its ow
 	mount --bind "$root" "$root"
 	mount -t proc proc "$root/proc"
 	mount -t sysfs sysfs "$root/sys"
+	mount --rbind /sys/fs/cgroup "$root/sys/fs/cgroup" # for the tests of the image and the package
+	mount --make-rslave "$root/sys/fs/cgroup"
 	mount --rbind /dev "$root/dev"
 	mount --make-rslave "$root/dev"
 	mount -t tmpfs -o mode=755 tmpfs "$root/run"
