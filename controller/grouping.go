@@ -59,20 +59,31 @@ func (g *grouping) goWithout(now time.Time) {
 // groupsDue has who goes without a group ask for one when it is time, and says when it is
 // the next time, if it is to be called again.
 func (l *loop) groupsDue() (in time.Duration, waiting bool) {
-	in = groupPauseMost
-	for _, g := range []struct {
-		*grouping
-		ask func()
-	}{{&l.uplinkGroups.grouping, l.askForUplinks}, {&l.nextHops.grouping, l.askForNextHops}} {
-		if g.without && !g.again.After(l.now()) {
-			g.without, g.refused = false, false
-			g.ask()
-		}
-		if g.without {
-			in, waiting = min(in, g.again.Sub(l.now())), true
-		}
+	uplinks, nextHops, now := &l.uplinkGroups.grouping, &l.nextHops.grouping, l.now()
+	if uplinks.due(now) {
+		l.askForUplinks()
 	}
-	return in, waiting
+	if nextHops.due(now) {
+		l.askForNextHops()
+	}
+	return min(uplinks.dueIn(now), nextHops.dueIn(now)), uplinks.without || nextHops.without
+}
+
+// due reports whether it is time to ask for groups again, and lets it be done.
+func (g *grouping) due(now time.Time) bool {
+	if !g.without || g.again.After(now) {
+		return false
+	}
+	g.without, g.refused = false, false
+	return true
+}
+
+// dueIn is how long it is until then; who has what it wants does not ask.
+func (g *grouping) dueIn(now time.Time) time.Duration {
+	if !g.without {
+		return groupPauseMost
+	}
+	return g.again.Sub(now)
 }
 
 // flipped is called when the target begins or ceases to refuse an entry that groups want, and
