@@ -42,6 +42,8 @@ func (l *loop) busy() string {
 		return fmt.Sprintf("%d entries are on their way", max(1, l.target.Depth()))
 	case len(l.dirtyPorts)+len(l.dirtySVIs)+len(l.dirtyStaticMACs)+len(l.dirtyExpected)+len(l.dirtyRemoteVTEPs) > 0:
 		return "objects are on their way"
+	case len(l.nextHops.dirty) > 0:
+		return "prefixes are looked at, since VTEPs came or went"
 	}
 	for _, r := range l.remoteVTEPs {
 		if r.tracked && !r.answered {
