@@ -1,6 +1,7 @@
 package check
 
 import (
+	"iter"
 	"net/netip"
 
 	"github.com/p4evpn/p4evpn/bgp"
@@ -21,6 +22,21 @@ type State struct {
 	// Routes are those of all peers, of each NLRI the best one.
 	Routes []bgp.Route
 	Known  view.Known
+}
+
+// TakeObjects takes the objects of a store.
+func (s *State) TakeObjects(tx *intent.Tx) {
+	s.Bridges, s.Ports, s.VRFs = tx.Bridges().List("", 0), tx.Ports().List("", 0), tx.VRFs().List("", 0)
+	s.SVIs, s.Instances, s.StaticMACs = tx.SVIs().List("", 0), tx.Instances().List("", 0), tx.StaticMACs().List("", 0)
+}
+
+// TakeRoutes takes the best paths of those that peers told.
+func (s *State) TakeRoutes(paths iter.Seq[bgp.Path]) {
+	for p := range paths {
+		if p.Best {
+			s.Routes = append(s.Routes, p.Route)
+		}
+	}
 }
 
 // Settings are of the configuration file, and the API has none of them.

@@ -44,15 +44,6 @@ func (c Config) settings() check.Settings {
 	return s
 }
 
-// objects are those of a store.
-func objects(store *intent.Store, s *check.State) error {
-	return store.View(func(tx *intent.Tx) error {
-		s.Bridges, s.Ports, s.VRFs = tx.Bridges().List("", 0), tx.Ports().List("", 0), tx.VRFs().List("", 0)
-		s.SVIs, s.Instances, s.StaticMACs = tx.SVIs().List("", 0), tx.Instances().List("", 0), tx.StaticMACs().List("", 0)
-		return nil
-	})
-}
-
 // checker checks a gateway.
 func (g *gateway) checker() *check.Checker {
 	return check.New(check.Config{
@@ -60,12 +51,8 @@ func (g *gateway) checker() *check.Checker {
 		Again:   time.Millisecond, Read: g.client.Read,
 		Snapshot: func(ctx context.Context) (s check.Snapshot, err error) {
 			s.Settings = g.cfg.settings()
-			for p := range g.speaker.Paths() {
-				if p.Best {
-					s.Routes = append(s.Routes, p.Route)
-				}
-			}
-			if err := objects(g.store, &s.State); err != nil {
+			s.TakeRoutes(g.speaker.Paths())
+			if err := g.store.View(func(tx *intent.Tx) error { s.TakeObjects(tx); return nil }); err != nil {
 				return s, err
 			}
 			err = g.c.Inspect(ctx, func(i Inspection) {

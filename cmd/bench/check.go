@@ -150,15 +150,12 @@ func (g *gateway) checked(store *intent.Store, speaker *controllertest.Speaker) 
 		Snapshot: func(ctx context.Context) (s check.Snapshot, err error) {
 			s.Settings = settings
 			if err = store.View(func(tx *intent.Tx) error {
-				s.Bridges, s.Ports = tx.Bridges().List("", 0), tx.Ports().List("", 0)
-				s.VRFs, s.SVIs = tx.VRFs().List("", 0), tx.SVIs().List("", 0)
+				s.TakeObjects(tx)
 				return nil
 			}); err != nil {
 				return s, err
 			}
-			for p := range speaker.Paths() {
-				s.Routes = append(s.Routes, p.Route)
-			}
+			s.TakeRoutes(speaker.Paths())
 			err = g.loop.Inspect(ctx, func(i controller.Inspection) {
 				s.Known, s.Acknowledged = i.Known(), slices.Collect(i.Entries())
 			})

@@ -26,9 +26,7 @@ func checkConfig(f *config.File, g *gateway) check.Config {
 			version := g.store.Version()
 			s.Settings = settings
 			err = g.store.View(func(tx *intent.Tx) error {
-				s.Bridges, s.Ports, s.VRFs = tx.Bridges().List("", 0), tx.Ports().List("", 0), tx.VRFs().List("", 0)
-				s.SVIs, s.Instances, s.StaticMACs = tx.SVIs().List("", 0), tx.Instances().List("", 0),
-					tx.StaticMACs().List("", 0)
+				s.TakeObjects(tx)
 				return nil
 			})
 			if err != nil {
@@ -45,11 +43,7 @@ func checkConfig(f *config.File, g *gateway) check.Config {
 			if s.Known.Version != version || g.store.Version() != version {
 				s.Known.Busy = "objects are on their way"
 			}
-			for p := range g.speaker.Paths() {
-				if p.Best {
-					s.Routes = append(s.Routes, p.Route)
-				}
-			}
+			s.TakeRoutes(g.speaker.Paths())
 			return s, nil
 		},
 		Why: func(ctx context.Context, entries []p4.Entry) (why []string, err error) {
